@@ -1,0 +1,50 @@
+# What a newcomer types; `make help` lists it. Needs git, make and Python 3.11 or newer.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Each pytest process computes on one thread (tests/conftest.py), so two of them fill two cores.
+WORKERS ?= 2
+# The house tests that read the tree rather than run the program.
+CHECKS := tests/house/test_imports.py tests/house/test_house_rules.py tests/house/test_docs.py
+
+help: ## List these targets.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1  \2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while read -r make target text; do printf '  %s %-7s %s\n' "$$make" "$$target" "$$text"; done
+
+demo: $(INSTALLED) ## Ask why the built-in network does not learn; writes an HTML report.
+	$(BIN)/actlab advise
+
+test: $(INSTALLED) ## Run the quick tests.
+	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist worksteal -rs
+
+check: $(INSTALLED) ## Check format, lint, types, import floors and the examples in the docs.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(CHECKS)
+
+bench: $(INSTALLED) ## Measure everything in bench/ and append to bench/results.
+	@set -e; for script in $(filter-out bench/harness.py,$(wildcard bench/*.py)); do \
+		echo "$$script"; $(BIN)/python $$script; done
+
+# An interpreter that is too old, or a .venv whose interpreter has gone, is found here and not by pip.
+$(INSTALLED): pyproject.toml constraints.txt
+	@fits='import sys, venv; sys.exit(sys.version_info < (3, 11))'; \
+	if ! $(BIN)/python -c "$$fits" 2>/dev/null; then \
+		for python in python3 python3.13 python3.12 python3.11; do \
+			if command -v $$python >/dev/null && $$python -c "$$fits" 2>/dev/null; then found=$$python; break; fi; \
+		done; \
+		if [ -z "$$found" ]; then \
+			echo "make: no Python 3.11 or newer was found (tried python3, python3.13, python3.12, python3.11)." >&2; \
+			echo "make: install one, with its venv module, and run make again." >&2; \
+			exit 1; \
+		fi; \
+		$$found -m venv --clear $(VENV); \
+	fi
+	@echo "Installing into $(VENV): a few minutes the first time."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

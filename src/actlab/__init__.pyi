@@ -1,0 +1,15 @@
+from . import nn as nn
+from .advice import advise as advise
+from .catalog.index import get as get
+from .errors import ActlabError as ActlabError
+from .formula.activation import Activation as Activation
+from .formula.activation import activation as activation
+from .formula.param import Param as Param
+from .nn.functional import functional as functional
+from .nn.modules import module as module
+from .theory.gains import gain as gain
+from .theory.gains import moments as moments
+from .theory.properties import properties as properties
+from .train.task import Task as Task
+
+__version__: str
