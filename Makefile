@@ -33,7 +33,7 @@ bench: $(INSTALLED) ## Measure everything in bench/ and append to bench/results.
 
 # An interpreter that is too old, or a .venv whose interpreter has gone, is found here and not by pip.
 $(INSTALLED): pyproject.toml constraints.txt
-	@fits='import sys, venv; sys.exit(sys.version_info < (3, 11))'; \
+	@found=; fits='import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'; \
 	if ! $(BIN)/python -c "$$fits" 2>/dev/null; then \
 		for python in python3 python3.13 python3.12 python3.11; do \
 			if command -v $$python >/dev/null && $$python -c "$$fits" 2>/dev/null; then found=$$python; break; fi; \

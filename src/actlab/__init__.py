@@ -1,6 +1,7 @@
 """The workbench for the activation functions of a neural network.
 
-The public names stand in `__init__.pyi`, where type checkers read them; each is imported when first asked for.
+The public names stand in `__init__.pyi`, where type checkers read them; each is imported
+when first asked for.
 """
 
 import lazy_loader as lazy

@@ -1,0 +1,130 @@
+"""Rules of the house that no other checker knows."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("src", "tests", "bench", "docs", "changelog.d", ".ci")
+TEXTS = {".py", ".pyi", ".md", ".toml", ".html", ".css", ".js", ".j2", ".csv", ".json", ".txt", ".mako", ""}
+NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "manager", "handler"}
+
+# Each rule: what is wrong, and how a line that breaks it reads. This file quotes them and is not read.
+LINE_RULES = {
+    "a to-do": re.compile(r"\b(TODO|FIXME|XXX)\b"),
+    "a path of one machine": re.compile(r"(?<![\w.\-/])/(root|work|Users|home)/\w"),
+    "an ignore without its rule": re.compile(r"#\s*(type:\s*ignore(?!\[)|noqa(?!:\s*[A-Z]+[0-9]+))"),
+    "an ignore without a reason": re.compile(r"#\s*(type:\s*ignore\[[^\]]*\]|noqa:\s*[A-Z]+[0-9, A-Z]*)\s*$"),
+}
+
+
+def files(*suffixes: str) -> list[Path]:
+    found = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()]
+    found += [path for path in ROOT.glob("*") if path.is_file() and not path.name.startswith(".")]
+    return sorted(path for path in found if path.suffix in suffixes and "__pycache__" not in path.parts)
+
+
+def broken(text: str) -> list[str]:
+    """What is wrong in a text, with the line."""
+    return [
+        f"line {number}: {rule}"
+        for number, line in enumerate(text.splitlines(), start=1)
+        for rule, pattern in LINE_RULES.items()
+        if pattern.search(line)
+    ]
+
+
+def nameless(path: Path) -> set[str]:
+    """The names in a file, and its own, that do not say what they hold."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    classes = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    words = {word: re.findall(r"[A-Z]?[a-z]+|[A-Z]+", word)[-1:] for word in classes}
+    return {word for word, last in words.items() if {part.lower() for part in last} & NAMELESS} | (
+        {path.stem} & NAMELESS
+    )
+
+
+def long_share(lengths: list[int], *, limit: int) -> float:
+    return sum(length > limit for length in lengths) / len(lengths)
+
+
+def function_lengths(path: Path) -> list[int]:
+    """The length of every function in lines, its docstring not counted."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [lines_of(node) for node in functions]
+
+
+def lines_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    first = node.body[0] if ast.get_docstring(node) else None
+    docstring = (first.end_lineno or 0) - first.lineno + 1 if first else 0
+    return (node.end_lineno or 0) - node.lineno + 1 - docstring
+
+
+def test_no_line_breaks_a_rule():
+    found = [
+        f"{path.relative_to(ROOT)}: {fault}"
+        for path in files(*TEXTS)
+        if path != Path(__file__)
+        for fault in broken(path.read_text(encoding="utf-8"))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_no_file_is_longer_than_five_hundred_lines():
+    lengths = {path: path.read_text(encoding="utf-8").count("\n") for path in files(".py")}
+    long = {str(path.relative_to(ROOT)): length for path, length in lengths.items() if length > 500}
+    assert not long, long
+
+
+def test_every_name_says_what_it_holds():
+    found = {str(path.relative_to(ROOT)): bad for path in files(".py") if (bad := nameless(path))}
+    assert not found, found
+
+
+def test_functions_are_short():
+    lengths = [length for path in (ROOT / "src").rglob("*.py") for length in function_lengths(path)]
+    assert long_share(lengths, limit=30) <= 0.1
+    assert long_share(lengths, limit=8) <= 0.5
+
+
+def test_values_are_frozen():
+    thawed = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in (ROOT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+        for mark in map(ast.unparse, node.decorator_list)
+        if mark.startswith(("dataclass", "dataclasses.dataclass")) and "frozen=True" not in mark
+    ]
+    assert not thawed, thawed
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("x = 1  # TODO later", "a to-do"),
+        ('open("/root/data.csv")', "a path of one machine"),
+        ("x = f()  # type: ignore", "an ignore without its rule"),
+        ("x = f()  # type: ignore[arg-type]", "an ignore without a reason"),
+        ("x = f()  # noqa: B018", "an ignore without a reason"),
+    ],
+)
+def test_a_line_that_breaks_a_rule_is_found(line, rule):
+    assert broken(line) == [f"line 1: {rule}"]
+
+
+def test_a_name_that_says_nothing_is_found(tmp_path):
+    (tmp_path / "utils.py").write_text("class TaskManager: ...\nclass Database: ...\n", encoding="utf-8")
+    assert nameless(tmp_path / "utils.py") == {"utils", "TaskManager"}
+
+
+def test_the_length_of_a_function_leaves_its_docstring_out(tmp_path):
+    (tmp_path / "one.py").write_text(
+        'def one():\n    """One.\n\n    Always.\n    """\n    return 1\n', encoding="utf-8"
+    )
+    assert function_lengths(tmp_path / "one.py") == [2]

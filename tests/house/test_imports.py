@@ -1,0 +1,112 @@
+"""Imports run downward only; no circles, also not inside a function or under TYPE_CHECKING."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from house.floors import FLOORS, brought, faults, floor
+
+SRC = Path(__file__).parents[2] / "src"
+
+
+def test_imports_run_downward():
+    found = faults(SRC)
+    assert not found, "\n".join(found)
+
+
+def test_every_room_stands_on_a_floor():
+    homes = {path.stem for path in (SRC / "actlab").iterdir() if path.is_dir() or path.suffix == ".py"}
+    homeless = {name for name in homes - {"__init__", "__pycache__"} if floor(name) is None}
+    assert not homeless, f"give these a row in floors.py and in the design: {sorted(homeless)}"
+
+
+def test_torch_is_known_from_nn_up_and_in_kernels():
+    with_torch = {name for rooms in FLOORS for name in rooms if "torch" in brought(name)}
+    without = {"errors", "optional", "formula", "catalog", "lower", "theory"}
+    assert with_torch == {name for rooms in FLOORS for name in rooms} - without
+
+
+SINNERS = {
+    "upward": ({"formula/expr.py": "from actlab.nn import modules"}, "formula (floor 2) may not import nn"),
+    "upward in a function": (
+        {"theory/gains.py": "def gain():\n    import actlab.nn.modules\n"},
+        "actlab.theory.gains:2: theory (floor 4) may not import nn",
+    ),
+    "upward under TYPE_CHECKING": (
+        {"lower/choose.py": "import typing\nif typing.TYPE_CHECKING:\n    from actlab.verbs import show\n"},
+        "lower (floor 3) may not import verbs",
+    ),
+    "upward by name": (
+        {"nn/modules.py": "import_module('actlab.study.plan')"},
+        "nn (floor 5) may not import study",
+    ),
+    "upward, relative": (
+        {"formula/expr.py": "from ..nn import modules"},
+        "formula (floor 2) may not import nn",
+    ),
+    "upward in a stub": (
+        {"formula/__init__.pyi": "from ..nn import gru"},
+        "formula (floor 2) may not import nn",
+    ),
+    "siblings": ({"catalog/relu.py": "from actlab.lower.to_numpy import text"}, "may not import lower"),
+    "faces": ({"cli.py": "from actlab.web import page"}, "may not import web"),
+    "targets": (
+        {"lower/to_torch.py": "from actlab.lower.to_numpy import text", "lower/to_numpy.py": ""},
+        "lower.to_torch may not know lower.to_numpy",
+    ),
+    "extras": (
+        {"extras/ray_runner.py": "from actlab.extras import mlflow_sink", "extras/mlflow_sink.py": ""},
+        "extras.ray_runner may not know extras.mlflow_sink",
+    ),
+    "circle": (
+        {
+            "formula/expr.py": "from actlab.formula.param import Param",
+            "formula/param.py": "def one():\n    from actlab.formula.expr import Expr\n",
+        },
+        "a circle: actlab.formula",
+    ),
+    "torch too low": ({"theory/gains.py": "def gain():\n    import torch\n"}, "theory may not import torch"),
+    "anything in formula": ({"formula/expr.py": "import numpy"}, "formula may not import numpy"),
+    "unknown package": ({"nn/modules.py": "import requests"}, "nn may not import requests"),
+    "matplotlib too low": ({"study/plan.py": "import matplotlib.pyplot"}, "study may not import matplotlib"),
+    "sympy at once": ({"theory/limits.py": "import sympy"}, "sympy is imported at once"),
+    "the root from inside": ({"nn/modules.py": "from actlab import gain"}, "the root is for users"),
+    "the root, at once": ({"__init__.py": "from actlab.nn import modules"}, "the root imports lazily"),
+    "no floor": ({"verbs.py": "from actlab.helpers import show"}, "helpers stands on no floor"),
+}
+
+
+@pytest.mark.parametrize(("files", "fault"), SINNERS.values(), ids=SINNERS)
+def test_a_sinner_is_found(tmp_path, files, fault):
+    planted(tmp_path, files)
+    found = faults(tmp_path)
+    assert any(fault in line for line in found), found
+
+
+def test_what_the_table_allows_is_no_fault(tmp_path):
+    planted(
+        tmp_path,
+        {
+            "__init__.py": "import lazy_loader as lazy",
+            "optional.py": "from actlab.errors import MissingExtra",
+            "errors.py": "",
+            "lower/choose.py": "from actlab.lower import to_numpy, to_torch",
+            "lower/to_numpy.py": "import math",
+            "lower/to_torch.py": "from actlab.formula.expr import walk",
+            "formula/expr.py": "from .atoms import ATOMS",
+            "formula/atoms.py": "",
+            "theory/limits.py": "def limit():\n    import sympy\n",
+            "kernels/compiled.py": "import numba, torch",
+            "report/figures.py": "def draw():\n    from matplotlib import pyplot\n    import torch\n",
+        },
+    )
+    assert faults(tmp_path) == []
+
+
+def planted(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = root / "actlab" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
