@@ -144,9 +144,9 @@ def peak_bytes(call: Callable[[], object], *, device: str = "cpu") -> int:
 
 def _peak_bytes_on_cpu(call: Callable[[], object]) -> int:
     """From the profiler's record of allocations: resident memory would count what the allocator keeps."""
-    from torch.profiler import ProfilerActivity, profile
+    from torch.autograd.profiler import profile  # torch.profiler brings the compiler with it, 2 s
 
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with profile(profile_memory=True) as profiler:
         result = call()
     del result
     with tempfile.TemporaryDirectory() as folder:
