@@ -1,0 +1,1 @@
+"""What an activation is: the expression tree, its atoms, their derivatives, parameters, and the parser."""

@@ -1,0 +1,35 @@
+"""The targets that can be run, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+from actlab.errors import CannotLower
+from actlab.formula.expr import Expr
+from actlab.lower import to_mpmath, to_numpy, to_torch
+from actlab.lower.straight_line import Leaf, Program
+
+
+class Lowering(Protocol):
+    """What makes a program of formulas."""
+
+    def __call__(self, outputs: list[Expr], args: list[Leaf], *, entry: str = "f", summary: str = "") -> Program:
+        """One function that computes all outputs together."""
+
+
+TARGETS: Mapping[str, Lowering] = MappingProxyType(
+    {"numpy": to_numpy.program, "torch": to_torch.program, "mpmath": to_mpmath.program}
+)
+
+
+def lowering(target: str) -> Lowering:
+    """What makes programs for the target.
+
+    Raises:
+        CannotLower: there is no such target.
+    """
+    if target not in TARGETS:
+        raise CannotLower(f"there is no target '{target}'; choose one of {', '.join(TARGETS)}.")
+    return TARGETS[target]
