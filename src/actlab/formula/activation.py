@@ -145,6 +145,7 @@ def activation(
 
     Example:
         >>> from actlab.formula.atoms import sigmoid
+        >>> from actlab.formula.text import text
         >>> @activation(source="Ramachandran, Zoph, Le 2017, arXiv:1710.05941")
         ... def swish(x, beta=Param(1.0, trainable=True)):
         ...     "The input, scaled by its own sigmoid."
