@@ -69,9 +69,7 @@ class Options:
 def options(about: str, arguments: Sequence[str] | None = None) -> Options:
     """What was asked for on the command line of a benchmark."""
     parser = argparse.ArgumentParser(description=about)
-    parser.add_argument(
-        "--quick", action="store_true", help="few repeats, to see that it runs; nothing is kept"
-    )
+    parser.add_argument("--quick", action="store_true", help="few repeats, to see that it runs; nothing is kept")
     parser.add_argument("--results", type=Path, help="append to the files in this folder (bench/results)")
     asked = parser.parse_args(arguments)
     kept = None if asked.quick else ROOT / "bench" / "results"
@@ -154,9 +152,7 @@ def _peak_bytes_on_cpu(call: Callable[[], object]) -> int:
         profiler.export_chrome_trace(str(trace))
         events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
     held, peak = 0, 0
-    for event in sorted(
-        (event for event in events if event.get("name") == "[memory]"), key=lambda event: event["ts"]
-    ):
+    for event in sorted((event for event in events if event.get("name") == "[memory]"), key=lambda event: event["ts"]):
         held += int(event["args"]["Bytes"])
         peak = max(peak, held)
     return peak

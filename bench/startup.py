@@ -43,9 +43,7 @@ class Run:
 def run(arguments: Sequence[str]) -> Run:
     """One fresh process, from its start to its end."""
     start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     complaint = process.stderr.read() if process.stderr else b""
     _, status, used = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
@@ -67,9 +65,7 @@ def heavy_modules(arguments: Sequence[str]) -> list[str]:
 def measured(asked: Options) -> list[Row]:
     for arguments in COMMANDS.values():
         run(arguments)  # the first run writes the bytecode
-    rounds = [
-        {name: run(arguments) for name, arguments in COMMANDS.items()} for _ in range(asked.repeats(15))
-    ]
+    rounds = [{name: run(arguments) for name, arguments in COMMANDS.items()} for _ in range(asked.repeats(15))]
     return [found for name in COMMANDS for found in rows_of(name, rounds)]
 
 
@@ -83,8 +79,7 @@ def rows_of(name: str, rounds: Sequence[Mapping[str, Run]]) -> list[Row]:
     }
     note = f"loads {loaded}" if loaded else "loads nothing heavy"
     return [
-        row("startup", name, unit=unit, measured=percentiles_of(values), note=note)
-        for unit, values in kinds.items()
+        row("startup", name, unit=unit, measured=percentiles_of(values), note=note) for unit, values in kinds.items()
     ]
 
 

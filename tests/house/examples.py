@@ -69,9 +69,7 @@ def docstrings(file: Path) -> Iterator[tuple[str, str, int]]:
 def run_session(text: str, names: dict[str, object], *, name: str, file: Path, line: int) -> int:
     test = doctest.DocTestParser().get_doctest(text, names, name, str(file), line - 1)
     said: list[str] = []
-    result = doctest.DocTestRunner(optionflags=FLAGS, verbose=False).run(
-        test, out=said.append, clear_globs=False
-    )
+    result = doctest.DocTestRunner(optionflags=FLAGS, verbose=False).run(test, out=said.append, clear_globs=False)
     names.update(test.globs)
     if result.failed:
         raise ExampleFailed("".join(said))

@@ -41,9 +41,7 @@ def test_percentiles_by_hand(harness):
 def test_warm_up_is_not_counted_and_calls_are_averaged(harness):
     times = iter([0.0, 4.0, 10.0, 14.0])
     called = []
-    found = harness.seconds_of(
-        lambda: called.append(1), warm_up=3, repeats=2, calls=2, clock=lambda: next(times)
-    )
+    found = harness.seconds_of(lambda: called.append(1), warm_up=3, repeats=2, calls=2, clock=lambda: next(times))
     assert len(called) == 3 + 2 * 2
     assert found.median == 2.0
 

@@ -58,26 +58,17 @@ else:
 
 def optional_packages() -> list[str]:
     """The names under which the packages of all extras but `dev` are imported."""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-        "optional-dependencies"
-    ]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     wanted = {
-        re.split(r"[\[<>=! ;]", need)[0].lower()
-        for name, needs in extras.items()
-        if name != "dev"
-        for need in needs
+        re.split(r"[\[<>=! ;]", need)[0].lower() for name, needs in extras.items() if name != "dev" for need in needs
     }
-    installed = {
-        name for name, brings in packages_distributions().items() if wanted & {one.lower() for one in brings}
-    }
+    installed = {name for name, brings in packages_distributions().items() if wanted & {one.lower() for one in brings}}
     return sorted(installed | {name.replace("-", "_") for name in wanted})
 
 
 def without(blocked: list[str], *programs: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "".join((BLOCK, *programs)), *blocked]
-    return subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"MPLBACKEND": "agg"}, check=False
-    )
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"MPLBACKEND": "agg"}, check=False)
 
 
 def test_the_list_of_optional_packages_is_read_from_the_project():

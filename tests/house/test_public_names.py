@@ -91,8 +91,6 @@ def test_the_check_for_heavy_modules_can_fail():
 
 
 def ran(code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code + REPORT_HEAVY], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code + REPORT_HEAVY], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
