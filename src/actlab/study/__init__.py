@@ -1,0 +1,1 @@
+"""Many runs and what may be concluded from them: plan, arms, runner, store, statistics, verdict."""

@@ -1,0 +1,134 @@
+"""The tasks that come with actlab: real data that ships with scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import partial
+from typing import Any, TypedDict
+
+import torch
+from torch import nn
+
+from actlab.errors import BadTask, shortened
+from actlab.train.examples import Examples, examples, split
+from actlab.train.mlp import mlp
+from actlab.train.task import Task
+
+DEFAULT = "digits"
+
+
+class Parts(TypedDict):
+    """The three parts of a task's data."""
+
+    train: Examples
+    valid: Examples
+    test: Examples
+
+
+@dataclass(frozen=True)
+class Builtin:
+    """One row of the table of built-in tasks."""
+
+    name: str
+    sentence: str
+    make: Callable[[], Task]
+
+
+def builtin_task(name: str = DEFAULT) -> Task:
+    """The built-in task of this name.
+
+    Raises:
+        BadTask: there is none.
+
+    Example:
+        >>> builtin_task("diabetes").kind.name
+        'regression'
+    """
+    if name not in TASKS:
+        near = get_close_matches(name, TASKS, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise BadTask(f"no built-in task is named '{shortened(name)}'.{hint} There are {', '.join(TASKS)}.")
+    row = TASKS[name]
+    return replace(row.make(), sentence=row.sentence, origin=("builtin", name))
+
+
+def _digits(name: str, *, activation: type[nn.Module], sizes: tuple[int, ...], epochs: int) -> Task:
+    from sklearn.datasets import load_digits
+
+    data = _scaled(load_digits(return_X_y=True))
+    return Task(name, partial(mlp, activation, sizes=sizes), **data, epochs=epochs, batch_size=64, rates=(5e-4, 1e-2))
+
+
+def _breast_cancer() -> Task:
+    from sklearn.datasets import load_breast_cancer
+
+    data = _scaled(load_breast_cancer(return_X_y=True))
+    model = partial(mlp, nn.ReLU, sizes=(30, 32, 32, 2))
+    return Task("breast-cancer", model, **data, epochs=20, batch_size=32, rates=(3e-4, 1e-2))
+
+
+def _diabetes() -> Task:
+    from sklearn.datasets import load_diabetes
+
+    inputs, targets = load_diabetes(return_X_y=True)
+    data = _scaled((inputs, targets))
+    centre, unit = data["train"].targets.mean(), data["train"].targets.std().item()
+
+    def scale(part: Examples) -> Examples:
+        return Examples(part.inputs, (part.targets - centre) / unit)
+
+    model = partial(mlp, nn.ReLU, sizes=(10, 32, 32, 1))
+    return Task(
+        "diabetes",
+        model,
+        train=scale(data["train"]),
+        valid=scale(data["valid"]),
+        test=scale(data["test"]),
+        epochs=20,
+        batch_size=32,
+        rates=(1e-4, 1e-2),
+        target_unit=unit,
+    )
+
+
+def _scaled(data: tuple[Any, Any]) -> Parts:
+    """The three parts, every input column scaled by its mean and spread in the training part."""
+    parts = split({"train": examples(data, part="train")})
+    inputs = parts["train"].inputs
+    centre, spread = inputs.mean(0), inputs.std(0)
+    spread = torch.where(spread > 0, spread, torch.ones_like(spread))  # some pixels are always 0
+
+    def scale(part: Examples) -> Examples:
+        # A pixel that is almost always 0 in the training part would be huge where it is not.
+        return Examples(((part.inputs - centre) / spread).clamp(-5, 5), part.targets)
+
+    return {"train": scale(parts["train"]), "valid": scale(parts["valid"]), "test": scale(parts["test"])}
+
+
+TASKS = {
+    row.name: row
+    for row in (
+        Builtin(
+            "digits",
+            "Handwritten digits (1,797 images of 8 x 8 pixels) on a sigmoid network of eight hidden layers.",
+            partial(_digits, "digits", activation=nn.Sigmoid, sizes=(64, *[64] * 8, 10), epochs=8),
+        ),
+        Builtin(
+            "digits-relu",
+            "Handwritten digits (1,797 images of 8 x 8 pixels) on a small ReLU network.",
+            partial(_digits, "digits-relu", activation=nn.ReLU, sizes=(64, 64, 64, 10), epochs=20),
+        ),
+        Builtin(
+            "breast-cancer",
+            "Benign or malignant (569 tumours, 30 measurements) on a small ReLU network.",
+            _breast_cancer,
+        ),
+        Builtin(
+            "diabetes",
+            "Progress of diabetes after a year (442 patients, 10 measurements) on a small ReLU network.",
+            _diabetes,
+        ),
+    )
+}

@@ -1,0 +1,87 @@
+"""Which columns of a table can be learned from, and how each becomes numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from actlab.errors import BadTable, shortened
+
+MAX_LEVELS = 20
+"""Levels of a categorical column that get an input of their own; the rarer ones share one."""
+
+SHARE_OF_NAMES = 0.5
+"""A column of text with more different values than this share of the rows names rows; it does not describe them."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that are learned from."""
+
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """How many columns there are in all."""
+        return len(self.numeric) + len(self.categorical)
+
+
+def sorted_columns(table: pd.DataFrame, *, notes: list[str]) -> Columns:
+    """The numeric and the categorical columns; what is left out, and why, goes to `notes`.
+
+    Raises:
+        BadTable: nothing is left to learn from.
+    """
+    left_out = {name: fault for name in table.columns if (fault := _fault(table[name]))}
+    for fault in dict.fromkeys(left_out.values()):
+        names = [name for name, reason in left_out.items() if reason == fault]
+        notes.append(f"left out: {shortened(', '.join(names), limit=200)} ({fault}).")
+    kept = [name for name in table.columns if name not in left_out]
+    if not kept:
+        found = "; ".join(f"{name}: {fault}" for name, fault in left_out.items()) or "it has no other column"
+        raise BadTable(f"no column is left to learn from ({shortened(found, limit=200)}).")
+    missing = int(table[kept].isna().any(axis=1).sum())
+    if missing:
+        notes.append(f"{missing:,} rows have missing values: filled with the column's median, or a level of their own.")
+    numeric = tuple(name for name in kept if _is_number(table[name]))
+    return Columns(numeric, tuple(name for name in kept if name not in numeric))
+
+
+def transformer(columns: Columns) -> Any:
+    """scikit-learn's transformer that turns these columns into numbers; it is still to be fitted."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    # A column may be missing throughout the training part alone: kept as zeros, so that all parts have one shape.
+    numbers = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+    levels = OneHotEncoder(max_categories=MAX_LEVELS, handle_unknown="infrequent_if_exist", sparse_output=False)
+    return ColumnTransformer(
+        [("numeric", numbers, list(columns.numeric)), ("categorical", levels, list(columns.categorical))]
+    )
+
+
+def with_named_levels(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """The table with every categorical value as text, a missing one as a level of its own."""
+    levels = {name: table[name].map(str).where(table[name].notna(), "(missing)") for name in columns.categorical}
+    return table.assign(**levels)
+
+
+def _fault(column: pd.Series) -> str:
+    """Why a column cannot be learned from, or nothing."""
+    if column.isna().all():
+        return "missing in every row"
+    values = column.nunique()
+    if values == 1 and not column.isna().any():
+        return "the same in every row"
+    if not _is_number(column) and values > max(MAX_LEVELS, SHARE_OF_NAMES * len(column)):
+        return "text that differs from row to row"
+    return ""
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)

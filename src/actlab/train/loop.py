@@ -1,0 +1,121 @@
+"""One plain training loop, the same numbers at every run with the same seed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from actlab.train.examples import Examples
+from actlab.train.foreign import their_code
+from actlab.train.task import OPTIMISERS, Task
+
+EVALUATED_AT_ONCE = 4096
+"""Rows a model is evaluated on at once: bounds the memory that a large test set takes."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One point of a learning curve: the mean training loss of an epoch, and the metric on the validation part."""
+
+    loss: float
+    valid: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one training run gave.
+
+    Attributes:
+        curve: one point an epoch, up to a divergence.
+        valid: the metric on the validation part at the end; that of the best constant answer after a divergence.
+        diverged: whether a loss or an output stopped being finite.
+        steps: training steps taken.
+    """
+
+    curve: tuple[Epoch, ...]
+    valid: float
+    diverged: bool
+    steps: int
+
+
+def train(model: nn.Module, task: Task, *, rate: float, seed: int) -> Run:
+    """The learning curve of training `model`, in place, at one learning rate.
+
+    Everything random but the model's first weights is drawn from `seed`: the order of the rows, and through
+    PyTorch's global generator (put back afterwards) what the model itself draws, such as dropout.
+
+    A divergence ends the run and is a result: it is told by `diverged` and scored as the best constant answer.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _train(model, task, rate=rate, order=torch.Generator().manual_seed(seed))
+
+
+def metric_on_test(model: nn.Module, task: Task) -> float:
+    """The metric on the test part; that of the best constant answer where the outputs are not finite."""
+    return _metric(model, task, part=task.test)[0]
+
+
+def _train(model: nn.Module, task: Task, *, rate: float, order: torch.Generator) -> Run:
+    optimiser = OPTIMISERS[task.optimiser](model.parameters(), lr=rate)
+    curve: list[Epoch] = []
+    for epoch in range(task.epochs):
+        loss = _epoch(model, task, optimiser=optimiser, order=order)
+        if loss is None:
+            return Run(tuple(curve), task.baseline(task.valid), True, epoch * task.steps // task.epochs)
+        valid, is_finite = _metric(model, task, part=task.valid)
+        curve.append(Epoch(loss, valid))
+        if not is_finite:
+            return Run(tuple(curve), valid, True, (epoch + 1) * task.steps // task.epochs)
+    return Run(tuple(curve), curve[-1].valid, False, task.steps)
+
+
+def _epoch(model: nn.Module, task: Task, *, optimiser: torch.optim.Optimizer, order: torch.Generator) -> float | None:
+    """The mean loss over one epoch, or None once it is not finite."""
+    total = 0.0
+    model.train()
+    for rows in torch.randperm(len(task.train), generator=order).split(task.batch_size):
+        if len(rows) == 1 and len(task.train) > 1:
+            continue  # BatchNorm cannot take a batch of one, and one row alone is no step
+        loss = step(model, task, optimiser=optimiser, rows=rows)
+        if not loss.isfinite():
+            return None
+        total += loss.item() * len(rows)
+    return total / len(task.train)
+
+
+def step(model: nn.Module, task: Task, *, optimiser: torch.optim.Optimizer, rows: Tensor) -> Tensor:
+    """The loss of one batch, after one step down its gradient."""
+    optimiser.zero_grad(set_to_none=True)
+    with their_code(f"task '{task.name}': the model"):
+        loss = task.loss(model(task.train.inputs[rows]), task.train.targets[rows])
+        loss.backward()
+    optimiser.step()
+    return loss.detach()
+
+
+def _metric(model: nn.Module, task: Task, *, part: Examples) -> tuple[float, bool]:
+    """The metric on one part, and whether all outputs are finite; the model is left in evaluation mode."""
+    model.eval()
+    with torch.no_grad(), their_code(f"task '{task.name}': the model"):
+        outputs = torch.cat([model(rows) for rows in part.inputs.split(EVALUATED_AT_ONCE)])
+    if not bool(outputs.isfinite().all()):
+        return task.baseline(part), False
+    return task.score(outputs, part), True
+
+
+def step_seconds(model: nn.Module, task: Task, *, rate: float, steps: int = 30, warm: int = 5) -> list[float]:
+    """The seconds that each of a few training steps took, after a few that are not counted."""
+    optimiser = OPTIMISERS[task.optimiser](model.parameters(), lr=rate)
+    rows = torch.arange(min(task.batch_size, len(task.train)))
+    model.train()
+    seconds = []
+    with torch.random.fork_rng(devices=[]):
+        for _ in range(warm + steps):
+            start = time.perf_counter()
+            step(model, task, optimiser=optimiser, rows=rows)
+            seconds.append(time.perf_counter() - start)
+    return seconds[warm:]

@@ -1,0 +1,16 @@
+"""The plain network that the built-in tasks and tables are learned with."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import nn
+
+
+def mlp(activation: type[nn.Module], *, sizes: tuple[int, ...]) -> nn.Sequential:
+    """Linear layers of these sizes with an activation between any two."""
+    layers: list[nn.Module] = []
+    for number, (before, after) in enumerate(pairwise(sizes)):
+        layers += [activation()] if number else []
+        layers.append(nn.Linear(before, after))
+    return nn.Sequential(*layers)

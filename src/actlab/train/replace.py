@@ -1,0 +1,158 @@
+"""Which activation modules a model has in hidden places, and other ones put there in a copy."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from actlab.errors import BadTask
+from actlab.train.factory import FEW, Build
+from actlab.train.foreign import their_code
+from actlab.train.task import Task
+
+# MultiheadAttention is no activation; softmax and its kin act along an axis and stand for attention or an output.
+TORCH_NAMES: dict[type[nn.Module], str] = {
+    nn.CELU: "celu",
+    nn.ELU: "elu",
+    nn.GELU: "gelu",
+    nn.Hardshrink: "hardshrink",
+    nn.Hardsigmoid: "hardsigmoid",
+    nn.Hardswish: "hardswish",
+    nn.Hardtanh: "hardtanh",
+    nn.LeakyReLU: "leaky_relu",
+    nn.LogSigmoid: "logsigmoid",
+    nn.Mish: "mish",
+    nn.PReLU: "prelu",
+    nn.ReLU: "relu",
+    nn.ReLU6: "relu6",
+    nn.RReLU: "rrelu",
+    nn.SELU: "selu",
+    nn.Sigmoid: "sigmoid",
+    nn.SiLU: "silu",
+    nn.Softplus: "softplus",
+    nn.Softshrink: "softshrink",
+    nn.Softsign: "softsign",
+    nn.Tanh: "tanh",
+    nn.Tanhshrink: "tanhshrink",
+    nn.Threshold: "threshold",
+}
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a model has activation modules.
+
+    Attributes:
+        activation: the name of the commonest hidden activation, the one that is replaced.
+        replaced: the paths of the modules that are replaced.
+        kept: the paths of other activation modules, each with the reason why it stays.
+    """
+
+    activation: str
+    replaced: tuple[str, ...]
+    kept: tuple[tuple[str, str], ...]
+
+    def sentence(self) -> str:
+        """What is replaced and what is not, in a line or two."""
+        stays = "".join(f" {path} stays: {reason}." for path, reason in self.kept)
+        return f"{len(self.replaced)} {self.activation} modules are replaced.{stays}"
+
+
+def name_of(module: nn.Module) -> str | None:
+    """The name of the activation that a module is, or None where it is no activation along single numbers."""
+    if type(module) is nn.GELU and module.approximate == "tanh":
+        return "gelu_tanh"
+    return TORCH_NAMES.get(type(module)) or _own_name(module)
+
+
+def places(task: Task) -> Places:
+    """Where a fresh model of this task has hidden activation modules.
+
+    Raises:
+        BadTask: the model has none that could be replaced.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = task.build()
+        called = _modules_called(model, task=task)
+    modules = model.named_modules(remove_duplicate=False)  # one module may stand in several places
+    names = {path: name for path, module in modules if (name := name_of(module))}
+    reasons = _reasons_to_stay(names, called=called)
+    hidden = Counter(name for path, name in names.items() if path not in reasons)
+    if not hidden:
+        raise BadTask(_nothing_found(task, names=names))
+    chosen = hidden.most_common(1)[0][0]
+    for path, name in names.items():
+        if path not in reasons and name != chosen:
+            reasons[path] = f"it is a {name}, and only the commonest hidden activation, {chosen}, is replaced"
+    replaced = tuple(path for path in names if path not in reasons)
+    return Places(chosen, replaced, tuple(reasons.items()))
+
+
+def with_replaced(model: nn.Module, paths: tuple[str, ...], *, activation: Build) -> nn.Module:
+    """A copy of the model with a fresh activation module at every path; the weights stay as they are.
+
+    Places that shared one module share one afterwards.
+    """
+    model = copy.deepcopy(model)
+    old = {path: model.get_submodule(path) for path in paths}
+    new = {id(module): activation() for module in old.values()}
+    for path, module in old.items():
+        parent, _, child = path.rpartition(".")
+        setattr(model.get_submodule(parent), child, new[id(module)])
+    return model
+
+
+@dataclass(frozen=True)
+class _Called:
+    paths: frozenset[str]
+    last: frozenset[str]
+
+
+def _modules_called(model: nn.Module, *, task: Task) -> _Called:
+    """Which modules run when the model does, and whose output is the model's output."""
+    made: dict[str, Tensor] = {}
+
+    def note(path: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(module: nn.Module, inputs: object, output: object) -> None:
+            if isinstance(output, Tensor):
+                made[path] = output
+
+        return hook
+
+    hooks = [module.register_forward_hook(note(path)) for path, module in model.named_modules(remove_duplicate=False)]
+    try:
+        with their_code(f"task '{task.name}': the model"), torch.no_grad():
+            output = model(task.train.first(FEW).inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    # Flattening or squeezing the output makes a view of the same storage: such an activation ends the model too.
+    last = {path for path, tensor in made.items() if tensor.data_ptr() == output.data_ptr()}
+    return _Called(frozenset(made), frozenset(last))
+
+
+def _reasons_to_stay(names: dict[str, str], *, called: _Called) -> dict[str, str]:
+    reasons = {path: "it is never called" for path in names if path not in called.paths}
+    return {**reasons, **{path: "its output is the model's output" for path in names if path in called.last}}
+
+
+def _nothing_found(task: Task, *, names: dict[str, str]) -> str:
+    found = ", ".join(f"{name} at {path or 'the top'}" for path, name in names.items())
+    return (
+        f"task '{task.name}': the model has no hidden activation module to replace"
+        f" (found {found or 'none at all'}); activations that are called as functions, such as F.relu, cannot be"
+        " replaced: let the model's factory take the activation as an argument, `def model(activation)`."
+    )
+
+
+def _own_name(module: nn.Module) -> str | None:
+    """The name of one of our own modules, known by the formula that it carries."""
+    formula = getattr(module, "activation", None)
+    name = getattr(formula, "name", None)
+    return name if isinstance(name, str) and type(module).__module__.startswith("actlab.nn") else None

@@ -1,0 +1,186 @@
+"""Tasks from a table: a CSV file with a target column."""
+
+from __future__ import annotations
+
+import math
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from actlab.errors import BadTable, shortened
+from actlab.train.columns import Columns, sorted_columns, transformer, with_named_levels
+from actlab.train.examples import Examples
+from actlab.train.mlp import mlp
+from actlab.train.read_csv import read_csv
+from actlab.train.task import Task
+
+MIN_ROWS = 50
+"""Fewer rows than this leave a test part of fewer than ten."""
+
+MAX_ROWS = 40_000
+"""More rows are sampled down to this many, so that a comparison takes minutes."""
+
+MIN_CLASS_ROWS = 5
+"""A class with fewer rows cannot stand in all three parts."""
+
+MAX_CLASSES = 50
+STEPS = 900
+"""Training steps of one trial that a table's number of epochs aims at."""
+
+HIDDEN = (64, 64)
+
+
+def table_task(path: str, *, target: str) -> Task:
+    """The task of predicting one column of a CSV file from the others.
+
+    The type of the target decides: text, truth values and a few whole numbers are classes, other numbers a
+    regression. Rows without a target are dropped; missing inputs are filled in. What was decided stands in the
+    task's `notes`.
+
+    Raises:
+        BadTable: the file cannot be read, or no task can be made of it.
+    """
+    table = read_csv(Path(path))
+    notes: list[str] = []
+    if target not in table.columns:
+        raise BadTable(_no_target(path, target, columns=list(table.columns)))
+    table = _with_target(table, target=target, notes=notes)
+    is_regression = _is_regression(table[target])
+    notes.append(_said_aloud(table[target], is_regression=is_regression))
+    if not is_regression:
+        table = _frequent_classes(table, target=target, notes=notes)
+    _check_rows(table, path=path, target=target)
+    table = _sampled(table, target=target if not is_regression else None, notes=notes)
+    columns = sorted_columns(table.drop(columns=target), notes=notes)
+    table = with_named_levels(table, columns)
+    return _task(path, target, table=table, columns=columns, is_regression=is_regression, notes=notes)
+
+
+def _task(
+    path: str, target: str, *, table: pd.DataFrame, columns: Columns, is_regression: bool, notes: list[str]
+) -> Task:
+    answers = table[target].to_numpy(float) if is_regression else table[target].astype("category").cat.codes.to_numpy()
+    rows = _parts(len(table), strata=None if is_regression else answers)
+    change = transformer(columns).fit(table.iloc[rows["train"]])
+    centre, unit = _scale_of(answers[rows["train"]]) if is_regression else (0.0, 1.0)
+
+    def part(index: np.ndarray) -> Examples:
+        inputs = np.asarray(change.transform(table.iloc[index]), dtype=np.float32)
+        targets = (answers[index] - centre) / unit
+        return Examples(
+            torch.from_numpy(inputs), torch.tensor(targets, dtype=torch.float32 if is_regression else torch.int64)
+        )
+
+    train = part(rows["train"])
+    outputs = 1 if is_regression else int(answers.max()) + 1
+    batch = _batch_size(len(rows["train"]))
+    return Task(
+        Path(path).stem,
+        partial(mlp, nn.ReLU, sizes=(train.inputs.shape[1], *HIDDEN, outputs)),
+        train=train,
+        valid=part(rows["valid"]),
+        test=part(rows["test"]),
+        kind="regression" if is_regression else "classification",
+        sentence=f"{Path(path).name}: {target} from {columns.count} columns, on a ReLU network of two hidden layers.",
+        epochs=max(5, min(60, STEPS * batch // len(rows["train"]))),
+        batch_size=batch,
+        rates=(3e-4, 2e-2),
+        target_unit=unit,
+        notes=tuple(notes),
+        origin=("table", str(Path(path).resolve()), target),
+    )
+
+
+def _no_target(path: str, target: str, *, columns: list[str]) -> str:
+    near = get_close_matches(target, columns, n=1, cutoff=0.5)
+    hint = f"Did you mean '{near[0]}'?" if near else f"It has {shortened(', '.join(columns), limit=120)}."
+    return f"'{path}' has no column '{shortened(target)}'. {hint}"
+
+
+def _with_target(table: pd.DataFrame, *, target: str, notes: list[str]) -> pd.DataFrame:
+    missing = table[target].isna()
+    if missing.all():
+        raise BadTable(f"the target '{target}' is missing in every row; there is nothing to learn.")
+    if missing.any():
+        notes.append(f"{int(missing.sum())} rows without a value of '{target}' are left out.")
+    table = table[~missing].reset_index(drop=True)
+    if table[target].nunique() == 1:
+        raise BadTable(
+            f"the target '{target}' is {table[target].iloc[0]!s} in every row; two values or more are needed."
+        )
+    return table
+
+
+def _is_regression(target: pd.Series) -> bool:
+    """Whether a target is a quantity: numbers that are not a few whole ones."""
+    if not pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target):
+        return False
+    whole = bool((target == target.round()).all())
+    return not (whole and target.nunique() <= min(20, max(2, len(target) // 10)))
+
+
+def _said_aloud(target: pd.Series, *, is_regression: bool) -> str:
+    values = target.nunique()
+    if is_regression:
+        return f"'{target.name}' holds {values} different numbers: regression."
+    return f"'{target.name}' holds {values} different values: classification."
+
+
+def _frequent_classes(table: pd.DataFrame, *, target: str, notes: list[str]) -> pd.DataFrame:
+    rows = table[target].value_counts()
+    frequent = rows[rows >= MIN_CLASS_ROWS].index
+    if len(frequent) < 2 or len(frequent) > MAX_CLASSES:
+        raise BadTable(
+            f"the target '{target}' has {len(rows)} classes, {len(frequent)} of them with {MIN_CLASS_ROWS} rows or"
+            f" more; between 2 and {MAX_CLASSES} such classes are needed. A column that names each row is no target."
+        )
+    if len(frequent) == len(rows):
+        return table
+    kept = table[table[target].isin(frequent)].reset_index(drop=True)
+    notes.append(
+        f"{len(rows) - len(frequent)} classes of '{target}' with fewer than {MIN_CLASS_ROWS} rows"
+        f" ({len(table) - len(kept)} rows in all) are left out."
+    )
+    return kept
+
+
+def _check_rows(table: pd.DataFrame, *, path: str, target: str) -> None:
+    if len(table) < MIN_ROWS:
+        raise BadTable(f"'{path}' has {len(table)} rows with a usable '{target}'; at least {MIN_ROWS} are needed.")
+
+
+def _sampled(table: pd.DataFrame, *, target: str | None, notes: list[str]) -> pd.DataFrame:
+    if len(table) <= MAX_ROWS:
+        return table
+    from sklearn.model_selection import train_test_split
+
+    notes.append(f"{MAX_ROWS:,} of {len(table):,} rows are used, drawn at random.")
+    strata = None if target is None else table[target]
+    kept, _ = train_test_split(np.arange(len(table)), train_size=MAX_ROWS, random_state=0, stratify=strata)
+    return table.iloc[kept].reset_index(drop=True)
+
+
+def _parts(rows: int, *, strata: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Row numbers of the three parts: three, one and one fifth."""
+    from sklearn.model_selection import train_test_split
+
+    train, rest = train_test_split(np.arange(rows), train_size=0.6, random_state=0, stratify=strata)
+    valid, test = train_test_split(
+        rest, train_size=0.5, random_state=0, stratify=None if strata is None else strata[rest]
+    )
+    return {"train": train, "valid": valid, "test": test}
+
+
+def _scale_of(answers: np.ndarray) -> tuple[float, float]:
+    """Mean and spread of the training targets; a spread of 1 where all are the same, which Task then refuses."""
+    return float(answers.mean()), float(answers.std()) or 1.0
+
+
+def _batch_size(rows: int) -> int:
+    """About a fiftieth of the training rows, a power of two from 16 to 256."""
+    return 1 << min(8, max(4, round(math.log2(rows / 50))))
