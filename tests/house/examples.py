@@ -59,7 +59,7 @@ def run_docstrings(module: str) -> int:
 
 def docstrings(file: Path) -> Iterator[tuple[str, str, int]]:
     """Name, text and line of every docstring with an example, also of functions that a decorator replaced."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), filename=str(file))):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node)
             if text and ">>>" in text:
