@@ -77,7 +77,9 @@ def _epoch(model: nn.Module, task: Task, *, optimiser: torch.optim.Optimizer, or
     """The mean loss over one epoch, or None once it is not finite."""
     total = 0.0
     model.train()
-    for rows in torch.randperm(len(task.train), generator=order).split(task.batch_size):
+    shuffled = torch.randperm(len(task.train), generator=order)
+    for start in range(0, len(shuffled), task.batch_size):
+        rows = shuffled[start : start + task.batch_size]
         if len(rows) == 1 and len(task.train) > 1:
             continue  # BatchNorm cannot take a batch of one, and one row alone is no step
         loss = step(model, task, optimiser=optimiser, rows=rows)
@@ -92,7 +94,7 @@ def step(model: nn.Module, task: Task, *, optimiser: torch.optim.Optimizer, rows
     optimiser.zero_grad(set_to_none=True)
     with their_code(f"task '{task.name}': the model"):
         loss = task.loss(model(task.train.inputs[rows]), task.train.targets[rows])
-        loss.backward()
+        torch.autograd.backward(loss)
     optimiser.step()
     return loss.detach()
 
@@ -100,8 +102,9 @@ def step(model: nn.Module, task: Task, *, optimiser: torch.optim.Optimizer, rows
 def _metric(model: nn.Module, task: Task, *, part: Examples) -> tuple[float, bool]:
     """The metric on one part, and whether all outputs are finite; the model is left in evaluation mode."""
     model.eval()
+    starts = range(0, len(part), EVALUATED_AT_ONCE)
     with torch.no_grad(), their_code(f"task '{task.name}': the model"):
-        outputs = torch.cat([model(rows) for rows in part.inputs.split(EVALUATED_AT_ONCE)])
+        outputs = torch.cat([model(part.inputs[start : start + EVALUATED_AT_ONCE]) for start in starts])
     if not bool(outputs.isfinite().all()):
         return task.baseline(part), False
     return task.score(outputs, part), True

@@ -162,7 +162,8 @@ def _sampled(table: pd.DataFrame, *, target: str | None, notes: list[str]) -> pd
     notes.append(f"{MAX_ROWS:,} of {len(table):,} rows are used, drawn at random.")
     strata = None if target is None else table[target]
     kept, _ = train_test_split(np.arange(len(table)), train_size=MAX_ROWS, random_state=0, stratify=strata)
-    return table.iloc[kept].reset_index(drop=True)
+    sample: pd.DataFrame = table.iloc[kept].reset_index(drop=True)
+    return sample
 
 
 def _parts(rows: int, *, strata: np.ndarray | None) -> dict[str, np.ndarray]:

@@ -218,7 +218,7 @@ def _check_targets(task: Task) -> None:
             raise BadTask(f"task '{task.name}': the training targets are all the same; there is nothing to learn.")
     elif targets.is_floating_point() or targets.dim() != 1 or int(targets.min()) < 0:
         raise BadTask(f"task '{task.name}': classes must be whole numbers from 0, one a row; found {article(targets)}.")
-    elif len(targets.unique()) < 2:
+    elif int(targets.min()) == int(targets.max()):
         raise BadTask(
             f"task '{task.name}': the training targets hold one class only ({int(targets[0])}); two or more are needed."
         )

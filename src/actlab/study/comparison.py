@@ -1,0 +1,155 @@
+"""What a comparison found: one frozen value, with the same words in JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from actlab.study.plan import Plan
+from actlab.train.kinds import Metric
+from actlab.train.loop import Epoch
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An arm's metric minus the control's, over paired seeds, on the test set.
+
+    Attributes:
+        each: one difference a seed.
+        mean: their mean.
+        estimate: their Hodges-Lehmann estimate.
+        low: the lower end of the interval at the level of the arm's Holm step; it excludes 0 exactly when Holm
+            rejects.
+        high: the upper end.
+        p: the two-sided p-value of the exact signed-rank test, not adjusted.
+        adjusted_p: the p-value after Holm.
+        level: the confidence level of the interval.
+        zeros: how many pairs do not differ.
+    """
+
+    each: tuple[float, ...]
+    mean: float
+    estimate: float
+    low: float
+    high: float
+    p: float
+    adjusted_p: float
+    level: float
+    zeros: int
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """What was found about one arm.
+
+    Attributes:
+        activation: the arm's name.
+        point: the number of its winning learning rate.
+        rate: that learning rate.
+        tuned: the validation metric at every learning rate tried, mean over the tuning seeds.
+        curves: a learning curve for every fresh seed.
+        valid: the mean validation metric over the fresh seeds.
+        test: the mean test metric over the fresh seeds.
+        tests: the test metric of every fresh seed, in the order of the plan's seeds.
+        diverged: how many of the arm's trials diverged, tuning included; they count, as the best constant answer.
+        runs: how many trials the arm had.
+        steps_to_target: median training steps until the validation metric reaches the target; None where fewer
+            than half of the seeds reach it.
+        good_rates: decades of learning rate in which the arm comes near the best arm on validation.
+        learned: with how many fresh seeds the arm learned.
+        difference: against the control; None for the control itself.
+        verdict: "control", "better", "worse", "equivalent" or "undecided".
+        more_seeds: for an undecided arm, how many more seeds would probably settle it; None above the cap.
+        sentence: the verdict in words.
+    """
+
+    activation: str
+    point: int
+    rate: float
+    tuned: tuple[float, ...]
+    curves: tuple[tuple[Epoch, ...], ...]
+    valid: float
+    test: float
+    tests: tuple[float, ...]
+    diverged: int
+    runs: int
+    steps_to_target: float | None
+    good_rates: float
+    learned: int
+    difference: Difference | None
+    verdict: str
+    more_seeds: int | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What took how long: apart from the numbers that are the same at every run.
+
+    Attributes:
+        seconds: of the whole study.
+        step_seconds: median seconds of one training step, by arm, measured one after another.
+        relative_step: the same, relative to the control's.
+    """
+
+    seconds: float
+    step_seconds: dict[str, float]
+    relative_step: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison found.
+
+    Attributes:
+        task: the task's name.
+        sentence: the task in a line.
+        plan: what was fixed before the run.
+        metric: what the arms are judged by.
+        baseline: the test metric of the best constant answer.
+        region: half the width of the region of practical equivalence, in the metric's unit.
+        target: the validation metric that `steps_to_target` counts up to.
+        look: the number of the look that the verdicts come from.
+        arms: the control first.
+        verdict: one sentence that a person can act on.
+        notes: what should be said aloud: what was replaced, left out, run in another way than asked.
+        cost: times, which differ from run to run.
+    """
+
+    task: str
+    sentence: str
+    plan: Plan
+    metric: Metric
+    baseline: float
+    region: float
+    target: float
+    look: int
+    arms: tuple[ArmResult, ...]
+    verdict: str
+    notes: tuple[str, ...]
+    cost: Cost
+
+    @property
+    def control(self) -> ArmResult:
+        """The arm that the others are compared with."""
+        return self.arms[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain values; infinite numbers are the strings "inf" and "-inf"."""
+        from dataclasses import asdict
+
+        plain = finite(asdict(self))
+        assert isinstance(plain, dict)
+        return plain
+
+
+def finite(value: Any) -> Any:
+    """The value with every infinite number as "inf" or "-inf", and every tuple as a list."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return value

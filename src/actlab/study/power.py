@@ -1,0 +1,31 @@
+"""What a number of seeds can decide: the exact signed-rank test has a smallest p-value."""
+
+from __future__ import annotations
+
+
+def smallest_p(seeds: int) -> float:
+    """The smallest two-sided p-value of the exact signed-rank test of so many pairs: 2/2ⁿ.
+
+    Example:
+        >>> smallest_p(5), smallest_p(9)
+        (0.0625, 0.00390625)
+    """
+    return min(1.0, 2.0 / 2.0**seeds)
+
+
+def comparisons_of(arms: int, *, all_pairs: bool = False) -> int:
+    """How many differences are tested: each arm but one against the control, or all pairs."""
+    return arms * (arms - 1) // 2 if all_pairs else arms - 1
+
+
+def seeds_needed(comparisons: int, *, alpha: float = 0.05) -> int:
+    """The fewest seeds with which Holm's first step can reject at all.
+
+    Example:
+        >>> seeds_needed(comparisons_of(10)), seeds_needed(comparisons_of(10, all_pairs=True))
+        (9, 11)
+    """
+    seeds = 1
+    while smallest_p(seeds) > alpha / max(1, comparisons):
+        seeds += 1
+    return seeds
