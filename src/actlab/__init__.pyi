@@ -5,7 +5,7 @@ from .errors import ActlabError as ActlabError
 from .formula.activation import Activation as Activation
 from .formula.activation import activation as activation
 from .formula.param import Param as Param
-from .nn.functional import functional as functional
+from .nn.functions import functional as functional
 from .nn.modules import module as module
 from .theory.gains import gain as gain
 from .theory.gains import moments as moments

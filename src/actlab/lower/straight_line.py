@@ -98,7 +98,8 @@ class Program:
 @lru_cache(maxsize=4096)
 def _loaded(source: str, entry: str) -> Callable[..., object]:
     # The text was written by this package from a parsed tree; no user's text is ever run.
-    space: dict[str, object] = {"__name__": f"actlab.generated.{entry}"}
+    # No __name__: torch.compile would try to import a module of that name.
+    space: dict[str, object] = {}
     exec(compile(source, f"<actlab {entry}>", "exec"), space)
     function = space[entry]
     assert callable(function)

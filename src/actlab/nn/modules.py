@@ -1,0 +1,238 @@
+"""Activations as modules."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, cast, final, get_args
+
+import torch
+from torch import Tensor, nn
+
+from actlab.catalog.index import get
+from actlab.errors import BadInput, BadParam
+from actlab.formula.activation import Activation
+from actlab.formula.along_axis import AxisActivation
+from actlab.formula.expr import ParamRef
+from actlab.formula.text import number_text
+from actlab.nn.axis_operator import apply_along_axis
+from actlab.nn.functions import drawn
+from actlab.nn.operator import apply, pointwise_of
+
+Layout = Literal["value_first", "gate_first", "interleaved", "two"]
+
+
+class ActivationModule(nn.Module, ABC):
+    """A module that applies one activation; what every module made by `actlab.module` is.
+
+    Attributes:
+        activation: the activation, its fixed parameters at their values.
+        channels: how many values each trainable parameter has, one a channel; None for one in all.
+        channel_axis: the axis of the input that counts the channels.
+    """
+
+    def __init__(self, act: Activation, *, channels: int | None, channel_axis: int, trainable: frozenset[str]) -> None:
+        super().__init__()
+        self.activation = act
+        self.channels = channels
+        self.channel_axis = channel_axis
+        self._trainable = tuple(param.name for param in act.params if param.name in trainable)
+        self._steady = pointwise_of(act, self._trainable)
+        for param in act.params:
+            if param.name in trainable:
+                self.register_parameter(param.name, nn.Parameter(torch.full((channels or 1,), param.value)))
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """The activation of the tensor."""
+
+    def trained(self, x: Tensor) -> list[Tensor]:
+        """The trainable parameters, each in a shape that broadcasts against `x`, whose channels they count."""
+        return [self._shaped(leaf.name, x) for leaf in self._steady.args if isinstance(leaf, ParamRef)]
+
+    def _shaped(self, name: str, x: Tensor) -> Tensor:
+        values = cast(Tensor, getattr(self, name))
+        if self.channels is None:
+            return values.reshape(())
+        axis = min(self.channel_axis, x.dim() - 1)
+        if not -x.dim() <= axis or x.dim() == 0 or x.shape[axis] != self.channels:
+            raise BadInput(
+                f"{self.activation.name} has parameters for {self.channels} channels along axis "
+                f"{self.channel_axis}; got a tensor of shape {tuple(x.shape)}."
+            )
+        return values.reshape([self.channels if at == axis % x.dim() else 1 for at in range(x.dim())])
+
+    def extra_repr(self) -> str:
+        """Name and parameters."""
+        parts = [self.activation.name]
+        for param in self.activation.params:
+            shown = number_text(param.exact)
+            parts.append(f"{param.name}={shown}{' (trainable)' if param.name in self._trainable else ''}")
+        if self.channels is not None:
+            parts.append(f"channels={self.channels}")
+        return ", ".join(parts)
+
+
+@final
+class Elementwise(ActivationModule):
+    """An activation of each element: any shape in, the same shape out."""
+
+    def __init__(self, act: Activation, *, channels: int | None, channel_axis: int, trainable: frozenset[str]) -> None:
+        super().__init__(act, channels=channels, channel_axis=channel_axis, trainable=trainable)
+        self._random = pointwise_of(act, (*self._trainable, *act.samplers)) if act.samplers else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The activation of each element; random parameters are drawn while training only."""
+        if self._random is not None and self.training:
+            return apply(self._random, x, *self.trained(x), *drawn(self.activation, x).values())
+        return apply(self._steady, x, *self.trained(x))
+
+
+@final
+class Gated(ActivationModule):
+    """A gated unit of a packed tensor, split along one axis, or of two tensors.
+
+    Attributes:
+        layout: where value and gate lie: `value_first` or `gate_first` (halves along `dim`), `interleaved`
+            (value at even places, gate at odd ones), `two` (two tensors).
+        dim: the axis that is split.
+    """
+
+    def __init__(
+        self,
+        act: Activation,
+        *,
+        layout: Layout,
+        dim: int,
+        channels: int | None,
+        channel_axis: int,
+        trainable: frozenset[str],
+    ) -> None:
+        super().__init__(act, channels=channels, channel_axis=channel_axis, trainable=trainable)
+        self.layout: Layout = layout
+        self.dim = dim
+
+    def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
+        """The gated unit: half the size of a packed `x` along `dim`, or the size of `x` and `gate`."""
+        value, gate = self._parts(x, gate)
+        return apply(self._steady, value, gate, *self.trained(value))
+
+    def extra_repr(self) -> str:
+        """Name, parameters and layout."""
+        where = f"layout={self.layout}" + ("" if self.layout == "two" else f", dim={self.dim}")
+        return f"{super().extra_repr()}, {where}"
+
+    def _parts(self, x: Tensor, gate: Tensor | None) -> tuple[Tensor, Tensor]:
+        if (gate is None) == (self.layout == "two"):
+            takes = "two tensors" if self.layout == "two" else "one packed tensor"
+            raise BadInput(f"{self.activation.name} with layout='{self.layout}' takes {takes}.")
+        if gate is not None:
+            return x, gate
+        if not -x.dim() <= self.dim < x.dim() or x.shape[self.dim] % 2:
+            raise BadInput(
+                f"{self.activation.name} splits axis {self.dim} in two; got a tensor of shape {tuple(x.shape)}."
+            )
+        return split(x, layout=self.layout, dim=self.dim)
+
+
+@final
+class AlongAxis(nn.Module):
+    """An activation along one axis, such as softmax."""
+
+    def __init__(self, act: AxisActivation, *, dim: int) -> None:
+        super().__init__()
+        self.activation = act
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The activation along the axis; the same shape."""
+        return apply_along_axis(self.activation, x, axis=self.dim)
+
+    def extra_repr(self) -> str:
+        """Name and axis."""
+        return f"{self.activation.name}, dim={self.dim}"
+
+
+def split(x: Tensor, *, layout: Layout, dim: int) -> tuple[Tensor, Tensor]:
+    """Value and gate of a packed tensor, as views of it."""
+    if layout == "interleaved":
+        pairs = x.unflatten(dim, (-1, 2))
+        value, gate = pairs.unbind(dim % x.dim() + 1)
+        return value, gate
+    first, second = x.chunk(2, dim)
+    return (first, second) if layout == "value_first" else (second, first)
+
+
+def module(
+    formula: str | Activation | AxisActivation,
+    *,
+    channels: int | None = None,
+    channel_axis: int = 1,
+    trainable: bool | tuple[str, ...] | None = None,
+    layout: Layout | None = None,
+    dim: int = -1,
+    **params: float,
+) -> nn.Module:
+    """The activation as a `torch.nn.Module`.
+
+    Args:
+        formula: a name, a formula, or an activation.
+        channels: one value of each trainable parameter for each of so many channels; one in all if left out.
+        channel_axis: the axis that counts the channels.
+        trainable: which parameters are learned: all, none, or those named; as the activation declares if left out.
+        layout: for a gated unit, how value and gate are laid out: `value_first`, `gate_first`, `interleaved`
+            (all packed along `dim`), or `two` tensors.
+        dim: the axis along which a packed unit is split, or along which softmax and its kin act.
+        params: parameters of the activation; those left out have their own values.
+
+    Raises:
+        UnknownActivation, BadFormula, BadParam: as `actlab.get`.
+        BadInput: a gated unit without its layout, or a layout for another.
+
+    Example:
+        >>> module("swish", beta=1.5)
+        Elementwise(swish, beta=1.5 (trainable))
+        >>> module("swiglu", layout="gate_first")(torch.ones(2, 6)).shape
+        torch.Size([2, 3])
+    """
+    act = get(formula, **params)
+    if isinstance(act, AxisActivation):
+        _refuse(act.name, {"layout": layout, "channels": channels, "trainable": trainable})
+        return AlongAxis(act, dim=dim)
+    learned = _learned(act, trainable)
+    if channels is not None and (channels < 1 or not learned):
+        reason = "it has no trainable parameter" if not learned else "there must be at least one"
+        raise BadInput(f"{act.name} cannot have parameters for {channels} channels: {reason}.")
+    if len(act.inputs) == 1:
+        _refuse(act.name, {"layout": layout})
+        return Elementwise(act, channels=channels, channel_axis=channel_axis, trainable=learned)
+    if layout not in get_args(Layout):
+        raise BadInput(
+            f"{act.name} has two inputs: say how they are laid out with layout="
+            f"{', '.join(repr(each) for each in get_args(Layout))}; got {layout!r}."
+        )
+    return Gated(act, layout=layout, dim=dim, channels=channels, channel_axis=channel_axis, trainable=learned)
+
+
+_NEEDS: Mapping[str, str] = MappingProxyType(
+    {"layout": "a gated unit", "channels": "trainable parameters", "trainable": "parameters"}
+)
+
+
+def _refuse(name: str, options: Mapping[str, object]) -> None:
+    for option, given in options.items():
+        if given is not None:
+            raise BadInput(f"{name} takes no {option}: that is for activations with {_NEEDS[option]}.")
+
+
+def _learned(act: Activation, trainable: bool | tuple[str, ...] | None) -> frozenset[str]:
+    names = frozenset(param.name for param in act.params)
+    if trainable is None:
+        return frozenset(param.name for param in act.params if param.trainable)
+    if isinstance(trainable, bool):
+        return names if trainable else frozenset()
+    unknown = set(trainable) - names
+    if unknown:
+        raise BadParam(f"{act.name} has no parameter '{min(unknown)}' to train; it has {', '.join(sorted(names))}.")
+    return frozenset(trainable)
