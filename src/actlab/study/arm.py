@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from actlab.errors import BadStudy
-from actlab.nn import module
 from actlab.train.factory import Build
 from actlab.train.replace import Places, places, with_replaced
 from actlab.train.task import Task
@@ -53,6 +52,8 @@ def named_arm(name: str) -> Arm:
     Raises:
         UnknownActivation: no activation has this name.
     """
+    from actlab.nn import module
+
     module(name)  # so that an unknown name or a wrong parameter is refused now, not in the midst of a study
     return Arm(name, partial(module, name))
 
@@ -121,5 +122,3 @@ def check_arms(task: Task, arms: Sequence[Arm], *, where: Places | None) -> None
             task.check_model(model)
         except ValueError as error:
             raise BadStudy(f"{arm.name} cannot take part: {error}") from error
-
-

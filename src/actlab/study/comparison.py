@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from actlab.study.plan import Plan
@@ -137,8 +137,6 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain values; infinite numbers are the strings "inf" and "-inf"."""
-        from dataclasses import asdict
-
         plain = finite(asdict(self))
         assert isinstance(plain, dict)
         return plain

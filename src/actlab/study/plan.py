@@ -114,18 +114,29 @@ class Plan:
 
     def sentences(self) -> tuple[str, ...]:
         """What will be run and what it can decide, for reading before the run."""
-        needed = seeds_needed(self.comparisons, alpha=self.looks[-1].alpha)
         last = self.looks[-1]
-        can = "so a clear difference can be claimed" if self.can_decide() else "so no difference can ever be claimed"
-        looks = ", ".join(f"after {look.seeds} seeds at {look.alpha:g}" for look in self.looks)
+        looks = ", ".join(f"after {look.seeds} seeds with an error of {look.alpha:g}" for look in self.looks)
+        size = f"{self.margin:.0%} of the control's metric" if self.margin_is_relative else f"{self.margin:g}"
         return (
-            f"{len(self.arms)} arms, {self.control} being the control; {len(self.points)} learning rates from"
-            f" {min(self.points):.2g} to {max(self.points):.2g} each, chosen on validation data with"
-            f" {len(self.tuning_seeds)} seed(s); then {len(self.seeds)} fresh seeds: {self.trials} trials.",
-            f"{self.comparisons} differences tested under Holm; the test set is read {looks}; with {last.seeds} seeds"
-            f" the exact signed-rank test reaches p = {smallest_p(last.seeds):.2g}, the first step needs"
-            f" {last.alpha / self.comparisons:.2g} ({needed} seeds), {can}.",
-            f"weights are initialised {'as the model does it' if self.init == 'as-is' else 'with the gain of each arm'}.",
+            f"{len(self.arms)} arms, {self.control} being the control; {len(self.points)} learning rates each, from"
+            f" {min(self.points):.2g} to {max(self.points):.2g}, chosen on validation data; then {len(self.seeds)}"
+            f" fresh seeds: {self.trials} trials.",
+            f"The test set is read {looks}, shared by {self.comparisons} differences under Holm. With {last.seeds}"
+            f" seeds the exact signed-rank test can reach p = {smallest_p(last.seeds):.2g}; a first claim needs"
+            f" {last.alpha / self.comparisons:.2g}.",
+            f"Differences of less than {size} do not matter. Weights are initialised"
+            f" {'as the model does it' if self.init == 'as-is' else 'with the gain of each arm'}.",
+            *self.warnings(),
+        )
+
+    def warnings(self) -> tuple[str, ...]:
+        """That no difference can ever be claimed, with the seeds that it would take; or nothing."""
+        if self.can_decide():
+            return ()
+        needed = seeds_needed(self.comparisons, alpha=self.looks[-1].alpha)
+        return (
+            f"{self.looks[-1].seeds} seeds can never show a difference between {len(self.arms)} arms, however clear:"
+            f" {needed} are needed.",
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -142,11 +153,11 @@ def rate_points(rates: tuple[float, float], *, budget: int, seed: int) -> tuple[
 
     Example:
         >>> [round(rate, 4) for rate in rate_points((0.001, 0.1), budget=4, seed=0)]
-        [0.0025, 0.0366, 0.0061, 0.0275]
+        [0.0066, 0.0321, 0.0132, 0.002]
     """
     power = max(0, (budget - 1).bit_length())
     # A whole power of two keeps the sequence balanced; SciPy warns at other lengths.
-    places = qmc.Sobol(1, scramble=True, rng=np.random.default_rng(seed)).random_base2(power)[:budget, 0]
+    places = qmc.Sobol(1, scramble=True, seed=seed).random_base2(power)[:budget, 0]
     low, high = np.log(rates)
     return tuple(float(f"{rate:.4g}") for rate in np.exp(low + places * (high - low)))
 
@@ -159,11 +170,6 @@ def seed_stream(seed: int, *, role: str, count: int) -> tuple[int, ...]:
     roles = (TUNE, CONFIRM)
     drawn = np.random.SeedSequence([seed, roles.index(role)]).generate_state(count)
     return tuple(int(one) >> 1 for one in drawn)
-
-
-def even_looks(seeds: int, *, alpha: float = ALPHA) -> tuple[Look, ...]:
-    """One look at the end, with all of the error spent on it: the default."""
-    return (Look(seeds, alpha),)
 
 
 def _check(plan: Plan) -> None:

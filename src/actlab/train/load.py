@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from actlab.errors import BadTask
@@ -17,24 +17,34 @@ ORIGINS: dict[str, Callable[..., Task]] = {
     "file": file_task,
     "table": lambda path, target: table_task(path, target=target),
 }
+RECIPE = ("name", "epochs", "batch_size", "optimiser", "rates", "origin")
+"""The settings that may have been changed since a task was built from its origin."""
 
 
-def load_again(task: Task) -> Task:
-    """The task built once more from its origin, with the recipe it has now.
+@dataclass(frozen=True)
+class Directions:
+    """The way to a task: its origin, its recipe, and the fingerprint by which to know it."""
 
-    Raises:
-        BadTask: what is built from the origin is another task: its data or model change from call to call.
-    """
-    kind, *arguments = task.origin
-    fresh = replace(ORIGINS[kind](*arguments), **recipe_of(task))
-    if fresh.fingerprint() != task.fingerprint():
-        raise BadTask(
-            f"task '{task.name}' is another one each time it is built; fix the seed of whatever it draws at random."
-        )
-    return fresh
+    origin: tuple[str, ...]
+    recipe: tuple[tuple[str, Any], ...]
+    fingerprint: str
+
+    def followed(self) -> Task:
+        """The task, built anew.
+
+        Raises:
+            BadTask: what the origin gives is another task: its data or its model change from call to call.
+        """
+        kind, *arguments = self.origin
+        task = replace(ORIGINS[kind](*arguments), **dict(self.recipe))
+        if task.fingerprint() != self.fingerprint:
+            raise BadTask(
+                f"task '{task.name}' is another one each time it is built; fix the seed of whatever it draws at random."
+            )
+        return task
 
 
-def recipe_of(task: Task) -> dict[str, Any]:
-    """The settings of a task that may have been changed since it was built from its origin."""
-    names = ("name", "epochs", "batch_size", "optimiser", "rates", "origin")
-    return {name: getattr(task, name) for name in names}
+def directions_to(task: Task) -> Directions:
+    """The way to a task that has an origin."""
+    recipe = tuple((name, getattr(task, name)) for name in RECIPE)
+    return Directions(task.origin, recipe, task.fingerprint())

@@ -1,0 +1,219 @@
+"""The comparison itself: tune on validation data, confirm on fresh seeds, read the test set, judge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from actlab.errors import BadStudy
+from actlab.study.arm import INITS, Arm, arms_of, check_arms, control_of
+from actlab.study.comparison import Comparison
+from actlab.study.cost import measured_cost
+from actlab.study.outcome import Outcome
+from actlab.study.plan import (
+    ALPHA,
+    BUDGET,
+    CONFIRM,
+    TUNE,
+    Look,
+    Plan,
+    Trial,
+    rate_points,
+    seed_stream,
+)
+from actlab.study.power import seeds_needed
+from actlab.study.results import is_settled, read, winners
+from actlab.study.runner import LocalRunner, Runner, Setting
+from actlab.study.store import Store
+from actlab.train.task import Task
+
+Progress = Callable[[int, int, float | None, str], None]
+"""Told after every trial: how many are done, of how many, the seconds left (None as yet unknown), and a label."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that is ready to run: the plan, and what it takes to carry it out."""
+
+    plan: Plan
+    setting: Setting
+    notes: tuple[str, ...]
+
+
+def prepare(
+    task: Task,
+    *,
+    candidates: Sequence[str | Arm],
+    seeds: int | None = None,
+    budget: int | None = None,
+    seed: int = 0,
+    init: str = "as-is",
+    looks: Sequence[Look] | None = None,
+) -> Study:
+    """The study, planned and checked, before any trial is run.
+
+    Args:
+        task: what is learned.
+        candidates: names, formulas or arms to be compared with the control.
+        seeds: fresh seeds for the verdict; by default the fewest that can decide.
+        budget: learning rates tried for every arm; by default 8.
+        seed: what every random choice follows from.
+        init: "as-is", or "gain" to draw all weights with each arm's own second-moment gain.
+        looks: after how many seeds the test set is read, and the error spent each time; by default once, at the
+            end, with an error of 0.05.
+
+    Raises:
+        BadStudy: a plan that cannot be carried out.
+        BadTask: a model without an activation that could be replaced.
+        UnknownActivation: a candidate that is not in the catalog.
+    """
+    _check_numbers(seeds=seeds, budget=budget, seed=seed, init=init)
+    control, where = control_of(task)
+    arms = arms_of(control, candidates)
+    if init == "gain":
+        arms = tuple(_with_gain(arm) for arm in arms)
+    check_arms(task, arms, where=where)
+    count = seeds or (looks[-1].seeds if looks else seeds_needed(len(arms) - 1, alpha=ALPHA))
+    plan = Plan(
+        task=task.name,
+        fingerprint=task.fingerprint(),
+        arms=tuple(arm.name for arm in arms),
+        points=rate_points(task.rates, budget=budget or BUDGET, seed=seed),
+        tuning_seeds=seed_stream(seed, role=TUNE, count=1),
+        seeds=seed_stream(seed, role=CONFIRM, count=count),
+        looks=tuple(looks or (Look(count, ALPHA),)),
+        margin=task.metric.margin,
+        margin_is_relative=task.metric.margin_is_relative,
+        init=init,
+        seed=seed,
+    )
+    setting = Setting(task, {arm.name: arm for arm in arms}, where, plan.points)
+    notes = (*task.notes, *([where.sentence()] if where else []), *plan.warnings())
+    return Study(plan, setting, notes)
+
+
+def compare(
+    task: Task,
+    *,
+    candidates: Sequence[str | Arm],
+    seeds: int | None = None,
+    budget: int | None = None,
+    jobs: int = 1,
+    seed: int = 0,
+    store: str | Path | None = None,
+    name: str | None = None,
+    resume: bool = False,
+    init: str = "as-is",
+    looks: Sequence[Look] | None = None,
+    progress: Progress | None = None,
+    runner: Runner | None = None,
+) -> Comparison:
+    """What a fair comparison of activations on a task finds; the same numbers at every run with the same seed.
+
+    Args:
+        task: what is learned.
+        candidates: names, formulas or arms to be compared with the control.
+        seeds: fresh seeds for the verdict; by default the fewest that can decide.
+        budget: learning rates tried for every arm.
+        jobs: trials at a time.
+        seed: what every random choice follows from.
+        store: an SQLite file or a database URL that keeps every trial once it is done; by default nothing is kept.
+        name: the study's name in the store; by default the task's.
+        resume: go on with the newest stored study of this name.
+        init: "as-is", or "gain".
+        looks: when the test set is read.
+        progress: told after every trial.
+        runner: who carries out the trials; by default this machine, `jobs` at a time.
+
+    Raises:
+        BadStudy, BadTask, UnknownActivation: as `prepare`; and a stored study that has another plan.
+    """
+    study = prepare(task, candidates=candidates, seeds=seeds, budget=budget, seed=seed, init=init, looks=looks)
+    with Store(store) as trials:
+        return run_study(
+            study,
+            store=trials,
+            name=name or task.name,
+            resume=resume,
+            progress=progress,
+            runner=runner or LocalRunner(jobs),
+        )
+
+
+def run_study(
+    study: Study,
+    *,
+    store: Store,
+    name: str,
+    resume: bool = False,
+    progress: Progress | None = None,
+    runner: Runner | None = None,
+) -> Comparison:
+    """What a prepared study finds.
+
+    Raises:
+        BadStudy: the stored study of this name has another plan, or the store cannot be written.
+    """
+    start = time.perf_counter()
+    runner = runner or LocalRunner()
+    plan = study.plan
+    number = store.resume(name, plan) if resume else store.begin(name, plan)
+    work = _Work(study, store, number, runner, progress, done=dict(store.outcomes(number)))
+    work.carry_out(list(plan.tuning()), label="learning rates")
+    task = study.setting.task
+    chosen = winners(plan, work.done, metric=task.metric)
+    for look in range(len(plan.looks)):
+        work.carry_out(list(plan.confirming(chosen, look=look)), label="fresh seeds")
+        found = read(plan, work.done, chosen=chosen, look=look, task=task)
+        if is_settled(found):
+            break
+    cost = measured_cost(study.setting, chosen, since=start)
+    return replace(found, notes=(*study.notes, *runner.notes(study.setting)), cost=cost)
+
+
+@dataclass
+class _Work:
+    """Trials being done, each stored as it ends."""
+
+    study: Study
+    store: Store
+    number: int
+    runner: Runner
+    progress: Progress | None
+    done: dict[Trial, Outcome]
+    started: float = field(default_factory=time.perf_counter)
+    fresh: int = 0
+
+    def carry_out(self, trials: Sequence[Trial], *, label: str) -> None:
+        """Nothing, once every trial is done; those that the store already has are not run again."""
+        left = [trial for trial in trials if trial not in self.done]
+        self._report(label)
+        for outcome in self.runner.run(self.study.setting, left):
+            self.store.keep(self.number, outcome)
+            self.done[outcome.trial] = outcome
+            self.fresh += 1
+            self._report(f"{label}: {outcome.trial.arm}")
+
+    def _report(self, label: str) -> None:
+        if self.progress is None:
+            return
+        total = self.study.plan.trials
+        elapsed = time.perf_counter() - self.started
+        left = elapsed / self.fresh * (total - len(self.done)) if self.fresh else None
+        self.progress(len(self.done), total, left, label)
+
+
+def _with_gain(arm: Arm) -> Arm:
+    from actlab.theory.gains import gain
+
+    return arm if arm.gain is not None else replace(arm, gain=gain(arm.name))
+
+
+def _check_numbers(*, seeds: int | None, budget: int | None, seed: int, init: str) -> None:
+    for what, value, least in (("seeds", seeds, 2), ("budget", budget, 1), ("seed", seed, 0)):
+        if value is not None and value < least:
+            raise BadStudy(f"{what} must be at least {least}; got {value}.")
+    if init not in INITS:
+        raise BadStudy(f"init must be {' or '.join(INITS)}; got '{init}'.")

@@ -1,0 +1,220 @@
+"""Where trials are kept: SQLite by default, PostgreSQL by URL; one row a trial, written once it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, OperationalError
+
+from actlab.errors import BadStudy, shortened
+from actlab.optional import need
+from actlab.study.outcome import Outcome
+from actlab.study.plan import Plan, Trial
+from actlab.study.schema import STUDIES, TRIALS, bring_up_to_date
+from actlab.train.loop import Epoch
+
+BUSY_SECONDS = 30
+"""How long a writer waits for another process that writes to the same SQLite file."""
+
+INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+@final
+class Store:
+    """The trials of many studies, in one database.
+
+    Args:
+        where: a path of an SQLite file, a database URL, or None to keep nothing beyond the process.
+
+    Raises:
+        BadStudy: the database cannot be opened.
+        MissingExtra: the URL is PostgreSQL's, and its driver is not installed.
+
+    Example:
+        >>> with Store(None) as store:
+        ...     store.names()
+        ()
+    """
+
+    def __init__(self, where: str | Path | None) -> None:
+        self.url = _url(where)
+        try:
+            self._engine = _engine(self.url)
+            bring_up_to_date(self._engine)
+        except (ArgumentError, DatabaseError) as error:
+            raise BadStudy(f"the store {_shown(self.url)} cannot be opened: {_first_line(error)}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the database go."""
+        self._engine.dispose()
+
+    def names(self) -> tuple[str, ...]:
+        """The names of the studies in the store."""
+        query = sa.select(STUDIES.c.name).distinct().order_by(STUDIES.c.name)
+        with self._engine.connect() as connection:
+            return tuple(connection.execute(query).scalars())
+
+    def begin(self, name: str, plan: Plan) -> int:
+        """The number of a new study; earlier ones of the same name stay."""
+        latest = sa.select(sa.func.coalesce(sa.func.max(STUDIES.c.attempt), 0)).where(STUDIES.c.name == name)
+        while True:
+            try:
+                with self._writing() as connection:
+                    attempt = connection.execute(latest).scalar_one() + 1
+                    return _added(connection, name=name, attempt=attempt, plan=plan)
+            except IntegrityError:
+                continue  # another process has just begun a study of this name: take the next number
+
+    def resume(self, name: str, plan: Plan) -> int:
+        """The number of the newest study of this name, or of a new one where there is none.
+
+        Raises:
+            BadStudy: the newest study of this name has another plan; the message says what differs.
+        """
+        newest = sa.select(STUDIES).where(STUDIES.c.name == name).order_by(STUDIES.c.attempt.desc()).limit(1)
+        with self._engine.connect() as connection:
+            row = connection.execute(newest).one_or_none()
+        if row is None:
+            return self.begin(name, plan)
+        if row.digest != plan.digest():
+            raise BadStudy(
+                f"the stored study '{name}' has another plan ({_what_differs(row.plan, plan.to_json())}); resume it"
+                " with the settings it was begun with, or run without resuming."
+            )
+        return int(row.id)
+
+    def keep(self, study: int, outcome: Outcome) -> None:
+        """Nothing, once the trial is stored; a trial that is there already stays as it is."""
+        trial = outcome.trial
+        row = {
+            "study_id": study,
+            **asdict(trial),
+            "status": "diverged" if outcome.diverged else "finished",
+            "diverged": outcome.diverged,
+            "rate": outcome.rate,
+            "valid": outcome.valid,
+            "test": outcome.test,
+            "steps": outcome.steps,
+            "curve": [asdict(epoch) for epoch in outcome.curve],
+            "seconds": outcome.seconds,
+            "version": _version(),
+            "finished": datetime.now(UTC),
+        }
+        insert = INSERTS[self._engine.dialect.name]
+        with self._writing() as connection:
+            connection.execute(insert(TRIALS).values(row).on_conflict_do_nothing())
+
+    def outcomes(self, study: int) -> dict[Trial, Outcome]:
+        """The stored trials of a study."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(TRIALS).where(TRIALS.c.study_id == study)).all()
+        return {outcome.trial: outcome for outcome in map(_outcome, rows)}
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            raise BadStudy(f"the store {_shown(self.url)} cannot be written: {_first_line(error)}") from error
+
+
+def _added(connection: sa.Connection, *, name: str, attempt: int, plan: Plan) -> int:
+    row = {
+        "name": name,
+        "attempt": attempt,
+        "digest": plan.digest(),
+        "plan": plan.to_json(),
+        "version": _version(),
+        "created": datetime.now(UTC),
+    }
+    return int(connection.execute(sa.insert(STUDIES).values(row).returning(STUDIES.c.id)).scalar_one())
+
+
+def _outcome(row: sa.Row[Any]) -> Outcome:
+    return Outcome(
+        trial=Trial(arm=row.arm, point=row.point, seed=row.seed, role=row.role),
+        rate=row.rate,
+        valid=row.valid,
+        test=row.test,
+        diverged=row.diverged,
+        steps=row.steps,
+        curve=tuple(Epoch(**point) for point in row.curve),
+        seconds=row.seconds,
+    )
+
+
+def _url(where: str | Path | None) -> str:
+    if where is None:
+        return "sqlite://"
+    text = str(where)
+    if text.startswith(("postgres://", "postgresql://")):
+        return "postgresql+psycopg://" + text.partition("://")[2]
+    return text if "://" in text else f"sqlite:///{text}"
+
+
+def _engine(url: str) -> sa.Engine:
+    if url.startswith("postgresql"):
+        need("psycopg", extra="postgres")
+        return sa.create_engine(url, pool_pre_ping=True)
+    if sa.make_url(url).get_backend_name() not in INSERTS:
+        raise ArgumentError("only SQLite and PostgreSQL can be used")
+    in_memory = {"poolclass": sa.StaticPool} if url == "sqlite://" else {}
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, **in_memory)
+    sa.event.listen(engine, "connect", _set_up_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, record: object) -> None:
+    """Readers and one writer at the same time, and a file that a killed process cannot break."""
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _what_differs(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    now = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
+    names = [name for name, value in now.items() if stored.get(name) != value]
+    return "; ".join(f"{name}: {_brief(stored.get(name))} there, {_brief(now[name])} now" for name in names)
+
+
+def _brief(value: Any) -> str:
+    return shortened(str(value), limit=40)
+
+
+def _shown(url: str) -> str:
+    """The URL without its password."""
+    try:
+        return f"'{sa.make_url(url).render_as_string(hide_password=True)}'"
+    except ArgumentError:
+        return "that was asked for"
+
+
+def _first_line(error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    return shortened(str(cause), limit=160)
+
+
+def _version() -> str:
+    try:
+        return version("actlab")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,144 @@
+"""A comparison in sentences that a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from actlab.study.verdict import BETTER, EQUIVALENT, UNDECIDED, WORSE, Judgement, more_in_words
+from actlab.train.kinds import Metric
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the sentences are made from.
+
+    Attributes:
+        control: the control's name.
+        metric: what the arms are judged by.
+        baseline: the test metric of the best constant answer.
+        region: half the width of the region of practical equivalence.
+        means: the mean test metric of every arm, the control first.
+        learned: with how many seeds each arm learned.
+        seeds: with how many seeds each arm was run.
+        judgements: of every arm but the control.
+    """
+
+    control: str
+    metric: Metric
+    baseline: float
+    region: float
+    means: Mapping[str, float]
+    learned: Mapping[str, int]
+    seeds: int
+    judgements: Mapping[str, Judgement]
+
+    def learns(self, arm: str) -> bool:
+        """Whether an arm learned with at least half of the seeds."""
+        return 2 * self.learned[arm] >= self.seeds
+
+    def of(self, verdict: str) -> list[str]:
+        """The arms with one verdict, the best first."""
+        arms = [arm for arm, judgement in self.judgements.items() if judgement.verdict == verdict]
+        return sorted(arms, key=lambda arm: -self.metric.gain(self.means[arm], over=self.baseline))
+
+
+def arm_sentence(arm: str, findings: Findings) -> str:
+    """What was found about one arm, in a line."""
+    value = _amount(findings.means[arm], findings.metric)
+    if arm == findings.control:
+        return f"{arm}, the control: {value}{_if_not_learned(arm, findings)}."
+    judgement = findings.judgements[arm]
+    difference = judgement.difference
+    found = (
+        f"{value}, {difference.mean:+.2f} against {findings.control}"
+        f" ({difference.level:.1%} interval {difference.low:.2f} to {difference.high:.2f})"
+    )
+    more = f": {more_in_words(judgement.more_seeds)} would settle it" if judgement.verdict == UNDECIDED else ""
+    return f"{arm} is {judgement.verdict}{more}; {found}{_if_not_learned(arm, findings)}."
+
+
+def overall(findings: Findings) -> str:
+    """The whole comparison in a sentence or three."""
+    if not any(findings.learns(arm) for arm in findings.means):
+        return _nothing_learns(findings)
+    return " ".join(part for part in (_about_control(findings), _advice(findings), _undecided(findings)) if part)
+
+
+def _nothing_learns(findings: Findings) -> str:
+    best = max(findings.means, key=lambda arm: findings.metric.gain(findings.means[arm], over=findings.baseline))
+    return (
+        f"Nothing learns: the best arm, {best}, reaches {_amount(findings.means[best], findings.metric)} where"
+        f" {_constant(findings)}. The activation is not what keeps this network from learning: look at the data,"
+        " the learning rates and the number of epochs."
+    )
+
+
+def _about_control(findings: Findings) -> str:
+    control = findings.control
+    if findings.learns(control):
+        return ""
+    return (
+        f"{control} does not learn: {_amount(findings.means[control], findings.metric)} where {_constant(findings)}"
+        f" ({findings.learned[control]} of {findings.seeds} seeds learned)."
+    )
+
+
+def _advice(findings: Findings) -> str:
+    better = findings.of(BETTER)
+    if better:
+        first, rest = better[0], better[1:]
+        also = f"; also better: {_listed(rest)}" if rest else ""
+        change = _change(first, findings)
+        return f"Replace {findings.control} by {first}: {change}{also}."
+    keep = f"keep {findings.control}"
+    if len(findings.of(EQUIVALENT)) == len(findings.judgements):
+        return f"No difference that matters (all within {_size(findings)}): {keep}, or take the cheapest."
+    if len(findings.of(WORSE)) == len(findings.judgements):
+        return f"Every candidate is worse: {keep}."
+    if not findings.learns(findings.control):
+        return "No candidate is proved better."
+    found = [f"equivalent: {_listed(findings.of(EQUIVALENT))}"] if findings.of(EQUIVALENT) else []
+    found += [f"worse: {_listed(findings.of(WORSE))}"] if findings.of(WORSE) else []
+    return f"No candidate is proved better: {keep}{''.join(f'; {part}' for part in found)}."
+
+
+def _undecided(findings: Findings) -> str:
+    undecided = findings.of(UNDECIDED)
+    if not undecided:
+        return ""
+    more = [findings.judgements[arm].more_seeds for arm in undecided]
+    settle = [seeds for seeds in more if seeds is not None]
+    most = None if len(settle) < len(more) else max(settle)
+    return f"Undecided: {_listed(undecided)}; {more_in_words(most)} would settle {'it' if len(more) == 1 else 'them'}."
+
+
+def _change(arm: str, findings: Findings) -> str:
+    difference = findings.judgements[arm].difference
+    return (
+        f"{_amount(findings.means[arm], findings.metric)}, {difference.mean:+.2f} on average"
+        f" (between {difference.low:.2f} and {difference.high:.2f})"
+    )
+
+
+def _if_not_learned(arm: str, findings: Findings) -> str:
+    if findings.learns(arm):
+        return ""
+    return f"; it does not learn ({findings.learned[arm]} of {findings.seeds} seeds)"
+
+
+def _constant(findings: Findings) -> str:
+    what = "the commonest class" if findings.metric.larger_is_better else "the mean"
+    return f"always answering {what} gives {findings.baseline:.2f}"
+
+
+def _amount(value: float, metric: Metric) -> str:
+    return f"{metric.name} {value:.2f} {metric.unit}" if metric.larger_is_better else f"{metric.name} {value:.4g}"
+
+
+def _size(findings: Findings) -> str:
+    return f"{findings.region:.3g} {findings.metric.unit}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
