@@ -1,0 +1,1 @@
+"""The activations, one short block each, in families; `index` gathers them."""

@@ -1,0 +1,155 @@
+"""All activations of the catalog, and the one door that finds an activation by what a user typed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType, ModuleType
+
+from actlab.catalog import (
+    along_axis,
+    exponential,
+    gated,
+    periodic,
+    rectifiers,
+    self_gated,
+    shrinkage,
+    sigmoidal,
+    smooth,
+    trainable,
+)
+from actlab.catalog.frameworks import FRAMEWORKS
+from actlab.catalog.names import Names, squashed
+from actlab.errors import BadFormula, BadInput, BadParam, UnknownActivation, shortened
+from actlab.formula.activation import Activation, typed
+from actlab.formula.along_axis import AxisActivation
+from actlab.formula.expr import input_names, param_names
+from actlab.formula.param import Param
+from actlab.formula.parser import INPUTS, parse
+
+FAMILIES: tuple[ModuleType, ...] = (
+    rectifiers,
+    sigmoidal,
+    exponential,
+    smooth,
+    self_gated,
+    periodic,
+    shrinkage,
+    trainable,
+    gated,
+    along_axis,
+)
+
+
+def _of(family: ModuleType) -> Iterator[Activation | AxisActivation]:
+    """The activations that the family itself declares, in its order."""
+    for value in vars(family).values():
+        if isinstance(value, Activation | AxisActivation) and value.family == family.__name__.rpartition(".")[2]:
+            yield value
+
+
+CATALOG: Mapping[str, Activation | AxisActivation] = MappingProxyType(
+    {act.name: act for family in FAMILIES for act in _of(family)}
+)
+
+NAMES = Names(CATALOG.values())
+
+# Bare names mean PyTorch's, with or without saying so.
+_OURS = ("torch", "pytorch")
+
+_PAIR = r"\s*[A-Za-z_]\w*\s*=\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*"
+_NAMED = re.compile(
+    rf"\s*(?:(?P<framework>\w+)\s*:\s*)?(?P<name>[A-Za-z][\w .²-]*?)\s*(?:\((?P<values>\s*|{_PAIR}(?:,{_PAIR})*)\))?\s*"
+)
+_LONGEST_NAMED = 1_000
+
+
+def get(text: str | Activation | AxisActivation, **params: float) -> Activation | AxisActivation:
+    """The activation that a name, a name with parameters, or a formula means.
+
+    Args:
+        text: a name or alias (`"swish"`, `"LeakyReLU"`), with another framework's meaning of it (`"jax:gelu"`), with
+            parameters (`"swish(beta=1.5)"`), a formula (`"x*sigmoid(beta*x)"`; `value` and `gate` for a gated one),
+            or an activation, which is given back as it is.
+        params: values for its parameters. Those of a formula that was typed train, and need a value.
+
+    Raises:
+        UnknownActivation: nothing has this name.
+        BadFormula: the text is neither a name nor a formula.
+        BadParam: a parameter is unknown, no number or out of its bounds.
+        BadInput: it is no text and no activation.
+
+    Example:
+        >>> get("jax:gelu").name
+        'gelu_tanh'
+        >>> get("swish(beta=1.5)").label
+        'swish(beta=1.5)'
+        >>> get("x*sigmoid(beta*x)", beta=1.702).inputs
+        ('x',)
+    """
+    if isinstance(text, Activation | AxisActivation):
+        return _bound(text, params)
+    if not isinstance(text, str):
+        raise BadInput(f"an activation is a name, a formula or an Activation; got {type(text).__name__} {text!r}.")
+    named = _NAMED.fullmatch(text) if len(text) <= _LONGEST_NAMED else None
+    found = _found(named["framework"], named["name"], params) if named else None
+    if named is None or found is None:
+        return _of_formula(text, params)
+    return _bound(found, _merged(found.name, named["values"] or "", params))
+
+
+def _found(framework: str | None, name: str, params: Mapping[str, float]) -> Activation | AxisActivation | None:
+    """What the name means; None where it may be a formula instead, such as `x` or `x - beta`."""
+    if framework is not None and framework.lower() not in _OURS:
+        return _in_framework(framework.lower(), name)
+    if name in NAMES:
+        return NAMES[name]
+    if framework is None and (not name.isidentifier() or name in (*INPUTS, "pi", *params)):
+        return None
+    raise UnknownActivation(name, NAMES)
+
+
+def _in_framework(framework: str, name: str) -> Activation | AxisActivation:
+    if framework not in FRAMEWORKS:
+        raise BadInput(f"there is no framework '{framework}'; choose one of {', '.join((*_OURS, *FRAMEWORKS))}.")
+    table = FRAMEWORKS[framework]
+    # as it is spelled first: in Keras a layer's default may differ from its function's
+    spelled = {squashed(ours): text for ours, text in reversed(list(table.items()))} | dict(table)
+    text = spelled.get(name) or spelled.get(squashed(name))
+    if text is None:
+        raise UnknownActivation(f"{framework}:{name}", [f"{framework}:{ours}" for ours in table])
+    return get(text)
+
+
+def _merged(owner: str, values: str, params: Mapping[str, float]) -> Mapping[str, float]:
+    """The values in brackets and those given beside, none of them twice."""
+    merged = dict(params)
+    for pair in filter(None, map(str.strip, values.split(","))):
+        name, number = (part.strip() for part in pair.split("="))
+        if name in merged:
+            raise BadParam(f"{owner}: {name} is given twice.")
+        merged[name] = float(number)
+    return merged
+
+
+def _bound(act: Activation | AxisActivation, params: Mapping[str, float]) -> Activation | AxisActivation:
+    if isinstance(act, Activation):
+        return act.bind(**params) if params else act
+    if params:
+        raise BadParam(f"{act.name} has no parameter '{next(iter(params))}'; it has none.")
+    return act
+
+
+def _of_formula(text: str, params: Mapping[str, float]) -> Activation:
+    for name in params:
+        if name in (*INPUTS, "pi") or not (name.isidentifier() and name.isascii()):
+            raise BadParam(f"a parameter cannot be called '{shortened(name)}'; choose another name.")
+    expression = parse(text, names=NAMES, params=tuple(params))
+    owner = f"the formula '{shortened(text)}'"
+    for name in params:
+        if name not in param_names(expression):
+            raise BadParam(f"{owner} has no parameter '{name}'.")
+    if input_names(expression) not in (set(), {"x"}, {"value", "gate"}):
+        raise BadFormula(f"{owner} must use x alone, or both value and gate.")
+    trained = (Param(0.0, trainable=True, name=name).with_value(params[name], owner=owner) for name in params)
+    return typed(" ".join(text.split()), expression, tuple(trained))
