@@ -1,0 +1,38 @@
+"""Formulas as quiet NumPy functions: what is undefined comes out as NaN, without a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actlab.formula.expr import Expr, Input
+from actlab.lower import to_numpy
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@lru_cache(maxsize=1024)
+def evaluator(outputs: tuple[Expr, ...], inputs: tuple[str, ...] = ("x",)) -> Callable[..., tuple[Floats, ...]]:
+    """One function that computes all outputs of arrays of one shape."""
+    function = to_numpy.program(list(outputs), [Input(name) for name in inputs]).function
+
+    def evaluate(*arrays: Floats) -> tuple[Floats, ...]:
+        with np.errstate(all="ignore"):
+            result = function(*arrays)
+        return result if isinstance(result, tuple) else (result,)
+
+    return evaluate
+
+
+def value_at(formula: Expr, place: float, *, name: str = "x") -> float:
+    """The formula at one place."""
+    return float(evaluator((formula,), (name,))(np.array([place]))[0][0])
+
+
+def signs_at(formula: Expr, places: Sequence[float]) -> Floats:
+    """-1, 0, 1 or NaN at each place."""
+    return np.sign(evaluator((formula,))(np.asarray(places, dtype=np.float64))[0])

@@ -1,0 +1,42 @@
+"""Whether a formula jumps."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from itertools import pairwise
+
+from actlab.formula.expr import Call, Expr, Where, walk
+from actlab.theory.evaluate import value_at
+from actlab.theory.pieces import Piece, pieces
+
+# A smaller step, relative to the values beside it, is taken for a constant that its source has rounded.
+ROUNDED = 1e-6
+
+
+@lru_cache(maxsize=1024)
+def first_jump(formula: Expr) -> str | None:
+    """Where the formula jumps, in words; also if that cannot be ruled out. None if it does not."""
+    found = pieces(formula)
+    if found is None:
+        return None if _only_continuous(formula) else "its conditions cannot be followed, so it may jump"
+    for left, right in pairwise(found):
+        step = step_between(left, right)
+        if step > ROUNDED:
+            return f"f jumps at x={right.lower:.6g}"
+    return None
+
+
+def step_between(left: Piece, right: Piece) -> float:
+    """The size of the step at the common end, relative to the values there; 0 if a side has no finite value."""
+    before, after = value_at(left.formula, left.upper), value_at(right.formula, right.lower)
+    if not (math.isfinite(before) and math.isfinite(after)):
+        return 0.0
+    return abs(after - before) / (1 + max(abs(before), abs(after)))
+
+
+def _only_continuous(formula: Expr) -> bool:
+    """Built without what can jump: `abs`, `min` and `max` bend only."""
+    return not any(
+        isinstance(node, Where) or (isinstance(node, Call) and node.atom == "sign") for node in walk(formula)
+    )

@@ -1,0 +1,81 @@
+"""Formulas at any place a real number can name, to fifty digits, in bounded time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from mpmath import mp
+
+from actlab.formula.expr import Call, Expr, Input, Node, Number, Pow, walk
+from actlab.formula.substitute import substitute
+from actlab.lower import straight_line, to_mpmath
+from actlab.theory.tame import TooLarge, Undefined
+
+PRECISION = 200  # bits
+
+_EXPONENTIAL = (
+    "exp", "expm1", "sigmoid", "log_sigmoid", "softplus", "tanh", "erf", "erfc", "normal_cdf", "normal_pdf",
+    "sin", "cos",
+)  # fmt: skip
+
+_SPELLING = replace(
+    to_mpmath.SPELLING,
+    imports=to_mpmath.SPELLING.imports + "\nfrom actlab.theory.tame import log, log1p, power, sqrt, tame",
+    atoms={
+        **to_mpmath.SPELLING.atoms,
+        **{name: to_mpmath.SPELLING.atoms[name].replace("{0}", "tame({0})") for name in _EXPONENTIAL},
+        "spherical_bessel": "spherical_bessel({0}, tame({1}))",
+        "log": "log({0})",
+        "log1p": "log1p({0})",
+        "sqrt": "sqrt({0})",
+        "power": "power({0}, {1})",
+    },
+)
+
+
+@lru_cache(maxsize=256)
+def precise(formula: Expr) -> Callable[[Any], Any]:
+    """The formula of x as a function of an mpmath number.
+
+    The function gives an mpmath number, None where the formula has no real finite value, and raises `TooLarge`
+    where it cannot be told in bounded time.
+    """
+    function = straight_line.program([_real(formula)], [Input("x")], spelling=_SPELLING).function
+
+    def evaluate(x: Any) -> Any:
+        with mp.workprec(PRECISION):
+            try:
+                value = mp.mpmathify(function(mp.mpf(x)))
+            except (Undefined, ZeroDivisionError):
+                return None
+            except (OverflowError, MemoryError) as error:
+                raise TooLarge from error
+        return value if mp.isfinite(value) else None
+
+    return evaluate
+
+
+def _real(formula: Expr) -> Expr:
+    """Powers that are not whole and fixed, spelled so that they stay real and bounded."""
+    exchange: dict[Expr, Expr] = {}
+    for node in walk(formula):
+        if isinstance(node, Pow) and not _is_whole(node.exponent):
+            exchange[node] = Call("power", (node.base, node.exponent))
+    return _exchanged(formula, exchange) if exchange else formula
+
+
+def _exchanged(formula: Expr, exchange: dict[Expr, Expr]) -> Expr:
+    # innermost first, so that a power inside a power is exchanged too
+    for node in [node for node in walk(formula) if node in exchange]:
+        assert isinstance(node, Expr)
+        current = substitute(formula, {node: exchange[node]})
+        if current != formula:
+            return _real(current)
+    return formula
+
+
+def _is_whole(exponent: Node) -> bool:
+    return isinstance(exponent, Number) and exponent.value.denominator == 1 and abs(exponent.value) < 1 << 20
