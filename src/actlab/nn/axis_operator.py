@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from actlab.errors import BadInput
-from actlab.formula.along_axis import V, X, Y, AxisActivation
+from actlab.formula.along_axis import AxisActivation, V, X, Y
 from actlab.formula.expr import Expr
 from actlab.lower.to_torch import program
-
-_HALF = (torch.bfloat16, torch.float16)
+from actlab.nn.operator import HALF, applied
 
 
 @lru_cache(maxsize=256)
@@ -63,8 +62,7 @@ def apply_along_axis(act: AxisActivation, x: Tensor, *, axis: int) -> Tensor:
         raise BadInput(f"{act.name} along axis {axis}: the tensor has {x.dim()} axes, of shape {tuple(x.shape)}.")
     if x.shape[axis] == 0:
         raise BadInput(f"{act.name} along axis {axis}: the axis has length 0.")
-    working = x.float() if x.dtype in _HALF else x
+    working = x.float() if x.dtype in HALF else x
     if torch.compiler.is_exporting():
         return _compiled(act.expression, of_input=True)(working, axis % x.dim()).to(x.dtype)
-    result: Tensor = AlongAxis.apply(act, axis % x.dim(), working)
-    return result.to(x.dtype)
+    return applied(AlongAxis, act, axis % x.dim(), working).to(x.dtype)

@@ -157,8 +157,7 @@ class AlongAxis(nn.Module):
 def split(x: Tensor, *, layout: Layout, dim: int) -> tuple[Tensor, Tensor]:
     """Value and gate of a packed tensor, as views of it."""
     if layout == "interleaved":
-        pairs = x.unflatten(dim, (-1, 2))
-        value, gate = pairs.unbind(dim % x.dim() + 1)
+        value, gate = torch.unflatten(x, dim, (-1, 2)).unbind(dim % x.dim() + 1)
         return value, gate
     first, second = x.chunk(2, dim)
     return (first, second) if layout == "value_first" else (second, first)
@@ -207,7 +206,7 @@ def module(
     if len(act.inputs) == 1:
         _refuse(act.name, {"layout": layout})
         return Elementwise(act, channels=channels, channel_axis=channel_axis, trainable=learned)
-    if layout not in get_args(Layout):
+    if layout is None or layout not in get_args(Layout):
         raise BadInput(
             f"{act.name} has two inputs: say how they are laid out with layout="
             f"{', '.join(repr(each) for each in get_args(Layout))}; got {layout!r}."

@@ -95,15 +95,17 @@ class Elementwise(torch.autograd.Function):
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
         moving = [tangent is not None for tangent in tangents[1:]]
         slopes = _slopes(ctx.made, ctx.saved_tensors, moving)
-        terms = [slope * tangent for slope, tangent in zip(slopes, tangents[1:], strict=True) if tangent is not None]
-        return reduce(torch.add, terms)
+        pairs = zip(slopes, tangents[1:], strict=True)
+        return reduce(
+            torch.add, [slope * tangent for slope, tangent in pairs if slope is not None and tangent is not None]
+        )
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], made: Pointwise, *tensors: Tensor) -> tuple[Any, int]:
         dims = in_dims[1:]
         rank = max(tensor.dim() - (dim is not None) for tensor, dim in zip(tensors, dims, strict=True))
         aligned = [_batch_first(tensor, dim, rank=rank) for tensor, dim in zip(tensors, dims, strict=True)]
-        return Elementwise.apply(made, *aligned), 0
+        return applied(Elementwise, made, *aligned), 0
 
 
 class Traced(torch.autograd.Function):
@@ -132,26 +134,28 @@ def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
     """
     dtype = _common_dtype(made, tensors)
     working = torch.float32 if dtype in HALF else dtype
-    result: Tensor = _route()(made, *(tensor.to(working) for tensor in tensors))
-    return result.to(dtype)
+    return _routed(made, *(tensor.to(working) for tensor in tensors)).to(dtype)
 
 
-def _route() -> TensorFunction:
-    """The form of the operator that the caller's mode can follow."""
+def applied(function: type[torch.autograd.Function], *args: Any) -> Tensor:
+    """The result of a differentiable function, as the tensor that each of ours gives."""
+    result: Tensor = function.apply(*args)  # type: ignore[no-untyped-call]  # PyTorch leaves its `apply` without types
+    return result
+
+
+def _routed(made: Pointwise, *tensors: Tensor) -> Tensor:
+    """The formula, through the form of the operator that the caller's mode can follow."""
     if torch.compiler.is_exporting():  # an exported graph holds the forward pass alone
-        return _forward_alone
-    return Traced.apply if torch.compiler.is_compiling() else Elementwise.apply
-
-
-def _forward_alone(made: Pointwise, *tensors: Tensor) -> Any:
-    return made.value(*tensors)
+        result: Tensor = made.value(*tensors)
+        return result
+    return applied(Traced if torch.compiler.is_compiling() else Elementwise, made, *tensors)
 
 
 def _slopes(made: Pointwise, tensors: tuple[Tensor, ...], wanted: Any) -> tuple[Tensor | None, ...]:
     if not torch.is_grad_enabled():
         return tuple(slope if want else None for slope, want in zip(made.slopes(*tensors), wanted, strict=True))
     # a higher derivative is wanted: each slope is an operator again
-    return tuple(Elementwise.apply(made.slope(at), *tensors) if want else None for at, want in enumerate(wanted))
+    return tuple(applied(Elementwise, made.slope(at), *tensors) if want else None for at, want in enumerate(wanted))
 
 
 def _pulled_back(dy: Tensor, slope: Tensor | None, tensor: Tensor) -> Tensor | None:

@@ -1,0 +1,212 @@
+"""Recurrent layers: `torch.nn`'s, with activations that can be replaced."""
+
+from __future__ import annotations
+
+from typing import final, overload
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from actlab.formula.activation import Activation
+from actlab.nn import recurrent_step
+from actlab.nn.recurrent_layers import RecurrentLayers
+
+
+@final
+class RNN(RecurrentLayers):
+    """`torch.nn.RNN` with any activation.
+
+    Args:
+        input_size: features of the input.
+        hidden_size: features of the hidden state.
+        num_layers: how many layers stand on one another.
+        nonlinearity: the activation of each new hidden state.
+        bias: whether there are bias weights.
+        batch_first: whether the batch axis of input and output comes before the axis of steps.
+        dropout: the share of what one layer hands to the next that is dropped while training.
+        bidirectional: whether each layer also runs backwards.
+
+    Raises:
+        UnknownActivation, BadFormula: as `actlab.get`.
+        BadInput: sizes or options that do not fit, or an activation that is not of each element by itself.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_layers: int = 1,
+        nonlinearity: str | Activation = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            recurrent_step.RNN,
+            (input_size, hidden_size),
+            num_layers=num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            activations={"nonlinearity": nonlinearity},
+            device=device,
+            dtype=dtype,
+        )
+
+    @overload
+    def forward(self, x: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
+
+    @overload
+    def forward(self, x: PackedSequence, hidden: Tensor | None = None) -> tuple[PackedSequence, Tensor]: ...
+
+    def forward(
+        self, x: Tensor | PackedSequence, hidden: Tensor | None = None
+    ) -> tuple[Tensor | PackedSequence, Tensor]:
+        """The last layer's output at every step, and every layer's hidden state after the last."""
+        outputs, (last,) = self._run_any(x, None if hidden is None else (hidden,))
+        return outputs, last
+
+
+@final
+class GRU(RecurrentLayers):
+    """`torch.nn.GRU` with any activations.
+
+    Args:
+        input_size: features of the input.
+        hidden_size: features of the hidden state.
+        num_layers: how many layers stand on one another.
+        gate: the activation of the reset and the update gate.
+        candidate: the activation of what may become the new hidden state.
+        bias: whether there are bias weights.
+        batch_first: whether the batch axis of input and output comes before the axis of steps.
+        dropout: the share of what one layer hands to the next that is dropped while training.
+        bidirectional: whether each layer also runs backwards.
+
+    Raises:
+        UnknownActivation, BadFormula: as `actlab.get`.
+        BadInput: sizes or options that do not fit, or an activation that is not of each element by itself.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_layers: int = 1,
+        gate: str | Activation = "sigmoid",
+        candidate: str | Activation = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            recurrent_step.GRU,
+            (input_size, hidden_size),
+            num_layers=num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            activations={"gate": gate, "candidate": candidate},
+            device=device,
+            dtype=dtype,
+        )
+
+    @overload
+    def forward(self, x: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
+
+    @overload
+    def forward(self, x: PackedSequence, hidden: Tensor | None = None) -> tuple[PackedSequence, Tensor]: ...
+
+    def forward(
+        self, x: Tensor | PackedSequence, hidden: Tensor | None = None
+    ) -> tuple[Tensor | PackedSequence, Tensor]:
+        """The last layer's output at every step, and every layer's hidden state after the last."""
+        outputs, (last,) = self._run_any(x, None if hidden is None else (hidden,))
+        return outputs, last
+
+
+@final
+class LSTM(RecurrentLayers):
+    """`torch.nn.LSTM` with any activations.
+
+    Args:
+        input_size: features of the input.
+        hidden_size: features of the cell state, and of the hidden state unless it is projected.
+        num_layers: how many layers stand on one another.
+        gate: the activation of the input, the forget and the output gate.
+        candidate: the activation of what may be added to the cell state.
+        output: the activation of the cell state on its way out.
+        bias: whether there are bias weights.
+        batch_first: whether the batch axis of input and output comes before the axis of steps.
+        dropout: the share of what one layer hands to the next that is dropped while training.
+        bidirectional: whether each layer also runs backwards.
+        proj_size: features that the hidden state is projected to; 0 for no projection.
+
+    Raises:
+        UnknownActivation, BadFormula: as `actlab.get`.
+        BadInput: sizes or options that do not fit, or an activation that is not of each element by itself.
+
+    Example:
+        >>> layers = LSTM(3, 5, gate="hard_sigmoid", batch_first=True)
+        >>> outputs, (hidden, cell) = layers(torch.ones(2, 7, 3))
+        >>> outputs.shape
+        torch.Size([2, 7, 5])
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_layers: int = 1,
+        gate: str | Activation = "sigmoid",
+        candidate: str | Activation = "tanh",
+        output: str | Activation = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            recurrent_step.LSTM,
+            (input_size, hidden_size),
+            num_layers=num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            activations={"gate": gate, "candidate": candidate, "output": output},
+            device=device,
+            dtype=dtype,
+            proj_size=proj_size,
+        )
+
+    @overload
+    def forward(
+        self, x: Tensor, states: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]: ...
+
+    @overload
+    def forward(
+        self, x: PackedSequence, states: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[PackedSequence, tuple[Tensor, Tensor]]: ...
+
+    def forward(
+        self, x: Tensor | PackedSequence, states: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor | PackedSequence, tuple[Tensor, Tensor]]:
+        """The last layer's output at every step, and every layer's hidden and cell state after the last."""
+        outputs, (hidden, cell) = self._run_any(x, states)
+        return outputs, (hidden, cell)
