@@ -14,7 +14,7 @@ def _softmax(x: Expr) -> Expr:
 
 @along_axis(
     source="Bridle 1990; PyTorch",
-    twin="torch.softmax",
+    twin="torch.nn.functional.softmax",
     jvp=lambda y, v: y * (v - total(y * v)),
     span=(0, 1),
     note="Its derivative is a matrix, diag(y) - y*transpose(y); y*(1 - y) is only the diagonal of it.",
@@ -26,7 +26,7 @@ def softmax(x):
 
 @along_axis(
     source="PyTorch",
-    twin="torch.log_softmax",
+    twin="torch.nn.functional.log_softmax",
     jvp=lambda y, v: v - total(exp(y) * v),
     vjp=lambda y, v: v - exp(y) * total(v),
     span=(-float("inf"), 0),
@@ -71,7 +71,8 @@ def sparsemax(x):
 
 
 def _entmax15_jvp(y: Expr, v: Expr) -> Expr:
-    weight = sqrt(y)
+    # the inner 1 keeps the slope of sqrt at 0 out of second derivatives
+    weight = where(y <= 0, 0, sqrt(where(y <= 0, 1, y)))
     return weight * (v - total(weight * v) / total(weight))
 
 

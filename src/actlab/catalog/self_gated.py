@@ -46,7 +46,8 @@ def quick_gelu(x):
 def clipped_gelu(x, min_val=Param(-10.0), max_val=Param(10.0)):
     """gelu, held between two bounds for quantisation."""
     inner = gelu(x)
-    return where(inner <= min_val, min_val, where(inner >= max_val, max_val, inner))
+    # at the bounds the slope is the inner one's, as PyTorch's clamp has it
+    return where(inner < min_val, min_val, where(inner > max_val, max_val, inner))
 
 
 @activation(

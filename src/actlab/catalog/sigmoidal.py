@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actlab.formula.activation import activation
-from actlab.formula.atoms import abs, atan, erf, log_sigmoid, sigmoid, sign, sqrt, tanh, where
+from actlab.formula.atoms import abs, atan, erf, log_sigmoid, normal_cdf, sigmoid, sign, sqrt, tanh, where
 from actlab.formula.expr import number
 from actlab.formula.param import Param
 
@@ -111,4 +111,4 @@ def erf_(x):
 )
 def laplace(x, mu=Param(0.707107), sigma=Param(0.282095, above=0)):
     """The distribution function of a normal variable: a bounded stand-in for relu2 in attention."""
-    return (1 + erf((x - mu) / (sigma * sqrt(2)))) / 2
+    return normal_cdf((x - mu) / sigma)

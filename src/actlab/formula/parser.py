@@ -189,9 +189,9 @@ class _Reader:
         expected = self.arity(token.text)
         if len(args) != expected:
             self.refuse(f"{token.text} takes {expected} argument{'s'[: expected != 1]}, got {len(args)}", token)
-        if values and token.text in SPELLINGS:
-            # an atom has no parameters, but the activation of its name may: softplus(x, beta=2)
-            function = self.names.get(token.text, function)
+        named = self.names.get(token.text)
+        if values and isinstance(named, Activation):
+            function = named  # an atom has no parameters, but the activation of its name may: softplus(x, beta=2)
         if values and not isinstance(function, Activation):
             self.refuse(f"{token.text} has no parameters", token)
         return self.bounded(function(*args, **values))
