@@ -9,7 +9,9 @@ from functools import partial
 import torch
 from torch import nn
 
-from actlab.errors import BadStudy
+from actlab.catalog.index import get
+from actlab.errors import BadFormula, BadInput, BadStudy, BadTask, UnknownActivation
+from actlab.nn import module
 from actlab.train.factory import Build
 from actlab.train.replace import Places, places, with_replaced
 from actlab.train.task import Task
@@ -52,27 +54,34 @@ def named_arm(name: str) -> Arm:
     Raises:
         UnknownActivation: no activation has this name.
     """
-    from actlab.nn import module
-
     module(name)  # so that an unknown name or a wrong parameter is refused now, not in the midst of a study
     return Arm(name, partial(module, name))
 
 
 def arms_of(control: Arm, candidates: Sequence[str | Arm]) -> tuple[Arm, ...]:
-    """Control first, then the candidates; one that bears the control's name is the control.
+    """Control first, then the candidates; one that is the control under any of its names is left out.
 
     Raises:
-        BadStudy: no candidate is left, or two bear one name.
+        BadStudy: no candidate is left, or one stands twice.
     """
     named = [named_arm(one) if isinstance(one, str) else one for one in candidates]
-    others = [arm for arm in named if arm.name != control.name]
+    others = [arm for arm in named if not _is_same(arm, control)]
     if not others:
         raise BadStudy(f"nothing to compare with {control.name}: name at least one other activation.")
-    names = [arm.name for arm in others]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise BadStudy(f"{', '.join(twice)} stands twice among the candidates; name each once.")
+    for number, arm in enumerate(others):
+        if any(_is_same(arm, other) for other in others[:number]):
+            raise BadStudy(f"{arm.name} stands twice among the candidates; name each activation once.")
     return (control, *others)
+
+
+def _is_same(one: Arm, other: Arm) -> bool:
+    """Whether two arms mean the same: by name, or by what the names mean in the catalog."""
+    if one.name == other.name:
+        return True
+    try:
+        return get(one.name) == get(other.name)
+    except (UnknownActivation, BadFormula):  # an arm that was made by hand may have any name
+        return False
 
 
 def model_of(task: Task, arm: Arm, *, where: Places | None, seed: int) -> nn.Module:
@@ -117,8 +126,7 @@ def check_arms(task: Task, arms: Sequence[Arm], *, where: Places | None) -> None
         BadTask: an arm's model raised or does not fit the loss; the message names the arm.
     """
     for arm in arms:
-        model = model_of(task, arm, where=where, seed=0)
         try:
-            task.check_model(model)
-        except ValueError as error:
+            task.check_model(model_of(task, arm, where=where, seed=0))
+        except (BadTask, BadInput) as error:
             raise BadStudy(f"{arm.name} cannot take part: {error}") from error

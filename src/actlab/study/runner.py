@@ -66,11 +66,13 @@ def carry_out(setting: Setting, trial: Trial) -> Outcome:
     task, rate = setting.task, setting.rates[trial.point]
     model = model_of(task, setting.arms[trial.arm], where=setting.where, seed=trial.seed)
     run = train(model, task, rate=rate, seed=trial.seed)
-    test = None
+    test, diverged = None, run.diverged
     if trial.role == CONFIRM:
-        test = task.baseline(task.test) if run.diverged else metric_on_test(model, task)
+        test = None if diverged else metric_on_test(model, task)
+        diverged = test is None
+        test = task.baseline(task.test) if test is None else test
     seconds = time.perf_counter() - start
-    return Outcome(trial, rate, run.valid, test, run.diverged, run.steps, run.curve, seconds)
+    return Outcome(trial, rate, run.valid, test, diverged, run.steps, run.curve, seconds)
 
 
 @final

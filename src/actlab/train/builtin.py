@@ -113,7 +113,7 @@ TASKS = {
         Builtin(
             "digits",
             "Handwritten digits (1,797 images of 8 x 8 pixels) on a sigmoid network of eight hidden layers.",
-            partial(_digits, "digits", activation=nn.Sigmoid, sizes=(64, *[64] * 8, 10), epochs=8),
+            partial(_digits, "digits", activation=nn.Sigmoid, sizes=(64, *[64] * 8, 10), epochs=6),
         ),
         Builtin(
             "digits-relu",

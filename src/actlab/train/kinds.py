@@ -34,15 +34,6 @@ class Metric:
         """Half the width of the region of practical equivalence, given the control's metric."""
         return self.margin * abs(control) if self.margin_is_relative else self.margin
 
-    def sentence(self) -> str:
-        """The region in words, for the plan."""
-        size = (
-            f"{self.margin:.0%} of the control's {self.name}"
-            if self.margin_is_relative
-            else f"{self.margin:g} {self.unit}"
-        )
-        return f"differences of less than {size} do not matter"
-
 
 @dataclass(frozen=True)
 class Kind:

@@ -54,9 +54,10 @@ def train(model: nn.Module, task: Task, *, rate: float, seed: int) -> Run:
         return _train(model, task, rate=rate, order=torch.Generator().manual_seed(seed))
 
 
-def metric_on_test(model: nn.Module, task: Task) -> float:
-    """The metric on the test part; that of the best constant answer where the outputs are not finite."""
-    return _metric(model, task, part=task.test)[0]
+def metric_on_test(model: nn.Module, task: Task) -> float | None:
+    """The metric on the test part, or None where the outputs are not finite."""
+    value, is_finite = _metric(model, task, part=task.test)
+    return value if is_finite else None
 
 
 def _train(model: nn.Module, task: Task, *, rate: float, order: torch.Generator) -> Run:

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from actlab.catalog.index import get
 from actlab.errors import BadTask
+from actlab.formula.activation import Activation
+from actlab.formula.along_axis import AxisActivation
+from actlab.nn.modules import Elementwise
 from actlab.train.factory import FEW, Build
 from actlab.train.foreign import their_code
 from actlab.train.task import Task
@@ -20,12 +24,12 @@ TORCH_NAMES: dict[type[nn.Module], str] = {
     nn.CELU: "celu",
     nn.ELU: "elu",
     nn.GELU: "gelu",
-    nn.Hardshrink: "hardshrink",
-    nn.Hardsigmoid: "hardsigmoid",
-    nn.Hardswish: "hardswish",
-    nn.Hardtanh: "hardtanh",
+    nn.Hardshrink: "hard_shrink",
+    nn.Hardsigmoid: "hard_sigmoid",
+    nn.Hardswish: "hard_swish",
+    nn.Hardtanh: "hard_tanh",
     nn.LeakyReLU: "leaky_relu",
-    nn.LogSigmoid: "logsigmoid",
+    nn.LogSigmoid: "log_sigmoid",
     nn.Mish: "mish",
     nn.PReLU: "prelu",
     nn.ReLU: "relu",
@@ -35,10 +39,10 @@ TORCH_NAMES: dict[type[nn.Module], str] = {
     nn.Sigmoid: "sigmoid",
     nn.SiLU: "silu",
     nn.Softplus: "softplus",
-    nn.Softshrink: "softshrink",
+    nn.Softshrink: "soft_shrink",
     nn.Softsign: "softsign",
     nn.Tanh: "tanh",
-    nn.Tanhshrink: "tanhshrink",
+    nn.Tanhshrink: "tanh_shrink",
     nn.Threshold: "threshold",
 }
 
@@ -64,10 +68,29 @@ class Places:
 
 
 def name_of(module: nn.Module) -> str | None:
-    """The name of the activation that a module is, or None where it is no activation along single numbers."""
+    """The name of the activation that a module is, with what it sets otherwise than the catalog does.
+
+    None where it is no activation along single numbers.
+
+    Example:
+        >>> name_of(nn.LeakyReLU(0.2)), name_of(nn.GELU(approximate="tanh")), name_of(nn.Softmax(dim=-1))
+        ('leaky_relu(negative_slope=0.2)', 'gelu_tanh', None)
+    """
+    if isinstance(module, Elementwise):
+        return module.activation.name
     if type(module) is nn.GELU and module.approximate == "tanh":
         return "gelu_tanh"
-    return TORCH_NAMES.get(type(module)) or _own_name(module)
+    name = TORCH_NAMES.get(type(module))
+    return None if name is None else name + _settings(module, get(name))
+
+
+def _settings(module: nn.Module, act: Activation | AxisActivation) -> str:
+    params = act.params if isinstance(act, Activation) else ()
+    found = {param.name: getattr(module, param.name, param.value) for param in params if not param.trainable}
+    changed = [
+        f"{param.name}={found[param.name]:g}" for param in params if found.get(param.name, param.value) != param.value
+    ]
+    return f"({', '.join(changed)})" if changed else ""
 
 
 def places(task: Task) -> Places:
@@ -149,10 +172,3 @@ def _nothing_found(task: Task, *, names: dict[str, str]) -> str:
         f" (found {found or 'none at all'}); activations that are called as functions, such as F.relu, cannot be"
         " replaced: let the model's factory take the activation as an argument, `def model(activation)`."
     )
-
-
-def _own_name(module: nn.Module) -> str | None:
-    """The name of one of our own modules, known by the formula that it carries."""
-    formula = getattr(module, "activation", None)
-    name = getattr(formula, "name", None)
-    return name if isinstance(name, str) and type(module).__module__.startswith("actlab.nn") else None

@@ -1,0 +1,82 @@
+"""The training loop: deterministic, honest about divergence, and it learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from actlab.train.loop import metric_on_test, step_seconds, train
+from actlab.train.task import Task
+
+
+def model() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 2))
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    inputs = np.random.default_rng(0).normal(size=(200, 2))
+    return Task("halves", model, train=(inputs, (inputs.sum(1) > 0).astype(int)), epochs=8, batch_size=17)
+
+
+def fresh(task: Task, *, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return task.build()
+
+
+def test_the_same_seed_gives_the_same_run_bit_for_bit(task: Task) -> None:
+    runs = []
+    for noise in (1, 2):
+        net = fresh(task)
+        torch.manual_seed(noise)  # the state outside must not matter
+        runs.append((train(net, task, rate=0.01, seed=5), metric_on_test(net, task)))
+    assert runs[0] == runs[1]
+    assert train(fresh(task), task, rate=0.01, seed=6) != runs[0][0]
+
+
+def test_training_learns_and_leaves_the_random_state_alone(task: Task) -> None:
+    net = fresh(task)
+    before = torch.get_rng_state()
+    run = train(net, task, rate=0.02, seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert run.curve[-1].loss < 0.6 * run.curve[0].loss
+    assert run.valid > task.baseline(task.valid) + 20
+    on_test = metric_on_test(net, task)
+    assert on_test is not None
+    assert on_test > task.baseline(task.test) + 20
+    assert (len(run.curve), run.steps, run.diverged) == (8, 64, False)
+
+
+def test_a_divergence_is_a_result_scored_as_the_best_constant_answer(task: Task) -> None:
+    def linear() -> nn.Module:
+        return nn.Linear(2, 1)
+
+    inputs = np.random.default_rng(0).normal(size=(100, 2)) * 1e3
+    steep = Task("steep", linear, train=(inputs, inputs.sum(1)), optimiser="sgd", epochs=30)
+    net = fresh(steep)
+    run = train(net, steep, rate=1e3, seed=0)
+    assert run.diverged
+    assert run.valid == steep.baseline(steep.valid)
+    assert len(run.curve) < 30
+
+
+def test_a_model_that_is_not_finite_has_no_test_metric(task: Task) -> None:
+    net = fresh(task)
+    with torch.no_grad():
+        next(net.parameters()).fill_(float("nan"))
+    assert metric_on_test(net, task) is None
+
+
+def test_the_last_batch_of_one_row_is_left_out(task: Task) -> None:
+    alone = replace(task, batch_size=len(task.train) - 1, epochs=1)
+    assert not train(fresh(alone), alone, rate=0.01, seed=0).diverged  # BatchNorm raises on a single row
+
+
+def test_steps_are_timed_one_by_one(task: Task) -> None:
+    seconds = step_seconds(fresh(task), task, rate=0.01, steps=4)
+    assert len(seconds) == 4
+    assert all(0 < each < 1 for each in seconds)

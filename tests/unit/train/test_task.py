@@ -1,0 +1,162 @@
+"""A task is checked when built, and every fault is one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from actlab.errors import BadTask
+from actlab.train.task import Task
+
+
+def rows(count: int = 40, *, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    chance = np.random.default_rng(0)
+    return chance.normal(size=(count, 4)), np.arange(count) % classes
+
+
+def net(outputs: int = 3) -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, outputs))
+
+
+def test_a_task_splits_off_what_is_not_given_with_equal_shares_of_classes() -> None:
+    task = Task("t", net, train=rows(60))
+    assert [len(part) for part in (task.train, task.valid, task.test)] == [36, 12, 12]
+    assert all(part.targets.bincount().tolist() == [len(part) // 3] * 3 for part in (task.train, task.valid, task.test))
+    together = torch.cat([task.train.inputs, task.valid.inputs, task.test.inputs])
+    assert sorted(together[:, 0].tolist()) == sorted(torch.tensor(rows(60)[0][:, 0]).float().tolist())
+
+
+def test_given_parts_stay_as_they_are() -> None:
+    task = Task("t", net, train=rows(40), valid=rows(10), test=rows(5))
+    assert [len(part) for part in (task.train, task.valid, task.test)] == [40, 10, 5]
+
+
+def test_the_type_of_the_targets_and_the_output_decide_the_kind() -> None:
+    inputs, targets = rows(classes=2)
+    assert Task("t", lambda: net(2), train=(inputs, targets)).kind.name == "classification"
+    assert Task("t", lambda: net(1), train=(inputs, targets)).kind.name == "binary"
+    assert Task("t", lambda: net(1), train=(inputs, targets * 1.5)).kind.name == "regression"
+    assert Task("t", lambda: net(1), train=(inputs, targets), kind="regression").kind.name == "regression"
+
+
+def test_baseline_is_the_commonest_class_of_the_training_part() -> None:
+    inputs, _ = rows(40)
+    train = np.array([1] * 25 + [0] * 15)
+    test = np.array([1] * 10 + [0] * 30)
+    task = Task("t", lambda: net(2), train=(inputs, train), valid=(inputs, train), test=(inputs, test))
+    assert (task.baseline(task.valid), task.baseline(task.test)) == (62.5, 25.0)
+
+
+def test_scores_are_points_of_accuracy_and_errors_in_reported_units() -> None:
+    task = Task("t", net, train=rows(60))
+    right = nn.functional.one_hot(task.test.targets, 3).float()
+    assert task.score(right, task.test) == 100.0
+    assert task.score(right.roll(1, 0), task.test) < 100.0
+    inputs, targets = rows(40)
+    error = Task("t", lambda: net(1), train=(inputs, targets * 1.0), target_unit=10.0)
+    assert error.score(error.test.targets[:, None] + 0.5, error.test) == pytest.approx(5.0)
+
+
+def test_binary_outputs_are_judged_by_their_sign() -> None:
+    task = Task("t", lambda: net(1), train=rows(classes=2))
+    assert task.score((task.test.targets[:, None] - 0.5) * 4, task.test) == 100.0
+    assert task.score((0.5 - task.test.targets[:, None]) * 4, task.test) == 0.0
+
+
+def with_value(value: float) -> tuple[np.ndarray, np.ndarray]:
+    inputs, targets = rows()
+    inputs[7, 2] = value
+    return inputs, targets
+
+
+def raising() -> nn.Module:
+    raise RuntimeError("no such weights")
+
+
+class Tuple(nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x, x
+
+
+FAULTS: dict[str, tuple[Callable[[], Task], str]] = {
+    "nan": (lambda: Task("t", net, train=with_value(np.nan)), "train inputs hold 1 values that are NaN or infinite, the first in row 7"),
+    "inf": (lambda: Task("t", net, train=with_value(-np.inf)), "NaN or infinite, the first in row 7"),
+    "too few": (lambda: Task("t", net, train=rows(12)), "train has 12 rows; at least 20 are needed"),
+    "none": (lambda: Task("t", net, train=rows(0)), "train has no rows"),
+    "lengths": (lambda: Task("t", net, train=(rows(40)[0], rows(39)[1])), "40 inputs but 39 targets"),
+    "no pair": (lambda: Task("t", net, train=rows()[0]), "must be a pair"),
+    "text": (lambda: Task("t", net, train=(rows()[0], np.array(["a"] * 40))), "train targets must be numbers"),
+    "one class": (lambda: Task("t", net, train=(rows()[0], np.ones(40, int))), "hold one class only (1)"),
+    "same": (lambda: Task("t", lambda: net(1), train=(rows()[0], np.full(40, 2.5))), "are all the same"),
+    "negative": (lambda: Task("t", net, train=(rows()[0], rows()[1] - 1)), "classes must be whole numbers from 0"),
+    "outputs": (lambda: Task("t", lambda: net(2), train=rows()), "does not fit the loss: found an output of shape (8, 2) for 8 rows; 3 classes need shape (8, 3)"),
+    "inputs": (lambda: Task("t", lambda: nn.Linear(9, 3), train=rows()), "the model, given inputs of shape (8, 4), raised RuntimeError"),
+    "factory": (lambda: Task("t", raising, train=rows()), "the model's factory raised RuntimeError: no such weights (test_task.py, line"),
+    "no module": (lambda: Task("t", lambda: 3, train=rows()), "the model's factory gave 3; it must return a torch.nn.Module"),
+    "no function": (lambda: Task("t", 5, train=rows()), "model must be a function"),
+    "tuple": (lambda: Task("t", Tuple, train=rows()), "the model gave a value of type tuple"),
+    "no parameter": (lambda: Task("t", lambda: nn.Flatten(), train=rows(classes=4)), "depends on no parameter"),
+    "loss": (lambda: Task("t", net, train=rows(), loss=lambda outputs, targets: outputs), "the loss must be one number"),
+    "loss raises": (lambda: Task("t", net, train=rows(), loss=nn.MSELoss()), "the loss raised RuntimeError"),
+    "kind": (lambda: Task("t", net, train=rows(), kind="ranking"), "no kind is named 'ranking'"),
+    "optimiser": (lambda: Task("t", net, train=rows(), optimiser="lion"), "no optimiser is named 'lion'"),
+    "epochs": (lambda: Task("t", net, train=rows(), epochs=0), "epochs must be a whole number from 1; got 0"),
+    "rates": (lambda: Task("t", net, train=rows(), rates=(0.1, 0.01)), "rates must be two positive numbers"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_one_line_that_names_it(fault: str) -> None:
+    make, message = FAULTS[fault]
+    with pytest.raises(BadTask) as raised:
+        make()
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 31},
+        {"batch_size": 8},
+        {"optimiser": "sgd"},
+        {"rates": (0.01, 0.1)},
+        {"name": "u"},
+        {"loss": nn.NLLLoss()},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_fingerprint_tells_recipes_apart(change: dict[str, Any]) -> None:
+    task = Task("t", net, train=rows())
+    assert task.fingerprint() == Task("t", net, train=rows()).fingerprint()
+    assert replace(task, **change).fingerprint() != task.fingerprint()
+
+
+def test_fingerprint_tells_data_and_models_apart() -> None:
+    task = Task("t", net, train=rows())
+    wider = Task("t", lambda: nn.Sequential(nn.Linear(4, 9), nn.ReLU(), nn.Linear(9, 3)), train=rows())
+    other = Task("t", net, train=with_value(3.0))
+    assert len({task.fingerprint(), wider.fingerprint(), other.fingerprint()}) == 3
+
+
+def test_building_a_task_leaves_the_random_state_alone() -> None:
+    before = torch.get_rng_state()
+    Task("t", net, train=rows())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_factory_that_needs_an_argument_takes_the_activation() -> None:
+    def model(activation: Callable[[], nn.Module]) -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 8), activation(), nn.Linear(8, 3))
+
+    task = Task("t", model, train=rows(), activation="tanh")
+    assert task.takes_activation
+    assert not Task("t", lambda size=4: nn.Linear(size, 3), train=rows()).takes_activation
+    assert isinstance(task.build(nn.Tanh)[1], nn.Tanh)
