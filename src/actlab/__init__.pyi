@@ -1,5 +1,5 @@
 from . import nn as nn
-from .advice import advise as advise
+from .verbs import advise as advise
 from .catalog.index import get as get
 from .errors import ActlabError as ActlabError
 from .formula.activation import Activation as Activation

@@ -16,7 +16,7 @@ PACKAGE = "actlab"
 
 # Each floor: its rooms, each with the packages that it brings into the house. Rooms above may use them too.
 FLOORS: tuple[Mapping[str, frozenset[str]], ...] = (
-    {"errors": frozenset()},
+    {"errors": frozenset(), "plain": frozenset()},
     {"optional": frozenset()},
     {"formula": frozenset()},
     {"catalog": frozenset(), "lower": frozenset()},
@@ -29,7 +29,7 @@ FLOORS: tuple[Mapping[str, frozenset[str]], ...] = (
     {"watch": frozenset(), "measure": frozenset()},
     {"remedy": frozenset(), "study": frozenset({"sqlalchemy", "alembic"})},
     {"advice": frozenset(), "discover": frozenset()},
-    {"report": frozenset({"matplotlib", "jinja2"}), "extras": frozenset()},
+    {"report": frozenset({"matplotlib", "jinja2", "rich"}), "extras": frozenset()},
     {"verbs": frozenset()},
     {"cli": frozenset({"typer", "click", "rich"}), "web": frozenset({"starlette"})},
     {"__main__": frozenset()},

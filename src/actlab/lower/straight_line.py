@@ -50,7 +50,8 @@ class Spelling:
         target: the target's name, for errors.
         imports: the lines a program begins with.
         number: a number as text; None where constant expressions are worked out beforehand, as doubles.
-        atoms: a template for each atom, with `{0}`, `{1}` for its arguments.
+        atoms: a template for each atom, with `{0}`, `{1}` for its arguments, and `{whole}` for the first of them
+            in brackets of its own where an operator stands before or behind it.
         where: a template with `{0}` the condition, `{1}` and `{2}` the branches.
         filled: a template that gives the constant `{1}` the shape and dtype of `{0}`.
         reductions: a template for each reduction along `axis`.
@@ -224,7 +225,8 @@ class _Writer:
             order, x = node.args
             assert isinstance(order, Number)
             return template.format(order.value, self.at(x, 0)), binding
-        return template.format(*(self.tensor(arg) for arg in node.args)), binding
+        whole = self.at(node.args[0], _WHOLE)
+        return template.format(*(self.tensor(arg) for arg in node.args), whole=whole), binding
 
     def template(self, table: Mapping[str, str], name: str) -> str:
         if name not in table:

@@ -1,0 +1,88 @@
+"""Writes the pages of docs/ that follow from the code; `python docs/generate.py --check` only compares."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import typer
+
+from actlab import verbs
+from actlab.catalog.index import CATALOG
+from actlab.cli import app
+
+DOCS = Path(__file__).parent
+
+
+def catalog_page() -> str:
+    """Every activation, one table a family."""
+    lines = [
+        "# The catalog",
+        "",
+        f"{len(CATALOG)} activations, each declared once in `src/actlab/catalog/`; the rest of this page follows.",
+        "`actlab show NAME` tells more. This page is written by `python docs/generate.py`.",
+    ]
+    family = ""
+    for act in CATALOG.values():
+        if act.family != family:
+            family = act.family
+            lines += ["", f"## {family.replace('_', ' ').capitalize()}", ""]
+            lines += ["| name | formula | range | monotone | Lipschitz | source |", "|---|---|---|---|---|---|"]
+        facts = verbs.show(act.name).to_json()
+        name = f"**{act.name}**" + (f" ({', '.join(act.aliases)})" if act.aliases else "")
+        cells = (
+            name,
+            f"`{facts['formula']}`",
+            _range(facts["range"]),
+            _cell(facts["monotone"]),
+            _cell(facts["lipschitz"]),
+            act.source,
+        )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def commands_page() -> str:
+    """The help of every command, as the terminal shows it at 100 columns."""
+    lines = ["# The command line", "", "This page is written by `python docs/generate.py`."]
+    command = typer.main.get_command(app)
+    context = typer.Context(command, info_name="actlab", terminal_width=100, max_content_width=100)
+    subcommands = getattr(command, "commands", {})
+    for name in subcommands:
+        inner = typer.Context(subcommands[name], info_name=name, parent=context, terminal_width=100)
+        lines += ["", f"## actlab {name}", "", "```text", subcommands[name].get_help(inner).rstrip(), "```"]
+    return "\n".join(lines) + "\n"
+
+
+PAGES: Mapping[str, object] = {"catalog.md": catalog_page, "commands.md": commands_page}
+
+
+def _range(span: Mapping[str, object] | None) -> str:
+    if span is None:
+        return "unknown"
+    left = "[" if span.get("lower_attained") else "("
+    right = "]" if span.get("upper_attained") else ")"
+    return f"{left}{_cell(span['lower'])}, {_cell(span['upper'])}{right}"
+
+
+def _cell(value: object) -> str:
+    return "unknown" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def main() -> int:
+    stale = []
+    for name, write in PAGES.items():
+        page = write()  # type: ignore[operator]  # the two functions above
+        path = DOCS / name
+        if "--check" in sys.argv:
+            stale += [name] * (not path.is_file() or path.read_text(encoding="utf-8") != page)
+        else:
+            path.write_text(page, encoding="utf-8")
+    if stale:
+        print(f"docs out of date: {', '.join(stale)}; run `python docs/generate.py`", file=sys.stderr)
+    return len(stale)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""The main job: from a task to a verdict on its activation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from actlab.errors import BadTask
+from actlab.study.compare import Progress, prepare, run_study
+from actlab.study.comparison import Comparison
+from actlab.study.runner import LocalRunner, Runner
+from actlab.study.store import Store
+from actlab.train.builtin import DEFAULT, builtin_task
+from actlab.train.table import table_task
+from actlab.train.task import Task
+from actlab.train.taskfile import file_task
+
+# The common hidden activations of today's libraries, and the two classics they replaced.
+CANDIDATES = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh")
+
+
+def chosen_task(data: str | None = None, *, target: str | None = None, task: str | None = None) -> Task:
+    """The task that was named: a table and its target, a task file, a built-in one, or by default the digits.
+
+    Raises:
+        BadTask: nothing fits, or too much was named.
+    """
+    if data is None:
+        if target is not None:
+            raise BadTask(
+                f"--target {target} names a column, but no table was given: actlab advise data.csv --target y."
+            )
+        return builtin_task(task or DEFAULT)
+    if task is not None:
+        raise BadTask(f"both {data} and the built-in task '{task}' were named; name one.")
+    if target is not None:
+        return table_task(data, target=target)
+    if data.endswith(".py") or ".py:" in data:
+        return file_task(data)
+    raise BadTask(f"{data} is read as a table: name the column to predict with --target.")
+
+
+def advise(
+    task: Task,
+    *,
+    activations: Sequence[str] | None = None,
+    seeds: int | None = None,
+    budget: int | None = None,
+    jobs: int = 1,
+    seed: int = 0,
+    init: str = "as-is",
+    store: str | Path | None = None,
+    resume: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+    progress: Progress | None = None,
+    runner: Runner | None = None,
+) -> Comparison:
+    """What there is to say about a task's activation: the model's own, compared fairly with the candidates.
+
+    Args:
+        task: what is learned.
+        activations: the candidates; eight common ones if left out.
+        seeds: fresh seeds for the verdict; the fewest that can decide if left out.
+        budget: trials per arm for tuning.
+        jobs: processes that train at once.
+        seed: what every random choice follows from.
+        init: "as-is", or "gain" to draw weights with each arm's own gain.
+        store: where runs are kept, so that a stopped study can go on; nowhere if left out.
+        resume: go on with the newest stored study of this task.
+        say: is told, before the run, what was found and what the run can decide.
+        progress: is told after every trial.
+        runner: who carries out the trials; this machine if left out.
+
+    Raises:
+        BadTask, BadStudy, UnknownActivation, BadFormula: the message says what to mend.
+    """
+    study = prepare(task, candidates=list(activations or CANDIDATES), seeds=seeds, budget=budget, seed=seed, init=init)
+    for line in (f"{task.name}: {task.sentence}", *study.notes, *study.plan.sentences()):
+        say(line)
+    with Store(store) as trials:
+        return run_study(
+            study,
+            store=trials,
+            name=task.name,
+            resume=resume,
+            progress=progress,
+            runner=runner or LocalRunner(jobs),
+        )

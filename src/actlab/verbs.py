@@ -1,0 +1,414 @@
+"""What actlab can be asked, for every face: plain values in, one frozen answer out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actlab.catalog.index import CATALOG, get
+from actlab.errors import ActlabError, BadFormula, BadInput
+from actlab.formula.activation import Activation
+from actlab.formula.along_axis import AxisActivation
+from actlab.formula.param import Param
+from actlab.formula.text import text
+from actlab.plain import plain
+
+if TYPE_CHECKING:
+    from actlab.study.comparison import Comparison
+    from actlab.train.task import Task
+
+AnyActivation = Activation | AxisActivation
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Activations of the catalog."""
+
+    activations: tuple[AnyActivation, ...]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """One object an activation."""
+        return [
+            {
+                "name": act.name,
+                "family": act.family,
+                "inputs": list(act.inputs),
+                "parameters": [_param(param) for param in act.params],
+                "aliases": list(act.aliases),
+                "source": act.source,
+                "summary": act.summary,
+            }
+            for act in self.activations
+        ]
+
+    def lines(self) -> list[str]:
+        """The names in columns, by family."""
+        lines: list[str] = []
+        width = max((len(act.name) for act in self.activations), default=0)
+        family = ""
+        for act in self.activations:
+            if act.family != family:
+                family = act.family
+                lines += ["", family.replace("_", " ")]
+            lines.append(f"  {act.name:<{width}}  {act.summary}")
+        return [*lines[1:], "", f"{len(self.activations)} activations; `actlab show NAME` tells more."]
+
+
+def listing(*, family: str | None = None, search: str | None = None) -> Listing:
+    """The activations of the catalog, all or some.
+
+    Raises:
+        BadInput: there is no such family.
+    """
+    families = list(dict.fromkeys(act.family for act in CATALOG.values()))
+    if family is not None and family not in families:
+        raise BadInput(f"there is no family '{family}'; there are {', '.join(families)}.")
+    chosen = [act for act in CATALOG.values() if family in (None, act.family)]
+    if search is not None:
+        chosen = [act for act in chosen if search.lower() in " ".join((act.name, act.summary, *act.aliases)).lower()]
+    return Listing(tuple(chosen))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one activation is."""
+
+    activation: AnyActivation
+    facts: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Formula, derivative, properties, gains, source."""
+        return self.facts
+
+    def lines(self) -> list[str]:
+        """The facts, one a line."""
+        facts = self.facts
+        lines = [facts["name"], f"  {facts['summary']}", ""]
+        for label, key in _SHOWN_LINES:
+            value = facts.get(key)
+            if value not in (None, "", [], ()):
+                lines.append(f"  {label:<12} {_in_words(value)}")
+        for name, reason in facts.get("unknown", {}).items():
+            lines.append(f"  {'unknown':<12} {name}: {reason}")
+        return lines
+
+
+_SHOWN_LINES = (
+    ("formula", "formula"),
+    ("derivative", "derivative"),
+    ("parameters", "parameters"),
+    ("range", "range"),
+    ("limits", "limits"),
+    ("at 0", "at_zero"),
+    ("minimum", "minimum"),
+    ("maximum", "maximum"),
+    ("roots", "roots"),
+    ("kinks", "kinks"),
+    ("smoothness", "smoothness"),
+    ("monotone", "monotone"),
+    ("convex", "convex"),
+    ("parity", "parity"),
+    ("Lipschitz", "lipschitz"),
+    ("steepest", "steepest"),
+    ("saturates", "saturates"),
+    ("gains", "gains"),
+    ("aliases", "aliases"),
+    ("note", "note"),
+    ("source", "source"),
+)
+
+
+def show(formula: str, **params: float) -> Shown:
+    """What one activation is: everything that is known about it or follows from its formula.
+
+    Raises:
+        UnknownActivation, BadFormula, BadParam: as `actlab.get`.
+    """
+    act = get(formula, **params)
+    facts = {
+        "name": act.name,
+        "summary": act.summary,
+        "family": act.family,
+        "inputs": list(act.inputs),
+        "parameters": [_param(param) for param in act.params],
+    }
+    facts |= _facts_along_axis(act) if isinstance(act, AxisActivation) else _facts_of_each(act)
+    facts |= {"source": act.source, "aliases": list(act.aliases), "note": act.note}
+    return Shown(act, plain(facts))
+
+
+def _facts_along_axis(act: AxisActivation) -> dict[str, Any]:
+    return {
+        "formula": text(act.expression),
+        "derivative": f"a matrix; times a vector v, with y the output: {text(act.jvp)}",
+        "latex": _latex(act),
+        "range": {"lower": act.lower, "upper": act.upper},
+        "limits": {"left": None, "right": None},
+        "minimum": None,
+        "kinks": [],
+        "lipschitz": None,
+        "monotone": None,
+        "gains": {"second_moment": None, "variance": None, "backward": None},
+        "unknown": {"gains": "it acts along an axis: its gain depends on how many values the axis has"},
+    }
+
+
+def _facts_of_each(act: Activation) -> dict[str, Any]:
+    from actlab.theory.properties import properties
+
+    facts = properties(act).to_json()
+    unknown = dict(facts.pop("unknown", {}))
+    gains, missing = _gains(act)
+    derivatives = {name: text(act.derivative(name)) for name in act.inputs}
+    return {
+        "formula": text(act.formula),
+        "derivative": next(iter(derivatives.values())),
+        "derivatives": derivatives,
+        "latex": _latex(act),
+        **facts,
+        "gains": gains,
+        "unknown": unknown | missing,
+    }
+
+
+def _gains(act: Activation) -> tuple[dict[str, float | None], dict[str, str]]:
+    from actlab.theory.gains import gain as gain_of
+
+    gains: dict[str, float | None] = {}
+    missing: dict[str, str] = {}
+    for kind in ("second-moment", "variance", "backward"):
+        name = kind.replace("-", "_")
+        try:
+            gains[name] = gain_of(act, kind=kind)
+        except ActlabError as error:
+            gains[name] = None
+            missing[f"gains.{name}"] = str(error)
+    return gains, missing
+
+
+def _latex(act: AnyActivation) -> str:
+    from actlab.lower.to_latex import latex
+
+    return latex(act.expression)
+
+
+def _param(param: Param) -> dict[str, Any]:
+    return {
+        "name": param.name,
+        "value": param.value,
+        "trainable": param.trainable,
+        "bounds": param.bounds(),
+        "random": param.sampler is not None,
+    }
+
+
+@dataclass(frozen=True)
+class Source:
+    """A formula as a program."""
+
+    target: str
+    text: str
+
+    def to_json(self) -> dict[str, str]:
+        """Target and text."""
+        return {"target": self.target, "source": self.text}
+
+    def lines(self) -> list[str]:
+        """The text."""
+        return self.text.rstrip("\n").split("\n")
+
+
+def source(formula: str, target: str, **params: float) -> Source:
+    """The activation and its derivative as a program that runs without actlab, or as LaTeX.
+
+    Raises:
+        CannotLower: there is no such target, or it cannot spell the formula.
+    """
+    act = get(formula, **params)
+    if target == "latex":
+        return Source(target, _latex(act))
+    from actlab.lower.standalone import standalone
+
+    return Source(target, standalone(act, target))
+
+
+def draw(formula: str, path: Path, **params: float) -> Path:
+    """The path of a picture of the activation and its derivative, drawn there as SVG or PNG.
+
+    Raises:
+        BadInput: the file's name ends in neither .svg nor .png, or the activation has no single input.
+    """
+    act = get(formula, **params)
+    if isinstance(act, AxisActivation) or len(act.inputs) > 1:
+        raise BadInput(f"{act.name} is no curve: only an activation of one input can be drawn.")
+    from actlab.report.curve import draw_curve
+
+    return draw_curve(act, path)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A gain, and what it is a gain of."""
+
+    formula: str
+    kind: str
+    q: float
+    gain: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The four of them."""
+        plainly: dict[str, Any] = plain(self)
+        return plainly
+
+    def lines(self) -> list[str]:
+        """One sentence."""
+        return [f"{self.gain:.10g}  ({self.kind} gain of {self.formula} at q = {self.q:g})"]
+
+
+def gain(formula: str, *, q: float = 1.0, kind: str = "second-moment", **params: float) -> Gain:
+    """The factor that keeps a signal's size through an activation.
+
+    Raises:
+        NoMoment: the moment does not exist.
+        BadInput: q is not positive, or there is no such kind.
+    """
+    from actlab.theory.gains import gain as gain_of
+
+    act = get(formula, **params)
+    if isinstance(act, AxisActivation):
+        raise BadFormula(f"{act.name} acts along an axis: its gain depends on how many values the axis has.")
+    return Gain(act.label, kind, float(q), gain_of(act, q=q, kind=kind))
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """The built-in tasks."""
+
+    rows: tuple[tuple[str, str], ...]
+
+    def to_json(self) -> list[dict[str, str]]:
+        """One object a task."""
+        return [{"name": name, "about": about} for name, about in self.rows]
+
+    def lines(self) -> list[str]:
+        """One line a task."""
+        width = max(len(name) for name, _ in self.rows)
+        return [f"{name:<{width}}  {about}" for name, about in self.rows]
+
+
+def tasks() -> Tasks:
+    """The built-in tasks that `advise` takes by name."""
+    from actlab.train.builtin import TASKS
+
+    return Tasks(tuple((name, builtin.sentence) for name, builtin in TASKS.items()))
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Which activation to use for a task, how sure that is, and what it rests on.
+
+    Attributes:
+        comparison: all that was planned and measured.
+        report: the path of the HTML report, where one was written.
+    """
+
+    comparison: Comparison
+    report: Path | None = None
+
+    @property
+    def verdict(self) -> str:
+        """What to do, in words."""
+        return self.comparison.verdict
+
+    def to_json(self) -> dict[str, Any]:
+        """Task, arms, verdict, report, and all that was planned and measured."""
+        found = self.comparison.to_json()
+        return {
+            "task": found.pop("task"),
+            "arms": [_arm(row) for row in found.pop("arms")],
+            "verdict": found.pop("verdict"),
+            "report": None if self.report is None else str(self.report),
+            **found,
+        }
+
+    def lines(self) -> list[str]:
+        """The table of arms, the verdict, where the report lies."""
+        from actlab.report.terminal import comparison_lines
+
+        lines = comparison_lines(self.comparison)
+        return lines if self.report is None else [*lines, "", f"Report: {self.report}"]
+
+
+def _arm(row: dict[str, Any]) -> dict[str, Any]:
+    """An arm in JSON: its `p` is the one that the verdict rests on, after Holm."""
+    difference = row["difference"]
+    if difference is None:
+        return row
+    raw, adjusted = difference["p"], difference["adjusted_p"]
+    return {**row, "difference": {**difference, "p": adjusted, "unadjusted_p": raw}}
+
+
+def advise(
+    data: str | Task | None = None,
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    report: str | Path | None = None,
+    command: str = "",
+    **options: Any,
+) -> Advice:
+    """Which activation to use for a task: the main job, on a table, a task file, a built-in task or a `Task`.
+
+    Args:
+        data: a table's path, `file.py:function`, or a `Task`.
+        target: the table's column that is to be predicted.
+        task: the name of a built-in task; without it and `data`, the first.
+        report: where the HTML report goes; none is written if left out.
+        command: what was typed, for the report.
+        options: as for `actlab.advice.advise`: activations, seeds, budget, jobs, seed, init, store, resume, ...
+
+    Raises:
+        BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to mend.
+    """
+    from actlab import advice as journey
+    from actlab.train.task import Task
+
+    if report is not None and not Path(report).absolute().parent.is_dir():
+        raise BadInput(f"the report cannot be written: there is no folder {Path(report).absolute().parent}.")
+    chosen = data if isinstance(data, Task) else journey.chosen_task(data, target=target, task=task)
+    comparison = journey.advise(chosen, **options)
+    if report is None:
+        return Advice(comparison)
+    from actlab.report.page import write_report
+
+    return Advice(comparison, write_report(comparison, Path(report), provenance=_provenance(command)))
+
+
+def _provenance(command: str) -> Any:
+    raise AssertionError("written once the report stands")
+
+
+def _in_words(value: Any) -> str:
+    match value:
+        case {"lower": lower, "upper": upper, **rest}:
+            left = "[" if rest.get("lower_attained") else "("
+            right = "]" if rest.get("upper_attained") else ")"
+            return f"{left}{_in_words(lower)}, {_in_words(upper)}{right}"
+        case {"at": at, "value": number, **rest}:
+            slope = f", derivative {_in_words(rest['derivative'])}" if "derivative" in rest else ""
+            return f"{_in_words(number)} at {_in_words(at)}{slope}"
+        case {"name": name, "value": number, "trainable": trainable, "bounds": bounds}:
+            inside = f", {bounds}" if bounds else ""
+            return f"{name} = {_in_words(number)}{' (trainable' + inside + ')' if trainable else inside}"
+        case dict():
+            return ", ".join(f"{key.replace('_', ' ')} {_in_words(item)}" for key, item in value.items())
+        case list():
+            return "; ".join(_in_words(item) for item in value)
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.10g}"
+        case None:
+            return "unknown"
+    return str(value)

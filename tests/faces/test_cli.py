@@ -1,0 +1,286 @@
+"""The command line through its own door: arguments in; output, errors and exit status out."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from actlab.catalog.index import CATALOG
+from actlab.cli import main
+
+TASK = """
+import torch
+from torch import nn
+from actlab import Task
+
+def model(activation):
+    return nn.Sequential(nn.Linear(4, 8), activation(), nn.Linear(8, 2))
+
+def make_task():
+    noise = torch.Generator().manual_seed(0)
+    inputs = torch.randn(120, 4, generator=noise)
+    return Task("signs", model, train=(inputs, (inputs[:, 0] > 0).long()), epochs={epochs}, kind="classification")
+
+def raises():
+    return 1 / 0
+
+def gives_text():
+    return "a task"
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a call printed, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> object:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["actlab", *args])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return Said(int(end.value.code or 0), said.out, said.err)
+
+    return call
+
+
+def task_file(folder: Path, *, epochs: int = 2) -> str:
+    path = folder / "my_task.py"
+    path.write_text(TASK.replace("{epochs}", str(epochs)))
+    return str(path)
+
+
+def test_list_gives_every_activation_with_the_agreed_keys(run: Run) -> None:
+    rows = run("list", "--json").json
+    assert [row["name"] for row in rows] == list(CATALOG)
+    assert all({"name", "family", "inputs", "parameters", "aliases", "source"} <= row.keys() for row in rows)
+    assert {param["name"] for row in rows if row["name"] == "swish" for param in row["parameters"]} == {"beta"}
+
+
+def test_list_can_be_narrowed(run: Run) -> None:
+    assert {row["family"] for row in run("list", "--family", "gated", "--json").json} == {"gated"}
+    assert "gelu" in [row["name"] for row in run("list", "--search", "normal variable below", "--json").json]
+    said = run("list", "--family", "gate")
+    assert (said.status, said.out) == (2, "")
+    assert "there is no family 'gate'; there are" in said.err
+
+
+def test_show_gives_the_agreed_keys(run: Run) -> None:
+    shown = run("show", "gelu", "--json").json
+    assert shown["name"] == "gelu"
+    assert shown["formula"] == "x*normal_cdf(x)"
+    assert shown["derivative"] == "normal_cdf(x) + x*normal_pdf(x)"
+    assert shown["range"]["lower"] == pytest.approx(-0.1699712075, abs=1e-9)
+    assert shown["range"]["upper"] == "inf"
+    assert shown["limits"] == {"left": 0.0, "right": "inf"}
+    assert shown["minimum"]["at"] == pytest.approx(-0.7517915247, abs=1e-8)
+    assert shown["minimum"]["value"] == pytest.approx(-0.1699712075, abs=1e-9)
+    assert shown["kinks"] == []
+    assert shown["lipschitz"] == pytest.approx(1.1289041452, abs=1e-9)
+    assert shown["gains"]["second_moment"] == pytest.approx(1.53353044, abs=1e-8)
+    assert shown["gains"]["variance"] == pytest.approx(1.70092624, abs=1e-8)
+    assert shown["gains"]["backward"] == pytest.approx(1.48111441, abs=1e-8)
+    assert "monotone" in shown
+    assert shown["source"]
+    assert isinstance(shown["aliases"], list)
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+def test_everything_in_the_catalog_can_be_shown(run: Run, name: str) -> None:
+    shown = run("show", name, "--json")
+    assert shown.status == 0
+    assert {"name", "formula", "derivative", "range", "limits", "minimum", "kinks", "lipschitz"} <= shown.json.keys()
+    assert name in run("show", name).out
+
+
+def test_show_gives_the_kink_of_relu(run: Run) -> None:
+    shown = run("show", "relu", "--json").json
+    assert [{key: kink[key] for key in ("at", "value", "derivative")} for kink in shown["kinks"]] == [
+        {"at": 0.0, "value": 0.0, "derivative": 0.0}
+    ]
+
+
+@pytest.mark.parametrize("target", ["numpy", "torch"])
+def test_a_shown_source_runs_without_actlab(run: Run, tmp_path: Path, target: str) -> None:
+    source = run("show", "mish", "--source", target).out
+    assert "actlab" not in source
+    make = {"numpy": "numpy.array([-1.0, 2.0])", "torch": "torch.tensor([-1.0, 2.0], dtype=torch.float64)"}[target]
+    program = f"{source}\nimport {target}\nprint(*mish({make}).tolist(), *mish_derivative({make}).tolist())\n"
+    (tmp_path / "alone.py").write_text(program)
+    ended = subprocess.run([sys.executable, "-I", "alone.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    # mish and its slope at -1 and 2, computed independently with mpmath
+    expected = [-0.30340146137410894, 1.9439589595339946, 0.059216755877394948, 1.0693179342794896]
+    assert [float(word) for word in ended.stdout.split()] == pytest.approx(expected, rel=1e-12)
+
+
+def test_show_latex(run: Run) -> None:
+    assert run("show", "tanh", "--source", "latex").out.strip() == r"\tanh\left(x\right)"
+
+
+def test_show_draws_a_picture(run: Run, tmp_path: Path) -> None:
+    assert run("show", "gelu", "--plot", "gelu.svg").status == 0
+    assert "<svg" in (tmp_path / "gelu.svg").read_text()
+    assert run("show", "swiglu", "--plot", "no.svg").status == 2
+    assert not (tmp_path / "no.svg").exists()
+
+
+def test_gain_gives_the_agreed_keys(run: Run) -> None:
+    found = run("gain", "x*sigmoid(1.702*x)", "--q", "2", "--kind", "variance", "--json").json
+    assert {"formula": found["formula"], "kind": found["kind"], "q": found["q"]} == {
+        "formula": "x*sigmoid(1.702*x)",
+        "kind": "variance",
+        "q": 2.0,
+    }
+    assert found["gain"] > 1
+
+
+def test_a_parameter_is_given_by_name(run: Run) -> None:
+    typed = run("gain", "x*sigmoid(beta*x)", "--param", "beta=1.702", "--json").json
+    assert typed["gain"] == run("gain", "quick_gelu", "--json").json["gain"]
+
+
+def test_tasks_lists_the_built_in_ones(run: Run) -> None:
+    assert "digits" in [row["name"] for row in run("tasks", "--json").json]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("gain", "swsh"), "no activation is named 'swsh'. Did you mean 'swish'?"),
+        (("gain", "2 + 3"), "does not depend on x"),
+        (("gain", "x +"), "it ends too early"),
+        (("gain", "__import__('os')"), "means nothing in one"),
+        (("gain", "elu", "--param", "alpha=-1"), "alpha must lie above 0; got -1"),
+        (("gain", "elu", "--param", "beta=1"), "elu has no parameter 'beta'"),
+        (("gain", "elu", "--param", "alpha"), "a parameter is given as NAME=VALUE"),
+        (("gain", "gelu", "--q", "-1"), "q, the variance of the input, must be a finite number above 0"),
+        (("gain", "gelu", "--kind", "best"), "there is no gain of kind 'best'"),
+        (("gain", "softmax"), "acts along an axis"),
+        (("gain", "exp(x*x)"), "does not exist"),
+        (("show", "relu", "--source", "cobol"), "there is no target 'cobol'"),
+        (("advise", "absent.csv", "--target", "y"), "absent.csv"),
+        (("advise", "absent.csv"), "name the column to predict with --target"),
+        (("advise", "absent.py:make_task"), "there is no file 'absent.py'"),
+        (("advise", "--task", "digitz"), "Did you mean 'digits'?"),
+        (("advise", "--target", "y"), "no table was given"),
+        (("advise", "--activations", "relu,swsh"), "no activation is named 'swsh'"),
+        (("advise", "--report", "no/folder/report.html"), "there is no folder"),
+    ],
+)
+def test_a_wrong_question_is_one_line_and_status_2(
+    run: Run, tmp_path: Path, args: tuple[str, ...], message: str
+) -> None:
+    said = run(*args)
+    assert said.status == 2
+    assert said.out == ""
+    assert message in said.err
+    assert "Traceback" not in said.err
+    assert len([line for line in said.err.splitlines() if line.strip()]) == 1
+    assert not [path.name for path in tmp_path.iterdir() if path.suffix == ".html"]
+
+
+@pytest.mark.parametrize(("function", "message"), [("raises", "ZeroDivisionError"), ("gives_text", "actlab.Task")])
+def test_a_faulty_task_file_is_one_line(run: Run, tmp_path: Path, function: str, message: str) -> None:
+    said = run("advise", f"{task_file(tmp_path)}:{function}")
+    assert (said.status, said.out) == (2, "")
+    assert message in said.err
+    assert "Traceback" not in said.err
+
+
+def small(path: str, *more: str) -> tuple[str, ...]:
+    return ("advise", f"{path}:make_task", "--activations", "relu,tanh", "--seeds", "6", "--budget", "1", "-q", *more)
+
+
+def test_advise_gives_the_agreed_keys_and_one_report(run: Run, tmp_path: Path) -> None:
+    said = run(*small(task_file(tmp_path), "--json"))
+    assert said.status == 0, said.err
+    found = said.json
+    assert {"task", "arms", "verdict", "report"} <= found.keys()
+    assert found["task"] == "signs"
+    control, candidate = found["arms"]
+    assert control["activation"] == "relu"
+    assert control["difference"] is None
+    assert {"activation", "valid", "test", "difference", "verdict"} <= candidate.keys()
+    assert {"mean", "low", "high", "p"} <= candidate["difference"].keys()
+    assert candidate["difference"]["low"] <= candidate["difference"]["mean"] <= candidate["difference"]["high"]
+    assert Path(found["report"]).read_text().startswith("<!DOCTYPE html>")
+
+
+def test_the_same_command_gives_the_same_numbers_and_resume_runs_nothing_again(run: Run, tmp_path: Path) -> None:
+    path = task_file(tmp_path)
+    first, again, resumed = (run(*small(path, "--no-report", "--json", *more)).json for more in ((), (), ("--resume",)))
+    assert first["arms"] == again["arms"] == resumed["arms"]
+    assert first["verdict"] == again["verdict"]
+    assert first["report"] is None
+
+
+def test_two_jobs_give_the_numbers_of_one(run: Run, tmp_path: Path) -> None:
+    path = task_file(tmp_path)
+    one, two = (run(*small(path, "--no-report", "--json", "--jobs", jobs)).json for jobs in ("1", "2"))
+    assert one["arms"] == two["arms"]
+
+
+def test_ctrl_c_ends_cleanly_and_resume_goes_on(run: Run, tmp_path: Path) -> None:
+    args = small(task_file(tmp_path, epochs=400), "--no-report", "--seeds", "8")
+    command = [sys.executable, "-c", "from actlab.cli import main; main()", *[arg for arg in args if arg != "-q"]]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ}) as process:
+        store = tmp_path / "actlab-runs.db"
+        deadline = time.monotonic() + 120
+        while not _trials(store) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        err = process.stderr.read()
+    assert process.returncode == 130, err
+    assert "--resume goes on" in err
+    assert "Traceback" not in err
+    kept = _trials(store)
+    assert kept >= 1
+    # the plan is the same, so what was kept is not run again
+    assert run(*args, "--resume").status == 0
+    assert _trials(store) == 2 * (1 + 8)
+
+
+def _trials(store: Path) -> int:
+    import sqlite3
+
+    if not store.exists():
+        return 0
+    try:
+        with sqlite3.connect(store) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM trials").fetchone()
+    except sqlite3.OperationalError:  # its tables are being made
+        return 0
+    finally:
+        connection.close()
+    return int(count)
+
+
+def test_help_names_every_command_and_version_prints_one(run: Run) -> None:
+    said = run("--help")
+    assert all(command in said.out for command in ("list", "show", "gain", "tasks", "advise"))
+    assert run("--version").out.startswith("actlab ")
