@@ -13,7 +13,7 @@ from actlab.errors import BadInput
 from actlab.formula.along_axis import AxisActivation, V, X, Y
 from actlab.formula.expr import Expr
 from actlab.lower.to_torch import program
-from actlab.nn.operator import HALF, applied
+from actlab.nn.operator import HALF, applied, signed
 
 
 @lru_cache(maxsize=256)
@@ -29,6 +29,7 @@ class AlongAxis(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
+    @signed
     def forward(act: AxisActivation, axis: int, x: Tensor) -> Tensor:
         return _compiled(act.expression, of_input=True)(x, axis)
 

@@ -7,8 +7,9 @@ PyTorch never differentiates the composite itself: that would give NaN where a b
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, reduce
-from typing import Any, final
+from functools import cached_property, lru_cache, reduce
+from inspect import signature
+from typing import Any, TypeVar, final
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch import Tensor
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.derivative import derivative
-from actlab.formula.expr import Expr, Input, ParamRef, param_names
+from actlab.formula.expr import Expr, Input, ParamRef, param_names, walk
 from actlab.lower.straight_line import Leaf, Program
 from actlab.lower.to_torch import program
 
@@ -24,47 +25,67 @@ HALF = (torch.bfloat16, torch.float16)
 
 TensorFunction = Callable[..., Any]
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 
 @final
 class Pointwise:
     """A formula with its arguments in order: what is computed for each element.
 
-    Made by `pointwise`, which makes each only once.
+    Made by `ready` and `slope`, which make each only once.
 
     Attributes:
         expression: the formula.
         args: the inputs and parameters it is given, in order.
         value: the formula as a function of tensors.
         slopes: its derivatives by every argument, computed together, as a function that gives a tuple.
+        mentions_all: whether the formula depends on every argument.
     """
 
     def __init__(self, expression: Expr, args: tuple[Leaf, ...]) -> None:
         self.expression = expression
         self.args = args
-        # both are made now and not when first needed: torch.compile cannot follow the making
         self.value: TensorFunction = program((expression,), args).function
-        self.slopes: TensorFunction = _as_tuple(program([derivative(expression, arg) for arg in args], args))
+        self.mentions_all = set(walk(expression)).issuperset(args)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return pointwise, (self.expression, self.args)
+        return ready, (self.expression, self.args)
+
+    @cached_property
+    def slopes(self) -> TensorFunction:
+        return _as_tuple(program([derivative(self.expression, arg) for arg in self.args], self.args))
 
     def slope(self, index: int) -> Pointwise:
         """The derivative by the argument at this place."""
-        return pointwise(derivative(self.expression, self.args[index]), self.args)
+        return _slope(self.expression, self.args, at=index)
 
 
 @lru_cache(maxsize=4096)
-def pointwise(expression: Expr, args: tuple[Leaf, ...]) -> Pointwise:
-    """The formula of these arguments, as something that runs."""
+def _pointwise(expression: Expr, args: tuple[Leaf, ...]) -> Pointwise:
     return Pointwise(expression, args)
+
+
+@lru_cache(maxsize=16384)
+def _slope(expression: Expr, args: tuple[Leaf, ...], *, at: int) -> Pointwise:
+    return _pointwise(derivative(expression, args[at]), args)
+
+
+def ready(expression: Expr, args: tuple[Leaf, ...]) -> Pointwise:
+    """The formula of these arguments, as something that runs, its derivatives made."""
+    made = _pointwise(expression, args)
+    _ = made.slopes  # now and not when first needed: torch.compile cannot follow the making
+    return made
 
 
 def pointwise_of(act: Activation, kept: tuple[str, ...] = ()) -> Pointwise:
     """The activation with the kept parameters as arguments, in that order, and the others at their values."""
     expression = act.with_references(*kept)
     mentioned = param_names(expression)
-    args = (*(Input(name) for name in act.inputs), *(ParamRef(name) for name in kept if name in mentioned))
-    return pointwise(expression, args)
+    args: tuple[Leaf, ...] = (
+        *(Input(name) for name in act.inputs),
+        *(ParamRef(name) for name in kept if name in mentioned),
+    )
+    return ready(expression, args)
 
 
 def _as_tuple(slopes: Program) -> TensorFunction:
@@ -72,16 +93,23 @@ def _as_tuple(slopes: Program) -> TensorFunction:
     return function if len(slopes.args) > 1 else lambda *tensors: (function(*tensors),)
 
 
+def signed(function: Function) -> Function:
+    """The function with its signature worked out once; PyTorch asks for it whenever an operator is applied."""
+    function.__signature__ = signature(function)  # type: ignore[attr-defined]  # what `inspect` itself looks for
+    return function
+
+
 class Elementwise(torch.autograd.Function):
     """The operator: forward, reverse, forward-mode and batched, all from one `Pointwise`."""
 
     @staticmethod
-    def forward(made: Pointwise, *tensors: Tensor) -> Any:
-        return made.value(*tensors)
+    @signed
+    def forward(made: Pointwise, *tensors: Tensor) -> Tensor:
+        return _computed(made, tensors)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.made = inputs[0]
+        ctx.made, ctx.shape = inputs[0], output.shape
         ctx.save_for_backward(*inputs[1:])
         ctx.save_for_forward(*inputs[1:])
 
@@ -96,9 +124,8 @@ class Elementwise(torch.autograd.Function):
         moving = [tangent is not None for tangent in tangents[1:]]
         slopes = _slopes(ctx.made, ctx.saved_tensors, moving)
         pairs = zip(slopes, tangents[1:], strict=True)
-        return reduce(
-            torch.add, [slope * tangent for slope, tangent in pairs if slope is not None and tangent is not None]
-        )
+        terms = [slope * tangent for slope, tangent in pairs if slope is not None and tangent is not None]
+        return reduce(torch.add, terms).expand(ctx.shape)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], made: Pointwise, *tensors: Tensor) -> tuple[Any, int]:
@@ -112,10 +139,10 @@ class Traced(torch.autograd.Function):
     """The operator as torch.compile can trace it: it follows no `jvp` and no `vmap`."""
 
     @staticmethod
-    def forward(ctx: Any, made: Pointwise, *tensors: Tensor) -> Any:
+    def forward(ctx: Any, made: Pointwise, *tensors: Tensor) -> Tensor:
         ctx.made = made
         ctx.save_for_backward(*tensors)
-        return made.value(*tensors)
+        return _computed(made, tensors)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -145,17 +172,33 @@ def applied(function: type[torch.autograd.Function], *args: Any) -> Tensor:
 
 def _routed(made: Pointwise, *tensors: Tensor) -> Tensor:
     """The formula, through the form of the operator that the caller's mode can follow."""
+    if isinstance(made.expression, Input | ParamRef):  # the identity: nothing to compute, keep or copy
+        return _expanded(tensors[made.args.index(made.expression)], made, tensors=tensors)
     if torch.compiler.is_exporting():  # an exported graph holds the forward pass alone
-        result: Tensor = made.value(*tensors)
-        return result
+        return _computed(made, tensors)
     return applied(Traced if torch.compiler.is_compiling() else Elementwise, made, *tensors)
+
+
+def _computed(made: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
+    """The formula's values in the shape of all arguments together, also where it does not mention them all."""
+    result: Tensor = made.value(*tensors)
+    if any(result is tensor for tensor in tensors):  # autograd forbids that an operator gives back its own input
+        result = result.clone()
+    return _expanded(result, made, tensors=tensors)
+
+
+def _expanded(result: Tensor, made: Pointwise, *, tensors: tuple[Tensor, ...]) -> Tensor:
+    if made.mentions_all:
+        return result
+    shape: torch.Size = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
+    return result.expand(shape)
 
 
 def _slopes(made: Pointwise, tensors: tuple[Tensor, ...], wanted: Any) -> tuple[Tensor | None, ...]:
     if not torch.is_grad_enabled():
         return tuple(slope if want else None for slope, want in zip(made.slopes(*tensors), wanted, strict=True))
     # a higher derivative is wanted: each slope is an operator again
-    return tuple(applied(Elementwise, made.slope(at), *tensors) if want else None for at, want in enumerate(wanted))
+    return tuple(_routed(made.slope(at), *tensors) if want else None for at, want in enumerate(wanted))
 
 
 def _pulled_back(dy: Tensor, slope: Tensor | None, tensor: Tensor) -> Tensor | None:
