@@ -1,0 +1,141 @@
+"""A comparison as one HTML file that needs nothing else and opens anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from actlab.report import alt_text, facts, figures
+from actlab.report.inline import inline
+from actlab.report.shape import Shapes, shapes
+from actlab.report.table import ranked, rows
+from actlab.report.wording import MARKS, name_text, number_text, places_of, seconds_text
+from actlab.report.written import write_whole
+from actlab.study.comparison import Comparison
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture on the page, with the name that stands above it."""
+
+    svg: Markup
+    name: str = ""
+    verdict: str = ""
+    remark: str = ""
+
+
+def write_report(comparison: Comparison, path: Path, *, provenance: Mapping[str, str]) -> Path:
+    """The path, once the page lies there, whole.
+
+    Args:
+        comparison: what is reported.
+        path: where the page goes; the folder must exist.
+        provenance: what the page says of its origin, in order: versions, command, date.
+
+    Raises:
+        BadInput: the place cannot be written.
+    """
+    return write_whole(path, page(comparison, provenance=provenance).encode())
+
+
+def page(comparison: Comparison, *, provenance: Mapping[str, str]) -> str:
+    """The whole report as HTML: the same text for the same comparison and provenance."""
+    drawn = shapes(tuple(arm.activation for arm in ranked(comparison)))
+    plan, metric, places = comparison.plan, comparison.metric, _places(comparison)
+    return _template().render(
+        comparison=comparison,
+        plan=plan,
+        metric=metric,
+        tone=facts.tone(comparison),
+        marks=MARKS,
+        rows=rows(comparison),
+        summary=_summary(comparison),
+        courses=_courses(comparison),
+        shows_baseline=facts.courses(comparison).shows_baseline,
+        gaps=_gaps(comparison),
+        prices=_prices(comparison),
+        shapes=_shapes(drawn),
+        missing_shapes=drawn.missing,
+        missing_prices=facts.prices(comparison).missing,
+        target=number_text(comparison.target, places),
+        baseline=number_text(comparison.baseline, places),
+        region=f"{comparison.region:.3g} {metric.unit}",
+        alpha=f"{plan.looks[comparison.look].alpha:g}",
+        provenance={**provenance, "seed": str(plan.seed), "data": plan.fingerprint[:16]},
+    )
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    # Names of tasks, columns and activations come from strangers: everything is escaped.
+    environment = Environment(
+        loader=PackageLoader("actlab.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["short"] = name_text
+    return environment.get_template("page.html.j2")
+
+
+def _places(comparison: Comparison) -> int:
+    return places_of(comparison.metric, region=comparison.region)
+
+
+def _summary(comparison: Comparison) -> tuple[tuple[str, str], ...]:
+    seeds = comparison.plan.looks[comparison.look].seeds
+    runs = sum(arm.runs for arm in comparison.arms)
+    summary = (
+        ("activations", str(len(comparison.arms))),
+        ("fresh seeds each", str(seeds)),
+        ("training runs", f"{runs:,}"),
+        ("best constant answer", number_text(comparison.baseline, _places(comparison))),
+    )
+    took = comparison.cost.seconds
+    return (*summary, ("in all", seconds_text(took))) if took > 0 else summary
+
+
+def _courses(comparison: Comparison) -> tuple[Picture, ...]:
+    found = facts.courses(comparison)
+    pictures = []
+    for number, course in enumerate(found.arms):
+        if course.epochs:
+            svg = figures.course_svg(course, found, metric=comparison.metric)
+            label = alt_text.course_in_words(course, metric=comparison.metric, places=_places(comparison))
+            remark = f"{course.ended} of {len(comparison.arms[0].tests)} seeds diverged" if course.ended else ""
+            pictures.append(_picture(svg, f"course{number}-", label, name=course.arm, of=course.verdict, remark=remark))
+    return tuple(pictures)
+
+
+def _gaps(comparison: Comparison) -> Picture:
+    found = facts.gaps(comparison)
+    svg = figures.gaps_svg(found, metric=comparison.metric, control=comparison.control.activation)
+    return _picture(svg, "gaps-", alt_text.gaps_in_words(found, metric=comparison.metric, places=_places(comparison)))
+
+
+def _prices(comparison: Comparison) -> Picture | None:
+    found = facts.prices(comparison)
+    if not found.arms:
+        return None
+    svg = figures.prices_svg(found, metric=comparison.metric)
+    return _picture(
+        svg, "prices-", alt_text.prices_in_words(found, metric=comparison.metric, places=_places(comparison))
+    )
+
+
+def _shapes(drawn: Shapes) -> tuple[Picture, ...]:
+    return tuple(
+        _picture(figures.shape_svg(one), f"shape{number}-", alt_text.shape_in_words(one), name=one.arm)
+        for number, one in enumerate(drawn.arms)
+    )
+
+
+def _picture(svg: bytes, prefix: str, label: str, *, name: str = "", of: str = "", remark: str = "") -> Picture:
+    # Safe: built as an element tree, so every text in it is escaped already.
+    return Picture(Markup(inline(svg, prefix=prefix, label=label)), name, of, remark)

@@ -1,0 +1,119 @@
+"""An activation and its derivative as numbers to be drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actlab.catalog.index import get
+from actlab.errors import ActlabError
+from actlab.formula.activation import Activation
+from actlab.formula.expr import Input
+from actlab.lower.to_numpy import program
+
+Line = tuple[tuple[float, float], ...]
+"""Points that are joined when drawn."""
+
+ENDS = (-5.0, 5.0)
+POINTS = 1001  # odd, so that 0 is among them
+SHOWN = (-2.2, 4.2)
+"""Of the vertical axis, the same for all activations that fit, so that they can be compared by eye."""
+
+STEEP = 8.0
+"""Times the steepest change next to it: a larger one between two points is a jump, not a slope."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The curve of an activation and of its derivative, broken where they jump.
+
+    Attributes:
+        arm: the name it goes by.
+        label: the activation with its parameters.
+        value: the pieces of the curve.
+        derivative: the pieces of the derivative's.
+        limits: of the vertical axis.
+    """
+
+    arm: str
+    label: str
+    value: tuple[Line, ...]
+    derivative: tuple[Line, ...]
+    limits: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The shapes of several activations; `missing` names those that have no curve, each with the reason."""
+
+    arms: tuple[Shape, ...]
+    missing: tuple[tuple[str, str], ...]
+
+
+def shapes(names: tuple[str, ...]) -> Shapes:
+    """The shapes of those arms that the catalog knows or that are formulas."""
+    found: list[Shape] = []
+    missing: list[tuple[str, str]] = []
+    for name in names:
+        try:
+            act = get(name)
+        except ActlabError:
+            missing.append((name, "not in the catalog"))
+            continue
+        if isinstance(act, Activation) and len(act.inputs) == 1:
+            found.append(shape(act, arm=name))
+        else:
+            missing.append((name, "no function of one number"))
+    return Shapes(tuple(found), tuple(missing))
+
+
+def shape(act: Activation, *, arm: str | None = None) -> Shape:
+    """The shape of an activation with one input."""
+    x = np.linspace(*ENDS, POINTS)
+    function = program([act.formula, act.derivative()], [Input(act.inputs[0])]).function
+    with np.errstate(all="ignore"):
+        value, slope = (np.asarray(part, dtype=np.float64) for part in function(x))  # type: ignore[attr-defined]  # two outputs
+    return Shape(
+        arm=act.name if arm is None else arm,
+        label=act.label,
+        value=pieces(x, value),
+        derivative=pieces(x, slope),
+        limits=_limits(value, slope),
+    )
+
+
+def pieces(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Line, ...]:
+    """The points as lines, broken at jumps and where a value is not finite.
+
+    Example:
+        >>> pieces(np.arange(6.0), np.array([0.0, 0.0, 0.0, 1.0, 1.0, np.inf]))
+        (((0.0, 0.0), (1.0, 0.0), (2.0, 0.0)), ((3.0, 1.0), (4.0, 1.0)))
+    """
+    with np.errstate(invalid="ignore"):
+        change = np.abs(np.diff(y))
+    padded = np.concatenate([[change[0]], change, [change[-1]]])
+    beside = np.fmax(padded[:-2], padded[2:])
+    jumps = (change > 0.02) & (change > STEEP * beside)
+    breaks = set((np.flatnonzero(jumps) + 1).tolist())
+    lines: list[list[tuple[float, float]]] = [[]]
+    for number, (place, height) in enumerate(zip(x.tolist(), y.tolist(), strict=True)):
+        is_finite = bool(np.isfinite(height))
+        if number in breaks or not is_finite:
+            lines.append([])
+        if is_finite:
+            lines[-1].append((place, height))
+    return tuple(tuple(line) for line in lines if line)
+
+
+def _limits(value: NDArray[np.float64], slope: NDArray[np.float64]) -> tuple[float, float]:
+    """The shared limits, or own ones where these would hide most of the curve."""
+    low, high = SHOWN
+    inside = (value > low) & (value < high)
+    if inside.mean() > 0.5:
+        return SHOWN
+    both = np.concatenate([value, slope])
+    bottom, top = np.quantile(both[np.isfinite(both)], [0.1, 0.9])
+    room = 0.2 * (top - bottom) or 1.0
+    return float(bottom - room), float(top + room)

@@ -1,0 +1,105 @@
+"""One look for every picture, and pictures as bytes that are the same at every run."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#1c2733"
+QUIET = "#5b6673"
+LINES = "#d3d9e0"
+PAPER = "#ffffff"
+
+# Blue, vermilion and green after Okabe and Ito 2008 (jfly.uni-koeln.de/color), told apart by all kinds of sight.
+COLOURS = {
+    "control": INK,
+    "better": "#0067a3",
+    "worse": "#c4500a",
+    "equivalent": "#00805c",
+    "undecided": "#707b87",
+}
+MARKERS = {"control": "o", "better": "^", "worse": "v", "equivalent": "s", "undecided": "D"}
+DERIVATIVE = "#a3457f"
+
+_LOOK: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": LINES,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": QUIET,
+    "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.unicode_minus": True,
+    "figure.facecolor": "none",
+    "font.family": ["DejaVu Sans"],  # ships with Matplotlib: the same measures everywhere
+    "grid.color": LINES,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+    "savefig.facecolor": "auto",
+    "svg.hashsalt": "actlab",
+    "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "text.usetex": False,
+    "xtick.color": LINES,
+    "xtick.labelcolor": QUIET,
+    "xtick.major.size": 0,
+    "ytick.color": LINES,
+    "ytick.labelcolor": QUIET,
+    "ytick.major.size": 0,
+}
+
+
+@contextmanager
+def look(*, points: float, text_as: str) -> Iterator[None]:
+    """The look of every picture, whatever the user's own settings are; they are as before afterwards.
+
+    Args:
+        points: the size of the text.
+        text_as: "path" for outlines, which look the same anywhere, or "none" for text in the reader's own font.
+    """
+    import matplotlib as mpl
+
+    sizes: dict[str, Any] = {f"{what}.labelsize": points for what in ("axes", "xtick", "ytick")}
+    sizes |= {"font.size": points, "axes.titlesize": points * 1.15, "legend.fontsize": points}
+    settings: Any = {**_defaults(), **_LOOK, **sizes, "svg.fonttype": text_as}
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        # A character that the measuring font lacks is drawn by the reader's font.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        yield
+
+
+def axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty pair of axes, its size in points."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure = Figure(figsize=(width / 72, height / 72), layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03))
+    return figure, figure.add_subplot()
+
+
+def image(figure: Figure, form: str) -> bytes:
+    """The picture as "svg" or "png"; the same bytes for the same picture."""
+    buffer = io.BytesIO()
+    unstamped = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+    figure.savefig(buffer, format=form, dpi=200, metadata=unstamped[form])
+    return buffer.getvalue()
+
+
+def _defaults() -> dict[str, Any]:
+    import matplotlib as mpl
+
+    # What is no matter of looks stays as it is.
+    kept = ("backend", "backend_fallback", "interactive", "toolbar", "webagg.", "keymap.", "macosx.", "tk.")
+    return {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith(kept)}

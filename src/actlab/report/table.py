@@ -1,0 +1,98 @@
+"""The table of arms as text, one row an arm, for every face that shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import stdev
+
+from actlab.report.wording import (
+    NOTHING,
+    change_text,
+    interval_text,
+    level_text,
+    name_text,
+    number_text,
+    p_text,
+    places_of,
+    rate_text,
+    ratio_text,
+    steps_text,
+)
+from actlab.study.comparison import ArmResult, Comparison
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm, every number as text.
+
+    Attributes:
+        activation: its name, cut where it is very long.
+        full_name: its name as it is.
+        verdict: "control", "better", "worse", "equivalent" or "undecided".
+        test: the mean test metric.
+        spread: its standard deviation over the seeds.
+        difference: the mean difference from the control.
+        interval: the interval of the difference.
+        level: the interval's confidence level.
+        p: the p-value after Holm.
+        valid: the mean validation metric.
+        rate: the learning rate chosen for it.
+        diverged: how many of its runs diverged.
+        steps: median training steps until the target is reached.
+        step_time: the time of one training step, relative to the control's.
+        sentence: what was found about it.
+    """
+
+    activation: str
+    full_name: str
+    verdict: str
+    test: str
+    spread: str
+    difference: str
+    interval: str
+    level: str
+    p: str
+    valid: str
+    rate: str
+    diverged: str
+    steps: str
+    step_time: str
+    sentence: str
+
+
+def rows(comparison: Comparison) -> tuple[Row, ...]:
+    """One row an arm, the control first and then the best first."""
+    return tuple(_row(arm, comparison) for arm in ranked(comparison))
+
+
+def ranked(comparison: Comparison) -> tuple[ArmResult, ...]:
+    """The arms, the control first and then the best first."""
+    control, *others = comparison.arms
+    return (control, *sorted(others, key=lambda arm: -comparison.metric.gain(arm.test, over=0.0)))
+
+
+def spread(values: tuple[float, ...]) -> float:
+    """The standard deviation over the seeds; 0 of a single one."""
+    return stdev(values) if len(values) > 1 else 0.0
+
+
+def _row(arm: ArmResult, comparison: Comparison) -> Row:
+    places = places_of(comparison.metric, region=comparison.region)
+    difference = arm.difference
+    return Row(
+        activation=name_text(arm.activation),
+        full_name=arm.activation,
+        verdict=arm.verdict,
+        test=number_text(arm.test, places),
+        spread=number_text(spread(arm.tests), places),
+        difference=change_text(difference.mean, places) if difference else NOTHING,
+        interval=interval_text(difference, places) if difference else NOTHING,
+        level=level_text(difference.level) if difference else NOTHING,
+        p=p_text(difference.adjusted_p) if difference else NOTHING,
+        valid=number_text(arm.valid, places),
+        rate=rate_text(arm.rate),
+        diverged=f"{arm.diverged} of {arm.runs}",
+        steps=steps_text(arm.steps_to_target),
+        step_time=ratio_text(comparison.cost.relative_step.get(arm.activation)),
+        sentence=arm.sentence,
+    )

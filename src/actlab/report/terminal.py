@@ -1,0 +1,128 @@
+"""A comparison for reading in a terminal: the table of arms, then the verdict, where the eye is in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from shutil import get_terminal_size
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from actlab.report.table import Row, rows
+from actlab.report.wording import MARKS, name_text, seconds_text
+from actlab.study.comparison import Comparison
+
+NAME = 24
+BETWEEN = 2  # spaces between two columns, one of them from the box
+STYLES = {"control": "bold", "better": "bold blue", "worse": "red", "equivalent": "green", "undecided": "dim"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its heading and its cells, and how soon it gives way where there is no room; 0 never does."""
+
+    heading: str
+    cells: tuple[str, ...]
+    gives_way: int = 0
+    is_text: bool = False
+
+    @property
+    def width(self) -> int:
+        """Of the widest cell."""
+        return max(map(cell_len, (*self.heading.split("\n"), *self.cells)))
+
+
+@dataclass(frozen=True)
+class ComparisonTable:
+    """The comparison as something that Rich renders, fit for the width there is."""
+
+    comparison: Comparison
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        every = columns(rows(self.comparison))
+        shown = fitting(every, width=options.max_width)
+        yield Text(f"{name_text(self.comparison.task)}: {self.comparison.sentence}", style="bold")
+        yield Text(_what_is_measured(self.comparison))
+        yield ""
+        yield _table(shown, verdicts=[arm.verdict for arm in rows(self.comparison)])
+        left_out = [column.heading.replace("\n", " ") for column in every if column not in shown]
+        if left_out:
+            yield Text(f"Not shown for want of room: {', '.join(left_out)}.", style="dim")
+        yield ""
+        yield Text(self.comparison.verdict, style="bold")
+        for note in self.comparison.notes:
+            yield Text(f"Note: {note}", style="dim")
+
+
+def comparison_lines(comparison: Comparison, width: int | None = None) -> list[str]:
+    """The comparison as plain lines, no wider than `width`; by default as wide as the terminal."""
+    wide = width or get_terminal_size().columns
+    console = Console(file=StringIO(), width=wide, color_system=None, legacy_windows=False, force_jupyter=False)
+    with console.capture() as captured:
+        console.print(ComparisonTable(comparison))
+    return [line.rstrip() for line in captured.get().rstrip("\n").split("\n")]
+
+
+def columns(table: Sequence[Row]) -> tuple[Column, ...]:
+    """The table by columns, in the order in which they stand."""
+    return (
+        Column("activation", tuple(name_text(row.activation, NAME) for row in table), is_text=True),
+        Column("verdict", tuple(f"{MARKS[row.verdict]} {row.verdict}" for row in table), is_text=True),
+        Column("test", tuple(f"{row.test} ± {row.spread}" for row in table)),
+        Column("difference", tuple(row.difference for row in table)),
+        Column("its interval", tuple(row.interval for row in table), gives_way=1),
+        Column("p, Holm", tuple(row.p for row in table), gives_way=2),
+        Column("valid", tuple(row.valid for row in table), gives_way=6),
+        Column("rate", tuple(row.rate for row in table), gives_way=4),
+        Column("diverged", tuple(row.diverged for row in table), gives_way=5),
+        Column("steps to\ntarget", tuple(row.steps for row in table), gives_way=7),
+        Column("step\ntime", tuple(row.step_time for row in table), gives_way=3),
+    )
+
+
+def fitting(every: Sequence[Column], width: int) -> tuple[Column, ...]:
+    """The columns that fit side by side, the least important ones left out first.
+
+    A narrow one of lesser importance may stay where a wider one had to go.
+    """
+    shown: list[Column] = [column for column in every if column.gives_way == 0]
+    for column in sorted((column for column in every if column.gives_way), key=lambda one: one.gives_way):
+        if _total([*shown, column]) <= width:
+            shown.append(column)
+    return tuple(column for column in every if column in shown)
+
+
+def _total(shown: Sequence[Column]) -> int:
+    return sum(column.width for column in shown) + BETWEEN * (len(shown) - 1)
+
+
+def _table(shown: Sequence[Column], *, verdicts: Sequence[str]) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD, padding=(0, BETWEEN - 1, 0, 0), show_edge=False, pad_edge=False, collapse_padding=True
+    )
+    for column in shown:
+        table.add_column(column.heading, justify="left" if column.is_text else "right", vertical="top")
+    for number, verdict in enumerate(verdicts):
+        table.add_row(*_cells(shown, number=number, style=STYLES[verdict]))
+    return table
+
+
+def _cells(shown: Sequence[Column], *, number: int, style: str) -> Iterator[Text]:
+    for column in shown:
+        # As Text, because brackets in a name would be read as markup.
+        yield Text(column.cells[number], style=style if column.is_text else "")
+
+
+def _what_is_measured(comparison: Comparison) -> str:
+    metric = comparison.metric
+    direction = "more" if metric.larger_is_better else "less"
+    seeds = comparison.plan.looks[comparison.look].seeds
+    took = f", {seconds_text(comparison.cost.seconds)}" if comparison.cost.seconds > 0 else ""
+    return (
+        f"Test {metric.name} in {metric.unit}, {direction} is better; mean ± standard deviation of {seeds} seeds{took}."
+    )

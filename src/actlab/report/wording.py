@@ -1,0 +1,119 @@
+"""Numbers and names of a comparison as short text, the same on every face."""
+
+from __future__ import annotations
+
+import math
+
+from actlab.study.comparison import Difference
+from actlab.train.kinds import Metric
+
+MARKS = {"control": "○", "better": "▲", "worse": "▼", "equivalent": "■", "undecided": "◆"}
+"""A verdict is told by shape as well as by colour."""
+
+NOTHING = "–"
+
+
+def name_text(name: str, limit: int = 40) -> str:
+    """A name from anywhere, on one line, without characters that cannot be shown, cut to `limit` characters.
+
+    Example:
+        >>> name_text("my\\nunit\\x00", limit=40), name_text("x*sigmoid(1.702*x)", limit=10)
+        ('my unit\ufffd', 'x*sigmoid…')
+    """
+    line = " ".join(name.split())
+    shown = "".join(character if character.isprintable() else "\ufffd" for character in line)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def places_of(metric: Metric, *, region: float) -> int:
+    """How many decimal places a value of the metric is given: two of shares, and of errors two digits beyond the
+    region of practical equivalence.
+
+    Example:
+        >>> from actlab.train.kinds import ACCURACY, ERROR
+        >>> places_of(ACCURACY, region=0.5), places_of(ERROR, region=1.07), places_of(ERROR, region=0.004)
+        (2, 2, 5)
+    """
+    if metric.larger_is_better or not 0 < region < math.inf:
+        return 2
+    return min(9, max(0, 2 - math.floor(math.log10(region))))
+
+
+def number_text(value: float, places: int) -> str:
+    """A number to so many decimal places; one that would be very long, to three digits.
+
+    Example:
+        >>> number_text(-0.126, 2), number_text(2e9, 2), number_text(float("inf"), 2)
+        ('−0.13', '2e+09', '∞')
+    """
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return (f"{value:.{places}f}" if abs(value) < 1e7 else f"{value:.3g}").replace("-", "−")
+
+
+def change_text(value: float, places: int) -> str:
+    """A difference, with its sign.
+
+    Example:
+        >>> change_text(0.5, 2), change_text(-0.5, 2), change_text(float("inf"), 2)
+        ('+0.50', '−0.50', '+∞')
+    """
+    text = number_text(value, places)
+    return text if text.startswith("−") else f"+{text}"
+
+
+def interval_text(difference: Difference, places: int) -> str:
+    """The interval of a difference."""
+    return f"{change_text(difference.low, places)} to {change_text(difference.high, places)}"
+
+
+def p_text(p: float) -> str:
+    """A p-value to two digits; a tiny one as a bound.
+
+    Example:
+        >>> p_text(0.00390625), p_text(1e-7), p_text(1.0)
+        ('0.0039', '< 0.0001', '1')
+    """
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def level_text(level: float) -> str:
+    """A confidence level in per cent.
+
+    Example:
+        >>> level_text(0.95), level_text(1 - 0.05 / 8)
+        ('95 %', '99.4 %')
+    """
+    return f"{100 * level:.3g} %"
+
+
+def rate_text(rate: float) -> str:
+    """A learning rate to three digits."""
+    return f"{rate:.3g}"
+
+
+def ratio_text(ratio: float | None) -> str:
+    """A cost relative to the control's, or a dash where it was not measured."""
+    return NOTHING if ratio is None else f"{ratio:.2f}×"
+
+
+def steps_text(steps: float | None) -> str:
+    """A number of training steps, or a dash where the target was not reached."""
+    return NOTHING if steps is None else f"{steps:,.0f}"
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration for reading.
+
+    Example:
+        >>> seconds_text(0.0042), seconds_text(7.34), seconds_text(123.0), seconds_text(7384)
+        ('4.2 ms', '7.3 s', '2 min 3 s', '2 h 3 min')
+    """
+    if seconds < 0.9995:
+        return f"{1000 * seconds:.2g} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
