@@ -80,7 +80,6 @@ def arctan(x):
 
 @activation(
     source="Turian, Bergstra, Bengio 2009",
-    aliases=("soft_sign",),
     twin="torch.nn.functional.softsign",
 )
 def softsign(x):

@@ -10,7 +10,6 @@ from actlab.formula.param import Param
 
 @activation(
     source="Dugas et al. 2001; PyTorch",
-    aliases=("soft_plus",),
     twin="torch.nn.functional.softplus(threshold=700)",
     note="PyTorch gives back x beyond beta*x = 20, which is 2e-9 off there; this does not.",
 )

@@ -155,7 +155,8 @@ class _Writer:
         self.names: dict[Leaf, str] = {leaf: safe_name(leaf.name) for leaf in args}
         self.nodes = list(walk(*outputs))
         self.varying = self._varying()
-        self.uses = Counter(child for node in self.nodes for child in node.children)
+        self.uses: Counter[Node] = Counter(child for node in self.nodes for child in node.children)
+        self.uses.update(outputs)
         self.along_axis = any(isinstance(node, Over) for node in self.nodes)
         self.called: set[str] = set()
         self.done: dict[Node, tuple[str, int, int]] = {}
