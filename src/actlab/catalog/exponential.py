@@ -96,4 +96,5 @@ def xielu(
     beta=Param(0.5),
 ):
     """A parabola where positive, else the integral of elu; trainable on both sides."""
-    return where(x <= 0, alpha_n * (expm1(x) - x) + beta * x, alpha_p * (x * x) + beta * x)
+    # one term in x on either side, so that -infinity does not meet infinity
+    return where(x <= 0, alpha_n * expm1(x) + (beta - alpha_n) * x, alpha_p * (x * x) + beta * x)
