@@ -34,7 +34,8 @@ def test_only_the_commonest_hidden_activation_is_replaced() -> None:
     found = places(task_of(model))
     assert (found.activation, found.replaced) == ("relu", ("3", "5"))
     assert found.sentence() == (
-        "2 relu modules are replaced. 1 stays: it is a tanh, and only the commonest hidden activation, relu, is replaced."
+        "2 relu modules are replaced."
+        " 1 stays: it is a tanh, and only the commonest hidden activation, relu, is replaced."
     )
 
 

@@ -85,7 +85,10 @@ class Tuple(nn.Module):
 
 
 FAULTS: dict[str, tuple[Callable[[], Task], str]] = {
-    "nan": (lambda: Task("t", net, train=with_value(np.nan)), "train inputs hold 1 values that are NaN or infinite, the first in row 7"),
+    "nan": (
+        lambda: Task("t", net, train=with_value(np.nan)),
+        "train inputs hold 1 values that are NaN or infinite, the first in row 7",
+    ),
     "inf": (lambda: Task("t", net, train=with_value(-np.inf)), "NaN or infinite, the first in row 7"),
     "too few": (lambda: Task("t", net, train=rows(12)), "train has 12 rows; at least 20 are needed"),
     "none": (lambda: Task("t", net, train=rows(0)), "train has no rows"),
@@ -95,20 +98,35 @@ FAULTS: dict[str, tuple[Callable[[], Task], str]] = {
     "one class": (lambda: Task("t", net, train=(rows()[0], np.ones(40, int))), "hold one class only (1)"),
     "same": (lambda: Task("t", lambda: net(1), train=(rows()[0], np.full(40, 2.5))), "are all the same"),
     "negative": (lambda: Task("t", net, train=(rows()[0], rows()[1] - 1)), "classes must be whole numbers from 0"),
-    "outputs": (lambda: Task("t", lambda: net(2), train=rows()), "does not fit the loss: found an output of shape (8, 2) for 8 rows; 3 classes need shape (8, 3)"),
-    "inputs": (lambda: Task("t", lambda: nn.Linear(9, 3), train=rows()), "the model, given inputs of shape (8, 4), raised RuntimeError"),
-    "factory": (lambda: Task("t", raising, train=rows()), "the model's factory raised RuntimeError: no such weights (test_task.py, line"),
-    "no module": (lambda: Task("t", lambda: 3, train=rows()), "the model's factory gave 3; it must return a torch.nn.Module"),
+    "outputs": (
+        lambda: Task("t", lambda: net(2), train=rows()),
+        "does not fit the loss: found an output of shape (8, 2) for 8 rows; 3 classes need shape (8, 3)",
+    ),
+    "inputs": (
+        lambda: Task("t", lambda: nn.Linear(9, 3), train=rows()),
+        "the model, given inputs of shape (8, 4), raised RuntimeError",
+    ),
+    "factory": (
+        lambda: Task("t", raising, train=rows()),
+        "the model's factory raised RuntimeError: no such weights (test_task.py, line",
+    ),
+    "no module": (
+        lambda: Task("t", lambda: 3, train=rows()),
+        "the model's factory gave 3; it must return a torch.nn.Module",
+    ),
     "no function": (lambda: Task("t", 5, train=rows()), "model must be a function"),
     "tuple": (lambda: Task("t", Tuple, train=rows()), "the model gave a value of type tuple"),
     "no parameter": (lambda: Task("t", lambda: nn.Flatten(), train=rows(classes=4)), "depends on no parameter"),
-    "loss": (lambda: Task("t", net, train=rows(), loss=lambda outputs, targets: outputs), "the loss must be one number"),
+    "loss": (
+        lambda: Task("t", net, train=rows(), loss=lambda outputs, targets: outputs),
+        "the loss must be one number",
+    ),
     "loss raises": (lambda: Task("t", net, train=rows(), loss=nn.MSELoss()), "the loss raised RuntimeError"),
     "kind": (lambda: Task("t", net, train=rows(), kind="ranking"), "no kind is named 'ranking'"),
     "optimiser": (lambda: Task("t", net, train=rows(), optimiser="lion"), "no optimiser is named 'lion'"),
     "epochs": (lambda: Task("t", net, train=rows(), epochs=0), "epochs must be a whole number from 1; got 0"),
     "rates": (lambda: Task("t", net, train=rows(), rates=(0.1, 0.01)), "rates must be two positive numbers"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.filterwarnings("ignore:Using a target size")

@@ -59,10 +59,10 @@ FAULTS = {
     "raises": ("", "import not_a_module_of_anyone", "when imported, raised ModuleNotFoundError"),
     "syntax": ("", "def make_task(:", "when imported, raised SyntaxError"),
     "function": (":make_tusk", GOOD, "has no function 'make_tusk'. Did you mean 'make_task'?"),
-    "inside": ("", "def make_task():\n    return 1 / 0\n", "raised ZeroDivisionError: division by zero (my_task.py, line 2)"),
-    "returns": ("", "def make_task():\n    return {'x': 1}\n", "gave a value of type dict; it must return an actlab.Task"),
+    "inside": ("", "def make_task():\n    1 / 0\n", "raised ZeroDivisionError: division by zero (my_task.py, line 2)"),
+    "returns": ("", "def make_task():\n    return {}\n", "gave a value of type dict; it must return an actlab.Task"),
     "none": ("", "def make_task():\n    pass\n", "gave None; it must return an actlab.Task"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -1,0 +1,136 @@
+"""What is claimed of an arm, and in which words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from actlab.study.verdict import judge, learned, more_in_words
+from actlab.study.words import Findings, arm_sentence, overall
+from actlab.train.kinds import ACCURACY, ERROR, Metric
+
+STEPS = np.arange(9) / 10
+
+
+def findings(metric: Metric = ACCURACY, *, baseline: float = 10.0, **arms: np.ndarray) -> Findings:
+    tests = {arm: [float(value) for value in values] for arm, values in arms.items()}
+    control = next(iter(tests))
+    return Findings(
+        control=control,
+        metric=metric,
+        baseline=baseline,
+        region=metric.region(float(np.mean(tests[control]))),
+        means={arm: float(np.mean(values)) for arm, values in tests.items()},
+        learned=learned(tests, metric=metric, baseline=baseline),
+        seeds=len(tests[control]),
+        judgements=judge(tests, metric=metric, alpha=0.05, seed=0),
+    )
+
+
+def verdicts(found: Findings) -> dict[str, str]:
+    return {arm: judgement.verdict for arm, judgement in found.judgements.items()}
+
+
+def test_the_four_verdicts() -> None:
+    found = findings(
+        relu=90 + STEPS,
+        up=92 + STEPS * 1.3,
+        down=85 + STEPS * 0.7,
+        same=90 + STEPS + np.tile([0.1, -0.1, 0.05], 3),
+        unclear=90 + STEPS + np.tile([2.0, -1.0, 0.5], 3),
+    )
+    assert verdicts(found) == {"up": "better", "down": "worse", "same": "equivalent", "unclear": "undecided"}
+
+
+def test_where_less_is_better_a_smaller_error_is_better() -> None:
+    found = findings(ERROR, baseline=80.0, relu=60 + STEPS, up=50 + STEPS * 1.3, down=70 + STEPS * 0.7)
+    assert verdicts(found) == {"up": "better", "down": "worse"}
+    assert "Replace relu by up: root mean square error 50.52" in overall(found)
+
+
+def test_a_difference_that_is_sure_but_too_small_to_matter_is_an_equivalence() -> None:
+    found = findings(relu=90 + STEPS, tiny=90.1 + STEPS * 1.01)
+    assert found.judgements["tiny"].difference.p < 0.005
+    assert verdicts(found) == {"tiny": "equivalent"}
+
+
+def test_an_equivalence_is_held_to_the_bonferroni_level() -> None:
+    # One of nine pairs lies outside the region: the 95 % interval is within it, that at 0.05/8 is not.
+    arms = {f"arm{number}": 90 + STEPS + np.array([0.8, *[0.1, -0.1] * 4]) for number in range(8)}
+    assert set(verdicts(findings(relu=90 + STEPS, arm0=arms["arm0"])).values()) == {"equivalent"}
+    assert set(verdicts(findings(relu=90 + STEPS, **arms)).values()) == {"undecided"}
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_every_interval_excludes_zero_exactly_when_a_difference_is_claimed(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    arms = {f"arm{number}": 90 + np.round(chance.normal(shift, 2, 9)) for number, shift in enumerate((0, 1, 3, 3, 5))}
+    found = findings(relu=90 + np.round(chance.normal(0, 1, 9)), **arms)
+    for arm, judgement in found.judgements.items():
+        shown = judgement.difference
+        assert (shown.low > 0 or shown.high < 0) == (shown.adjusted_p <= 0.05), arm
+        assert (judgement.verdict in ("better", "worse")) <= (shown.adjusted_p <= 0.05)
+
+
+def test_more_seeds_are_asked_for_where_they_help() -> None:
+    nearly = findings(relu=90 + STEPS, up=90 + STEPS + np.array([1, 2, -1.5, -0.8, 2, 1, -1, 1.2, 3]))
+    assert verdicts(nearly) == {"up": "undecided"}
+    more = nearly.judgements["up"].more_seeds
+    assert more is not None
+    assert 1 <= more <= 30
+    # A mean difference at the very border of the region: neither claim comes within reach.
+    border = findings(relu=90 + STEPS * 0, edge=90.5 + np.array([40, -40, 30, -30, 20, -20, 10, -10, 0.1]))
+    assert border.judgements["edge"].more_seeds is None
+    assert "more than 200 more seeds would settle it" in arm_sentence("edge", border)
+    assert more_in_words(6) == "about 6 more seeds"
+
+
+def test_more_seeds_do_decide_when_they_are_run() -> None:
+    chance = np.random.default_rng(2)
+    differences = chance.normal(1.0, 2.0, 9)
+    found = findings(relu=90 + STEPS, up=90 + STEPS + differences)
+    more = found.judgements["up"].more_seeds
+    assert verdicts(found) == {"up": "undecided"}
+    assert more is not None
+    decided = 0
+    for _ in range(40):
+        longer = np.concatenate([differences, chance.choice(differences, more)])
+        control = np.full(9 + more, 90.0)
+        decided += verdicts(findings(relu=control, up=control + longer))["up"] != "undecided"
+    assert decided >= 26  # four in five promised; the estimate is rough
+
+
+def test_a_control_that_does_not_learn_is_named_with_the_number_it_fails_by() -> None:
+    found = findings(sigmoid=10.1 + STEPS * 0, tanh=90 + STEPS, relu=85 + STEPS)
+    assert found.learned == {"sigmoid": 0, "tanh": 9, "relu": 9}
+    text = overall(found)
+    assert text.startswith(
+        "sigmoid does not learn: accuracy 10.10 points where always answering the commonest class gives 10.00"
+        " (0 of 9 seeds learned). Replace sigmoid by tanh: accuracy 90.40 points, +80.30 on average"
+    )
+    assert text.endswith("also better: relu.")
+
+
+def test_nothing_that_learns_is_not_blamed_on_the_activation() -> None:
+    text = overall(findings(relu=10 + STEPS / 10, tanh=10.1 + STEPS / 10))
+    assert text.startswith("Nothing learns: the best arm, tanh, reaches accuracy 10.14 points")
+    assert "not what keeps this network from learning" in text
+
+
+def test_no_difference_is_an_answer() -> None:
+    text = overall(findings(relu=90 + STEPS, gelu=90 + STEPS + np.tile([0.1, -0.1, 0.05], 3)))
+    assert text == "No difference that matters (all within 0.5 points): keep relu, or take the cheapest."
+
+
+def test_all_worse_is_an_answer() -> None:
+    assert overall(findings(relu=90 + STEPS, gelu=80 + STEPS * 1.1)) == "Every candidate is worse: keep relu."
+
+
+def test_undecided_says_how_many_seeds_more() -> None:
+    text = overall(
+        findings(
+            relu=90 + STEPS, gelu=90 + STEPS + np.array([1, 2, -1.5, -0.8, 2, 1, -1, 1.2, 3]), bad=70 + STEPS * 1.1
+        )
+    )
+    assert text.startswith("No candidate is proved better: keep relu; worse: bad. Undecided: gelu; about ")
+    assert text.endswith("would settle it.")
