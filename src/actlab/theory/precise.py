@@ -37,8 +37,8 @@ _SPELLING = replace(
 
 
 @lru_cache(maxsize=256)
-def precise(formula: Expr) -> Callable[[Any], Any]:
-    """The formula of x as a function of an mpmath number.
+def precise(formula: Expr, *, bits: int = PRECISION) -> Callable[[Any], Any]:
+    """The formula of x as a function of an mpmath number, worked out with so many bits.
 
     The function gives an mpmath number, None where the formula has no real finite value, and raises `TooLarge`
     where it cannot be told in bounded time.
@@ -46,7 +46,7 @@ def precise(formula: Expr) -> Callable[[Any], Any]:
     function = straight_line.program([_real(formula)], [Input("x")], spelling=_SPELLING).function
 
     def evaluate(x: Any) -> Any:
-        with mp.workprec(PRECISION):
+        with mp.workprec(bits):
             try:
                 value = mp.mpmathify(function(mp.mpf(x)))
             except (Undefined, ZeroDivisionError):

@@ -1,0 +1,88 @@
+"""The greatest value of a formula, by throwing away every box that cannot hold it."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+from actlab.formula.derivative import derivative
+from actlab.formula.expr import Call, Expr, Input, Neg, Where, walk
+from actlab.theory.evaluate import Floats, evaluator
+from actlab.theory.precise import precise
+from actlab.theory.signs import TOP, period, refined
+from actlab.theory.tame import TooLarge
+from actlab.theory.tight import tight_bounds
+
+_MOST_SWEEPS = 60
+_MOST_BOXES = 20_000
+_TOLERANCE = 1e-11
+
+
+@lru_cache(maxsize=1024)
+def greatest(formula: Expr) -> tuple[float, float] | None:
+    """The greatest value over all x and a place where it is taken, the nearest to 0; None if that is not proved."""
+    length = period(formula)
+    end = TOP if length is None else length / 2
+    powers = 2.0 ** np.concatenate([np.arange(-8, 14), [16, 20, 30, 40, 60, 100, 200, 400]])
+    ends = np.unique(np.clip(np.concatenate([-powers, [0, -end, end], powers]), -end, end))
+    low, high = ends[:-1], ends[1:]
+    values = evaluator((formula,))
+    slope = None if _may_jump(formula) else derivative(formula, Input("x"))
+    best, place = -math.inf, 0.0
+    for _ in range(_MOST_SWEEPS):
+        tried = np.concatenate([low, low / 2 + high / 2, high])
+        found = values(tried)[0]
+        best, place = _better(found, tried, best, place)
+        _, upper = tight_bounds(formula, slope, low, high)
+        slack = _TOLERANCE * (1 + abs(best))
+        keep = upper > best + slack
+        low, high = low[keep], high[keep]
+        if low.size == 0:
+            return None if abs(place) == TOP else _polished(formula, best, place)
+        if low.size > _MOST_BOXES or not math.isfinite(best):
+            return None
+        middle = np.where(
+            (low > 0) & (high > 4 * low) | (high < 0) & (low < 4 * high),
+            np.sign(low) * np.sqrt(np.abs(low)) * np.sqrt(np.abs(high)),
+            low / 2 + high / 2,
+        )
+        low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
+    return None
+
+
+def least(formula: Expr) -> tuple[float, float] | None:
+    """The least value over all x and a place where it is taken; None if that is not proved."""
+    found = greatest(Neg(formula))
+    return None if found is None else (-found[0], found[1])
+
+
+def _may_jump(formula: Expr) -> bool:
+    return any(isinstance(node, Where) or (isinstance(node, Call) and node.atom == "sign") for node in walk(formula))
+
+
+def _better(found: Floats, tried: Floats, best: float, place: float) -> tuple[float, float]:
+    if not np.isfinite(found).any():
+        return best, place
+    top = float(np.nanmax(np.where(np.isfinite(found), found, -np.inf)))
+    if top < best:
+        return best, place
+    at = tried[np.isfinite(found) & (found >= top - 1e-15 * abs(top))]
+    nearest = float(at[np.argmin(np.abs(at))])
+    return (top, nearest) if top > best or abs(nearest) < abs(place) else (best, place)
+
+
+def _polished(formula: Expr, best: float, place: float) -> tuple[float, float]:
+    """The same peak to the last digits: where the slope changes sign close by."""
+    slope = derivative(formula, Input("x"))
+    for reach in (1e-4, 1e-3):
+        low, high = place - reach * (1 + abs(place)), place + reach * (1 + abs(place))
+        at = refined(slope, low, high)
+        try:
+            value = precise(formula)(at)
+        except TooLarge:
+            return best, place
+        if value is not None and float(value) >= best - 1e-15 * abs(best):
+            return float(value), at
+    return best, place

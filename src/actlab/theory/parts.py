@@ -1,0 +1,106 @@
+"""The real line cut into parts on which a formula is smooth and defined, or defined nowhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+from actlab.formula.expr import Call, Div, Expr, Number, Pow, is_constant, walk
+from actlab.theory.limits import limit_far, limit_near
+from actlab.theory.pieces import inside, pieces
+from actlab.theory.precise import precise
+from actlab.theory.signs import zeros
+from actlab.theory.tame import TooLarge
+from actlab.theory.unknown import Unknown
+
+_MOST_PARTS = 64
+
+
+@dataclass(frozen=True)
+class Part:
+    """An open stretch and what the formula is there, without conditions and without poles inside."""
+
+    lower: float
+    upper: float
+    formula: Expr
+
+
+@lru_cache(maxsize=512)
+def parts(root: Expr) -> tuple[Part, ...] | Unknown:
+    """The parts where the formula is defined, left to right."""
+    found = pieces(root, zeros=zeros)
+    if found is None:
+        return Unknown("its conditions change sides at places that cannot all be told")
+    whole: list[Part] = []
+    for piece in found:
+        cuts = _singular(piece.formula, piece.lower, piece.upper)
+        if cuts is None:
+            return Unknown("it cannot be told where it is defined")
+        ends = [piece.lower, *cuts, piece.upper]
+        whole += [Part(a, b, piece.formula) for a, b in pairwise(ends) if _is_defined(piece.formula, a, b)]
+    if len(whole) > _MOST_PARTS:
+        return Unknown(f"it has more than {_MOST_PARTS} parts")
+    return tuple(whole) if whole else Unknown("it is defined nowhere")
+
+
+def value(formula: Expr, place: float) -> float | None:
+    """The formula at one place, rounded once; None where it is undefined or cannot be computed."""
+    try:
+        found = precise(formula)(place)
+    except TooLarge:
+        return None
+    return None if found is None else float(found) + 0.0
+
+
+def end_value(formula: Expr, place: float, side: int) -> float | Unknown:
+    """What the formula tends to at an end of its part, coming from the left (side -1) or from the right (side 1)."""
+    if math.isinf(place):
+        return limit_far(formula, 1 if place > 0 else -1)
+    told = value(formula, place)
+    return limit_near(formula, place, side) if told is None else told
+
+
+def _singular(formula: Expr, lower: float, upper: float) -> list[float] | None:
+    """Where a divisor, a logarithm's or a root's argument is 0."""
+    cuts: set[float] = set()
+    for edge in _edges(formula):
+        told = zeros(edge, lower, upper)
+        if told is None:
+            return None
+        cuts.update(told)
+    return sorted(cuts)
+
+
+def _edges(formula: Expr) -> Iterator[Expr]:
+    seen = set()
+    for node in walk(formula):
+        edge = _edge(node)
+        if edge is not None and not is_constant(edge) and edge not in seen:
+            seen.add(edge)
+            yield edge
+
+
+def _edge(node: object) -> Expr | None:
+    match node:
+        case Div(_, right):
+            return right
+        case Call("log" | "sqrt", (operand,)):
+            return operand
+        case Call("log1p", (operand,)):
+            return 1 + operand
+        case Pow(base, Number(power)) if power.denominator == 1 and power >= 0:
+            return None
+        case Pow(base, _):
+            return base
+        case _:
+            return None
+
+
+def _is_defined(formula: Expr, lower: float, upper: float) -> bool:
+    try:
+        return precise(formula)(inside(lower, upper)) is not None
+    except TooLarge:
+        return True

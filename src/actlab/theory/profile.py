@@ -1,0 +1,166 @@
+"""A formula as a chain of stretches on each of which it only rises, only falls or stays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+from actlab.formula.expr import Expr
+from actlab.theory.parts import Part, end_value, parts, value
+from actlab.theory.signs import signs
+from actlab.theory.single import slope_of
+from actlab.theory.unknown import Unknown
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """An open stretch.
+
+    Attributes:
+        lower, upper: where it ends.
+        start, end: what the formula tends to there, from inside.
+        direction: 1 rising, -1 falling, 0 constant.
+    """
+
+    lower: float
+    upper: float
+    start: float | Unknown
+    end: float | Unknown
+    direction: int
+
+
+@dataclass(frozen=True)
+class Level:
+    """A value that the formula takes (`at` a place), or only tends to (`at` is None)."""
+
+    value: float
+    at: float | None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The stretches left to right, and the values at the places between them (None where undefined)."""
+
+    stretches: tuple[Stretch, ...]
+    joints: tuple[tuple[float, float | None], ...]
+
+    def levels(self) -> list[Level]:
+        """Every value that could be the least or the greatest."""
+        found = [Level(told, place) for place, told in self.joints if told is not None]
+        for stretch in self.stretches:
+            if stretch.direction == 0 and isinstance(stretch.start, float):
+                found.append(Level(stretch.start, nearest_to_zero(stretch.lower, stretch.upper)))
+            found += [Level(end, None) for end in (stretch.start, stretch.end) if isinstance(end, float)]
+        return found
+
+    def unknown_end(self, side: int) -> Unknown | None:
+        """An end whose unknown value could be the greatest (side 1) or the least (side -1)."""
+        for stretch in self.stretches:
+            for told, outwards in ((stretch.start, -stretch.direction), (stretch.end, stretch.direction)):
+                if isinstance(told, Unknown) and outwards == side:
+                    return told
+        return None
+
+    def directions(self) -> set[int]:
+        """The ways it goes: on stretches and over jumps."""
+        found = {stretch.direction for stretch in self.stretches}
+        for one, other in zip(self.steps(), self.steps()[1:], strict=False):
+            if one is not None and other is not None and one != other:
+                found.add(1 if other > one else -1)
+        return found
+
+    def steps(self) -> list[float | None]:
+        """The values beside and at each joint in turn, None between stretches that do not meet."""
+        joints = dict(self.joints)
+        found: list[float | None] = []
+        for left, right in pairwise(self.stretches):
+            sides = [side if isinstance(side, float) else None for side in (left.end, right.start)]
+            found += [None, sides[0], joints.get(left.upper), sides[1], None]
+        return found
+
+
+@lru_cache(maxsize=512)
+def profile(root: Expr, *, slopes: int = 0) -> Profile | Unknown:
+    """The profile of a formula, or of its derivative (`slopes` 1)."""
+    smooth = parts(root)
+    if isinstance(smooth, Unknown):
+        return smooth
+    formula = root
+    for _ in range(slopes):
+        formula = slope_of(formula)
+        smooth = tuple(Part(part.lower, part.upper, slope_of(part.formula)) for part in smooth)
+    stretches: list[Stretch] = []
+    for part in smooth:
+        runs = signs(slope_of(part.formula), part.lower, part.upper)
+        if runs is None:
+            return Unknown("where it turns cannot all be told")
+        ends = [_end(part, run.lower, 1) for run in runs] + [_end(part, part.upper, -1)]
+        stretches += [
+            Stretch(run.lower, run.upper, start, end, run.sign)
+            for run, start, end in zip(runs, ends, ends[1:], strict=False)
+        ]
+    joints = [stretch.lower for stretch in stretches[1:]] + [stretch.upper for stretch in stretches[:-1]]
+    ends_of_domain = [end for end in (stretches[0].lower, stretches[-1].upper) if math.isfinite(end)]
+    return Profile(
+        tuple(stretches), tuple((place, value(formula, place)) for place in sorted({*joints, *ends_of_domain}))
+    )
+
+
+def _end(part: Part, place: float, side: int) -> float | Unknown:
+    return end_value(part.formula, place, side)
+
+
+def nearest_to_zero(lower: float, upper: float) -> float:
+    """The place of the closed stretch that lies nearest to 0."""
+    return min(max(0.0, lower), upper)
+
+
+def turns(found: Profile) -> Iterator[tuple[int, Level]]:
+    """The local minima (-1) and maxima (1) that are taken, left to right, a plateau as its place nearest to 0."""
+    before: int | None = None
+    flat: list[Level] = []
+    for direction, level in _moves(found):
+        if direction:
+            yield from _turn(before, direction, flat)
+            before, flat = direction, []
+        if level is not None:
+            flat.append(level)
+    yield from _turn(before, None, flat)
+
+
+def _turn(before: int | None, after: int | None, flat: list[Level]) -> Iterator[tuple[int, Level]]:
+    if not flat:
+        return
+    nearest = min(flat, key=lambda level: abs(level.at or 0.0))
+    sides = {side for side in (None if before is None else -before, after) if side is not None}
+    if len(sides) == 1:
+        yield -sides.pop(), nearest
+
+
+def _moves(found: Profile) -> Iterator[tuple[int, Level | None]]:
+    """Directions and taken values in turn: each direction with the value taken after it."""
+    joints = dict(found.joints)
+    at: float | None = None
+    for stretch in found.stretches:
+        told = joints.get(stretch.lower)
+        here = stretch.start if isinstance(stretch.start, float) else None
+        if told is not None:
+            yield _way(at, told), Level(told, stretch.lower)
+            yield _way(told, here), None
+        level = None
+        if stretch.direction == 0 and here is not None:
+            level = Level(here, nearest_to_zero(stretch.lower, stretch.upper))
+        yield stretch.direction, level
+        at = stretch.end if isinstance(stretch.end, float) else None
+    told = joints.get(found.stretches[-1].upper)
+    if told is not None:
+        yield _way(at, told), Level(told, found.stretches[-1].upper)
+
+
+def _way(start: float | None, end: float | None) -> int:
+    if start is None or end is None or math.isclose(start, end, rel_tol=1e-14, abs_tol=1e-300):
+        return 0
+    return 1 if end > start else -1

@@ -1,0 +1,362 @@
+"""Where a smooth formula is positive, negative or zero: proved box by box, not sampled.
+
+Boxes whose bounds exclude 0 are decided; others are halved until they are as small as a place is told. Where halving
+cannot end (an underflowing or cancelling tail) the sign is taken from values with sixty digits at many places, and
+only if the formula does not oscillate. A formula built of sines of straight lines is looked at over one period.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from mpmath import mp
+
+from actlab.formula.derivative import derivative
+from actlab.formula.expr import Call, Expr, Input, Node, is_constant, walk
+from actlab.theory.affine import line_of
+from actlab.theory.evaluate import Flags, Floats, evaluator
+from actlab.theory.precise import precise
+from actlab.theory.tame import TooLarge
+from actlab.theory.tight import tight_bounds
+
+# Beyond, squares would overflow: what lies there is taken to go on as it is here.
+TOP = 1e150
+# Two places nearer than this, relative or times 0.01 near 0, are told as one.
+PLACE = 1e-10
+_MOST_SWEEPS = 60
+_MANY_BOXES, _MOST_BOXES = 600, 6_000
+# So many undecided boxes in a row are a stretch on which proof fails, not the neighbourhood of a zero.
+_LONG = 100
+# Node evaluations of boxes: about two seconds.
+_MOST_WORK = 25_000_000
+_LARGEST_SLOPE = 600
+_SAMPLES = 24
+# With 400 bits the square of a number beyond loses its last digits before the decimal point.
+_FARTHEST_SAMPLE = 1e40
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stretch on which the formula has one sign: -1, 0 (all of it) or 1."""
+
+    lower: float
+    upper: float
+    sign: int
+
+
+@lru_cache(maxsize=2048)
+def signs(formula: Expr, lower: float, upper: float, *, strict: bool = False) -> tuple[Run, ...] | None:
+    """The stretches of one sign between the two ends, left to right, or None if they cannot be told.
+
+    Unless `strict`, a stretch may hold places where the formula touches 0; if so, two neighbours of equal sign meet
+    at each such place.
+    """
+    if is_constant(formula):
+        value = precise(formula)(0)
+        return None if value is None else (Run(lower, upper, int(mp.sign(value))),)
+    if math.isinf(lower) or math.isinf(upper):
+        length = period(formula)
+        if length is not None:
+            return _over_all_periods(signs(formula, -length / 2, length / 2), lower, upper) if not strict else None
+    found = _Search(formula, lower, upper, strict=strict).runs()
+    return None if found is None else tuple(found)
+
+
+def _over_all_periods(found: tuple[Run, ...] | None, lower: float, upper: float) -> tuple[Run, ...] | None:
+    """One run if the sign never changes; endlessly many cannot be listed."""
+    told = set() if found is None else {run.sign for run in found}
+    return (Run(lower, upper, told.pop()),) if len(told) == 1 else None
+
+
+def period(formula: Expr) -> float | None:
+    """The period of a formula built of sines and cosines of straight lines alone; None for any other."""
+    speeds: list[Fraction] = []
+    waiting: list[Node] = [formula]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Input):
+            return None
+        line = line_of(node.args[0]) if isinstance(node, Call) and node.atom in ("sin", "cos") else None
+        if line is None:
+            waiting.extend(node.children)
+        elif line.slope:
+            speeds.append(abs(line.slope))
+    if not speeds or len(speeds) > 200:
+        return None
+    common = Fraction(
+        math.gcd(*(speed.numerator for speed in speeds)), math.lcm(*(speed.denominator for speed in speeds))
+    )
+    return 2 * math.pi / float(common) if max(speeds) / common < 100 else None
+
+
+def zeros(formula: Expr, lower: float, upper: float) -> tuple[float, ...] | None:
+    """Every place strictly between the ends where the formula is or crosses 0, or None if they cannot be told."""
+    found = signs(formula, lower, upper, strict=True)
+    if found is None or any(run.sign == 0 for run in found):
+        return None
+    return tuple(run.lower for run in found[1:])
+
+
+def oscillates(formula: Expr) -> bool:
+    """Whether it holds a sine, cosine or Bessel function."""
+    return any(isinstance(node, Call) and node.atom in ("sin", "cos", "spherical_bessel") for node in walk(formula))
+
+
+def size(formula: Expr) -> int:
+    """How many distinct nodes it has."""
+    return sum(1 for _ in walk(formula))
+
+
+class _Search:
+    """Halving boxes until each has a sign or is no wider than a place."""
+
+    def __init__(self, formula: Expr, lower: float, upper: float, *, strict: bool) -> None:
+        self.formula, self.lower, self.upper, self.strict = formula, lower, upper, strict
+        slope = derivative(formula, Input("x"))
+        self.slope = slope if size(slope) <= _LARGEST_SLOPE else None
+        self.work = 0
+        self.decided: list[tuple[Floats, Floats, Floats]] = []
+        self.narrow: list[tuple[Floats, Floats]] = []
+
+    def runs(self) -> list[Run] | None:
+        low, high = self.first_boxes()
+        for _ in range(_MOST_SWEEPS):
+            if low.size == 0:
+                break
+            sign = self.sign_of(low, high)
+            known = ~np.isnan(sign)
+            self.decided.append((low[known], high[known], sign[known]))
+            low, high = low[~known], high[~known]
+            small = _is_small(low, high)
+            self.narrow.append((low[small], high[small]))
+            low, high = low[~small], high[~small]
+            self.work += (low.size + 50) * size(self.formula) * 2
+            if low.size > _MANY_BOXES:
+                low, high = self.without_long_stretches(low, high)
+            if low.size > _MOST_BOXES or self.work > _MOST_WORK:
+                break
+            low, high = _halved(low, high)
+        return self.assembled(low, high)
+
+    def first_boxes(self) -> tuple[Floats, Floats]:
+        """From fine to coarse away from 0, with a tiny box around each change of sign that sampling shows."""
+        powers = np.concatenate([2.0 ** np.arange(-12, 14), 2.0 ** np.array([16, 20, 30, 40, 60, 100, 200, 400])])
+        ends = np.concatenate([-powers, [0.0], powers, [max(self.lower, -TOP), min(self.upper, TOP)]])
+        ends = np.unique(ends[(ends >= self.lower) & (ends <= self.upper)])
+        for place in self.sampled_places():
+            reach = _reach(place)
+            ends = ends[np.abs(ends - place) > reach]
+            ends = np.sort(np.append(ends, [place - reach, place + reach]))
+        ends = np.unique(np.clip(ends, max(self.lower, -TOP), min(self.upper, TOP)))
+        return ends[:-1], ends[1:]
+
+    def sampled_places(self) -> list[float]:
+        outer = [max(self.lower, -1e4), min(self.upper, 1e4)]
+        if not outer[0] < outer[1]:
+            return []
+        grid = np.concatenate([np.linspace(-12, 12, 1201) + 0.0007, np.sinh(np.linspace(-9.8, 9.8, 601))])
+        x = np.sort(grid[(grid > outer[0]) & (grid < outer[1])])
+        if math.isfinite(self.lower) and math.isfinite(self.upper):
+            x = np.sort(np.append(x, np.linspace(self.lower, self.upper, 203)[1:-1]))
+        sign = np.sign(evaluator((self.formula,))(x)[0])
+        x, sign = x[np.abs(sign) == 1], sign[np.abs(sign) == 1]
+        changes = np.flatnonzero((sign[:-1] * sign[1:]) < 0)
+        return [refined(self.formula, float(x[at]), float(x[at + 1])) for at in changes[:40]]
+
+    def sign_of(self, low: Floats, high: Floats) -> Floats:
+        """-1 or 1 where proved (0 may be touched inside), 0 where it vanishes altogether, else NaN."""
+        least, most = tight_bounds(self.formula, self.slope, low, high)
+        sign = np.full(low.shape, np.nan)
+        edge = 0 if self.strict else -5e-324
+        sign[(least > edge) & (most > 0)] = 1
+        sign[(most < -edge) & (least < 0)] = -1
+        sign[(most == 0) & (least == 0)] = 0
+        return sign
+
+    def without_long_stretches(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+        """The boxes but those that fill long stretches on which samples agree."""
+        keep = np.ones(low.shape, dtype=bool)
+        for a, b in _joined_boxes(low, high):
+            inside_it = (low >= a) & (high <= b)
+            if np.count_nonzero(inside_it) <= _LONG:
+                continue
+            sign = self.sign_by_samples(a, b)
+            if sign is not None:
+                self.decided.append((np.array([a]), np.array([b]), np.array([sign])))
+                keep &= ~inside_it
+        return low[keep], high[keep]
+
+    def assembled(self, low: Floats, high: Floats) -> list[Run] | None:
+        parts = [
+            Run(a, b, int(s)) for group in self.decided for a, b, s in zip(*(g.tolist() for g in group), strict=True)
+        ]
+        stretches = _joined_boxes(low, high)
+        if len(stretches) > 60:
+            return None
+        for a, b in stretches:
+            sign = self.sign_by_samples(a, b)
+            if sign is None:
+                return None
+            parts.append(Run(a, b, sign))
+        parts.sort(key=lambda run: run.lower)
+        spots = (
+            [] if not self.narrow else _joined_boxes(*(np.concatenate(side) for side in zip(*self.narrow, strict=True)))
+        )
+        if any(b - a > 1e-6 * (1 + abs(a)) for a, b in spots) or len(spots) > 200:
+            return None
+        return self.joined(parts, spots)
+
+    def sign_by_samples(self, low: float, high: float) -> int | None:
+        """From values at many places, where proof would take too many boxes; None if they do not agree."""
+        if oscillates(self.formula):
+            return None
+        function = precise(self.formula, bits=400)
+        told = set()
+        count = 0
+        low, high = max(low, -_FARTHEST_SAMPLE), min(high, _FARTHEST_SAMPLE)
+        for share in np.linspace(0.003, 0.997, _SAMPLES).tolist():
+            try:
+                value = function(_between(low, high, share))
+            except TooLarge:
+                continue
+            if value is None:
+                return None
+            told.add(int(mp.sign(value)))
+            count += 1
+        return told.pop() if len(told) == 1 and 0 not in told and count >= _SAMPLES // 3 else None
+
+    def joined(self, parts: list[Run], spots: list[tuple[float, float]]) -> list[Run] | None:
+        """Neighbours of one sign as one run; a spot between two runs becomes the place where they meet."""
+        merged: list[Run] = []
+        for run in parts:
+            if merged and merged[-1].sign == run.sign and merged[-1].upper == run.lower:
+                merged[-1] = replace(merged[-1], upper=run.upper)
+            else:
+                merged.append(run)
+        if not merged:
+            return None
+        merged = self.without_false_touches(merged)
+        for at in range(1, len(merged)):
+            place = self.meeting(merged[at - 1], merged[at], spots)
+            if place is None:
+                return None
+            merged[at - 1], merged[at] = replace(merged[at - 1], upper=place), replace(merged[at], lower=place)
+        if not (_near(merged[0].lower, self.lower) and _near(merged[-1].upper, self.upper)):
+            return None
+        merged[0] = replace(merged[0], lower=self.lower)
+        merged[-1] = replace(merged[-1], upper=self.upper)
+        return merged
+
+    def without_false_touches(self, merged: list[Run]) -> list[Run]:
+        """Neighbours of one sign are one run unless the formula is far smaller between them than beside."""
+        kept = merged[:1]
+        for run in merged[1:]:
+            if run.sign == kept[-1].sign and not self.touches(kept[-1].upper, run.lower):
+                kept[-1] = replace(kept[-1], upper=run.upper)
+            else:
+                kept.append(run)
+        return kept
+
+    def touches(self, low: float, high: float) -> bool:
+        function = precise(self.formula, bits=400)
+        reach = 100 * max(high - low, PLACE * 0.01)
+        try:
+            near = [function(place) for place in (low, low / 2 + high / 2, high)]
+            beside = [function(place) for place in (low - reach, high + reach)]
+        except TooLarge:
+            return True
+        if any(value is None for value in near + beside):
+            return True
+        return bool(min(map(abs, near)) <= 0.1 * min(map(abs, beside)))
+
+    def meeting(self, left: Run, right: Run, spots: list[tuple[float, float]]) -> float | None:
+        if left.upper == right.lower:
+            return left.upper
+        if not any(a <= left.upper and right.lower <= b for a, b in spots):
+            return None
+        if left.sign * right.sign < 0:
+            return refined(self.formula, left.upper, right.lower)
+        return touched(self.formula, left.upper, right.lower)
+
+
+def refined(formula: Expr, low: float, high: float) -> float:
+    """The place of the change of sign, to the last digit of a double."""
+    function = precise(formula)
+    with mp.workprec(120):
+        a, b = mp.mpf(low), mp.mpf(high)
+        fa, fb = function(a), function(b)
+        if fa is None or fb is None or mp.sign(fa) * mp.sign(fb) >= 0:
+            return low / 2 + high / 2
+        for step in range(120):
+            if b - a <= mp.mpf(2) ** -70 * max(abs(a), abs(b)):
+                break
+            middle = (a * fb - b * fa) / (fb - fa) if step % 3 else (a + b) / 2
+            if not a < middle < b:
+                middle = (a + b) / 2
+            value = function(middle)
+            if value is None or value == 0:
+                return float(middle)
+            if mp.sign(value) == mp.sign(fa):
+                a, fa = middle, value
+            else:
+                b, fb = middle, value
+        place = float((a + b) / 2)
+    return 0.0 if abs(place) < 1e-25 else place
+
+
+def touched(formula: Expr, low: float, high: float) -> float:
+    """Where it touches 0 between the two: the roundest number at which it is exactly 0, else the middle."""
+    middle = low / 2 + high / 2
+    function = precise(formula)
+    for digits in range(10):
+        candidate = round(middle, digits)
+        if low <= candidate <= high and function(candidate) == 0:
+            return candidate + 0.0
+    return middle
+
+
+def _between(low: float, high: float, share: float) -> Any:
+    """A place between, spaced geometrically where the ends are far apart and on one side of 0."""
+    with mp.workprec(400):
+        a, b = mp.mpf(low), mp.mpf(high)
+        if a * b > 0 and max(abs(a), abs(b)) > 4 * min(abs(a), abs(b)):
+            return mp.sign(a) * abs(a) * (b / a) ** mp.mpf(share)
+        return a + (b - a) * mp.mpf(share)
+
+
+def _reach(place: float) -> float:
+    return PLACE / 4 * max(abs(place), 0.01)
+
+
+def _is_small(low: Floats, high: Floats) -> Flags:
+    small: Flags = high - low <= PLACE * np.maximum(np.maximum(np.abs(low), np.abs(high)), 0.01)
+    return small
+
+
+def _halved(low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    with np.errstate(all="ignore"):
+        apart = (low > 0) & (high > 4 * low) | (high < 0) & (low < 4 * high)
+        geometric = np.sign(low) * np.sqrt(np.abs(low)) * np.sqrt(np.abs(high))
+    middle = np.where(apart, geometric, low / 2 + high / 2)
+    return np.concatenate([low, middle]), np.concatenate([middle, high])
+
+
+def _joined_boxes(low: Floats, high: Floats) -> list[tuple[float, float]]:
+    joined: list[tuple[float, float]] = []
+    for a, b in sorted(zip(low.tolist(), high.tolist(), strict=True)):
+        if joined and a <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(b, joined[-1][1])
+        else:
+            joined.append((a, b))
+    return joined
+
+
+def _near(place: float, end: float) -> bool:
+    if math.isinf(end):
+        return abs(place) >= TOP
+    return abs(place - end) <= 1e-6 * (1 + abs(end))
