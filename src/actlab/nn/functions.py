@@ -12,7 +12,7 @@ from actlab.errors import BadInput, BadParam
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import ParamRef
-from actlab.nn.axis_operator import apply_along_axis
+from actlab.nn.axis_operator import apply_along_axis, axiswise
 from actlab.nn.operator import apply, pointwise_of
 
 
@@ -76,9 +76,10 @@ class AxisFunctional:
 
     def __init__(self, act: AxisActivation) -> None:
         self.activation = act
+        self._made = axiswise(act)
 
     def __call__(self, x: Tensor, dim: int = -1) -> Tensor:
-        return apply_along_axis(self.activation, x, axis=dim)
+        return apply_along_axis(self._made, x, axis=dim)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AxisFunctional) and self.activation == other.activation

@@ -16,7 +16,7 @@ from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import ParamRef
 from actlab.formula.text import number_text
-from actlab.nn.axis_operator import apply_along_axis
+from actlab.nn.axis_operator import apply_along_axis, axiswise
 from actlab.nn.functions import drawn
 from actlab.nn.operator import apply, pointwise_of
 
@@ -143,11 +143,12 @@ class AlongAxis(nn.Module):
     def __init__(self, act: AxisActivation, *, dim: int) -> None:
         super().__init__()
         self.activation = act
+        self._made = axiswise(act)
         self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
         """The activation along the axis; the same shape."""
-        return apply_along_axis(self.activation, x, axis=self.dim)
+        return apply_along_axis(self._made, x, axis=self.dim)
 
     def extra_repr(self) -> str:
         """Name and axis."""

@@ -39,6 +39,7 @@ class Pointwise:
         args: the inputs and parameters it is given, in order.
         value: the formula as a function of tensors.
         slopes: its derivatives by every argument, computed together, as a function that gives a tuple.
+        only: which argument the formula is, where it is no more than one of them.
         mentions_all: whether the formula depends on every argument.
     """
 
@@ -46,6 +47,7 @@ class Pointwise:
         self.expression = expression
         self.args = args
         self.value: TensorFunction = program((expression,), args).function
+        self.only = next((index for index, arg in enumerate(args) if arg == expression), None)
         self.mentions_all = set(walk(expression)).issuperset(args)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -172,8 +174,8 @@ def applied(function: type[torch.autograd.Function], *args: Any) -> Tensor:
 
 def _routed(made: Pointwise, *tensors: Tensor) -> Tensor:
     """The formula, through the form of the operator that the caller's mode can follow."""
-    if isinstance(made.expression, Input | ParamRef):  # the identity: nothing to compute, keep or copy
-        return _expanded(tensors[made.args.index(made.expression)], made, tensors=tensors)
+    if made.only is not None:  # the identity: nothing to compute, keep or copy
+        return _expanded(tensors[made.only], made, tensors=tensors)
     if torch.compiler.is_exporting():  # an exported graph holds the forward pass alone
         return _computed(made, tensors)
     return applied(Traced if torch.compiler.is_compiling() else Elementwise, made, *tensors)
