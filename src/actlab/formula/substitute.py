@@ -10,7 +10,7 @@ from actlab.formula.expr import Expr, Node, walk
 
 def substitute(root: Expr, exchange: Mapping[Expr, Expr]) -> Expr:
     """The tree in which every leaf named in `exchange` stands for its new expression."""
-    done: dict[Node, Node] = {leaf: new for leaf, new in exchange.items()}
+    done: dict[Node, Node] = dict(exchange.items())
     for node in walk(root):
         if node not in done:
             done[node] = _rebuilt(node, done)
