@@ -7,17 +7,10 @@ from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from actlab.report.style import COLOURS, DERIVATIVE, INK, LINES, PAPER, QUIET
+from actlab.report.style import PALETTE
 
 # A colour of the picture and the page's own for it, so that the picture follows the page into the dark.
-VARIABLES: Mapping[str, str] = {
-    **{colour: name for name, colour in COLOURS.items()},
-    DERIVATIVE: "derivative",
-    INK: "ink",
-    QUIET: "quiet",
-    LINES: "lines",
-    PAPER: "paper",
-}
+VARIABLES: Mapping[str, str] = {light: name for name, (light, _) in PALETTE.items()}
 
 _COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
 
 from actlab.report import alt_text, facts, figures
 from actlab.report.inline import inline
 from actlab.report.shape import Shapes, shapes
+from actlab.report.style import PALETTE
 from actlab.report.table import ranked, rows
 from actlab.report.wording import MARKS, name_text, number_text, places_of, seconds_text
 from actlab.report.written import write_whole
 from actlab.study.comparison import Comparison
 
+# Neither HTML nor UTF-8 has a place for them: controls other than tab and line feed, and halves of characters.
+_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture on the page, with the name that stands above it."""
+    """A picture on the page, with the name that stands above it.
 
-    svg: Markup
+    The SVG goes in as it is: every text in it was escaped when it was built.
+    """
+
+    svg: str
     name: str = ""
     verdict: str = ""
     remark: str = ""
@@ -47,12 +54,13 @@ def page(comparison: Comparison, *, provenance: Mapping[str, str]) -> str:
     """The whole report as HTML: the same text for the same comparison and provenance."""
     drawn = shapes(tuple(arm.activation for arm in ranked(comparison)))
     plan, metric, places = comparison.plan, comparison.metric, _places(comparison)
-    return _template().render(
+    text = _template().render(
         comparison=comparison,
         plan=plan,
         metric=metric,
         tone=facts.tone(comparison),
         marks=MARKS,
+        palette=PALETTE,
         rows=rows(comparison),
         summary=_summary(comparison),
         courses=_courses(comparison),
@@ -68,6 +76,7 @@ def page(comparison: Comparison, *, provenance: Mapping[str, str]) -> str:
         alpha=f"{plan.looks[comparison.look].alpha:g}",
         provenance={**provenance, "seed": str(plan.seed), "data": plan.fingerprint[:16]},
     )
+    return _UNFIT.sub("\ufffd", text)
 
 
 @lru_cache(maxsize=1)
@@ -137,5 +146,4 @@ def _shapes(drawn: Shapes) -> tuple[Picture, ...]:
 
 
 def _picture(svg: bytes, prefix: str, label: str, *, name: str = "", of: str = "", remark: str = "") -> Picture:
-    # Safe: built as an element tree, so every text in it is escaped already.
-    return Picture(Markup(inline(svg, prefix=prefix, label=label)), name, of, remark)
+    return Picture(inline(svg, prefix=prefix, label=label), name, of, remark)

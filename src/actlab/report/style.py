@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,21 +12,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK = "#1c2733"
-QUIET = "#5b6673"
-LINES = "#d3d9e0"
-PAPER = "#ffffff"
-
-# Blue, vermilion and green after Okabe and Ito 2008 (jfly.uni-koeln.de/color), told apart by all kinds of sight.
-COLOURS = {
-    "control": INK,
-    "better": "#0067a3",
-    "worse": "#c4500a",
-    "equivalent": "#00805c",
-    "undecided": "#707b87",
+# Every colour by name, on light paper and on dark. Blue, vermilion, green and purple after Okabe and Ito 2008
+# (jfly.uni-koeln.de/color), told apart by all kinds of sight, and darkened until small text in them can be read.
+PALETTE: Mapping[str, tuple[str, str]] = {
+    "paper": ("#ffffff", "#161c24"),
+    "page": ("#f4f6f8", "#0d1218"),
+    "ink": ("#1c2733", "#e4e9ef"),
+    "quiet": ("#5b6673", "#a3aebb"),
+    "lines": ("#d3d9e0", "#36414d"),
+    "better": ("#0067a3", "#5cb8f0"),
+    "worse": ("#c4500a", "#f58a4a"),
+    "equivalent": ("#00805c", "#3cc79b"),
+    "undecided": ("#66717e", "#98a4b1"),
+    "derivative": ("#a3457f", "#e08cbf"),
 }
+_LIGHT = {name: light for name, (light, _) in PALETTE.items()}
+PAPER, INK, QUIET, LINES, DERIVATIVE = (_LIGHT[name] for name in ("paper", "ink", "quiet", "lines", "derivative"))
+
+COLOURS = {"control": INK} | {name: _LIGHT[name] for name in ("better", "worse", "equivalent", "undecided")}
 MARKERS = {"control": "o", "better": "^", "worse": "v", "equivalent": "s", "undecided": "D"}
-DERIVATIVE = "#a3457f"
 
 _LOOK: dict[str, Any] = {
     "axes.axisbelow": True,

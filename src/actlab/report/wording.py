@@ -22,7 +22,7 @@ def name_text(name: str, limit: int = 40) -> str:
     """
     line = " ".join(name.split())
     shown = "".join(character if character.isprintable() else "\ufffd" for character in line)
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + "…"
 
 
 def places_of(metric: Metric, *, region: float) -> int:
@@ -43,23 +43,24 @@ def number_text(value: float, places: int) -> str:
     """A number to so many decimal places; one that would be very long, to three digits.
 
     Example:
-        >>> number_text(-0.126, 2), number_text(2e9, 2), number_text(float("inf"), 2)
-        ('−0.13', '2e+09', '∞')
+        >>> number_text(-0.126, 2), number_text(2e9, 2), number_text(-0.001, 2), number_text(float("inf"), 2)
+        ('−0.13', '2e+09', '0.00', '∞')
     """
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return (f"{value:.{places}f}" if abs(value) < 1e7 else f"{value:.3g}").replace("-", "−")
+    rounded = round(value, places) + 0.0  # which makes 0 of −0
+    return (f"{rounded:.{places}f}" if abs(value) < 1e7 else f"{value:.3g}").replace("-", "−")
 
 
 def change_text(value: float, places: int) -> str:
-    """A difference, with its sign.
+    """A difference, with its sign unless it is rounded to 0.
 
     Example:
-        >>> change_text(0.5, 2), change_text(-0.5, 2), change_text(float("inf"), 2)
-        ('+0.50', '−0.50', '+∞')
+        >>> change_text(0.5, 2), change_text(-0.5, 2), change_text(0.001, 2), change_text(float("inf"), 2)
+        ('+0.50', '−0.50', '0.00', '+∞')
     """
     text = number_text(value, places)
-    return text if text.startswith("−") else f"+{text}"
+    return f"+{text}" if value > 0 and text != number_text(0.0, places) else text
 
 
 def interval_text(difference: Difference, places: int) -> str:

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actlab.report.labels import apart
+
+
+def test_places_with_room_stay():
+    assert apart([1.0, 9.0, 5.0], gap=2.0, limits=(0.0, 10.0)) == (1.0, 9.0, 5.0)
+
+
+def test_a_crowd_spreads_about_its_middle():
+    assert apart([5.0, 5.0, 5.0], gap=1.0, limits=(0.0, 10.0)) == (4.0, 5.0, 6.0)
+
+
+def test_a_crowd_at_the_edge_stays_inside():
+    assert apart([10.0, 10.0, 10.0], gap=1.0, limits=(0.0, 10.0)) == (8.0, 9.0, 10.0)
+
+
+def test_too_many_are_spaced_evenly():
+    assert apart([5.0] * 5, gap=9.0, limits=(0.0, 8.0)) == (0.0, 2.0, 4.0, 6.0, 8.0)
+
+
+@given(st.lists(st.floats(-5, 15), min_size=1, max_size=12), st.floats(0.1, 3))
+def test_nothing_overlaps_leaves_or_changes_order(wished, gap):
+    places = apart(wished, gap=gap, limits=(0.0, 10.0))
+    least = min(gap, 10.0 / max(1, len(wished) - 1))
+    order = sorted(range(len(wished)), key=lambda number: wished[number])
+    assert all(places[after] - places[before] >= least - 1e-9 for before, after in pairwise(order))
+    assert min(places) >= -1e-9
+    assert max(places) <= 10.0 + 1e-9
+
+
+def test_no_label_is_no_place():
+    assert apart([], gap=1.0, limits=(0.0, 1.0)) == pytest.approx(())

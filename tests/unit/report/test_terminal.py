@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+from rich.cells import cell_len
+
+from actlab.report.terminal import Column, comparison_lines, fitting
+from unit.report.comparisons import TESTS, errors, made
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+@pytest.mark.parametrize("comparison", [made(), errors()], ids=["accuracy", "error"])
+def test_no_line_is_wider_than_the_terminal(comparison, width):
+    assert max(map(cell_len, comparison_lines(comparison, width))) <= width
+
+
+def test_eighty_columns_hold_what_the_verdict_rests_on_each_arm_on_one_line():
+    lines = comparison_lines(made(), 80)
+    relu = next(line for line in lines if line.startswith("relu"))
+    for part in ("▲ better", "91.25 ± 0.93", "+21.00", "+18.00 to +24.00", "0.031"):
+        assert part in relu
+    assert any(line.startswith("Not shown for want of room:") for line in lines)
+
+
+def test_a_wide_terminal_holds_everything():
+    lines = comparison_lines(made(), 140)
+    assert not any(line.startswith("Not shown") for line in lines)
+    relu = next(line for line in lines if line.startswith("relu"))
+    assert relu.split()[-4:] == ["of", "10", "1,234", "1.10×"]
+
+
+def test_verdict_and_notes_come_last():
+    lines = comparison_lines(made(notes=("2 modules are replaced.",)), 200)
+    assert lines[-2].startswith("Replace sigmoid by relu")
+    assert lines[-1] == "Note: 2 modules are replaced."
+
+
+def test_brackets_in_a_name_are_no_markup():
+    name = "[red]x[/nothing]"
+    lines = comparison_lines(made({"sigmoid": TESTS["sigmoid"], name: TESTS["relu"]}, task="[bold]t"), 120)
+    assert any(line.startswith(name) for line in lines)
+    assert lines[0].startswith("[bold]t")
+
+
+def test_the_least_important_column_gives_way_first():
+    every = (Column("aa", ("aa",)), Column("bb", ("bb",), gives_way=2), Column("cc", ("cc",), gives_way=1))
+    assert [column.heading for column in fitting(every, 10)] == ["aa", "bb", "cc"]
+    assert [column.heading for column in fitting(every, 9)] == ["aa", "cc"]
+    assert [column.heading for column in fitting(every, 3)] == ["aa"]
+
+
+def test_lines_hold_no_escape_codes(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b" not in "\n".join(comparison_lines(made(), 80))

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from actlab.report.table import rows
+from actlab.report.wording import name_text, p_text
+from unit.report.comparisons import errors, made
+
+
+def test_a_row_says_what_was_found():
+    relu = rows(made())[1]
+    assert (relu.activation, relu.verdict) == ("relu", "better")
+    assert (relu.test, relu.spread, relu.valid) == ("91.25", "0.93", "91.50")
+    assert (relu.difference, relu.interval, relu.level) == ("+21.00", "+18.00 to +24.00", "98.8 %")
+    assert relu.p == "0.031"  # four comparisons, each 2/2**8
+    assert (relu.rate, relu.diverged, relu.steps, relu.step_time) == ("0.01", "0 of 10", "1,234", "1.10×")
+
+
+def test_the_control_stands_first_and_has_no_difference():
+    control = rows(made())[0]
+    assert control.activation == "sigmoid"
+    assert {control.difference, control.interval, control.p, control.steps} == {"–"}
+
+
+def test_the_best_stands_first_also_where_less_is_better():
+    assert [row.activation for row in rows(errors())] == ["sigmoid", "relu", "tanh", "gelu", "elu"]
+
+
+def test_an_arm_that_was_not_timed_has_a_dash():
+    assert rows(made(costs={}))[1].step_time == "–"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("relu", "relu"),
+        ("two\nlines\tand more", "two lines and more"),
+        ("bell\x07\u202eback", "bell\ufffd\ufffdback"),
+        ("x" * 50, "x" * 39 + "…"),
+    ],
+)
+def test_a_name_fits_on_one_line(name, shown):
+    assert name_text(name) == shown
+
+
+def test_a_tiny_p_is_a_bound():
+    assert (p_text(9.9e-5), p_text(1e-4)) == ("< 0.0001", "0.0001")
