@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -385,8 +388,12 @@ def advise(
     return Advice(comparison, write_report(comparison, Path(report), provenance=_provenance(command)))
 
 
-def _provenance(command: str) -> Any:
-    raise AssertionError("written once the report stands")
+def _provenance(command: str) -> dict[str, str]:
+    """Where a report comes from, for its last lines."""
+    versions = ", ".join(f"{package} {version(package)}" for package in ("actlab", "torch", "numpy"))
+    made = {"Versions": f"Python {platform.python_version()}, {versions}", "Machine": platform.platform()}
+    asked = {"Command": command} if command else {}
+    return {**asked, **made, "Date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}
 
 
 def _in_words(value: Any) -> str:

@@ -1,0 +1,56 @@
+"""Verbs: what they answer, in Python and for reading."""
+
+from __future__ import annotations
+
+import pytest
+
+from actlab import verbs
+from actlab.errors import BadInput, CannotLower
+from actlab.train.builtin import TASKS
+
+
+def test_a_listing_reads_by_family() -> None:
+    lines = verbs.listing(family="gated").lines()
+    assert lines[0] == "gated"
+    assert lines[1].split()[0] == "glu"
+    assert lines[-1].startswith("7 activations")
+
+
+def test_what_is_shown_reads_as_a_sentence_a_fact() -> None:
+    lines = verbs.show("leaky_relu", negative_slope=0.2).lines()
+    by_label = {line.split()[0]: line for line in lines if line.strip()}
+    assert lines[0] == "leaky_relu"
+    assert by_label["formula"].split(maxsplit=1)[1] == "where(x <= 0, 0.2*x, x)"
+    assert "negative_slope = 0.2" in by_label["parameters"]
+    assert "0 at 0, derivative 0.2" in by_label["kinks"]
+
+
+def test_a_gain_that_does_not_exist_is_unknown_with_its_reason() -> None:
+    shown = verbs.show("exp(x*x)").to_json()
+    assert shown["gains"]["second_moment"] is None
+    assert "does not exist" in shown["unknown"]["gains.second_moment"]
+
+
+def test_an_activation_along_an_axis_says_that_its_derivative_is_a_matrix() -> None:
+    shown = verbs.show("softmax").to_json()
+    assert shown["derivative"].startswith("a matrix")
+    assert shown["range"] == {"lower": 0, "upper": 1}
+
+
+def test_a_gated_unit_has_a_derivative_by_each_input() -> None:
+    assert verbs.show("bilinear").to_json()["derivatives"] == {"value": "gate", "gate": "value"}
+
+
+def test_a_typed_formula_becomes_a_program_named_activation() -> None:
+    assert "def activation(x):" in verbs.source("x*sigmoid(2*x)", "numpy").text
+    with pytest.raises(CannotLower, match="no target 'fortran'"):
+        verbs.source("gelu", "fortran")
+
+
+def test_only_a_curve_can_be_drawn(tmp_path) -> None:
+    with pytest.raises(BadInput, match="softmax is no curve"):
+        verbs.draw("softmax", tmp_path / "softmax.svg")
+
+
+def test_the_tasks_are_the_built_in_ones() -> None:
+    assert [name for name, _ in verbs.tasks().rows] == list(TASKS)
