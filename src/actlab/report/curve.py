@@ -40,7 +40,7 @@ def curve_image(act: Activation, form: str) -> bytes:
     if len(act.inputs) != 1:
         raise BadInput(f"{act.name} is no curve: only an activation of one input can be drawn.")
     with look(points=10, text_as="path"):
-        figure, ax = axes(460, 290)
+        figure, ax = axes(460, 290, margin=9)
         figure.set_facecolor(PAPER)
         found = shape(act)
         draw_shape(ax, found)

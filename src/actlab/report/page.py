@@ -73,8 +73,8 @@ def page(comparison: Comparison, *, provenance: Mapping[str, str]) -> str:
         target=number_text(comparison.target, places),
         baseline=number_text(comparison.baseline, places),
         region=f"{comparison.region:.3g} {metric.unit}",
-        alpha=f"{plan.looks[comparison.look].alpha:g}",
-        provenance={**provenance, "seed": str(plan.seed), "data": plan.fingerprint[:16]},
+        alpha=f"{plan.alpha:g}",
+        provenance={**provenance, "seed": str(plan.seed), "task digest": plan.fingerprint[:16]},
     )
     return _UNFIT.sub("\ufffd", text)
 

@@ -84,12 +84,13 @@ def look(*, points: float, text_as: str) -> Iterator[None]:
         yield
 
 
-def axes(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty pair of axes, its size in points."""
+def axes(width: float, height: float, *, margin: float = 2.0) -> tuple[Figure, Axes]:
+    """An empty pair of axes; size and margin in points."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width / 72, height / 72), layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03))
+    layout = ConstrainedLayoutEngine(w_pad=margin / 72, h_pad=margin / 72)
+    figure = Figure(figsize=(width / 72, height / 72), layout=layout)
     return figure, figure.add_subplot()
 
 
