@@ -9,14 +9,14 @@ from typing import Any
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import Expr
-from actlab.theory.extremes import greatest, least
+from actlab.theory.extremes import greatest, least, unbounded
 from actlab.theory.gated import factors
 from actlab.theory.kinks import apart, kinks, smoothness
 from actlab.theory.limits import asymptote, limit_far
 from actlab.theory.parts import Part, end_value, parts, value
 from actlab.theory.profile import Level, Profile, Stretch, profile, turns
 from actlab.theory.record import Asymptotes, Extent, Extremum, Limits, Properties, Span, Steepest
-from actlab.theory.signs import signs
+from actlab.theory.signs import signs, takes_both_signs
 from actlab.theory.single import of_x, slope_of
 from actlab.theory.symmetry import is_even, is_homogeneous, is_odd
 from actlab.theory.unknown import Unknown
@@ -61,13 +61,14 @@ def _of_formula(label: str, formula: Expr) -> Properties:
     cut = parts(formula)
     shape, slopes = profile(formula), profile(formula, slopes=1)
     extent = _extent(formula)
-    lipschitz, steepest = _lipschitz(formula, slopes)
+    steepest = _steepest(formula, slopes)
     bent = convexity(formula, slopes)
     minima, maxima = (_extrema(shape, side) for side in (-1, 1))
     known = cut if isinstance(cut, tuple) else ()
+    domain = _domain(formula, cut)
     return Properties(
         formula=label,
-        domain=_domain(cut),
+        domain=domain,
         range=extent,
         limits=Limits(limit_far(formula, -1), limit_far(formula, 1)),
         asymptotes=Asymptotes(asymptote(formula, -1), asymptote(formula, 1)),
@@ -80,26 +81,34 @@ def _of_formula(label: str, formula: Expr) -> Properties:
         maxima=maxima,
         kinks=kinks(formula),
         smoothness=smoothness(formula),
-        monotone=_monotone(shape),
-        direction=_direction(shape),
+        monotone=_monotone(formula, shape),
+        direction=_direction(formula, shape),
         convex=bent if isinstance(bent, Unknown) else 1 in bent,
         concave=bent if isinstance(bent, Unknown) else -1 in bent,
         odd=is_odd(formula, known),
         even=is_even(formula, known),
         homogeneous=is_homogeneous(formula, known),
-        lipschitz=lipschitz,
+        lipschitz=_least_constant(steepest, domain),
         steepest=steepest,
         saturates=_sides(formula, shape, constant=False),
         flat=_sides(formula, shape, constant=True),
     )
 
 
-def _domain(cut: tuple[Part, ...] | Unknown) -> tuple[Span, ...] | Unknown:
+def _least_constant(steepest: Steepest | Unknown, domain: tuple[Span, ...] | Unknown) -> float | Unknown:
+    if isinstance(steepest, Unknown):
+        return steepest
+    if math.isfinite(steepest.slope) and (isinstance(domain, Unknown) or len(domain) != 1):
+        return Unknown("it is not defined everywhere between its ends")
+    return steepest.slope
+
+
+def _domain(formula: Expr, cut: tuple[Part, ...] | Unknown) -> tuple[Span, ...] | Unknown:
     if isinstance(cut, Unknown):
         return cut
     spans = [Span(cut[0].lower, cut[0].upper)]
     for part in cut[1:]:
-        if part.lower == spans[-1].upper:
+        if part.lower == spans[-1].upper and value(formula, part.lower) is not None:
             spans[-1] = Span(spans[-1].lower, part.upper)
         else:
             spans.append(Span(part.lower, part.upper))
@@ -123,8 +132,10 @@ def _bound(formula: Expr, shape: Profile | Unknown, side: int) -> tuple[float | 
         return missing, missing
     found = greatest(formula) if side > 0 else least(formula)
     if found is not None:
-        return found[0], True
-    if side * math.inf in (limit_far(formula, -1), limit_far(formula, 1)):
+        near = [limit for limit in (limit_far(formula, -1), limit_far(formula, 1)) if isinstance(limit, float)]
+        rounded = any(math.isclose(limit, found[0], rel_tol=1e-9, abs_tol=1e-12) for limit in near)
+        return found[0], Unknown("whether it is taken or only neared was not proved") if rounded else True
+    if side * math.inf in (limit_far(formula, -1), limit_far(formula, 1)) or unbounded(formula, side):
         return side * math.inf, False
     return shape, shape
 
@@ -149,7 +160,7 @@ def _global(
     if isinstance(bound, Unknown):
         return bound
     if taken is not True:
-        return None
+        return taken if isinstance(taken, Unknown) else None
     if isinstance(shape, Profile):
         place = _extreme_level(shape, side).at
         assert place is not None
@@ -165,9 +176,9 @@ def _extrema(shape: Profile | Unknown, side: int) -> tuple[Extremum, ...] | Unkn
     return tuple(Extremum(level.at, level.value) for way, level in turns(shape) if way == side and level.at is not None)
 
 
-def _monotone(shape: Profile | Unknown) -> bool | Unknown:
+def _monotone(formula: Expr, shape: Profile | Unknown) -> bool | Unknown:
     if isinstance(shape, Unknown):
-        return shape
+        return False if takes_both_signs(slope_of(formula)) else shape
     if any(left.upper != right.lower for left, right in pairwise(shape.stretches)) or _has_pole(shape):
         return Unknown("it is not defined everywhere between its ends")
     return len(shape.directions() - {0}) <= 1
@@ -178,43 +189,52 @@ def _has_pole(shape: Profile) -> bool:
     return any(told is None or math.isinf(told) for place, told in shape.joints if place in inner)
 
 
-def _direction(shape: Profile | Unknown) -> int | Unknown | None:
-    monotone = _monotone(shape)
+def _direction(formula: Expr, shape: Profile | Unknown) -> int | Unknown | None:
+    monotone = _monotone(formula, shape)
     if isinstance(monotone, Unknown) or isinstance(shape, Unknown):
         return monotone if isinstance(monotone, Unknown) else None
     return next(iter(shape.directions() - {0}), 0) if monotone else None
 
 
-def _lipschitz(formula: Expr, slopes: Profile | Unknown) -> tuple[float | Unknown, Steepest | Unknown]:
+def _steepest(formula: Expr, slopes: Profile | Unknown) -> Steepest | Unknown:
     bent = kinks(formula)
-    if isinstance(bent, tuple) and any(kink.jumps for kink in bent):
-        return math.inf, Steepest(None, math.inf)
     if isinstance(bent, Unknown) and isinstance(slopes, Unknown):
-        return bent, bent
+        return bent
+    if isinstance(bent, tuple) and any(kink.jumps for kink in bent):
+        return Steepest(None, math.inf)
     if isinstance(slopes, Profile):
-        for side in (-1, 1):
-            missing = slopes.unknown_end(side)
-            if missing is not None:
-                return missing, missing
-        low, high = (_extreme_level(slopes, side) for side in (-1, 1))
-        steep = high if abs(high.value) >= abs(low.value) else low
-        if abs(high.value) == abs(low.value) and high.at is None:
-            steep = low
-        return abs(steep.value), Steepest(steep.at, abs(steep.value))
-    most, fewest = greatest(slope_of(formula)), least(slope_of(formula))
-    if most is None or fewest is None or not isinstance(parts(formula), tuple):
-        return slopes, slopes
-    slope, place = max((abs(most[0]), most[1]), (abs(fewest[0]), fewest[1]))
-    return slope, Steepest(place, slope)
+        return _steepest_level(slopes)
+    slope = slope_of(formula)
+    if not isinstance(parts(formula), tuple):
+        return slopes
+    if unbounded(slope, 1) or unbounded(slope, -1):
+        return Steepest(None, math.inf)
+    most, fewest = greatest(slope), least(slope)
+    if most is None or fewest is None:
+        return slopes
+    size, place = max((abs(most[0]), most[1]), (abs(fewest[0]), fewest[1]))
+    return Steepest(place, size)
+
+
+def _steepest_level(slopes: Profile) -> Steepest | Unknown:
+    for side in (-1, 1):
+        missing = slopes.unknown_end(side)
+        if missing is not None:
+            return missing
+    ends = [_extreme_level(slopes, side) for side in (1, -1)]
+    steep = max(ends, key=lambda level: (abs(level.value), level.at is not None))
+    return Steepest(steep.at, abs(steep.value))
 
 
 def convexity(formula: Expr, slopes: Profile | Unknown) -> set[int] | Unknown:
     """1 where it is convex, -1 where it is concave; both of a straight line."""
     cut = parts(formula)
-    if isinstance(slopes, Unknown) or isinstance(cut, Unknown):
-        return slopes if isinstance(slopes, Unknown) else Unknown("its parts are unknown")
-    spans = _domain(cut)
-    if isinstance(spans, Unknown) or len(spans) > 1 or _has_pole_between(formula, cut):
+    if isinstance(slopes, Unknown):
+        return set() if takes_both_signs(slope_of(slope_of(formula))) else slopes
+    if isinstance(cut, Unknown):
+        return cut
+    spans = _domain(formula, cut)
+    if isinstance(spans, Unknown) or len(spans) > 1:
         return Unknown("it is not defined everywhere between its ends")
     found = {stretch.direction for stretch in slopes.stretches} - {0}
     for left, right in pairwise(cut):
@@ -234,10 +254,6 @@ def convexity(formula: Expr, slopes: Profile | Unknown) -> set[int] | Unknown:
         if apart(before, after):
             found.add(1 if after > before else -1)
     return {1, -1} if not found else found if len(found) == 1 else set()
-
-
-def _has_pole_between(formula: Expr, cut: tuple[Part, ...]) -> bool:
-    return any(value(formula, part.lower) is None for part in cut[1:])
 
 
 def _roots(formula: Expr, cut: tuple[Part, ...] | Unknown) -> tuple[Span, ...] | Unknown:

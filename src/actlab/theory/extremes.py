@@ -18,6 +18,8 @@ from actlab.theory.tight import tight_bounds
 _MOST_SWEEPS = 60
 _MOST_BOXES = 20_000
 _TOLERANCE = 1e-11
+# A value beyond is that of a formula without bound.
+_FAR = 1e60
 
 
 @lru_cache(maxsize=1024)
@@ -25,7 +27,7 @@ def greatest(formula: Expr) -> tuple[float, float] | None:
     """The greatest value over all x and a place where it is taken, the nearest to 0; None if that is not proved."""
     length = period(formula)
     end = TOP if length is None else length / 2
-    powers = 2.0 ** np.concatenate([np.arange(-8, 14), [16, 20, 30, 40, 60, 100, 200, 400]])
+    powers = 2.0 ** np.concatenate([np.arange(-8, 14), [16, 20, 30, 40, 60, 100, 200]])
     ends = np.unique(np.clip(np.concatenate([-powers, [0, -end, end], powers]), -end, end))
     low, high = ends[:-1], ends[1:]
     values = evaluator((formula,))
@@ -40,7 +42,7 @@ def greatest(formula: Expr) -> tuple[float, float] | None:
         keep = upper > best + slack
         low, high = low[keep], high[keep]
         if low.size == 0:
-            return None if abs(place) == TOP else _polished(formula, best, place)
+            return None if abs(place) > 0.1 * TOP else _polished(formula, best, place)
         if low.size > _MOST_BOXES or not math.isfinite(best):
             return None
         middle = np.where(
@@ -55,11 +57,18 @@ def greatest(formula: Expr) -> tuple[float, float] | None:
 def least(formula: Expr) -> tuple[float, float] | None:
     """The least value over all x and a place where it is taken; None if that is not proved."""
     found = greatest(Neg(formula))
-    return None if found is None else (-found[0], found[1])
+    return None if found is None else (0.0 - found[0], found[1])
 
 
 def _may_jump(formula: Expr) -> bool:
     return any(isinstance(node, Where) or (isinstance(node, Call) and node.atom == "sign") for node in walk(formula))
+
+
+def unbounded(formula: Expr, side: int) -> bool:
+    """Whether it passes every bound that a double could hold, seen at places far out."""
+    places = 1e80 * (1 + np.arange(64) / 7.3)
+    values = evaluator((formula,))(np.concatenate([-places, places]))[0] * side
+    return bool(np.nanmax(values, initial=-np.inf) > _FAR)
 
 
 def _better(found: Floats, tried: Floats, best: float, place: float) -> tuple[float, float]:

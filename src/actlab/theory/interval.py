@@ -36,7 +36,7 @@ from actlab.theory.evaluate import Flags, Floats
 INF = np.inf
 _MAX = float(np.finfo(float).max)
 # Below this, elementary functions may lose digits or flush to 0, and are trusted no further.
-TINY = 1e-300
+TINY = 1e-305
 # NumPy's elementary functions are right to a few units in the last place, SciPy's special ones to some dozens.
 _ELEMENTARY, _SPECIAL = 2e-15, 3e-14
 
@@ -117,16 +117,13 @@ class _Walker:
         straddles = (low < 0) & (high > 0)
         flat = (low == 0) & (high == 0)
         # the ends of the reciprocal, 0 being approached from inside
-        under = np.where(high == 0, -INF, 1 / high)
-        over = np.where(low == 0, INF, 1 / low)
-        exact = (np.abs(low) == 1) & (low == high)
-        reciprocal = np.where(exact, under, _down(under)), np.where(exact, over, _up(over))
-        direct = [left[0] / low, left[0] / high, left[1] / low, left[1] / high]
-        by_ends = _hull(direct)
-        low_out, high_out = _product(left, reciprocal)
+        under = np.where(high == 0, -INF, np.nextafter(1 / high, -INF))
+        over = np.where(low == 0, INF, np.nextafter(1 / low, INF))
+        low_out, high_out = _product(left, (under, over))
+        by_ends = _hull([left[0] / low, left[0] / high, left[1] / low, left[1] / high])
         clear = ~straddles & (low != 0) & (high != 0)
-        low_out = np.where(clear, np.maximum(low_out, _down(by_ends[0])), low_out)
-        high_out = np.where(clear, np.minimum(high_out, _up(by_ends[1])), high_out)
+        low_out = np.where(clear, np.maximum(low_out, np.nextafter(by_ends[0], -INF)), low_out)
+        high_out = np.where(clear, np.minimum(high_out, np.nextafter(by_ends[1], INF)), high_out)
         open_ = straddles | flat
         return np.where(open_, -INF, low_out), np.where(open_, INF, high_out)
 
@@ -147,9 +144,12 @@ class _Walker:
         if exponent == 2:
             return _square(base)
         low, high = base[0] ** float(exponent), base[1] ** float(exponent)
+        # a power of what is not 0 may flush to 0
+        low = np.where((low == 0) & (base[0] != 0), np.sign(base[0]) ** exponent * TINY, low)
+        high = np.where((high == 0) & (base[1] != 0), np.sign(base[1]) ** exponent * TINY, high)
         if exponent % 2:
             return _wider(low, -1, _ELEMENTARY), _wider(high, 1, _ELEMENTARY)
-        least = np.where((base[0] <= 0) & (base[1] >= 0), 0, np.minimum(low, high))
+        least = np.where((base[0] <= 0) & (base[1] >= 0), 0, np.minimum(low, high) - TINY)
         return np.maximum(_wider(least, -1, _ELEMENTARY), 0), _wider(np.maximum(low, high), 1, _ELEMENTARY)
 
     def call(self, atom: str, args: list[Pair]) -> Pair:
@@ -177,17 +177,9 @@ def _number(value: Fraction) -> tuple[float, float]:
     return float(np.nextafter(nearest, -INF)), float(np.nextafter(nearest, INF))
 
 
-def _down(x: Floats) -> Floats:
-    return np.where(x == 0, x, np.nextafter(x, -INF))
-
-
-def _up(x: Floats) -> Floats:
-    return np.where(x == 0, x, np.nextafter(x, INF))
-
-
 def _wider(x: Floats, side: int, relative: float) -> Floats:
-    moved: Floats = x + side * (np.abs(x) * relative + TINY)
-    return np.where(np.isinf(x) | (x == 0), x if relative == _ELEMENTARY else moved, moved)
+    exact = np.isinf(x) | ((x == 0) & (relative == _ELEMENTARY))
+    return np.where(exact, x, x + side * (np.abs(x) * relative + TINY))
 
 
 def _hull(candidates: list[Floats]) -> Pair:
@@ -225,7 +217,8 @@ def _product(left: Pair, right: Pair) -> Pair:
 def _square(base: Pair) -> Pair:
     low, high = base[0] * base[0], base[1] * base[1]
     least = np.where((base[0] <= 0) & (base[1] >= 0), 0, np.minimum(low, high))
-    return np.maximum(np.nextafter(least, -INF), 0), _up(np.maximum(low, high))
+    most = np.where((base[0] == 0) & (base[1] == 0), 0, np.nextafter(np.maximum(low, high), INF))
+    return np.maximum(np.nextafter(least, -INF), 0), most
 
 
 @dataclass(frozen=True)

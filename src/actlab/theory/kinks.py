@@ -27,13 +27,17 @@ def kinks(root: Expr) -> tuple[Kink, ...] | Unknown:
         place = right.lower
         here = value(root, place)
         sides = end_value(left.formula, place, -1), end_value(right.formula, place, 1)
-        if left.upper != place or not all(isinstance(side, float) and math.isfinite(side) for side in sides):
+        if (
+            left.upper != place
+            or here is None
+            or not all(isinstance(side, float) and math.isfinite(side) for side in sides)
+        ):
             continue
         slopes = (
             end_value(slope_of(left.formula), place, -1),
             end_value(slope_of(right.formula), place, 1),
         )
-        jumps = here is None or apart(*sides) or apart(sides[0], here)
+        jumps = apart(*sides) or apart(sides[0], here)
         if jumps or apart(*slopes):
             found.append(Kink(place, here, value(slope_of(root), place), *slopes, jumps))
     return tuple(found)
@@ -81,10 +85,16 @@ def _agreeing_itself(formula: Expr, root: Expr, place: float) -> float | Unknown
     return _agreeing(formula, formula, place)
 
 
+def _is_finite(told: float | Unknown) -> bool:
+    return isinstance(told, float) and math.isfinite(told)
+
+
 def apart(one: float | Unknown | None, other: float | Unknown | None) -> bool:
     """Whether two values differ by more than a constant's rounding; an unknown one differs from all."""
     if not isinstance(one, float) or not isinstance(other, float):
         return True
     if one == other:
         return False
+    if math.isinf(one) or math.isinf(other):
+        return True
     return not abs(one - other) <= ROUNDED * (1 + max(abs(one), abs(other)))

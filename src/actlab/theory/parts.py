@@ -36,11 +36,10 @@ def parts(root: Expr) -> tuple[Part, ...] | Unknown:
         return Unknown("its conditions change sides at places that cannot all be told")
     whole: list[Part] = []
     for piece in found:
-        cuts = _singular(piece.formula, piece.lower, piece.upper)
-        if cuts is None:
+        spans = _defined_spans(piece.formula, piece.lower, piece.upper)
+        if spans is None:
             return Unknown("it cannot be told where it is defined")
-        ends = [piece.lower, *cuts, piece.upper]
-        whole += [Part(a, b, piece.formula) for a, b in pairwise(ends) if _is_defined(piece.formula, a, b)]
+        whole += [Part(a, b, piece.formula) for a, b in spans]
     if len(whole) > _MOST_PARTS:
         return Unknown(f"it has more than {_MOST_PARTS} parts")
     return tuple(whole) if whole else Unknown("it is defined nowhere")
@@ -63,15 +62,18 @@ def end_value(formula: Expr, place: float, side: int) -> float | Unknown:
     return limit_near(formula, place, side) if told is None else told
 
 
-def _singular(formula: Expr, lower: float, upper: float) -> list[float] | None:
-    """Where a divisor, a logarithm's or a root's argument is 0."""
-    cuts: set[float] = set()
+def _defined_spans(formula: Expr, lower: float, upper: float) -> list[tuple[float, float]] | None:
+    """Cut where a divisor, a logarithm's or a root's argument is 0, and without the spans on which it is undefined."""
+    spans = [(lower, upper)]
     for edge in _edges(formula):
-        told = zeros(edge, lower, upper)
-        if told is None:
-            return None
-        cuts.update(told)
-    return sorted(cuts)
+        cut: list[tuple[float, float]] = []
+        for low, high in spans:
+            told = zeros(edge, low, high)
+            if told is None:
+                return None
+            cut += pairwise([low, *told, high])
+        spans = [span for span in cut if _is_defined(edge, *span)]
+    return [span for span in spans if _is_defined(formula, *span)]
 
 
 def _edges(formula: Expr) -> Iterator[Expr]:
@@ -100,7 +102,10 @@ def _edge(node: object) -> Expr | None:
 
 
 def _is_defined(formula: Expr, lower: float, upper: float) -> bool:
+    """Whether it has a real value at a place inside, chosen so that no exponent happens to be whole there."""
+    middle = inside(lower, upper)
+    place = middle * 1.0371 if math.isinf(upper - lower) else middle + 0.0371 * (upper - lower)
     try:
-        return precise(formula)(inside(lower, upper)) is not None
+        return precise(formula)(place) is not None
     except TooLarge:
         return True

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from actlab.formula.expr import Expr
 from actlab.theory.parts import Part, end_value, parts, value
+from actlab.theory.pieces import inside
 from actlab.theory.signs import signs
 from actlab.theory.single import slope_of
 from actlab.theory.unknown import Unknown
@@ -52,9 +53,16 @@ class Profile:
         found = [Level(told, place) for place, told in self.joints if told is not None]
         for stretch in self.stretches:
             if stretch.direction == 0 and isinstance(stretch.start, float):
-                found.append(Level(stretch.start, nearest_to_zero(stretch.lower, stretch.upper)))
+                found.append(Level(stretch.start, self.place_on(stretch)))
             found += [Level(end, None) for end in (stretch.start, stretch.end) if isinstance(end, float)]
         return found
+
+    def place_on(self, plateau: Stretch) -> float:
+        """The place nearest to 0 where the plateau's value is taken; one inside if its end has another value."""
+        nearest = min(max(0.0, plateau.lower), plateau.upper)
+        if nearest in (plateau.lower, plateau.upper) and dict(self.joints).get(nearest) != plateau.start:
+            return inside(plateau.lower, plateau.upper)
+        return nearest
 
     def unknown_end(self, side: int) -> Unknown | None:
         """An end whose unknown value could be the greatest (side 1) or the least (side -1)."""
@@ -113,11 +121,6 @@ def _end(part: Part, place: float, side: int) -> float | Unknown:
     return end_value(part.formula, place, side)
 
 
-def nearest_to_zero(lower: float, upper: float) -> float:
-    """The place of the closed stretch that lies nearest to 0."""
-    return min(max(0.0, lower), upper)
-
-
 def turns(found: Profile) -> Iterator[tuple[int, Level]]:
     """The local minima (-1) and maxima (1) that are taken, left to right, a plateau as its place nearest to 0."""
     before: int | None = None
@@ -152,7 +155,7 @@ def _moves(found: Profile) -> Iterator[tuple[int, Level | None]]:
             yield _way(told, here), None
         level = None
         if stretch.direction == 0 and here is not None:
-            level = Level(here, nearest_to_zero(stretch.lower, stretch.upper))
+            level = Level(here, found.place_on(stretch))
         yield stretch.direction, level
         at = stretch.end if isinstance(stretch.end, float) else None
     told = joints.get(found.stretches[-1].upper)

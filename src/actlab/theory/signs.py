@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from mpmath import mp
 
+from actlab.formula.atoms import ATOMS
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Call, Expr, Input, Node, is_constant, walk
 from actlab.theory.affine import line_of
@@ -24,16 +25,23 @@ from actlab.theory.precise import precise
 from actlab.theory.tame import TooLarge
 from actlab.theory.tight import tight_bounds
 
-# Beyond, squares would overflow: what lies there is taken to go on as it is here.
-TOP = 1e150
+# Beyond, cubes would overflow: what lies there is taken to go on as it is here.
+TOP = 1e100
 # Two places nearer than this, relative or times 0.01 near 0, are told as one.
 PLACE = 1e-10
 _MOST_SWEEPS = 60
-_MANY_BOXES, _MOST_BOXES = 600, 6_000
-# So many undecided boxes in a row are a stretch on which proof fails, not the neighbourhood of a zero.
-_LONG = 100
-# Node evaluations of boxes: about two seconds.
-_MOST_WORK = 25_000_000
+_MOST_BOXES = 3_000
+# Where a formula is flatter than its rounding, a zero is told although its sign close by is not proved.
+_WIDEST_SPOT = 1e-4
+# Of the largest value seen: what is smaller, in a tail, has its sign from samples where proof fails.
+_NEGLIGIBLE = 1e-12
+_UNDERFLOW, _OVERFLOW, _VERY_FAR = 1e-280, 1e280, 1e30
+# A formula without these has no feature narrower than its distance from 0, far out.
+_SHARP = frozenset(ATOMS) - {"log", "log1p", "sqrt", "abs", "atan"}
+# More changes of sign than this in a sample are taken for endlessly many.
+_MOST_PLACES = 40
+# Node evaluations of boxes: about a second.
+_MOST_WORK = 10_000_000
 _LARGEST_SLOPE = 600
 _SAMPLES = 24
 # With 400 bits the square of a number beyond loses its last digits before the decimal point.
@@ -102,6 +110,14 @@ def zeros(formula: Expr, lower: float, upper: float) -> tuple[float, ...] | None
     return tuple(run.lower for run in found[1:])
 
 
+def takes_both_signs(formula: Expr) -> bool:
+    """Whether it is clearly positive at one place and clearly negative at another: a proof by example."""
+    value = evaluator((formula,))(np.linspace(-15, 15, 997))[0]
+    value = value[np.isfinite(value)]
+    clear = 1e-6 * np.abs(value).max(initial=0.0)
+    return bool((value > clear).any() and (value < -clear).any())
+
+
 def oscillates(formula: Expr) -> bool:
     """Whether it holds a sine, cosine or Bessel function."""
     return any(isinstance(node, Call) and node.atom in ("sin", "cos", "spherical_bessel") for node in walk(formula))
@@ -119,84 +135,96 @@ class _Search:
         self.formula, self.lower, self.upper, self.strict = formula, lower, upper, strict
         slope = derivative(formula, Input("x"))
         self.slope = slope if size(slope) <= _LARGEST_SLOPE else None
+        self.is_algebraic = not any(isinstance(node, Call) and node.atom in _SHARP for node in walk(formula))
+        self.scale = 0.0
         self.work = 0
+        self.lost: list[tuple[Floats, Floats]] = []
         self.decided: list[tuple[Floats, Floats, Floats]] = []
         self.narrow: list[tuple[Floats, Floats]] = []
 
     def runs(self) -> list[Run] | None:
-        low, high = self.first_boxes()
+        places = self.sampled_places()
+        if len(places) > _MOST_PLACES:
+            return None
+        low, high = self.first_boxes(places)
         for _ in range(_MOST_SWEEPS):
             if low.size == 0:
                 break
-            sign = self.sign_of(low, high)
+            sign, greatest = self.sign_of(low, high)
             known = ~np.isnan(sign)
             self.decided.append((low[known], high[known], sign[known]))
-            low, high = low[~known], high[~known]
+            low, high, greatest = low[~known], high[~known], greatest[~known]
+            lost = self.is_lost(low, high, greatest)
+            self.lost.append((low[lost], high[lost]))
+            low, high = low[~lost], high[~lost]
             small = _is_small(low, high)
             self.narrow.append((low[small], high[small]))
             low, high = low[~small], high[~small]
             self.work += (low.size + 50) * size(self.formula) * 2
-            if low.size > _MANY_BOXES:
-                low, high = self.without_long_stretches(low, high)
             if low.size > _MOST_BOXES or self.work > _MOST_WORK:
                 break
             low, high = _halved(low, high)
         return self.assembled(low, high)
 
-    def first_boxes(self) -> tuple[Floats, Floats]:
+    def first_boxes(self, changes: list[tuple[float, float]]) -> tuple[Floats, Floats]:
         """From fine to coarse away from 0, with a tiny box around each change of sign that sampling shows."""
-        powers = np.concatenate([2.0 ** np.arange(-12, 14), 2.0 ** np.array([16, 20, 30, 40, 60, 100, 200, 400])])
+        powers = np.concatenate([2.0 ** np.arange(-12, 14), 2.0 ** np.array([16, 20, 30, 40, 60, 100, 200])])
         ends = np.concatenate([-powers, [0.0], powers, [max(self.lower, -TOP), min(self.upper, TOP)]])
         ends = np.unique(ends[(ends >= self.lower) & (ends <= self.upper)])
-        for place in self.sampled_places():
+        for before, after in changes:
+            place = refined(self.formula, before, after)
             reach = _reach(place)
             ends = ends[np.abs(ends - place) > reach]
             ends = np.sort(np.append(ends, [place - reach, place + reach]))
         ends = np.unique(np.clip(ends, max(self.lower, -TOP), min(self.upper, TOP)))
         return ends[:-1], ends[1:]
 
-    def sampled_places(self) -> list[float]:
+    def sampled_places(self) -> list[tuple[float, float]]:
+        """Pairs of neighbours in a sample between which the sign changes; measures the largest size on the way."""
         outer = [max(self.lower, -1e4), min(self.upper, 1e4)]
         if not outer[0] < outer[1]:
             return []
-        grid = np.concatenate([np.linspace(-12, 12, 1201) + 0.0007, np.sinh(np.linspace(-9.8, 9.8, 601))])
+        fine = np.linspace(-12, 12, 1201) + 0.0007
+        grid = np.concatenate([fine, np.linspace(-2000, 2000, 16001), np.sinh(np.linspace(-9.8, 9.8, 601))])
         x = np.sort(grid[(grid > outer[0]) & (grid < outer[1])])
         if math.isfinite(self.lower) and math.isfinite(self.upper):
             x = np.sort(np.append(x, np.linspace(self.lower, self.upper, 203)[1:-1]))
-        sign = np.sign(evaluator((self.formula,))(x)[0])
+        value = evaluator((self.formula,))(x)[0]
+        self.scale = min(1.0, float(np.abs(value[np.isfinite(value)]).max(initial=0.0)))
+        sign = np.sign(value)
         x, sign = x[np.abs(sign) == 1], sign[np.abs(sign) == 1]
         changes = np.flatnonzero((sign[:-1] * sign[1:]) < 0)
-        return [refined(self.formula, float(x[at]), float(x[at + 1])) for at in changes[:40]]
+        return [(float(x[at]), float(x[at + 1])) for at in changes]
 
-    def sign_of(self, low: Floats, high: Floats) -> Floats:
-        """-1 or 1 where proved (0 may be touched inside), 0 where it vanishes altogether, else NaN."""
+    def sign_of(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+        """-1 or 1 where proved, 0 where it vanishes altogether, else NaN; and the largest size it may have."""
         least, most = tight_bounds(self.formula, self.slope, low, high)
         sign = np.full(low.shape, np.nan)
         edge = 0 if self.strict else -5e-324
         sign[(least > edge) & (most > 0)] = 1
         sign[(most < -edge) & (least < 0)] = -1
         sign[(most == 0) & (least == 0)] = 0
-        return sign
+        return sign, np.maximum(np.abs(least), np.abs(most))
 
-    def without_long_stretches(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-        """The boxes but those that fill long stretches on which samples agree."""
-        keep = np.ones(low.shape, dtype=bool)
-        for a, b in _joined_boxes(low, high):
-            inside_it = (low >= a) & (high <= b)
-            if np.count_nonzero(inside_it) <= _LONG:
-                continue
-            sign = self.sign_by_samples(a, b)
-            if sign is not None:
-                self.decided.append((np.array([a]), np.array([b]), np.array([sign])))
-                keep &= ~inside_it
-        return low[keep], high[keep]
+    def is_lost(self, low: Floats, high: Floats, greatest: Floats) -> Flags:
+        """Boxes in a tail on which halving will not help: what is left there is rounding, or changes with ln x only."""
+        near, far = np.minimum(np.abs(low), np.abs(high)), np.maximum(np.abs(low), np.abs(high))
+        wide = high - low > 1e-3 * far
+        negligible = (greatest <= _NEGLIGIBLE * self.scale) | (greatest >= _OVERFLOW)
+        lost: Flags = (near >= 2) & wide & negligible | wide & (greatest <= _UNDERFLOW) | (near >= _VERY_FAR)
+        if self.is_algebraic:
+            lost |= (near > 64) & (high - low < far / 16)
+        return lost
 
     def assembled(self, low: Floats, high: Floats) -> list[Run] | None:
         parts = [
             Run(a, b, int(s)) for group in self.decided for a, b, s in zip(*(g.tolist() for g in group), strict=True)
         ]
-        stretches = _joined_boxes(low, high)
-        if len(stretches) > 60:
+        if low.size:
+            # where a formula touches 0 its rounding may hide the sign on more than one place
+            self.narrow.append((low, high))
+        stretches = _joined_boxes(*(np.concatenate(side) for side in zip(*self.lost, strict=True))) if self.lost else []
+        if len(stretches) > 200:
             return None
         for a, b in stretches:
             sign = self.sign_by_samples(a, b)
@@ -207,7 +235,7 @@ class _Search:
         spots = (
             [] if not self.narrow else _joined_boxes(*(np.concatenate(side) for side in zip(*self.narrow, strict=True)))
         )
-        if any(b - a > 1e-6 * (1 + abs(a)) for a, b in spots) or len(spots) > 200:
+        if any(b - a > _WIDEST_SPOT * (1 + abs(a)) for a, b in spots) or len(spots) > 200:
             return None
         return self.joined(parts, spots)
 
