@@ -17,6 +17,10 @@ def test_a_crowd_spreads_about_its_middle():
     assert apart([5.0, 5.0, 5.0], gap=1.0, limits=(0.0, 10.0)) == (4.0, 5.0, 6.0)
 
 
+def test_a_crowd_that_pushes_its_neighbour_shares_the_way():
+    assert apart([3.0, 5.0, 5.0], gap=2.0, limits=(-9.0, 19.0)) == pytest.approx((7 / 3, 13 / 3, 19 / 3))
+
+
 def test_a_crowd_at_the_edge_stays_inside():
     assert apart([10.0, 10.0, 10.0], gap=1.0, limits=(0.0, 10.0)) == (8.0, 9.0, 10.0)
 

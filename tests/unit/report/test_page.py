@@ -66,6 +66,12 @@ def test_names_of_strangers_are_text(hostile):
     assert "中文\ufffd\ufffd" in hostile.encode().decode()
 
 
+def test_a_dollar_sign_is_no_formula():
+    tests = {"sigmoid": TESTS["sigmoid"], "a$b_c$d": TESTS["relu"]}
+    pictures = re.findall(r"<svg.*?</svg>", page(made(tests), provenance={}), flags=re.DOTALL)
+    assert any(">a$b_c$d</text>" in picture for picture in pictures)
+
+
 def test_every_arm_has_its_row_and_every_number_its_place(plain):
     assert len(Elements(plain).named("tr")) == 1 + len(TESTS)
     for text in (
@@ -100,6 +106,7 @@ def test_identifiers_are_unique_and_references_lead_somewhere(plain):
 def test_colours_follow_the_page(plain):
     pictures = "".join(re.findall(r"<svg.*?</svg>", plain, flags=re.DOTALL))
     assert "var(--better)" in pictures
+    assert "<style" not in pictures  # it would hold for the whole page
     assert not re.findall(r"#[0-9a-f]{6}", pictures)
     used = set(re.findall(r"var\(--([a-z]+)\)", plain))
     assert used <= set(re.findall(r"--([a-z]+):", plain))
@@ -114,7 +121,7 @@ def test_page_is_the_same_whatever_the_users_settings_and_leaves_them_alone():
     import matplotlib as mpl
 
     once = page(made(TWO), provenance=PROVENANCE)
-    with mpl.rc_context({"axes.facecolor": "#ff0000", "font.size": 40, "lines.linewidth": 9, "svg.hashsalt": "x"}):
+    with mpl.rc_context({"axes.facecolor": "#ff0000", "font.size": 40, "axes.ymargin": 0.4, "svg.hashsalt": "x"}):
         before = dict(mpl.rcParams)
         again = page(made(TWO), provenance=PROVENANCE)
         assert dict(mpl.rcParams) == before

@@ -41,6 +41,13 @@ def test_brackets_in_a_name_are_no_markup():
     assert lines[0].startswith("[bold]t")
 
 
+def test_a_long_name_is_cut_rather_than_the_table():
+    name = "x*sigmoid(1.702*x) + 0.25*sin(3*x) - 0.125*x"
+    lines = comparison_lines(made({"sigmoid": TESTS["sigmoid"], name: TESTS["relu"]}), 80)
+    row = next(line for line in lines if line.startswith("x*sigmoid(1.702*x) + 0.…"))
+    assert "+21.00" in row
+
+
 def test_the_least_important_column_gives_way_first():
     every = (Column("aa", ("aa",)), Column("bb", ("bb",), gives_way=2), Column("cc", ("cc",), gives_way=1))
     assert [column.heading for column in fitting(every, 10)] == ["aa", "bb", "cc"]
