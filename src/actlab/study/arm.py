@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from actlab.catalog.index import get
-from actlab.errors import BadFormula, BadInput, BadStudy, BadTask, UnknownActivation
+from actlab.errors import BadInput, BadStudy, BadTask
+from actlab.formula.activation import Activation
+from actlab.formula.along_axis import AxisActivation
 from actlab.nn import module
 from actlab.train.factory import Build
-from actlab.train.replace import Places, places, with_replaced
+from actlab.train.replace import Places, places, torch_module, with_replaced
 from actlab.train.task import Task
 
 INITS = ("as-is", "gain")
@@ -26,11 +28,13 @@ class Arm:
     Attributes:
         name: its name, unique in a study.
         build: gives a fresh activation module; None is the model's own, left as it is.
+        means: the activation, where the catalog or a formula says which it is.
         gain: the second-moment gain, for studies that initialise by it; None where they do not.
     """
 
     name: str
     build: Build | None
+    means: Activation | AxisActivation | None = None
     gain: float | None = None
 
 
@@ -45,26 +49,32 @@ def control_of(task: Task) -> tuple[Arm, Places | None]:
     if task.takes_activation:
         return named_arm(task.activation), None
     where = places(task)
-    return Arm(where.activation, None), where
+    return Arm(where.activation, None, get(where.activation)), where
 
 
-def named_arm(name: str) -> Arm:
-    """The arm of an activation in the catalog, or of a formula.
+def named_arm(given: str | Activation) -> Arm:
+    """The arm of an activation: one of the catalog, a formula, or a value of the user's own.
+
+    It runs as PyTorch's own module where there is one of the same meaning, since that is what a user would run.
 
     Raises:
         UnknownActivation: no activation has this name.
+        BadInput: the activation takes two inputs.
     """
-    module(name)  # so that an unknown name or a wrong parameter is refused now, not in the midst of a study
-    return Arm(name, partial(module, name))
+    act = get(given)
+    module(act)  # so that what cannot stand between two layers is refused now, not in the midst of a study
+    name = given if isinstance(given, str) else act.name
+    same = torch_module(act)
+    return Arm(name, same or partial(module, act), act)
 
 
-def arms_of(control: Arm, candidates: Sequence[str | Arm]) -> tuple[Arm, ...]:
+def arms_of(control: Arm, candidates: Sequence[str | Activation | Arm]) -> tuple[Arm, ...]:
     """Control first, then the candidates; one that is the control under any of its names is left out.
 
     Raises:
         BadStudy: no candidate is left, or one stands twice.
     """
-    named = [named_arm(one) if isinstance(one, str) else one for one in candidates]
+    named = [one if isinstance(one, Arm) else named_arm(one) for one in candidates]
     others = [arm for arm in named if not _is_same(arm, control)]
     if not others:
         raise BadStudy(f"nothing to compare with {control.name}: name at least one other activation.")
@@ -76,12 +86,7 @@ def arms_of(control: Arm, candidates: Sequence[str | Arm]) -> tuple[Arm, ...]:
 
 def _is_same(one: Arm, other: Arm) -> bool:
     """Whether two arms mean the same: by name, or by what the names mean in the catalog."""
-    if one.name == other.name:
-        return True
-    try:
-        return get(one.name) == get(other.name)
-    except (UnknownActivation, BadFormula):  # an arm that was made by hand may have any name
-        return False
+    return one.name == other.name or (one.means is not None and one.means == other.means)
 
 
 def model_of(task: Task, arm: Arm, *, where: Places | None, seed: int) -> nn.Module:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from actlab.errors import BadStudy
+from actlab.formula.activation import Activation
 from actlab.study.arm import INITS, Arm, arms_of, check_arms, control_of
 from actlab.study.comparison import Comparison
 from actlab.study.cost import measured_cost
@@ -25,7 +26,7 @@ from actlab.study.plan import (
 )
 from actlab.study.power import seeds_needed
 from actlab.study.results import is_settled, read, winners
-from actlab.study.runner import LocalRunner, Runner, Setting
+from actlab.study.runner import Crew, LocalRunner, Runner, Setting
 from actlab.study.store import Store
 from actlab.train.task import Task
 
@@ -45,7 +46,7 @@ class Study:
 def prepare(
     task: Task,
     *,
-    candidates: Sequence[str | Arm],
+    candidates: Sequence[str | Activation | Arm],
     seeds: int | None = None,
     budget: int | None = None,
     seed: int = 0,
@@ -56,7 +57,7 @@ def prepare(
 
     Args:
         task: what is learned.
-        candidates: names, formulas or arms to be compared with the control.
+        candidates: names, formulas, activations or arms to be compared with the control.
         seeds: fresh seeds for the verdict; by default the fewest that can decide.
         budget: learning rates tried for every arm; by default 8.
         seed: what every random choice follows from.
@@ -97,7 +98,7 @@ def prepare(
 def compare(
     task: Task,
     *,
-    candidates: Sequence[str | Arm],
+    candidates: Sequence[str | Activation | Arm],
     seeds: int | None = None,
     budget: int | None = None,
     jobs: int = 1,
@@ -114,7 +115,7 @@ def compare(
 
     Args:
         task: what is learned.
-        candidates: names, formulas or arms to be compared with the control.
+        candidates: names, formulas, activations or arms to be compared with the control.
         seeds: fresh seeds for the verdict; by default the fewest that can decide.
         budget: learning rates tried for every arm.
         jobs: trials at a time.
@@ -158,17 +159,17 @@ def run_study(
     """
     start = time.perf_counter()
     runner = runner or LocalRunner()
-    plan = study.plan
+    plan, task = study.plan, study.setting.task
     number = store.resume(name, plan) if resume else store.begin(name, plan)
-    work = _Work(study, store, number, runner, progress, done=dict(store.outcomes(number)))
-    work.carry_out(list(plan.tuning()), label="learning rates")
-    task = study.setting.task
-    chosen = winners(plan, work.done, metric=task.metric)
-    for look in range(len(plan.looks)):
-        work.carry_out(list(plan.confirming(chosen, look=look)), label="fresh seeds")
-        found = read(plan, work.done, chosen=chosen, look=look, task=task)
-        if is_settled(found):
-            break
+    with runner.crew(study.setting) as crew:
+        work = _Work(plan.trials, store, number, crew, progress, done=store.outcomes(number))
+        work.carry_out(list(plan.tuning()), label="learning rates")
+        chosen = winners(plan, work.done, metric=task.metric)
+        for look in range(len(plan.looks)):
+            work.carry_out(list(plan.confirming(chosen, look=look)), label="fresh seeds")
+            found = read(plan, work.done, chosen=chosen, look=look, task=task)
+            if is_settled(found):
+                break
     cost = measured_cost(study.setting, chosen, since=start)
     return replace(found, notes=(*study.notes, *runner.notes(study.setting)), cost=cost)
 
@@ -177,10 +178,10 @@ def run_study(
 class _Work:
     """Trials being done, each stored as it ends."""
 
-    study: Study
+    total: int
     store: Store
     number: int
-    runner: Runner
+    crew: Crew
     progress: Progress | None
     done: dict[Trial, Outcome]
     started: float = field(default_factory=time.perf_counter)
@@ -190,7 +191,7 @@ class _Work:
         """Nothing, once every trial is done; those that the store already has are not run again."""
         left = [trial for trial in trials if trial not in self.done]
         self._report(label)
-        for outcome in self.runner.run(self.study.setting, left):
+        for outcome in self.crew(left):
             self.store.keep(self.number, outcome)
             self.done[outcome.trial] = outcome
             self.fresh += 1
@@ -199,16 +200,15 @@ class _Work:
     def _report(self, label: str) -> None:
         if self.progress is None:
             return
-        total = self.study.plan.trials
         elapsed = time.perf_counter() - self.started
-        left = elapsed / self.fresh * (total - len(self.done)) if self.fresh else None
-        self.progress(len(self.done), total, left, label)
+        left = elapsed / self.fresh * (self.total - len(self.done)) if self.fresh else None
+        self.progress(len(self.done), self.total, left, label)
 
 
 def _with_gain(arm: Arm) -> Arm:
     from actlab.theory.gains import gain
 
-    return arm if arm.gain is not None else replace(arm, gain=gain(arm.name))
+    return arm if arm.gain is not None else replace(arm, gain=gain(arm.means or arm.name))
 
 
 def _check_numbers(*, seeds: int | None, budget: int | None, seed: int, init: str) -> None:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import qmc
 
 from actlab.errors import BadStudy
 from actlab.study.arm import INITS
@@ -155,6 +154,8 @@ def rate_points(rates: tuple[float, float], *, budget: int, seed: int) -> tuple[
         >>> [round(rate, 4) for rate in rate_points((0.001, 0.1), budget=4, seed=0)]
         [0.0066, 0.0321, 0.0132, 0.002]
     """
+    from scipy.stats import qmc  # half a second, which worker processes need not wait for
+
     power = max(0, (budget - 1).bit_length())
     # A whole power of two keeps the sequence balanced; SciPy warns at other lengths.
     places = qmc.Sobol(1, scramble=True, seed=seed).random_base2(power)[:budget, 0]

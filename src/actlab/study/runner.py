@@ -7,12 +7,12 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, final
@@ -46,11 +46,15 @@ class Setting:
     rates: tuple[float, ...]
 
 
+Crew = Callable[[Sequence[Trial]], Iterator[Outcome]]
+"""Gives what each trial gave, as they end, in any order."""
+
+
 class Runner(Protocol):
     """Who carries out trials, here or elsewhere."""
 
-    def run(self, setting: Setting, trials: Sequence[Trial]) -> Iterator[Outcome]:
-        """What each trial gave, as they end, in any order."""
+    def crew(self, setting: Setting) -> AbstractContextManager[Crew]:
+        """What carries out the trials of one study, for as long as the context lasts."""
 
     def notes(self, setting: Setting) -> tuple[str, ...]:
         """What should be said aloud about how these trials will be run."""
@@ -104,17 +108,23 @@ class LocalRunner:
             " function, or no origin is known): its trials run one after another.",
         )
 
-    def run(self, setting: Setting, trials: Sequence[Trial]) -> Iterator[Outcome]:
-        """What each trial gave, as they end.
+    @contextmanager
+    def crew(self, setting: Setting) -> Iterator[Crew]:
+        """What carries out the trials; its processes end with the context.
 
         Raises:
             BadStudy: a worker process died.
             BadTask: the model or the loss raised.
         """
-        parcel = _parcel(setting) if self.jobs > 1 and len(trials) > 1 else None
+        parcel = _parcel(setting) if self.jobs > 1 else None
         if parcel is None:
-            return _one_by_one(setting, trials)
-        return _in_processes(parcel, trials, jobs=min(self.jobs, len(trials)))
+            yield partial(_one_by_one, setting)
+            return
+        with TemporaryDirectory(prefix="actlab-") as folder, _pool(self.jobs) as pool:
+            # In a file, since it may hold all of the data, and every trial would send it again.
+            path = Path(folder, "setting.pickle")
+            path.write_bytes(parcel)
+            yield partial(_in_pool, pool, path)
 
 
 def _one_by_one(setting: Setting, trials: Sequence[Trial]) -> Iterator[Outcome]:
@@ -135,21 +145,17 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _in_processes(parcel: bytes, trials: Sequence[Trial], *, jobs: int) -> Iterator[Outcome]:
-    with TemporaryDirectory(prefix="actlab-") as folder, _pool(jobs) as pool:
-        # In a file, since it may hold all of the data, and every trial would send it again.
-        path = Path(folder, "setting.pickle")
-        path.write_bytes(parcel)
+def _in_pool(pool: ProcessPoolExecutor, path: Path, trials: Sequence[Trial]) -> Iterator[Outcome]:
+    try:
         with _without_interrupts():
             running = [pool.submit(_carry_out_there, trial, path) for trial in trials]
-        try:
-            for future in as_completed(running):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise BadStudy(
-                "a worker process died before its trial ended (out of memory, or killed; in a script, call this"
-                " under `if __name__ == '__main__':`); what was done is kept. Resume, or use one job."
-            ) from error
+        for future in as_completed(running):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise BadStudy(
+            "a worker process died before its trial ended (out of memory, or killed; in a script, call this under"
+            " `if __name__ == '__main__':`); what was done is kept. Resume, or use one job."
+        ) from error
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def _digits(name: str, *, activation: type[nn.Module], sizes: tuple[int, ...], e
     inputs, targets = load_digits(return_X_y=True)
     model = partial(mlp, activation, sizes=sizes)
     # Brightness from 0 to 1, as images mostly are: pixels have one scale, and some are always dark.
-    return Task(name, model, train=(inputs / 16, targets), epochs=epochs, batch_size=64, rates=(5e-4, 1e-2))
+    return Task(name, model, train=(inputs / 16, targets), epochs=epochs, batch_size=96, rates=(5e-4, 1e-2))
 
 
 def _breast_cancer() -> Task:
@@ -112,7 +112,7 @@ TASKS = {
         Builtin(
             "digits",
             "Handwritten digits (1,797 images of 8 x 8 pixels) on a sigmoid network of eight hidden layers.",
-            partial(_digits, "digits", activation=nn.Sigmoid, sizes=(64, *[128] * 8, 10), epochs=10),
+            partial(_digits, "digits", activation=nn.Sigmoid, sizes=(64, *[128] * 8, 10), epochs=11),
         ),
         Builtin(
             "digits-relu",

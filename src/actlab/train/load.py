@@ -8,15 +8,17 @@ from typing import Any
 
 from actlab.errors import BadTask
 from actlab.train.builtin import builtin_task
-from actlab.train.table import table_task
 from actlab.train.task import Task
 from actlab.train.taskfile import file_task
 
-ORIGINS: dict[str, Callable[..., Task]] = {
-    "builtin": builtin_task,
-    "file": file_task,
-    "table": lambda path, target: table_task(path, target=target),
-}
+
+def _from_table(path: str, target: str) -> Task:
+    from actlab.train.table import table_task  # imports pandas: a worker without a table starts without it
+
+    return table_task(path, target=target)
+
+
+ORIGINS: dict[str, Callable[..., Task]] = {"builtin": builtin_task, "file": file_task, "table": _from_table}
 RECIPE = ("name", "epochs", "batch_size", "optimiser", "rates", "origin")
 """The settings that may have been changed since a task was built from its origin."""
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from actlab.foreign import their_code
 from actlab.train.examples import Examples
-from actlab.train.foreign import their_code
 from actlab.train.task import OPTIMISERS, Task
 
 EVALUATED_AT_ONCE = 4096

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from actlab.catalog.index import get
 from actlab.errors import BadTask
+from actlab.foreign import their_code
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.nn.modules import Elementwise
 from actlab.train.factory import FEW, Build
-from actlab.train.foreign import their_code
 from actlab.train.task import Task
 
 # MultiheadAttention is no activation; softmax and its kin act along an axis and stand for attention or an output.
@@ -45,6 +45,14 @@ TORCH_NAMES: dict[type[nn.Module], str] = {
     nn.Tanhshrink: "tanh_shrink",
     nn.Threshold: "threshold",
 }
+
+
+def torch_module(act: Activation | AxisActivation) -> type[nn.Module] | None:
+    """PyTorch's own module of the same meaning, made without an argument; None where there is none."""
+    for made, name in TORCH_NAMES.items():
+        if name == act.name and act == get(name) and made is not nn.Threshold:  # which has no defaults
+            return made
+    return None
 
 
 @dataclass(frozen=True)

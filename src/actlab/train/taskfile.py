@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from types import ModuleType
 
 from actlab.errors import BadTask
+from actlab.foreign import imported, their_code
 from actlab.train.examples import article
-from actlab.train.foreign import their_code
 from actlab.train.task import Task
 
 DEFAULT_FUNCTION = "make_task"
@@ -27,9 +24,7 @@ def file_task(where: str) -> Task:
         BadTask: the file is missing or raises, has no such function, or it raises or gives something else.
     """
     path, function = _parts(where)
-    if not path.is_file():
-        raise BadTask(f"there is no file '{path}'; give a task as file.py:{DEFAULT_FUNCTION}.")
-    module = _imported(path)
+    module = imported(path)
     if not callable(getattr(module, function, None)):
         near = get_close_matches(function, [name for name in vars(module) if callable(getattr(module, name))], n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
@@ -47,19 +42,3 @@ def _parts(where: str) -> tuple[Path, str]:
     if separator and function.isidentifier():
         return Path(path), function
     return Path(where), DEFAULT_FUNCTION
-
-
-def _imported(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"actlab_task_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise BadTask(f"'{path}' is no Python file; give a task as file.py:{DEFAULT_FUNCTION}.")
-    module = importlib.util.module_from_spec(spec)
-    # As if it were run from its own folder, so that it finds the files beside it.
-    sys.path.insert(0, str(path.resolve().parent))
-    try:
-        with their_code(f"'{path.name}', when imported,"):
-            sys.modules[spec.name] = module
-            spec.loader.exec_module(module)
-    finally:
-        sys.path.pop(0)
-    return module

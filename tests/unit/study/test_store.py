@@ -1,0 +1,185 @@
+"""The store: one row a trial, resumable, the same on SQLite and on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from actlab.errors import BadStudy
+from actlab.study.outcome import Outcome
+from actlab.study.plan import CONFIRM, TUNE, Look, Plan, Trial
+from actlab.study.schema import METADATA, bring_up_to_date
+from actlab.study.store import Store
+from actlab.train.loop import Epoch
+
+PLAN = Plan(
+    task="t",
+    fingerprint="f",
+    arms=("relu", "x*sigmoid(1.7*x)"),
+    points=(0.001, 0.01),
+    tuning_seeds=(2**31 - 1,),
+    seeds=(5, 6),
+    looks=(Look(2, 0.05),),
+    margin=0.5,
+    margin_is_relative=False,
+    init="as-is",
+    seed=0,
+)
+TUNED = Outcome(Trial("relu", 0, 2**31 - 1, TUNE), 0.001, 91.123456789012345, None, False, 30, (Epoch(1.5, 40.0),), 0.5)
+DIVERGED = Outcome(Trial("x*sigmoid(1.7*x)", 1, 5, CONFIRM), 0.01, 10.0, 9.75, True, 3, (), 0.1)
+
+
+def postgres_programs() -> Path | None:
+    """The folder of PostgreSQL's programs; Debian keeps them out of the path, under their version."""
+    if found := shutil.which("initdb"):
+        return Path(found).parent
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
+    return folders[-1] if folders else None
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server of our own, on a socket in a folder of our own."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'actlab[postgres]'")
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed (no initdb in the path or under /usr/lib/postgresql)")
+    folder = Path("/tmp") / f"actlab-pg-{os.getpid()}"  # a socket's path may have no more than 107 characters
+    folder.mkdir()
+    owner = {}
+    if os.geteuid() == 0:  # the server refuses to run as root
+        user = pwd.getpwnam("nobody")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        owner = {"user": "nobody", "group": user.pw_gid, "extra_groups": []}
+
+    def run(*command: str | Path) -> None:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=60, **owner)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    data, control = folder / "data", programs / "pg_ctl"
+    try:
+        run(programs / "initdb", "-D", data, "-U", "actlab", "-A", "trust", "--no-sync", "-E", "UTF8")
+        run(control, "-D", data, "-w", "-l", folder / "log", "-o", f"-k {folder} -h '' -F", "start")
+        yield f"postgresql:///postgres?host={folder}&user=actlab"
+        run(control, "-D", data, "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "runs.db")
+    server: str = request.getfixturevalue("postgres")
+    engine = sa.create_engine(server.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        METADATA.drop_all(connection)
+        connection.execute(sa.text("DROP TABLE IF EXISTS alembic_version"))
+    engine.dispose()
+    return server
+
+
+def test_trials_come_back_as_they_went_in(url: str) -> None:
+    with Store(url) as store:
+        study = store.begin("mine", PLAN)
+        store.keep(study, TUNED)
+        store.keep(study, DIVERGED)
+    with Store(url) as store:
+        assert store.outcomes(study) == {TUNED.trial: TUNED, DIVERGED.trial: DIVERGED}
+        assert store.names() == ("mine",)
+
+
+def test_a_trial_is_one_row_however_often_it_is_kept(url: str) -> None:
+    with Store(url) as store:
+        study = store.begin("mine", PLAN)
+        store.keep(study, TUNED)
+        store.keep(study, replace(TUNED, valid=0.0))
+        assert store.outcomes(study) == {TUNED.trial: TUNED}
+
+
+def test_resuming_takes_the_newest_study_of_the_name_and_begins_where_there_is_none(url: str) -> None:
+    with Store(url) as store:
+        first, second = store.begin("mine", PLAN), store.begin("mine", PLAN)
+        store.keep(first, DIVERGED)
+        store.keep(second, TUNED)
+        assert store.resume("mine", PLAN) == second
+        assert list(store.outcomes(second)) == [TUNED.trial]
+        assert store.outcomes(store.resume("other", PLAN)) == {}
+
+
+def test_another_plan_under_the_same_name_is_refused_and_the_difference_named(url: str) -> None:
+    with Store(url) as store:
+        store.begin("mine", PLAN)
+        with pytest.raises(BadStudy) as raised:
+            store.resume("mine", replace(PLAN, seed=3, points=(0.1,)))
+    text = str(raised.value)
+    assert (
+        "the stored study 'mine' has another plan (points: [0.001, 0.01] there, [0.1] now; seed: 0 there, 3 now)"
+        in text
+    )
+    assert "\n" not in text
+
+
+def test_a_store_may_be_opened_by_two_at_once(url: str) -> None:
+    with Store(url) as one, Store(url) as other:
+        studies = [one.begin("mine", PLAN), other.begin("mine", PLAN)]
+        one.keep(studies[0], TUNED)
+        other.keep(studies[1], TUNED)
+        assert studies[0] != studies[1]
+        assert one.outcomes(studies[1]) == other.outcomes(studies[0])
+
+
+def test_migrations_make_the_tables_that_the_code_reads(url: str) -> None:
+    with Store(url) as store:
+        engine = sa.create_engine(store.url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+    bring_up_to_date(engine)  # a second time changes nothing
+    engine.dispose()
+
+
+def test_sqlite_waits_for_other_writers_and_survives_a_kill(tmp_path: Path) -> None:
+    with Store(tmp_path / "runs.db") as store:
+        store.begin("mine", PLAN)
+        raw = sqlite3.connect(tmp_path / "runs.db")
+        assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        raw.close()
+
+
+FAULTS = {
+    "folder": ("/no/such/folder/runs.db", "cannot be opened: unable to open database file"),
+    "kind": ("mysql://someone@host/runs", "only SQLite and PostgreSQL can be used"),
+    "server": ("postgresql://someone:secret@127.0.0.1:1/runs", "cannot be opened: connection failed"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_store_that_cannot_be_opened_is_one_line_without_the_password(fault: str) -> None:
+    if fault == "server":
+        pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'actlab[postgres]'")
+    where, message = FAULTS[fault]
+    with pytest.raises(BadStudy) as raised:
+        Store(where)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, but long enough to look at" * 10)
+    before = path.read_bytes()
+    with pytest.raises(BadStudy, match="file is not a database"):
+        Store(path)
+    assert path.read_bytes() == before
