@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from actlab.formula.activation import Activation
 from actlab.report import alt_text, facts, figures
 from actlab.report.inline import inline
 from actlab.report.shape import Shapes, shapes
@@ -36,23 +38,32 @@ class Picture:
     remark: str = ""
 
 
-def write_report(comparison: Comparison, path: Path, *, provenance: Mapping[str, str]) -> Path:
+def write_report(
+    comparison: Comparison,
+    path: Path,
+    *,
+    provenance: Mapping[str, str],
+    own: Mapping[str, Activation] = MappingProxyType({}),
+) -> Path:
     """The path, once the page lies there, whole.
 
     Args:
         comparison: what is reported.
         path: where the page goes; the folder must exist.
         provenance: what the page says of its origin, in order: versions, command, date.
+        own: activations that only the user knows, by the names of their arms.
 
     Raises:
         BadInput: the place cannot be written.
     """
-    return write_whole(path, page(comparison, provenance=provenance).encode())
+    return write_whole(path, page(comparison, provenance=provenance, own=own).encode())
 
 
-def page(comparison: Comparison, *, provenance: Mapping[str, str]) -> str:
+def page(
+    comparison: Comparison, *, provenance: Mapping[str, str], own: Mapping[str, Activation] = MappingProxyType({})
+) -> str:
     """The whole report as HTML: the same text for the same comparison and provenance."""
-    drawn = shapes(tuple(arm.activation for arm in ranked(comparison)))
+    drawn = shapes(tuple(arm.activation for arm in ranked(comparison)), own=own)
     plan, metric, places = comparison.plan, comparison.metric, _places(comparison)
     text = _template().render(
         comparison=comparison,
@@ -74,7 +85,7 @@ def page(comparison: Comparison, *, provenance: Mapping[str, str]) -> str:
         baseline=number_text(comparison.baseline, places),
         region=f"{comparison.region:.3g} {metric.unit}",
         alpha=f"{plan.alpha:g}",
-        provenance={**provenance, "seed": str(plan.seed), "task digest": plan.fingerprint[:16]},
+        provenance={**provenance, "Seed": str(plan.seed), "Task digest": plan.fingerprint[:16]},
     )
     return _UNFIT.sub("\ufffd", text)
 

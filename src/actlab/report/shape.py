@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,13 +54,13 @@ class Shapes:
     missing: tuple[tuple[str, str], ...]
 
 
-def shapes(names: tuple[str, ...]) -> Shapes:
-    """The shapes of those arms that the catalog knows or that are formulas."""
+def shapes(names: tuple[str, ...], *, own: Mapping[str, Activation] = MappingProxyType({})) -> Shapes:
+    """The shapes of those arms that are the user's own, that the catalog knows, or that are formulas."""
     found: list[Shape] = []
     missing: list[tuple[str, str]] = []
     for name in names:
         try:
-            act = get(name)
+            act = own.get(name) or get(name)
         except ActlabError:
             missing.append((name, "not in the catalog"))
             continue

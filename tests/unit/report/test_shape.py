@@ -47,6 +47,11 @@ def test_formulas_are_drawn_and_the_rest_is_named_with_its_reason():
     )
 
 
+def test_the_users_own_activation_is_drawn_before_the_catalogs():
+    (one,) = shapes(("relu",), own={"relu": get("tanh")}).arms
+    assert (one.arm, one.label) == ("relu", "tanh")
+
+
 def test_a_curve_beyond_the_shared_limits_gets_its_own():
     low, high = shape(get("x + 100")).limits
     assert low < 100 < high
