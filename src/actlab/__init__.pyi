@@ -1,5 +1,4 @@
 from . import nn as nn
-from .verbs import advise as advise
 from .catalog.index import get as get
 from .errors import ActlabError as ActlabError
 from .formula.activation import Activation as Activation
@@ -11,5 +10,6 @@ from .theory.gains import gain as gain
 from .theory.gains import moments as moments
 from .theory.properties import properties as properties
 from .train.task import Task as Task
+from .verbs import advise as advise
 
 __version__: str

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from actlab.errors import BadTask
+from actlab.formula.activation import Activation
 from actlab.study.compare import Progress, prepare, run_study
 from actlab.study.comparison import Comparison
 from actlab.study.runner import LocalRunner, Runner
@@ -43,7 +44,7 @@ def chosen_task(data: str | None = None, *, target: str | None = None, task: str
 def advise(
     task: Task,
     *,
-    activations: Sequence[str] | None = None,
+    activations: Sequence[str | Activation] | None = None,
     seeds: int | None = None,
     budget: int | None = None,
     jobs: int = 1,

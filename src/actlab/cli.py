@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -112,7 +113,7 @@ def advise(
         int | None, typer.Option(help="Fresh seeds for the verdict; the fewest that can decide if left out.")
     ] = None,
     budget: Annotated[int | None, typer.Option(help="Trials per arm for tuning: learning rates tried.")] = None,
-    jobs: Annotated[int, typer.Option(help="Processes that train at once.")] = 1,
+    jobs: Annotated[int | None, typer.Option(help="Processes that train at once; one a core if left out.")] = None,
     seed: Annotated[int, typer.Option(help="What every random number is drawn from.")] = 0,
     init: Annotated[str, typer.Option(help="as-is, or gain: weights drawn with each activation's own gain.")] = "as-is",
     store: Annotated[str, typer.Option(help="Where runs are kept: a file or a database URL.")] = "actlab-runs.db",
@@ -132,7 +133,7 @@ def advise(
                 activations=_listed(activations),
                 seeds=seeds,
                 budget=budget,
-                jobs=jobs,
+                jobs=_cores() if jobs is None else jobs,
                 seed=seed,
                 init=init,
                 store=store,
@@ -248,3 +249,9 @@ class _Progress:
         )
         self.row = self.bar.add_task("", total=total, left="")
         self.bar.start()
+
+
+def _cores() -> int:
+    """How many processors this process may use; where the system does not tell, how many there are."""
+    usable = getattr(os, "sched_getaffinity", None)
+    return len(usable(0)) if usable else os.cpu_count() or 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -10,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actlab.catalog.index import CATALOG, get
+from actlab.catalog.own_file import from_own_file, names_own_file
 from actlab.errors import ActlabError, BadFormula, BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
+from actlab.formula.derivative import derivative
+from actlab.formula.expr import Input
 from actlab.formula.param import Param
 from actlab.formula.text import text
 from actlab.plain import plain
@@ -22,6 +26,15 @@ if TYPE_CHECKING:
     from actlab.train.task import Task
 
 AnyActivation = Activation | AxisActivation
+
+
+def meant(text: str, **params: float) -> AnyActivation:
+    """The activation that a text means: what `actlab.get` finds, or one of the user's own file, `file.py:name`.
+
+    Raises:
+        UnknownActivation, BadFormula, BadParam: as `actlab.get`; and a file that declares no such activation.
+    """
+    return get(from_own_file(text) if names_own_file(text) else text, **params)
 
 
 @dataclass(frozen=True)
@@ -91,9 +104,11 @@ class Shown:
         for label, key in _SHOWN_LINES:
             value = facts.get(key)
             if value not in (None, "", [], ()):
-                lines.append(f"  {label:<12} {_in_words(value)}")
+                lines.append(f"  {label:<12} {_smooth(value) if key == 'smoothness' else _in_words(value)}")
+        reasons: dict[str, list[str]] = {}
         for name, reason in facts.get("unknown", {}).items():
-            lines.append(f"  {'unknown':<12} {name}: {reason}")
+            reasons.setdefault(reason, []).append(name.replace("_", " "))
+        lines += [f"  {'unknown':<12} {', '.join(names)}: {reason}" for reason, names in reasons.items()]
         return lines
 
 
@@ -103,7 +118,8 @@ _SHOWN_LINES = (
     ("parameters", "parameters"),
     ("range", "range"),
     ("limits", "limits"),
-    ("at 0", "at_zero"),
+    ("value at 0", "value_at_zero"),
+    ("slope at 0", "derivative_at_zero"),
     ("minimum", "minimum"),
     ("maximum", "maximum"),
     ("roots", "roots"),
@@ -111,7 +127,8 @@ _SHOWN_LINES = (
     ("smoothness", "smoothness"),
     ("monotone", "monotone"),
     ("convex", "convex"),
-    ("parity", "parity"),
+    ("odd", "odd"),
+    ("even", "even"),
     ("Lipschitz", "lipschitz"),
     ("steepest", "steepest"),
     ("saturates", "saturates"),
@@ -122,13 +139,19 @@ _SHOWN_LINES = (
 )
 
 
+def _smooth(derivatives: float | str) -> str:
+    """The number of continuous derivatives, in words."""
+    words = {-1: "it jumps", 0: "continuous, with kinks", 1: "once continuously differentiable"}
+    return "without end" if derivatives == "inf" else words.get(int(derivatives), f"{derivatives} derivatives")
+
+
 def show(formula: str, **params: float) -> Shown:
     """What one activation is: everything that is known about it or follows from its formula.
 
     Raises:
         UnknownActivation, BadFormula, BadParam: as `actlab.get`.
     """
-    act = get(formula, **params)
+    act = meant(formula, **params)
     facts = {
         "name": act.name,
         "summary": act.summary,
@@ -160,12 +183,13 @@ def _facts_along_axis(act: AxisActivation) -> dict[str, Any]:
 def _facts_of_each(act: Activation) -> dict[str, Any]:
     from actlab.theory.properties import properties
 
-    facts = properties(act).to_json()
-    unknown = dict(facts.pop("unknown", {}))
+    facts: dict[str, Any] = properties(act).to_json()
+    unknown, _ = facts.pop("unknown"), facts.pop("formula")
     gains, missing = _gains(act)
-    derivatives = {name: text(act.derivative(name)) for name in act.inputs}
+    # parameters by name, as a paper prints them; their values stand beside
+    derivatives = {name: text(derivative(act.expression, Input(name))) for name in act.inputs}
     return {
-        "formula": text(act.formula),
+        "formula": text(act.expression),
         "derivative": next(iter(derivatives.values())),
         "derivatives": derivatives,
         "latex": _latex(act),
@@ -228,7 +252,7 @@ def source(formula: str, target: str, **params: float) -> Source:
     Raises:
         CannotLower: there is no such target, or it cannot spell the formula.
     """
-    act = get(formula, **params)
+    act = meant(formula, **params)
     if target == "latex":
         return Source(target, _latex(act))
     from actlab.lower.standalone import standalone
@@ -242,7 +266,7 @@ def draw(formula: str, path: Path, **params: float) -> Path:
     Raises:
         BadInput: the file's name ends in neither .svg nor .png, or the activation has no single input.
     """
-    act = get(formula, **params)
+    act = meant(formula, **params)
     if isinstance(act, AxisActivation) or len(act.inputs) > 1:
         raise BadInput(f"{act.name} is no curve: only an activation of one input can be drawn.")
     from actlab.report.curve import draw_curve
@@ -278,7 +302,7 @@ def gain(formula: str, *, q: float = 1.0, kind: str = "second-moment", **params:
     """
     from actlab.theory.gains import gain as gain_of
 
-    act = get(formula, **params)
+    act = meant(formula, **params)
     if isinstance(act, AxisActivation):
         raise BadFormula(f"{act.name} acts along an axis: its gain depends on how many values the axis has.")
     return Gain(act.label, kind, float(q), gain_of(act, q=q, kind=kind))
@@ -357,6 +381,7 @@ def advise(
     *,
     target: str | None = None,
     task: str | None = None,
+    activations: Sequence[str | Activation] | None = None,
     report: str | Path | None = None,
     command: str = "",
     **options: Any,
@@ -367,9 +392,10 @@ def advise(
         data: a table's path, `file.py:function`, or a `Task`.
         target: the table's column that is to be predicted.
         task: the name of a built-in task; without it and `data`, the first.
+        activations: the candidates: names, formulas, `file.py:name`, or activations; eight common ones if left out.
         report: where the HTML report goes; none is written if left out.
         command: what was typed, for the report.
-        options: as for `actlab.advice.advise`: activations, seeds, budget, jobs, seed, init, store, resume, ...
+        options: as for `actlab.advice.advise`: seeds, budget, jobs, seed, init, store, resume, ...
 
     Raises:
         BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to mend.
@@ -380,12 +406,25 @@ def advise(
     if report is not None and not Path(report).absolute().parent.is_dir():
         raise BadInput(f"the report cannot be written: there is no folder {Path(report).absolute().parent}.")
     chosen = data if isinstance(data, Task) else journey.chosen_task(data, target=target, task=task)
-    comparison = journey.advise(chosen, **options)
+    candidates = None if activations is None else [_candidate(one) for one in activations]
+    comparison = journey.advise(chosen, activations=candidates, **options)
     if report is None:
         return Advice(comparison)
     from actlab.report.page import write_report
 
-    return Advice(comparison, write_report(comparison, Path(report), provenance=_provenance(command)))
+    own = {one.name: one for one in candidates or () if isinstance(one, Activation)}
+    path = write_report(comparison, Path(report), provenance=_provenance(command), own=own)
+    return Advice(comparison, path)
+
+
+def _candidate(one: str | Activation) -> str | Activation:
+    """A name stays the text that was typed, so that the report calls it so."""
+    if not isinstance(one, str) or not names_own_file(one):
+        return one
+    act = from_own_file(one)
+    if isinstance(act, AxisActivation):
+        raise BadInput(f"{one} acts along an axis and cannot stand between two layers.")
+    return act
 
 
 def _provenance(command: str) -> dict[str, str]:
@@ -398,6 +437,8 @@ def _provenance(command: str) -> dict[str, str]:
 
 def _in_words(value: Any) -> str:
     match value:
+        case {"lower": lower, "upper": upper} if lower == upper:
+            return _in_words(lower)
         case {"lower": lower, "upper": upper, **rest}:
             left = "[" if rest.get("lower_attained") else "("
             right = "]" if rest.get("upper_attained") else ")"

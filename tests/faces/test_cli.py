@@ -227,7 +227,7 @@ def test_advise_gives_the_agreed_keys_and_one_report(run: Run, tmp_path: Path) -
     assert {"activation", "valid", "test", "difference", "verdict"} <= candidate.keys()
     assert {"mean", "low", "high", "p"} <= candidate["difference"].keys()
     assert candidate["difference"]["low"] <= candidate["difference"]["mean"] <= candidate["difference"]["high"]
-    assert Path(found["report"]).read_text().startswith("<!DOCTYPE html>")
+    assert Path(found["report"]).read_text().lower().startswith("<!doctype html>")
 
 
 def test_the_same_command_gives_the_same_numbers_and_resume_runs_nothing_again(run: Run, tmp_path: Path) -> None:
@@ -284,3 +284,40 @@ def test_help_names_every_command_and_version_prints_one(run: Run) -> None:
     said = run("--help")
     assert all(command in said.out for command in ("list", "show", "gain", "tasks", "advise"))
     assert run("--version").out.startswith("actlab ")
+
+
+OWN = '''
+from actlab import activation
+from actlab.formula.atoms import where
+
+
+@activation(source="nobody, 2026", known={-1: -0.5, 0: 0, 1: 1})
+def bent(x):
+    """Half on the left."""
+    return where(x <= 0, x / 2, x)
+'''
+
+
+def test_an_activation_of_the_users_own_file_goes_wherever_a_name_goes(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    assert run("show", "mine.py:bent", "--json").json["formula"] == "where(x <= 0, x/2, x)"
+    assert run("gain", "mine.py:bent", "--json").json["gain"] == pytest.approx((2 / (1 + 0.25)) ** 0.5)
+    said = run(*small(task_file(tmp_path), "--activations", "relu,mine.py:bent", "--json", "--jobs", "2"))
+    assert [arm["activation"] for arm in said.json["arms"]] == ["relu", "bent"]
+    assert "bent" in Path(said.json["report"]).read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mine.py:bend", "'mine.py' declares no activation 'bend'. Did you mean 'bent'?"),
+        ("absent.py:bent", "there is no file 'absent.py'"),
+        ("broken.py:bent", "'broken.py', when imported, raised ZeroDivisionError"),
+    ],
+)
+def test_a_wrong_own_file_is_one_line(run: Run, tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    said = run("show", name)
+    assert (said.status, said.out) == (2, "")
+    assert message in said.err

@@ -17,7 +17,7 @@ PACKAGE = "actlab"
 # Each floor: its rooms, each with the packages that it brings into the house. Rooms above may use them too.
 FLOORS: tuple[Mapping[str, frozenset[str]], ...] = (
     {"errors": frozenset(), "plain": frozenset()},
-    {"optional": frozenset()},
+    {"optional": frozenset(), "foreign": frozenset()},
     {"formula": frozenset()},
     {"catalog": frozenset(), "lower": frozenset()},
     {
