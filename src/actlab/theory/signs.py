@@ -32,7 +32,7 @@ PLACE = 1e-10
 _MOST_SWEEPS = 60
 _MOST_BOXES = 3_000
 # Where a formula is flatter than its rounding, a zero is told although its sign close by is not proved.
-_WIDEST_SPOT = 1e-4
+_WIDEST_SPOT = 1e-3
 # Of the largest value seen: what is smaller, in a tail, has its sign from samples where proof fails.
 _NEGLIGIBLE = 1e-12
 _UNDERFLOW, _OVERFLOW, _VERY_FAR = 1e-280, 1e280, 1e30
@@ -231,13 +231,11 @@ class _Search:
             if sign is None:
                 return None
             parts.append(Run(a, b, sign))
-        parts.sort(key=lambda run: run.lower)
-        spots = (
-            [] if not self.narrow else _joined_boxes(*(np.concatenate(side) for side in zip(*self.narrow, strict=True)))
-        )
+        spots = _gathered(self.narrow)
         if any(b - a > _WIDEST_SPOT * (1 + abs(a)) for a, b in spots) or len(spots) > 200:
             return None
-        return self.joined(parts, spots)
+        outside = [run for run in parts if not any(a <= run.lower and run.upper <= b for a, b in spots)]
+        return self.joined(sorted(outside, key=lambda run: run.lower), spots)
 
     def sign_by_samples(self, low: float, high: float) -> int | None:
         """From values at many places, where proof would take too many boxes; None if they do not agree."""
@@ -334,7 +332,9 @@ def refined(formula: Expr, low: float, high: float) -> float:
             else:
                 b, fb = middle, value
         place = float((a + b) / 2)
-    return 0.0 if abs(place) < 1e-25 else place
+    # a zero of high order drowns in rounding, however many digits: take the round number if it is exactly one
+    rounded = round(place, 12) + 0.0
+    return rounded if low <= rounded <= high and function(rounded) == 0 else place
 
 
 def touched(formula: Expr, low: float, high: float) -> float:
@@ -382,6 +382,17 @@ def _joined_boxes(low: Floats, high: Floats) -> list[tuple[float, float]]:
         else:
             joined.append((a, b))
     return joined
+
+
+def _gathered(narrow: list[tuple[Floats, Floats]]) -> list[tuple[float, float]]:
+    """The narrow boxes as spots; those that lie close together for their width are one."""
+    spots: list[tuple[float, float]] = []
+    for a, b in _joined_boxes(*(np.concatenate(side) for side in zip(*narrow, strict=True))) if narrow else []:
+        if spots and a - spots[-1][1] <= 4 * max(b - a, spots[-1][1] - spots[-1][0]):
+            spots[-1] = spots[-1][0], b
+        else:
+            spots.append((a, b))
+    return spots
 
 
 def _near(place: float, end: float) -> bool:

@@ -1,0 +1,182 @@
+"""Properties of formulas just typed, their JSON, and the data that is kept for the catalog."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from actlab.catalog.index import CATALOG
+from actlab.errors import UnknownActivation
+from actlab.formula.activation import Activation, typed
+from actlab.formula.along_axis import AxisActivation
+from actlab.formula.parser import parse
+from actlab.theory.establish import established
+from actlab.theory.properties import properties, stored
+from actlab.theory.record import Extremum, Properties, Span
+from actlab.theory.unknown import Unknown
+
+INF = math.inf
+
+
+def of(text: str) -> Properties:
+    return established(typed(text, parse(text)))
+
+
+def test_a_formula_just_typed() -> None:
+    told = of("x*sigmoid(1.702*x)")
+    assert isinstance(told.minimum, Extremum)
+    assert told.minimum.at == pytest.approx(-1.2784645427610738 / 1.702)
+    assert (told.range.lower_attained, told.range.upper, told.monotone, told.kinks) == (True, INF, False, ())
+    assert told.saturates == ("left",)
+
+
+def test_poles_and_gaps() -> None:
+    told = of("1/(x*x - 1)")
+    assert told.domain == (Span(-INF, -1.0), Span(-1.0, 1.0), Span(1.0, INF))
+    assert (told.range.lower, told.range.upper, told.maxima) == (-INF, INF, (Extremum(0.0, -1.0),))
+    assert isinstance(told.monotone, Unknown)
+    assert told.value_at_zero == -1.0
+    told = of("log(x)")
+    assert (told.domain, told.monotone, told.concave, told.lipschitz) == ((Span(0.0, INF),), True, True, INF)
+    assert told.value_at_zero is None
+    assert isinstance(told.limits.left, Unknown)
+
+
+def test_jump_to_a_pole_is_neither_monotone_nor_concave() -> None:
+    told = of("where(x <= 0, 0, log(x))")
+    assert (told.monotone, told.concave, told.convex, told.range.lower) == (False, False, False, -INF)
+
+
+def test_constant_pieces() -> None:
+    told = of("where(x <= 0, 2, where(x <= 1, 3, 1))")
+    assert (told.range.lower, told.range.upper, told.lipschitz, told.smoothness) == (1.0, 3.0, INF, -1.0)
+    assert told.flat == ("left", "right")
+    assert isinstance(told.kinks, tuple)
+    assert [kink.at for kink in told.kinks] == [0.0, 1.0]
+    assert told.roots == ()
+
+
+def test_slope_of_a_kink_that_no_condition_shows() -> None:
+    told = of("sqrt(x*x)")
+    assert isinstance(told.kinks, tuple)
+    assert [(kink.at, kink.left_slope, kink.right_slope) for kink in told.kinks] == [(0.0, -1.0, 1.0)]
+    assert told.homogeneous is True
+
+
+def test_narrow_feature_far_out_is_not_missed() -> None:
+    told = of("exp(-(x - 500)**2)")
+    assert told.maximum == Extremum(500.0, 1.0)
+    assert told.lipschitz == pytest.approx(math.sqrt(2 / math.e))
+    assert told.convex is False
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sin(1/x)", "x*sin(x)", "exp(exp(exp(x)))", "sin(x)/cos(x)", "x**x", "sign(sin(x))", "x**1000", "1e300*x",
+        "log(log(x))", "erf(x)*sin(30*x)", "where(sin(x) > 0, x, 0)", "x*log(abs(x))", "x/x", "tanh(1e20*x)",
+        "exp(-1/(x*x))", "atan(1/x)", "(x*x)**0.3", "sqrt(1 - x*x)",
+    ],
+)  # fmt: skip
+def test_nasty_formulas_get_answers_or_reasons(text: str) -> None:
+    told = of(text).to_json()
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    unknown = told["unknown"]
+    assert isinstance(unknown, dict)
+    assert all(reason for reason in unknown.values())
+
+
+def test_endless_oscillation_is_said() -> None:
+    told = of("x*cos(x)")
+    assert isinstance(told.limits.right, Unknown)
+    assert (told.range.lower, told.range.upper, told.monotone, told.lipschitz) == (-INF, INF, False, INF)
+    assert isinstance(told.minima, Unknown)
+    assert told.minimum is None
+
+
+def test_rounding_is_not_taken_for_reaching() -> None:
+    told = of("1/(1 + exp(-x))")
+    assert told.range.upper == 1.0
+    assert told.range.upper_attained is not True
+
+
+def test_json_says_infinity_in_words_and_null_with_its_reason() -> None:
+    told = of("sin(x)").to_json()
+    assert told["limits"] == {"left": None, "right": None}
+    assert told["unknown"]["limits.left"] == "it oscillates"  # type: ignore[index]  # JSON is not typed
+    told = properties("relu").to_json()
+    assert told["range"] == {"lower": 0.0, "upper": "inf", "lower_attained": True, "upper_attained": False}
+    assert told["minimum"] == {"at": 0.0, "value": 0.0}
+    assert told["limits"] == {"left": 0.0, "right": "inf"}
+
+
+@pytest.mark.parametrize("text", ["x*sigmoid(x)", "sin(x)", "1/x", "where(x <= 0, 0, 1)"])
+def test_json_comes_back(text: str) -> None:
+    told = of(text)
+    assert Properties.from_json(json.loads(json.dumps(told.to_json()))) == told
+
+
+def test_gated_and_axis_activations_have_a_range_and_a_reason() -> None:
+    told = properties("clamped_swiglu")
+    assert isinstance(told.lipschitz, Unknown)
+    assert told.lipschitz.reason == "it has two inputs"
+    told = properties("softmax")
+    assert (told.range.lower, told.range.upper) == (0.0, 1.0)
+    assert isinstance(told.monotone, Unknown)
+    assert told.monotone.reason == "it acts along an axis"
+
+
+def test_a_parameter_makes_another_formula() -> None:
+    assert properties("swish", beta=2.0).minimum != properties("swish").minimum
+    assert properties("swish", beta=2.0).formula == "swish(beta=2)"
+    with pytest.raises(UnknownActivation):
+        properties("swsh")
+
+
+def apart(kept: object, fresh: object, path: str = "") -> list[str]:
+    """Where two JSON values differ by more than the tolerance of a place or a value."""
+    if isinstance(kept, dict) and isinstance(fresh, dict) and kept.keys() == fresh.keys():
+        return [line for name in kept for line in apart(kept[name], fresh[name], f"{path}.{name}")]
+    if isinstance(kept, list) and isinstance(fresh, list) and len(kept) == len(fresh):
+        return [line for at, pair in enumerate(zip(kept, fresh, strict=True)) for line in apart(*pair, f"{path}.{at}")]
+    if isinstance(kept, float) and isinstance(fresh, float):
+        return [] if math.isclose(kept, fresh, rel_tol=1e-9, abs_tol=1e-9) else [f"{path}: {kept} is now {fresh}"]
+    return [] if kept == fresh else [f"{path}: {kept} is now {fresh}"]
+
+
+def drift(act: Activation | AxisActivation) -> list[str]:
+    fresh = json.loads(json.dumps(established(act).to_json()))
+    return apart({**stored()[act.key], "formula": ""}, {**fresh, "formula": ""})
+
+
+REGENERATE = "run python -m actlab.theory.generate"
+
+
+def test_every_activation_is_kept() -> None:
+    missing = [act.name for act in CATALOG.values() if act.key not in stored()]
+    assert not missing, f"{missing}: {REGENERATE}"
+    unused = stored().keys() - {act.key for act in CATALOG.values()}
+    assert not unused, f"{unused}: {REGENERATE}"
+
+
+# Every seventh by key: another sample whenever a formula changes, the same on every machine until then.
+SAMPLE = [act for act in CATALOG.values() if int(act.key, 16) % 7 == 0]
+
+
+@pytest.mark.parametrize("act", SAMPLE, ids=str)
+def test_kept_properties_are_what_is_computed(act: Activation | AxisActivation) -> None:
+    assert not drift(act), REGENERATE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("act", CATALOG.values(), ids=str)
+def test_all_kept_properties_are_what_is_computed(act: Activation | AxisActivation) -> None:
+    assert not drift(act), REGENERATE
+
+
+def test_drift_is_noticed() -> None:
+    kept = dict(stored()[CATALOG["gelu"].key])
+    assert apart(kept, {**kept, "lipschitz": kept["lipschitz"] + 1e-6})
+    assert apart(kept, {**kept, "monotone": True})
