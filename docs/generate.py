@@ -67,6 +67,8 @@ def _range(span: Mapping[str, object] | None) -> str:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "unknown" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

@@ -27,14 +27,14 @@ from actlab.formula.atoms import sin, where
 @activation(source="nobody, 2026", aliases=("wobble",), known={{-1: -0.1, 0: 0, 1: {at_one}}})
 def wiggle(x, depth=Param(0.5, above=0, trainable=True)):
     """A leaky line on the left, a waving one on the right."""
-    return where(x <= 0, x / 10, x + depth * sin(x) ** 2)
+    return where(x <= 0, x / 10, x + depth * sin(x))
 '''
 
 
 @pytest.fixture
 def wiggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> actlab.Activation:
     path = tmp_path / "own_block.py"
-    path.write_text(BLOCK.format(at_one=1 + 0.5 * math.sin(1) ** 2))
+    path.write_text(BLOCK.format(at_one=1 + 0.5 * math.sin(1)))
     monkeypatch.syspath_prepend(str(tmp_path))
     spec = importlib.util.spec_from_file_location("own_block", path)
     assert spec is not None
@@ -47,17 +47,17 @@ def wiggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> actlab.Activation
 
 
 def exact(x: float, depth: float = 0.5) -> float:
-    return x / 10 if x <= 0 else x + depth * math.sin(x) ** 2
+    return x / 10 if x <= 0 else x + depth * math.sin(x)
 
 
 def slope(x: float, depth: float = 0.5) -> float:
-    return 0.1 if x <= 0 else 1 + depth * math.sin(2 * x)
+    return 0.1 if x <= 0 else 1 + depth * math.cos(x)
 
 
 def test_it_is_named_documented_and_differentiated(wiggle: actlab.Activation) -> None:
     assert (wiggle.name, wiggle.family, wiggle.aliases) == ("wiggle", "own_block", ("wobble",))
     assert wiggle.summary == "A leaky line on the left, a waving one on the right."
-    assert text(wiggle.derivative()) == "where(x <= 0, 0.1, 1 + 0.5*(2*sin(x)*cos(x)))"
+    assert text(wiggle.derivative()) == "where(x <= 0, 0.1, 1 + 0.5*cos(x))"
     assert actlab.get(wiggle, depth=2).label == "wiggle(depth=2)"
     for x, y in wiggle.known:
         assert exact(x) == pytest.approx(y)
@@ -103,13 +103,13 @@ def test_it_is_a_module_that_trains_and_travels(wiggle: actlab.Activation) -> No
     assert torch.autograd.gradcheck(module, (x,), check_forward_ad=True)
     assert torch.autograd.gradgradcheck(module, (x,))
     module(x).sum().backward()
-    torch.testing.assert_close(module.depth.grad, torch.where(x > 0, x.sin() ** 2, 0).sum(0).detach())
+    torch.testing.assert_close(module.depth.grad, torch.where(x > 0, x.sin(), 0).sum(0).detach())
     for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
         torch.testing.assert_close(twin(x), module(x), rtol=0, atol=0)
 
 
 def test_it_compiles_and_batches(wiggle: actlab.Activation) -> None:
-    module = actlab.module(wiggle)
+    module = actlab.module(wiggle).eval()
     x = torch.linspace(-3, 3, 7)
     compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(x), module(x))
@@ -124,7 +124,7 @@ def test_it_is_exported_and_drawn(wiggle: actlab.Activation, tmp_path: Path) -> 
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
     path = tmp_path / "wiggle.onnx"
     x = torch.linspace(-3, 3, 7)
-    module = actlab.module(wiggle)
+    module = actlab.module(wiggle).eval()
     torch.onnx.export(module, (x,), str(path), dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
