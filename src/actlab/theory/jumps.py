@@ -9,6 +9,7 @@ from itertools import pairwise
 from actlab.formula.expr import Call, Expr, Where, walk
 from actlab.theory.evaluate import value_at
 from actlab.theory.pieces import Piece, pieces
+from actlab.theory.signs import zeros
 
 # A smaller step, relative to the values beside it, is taken for a constant that its source has rounded.
 ROUNDED = 1e-6
@@ -17,7 +18,7 @@ ROUNDED = 1e-6
 @lru_cache(maxsize=1024)
 def first_jump(formula: Expr) -> str | None:
     """Where the formula jumps, in words; also if that cannot be ruled out. None if it does not."""
-    found = pieces(formula)
+    found = pieces(formula) or pieces(formula, zeros=zeros)
     if found is None:
         return None if _only_continuous(formula) else "its conditions cannot be followed, so it may jump"
     for left, right in pairwise(found):

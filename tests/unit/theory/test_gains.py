@@ -170,6 +170,11 @@ def test_slope_that_is_not_square_integrable_has_no_backward_gain(text: str, why
     assert why in found.reason
 
 
+def test_curved_condition_does_not_hide_whether_it_jumps() -> None:
+    assert moments(formula("where(x*x<=1, x, sign(x))")).slope_second == pytest.approx(math.erf(1 / math.sqrt(2)))
+    assert "f jumps at x=-1" in moments(formula("where(x*x<=1, x, 0)")).reason
+
+
 def test_gain_of_nothing_is_refused() -> None:
     with pytest.raises(NoMoment, match="E f² at q=1 is 0 in double precision"):
         gain(formula("where(x<=50, 0, x)"))
