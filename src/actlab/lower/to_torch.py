@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from actlab.formula.expr import Expr
 from actlab.lower.straight_line import Leaf, Program, Spelling
@@ -95,6 +96,19 @@ SPELLING = Spelling(
 )
 
 
+# Other spellings for a graph that leaves PyTorch. ONNX has no log-sigmoid, and the logarithm of its sigmoid is wrong
+# from x = -10 and infinite from -90; its softplus is right everywhere.
+_EXPORTED = replace(
+    SPELLING,
+    atoms={**SPELLING.atoms, "log_sigmoid": "-functional.softplus(-{whole})", "softplus": "functional.softplus({0})"},
+)
+
+
 def program(outputs: Sequence[Expr], args: Sequence[Leaf], *, entry: str = "f", summary: str = "") -> Program:
     """The formulas as one PyTorch function of floating-point tensors."""
     return straight_line(outputs, args, spelling=SPELLING, entry=entry, summary=summary)
+
+
+def exported_program(outputs: Sequence[Expr], args: Sequence[Leaf]) -> Program:
+    """The formulas as one PyTorch function whose operations other runtimes keep accurate when it is exported."""
+    return straight_line(outputs, args, spelling=_EXPORTED, entry="f")

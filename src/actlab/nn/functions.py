@@ -35,7 +35,8 @@ class Functional:
     def __call__(self, *inputs: Tensor, **params: float | Tensor) -> Tensor:
         if len(inputs) != len(self.activation.inputs):
             act = self.activation
-            raise BadInput(f"{act.name} takes {len(act.inputs)} tensors ({', '.join(act.inputs)}); got {len(inputs)}.")
+            takes = "one tensor" if len(act.inputs) == 1 else "two tensors"
+            raise BadInput(f"{act.name} takes {takes}, {' and '.join(act.inputs)}; got {len(inputs)}.")
         if not params:
             return apply(self._closed, *inputs)
         return apply(self._open, *inputs, *self._given(inputs[0], params))

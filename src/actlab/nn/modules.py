@@ -54,14 +54,15 @@ class ActivationModule(nn.Module, ABC):
     def _shaped(self, name: str, x: Tensor) -> Tensor:
         values = cast(Tensor, getattr(self, name))
         if self.channels is None:
-            return values.reshape(())
+            return values if x.dim() else values.reshape(())
         axis = min(self.channel_axis, x.dim() - 1)
         if not -x.dim() <= axis or x.dim() == 0 or x.shape[axis] != self.channels:
             raise BadInput(
                 f"{self.activation.name} has parameters for {self.channels} channels along axis "
                 f"{self.channel_axis}; got a tensor of shape {tuple(x.shape)}."
             )
-        return values.reshape([self.channels if at == axis % x.dim() else 1 for at in range(x.dim())])
+        behind = x.dim() - 1 - axis % x.dim()
+        return values.reshape(-1, *[1] * behind) if behind else values
 
     def extra_repr(self) -> str:
         """Name and parameters."""
@@ -215,15 +216,15 @@ def module(
     return Gated(act, layout=layout, dim=dim, channels=channels, channel_axis=channel_axis, trainable=learned)
 
 
-_NEEDS: Mapping[str, str] = MappingProxyType(
-    {"layout": "a gated unit", "channels": "trainable parameters", "trainable": "parameters"}
+_LACKS: Mapping[str, str] = MappingProxyType(
+    {"layout": "it has no gate", "channels": "it has no parameters", "trainable": "it has no parameters"}
 )
 
 
 def _refuse(name: str, options: Mapping[str, object]) -> None:
     for option, given in options.items():
         if given is not None:
-            raise BadInput(f"{name} takes no {option}: that is for activations with {_NEEDS[option]}.")
+            raise BadInput(f"{name} takes no {option}: {_LACKS[option]}.")
 
 
 def _learned(act: Activation, trainable: bool | tuple[str, ...] | None) -> frozenset[str]:

@@ -19,7 +19,7 @@ from actlab.formula.activation import Activation
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Expr, Input, ParamRef, param_names, walk
 from actlab.lower.straight_line import Leaf, Program
-from actlab.lower.to_torch import program
+from actlab.lower.to_torch import exported_program, program
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -38,6 +38,7 @@ class Pointwise:
         expression: the formula.
         args: the inputs and parameters it is given, in order.
         value: the formula as a function of tensors.
+        exported: the same in operations that other runtimes keep accurate.
         slopes: its derivatives by every argument, computed together, as a function that gives a tuple.
         only: which argument the formula is, where it is no more than one of them.
         mentions_all: whether the formula depends on every argument.
@@ -47,6 +48,7 @@ class Pointwise:
         self.expression = expression
         self.args = args
         self.value: TensorFunction = program((expression,), args).function
+        self.exported: TensorFunction = exported_program((expression,), args).function
         self.only = next((index for index, arg in enumerate(args) if arg == expression), None)
         self.mentions_all = set(walk(expression)).issuperset(args)
 
@@ -127,7 +129,7 @@ class Elementwise(torch.autograd.Function):
         slopes = _slopes(ctx.made, ctx.saved_tensors, moving)
         pairs = zip(slopes, tangents[1:], strict=True)
         terms = [slope * tangent for slope, tangent in pairs if slope is not None and tangent is not None]
-        return reduce(torch.add, terms).expand(ctx.shape)
+        return _filled(reduce(torch.add, terms), ctx.shape)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], made: Pointwise, *tensors: Tensor) -> tuple[Any, int]:
@@ -175,10 +177,15 @@ def applied(function: type[torch.autograd.Function], *args: Any) -> Tensor:
 def _routed(made: Pointwise, *tensors: Tensor) -> Tensor:
     """The formula, through the form of the operator that the caller's mode can follow."""
     if made.only is not None:  # the identity: nothing to compute, keep or copy
-        return _expanded(tensors[made.only], made, tensors=tensors)
+        return tensors[made.only].expand(_shape(tensors))
     if torch.compiler.is_exporting():  # an exported graph holds the forward pass alone
-        return _computed(made, tensors)
-    return applied(Traced if torch.compiler.is_compiling() else Elementwise, made, *tensors)
+        result: Tensor = made.exported(*tensors)
+        return result if made.mentions_all else result.expand(_shape(tensors))
+    if not torch.compiler.is_compiling():
+        return applied(Elementwise, made, *tensors)
+    # without a gradient to follow, Dynamo may hand the operator its arguments in the wrong places
+    learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    return applied(Traced, made, *tensors) if learns else _computed(made, tensors)
 
 
 def _computed(made: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
@@ -186,14 +193,17 @@ def _computed(made: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
     result: Tensor = made.value(*tensors)
     if any(result is tensor for tensor in tensors):  # autograd forbids that an operator gives back its own input
         result = result.clone()
-    return _expanded(result, made, tensors=tensors)
+    return result if made.mentions_all else _filled(result, _shape(tensors))
 
 
-def _expanded(result: Tensor, made: Pointwise, *, tensors: tuple[Tensor, ...]) -> Tensor:
-    if made.mentions_all:
-        return result
+def _shape(tensors: tuple[Tensor, ...]) -> torch.Size:
     shape: torch.Size = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
-    return result.expand(shape)
+    return shape
+
+
+def _filled(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """The tensor repeated to the shape; never a view, which forward mode does not accept of an operator."""
+    return tensor if tensor.shape == shape else tensor.expand(shape).clone(memory_format=torch.contiguous_format)
 
 
 def _slopes(made: Pointwise, tensors: tuple[Tensor, ...], wanted: Any) -> tuple[Tensor | None, ...]:

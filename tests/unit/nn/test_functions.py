@@ -1,0 +1,79 @@
+"""Activations as functions of tensors."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as theirs
+
+from actlab.catalog.index import get
+from actlab.errors import BadInput, BadParam, UnknownActivation
+from actlab.nn import functional
+
+X = torch.linspace(-3, 3, 12, dtype=torch.float64).reshape(3, 4)
+
+
+def test_a_name_a_formula_and_an_activation_all_make_a_function() -> None:
+    for made in (functional("silu"), functional("x*sigmoid(x)"), functional(get("silu"))):
+        torch.testing.assert_close(made(X), theirs.silu(X))
+
+
+def test_parameters_are_fixed_when_made_or_given_with_the_call() -> None:
+    wanted = theirs.leaky_relu(X, 0.3)
+    torch.testing.assert_close(functional("leaky_relu", negative_slope=0.3)(X), wanted)
+    torch.testing.assert_close(functional("leaky_relu")(X, negative_slope=0.3), wanted)
+    torch.testing.assert_close(functional("leaky_relu")(X, negative_slope=torch.tensor(0.3).double()), wanted)
+
+
+def test_a_call_changes_only_the_parameters_it_names() -> None:
+    threshold = functional("threshold", threshold=0.5, value=-2.0)
+    torch.testing.assert_close(threshold(X, threshold=1), theirs.threshold(X, 1.0, -2.0))
+    torch.testing.assert_close(threshold(X), theirs.threshold(X, 0.5, -2.0))
+
+
+def test_a_tensor_for_a_parameter_broadcasts_and_gets_a_gradient() -> None:
+    weight = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64, requires_grad=True)
+    functional("prelu")(X, weight=weight).sum().backward()
+    torch.testing.assert_close(weight.grad, X.clamp(max=0).sum(0))
+
+
+def test_two_tensors_for_a_gated_unit() -> None:
+    value, gate = X, X.flip(0)
+    torch.testing.assert_close(functional("glu")(value, gate), value * torch.sigmoid(gate))
+
+
+def test_an_axis_for_softmax() -> None:
+    torch.testing.assert_close(functional("softmax")(X, dim=0), theirs.softmax(X, dim=0))
+    torch.testing.assert_close(functional("softmax")(X), theirs.softmax(X, dim=-1))
+
+
+def test_functions_of_the_same_activation_are_equal() -> None:
+    assert functional("swish", beta=2) == functional("swish(beta=2)")
+    assert functional("swish", beta=2) != functional("swish")
+    assert len({functional("gelu"), functional("gelu"), functional("relu")}) == 2
+    assert repr(functional("swish", beta=1.5)) == "functional('swish(beta=1.5)')"
+    assert repr(functional("softmax")) == "functional('softmax')"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: functional("geluu"), UnknownActivation, "no activation is named 'geluu'. Did you mean 'gelu'?"),
+        (lambda: functional("gelu")(X, X), BadInput, "gelu takes one tensor, x; got 2."),
+        (lambda: functional("swiglu")(X), BadInput, "swiglu takes two tensors, value and gate; got 1."),
+        (lambda: functional("elu")(X, beta=1.0), BadParam, "elu has no parameter 'beta'; it has alpha."),
+        (lambda: functional("elu")(X, beta=torch.ones(1)), BadParam, "elu has no parameter 'beta'; it has alpha."),
+        (lambda: functional("gelu")(X, beta=torch.ones(1)), BadParam, "gelu has no parameter 'beta'; it has none."),
+        (lambda: functional("swish")(X, beta="1"), BadParam, "swish: beta must be a number; got str '1'."),
+        (lambda: functional("softmax")(X, dim=2), BadInput,
+         "softmax along axis 2: the tensor has 2 axes, of shape (3, 4)."),
+        (lambda: functional("softmax")(X.new_zeros(3, 0)), BadInput, "softmax along axis -1: the axis has length 0."),
+        (lambda: functional("softmax")(X.long()), BadInput, "softmax takes floating-point tensors; got torch.int64."),
+        (lambda: functional("softmax")(torch.tensor(1.0)), BadInput, "softmax along axis -1: the tensor has 0 axes"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_said_in_one_line(call: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as found:
+        call()
+    assert str(found.value).startswith(message)
+    assert "\n" not in str(found.value)
