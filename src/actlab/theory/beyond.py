@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from mpmath import mp
 
 from actlab.formula.expr import Expr
 from actlab.theory.evaluate import evaluator
-from actlab.theory.precise import precise
 from actlab.theory.quadrature import FARTHEST, NotFinite
-from actlab.theory.tame import TooLarge
 
 _FAR = (FARTHEST, 100.0, 1e3, 1e6)
 # Powers up to the tenth stay below this at FARTHEST; what lies above is looked at farther out, with more digits.
@@ -31,6 +28,11 @@ def refuse_beyond(formula: Expr, *, scale: float) -> None:
 
 
 def _refuse(formula: Expr, place: float, *, scale: float, overflows: bool) -> None:
+    from mpmath import mp  # only few formulas are looked at this closely, and the others answer sooner without
+
+    from actlab.theory.precise import precise
+    from actlab.theory.tame import TooLarge
+
     try:
         value = precise(formula)(place * scale)
     except TooLarge:

@@ -9,7 +9,6 @@ from itertools import pairwise
 from actlab.formula.expr import Call, Expr, Where, walk
 from actlab.theory.evaluate import value_at
 from actlab.theory.pieces import Piece, pieces
-from actlab.theory.signs import zeros
 
 # A smaller step, relative to the values beside it, is taken for a constant that its source has rounded.
 ROUNDED = 1e-6
@@ -18,7 +17,7 @@ ROUNDED = 1e-6
 @lru_cache(maxsize=1024)
 def first_jump(formula: Expr) -> str | None:
     """Where the formula jumps, in words; also if that cannot be ruled out. None if it does not."""
-    found = pieces(formula) or pieces(formula, zeros=zeros)
+    found = pieces(formula) or _with_curved_cuts(formula)
     if found is None:
         return None if _only_continuous(formula) else "its conditions cannot be followed, so it may jump"
     for left, right in pairwise(found):
@@ -26,6 +25,12 @@ def first_jump(formula: Expr) -> str | None:
         if step > ROUNDED:
             return f"f jumps at x={right.lower:.6g}"
     return None
+
+
+def _with_curved_cuts(formula: Expr) -> tuple[Piece, ...] | None:
+    from actlab.theory.signs import zeros  # few formulas need it, and the others answer sooner without
+
+    return pieces(formula, zeros=zeros)
 
 
 def step_between(left: Piece, right: Piece) -> float:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
 import numpy as np
-from scipy import special
 
 from actlab.theory.evaluate import Flags, Floats
 
@@ -77,7 +77,7 @@ def gaussian_means(function: Function, *, cuts: Sequence[float] = ()) -> Means:
     if span is None:
         return Means(0.0, 0.0, 0.0)
     lower, upper = _first_panels(*span, cuts)
-    outside = float(special.ndtr(span[0]) + special.ndtr(-span[1]))
+    outside = (math.erfc(-span[0] / math.sqrt(2)) + math.erfc(span[1] / math.sqrt(2))) / 2
     kept: list[tuple[Floats, Floats]] = []
     whole = 0.0
     points = 0

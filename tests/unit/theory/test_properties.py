@@ -70,6 +70,10 @@ def test_narrow_feature_far_out_is_not_missed() -> None:
     assert told.maximum == Extremum(500.0, 1.0)
     assert told.lipschitz == pytest.approx(math.sqrt(2 / math.e))
     assert told.convex is False
+    told = of("exp(-1000*(x - 5000.03)**2)")  # too narrow for any sample: only the bounds can tell
+    assert told.convex is not True
+    assert told.monotone is not True
+    assert told.range.upper == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
