@@ -44,7 +44,7 @@ def test_each_name_can_be_had(name):
 
 
 def test_a_module_never_takes_the_place_of_a_name_it_holds():
-    code = "import actlab, actlab.nn.functional, actlab.advice; print(callable(actlab.functional))"
+    code = "import actlab, actlab.nn.functions, actlab.advice; print(callable(actlab.functional))"
     assert ran(code).splitlines()[0] == "True"
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import final
 
 from actlab.errors import BadStudy
 from actlab.formula.activation import Activation
@@ -174,18 +175,24 @@ def run_study(
     return replace(found, notes=(*study.notes, *runner.notes(study.setting)), cost=cost)
 
 
-@dataclass
+@final
 class _Work:
     """Trials being done, each stored as it ends."""
 
-    total: int
-    store: Store
-    number: int
-    crew: Crew
-    progress: Progress | None
-    done: dict[Trial, Outcome]
-    started: float = field(default_factory=time.perf_counter)
-    fresh: int = 0
+    def __init__(
+        self,
+        total: int,
+        store: Store,
+        number: int,
+        crew: Crew,
+        progress: Progress | None,
+        *,
+        done: dict[Trial, Outcome],
+    ) -> None:
+        self.total, self.store, self.number, self.crew = total, store, number, crew
+        self.progress, self.done = progress, done
+        self.started = time.perf_counter()
+        self.fresh = 0
 
     def carry_out(self, trials: Sequence[Trial], *, label: str) -> None:
         """Nothing, once every trial is done; those that the store already has are not run again."""
