@@ -46,10 +46,15 @@ TRIALS = sa.Table(
 )
 
 
+# Two processes may open a new store at the same moment: one makes the tables, and the other waits for it.
+LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(717171)"}
+
+
 def bring_up_to_date(engine: sa.Engine) -> None:
     """The store with the newest schema, whatever it had before; nothing is done where it has that already."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     with engine.begin() as connection:
+        connection.exec_driver_sql(LOCKS[engine.dialect.name])
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

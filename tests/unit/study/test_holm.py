@@ -21,6 +21,7 @@ def test_holm_rejects_the_example_of_its_definition() -> None:
 def test_holm_stops_at_the_first_failure() -> None:
     steps = holm([0.001, 0.03, 0.04], alpha=0.05)
     assert [step.rejected for step in steps] == [True, False, False]
+    assert [step.alpha for step in steps] == [0.05 / 3, 0.05 / 2, 0.05 / 2]  # not 0.05: the third is never reached
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,6 +139,15 @@ def test_a_store_may_be_opened_by_two_at_once(url: str) -> None:
         other.keep(studies[1], TUNED)
         assert studies[0] != studies[1]
         assert one.outcomes(studies[1]) == other.outcomes(studies[0])
+
+
+def test_a_new_store_may_be_opened_by_many_at_the_same_moment(url: str) -> None:
+    def opened(number: int) -> int:
+        with Store(url) as store:
+            return store.begin("mine", PLAN)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert len(set(pool.map(opened, range(6)))) == 6
 
 
 def test_migrations_make_the_tables_that_the_code_reads(url: str) -> None:

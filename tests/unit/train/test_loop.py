@@ -62,6 +62,7 @@ def test_a_divergence_is_a_result_scored_as_the_best_constant_answer(task: Task)
     assert run.diverged
     assert run.valid == steep.baseline(steep.valid)
     assert len(run.curve) < 30
+    assert all(np.isfinite(epoch.loss) for epoch in run.curve)
 
 
 def test_a_model_that_is_not_finite_has_no_test_metric(task: Task) -> None:
@@ -80,3 +81,11 @@ def test_steps_are_timed_one_by_one(task: Task) -> None:
     seconds = step_seconds(fresh(task), task, rate=0.01, steps=4)
     assert len(seconds) == 4
     assert all(0 < each < 1 for each in seconds)
+
+
+def test_models_are_evaluated_without_dropout(task: Task) -> None:
+    noisy = replace(task, model=lambda: nn.Sequential(nn.Linear(2, 64), nn.Dropout(0.9), nn.Linear(64, 2)))
+    net = fresh(noisy)
+    train(net, noisy, rate=0.01, seed=0)
+    net.train()
+    assert len({metric_on_test(net, noisy) for _ in range(20)}) == 1
