@@ -78,7 +78,7 @@ def limit_of(values: Sequence[Any] | None) -> float | Unknown:
     with mp.workprec(_BITS):
         a, b, c = values[-3:]
         if abs(b - c) <= mp.mpf(10) ** -17 * abs(c) and abs(a - c) <= mp.mpf(10) ** -16 * abs(c):
-            return _as_float(c)
+            return float(c)
         if abs(c) < _NEAR and abs(c) <= abs(b) <= abs(a):
             return 0.0
         if (
@@ -109,11 +109,7 @@ def asymptote(formula: Expr, side: int) -> Asymptote | Unknown | None:
         (x1, x2, x3), (y1, y2, y3) = (far_places(side)[-4:-1], values[-4:-1])
         slope = (y3 - y2) / (x3 - x2)
         intercept = y2 - slope * x2
-        if abs(slope * x1 + intercept - y1) <= mp.mpf(10) ** -17 * (1 + abs(intercept)) and abs(slope) > _NEAR:
-            return Asymptote(_as_float(slope), _as_float(intercept))
+        if abs(slope * x1 + intercept - y1) <= mp.mpf(10) ** -17 * (1 + abs(intercept)):
+            # the intercept is a difference of large numbers: what is left of it below this is the tail's own bend
+            return Asymptote(float(slope), 0.0 if abs(intercept) < _NEAR else float(intercept))
     return None
-
-
-def _as_float(value: Any) -> float:
-    found = float(value)
-    return 0.0 if abs(found) < _NEAR else found

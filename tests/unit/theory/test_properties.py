@@ -184,3 +184,9 @@ def test_drift_is_noticed() -> None:
     kept = dict(stored()[CATALOG["gelu"].key])
     assert apart(kept, {**kept, "lipschitz": kept["lipschitz"] + 1e-6})
     assert apart(kept, {**kept, "monotone": True})
+
+
+def test_a_tiny_slope_is_no_slope_of_0() -> None:
+    found = properties("1e-300*x")
+    assert found.lipschitz == 1e-300
+    assert found.limits.right == math.inf
