@@ -249,9 +249,7 @@ def test_ctrl_c_ends_cleanly_and_resume_goes_on(run: Run, tmp_path: Path) -> Non
     command = [sys.executable, "-c", "from actlab.cli import main; main()", *[arg for arg in args if arg != "-q"]]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ}) as process:
         store = tmp_path / "actlab-runs.db"
-        deadline = time.monotonic() + 120
-        while not _trials(store) and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
+        _within(120, lambda: _trials(store) or process.poll() is not None)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         err = process.stderr.read()
@@ -263,6 +261,30 @@ def test_ctrl_c_ends_cleanly_and_resume_goes_on(run: Run, tmp_path: Path) -> Non
     # the plan is the same, so what was kept is not run again
     assert run(*args, "--resume").status == 0
     assert _trials(store) == 2 * (1 + 8)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are told apart by /proc")
+def test_a_study_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
+    args = small(task_file(tmp_path, epochs=4000), "--no-report", "--jobs", "2")
+    command = [sys.executable, "-c", "from actlab.cli import main; main()", *args]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        children = _within(120, lambda: len(_children(process.pid)) >= 3 and _children(process.pid))
+        process.kill()
+    assert children  # two workers and the process that keeps account of what they share
+    assert _within(20, lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
+
+
+def _children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in listed.read_text().split()] if listed.exists() else []
+
+
+def _within(seconds: float, holds: Callable[[], object]) -> object:
+    """What `holds` gives, once it is true or the time is up."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
 
 
 def _trials(store: Path) -> int:

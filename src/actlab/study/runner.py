@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import signal
 import threading
@@ -163,7 +164,8 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of fresh processes, which an error or Ctrl-C ends at once."""
     known = set(multiprocessing.active_children())
     # A child forked after a parallel kernel has run may hang or die: children are spawned.
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent)
     try:
         yield pool
     except BaseException:
@@ -173,6 +175,18 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
             child.terminate()
         raise
     pool.shutdown()
+
+
+def _end_with_parent() -> None:
+    """Watch the parent from a thread: a parent that is killed outright would leave its workers waiting for ever."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
