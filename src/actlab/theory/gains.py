@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
 from types import MappingProxyType
-from typing import Literal
-
-import numpy as np
+from typing import Any, Literal
 
 from actlab.catalog.index import get
 from actlab.errors import BadInput, NoMoment, shortened
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
-from actlab.formula.expr import Expr
-from actlab.theory.beyond import refuse_beyond
-from actlab.theory.evaluate import Floats, evaluator
-from actlab.theory.gated import factors
-from actlab.theory.jumps import first_jump
-from actlab.theory.pieces import pieces
-from actlab.theory.quadrature import Means, NotFinite, NotSettled, gaussian_means
-from actlab.theory.single import of_x, slope_of
+
+DATA = "moments.json"
 
 Kind = Literal["second-moment", "variance", "backward"]
 
@@ -86,10 +82,21 @@ def moments(formula: str | Activation | AxisActivation, q: float = 1.0, **params
     """
     act = _one_by_one(formula, params)
     q = _admitted(q)
-    forward = _forward(act, q)
-    told = Moments(act.label, q, forward.mean, forward.mean_square, forward.variance, slope_second=None)
+    return _stored(act, q) or computed(act, q)
+
+
+def computed(act: Activation, q: float) -> Moments:
+    """The moments, computed afresh.
+
+    Raises:
+        NoMoment: E f² does not exist or cannot be told.
+    """
+    from actlab.theory.gaussian import backward, forward  # SciPy takes half a second; the catalog's are stored
+
+    ahead = forward(act, q)
+    told = Moments(act.label, q, ahead.mean, ahead.mean_square, ahead.variance, slope_second=None)
     try:
-        return replace(told, slope_second=_backward(act, q).mean_square)
+        return replace(told, slope_second=backward(act, q).mean_square)
     except NoMoment as error:
         return replace(told, reason=str(error))
 
@@ -118,9 +125,8 @@ def gain(
     act = _one_by_one(formula, params)
     q = _admitted(q)
     chosen = kind_named(kind)
-    means = _backward(act, q) if chosen == "backward" else _forward(act, q)
-    square = means.variance if chosen == "variance" else means.mean_square
-    if square < max(np.finfo(float).tiny, _FLAT * means.mean_square):
+    square, mean_square = _squares(act, q, chosen)
+    if square < max(sys.float_info.min, _FLAT * mean_square):
         raise NoMoment(f"{act.label}: its {_MOMENT[chosen]} at q={q:g} is 0 in double precision; no gain restores it.")
     return 1 / math.sqrt(square)
 
@@ -129,6 +135,21 @@ _MOMENT: Mapping[Kind, str] = MappingProxyType({"second-moment": "E f²", "varia
 
 # A standard deviation below 1e-7 of the root mean square is mostly the rounding of f itself.
 _FLAT = 1e-14
+
+
+def _squares(act: Activation, q: float, kind: Kind) -> tuple[float, float]:
+    """What the gain of this kind is made of, and the mean square beside it."""
+    known = _stored(act, q)
+    if known is None:
+        from actlab.theory.gaussian import backward, forward
+
+        means = backward(act, q) if kind == "backward" else forward(act, q)
+        return (means.variance if kind == "variance" else means.mean_square), means.mean_square
+    if kind == "backward":
+        if known.slope_second is None:
+            raise NoMoment(known.reason)
+        return known.slope_second, known.slope_second
+    return (known.variance if kind == "variance" else known.second), known.second
 
 
 def kind_named(kind: str) -> Kind:
@@ -156,46 +177,15 @@ def _admitted(q: float) -> float:
     return float(q)
 
 
-def _forward(act: Activation, q: float) -> Means:
-    if len(act.inputs) == 1:
-        formula = of_x(act)
-        return _means(formula, formula, q, owner=f"{act.label}: E f²")
-    shares = factors(act)
-    if shares is None:
-        raise NoMoment(f"{act.label}: its moments are told only if it is a function of value times one of gate.")
-    first, second = (_means(share, share, q, owner=f"{act.label}: E f²") for share in shares)
-    return first.of_product(second)
+def _stored(act: Activation, q: float) -> Moments | None:
+    """What was computed beforehand for the catalog at q = 1."""
+    found = stored().get(act.key) if q == 1 else None
+    return None if found is None else Moments(formula=act.label, q=q, **found)
 
 
-def _backward(act: Activation, q: float) -> Means:
-    if len(act.inputs) == 2:
-        raise NoMoment(f"{act.label}: a gated unit has two slopes, so no one E f'².")
-    formula = of_x(act)
-    jump = first_jump(formula)
-    if jump is not None:
-        raise NoMoment(f"{act.label}: E f'² does not exist: {jump}.")
-    return _means(slope_of(formula), formula, q, owner=f"{act.label}: E f'²")
-
-
-def _means(integrand: Expr, cut_like: Expr, q: float, *, owner: str) -> Means:
-    """The means of one formula, its panels cut at the kinks of another, or an error in the reader's terms."""
-    function = evaluator((integrand,))
-    scale = math.sqrt(q)
-
-    def of_z(z: Floats) -> Floats:
-        return function(scale * z)[0]
-
-    try:
-        means = gaussian_means(of_z, cuts=[piece.lower / scale for piece in (pieces(cut_like) or ())[1:]])
-        refuse_beyond(integrand, scale=scale)
-    except NotFinite as error:
-        raise NoMoment(
-            f"{owner} at q={q:g} does not exist or exceeds double precision: "
-            f"the integrand is undefined or overflows near x={error.place * scale:.6g}."
-        ) from error
-    except NotSettled as error:
-        raise NoMoment(
-            f"{owner} at q={q:g} does not exist, or cannot be told to a relative 1e-10: "
-            f"the integral does not settle near x={error.place * scale:.6g}."
-        ) from error
-    return means
+@cache
+def stored() -> Mapping[str, Mapping[str, Any]]:
+    """The catalog's moments at q = 1, by the activation's key."""
+    file = resources.files("actlab.theory") / DATA
+    found: Mapping[str, Mapping[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    return found

@@ -1,16 +1,19 @@
-"""Computes the properties of the catalog afresh and writes them down: `python -m actlab.theory.generate`."""
+"""Computes the properties and moments of the catalog and writes them down: `python -m actlab.theory.generate`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from actlab.catalog.index import CATALOG
+from actlab.errors import NoMoment
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
+from actlab.theory import gains, properties
 from actlab.theory.establish import established
-from actlab.theory.properties import DATA
 
 
 def computed(activations: Iterable[Activation | AxisActivation]) -> Mapping[str, object]:
@@ -18,12 +21,27 @@ def computed(activations: Iterable[Activation | AxisActivation]) -> Mapping[str,
     return {act.key: established(act).to_json() for act in activations}
 
 
+def computed_moments(activations: Iterable[Activation | AxisActivation]) -> Mapping[str, object]:
+    """The moments at q = 1 of each that has them, likewise."""
+    told = {}
+    for act in activations:
+        if isinstance(act, Activation):
+            with suppress(NoMoment):
+                found = asdict(gains.computed(act, 1.0))
+                told[act.key] = {name: value for name, value in found.items() if name not in ("formula", "q")}
+    return told
+
+
 def main() -> None:
-    entries = sorted(computed(CATALOG.values()).items())
-    lines = [f"{json.dumps(key)}: {json.dumps(entry, ensure_ascii=False)}" for key, entry in entries]
-    file = Path(__file__).with_name(DATA)
+    _write(properties.DATA, computed(CATALOG.values()))
+    _write(gains.DATA, computed_moments(CATALOG.values()))
+
+
+def _write(name: str, told: Mapping[str, object]) -> None:
+    lines = [f"{json.dumps(key)}: {json.dumps(entry, ensure_ascii=False)}" for key, entry in sorted(told.items())]
+    file = Path(__file__).with_name(name)
     file.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    print(f"{len(entries)} entries in {file.name}")
+    print(f"{len(lines)} entries in {name}")
 
 
 if __name__ == "__main__":

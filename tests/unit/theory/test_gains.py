@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 from mpmath import mp
 
+from actlab.catalog.index import CATALOG
 from actlab.errors import BadInput, BadParam, NoMoment
 from actlab.formula.activation import Activation, typed
 from actlab.formula.atoms import normal_cdf, sigmoid, softplus, tanh, where
 from actlab.formula.expr import Expr, Input, number
 from actlab.formula.parser import parse
 from actlab.lower import to_mpmath
-from actlab.theory.gains import gain, kind_named, moments
+from actlab.theory.gains import computed, gain, kind_named, moments, stored
 
 X = Input("x")
 ALPHA, LAMBDA = number("1.6732632423543772848170429916717"), number("1.0507009873554804934193349852946")
@@ -212,3 +215,25 @@ def test_json_has_every_moment() -> None:
     assert told["formula"] == "x"
     numbers = [told[name] for name in ("q", "mean", "second", "variance", "slope_second", "chi")]
     assert numbers == pytest.approx([4, 0, 4, 4, 1, 1])
+
+
+@pytest.mark.parametrize("act", [act for act in CATALOG.values() if isinstance(act, Activation)], ids=str)
+def test_what_is_stored_is_what_is_computed(act: Activation) -> None:
+    try:
+        fresh = computed(act, 1.0)
+    except NoMoment:
+        assert act.key not in stored()
+        return
+    assert act.key in stored(), "run python -m actlab.theory.generate"
+    kept = moments(act)
+    assert kept.reason == fresh.reason
+    for name in ("mean", "second", "variance", "slope_second"):
+        ours, theirs = getattr(kept, name), getattr(fresh, name)
+        assert (ours is None) == (theirs is None)
+        assert ours is None or ours == pytest.approx(theirs, rel=1e-12, abs=1e-14)
+
+
+def test_the_catalogs_gains_are_told_without_scipy() -> None:
+    code = "import sys, actlab; actlab.gain('gelu'); actlab.moments('mish'); print('scipy' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "False"

@@ -1,0 +1,71 @@
+"""The means of a formula of a normal variable, by quadrature between its kinks."""
+
+from __future__ import annotations
+
+import math
+
+from actlab.errors import NoMoment
+from actlab.formula.activation import Activation
+from actlab.formula.expr import Expr
+from actlab.theory.beyond import refuse_beyond
+from actlab.theory.evaluate import Floats, evaluator
+from actlab.theory.gated import factors
+from actlab.theory.jumps import first_jump
+from actlab.theory.pieces import pieces
+from actlab.theory.quadrature import Means, NotFinite, NotSettled, gaussian_means
+from actlab.theory.single import of_x, slope_of
+
+
+def forward(act: Activation, q: float) -> Means:
+    """The means of the activation.
+
+    Raises:
+        NoMoment: they do not exist or cannot be told.
+    """
+    if len(act.inputs) == 1:
+        formula = of_x(act)
+        return _means(formula, formula, q, owner=f"{act.label}: E f²")
+    shares = factors(act)
+    if shares is None:
+        raise NoMoment(f"{act.label}: its moments are told only if it is a function of value times one of gate.")
+    first, second = (_means(share, share, q, owner=f"{act.label}: E f²") for share in shares)
+    return first.of_product(second)
+
+
+def backward(act: Activation, q: float) -> Means:
+    """The means of the activation's derivative.
+
+    Raises:
+        NoMoment: they do not exist or cannot be told; so for a function that jumps, and for a gated unit.
+    """
+    if len(act.inputs) == 2:
+        raise NoMoment(f"{act.label}: a gated unit has two slopes, so no one E f'².")
+    formula = of_x(act)
+    jump = first_jump(formula)
+    if jump is not None:
+        raise NoMoment(f"{act.label}: E f'² does not exist: {jump}.")
+    return _means(slope_of(formula), formula, q, owner=f"{act.label}: E f'²")
+
+
+def _means(integrand: Expr, cut_like: Expr, q: float, *, owner: str) -> Means:
+    """The means of one formula, its panels cut at the kinks of another, or an error in the reader's terms."""
+    function = evaluator((integrand,))
+    scale = math.sqrt(q)
+
+    def of_z(z: Floats) -> Floats:
+        return function(scale * z)[0]
+
+    try:
+        means = gaussian_means(of_z, cuts=[piece.lower / scale for piece in (pieces(cut_like) or ())[1:]])
+        refuse_beyond(integrand, scale=scale)
+    except NotFinite as error:
+        raise NoMoment(
+            f"{owner} at q={q:g} does not exist or exceeds double precision: "
+            f"the integrand is undefined or overflows near x={error.place * scale:.6g}."
+        ) from error
+    except NotSettled as error:
+        raise NoMoment(
+            f"{owner} at q={q:g} does not exist, or cannot be told to a relative 1e-10: "
+            f"the integral does not settle near x={error.place * scale:.6g}."
+        ) from error
+    return means
