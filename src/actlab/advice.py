@@ -76,7 +76,8 @@ def advise(
         BadTask, BadStudy, UnknownActivation, BadFormula: the message says what to mend.
     """
     study = prepare(task, candidates=list(activations or CANDIDATES), seeds=seeds, budget=budget, seed=seed, init=init)
-    for line in (f"{task.name}: {task.sentence}", *study.notes, *study.plan.sentences()):
+    # a warning stands among the notes and in the plan; it is said once
+    for line in dict.fromkeys((f"{task.name}: {task.sentence}", *study.notes, *study.plan.sentences())):
         say(line)
     with Store(store) as trials:
         return run_study(

@@ -70,6 +70,8 @@ def comparison_lines(comparison: Comparison, width: int | None = None) -> list[s
 
 def columns(table: Sequence[Row]) -> tuple[Column, ...]:
     """The table by columns, in the order in which they stand."""
+    # a divergence must not go unseen for want of room
+    any_diverged = any(not row.diverged.startswith("0 ") for row in table)
     return (
         Column("activation", tuple(name_text(row.activation, NAME) for row in table), is_text=True),
         Column("verdict", tuple(f"{MARKS[row.verdict]} {row.verdict}" for row in table), is_text=True),
@@ -79,7 +81,7 @@ def columns(table: Sequence[Row]) -> tuple[Column, ...]:
         Column("p, Holm", tuple(row.p for row in table), gives_way=2),
         Column("valid", tuple(row.valid for row in table), gives_way=6),
         Column("rate", tuple(row.rate for row in table), gives_way=4),
-        Column("diverged", tuple(row.diverged for row in table), gives_way=5),
+        Column("diverged", tuple(row.diverged for row in table), gives_way=1 if any_diverged else 5),
         Column("steps to\ntarget", tuple(row.steps for row in table), gives_way=7),
         Column("step\ntime", tuple(row.step_time for row in table), gives_way=3),
     )

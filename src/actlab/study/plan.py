@@ -115,7 +115,7 @@ class Plan:
         """What will be run and what it can decide, for reading before the run."""
         last = self.looks[-1]
         looks = ", ".join(f"after {look.seeds} seeds with an error of {look.alpha:g}" for look in self.looks)
-        size = f"{self.margin:.0%} of the control's metric" if self.margin_is_relative else f"{self.margin:g}"
+        size = f"{self.margin:.0%} of the control's metric" if self.margin_is_relative else f"{self.margin:g} points"
         return (
             f"{len(self.arms)} arms, {self.control} being the control; {len(self.points)} learning rates each, from"
             f" {min(self.points):.2g} to {max(self.points):.2g}, chosen on validation data; then {len(self.seeds)}"

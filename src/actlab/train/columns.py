@@ -45,7 +45,8 @@ def sorted_columns(table: pd.DataFrame, *, notes: list[str]) -> Columns:
         raise BadTable(f"no column is left to learn from ({shortened(found, limit=200)}).")
     missing = int(table[kept].isna().any(axis=1).sum())
     if missing:
-        notes.append(f"{missing:,} rows have missing values: filled with the column's median, or a level of their own.")
+        rows = "1 row has" if missing == 1 else f"{missing:,} rows have"
+        notes.append(f"{rows} missing values: filled with the column's median, or a level of their own.")
     numeric = tuple(name for name in kept if _is_number(table[name]))
     return Columns(numeric, tuple(name for name in kept if name not in numeric))
 

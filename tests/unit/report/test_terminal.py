@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rich.cells import cell_len
 
@@ -58,3 +60,10 @@ def test_the_least_important_column_gives_way_first():
 def test_lines_hold_no_escape_codes(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "\x1b" not in "\n".join(comparison_lines(made(), 80))
+
+
+def test_a_divergence_is_not_left_out_at_eighty_columns():
+    calm = made()
+    stormy = replace(calm, arms=(calm.arms[0], *(replace(arm, diverged=3) for arm in calm.arms[1:])))
+    assert not any("diverged" in line for line in comparison_lines(calm, 80)[:6])
+    assert any("3 of" in line for line in comparison_lines(stormy, 80))
