@@ -377,7 +377,7 @@ def _arm(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def advise(
-    data: str | Task | None = None,
+    data: str | Path | Task | None = None,
     *,
     target: str | None = None,
     task: str | None = None,
@@ -405,7 +405,10 @@ def advise(
 
     if report is not None and not Path(report).absolute().parent.is_dir():
         raise BadInput(f"the report cannot be written: there is no folder {Path(report).absolute().parent}.")
-    chosen = data if isinstance(data, Task) else journey.chosen_task(data, target=target, task=task)
+    if data is not None and not isinstance(data, str | Path | Task):
+        raise BadInput(f"what to advise on is a table's path, file.py:function or a Task; got {type(data).__name__}.")
+    named = str(data) if isinstance(data, Path) else data
+    chosen = named if isinstance(named, Task) else journey.chosen_task(named, target=target, task=task)
     candidates = None if activations is None else [_candidate(one) for one in activations]
     comparison = journey.advise(chosen, activations=candidates, **options)
     if report is None:

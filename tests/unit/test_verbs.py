@@ -56,3 +56,8 @@ def test_only_a_curve_can_be_drawn(tmp_path) -> None:
 
 def test_the_tasks_are_the_built_in_ones() -> None:
     assert [name for name, _ in verbs.tasks().rows] == list(TASKS)
+
+
+def test_advice_on_something_else_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"what to advise on is a table's path, file\.py:function or a Task; got int"):
+        verbs.advise(5)
