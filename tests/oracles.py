@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import importlib
-import inspect
 import math
-import re
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -20,26 +15,15 @@ from actlab.formula.along_axis import AxisActivation
 from actlab.formula.constant import constant_value
 from actlab.formula.expr import Call, Compare, Expr, Input, is_constant, walk
 from actlab.lower import to_mpmath
+from actlab.measure.twin import twin_of
 
 DIGITS = 50
 
 
 def twin(act: Activation | AxisActivation) -> Callable[..., Tensor]:
-    """The independent implementation that the activation names, at the activation's own parameter values.
-
-    A parameter is handed over by keyword where the twin has one of its name.
-    """
-    assert act.twin is not None
-    path, _, fixed = act.twin.partition("(")
-    function = _imported(path)
-    call = ast.parse(f"f({fixed}" if fixed else "f()", mode="eval").body
-    assert isinstance(call, ast.Call)
-    keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
-    taken = _argument_names(function)
-    keywords |= {param.name: param.value for param in act.params if param.name in taken}
-    if path.endswith(".prelu"):
-        keywords["weight"] = torch.tensor([keywords["weight"]], dtype=torch.float64)
-    bound = partial(function, **keywords)
+    """The independent implementation that the activation names, as a function of the activation's own inputs."""
+    bound = twin_of(act)
+    assert bound is not None
     return bound if len(act.inputs) == 1 else lambda value, gate: bound(torch.stack([value, gate])[None], dim=1)[0, 0]
 
 
@@ -83,18 +67,3 @@ def _compared(node: object) -> tuple[Expr, ...]:
     if isinstance(node, Compare):
         return (node.left, node.right)
     return node.args if isinstance(node, Call) and node.atom in ("min", "max") else ()
-
-
-def _imported(path: str) -> Callable[..., Tensor]:
-    module, _, name = path.rpartition(".")
-    found: Callable[..., Tensor] = getattr(importlib.import_module(module), name)
-    return found
-
-
-def _argument_names(function: Callable[..., Tensor]) -> set[str]:
-    """The names of its arguments, from its documentation where it is a builtin without a signature."""
-    try:
-        return set(inspect.signature(function).parameters)
-    except ValueError:
-        opening = next((line for line in (function.__doc__ or "").splitlines() if "(" in line), "")
-        return set(re.findall(r"(\w+)\s*(?==|,|\))", opening))

@@ -33,7 +33,7 @@ class Activation:
         source: the paper or library it comes from.
         family: the family it belongs to.
         aliases: other names for it.
-        twin: an independent implementation, read by the tests only.
+        twin: an independent implementation, which tests and measurements compare with.
         known: input and value pairs from the source, where there is no twin.
         note: what a user should know about names or variants.
     """
@@ -136,7 +136,7 @@ def activation(
     Args:
         source: the paper, with its number, or the library.
         aliases: other names that find it.
-        twin: the dotted name of an independent implementation; only the tests read it.
+        twin: the dotted name of an independent implementation; only tests and measurements read it.
         known: values from the source, by input: three at least where there is no twin.
         note: what a user should know about names or variants.
 
