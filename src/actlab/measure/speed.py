@@ -1,0 +1,225 @@
+"""How fast an activation is, in units of a plain copy of the same tensor.
+
+All contenders of a case and the copy are timed in turn, round by round, so that whatever disturbs the machine disturbs
+all alike; a run whose copy is unsteady is repeated.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import quantiles
+from time import perf_counter_ns
+from types import MappingProxyType
+from typing import TypeVar
+
+import torch
+
+from actlab.measure.speed_contenders import Call, Case, contenders
+
+Key = TypeVar("Key")
+
+# A sample takes at least so long: 200 µs are some thousand ticks of the clock, and hide its own cost.
+SAMPLE_NS = 200_000
+# More than so many rounds make the percentiles no better than the machine is; fewer are no percentiles.
+MOST_ROUNDS, LEAST_ROUNDS = 25, 3
+# A copy whose slow tenth is so many times its fast tenth was disturbed, and so was what ran beside it.
+UNSTEADY = 1.5
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where repeated measurements lie: the 10th, 50th and 90th percentile."""
+
+    p10: float
+    median: float
+    p90: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One contender in one direction.
+
+    Attributes:
+        name: the activation.
+        direction: `forward`, `backward`, `both`, or `out`: forward into an output that exists already.
+        dtype, elements, threads: of the case.
+        contender: `actlab`, `actlab-fast`, `eager`, `compile`, `jax`.
+        mode: of actlab's kernels; empty for the others.
+        seconds: for one call.
+        copy: seconds for a plain copy of the same input, in the same run.
+        reported: whether the copy was steady; if not, the row says more of the machine than of the contender.
+    """
+
+    name: str
+    direction: str
+    dtype: str
+    elements: int
+    threads: int
+    contender: str
+    mode: str
+    seconds: Spread
+    copy: Spread
+    reported: bool
+
+    @property
+    def in_copies(self) -> float:
+        """The median in units of the copy."""
+        return self.seconds.median / self.copy.median
+
+    def to_json(self) -> dict[str, str | float | bool]:
+        """The row, its percentiles spread out."""
+        return {
+            "name": self.name,
+            "direction": self.direction,
+            "dtype": self.dtype,
+            "elements": self.elements,
+            "threads": self.threads,
+            "contender": self.contender,
+            "median_s": self.seconds.median,
+            "copy_s": self.copy.median,
+            "p10_s": self.seconds.p10,
+            "p90_s": self.seconds.p90,
+            "copy_p10_s": self.copy.p10,
+            "copy_p90_s": self.copy.p90,
+            "mode": self.mode,
+            "reported": self.reported,
+        }
+
+
+def timed(case: Case, *, seconds: float = 0.5) -> list[Speed]:
+    """Every contender of the case in every direction.
+
+    Args:
+        case: the activation, the tensor, the contenders.
+        seconds: about how long one attempt may take; three rounds are made in any case.
+    """
+    with steadied(threads=case.threads):
+        given = case.given()
+        ready = contenders(case, given)
+        source = torch.cat(given.inputs)
+        target = torch.empty_like(source)
+        calls: dict[tuple[int, str], Call] = {(-1, "copy"): lambda: target.copy_(source)}
+        calls |= {(at, way): call for at, one in enumerate(ready) for way, call in one.calls.items()}
+        samples = steadiest(calls, seconds=seconds, gauge=(-1, "copy"))
+    copy = samples[-1, "copy"]
+    return [
+        Speed(
+            name=case.name,
+            direction=way,
+            dtype=case.dtype,
+            elements=case.elements,
+            threads=case.threads,
+            contender=one.name,
+            mode=one.mode,
+            seconds=samples[at, way],
+            copy=copy,
+            reported=is_steady(copy),
+        )
+        for at, one in enumerate(ready)
+        for way in one.calls
+    ]
+
+
+def steadiest(calls: Mapping[Key, Call], *, seconds: float, gauge: Key) -> Mapping[Key, Spread]:
+    """Seconds for one call of each, from the attempt in which the gauge was the steadiest of a few.
+
+    Args:
+        calls: what is timed, by any key.
+        seconds: about how long one attempt may take.
+        gauge: the key of the call that shows whether the machine was disturbed.
+    """
+    counts = {key: calls_per_sample(call) for key, call in calls.items()}
+    best: Mapping[Key, Spread] = {}
+    for _ in range(ATTEMPTS):
+        found = {key: spread(taken) for key, taken in in_turn(calls, counts, seconds=seconds).items()}
+        if not best or _ratio(found[gauge]) < _ratio(best[gauge]):
+            best = found
+        if is_steady(best[gauge]):
+            break
+    return MappingProxyType(dict(best))
+
+
+def in_turn(
+    calls: Mapping[Key, Call],
+    counts: Mapping[Key, int],
+    *,
+    seconds: float,
+    clock: Callable[[], int] = perf_counter_ns,
+) -> Mapping[Key, list[float]]:
+    """Seconds for one call of each, sampled round by round, each round beginning with another.
+
+    Args:
+        calls: what is timed.
+        counts: how many calls make one sample.
+        seconds: how long to go on, within the least and the most rounds.
+        clock: the time in nanoseconds.
+    """
+    keys = list(calls)
+    samples: dict[Key, list[float]] = {key: [] for key in keys}
+    end = clock() + int(seconds * 1e9)
+    for made in range(MOST_ROUNDS):
+        if made >= LEAST_ROUNDS and clock() > end:
+            break
+        first = made % len(keys)
+        for key in keys[first:] + keys[:first]:
+            samples[key].append(_sample(calls[key], counts[key], clock=clock) / counts[key] / 1e9)
+    return samples
+
+
+def calls_per_sample(call: Call, *, clock: Callable[[], int] = perf_counter_ns) -> int:
+    """How many calls make a sample long enough for the clock; finding that out warms up what is called."""
+    call()
+    count = 1
+    while (taken := _undisturbed(call, count, clock=clock)) < SAMPLE_NS:
+        count = max(2 * count, -(-count * SAMPLE_NS // max(taken, 1)))
+    return count
+
+
+def _undisturbed(call: Call, count: int, *, clock: Callable[[], int]) -> int:
+    """The less of two samples, unless one alone is so long that no tick of the scheduler could have made it so."""
+    taken = _sample(call, count, clock=clock)
+    return taken if taken > 50 * SAMPLE_NS else min(taken, _sample(call, count, clock=clock))
+
+
+def _sample(call: Call, count: int, *, clock: Callable[[], int]) -> int:
+    """Nanoseconds for so many calls."""
+    start = clock()
+    for _ in range(count):
+        call()
+    return clock() - start
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """The 10th, 50th and 90th percentile."""
+    if len(values) == 1:
+        return Spread(values[0], values[0], values[0])
+    tenths = quantiles(values, n=10, method="inclusive")
+    return Spread(tenths[0], tenths[4], tenths[8])
+
+
+def is_steady(gauge: Spread) -> bool:
+    """Whether the machine was left alone while this was measured."""
+    return _ratio(gauge) <= UNSTEADY
+
+
+def _ratio(gauge: Spread) -> float:
+    return gauge.p90 / gauge.p10
+
+
+@contextmanager
+def steadied(*, threads: int) -> Iterator[None]:
+    """A block with PyTorch at so many threads and no garbage collection; both as they were on every way out."""
+    before, collects = torch.get_num_threads(), gc.isenabled()
+    gc.collect()
+    gc.disable()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        if collects:
+            gc.enable()
