@@ -8,6 +8,7 @@ catch whatever actlab refuses, and each is also the built-in error it resembles:
     ├── BadFormula (ValueError)          text that is not a formula, or a formula that is none
     ├── BadParam (ValueError)            a parameter that is unknown, missing or out of its bounds
     ├── CannotLower (NotImplementedError) a formula that a target cannot spell
+    ├── NoKernels (RuntimeError)         machine code cannot be made on this machine
     ├── NoMoment (ArithmeticError)       a Gaussian moment that does not exist
     ├── BadInput (ValueError)            a tensor, size or option that does not fit
     ├── BadTask (ValueError)             a task that cannot be built or does not fit together
@@ -49,6 +50,10 @@ class BadParam(ActlabError, ValueError):
 
 class CannotLower(ActlabError, NotImplementedError):
     """A formula that a target cannot spell."""
+
+
+class NoKernels(ActlabError, RuntimeError):
+    """Machine code cannot be made here; what runs instead is slower and says so."""
 
 
 class NoMoment(ActlabError, ArithmeticError):

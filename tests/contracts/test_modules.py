@@ -16,9 +16,10 @@ from torch.autograd.gradcheck import GradcheckError
 import oracles
 import tolerances
 from actlab.catalog.index import CATALOG
+from actlab.formula import atoms
 from actlab.formula.activation import Activation, activation
 from actlab.formula.along_axis import AxisActivation
-from actlab.formula.atoms import exp, where
+from actlab.formula.atoms import where
 from actlab.nn import functional, module
 
 POINTWISE = [act for act in CATALOG.values() if isinstance(act, Activation)]
@@ -339,8 +340,8 @@ def test_a_long_row_of_far_values_leaves_the_near_one_alone(act: AxisActivation)
 
 @activation(source="a sinner")
 def spoilt(x):
-    """Multiplies by 0 where it should choose: at infinity of the factor that is NaN."""
-    return where(x <= 0, 0, 1) * exp(-x)
+    """Multiplies by 0 where it should choose: where the other factor is infinite that is NaN."""
+    return where(x <= 0, 0, 1) * (1 / (x + atoms.abs(x)))
 
 
 @activation(source="a sinner")

@@ -6,18 +6,22 @@ PyTorch never differentiates the composite itself: that would give NaN where a b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache, reduce
 from inspect import signature
 from typing import Any, TypeVar, final
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-from actlab.errors import BadInput
+from actlab.errors import BadInput, CannotLower, NoKernels
 from actlab.formula.activation import Activation
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Expr, Input, ParamRef, param_names, walk
+from actlab.kernels.elementwise import MEMORY, Kernels, kernels_of
+from actlab.kernels.fallback import say_once
+from actlab.kernels.recipes import Mode
 from actlab.lower.straight_line import Leaf, Program
 from actlab.lower.to_torch import exported_program, program
 
@@ -37,6 +41,7 @@ class Pointwise:
     Attributes:
         expression: the formula.
         args: the inputs and parameters it is given, in order.
+        mode: which bound its kernels keep.
         value: the formula as a function of tensors.
         exported: the same in operations that other runtimes keep accurate.
         slopes: its derivatives by every argument, computed together, as a function that gives a tuple.
@@ -44,44 +49,62 @@ class Pointwise:
         mentions_all: whether the formula depends on every argument.
     """
 
-    def __init__(self, expression: Expr, args: tuple[Leaf, ...]) -> None:
+    def __init__(self, expression: Expr, args: tuple[Leaf, ...], mode: Mode) -> None:
         self.expression = expression
         self.args = args
+        self.mode = mode
         self.value: TensorFunction = program((expression,), args).function
         self.exported: TensorFunction = exported_program((expression,), args).function
         self.only = next((index for index, arg in enumerate(args) if arg == expression), None)
         self.mentions_all = set(walk(expression)).issuperset(args)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ready, (self.expression, self.args)
+        return ready, (self.expression, self.args, self.mode)
 
     @cached_property
     def slopes(self) -> TensorFunction:
         return _as_tuple(program([derivative(self.expression, arg) for arg in self.args], self.args))
 
+    @cached_property
+    def kernels(self) -> Kernels:
+        """The formula as machine code."""
+        return kernels_of(self.expression, self.args, self.mode)
+
+    @cached_property
+    def lacks(self) -> str | None:
+        """Why there are no kernels; None where there are."""
+        try:
+            self.kernels.check()
+        except NoKernels as error:
+            say_once(str(error))
+            return str(error)
+        except CannotLower as error:
+            return str(error)
+        return None
+
     def slope(self, index: int) -> Pointwise:
         """The derivative by the argument at this place."""
-        return _slope(self.expression, self.args, at=index)
+        return _slope(self.expression, self.args, self.mode, at=index)
 
 
 @lru_cache(maxsize=4096)
-def _pointwise(expression: Expr, args: tuple[Leaf, ...]) -> Pointwise:
-    return Pointwise(expression, args)
+def _pointwise(expression: Expr, args: tuple[Leaf, ...], mode: Mode) -> Pointwise:
+    return Pointwise(expression, args, mode)
 
 
 @lru_cache(maxsize=16384)
-def _slope(expression: Expr, args: tuple[Leaf, ...], *, at: int) -> Pointwise:
-    return _pointwise(derivative(expression, args[at]), args)
+def _slope(expression: Expr, args: tuple[Leaf, ...], mode: Mode, *, at: int) -> Pointwise:
+    return _pointwise(derivative(expression, args[at]), args, mode)
 
 
-def ready(expression: Expr, args: tuple[Leaf, ...]) -> Pointwise:
+def ready(expression: Expr, args: tuple[Leaf, ...], mode: Mode = "accurate") -> Pointwise:
     """The formula of these arguments, as something that runs, its derivatives made."""
-    made = _pointwise(expression, args)
+    made = _pointwise(expression, args, mode)
     _ = made.slopes  # now and not when first needed: torch.compile cannot follow the making
     return made
 
 
-def pointwise_of(act: Activation, kept: tuple[str, ...] = ()) -> Pointwise:
+def pointwise_of(act: Activation, kept: tuple[str, ...] = (), *, mode: Mode = "accurate") -> Pointwise:
     """The activation with the kept parameters as arguments, in that order, and the others at their values."""
     expression = act.with_references(*kept)
     mentioned = param_names(expression)
@@ -89,7 +112,7 @@ def pointwise_of(act: Activation, kept: tuple[str, ...] = ()) -> Pointwise:
         *(Input(name) for name in act.inputs),
         *(ParamRef(name) for name in kept if name in mentioned),
     )
-    return ready(expression, args)
+    return ready(expression, args, mode)
 
 
 def _as_tuple(slopes: Program) -> TensorFunction:
@@ -119,17 +142,11 @@ class Elementwise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        tensors = ctx.saved_tensors
-        slopes = _slopes(ctx.made, tensors, ctx.needs_input_grad[1:])
-        return (None, *(_pulled_back(grads[0], slope, tensor) for slope, tensor in zip(slopes, tensors, strict=True)))
+        return None, *pulled_back(ctx.made, grads[0], ctx.saved_tensors, ctx.needs_input_grad[1:])
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
-        moving = [tangent is not None for tangent in tangents[1:]]
-        slopes = _slopes(ctx.made, ctx.saved_tensors, moving)
-        pairs = zip(slopes, tangents[1:], strict=True)
-        terms = [slope * tangent for slope, tangent in pairs if slope is not None and tangent is not None]
-        return _filled(reduce(torch.add, terms), ctx.shape)
+        return _pushed_forward(ctx.made, ctx.saved_tensors, tangents[1:], ctx.shape)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], made: Pointwise, *tensors: Tensor) -> tuple[Any, int]:
@@ -137,6 +154,27 @@ class Elementwise(torch.autograd.Function):
         rank = max(tensor.dim() - (dim is not None) for tensor, dim in zip(tensors, dims, strict=True))
         aligned = [_batch_first(tensor, dim, rank=rank) for tensor, dim in zip(tensors, dims, strict=True)]
         return applied(Elementwise, made, *aligned), 0
+
+
+class Fused(torch.autograd.Function):
+    """The operator outside of `torch.func`: the same, without the 50 µs that `setup_context` costs a call."""
+
+    @staticmethod
+    def forward(ctx: Any, made: Pointwise, *tensors: Tensor) -> Tensor:
+        ctx.made = made
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+        result = _computed(made, tensors)
+        ctx.shape = result.shape
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *pulled_back(ctx.made, grads[0], ctx.saved_tensors, ctx.needs_input_grad[1:])
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
+        return _pushed_forward(ctx.made, ctx.saved_tensors, tangents[1:], ctx.shape)
 
 
 class Traced(torch.autograd.Function):
@@ -164,8 +202,9 @@ def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
         BadInput: a tensor is not of a floating-point dtype.
     """
     dtype = _common_dtype(made, tensors)
-    working = torch.float32 if dtype in HALF else dtype
-    return _routed(made, *(tensor.to(working) for tensor in tensors)).to(dtype)
+    if dtype not in HALF or _runs_on_kernels(made, tensors):
+        return _routed(made, *(tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors))
+    return _routed(made, *(tensor.to(torch.float32) for tensor in tensors)).to(dtype)
 
 
 def applied(function: type[torch.autograd.Function], *args: Any) -> Tensor:
@@ -182,18 +221,60 @@ def _routed(made: Pointwise, *tensors: Tensor) -> Tensor:
         result: Tensor = made.exported(*tensors)
         return result if made.mentions_all else result.expand(_shape(tensors))
     if not torch.compiler.is_compiling():
-        return applied(Elementwise, made, *tensors)
+        return _eagerly(made, tensors)
     # without a gradient to follow, Dynamo may hand the operator its arguments in the wrong places
     learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     return applied(Traced, made, *tensors) if learns else _computed(made, tensors)
 
 
+def _eagerly(made: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
+    if torch._C._are_functorch_transforms_active():
+        return applied(Elementwise, made, *tensors)
+    follows = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    if follows or forward_ad._current_level >= 0:
+        return applied(Fused, made, *tensors)
+    return _computed(made, tensors)
+
+
+def _runs_on_kernels(made: Pointwise, tensors: tuple[Tensor, ...]) -> bool:
+    """Whether these very tensors can go to machine code: plain ones in the processor's memory, all of one dtype."""
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() or made.lacks is not None:
+        return False
+    dtype = tensors[0].dtype
+    return (
+        dtype in MEMORY
+        and all(
+            type(tensor) in _PLAIN
+            and tensor.is_cpu
+            and tensor.dtype == dtype
+            and tensor.layout is torch.strided
+            and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+            and not torch._C._functorch.is_legacy_batchedtensor(tensor)
+            for tensor in tensors
+        )
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
 def _computed(made: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
     """The formula's values in the shape of all arguments together, also where it does not mention them all."""
+    if _runs_on_kernels(made, tensors):
+        return made.kernels.forward(_spread(tensors))
     result: Tensor = made.value(*tensors)
     if any(result is tensor for tensor in tensors):  # autograd forbids that an operator gives back its own input
         result = result.clone()
     return result if made.mentions_all else _filled(result, _shape(tensors))
+
+
+def _spread(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The tensors, the first of them in the shape of all together."""
+    if len(tensors) == 1:
+        return tensors
+    shape = _shape(tensors)
+    return tensors if tensors[0].shape == shape else (tensors[0].expand(shape), *tensors[1:])
 
 
 def _shape(tensors: tuple[Tensor, ...]) -> torch.Size:
@@ -206,10 +287,37 @@ def _filled(tensor: Tensor, shape: torch.Size) -> Tensor:
     return tensor if tensor.shape == shape else tensor.expand(shape).clone(memory_format=torch.contiguous_format)
 
 
-def _slopes(made: Pointwise, tensors: tuple[Tensor, ...], wanted: Any) -> tuple[Tensor | None, ...]:
-    if not torch.is_grad_enabled():
+def pulled_back(
+    made: Pointwise, dy: Tensor, tensors: tuple[Tensor, ...], wanted: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    """The incoming gradient times each wanted derivative, in the shape of the argument it belongs to."""
+    plain = not torch.is_grad_enabled() and _runs_on_kernels(made, (*tensors, dy))
+    if plain and tensors[0].shape == dy.shape:
+        return tuple(made.kernels.pull_back(dy, tensors, wanted))
+    dtype = tensors[0].dtype
+    if dtype in HALF:  # products and sums in float32, rounded once
+        dy, tensors = dy.float(), tuple(tensor.float() for tensor in tensors)
+    slopes = _slopes(made, tensors, wanted)
+    pulled = [_pulled_back(dy, slope, tensor) for slope, tensor in zip(slopes, tensors, strict=True)]
+    return tuple(None if each is None else each.to(dtype) for each in pulled)
+
+
+def _pushed_forward(
+    made: Pointwise, tensors: tuple[Tensor, ...], tangents: Sequence[Tensor | None], shape: torch.Size
+) -> Tensor:
+    dtype = tensors[0].dtype
+    if dtype in HALF:
+        tensors = tuple(tensor.float() for tensor in tensors)
+    slopes = _slopes(made, tensors, [tangent is not None for tangent in tangents])
+    pairs = zip(slopes, tangents, strict=True)
+    terms = [slope * tangent for slope, tangent in pairs if slope is not None and tangent is not None]
+    return _filled(reduce(torch.add, terms).to(dtype), shape)
+
+
+def _slopes(made: Pointwise, tensors: tuple[Tensor, ...], wanted: Sequence[bool]) -> tuple[Tensor | None, ...]:
+    if not torch.is_grad_enabled() and not _runs_on_kernels(made, tensors):
         return tuple(slope if want else None for slope, want in zip(made.slopes(*tensors), wanted, strict=True))
-    # a higher derivative is wanted: each slope is an operator again
+    # each slope is an operator again: its kernel, and its own derivative where a higher one is wanted
     return tuple(_routed(made.slope(at), *tensors) if want else None for at, want in enumerate(wanted))
 
 

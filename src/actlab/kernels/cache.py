@@ -1,0 +1,85 @@
+"""Machine code kept on disk: an entry is used only if it is whole, ours and made for exactly this text and machine.
+
+A file holds one line of JSON (what it was made from, and the checksum of what follows) and the object code. It is
+written under another name and moved into place, so that two processes may write the same one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from functools import cache
+from pathlib import Path
+
+from actlab.kernels.version import VERSION
+
+
+def key_of(text: str, *, machine: str) -> str:
+    """The name of the entry for a kernel's text on a machine."""
+    return hashlib.sha256("\x1f".join([VERSION, machine, text]).encode()).hexdigest()
+
+
+def folder() -> Path:
+    """Where entries lie: `$ACTLAB_CACHE`, else the user's cache folder."""
+    chosen = os.environ.get("ACTLAB_CACHE")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "actlab" / "kernels"
+
+
+def read(key: str) -> bytes | None:
+    """The entry's object code; None if there is none to be trusted."""
+    path = folder() / f"{key}.o"
+    try:
+        content = path.read_bytes()
+        if not _is_ours(path):
+            return None
+    except OSError:
+        return None
+    head, _, code = content.partition(b"\n")
+    try:
+        said = json.loads(head)
+    except ValueError:
+        return None
+    whole = said == _head(key, code)
+    return code if whole else None
+
+
+def write(key: str, code: bytes) -> None:
+    """Keep the object code; where that cannot be, say so once and go on."""
+    place = folder()
+    try:
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, name = tempfile.mkstemp(dir=place, suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            file.write(json.dumps(_head(key, code)).encode() + b"\n" + code)
+        os.replace(name, place / f"{key}.o")
+    except OSError as error:
+        _say_once(str(place), error.strerror or str(error))
+
+
+def _head(key: str, code: bytes) -> dict[str, str]:
+    return {"kernel": key, "version": VERSION, "sha256": hashlib.sha256(code).hexdigest()}
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether nobody else could have written the file or put it there."""
+    if not hasattr(os, "getuid"):
+        return True
+    return all(
+        each.stat().st_uid in {os.getuid(), 0} and not each.stat().st_mode & 0o022 for each in (path, path.parent)
+    )
+
+
+@cache
+def _say_once(place: str, reason: str) -> None:
+    warnings.warn(
+        f"actlab cannot keep its kernels in {place} ({reason}); they are made anew in every process. "
+        "Set ACTLAB_CACHE to a folder that can be written.",
+        RuntimeWarning,
+        stacklevel=2,
+    )

@@ -1,0 +1,151 @@
+"""A formula's forward and backward pass on tensors of the processor's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from actlab.formula.expr import Expr
+from actlab.kernels.compiled import Code, compiled
+from actlab.kernels.launch import Grid, empty_sums, run
+from actlab.kernels.layout import Arranged, arranged
+from actlab.kernels.machine import machine
+from actlab.kernels.module_text import Access, Memory
+from actlab.kernels.pointwise import Shape, module
+from actlab.kernels.recipes import Mode, recipe
+from actlab.lower.arithmetic import Recipe
+from actlab.lower.straight_line import Leaf
+
+MEMORY: dict[torch.dtype, Memory] = {
+    torch.float32: "float",
+    torch.float64: "double",
+    torch.float16: "half",
+    torch.bfloat16: "bfloat",
+}
+
+# The cheapest way to find out whether a formula can be spelled.
+_PROBE = Recipe("float", paired=False, accuracy="single")
+
+
+@final
+class Kernels:
+    """The kernels of one formula of given arguments; made by `kernels_of`.
+
+    Attributes:
+        expression, args: the formula and its inputs and parameters in order.
+        mode: which bound they keep.
+    """
+
+    def __init__(self, expression: Expr, args: tuple[Leaf, ...], mode: Mode) -> None:
+        self.expression = expression
+        self.args = args
+        self.mode = mode
+        # the commonest case, one contiguous tensor, found without looking at its layout
+        self._simple: dict[torch.dtype, Code] = {}
+
+    def check(self) -> None:
+        """Nothing, where kernels can be made.
+
+        Raises:
+            CannotLower: a kernel cannot spell the formula or one of its derivatives.
+            NoKernels: machine code cannot be made here.
+        """
+        machine()
+        access: tuple[Access, ...] = tuple("stream" for _ in self.args)
+        for wanted in (None, (True,) * len(self.args)):
+            module(Shape(self.expression, self.args, access, wanted), memory="float", recipe=_PROBE)
+
+    def forward(self, tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+        """The formula of tensors of one floating-point dtype that broadcast to the first one's shape.
+
+        Args:
+            tensors: one for each argument, none of them with a value for autograd to follow.
+            out: where to write, of the first one's shape, dtype and strides; made afresh if left out.
+
+        Raises:
+            CannotLower: a kernel cannot spell the formula.
+            NoKernels: machine code cannot be made here.
+        """
+        x = tensors[0]
+        if len(tensors) == 1 and x.is_contiguous():
+            code = self._simple.get(x.dtype) or self._made_simple(x.dtype)
+            result = torch.empty_like(x) if out is None else out
+            count = x.numel()
+            run(code, Grid(1, 1, count), ((x.data_ptr(), 0, 0), (result.data_ptr(), 0, 0)))
+            return result
+        result = torch.empty_like(x) if out is None else out
+        laid = arranged([*tensors, result])
+        target = laid.kept[-1]
+        run(self._code(laid.access[:-1], x.dtype, wanted=None), laid.grid, laid.operands)
+        return result if target is result else result.copy_(target)
+
+    def pull_back(self, dy: Tensor, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
+        """The incoming gradient times every wanted derivative, in one pass; a parameter's is summed up.
+
+        The sums are the same for any number of threads.
+        """
+        where = [at for at, want in enumerate(wanted) if want]
+        broadcast = [tensor.shape != tensors[0].shape for tensor in tensors]
+        given = [dy, *tensors]
+        if any(broadcast[at] for at in where):  # one order of summing, whatever the layout
+            given = [tensor.contiguous() for tensor in given]
+        if dy.shape != tensors[0].shape:
+            given[0] = dy.expand(tensors[0].shape)
+        results = {at: torch.empty_like(given[1]) for at in where if not broadcast[at]}
+        laid = arranged([given[1], given[0], *given[2:], *results.values()])
+        return self._pulled_back(laid, tensors, results, where=where)
+
+    def _pulled_back(
+        self, laid: Arranged, tensors: Sequence[Tensor], results: dict[int, Tensor], *, where: list[int]
+    ) -> list[Tensor | None]:
+        count = len(tensors)
+        access: tuple[Access, ...] = (laid.access[0], *laid.access[2 : count + 1])
+        # a parameter that is read element by element has its products written out, and added up afterwards
+        spread = [at for at in where if at not in results and access[at] == "stream"]
+        rows, row = laid.grid.rows, laid.grid.row
+        products = {at: torch.empty((rows, row), dtype=tensors[0].dtype) for at in spread}
+        written = dict(zip(results, laid.operands[count + 1 :], strict=True))
+        written.update({at: (products[at].data_ptr(), row, 0) for at in spread})
+        summed = [at for at in where if access[at] == "scalar"]
+        code = self._code(access, tensors[0].dtype, wanted=tuple(at in where for at in range(count)))
+        sums = empty_sums(laid.grid, outputs=len(summed)) if summed else None
+        inputs = (laid.operands[1], laid.operands[0], *laid.operands[2 : count + 1])
+        run(code, laid.grid, [*inputs, *(written[at] for at in sorted(written))], sums=sums)
+        gradients: list[Tensor | None] = [None] * count
+        for at, result in zip(results, laid.kept[count + 1 :], strict=True):
+            gradients[at] = result
+        for at in spread:
+            gradients[at] = _added(products[at].double().numpy(), like=tensors[at], axes=(0,))
+        for place, at in enumerate(summed):
+            assert sums is not None
+            axes = (0, 1, 2) if tensors[at].numel() == 1 else (0, 2)
+            gradients[at] = _added(sums[..., place].numpy(), like=tensors[at], axes=axes)
+        return gradients
+
+    def _made_simple(self, dtype: torch.dtype) -> Code:
+        return self._simple.setdefault(dtype, self._code(("stream",), dtype, wanted=None))
+
+    def _code(self, access: tuple[Access, ...], dtype: torch.dtype, *, wanted: tuple[bool, ...] | None) -> Code:
+        return _code(Shape(self.expression, self.args, access, wanted), MEMORY[dtype], self.mode)
+
+
+def _added(parts: np.ndarray[Any, np.dtype[np.float64]], *, like: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """The parts added up in one fixed order, as a tensor like the parameter."""
+    total = np.add.reduce(np.ascontiguousarray(parts), axis=axes)
+    return torch.as_tensor(total, dtype=like.dtype).reshape(like.shape)
+
+
+@lru_cache(maxsize=4096)
+def _code(shape: Shape, memory: Memory, mode: Mode) -> Code:
+    return compiled(module(shape, memory=memory, recipe=recipe(shape, memory=memory, mode=mode)))
+
+
+@lru_cache(maxsize=4096)
+def kernels_of(expression: Expr, args: tuple[Leaf, ...], mode: Mode) -> Kernels:
+    """The kernels of the formula, made only once."""
+    return Kernels(expression, args, mode)

@@ -1,0 +1,73 @@
+"""A kernel called on tensors."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from actlab.kernels.compiled import Code
+from actlab.kernels.threads import layer, threads
+
+# Elements that one thread takes at a time, and from how many on a second thread is worth its start
+# (bench/results/threads.csv): a piece fits into the first cache together with what is written.
+PIECE = 8192
+WORTH_A_TEAM = 4 * PIECE
+
+
+@final
+@dataclass(frozen=True)
+class Grid:
+    """How the elements lie: rows, channels in a row, elements side by side in a channel.
+
+    Attributes:
+        rows, channels, row: their numbers; `row` counts the elements side by side.
+    """
+
+    rows: int
+    channels: int
+    row: int
+
+    @property
+    def pieces(self) -> int:
+        """In how many pieces each stretch is worked on."""
+        return max(1, -(-self.row // PIECE))
+
+    @property
+    def segments(self) -> int:
+        return self.rows * self.channels * self.pieces
+
+    @property
+    def elements(self) -> int:
+        return self.rows * self.channels * self.row
+
+
+# An operand: its address, and its steps from row to row and from channel to channel, in elements.
+Operand = tuple[int, int, int]
+
+
+def run(code: Code, grid: Grid, operands: Sequence[Operand], *, sums: Tensor | None = None) -> None:
+    """Run the kernel over the grid, in one thread or in PyTorch's team."""
+    numbers = [grid.channels, grid.pieces, min(PIECE, grid.row), grid.row]
+    for operand in operands:
+        numbers.extend(operand)
+    if sums is not None:
+        numbers.append(sums.data_ptr())
+    arguments = (ctypes.c_int64 * len(numbers))(*numbers)
+    segments = grid.segments
+    if segments < 2 or grid.elements < WORTH_A_TEAM or (team := threads()) < 2:
+        code.run(arguments, 0, segments)
+        return
+    parallel = layer().parallel
+    assert parallel is not None
+    job = (ctypes.c_int64 * 2)(ctypes.addressof(arguments), segments)
+    parallel(code.team, ctypes.addressof(job), min(team, segments), 0)
+
+
+def empty_sums(grid: Grid, *, outputs: int) -> Tensor:
+    """Room for the sums of every segment."""
+    return torch.empty((grid.rows, grid.channels, grid.pieces, outputs), dtype=torch.float64)

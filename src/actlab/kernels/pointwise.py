@@ -1,0 +1,126 @@
+"""What the kernels of a formula read, compute and write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import final
+
+from actlab.formula.derivative import derivative
+from actlab.formula.expr import Add, Expr, Mul, Neg, Sub, Where, is_constant
+from actlab.kernels.module_text import Access, Memory, Plan, text_of
+from actlab.lower.arithmetic import Arithmetic, Num, Recipe
+from actlab.lower.straight_line import Leaf
+from actlab.lower.to_llvm import Lowering
+
+Body = Callable[[Arithmetic, Sequence[Num]], Sequence[Num]]
+
+
+@final
+@dataclass(frozen=True)
+class Shape:
+    """A formula's forward or backward pass, but for how it is computed.
+
+    Attributes:
+        expression: the formula.
+        args: its inputs and parameters in order.
+        access: how each is read.
+        wanted: for the backward pass, which derivatives are asked for; None for the forward pass.
+    """
+
+    expression: Expr
+    args: tuple[Leaf, ...]
+    access: tuple[Access, ...]
+    wanted: tuple[bool, ...] | None = None
+
+    @property
+    def streamed(self) -> tuple[int, ...]:
+        """The arguments whose gradient is written element by element."""
+        asked = self.wanted or ()
+        return tuple(at for at, want in enumerate(asked) if want and self.access[at] == "stream")
+
+    @property
+    def summed(self) -> tuple[int, ...]:
+        """The arguments whose gradient is summed over each segment."""
+        asked = self.wanted or ()
+        return tuple(at for at, want in enumerate(asked) if want and self.access[at] == "scalar")
+
+
+@lru_cache(maxsize=4096)
+def module(shape: Shape, *, memory: Memory, recipe: Recipe) -> str:
+    """The text of the kernel.
+
+    Raises:
+        CannotLower: a kernel cannot spell the formula.
+    """
+    return text_of(plan(shape, memory=memory, recipe=recipe))
+
+
+def plan(shape: Shape, *, memory: Memory, recipe: Recipe) -> Plan:
+    """The forward pass of the inputs, or the backward pass of the incoming gradient and the inputs."""
+    if shape.wanted is None:
+        return Plan(memory, recipe, shape.access, outputs=1, sums=0, body=_forward(shape))
+    access: tuple[Access, ...] = ("stream", *shape.access)
+    return Plan(memory, recipe, access, outputs=len(shape.streamed), sums=len(shape.summed), body=_backward(shape))
+
+
+def measured(shape: Shape) -> Plan:
+    """The same in float64, after all outputs the largest operand of each one's outermost sum: what errors are held to."""
+    inner = _forward(shape) if shape.wanted is None else _backward(shape)
+    formulas = _formulas(shape)
+
+    def body(arithmetic: Arithmetic, numbers: Sequence[Num]) -> Sequence[Num]:
+        given = numbers if shape.wanted is None else numbers[1:]
+        low = Lowering(arithmetic, dict(zip(shape.args, given, strict=True)))
+        return [*inner(arithmetic, numbers), *(largest_operand(low, formula) for formula in formulas)]
+
+    access = shape.access if shape.wanted is None else ("stream", *shape.access)
+    return Plan("double", Recipe("double", False, "full"), access, outputs=2 * len(formulas), sums=0, body=body)
+
+
+def largest_operand(low: Lowering, root: Expr) -> Num:
+    """The magnitude of the larger operand of the formula's outermost sum, looked for through products with one
+    factor, signs and branches; of a formula that is no sum, its own."""
+    a = low.arithmetic
+    match root:
+        case Neg(operand):
+            return largest_operand(low, operand)
+        case Add(left, right) | Sub(left, right):
+            return low.arithmetic.select(
+                a.compare("ogt", a.abs(low.number(left)), a.abs(low.number(right))),
+                a.abs(low.number(left)),
+                a.abs(low.number(right)),
+            )
+        case Mul(left, right) if isinstance(right, Add | Sub):
+            return a.mul(a.abs(low.number(left)), largest_operand(low, right))
+        case Mul(left, right) if isinstance(left, Add | Sub):
+            return a.mul(a.abs(low.number(right)), largest_operand(low, left))
+        case Where(condition, then, otherwise) if not is_constant(condition):
+            held = low.condition(condition)
+            return a.select(held, largest_operand(low, then), largest_operand(low, otherwise))
+    return a.abs(low.number(root))
+
+
+def _formulas(shape: Shape) -> tuple[Expr, ...]:
+    if shape.wanted is None:
+        return (shape.expression,)
+    return tuple(derivative(shape.expression, shape.args[at]) for at in (*shape.streamed, *shape.summed))
+
+
+def _forward(shape: Shape) -> Body:
+    def body(arithmetic: Arithmetic, numbers: Sequence[Num]) -> Sequence[Num]:
+        return [Lowering(arithmetic, dict(zip(shape.args, numbers, strict=True))).number(shape.expression)]
+
+    return body
+
+
+def _backward(shape: Shape) -> Body:
+    formulas = _formulas(shape)
+
+    def body(arithmetic: Arithmetic, numbers: Sequence[Num]) -> Sequence[Num]:
+        dy, *given = numbers
+        low = Lowering(arithmetic, dict(zip(shape.args, given, strict=True)))
+        return [low.product(dy, formula) for formula in formulas]
+
+    return body

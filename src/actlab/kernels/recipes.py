@@ -1,0 +1,170 @@
+"""Which way of computing a formula keeps its bound, found out on the spot.
+
+The cheapest way is taken whose results, on a million points, lie within the bound of those in a wider arithmetic:
+plain float32, float32 with carried errors, float64 rounded once; for float64 tensors plain, else with carried errors.
+The certificates of `measure` check the same with other points, against 50 digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from math import log10
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from actlab.kernels import cache
+from actlab.kernels.compiled import compiled
+from actlab.kernels.launch import Grid, run
+from actlab.kernels.machine import machine
+from actlab.kernels.module_text import Access, Memory, Plan, text_of
+from actlab.kernels.pointwise import Shape, measured, plan
+from actlab.lower.arithmetic import Recipe
+
+Mode = Literal["accurate", "fast"]
+
+# In units in the last place, a little below what certificates promise: 2 and 4 in float32, 4 in float64.
+_FORWARD, _BACKWARD, _DOUBLE = 1.9, 3.8, 3.6
+
+_PLAIN = {
+    "float": Recipe("float", paired=False, accuracy="single"),
+    "double": Recipe("double", paired=False, accuracy="full"),
+}
+_CAREFUL = {
+    "float": (Recipe("float", paired=True, accuracy="single"), Recipe("double", paired=False, accuracy="short")),
+    "double": (Recipe("double", paired=True, accuracy="full"),),
+}
+
+
+def recipe(shape: Shape, *, memory: Memory, mode: Mode) -> Recipe:
+    """How the kernel computes; 16-bit tensors as float32 does, so that they are its results rounded."""
+    wide: Memory = "double" if memory == "double" else "float"
+    found = _PLAIN[wide] if mode == "fast" else _careful(_streamed(shape), wide)
+    return here(found)
+
+
+def here(wanted: Recipe) -> Recipe:
+    """The recipe with the instructions of the processor at hand."""
+    return replace(wanted, scalef=machine().scalef)
+
+
+def _streamed(shape: Shape) -> Shape:
+    """The same with every derivative asked for and read element by element: one decision for all kernels."""
+    wanted = None if shape.wanted is None else (True,) * len(shape.args)
+    access: tuple[Access, ...] = tuple("stream" for _ in shape.args)
+    return Shape(shape.expression, shape.args, access, wanted)
+
+
+@lru_cache(maxsize=4096)
+def _careful(shape: Shape, wide: Memory) -> Recipe:
+    candidates = (_PLAIN[wide], *_CAREFUL[wide])
+    names = ",".join(leaf.name for leaf in shape.args)
+    key = cache.key_of(f"recipe {shape.expression.digest} {names} {shape.wanted} {wide}", machine=machine().key)
+    kept = cache.read(key)
+    if kept is not None:
+        return candidates[int(kept)]
+    found = _found(shape, wide, candidates)
+    cache.write(key, str(candidates.index(found)).encode())
+    return found
+
+
+def _found(shape: Shape, wide: Memory, candidates: Sequence[Recipe]) -> Recipe:
+    points = sample(shape, wide)
+    bounds = _reference(shape, wide, points)
+    plain, *others = candidates
+    if _within(shape, wide, plain, points, bounds):
+        return plain
+    others.sort(key=lambda each: _cost(shape, wide, each))
+    last = candidates[-1]
+    return next(each for each in others if each == last or _within(shape, wide, each, points, bounds))
+
+
+def _cost(shape: Shape, wide: Memory, candidate: Recipe) -> int:
+    """Vector instructions for sixteen elements, a division as eight."""
+    text = text_of(plan(shape, memory=wide, recipe=here(candidate)))
+    body = text.partition("body:")[2].partition("rest:")[0]
+    twice = 2 if candidate.kind == "double" else 1
+    return twice * (body.count("\n") + 7 * (body.count("fdiv") + body.count("@llvm.sqrt")))
+
+
+def sample(shape: Shape, wide: Memory) -> list[Tensor]:
+    """Points for every argument (and an incoming gradient of 1): dense, random, tiny, huge, and the special ones."""
+    x = _line(torch.float64 if wide == "double" else torch.float32)
+    columns = [x, *(x[_shuffled(len(x), seed=at)] for at in range(1, len(shape.args)))]
+    return columns if shape.wanted is None else [torch.ones_like(x), *columns]
+
+
+@lru_cache(maxsize=2)
+def _line(dtype: torch.dtype) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    count = 1 << 15
+    limits = torch.finfo(dtype)
+    powers = torch.linspace(-45 if dtype == torch.float32 else -320, log10(limits.max), count // 4)
+    tiny_to_huge = (10.0 ** powers.double()).to(dtype)
+    parts = [
+        torch.linspace(-20, 20, 3 * count, dtype=dtype),
+        torch.linspace(-120, 120, count // 2, dtype=dtype),
+        3 * torch.randn(count, dtype=dtype, generator=generator),
+        tiny_to_huge,
+        -tiny_to_huge,
+        torch.tensor([0.0, -0.0, float("inf"), float("-inf"), float("nan"), limits.max, -limits.max], dtype=dtype),
+    ]
+    return torch.cat(parts)
+
+
+@lru_cache(maxsize=8)
+def _shuffled(count: int, *, seed: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
+def _reference(shape: Shape, wide: Memory, points: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """For each output its value, and the error it may have: float64, or float64 with carried errors."""
+    wider = measured(shape)
+    if wide == "double":
+        wider = replace(wider, recipe=replace(wider.recipe, paired=True))
+    wider = replace(wider, recipe=here(wider.recipe))
+    results = evaluated(wider, [each.double() for each in points])
+    half = len(results) // 2
+    bound = _DOUBLE if wide == "double" else _FORWARD if shape.wanted is None else _BACKWARD
+    return [
+        (value, _allowed(value, operand, wide, bound=bound))
+        for value, operand in zip(results[:half], results[half:], strict=True)
+    ]
+
+
+def _allowed(value: Tensor, operand: Tensor, wide: Memory, *, bound: float) -> Tensor:
+    return torch.maximum(bound * spacing(value, wide), min(bound, 2.0) * 0.95 * spacing(operand, wide))
+
+
+def spacing(value: Tensor, wide: Memory) -> Tensor:
+    """The distance from one float of the type to the next, at the value."""
+    digits, least = (53, -1074) if wide == "double" else (24, -149)
+    exponent = torch.frexp(value.abs())[1]
+    return torch.ldexp(torch.ones_like(value), (exponent - digits).clamp(min=least))
+
+
+def _within(
+    shape: Shape, wide: Memory, candidate: Recipe, points: Sequence[Tensor], bounds: Sequence[tuple[Tensor, Tensor]]
+) -> bool:
+    made = plan(shape, memory=wide, recipe=here(candidate))
+    results = evaluated(made, points)
+    return all(_agrees(result, value, allowed) for result, (value, allowed) in zip(results, bounds, strict=True))
+
+
+def _agrees(result: Tensor, value: Tensor, allowed: Tensor) -> bool:
+    rounded = value.to(result.dtype)
+    error = (result.double() - value).abs()
+    same = (result == rounded) | (torch.isnan(result) & torch.isnan(rounded))
+    return bool((same | (error <= allowed)).all())
+
+
+def evaluated(made: Plan, points: Sequence[Tensor]) -> list[Tensor]:
+    """The kernel's streams on contiguous tensors of one length."""
+    count = points[0].numel()
+    outputs = [torch.empty_like(points[0]) for _ in range(made.outputs)]
+    operands = [(each.data_ptr(), count, 0) for each in (*points, *outputs)]
+    run(compiled(text_of(made)), Grid(1, 1, count), operands)
+    return outputs

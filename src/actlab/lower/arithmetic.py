@@ -1,0 +1,319 @@
+"""Real arithmetic in vector code, plain or with each number as an unevaluated sum of two.
+
+A *paired* number hi + lo carries the rounding error of hi along (Dekker 1971; Ogita, Rump, Oishi 2005), so that a
+formula's intermediate roundings do not add up. `lo` is a few units in the last place of `hi` at most: products leave
+out lo·lo. Where `hi` is infinite or NaN, `lo` may be NaN and is ignored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, final
+
+from actlab.lower.vector import DIGITS, Block, Kind, Value, nearest
+
+Accuracy = Literal["single", "short", "full"]
+
+
+@final
+@dataclass(frozen=True)
+class Num:
+    """A number of the program: a vector and, in paired arithmetic, its correction.
+
+    Attributes:
+        hi: the number, rounded.
+        lo: what to add to it; None for nothing.
+        constant: its exact value where it is a constant.
+        scale: the power of two by which it is still to be multiplied, so that a factor such as e⁻¹⁰⁰ keeps its
+            digits in a product although it alone is subnormal; None for 0.
+    """
+
+    hi: Value
+    lo: Value | None = None
+    constant: Fraction | None = None
+    scale: Value | None = None
+
+
+@final
+@dataclass(frozen=True)
+class Recipe:
+    """How a formula is computed.
+
+    Attributes:
+        kind: the arithmetic's type.
+        paired: whether every number carries its rounding error along.
+        accuracy: which polynomials the elementary functions take.
+        scalef: whether the processor scales by a power of two in one instruction (AVX-512).
+    """
+
+    kind: Kind
+    paired: bool
+    accuracy: Accuracy
+    scalef: bool = False
+
+
+@final
+class Arithmetic:
+    """The four operations, comparison and roots on `Num`s, written into a block.
+
+    Attributes:
+        block: where the instructions go.
+        recipe: how numbers are kept.
+    """
+
+    def __init__(self, block: Block, recipe: Recipe) -> None:
+        self.block = block
+        self.recipe = recipe
+        self.kind: Kind = recipe.kind
+
+    def constant(self, value: Fraction | int) -> Num:
+        """An exact constant; its correction is kept in paired arithmetic where it has one."""
+        exact = Fraction(value)
+        hi = nearest(exact, self.kind)
+        rest = exact - Fraction(hi) if hi - hi == 0 else Fraction(0)
+        lo = self.block.real(rest, self.kind) if self.recipe.paired and rest else None
+        return Num(self.block.real(hi, self.kind), lo, exact)
+
+    def value(self, number: Num) -> Value:
+        """The number as one vector, rounded once."""
+        total = self._collapsed(number)
+        return total if number.scale is None else self.scaled(total, number.scale)
+
+    def settled(self, number: Num) -> Num:
+        """The number without a power of two still to come."""
+        if number.scale is None:
+            return number
+        hi = self.scaled(number.hi, number.scale)
+        return Num(hi, None if number.lo is None else self.scaled(number.lo, number.scale))
+
+    def neg(self, a: Num) -> Num:
+        return Num(
+            self.block.neg(a.hi),
+            None if a.lo is None else self.block.neg(a.lo),
+            None if a.constant is None else -a.constant,
+            a.scale,
+        )
+
+    def add(self, a: Num, b: Num) -> Num:
+        block, a, b = self.block, self.settled(a), self.settled(b)
+        total = block.add(a.hi, b.hi)
+        if not self.recipe.paired:
+            return Num(total)
+        # two-sum: the rounding error of the sum, exactly
+        back = block.sub(total, a.hi)
+        error = block.add(block.sub(a.hi, block.sub(total, back)), block.sub(b.hi, back))
+        return Num(total, self._with(error, a.lo, b.lo))
+
+    def renewed(self, large: Value, small: Value, *corrections: Value | None) -> Num:
+        """large + small + corrections as a number, `small` being no correction yet but smaller than `large`."""
+        total = self.block.add(large, small)
+        if not self.recipe.paired:
+            return Num(total)
+        error = self.block.sub(small, self.block.sub(total, large))
+        return Num(total, self._with(error, *corrections))
+
+    def add_smaller(self, a: Num, b: Num) -> Num:
+        """a + b where b is never the larger one: half the work."""
+        block, a, b = self.block, self.settled(a), self.settled(b)
+        total = block.add(a.hi, b.hi)
+        if not self.recipe.paired:
+            return Num(total)
+        return Num(total, self._with(block.sub(b.hi, block.sub(total, a.hi)), a.lo, b.lo))
+
+    def sub(self, a: Num, b: Num) -> Num:
+        if not self.recipe.paired:
+            return Num(self.block.sub(self.settled(a).hi, self.settled(b).hi))
+        return self.add(a, self.neg(b))
+
+    def mul(self, a: Num, b: Num) -> Num:
+        block = self.block
+        if _is_power_of_two(a.constant) or _is_power_of_two(b.constant):
+            return self._scaled(a, b)
+        product, scale = block.mul(a.hi, b.hi), self._scales(a, b)
+        if not self.recipe.paired:
+            return Num(product, scale=scale)
+        error = block.fma(a.hi, b.hi, block.neg(product))
+        if a.lo is not None:
+            error = block.fma(a.lo, b.hi, error)
+        if b.lo is not None:
+            error = block.fma(a.hi, b.lo, error)
+        return Num(product, error, scale=scale)
+
+    def div(self, a: Num, b: Num) -> Num:
+        block, b = self.block, self.settled(b)
+        if _is_power_of_two(b.constant) and b.constant is not None:
+            return self._scaled(a, self.constant(1 / b.constant))
+        quotient = block.div(a.hi, b.hi)
+        if not self.recipe.paired:
+            return Num(quotient, scale=a.scale)
+        return Num(quotient, block.div(self._remainder(a, b, quotient), b.hi), scale=a.scale)
+
+    def div_near_one(self, a: Num, b: Num) -> Num:
+        """a / b for a divisor from 1/2 to 8, with one division of the cheapest kind."""
+        block, b = self.block, self.settled(b)
+        if self.recipe.accuracy == "single" and not self.recipe.paired:
+            return Num(block.div(a.hi, b.hi), scale=a.scale)
+        reciprocal = self.reciprocal_near_one(b.hi)
+        quotient = block.mul(a.hi, reciprocal)
+        if self.recipe.accuracy == "short":
+            return Num(quotient, scale=a.scale)
+        correction = block.mul(self._remainder(a, b, quotient), reciprocal)
+        if self.recipe.paired:
+            return Num(quotient, correction, scale=a.scale)
+        return Num(block.add(quotient, correction), scale=a.scale)
+
+    def reciprocal_near_one(self, b: Value) -> Value:
+        """1 / b for b from 1/2 to 8: for `short` accuracy a division in float32 and one step of Newton's."""
+        block = self.block
+        one = block.real(1.0, self.kind)
+        if self.recipe.accuracy != "short":
+            return block.div(one, b)
+        rough = block.div(block.real(1.0, "float"), block.convert("fptrunc", b, "float"))
+        guess = block.convert("fpext", rough, "double")
+        return block.fma(guess, block.fma(block.neg(b), guess, one), guess)
+
+    def sqrt(self, a: Num) -> Num:
+        block, a = self.block, self.settled(a)
+        root = block.sqrt(a.hi)
+        if not self.recipe.paired:
+            return Num(root)
+        rest = block.fma(block.neg(root), root, a.hi)
+        rest = rest if a.lo is None else block.add(rest, a.lo)
+        return Num(root, block.div(rest, block.add(root, root)))
+
+    def abs(self, a: Num) -> Num:
+        a = self.settled(a)
+        if a.lo is None:
+            return Num(self.block.abs(a.hi))
+        below = self.block.compare("olt", a.hi, self.block.real(0.0, self.kind))
+        return self.select(below, self.neg(a), Num(self.block.abs(a.hi), a.lo))
+
+    def select(self, condition: Value, then: Num, otherwise: Num) -> Num:
+        """`then` where the condition holds."""
+        hi, none = self.block.select(condition, then.hi, otherwise.hi), self.real(0.0)
+        lo = scale = None
+        if then.lo is not None or otherwise.lo is not None:
+            lo = self.block.select(condition, then.lo or none, otherwise.lo or none)
+        if then.scale is not None or otherwise.scale is not None:
+            scale = self.block.select(condition, then.scale or none, otherwise.scale or none)
+        return Num(hi, lo, scale=scale)
+
+    def compare(self, order: str, a: Num, b: Num) -> Value:
+        """Where the ordered comparison holds: nowhere that either is NaN."""
+        return self.block.compare(order, self.value(a), self.value(b))
+
+    def power(self, base: Num, exponent: int) -> Num:
+        """The base multiplied by itself."""
+        if exponent < 0:
+            return self.div(self.constant(1), self.power(base, -exponent))
+        if exponent == 0:
+            return self.constant(1)
+        half = self.power(base, exponent // 2) if exponent > 1 else None
+        if half is None:
+            return base
+        square = self.mul(half, half)
+        return self.mul(square, base) if exponent % 2 else square
+
+    def real(self, value: Fraction | float) -> Value:
+        """A plain constant vector."""
+        return self.block.real(value, self.kind)
+
+    def scaled(self, operand: Value, exponent: Value) -> Value:
+        """operand · 2^exponent for a whole exponent in floating point, rounded once, also into subnormals."""
+        block = self.block
+        if self.recipe.scalef:
+            return _scalef(block, operand, exponent)
+        # four factors, each of them a normal float, whose product is 0 or infinite beyond the limit
+        limit = {"float": 400.0, "double": 3300.0}[self.kind]
+        held = block.select(block.compare("olt", exponent, self.real(-limit)), self.real(-limit), exponent)
+        held = block.select(block.compare("ogt", held, self.real(limit)), self.real(limit), held)
+        quarter = block.rounded(block.mul(held, self.real(0.25)))
+        rest = block.fma(self.real(-3.0), quarter, held)
+        # 1.5·2^(digits−1) added puts a whole number into the lowest bits
+        magic = self.real(Fraction(3, 2) * 2 ** (DIGITS[self.kind] - 1))
+        first, last = (self._power_of_two(block.add(part, magic)) for part in (quarter, rest))
+        return block.mul(block.mul(block.mul(block.mul(operand, last), first), first), first)
+
+    def _power_of_two(self, whole_plus_magic: Value) -> Value:
+        block = self.block
+        bits = block.bits(whole_plus_magic)
+        digits, bias = DIGITS[self.kind], {"float": 127, "double": 1023}[self.kind]
+        biased = block.binary("add", bits, block.whole(bias, bits.kind))
+        return block.from_bits(block.binary("shl", biased, block.whole(digits - 1, bits.kind)), self.kind)
+
+    def _collapsed(self, number: Num) -> Value:
+        if number.lo is None:
+            return number.hi
+        total = self.block.add(number.hi, number.lo)
+        # not where there is no sum (at infinities), nor where the correction is 0 and would turn −0 into +0
+        exists = self.block.compare("ord", total, total)
+        counts = self.block.compare("one", number.lo, self.real(0.0))
+        return self.block.select(self.block.binary("and", exists, counts), total, number.hi)
+
+    def _scales(self, a: Num, b: Num) -> Value | None:
+        if a.scale is None or b.scale is None:
+            return a.scale or b.scale
+        return self.block.add(a.scale, b.scale)
+
+    def _remainder(self, a: Num, b: Num, quotient: Value) -> Value:
+        """a − quotient·b."""
+        block = self.block
+        minus = block.neg(quotient)
+        rest = block.fma(minus, b.hi, a.hi)
+        rest = rest if a.lo is None else block.add(rest, a.lo)
+        return rest if b.lo is None else block.fma(minus, b.lo, rest)
+
+    def _scaled(self, a: Num, b: Num) -> Num:
+        """The product where one factor is a power of two: exact."""
+        if _is_power_of_two(a.constant):
+            a, b = b, a
+        factor = b.hi
+        lo = None if a.lo is None else self.block.mul(a.lo, factor)
+        return Num(self.block.mul(a.hi, factor), lo, scale=a.scale)
+
+    def _with(self, error: Value, *corrections: Value | None) -> Value:
+        for each in corrections:
+            error = error if each is None else self.block.add(error, each)
+        return error
+
+
+def _is_power_of_two(value: Fraction | None) -> bool:
+    if value is None or value == 0:
+        return False
+    return all(part & (part - 1) == 0 for part in (abs(value.numerator), value.denominator))
+
+
+def _scalef(block: Block, operand: Value, exponent: Value) -> Value:
+    """AVX-512's own instruction, on halves or quarters of the vector as its width asks."""
+    width, letter, mask = {"float": (16, "s", "i16"), "double": (8, "d", "i8")}[operand.kind]
+    of = f"<{width} x {operand.kind}>"
+    function = f"@llvm.x86.avx512.mask.scalef.p{letter}.512"
+    block.declarations.add(f"declare {of} {function}({of}, {of}, {of}, {mask}, i32)")
+    parts = []
+    for start in range(0, block.lanes, width):
+        operands = [_part(block, each, start=start, width=width) for each in (operand, exponent)]
+        text = ", ".join(f"{of} {each}" for each in (*operands, operands[0]))
+        parts.append(block.line(f"call {of} {function}({text}, {mask} -1, i32 4)", operand.kind).name)
+    return _joined(block, parts, kind=operand.kind, width=width)
+
+
+def _part(block: Block, operand: Value, *, start: int, width: int) -> str:
+    if block.lanes == width:
+        return operand.name
+    of = block.vector(operand.kind)
+    places = ", ".join(f"i32 {start + each}" for each in range(width))
+    text = f"shufflevector {of} {operand.name}, {of} poison, <{width} x i32> <{places}>"
+    return block.line(text, operand.kind).name
+
+
+def _joined(block: Block, parts: list[str], *, kind: Kind, width: int) -> Value:
+    while len(parts) > 1:
+        of, joined = f"<{width} x {kind}>", f"<{2 * width} x i32>"
+        places = ", ".join(f"i32 {each}" for each in range(2 * width))
+        parts = [
+            block.line(f"shufflevector {of} {left}, {of} {right}, {joined} <{places}>", kind).name
+            for left, right in zip(parts[::2], parts[1::2], strict=True)
+        ]
+        width *= 2
+    return Value(parts[0], kind)

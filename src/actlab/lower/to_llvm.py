@@ -1,0 +1,211 @@
+"""LLVM: formulas as straight-line vector code, for the processor at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from typing import final
+
+from actlab.errors import CannotLower
+from actlab.formula.constant import constant_value
+from actlab.formula.expr import (
+    Add,
+    Call,
+    Compare,
+    Constant,
+    Div,
+    Expr,
+    Input,
+    Mul,
+    Neg,
+    Node,
+    Number,
+    ParamRef,
+    Pow,
+    Sub,
+    Where,
+    is_constant,
+    walk,
+)
+from actlab.lower import elementary
+from actlab.lower.arithmetic import Arithmetic, Num
+from actlab.lower.straight_line import Leaf
+from actlab.lower.vector import Value
+
+_ORDERS = {"<": "olt", "<=": "ole", ">": "ogt", ">=": "oge"}
+_MOST_POWER = 64
+_ZERO, _ONE = Number(Fraction(0)), Number(Fraction(1))
+
+
+@final
+class Lowering:
+    """Writes formulas of the given leaves into a block, each shared part once."""
+
+    def __init__(self, arithmetic: Arithmetic, leaves: Mapping[Leaf, Num]) -> None:
+        self.arithmetic = arithmetic
+        self.leaves = leaves
+        self._numbers: dict[Node, Num] = {}
+        self._conditions: dict[Node, Value] = {}
+
+    def number(self, root: Expr) -> Num:
+        """The formula's number.
+
+        Raises:
+            CannotLower: it holds something that vector code cannot spell.
+        """
+        for node in walk(root):
+            if isinstance(node, Compare):
+                self.condition(node)
+            elif node not in self._numbers:
+                assert isinstance(node, Expr)
+                self._numbers[node] = self._constant(node) if is_constant(node) else self._written(node)
+        return self._numbers[root]
+
+    def condition(self, node: Compare) -> Value:
+        """Where the condition holds."""
+        if node not in self._conditions:
+            left, right = self.number(node.left), self.number(node.right)
+            self._conditions[node] = self.arithmetic.compare(_ORDERS[node.order], left, right)
+        return self._conditions[node]
+
+    def product(self, factor: Num, root: Expr) -> Num:
+        """The factor times the formula, chosen branch by branch: 0 where a branch is 0, whatever the factor."""
+        if root == _ZERO:
+            return self.arithmetic.constant(0)
+        if root == _ONE:
+            return factor
+        if isinstance(root, Where) and not is_constant(root.condition):
+            then, otherwise = self.product(factor, root.then), self.product(factor, root.otherwise)
+            return self.arithmetic.select(self.condition(root.condition), then, otherwise)
+        return self.arithmetic.mul(factor, self.number(root))
+
+    def _constant(self, node: Expr) -> Num:
+        return self.arithmetic.constant(exact_constant(node))
+
+    def _written(self, node: Expr) -> Num:
+        a, known = self.arithmetic, self._numbers
+        match node:
+            case Input() | ParamRef():
+                if node not in self.leaves:
+                    raise CannotLower(f"the formula mentions '{node.name}', which is no argument of the kernel.")
+                return self.leaves[node]
+            case Neg(operand):
+                return a.neg(known[operand])
+            case Add(left, right):
+                return a.add(known[left], known[right])
+            case Sub(left, right):
+                return a.sub(known[left], known[right])
+            case Mul(left, right):
+                return a.mul(known[left], known[right])
+            case Div(left, right):
+                return a.div(known[left], known[right])
+            case Pow(base, exponent):
+                return self._power(base, exponent)
+            case Where(condition, then, otherwise):
+                return a.select(self._conditions[condition], known[then], known[otherwise])
+            case Call():
+                return self._call(node)
+        raise CannotLower(f"a kernel cannot spell {type(node).__name__.lower()}.")
+
+    def _power(self, base: Expr, exponent: Expr) -> Num:
+        if not is_constant(exponent):
+            raise CannotLower("a kernel cannot spell a power whose exponent varies.")
+        value = exact_constant(exponent)
+        number = self._numbers[base]
+        if value.denominator == 1 and abs(value) <= _MOST_POWER:
+            return self.arithmetic.power(number, int(value))
+        if value == Fraction(1, 2):
+            return self.arithmetic.sqrt(number)
+        raise CannotLower(f"a kernel cannot spell the power {float(value)}.")
+
+    def _call(self, node: Call) -> Num:
+        a = self.arithmetic
+        if node.atom == "spherical_bessel":
+            order, x = node.args
+            assert isinstance(order, Number)
+            return elementary.spherical_bessel(a, int(order.value), a.settled(self._numbers[x]))
+        inner = _of_softplus(node)
+        if inner is not None:
+            return self._of_softplus(node, inner)
+        if node.atom not in elementary.FUNCTIONS:
+            raise CannotLower(f"a kernel cannot spell {node.atom}. Add a row to lower/elementary.py.")
+        return elementary.FUNCTIONS[node.atom](a, *(a.settled(self._numbers[arg]) for arg in node.args))
+
+    def _of_softplus(self, node: Call, inner: Expr) -> Num:
+        x = self.arithmetic.settled(self._numbers[inner])
+        if node.atom == "tanh":
+            return elementary.tanh_of_softplus(self.arithmetic, x)
+        return elementary.sigmoid_of_two_softplus(self.arithmetic, x, negative=isinstance(node.args[0], Neg))
+
+
+def _of_softplus(node: Call) -> Expr | None:
+    """The u of tanh(softplus(u)) and sigmoid(±2·softplus(u)), which need neither logarithm nor second exponential."""
+    argument = node.args[0]
+    if node.atom == "sigmoid":
+        argument = argument.operand if isinstance(argument, Neg) else argument
+        if not (isinstance(argument, Mul) and argument.left == Number(Fraction(2))):
+            return None
+        argument = argument.right
+    elif node.atom != "tanh":
+        return None
+    return argument.args[0] if isinstance(argument, Call) and argument.atom == "softplus" else None
+
+
+def exact_constant(root: Expr) -> Fraction:
+    """The constant expression to sixty digits where it is made of sums, products, powers, exp, log and roots; else
+    to double precision."""
+    with localcontext() as context:
+        context.prec = 60
+        try:
+            values: dict[Node, Decimal | Fraction] = {}
+            for node in walk(root):
+                values[node] = _constant_part(node, values)
+        except _NoRule:
+            return Fraction(constant_value(root))
+        return Fraction(values[root])
+
+
+class _NoRule(Exception):
+    """There is no rule of sixty digits for a part of the constant."""
+
+
+def _constant_part(node: Node, values: Mapping[Node, Decimal | Fraction]) -> Decimal | Fraction:
+    match node:
+        case Number(value):
+            return value
+        case Constant("pi"):
+            return elementary.PI
+        case Neg(operand):
+            return -Fraction(values[operand])
+        case Add(left, right):
+            return Fraction(values[left]) + Fraction(values[right])
+        case Sub(left, right):
+            return Fraction(values[left]) - Fraction(values[right])
+        case Mul(left, right):
+            return Fraction(values[left]) * Fraction(values[right])
+        case Div(left, right) if Fraction(values[right]) != 0:
+            return Fraction(values[left]) / Fraction(values[right])
+        case Call("sqrt" | "exp" | "log" as atom, (operand,)):
+            return _decimal_function(atom, Fraction(values[operand]))
+        case Pow(base, exponent):
+            return _constant_power(Fraction(values[base]), Fraction(values[exponent]))
+    raise _NoRule
+
+
+def _constant_power(base: Fraction, exponent: Fraction) -> Fraction:
+    if exponent.denominator != 1 or abs(exponent) > _MOST_POWER or (base == 0 and exponent <= 0):
+        raise _NoRule
+    power: Fraction = base ** int(exponent)
+    return power
+
+
+def _decimal_function(atom: str, operand: Fraction) -> Decimal:
+    value = Decimal(operand.numerator) / Decimal(operand.denominator)
+    if atom == "exp" and abs(value) < 700:
+        return value.exp()
+    if atom == "sqrt" and value >= 0:
+        return value.sqrt()
+    if atom == "log" and value > 0:
+        return value.ln()
+    raise _NoRule
