@@ -12,7 +12,7 @@ from typing import Annotated, Any, Protocol
 import typer
 
 from actlab import verbs
-from actlab.errors import ActlabError, BadParam
+from actlab.errors import ActlabError, BadInput, BadParam
 
 app = typer.Typer(
     name="actlab",
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+FAULT = 1  # what was asked for was measured, and a fault was found
 STOPPED = 130  # what a shell reports of a program ended by Ctrl-C
 
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
@@ -43,6 +44,14 @@ class Answer(Protocol):
 
     def lines(self) -> list[str]:
         """The answer for reading."""
+
+
+class CertifyAnswer(Answer, Protocol):
+    """An answer that may be that a bound is not kept."""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether every bound is kept."""
 
 
 def show_answer(answer: Answer, *, as_json: bool) -> None:
@@ -93,6 +102,36 @@ def gain(
 ) -> None:
     """The factor that keeps a signal's size through an activation."""
     show_answer(verbs.gain(formula, q=q, kind=kind, **_values(param)), as_json=json)
+
+
+@app.command()
+def certify(
+    formula: Annotated[str | None, typer.Argument(help="A name or a formula; left out with --all.")] = None,
+    dtype: Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")] = "float32",
+    mode: Annotated[str, typer.Option(help="accurate or fast.")] = "accurate",
+    against: Annotated[
+        list[str] | None, typer.Option(help="Measure this beside it: torch or composite; may be repeated.")
+    ] = None,
+    compiled: Annotated[bool, typer.Option("--compiled", help="Measure it under torch.compile too.")] = False,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Measure it exported to ONNX Runtime too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Measure the whole catalog, and write its data file.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Where --all writes; the package's own file if left out.")] = None,
+    param: Params = None,
+    json: Json = False,
+) -> None:
+    """How exact its program is: worst errors, what is not finite, where gradients end."""
+    if every == (formula is not None):
+        raise BadInput("certify one activation, by name or formula, or the whole catalog with --all.")
+    answer: CertifyAnswer
+    if formula is None:
+        with _Progress(shown=True) as progress:
+            answer = verbs.certify_all(output, progress=progress.advance)
+    else:
+        named = [*(against or ()), *["compiled"] * compiled, *["onnx"] * onnx]
+        answer = verbs.certify(formula, dtype=dtype, mode=mode, against=named, **_values(param))
+    show_answer(answer, as_json=json)
+    if not answer.is_well:
+        raise typer.Exit(FAULT)
 
 
 @app.command()

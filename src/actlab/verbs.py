@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,6 +22,7 @@ from actlab.formula.text import text
 from actlab.plain import plain
 
 if TYPE_CHECKING:
+    from actlab.measure.answer import Certified, CertifiedAll
     from actlab.study.comparison import Comparison
     from actlab.train.task import Task
 
@@ -99,50 +100,9 @@ class Shown:
 
     def lines(self) -> list[str]:
         """The facts, one a line."""
-        facts = self.facts
-        lines = [facts["name"], f"  {facts['summary']}", ""]
-        for label, key in _SHOWN_LINES:
-            value = facts.get(key)
-            if value not in (None, "", [], ()):
-                lines.append(f"  {label:<12} {_smooth(value) if key == 'smoothness' else _in_words(value)}")
-        reasons: dict[str, list[str]] = {}
-        for name, reason in facts.get("unknown", {}).items():
-            reasons.setdefault(reason, []).append(name.replace("_", " "))
-        lines += [f"  {'unknown':<12} {', '.join(names)}: {reason}" for reason, names in reasons.items()]
-        return lines
+        from actlab.report.shown import shown_lines
 
-
-_SHOWN_LINES = (
-    ("formula", "formula"),
-    ("derivative", "derivative"),
-    ("parameters", "parameters"),
-    ("range", "range"),
-    ("limits", "limits"),
-    ("value at 0", "value_at_zero"),
-    ("slope at 0", "derivative_at_zero"),
-    ("minimum", "minimum"),
-    ("maximum", "maximum"),
-    ("roots", "roots"),
-    ("kinks", "kinks"),
-    ("smoothness", "smoothness"),
-    ("monotone", "monotone"),
-    ("convex", "convex"),
-    ("odd", "odd"),
-    ("even", "even"),
-    ("Lipschitz", "lipschitz"),
-    ("steepest", "steepest"),
-    ("saturates", "saturates"),
-    ("gains", "gains"),
-    ("aliases", "aliases"),
-    ("note", "note"),
-    ("source", "source"),
-)
-
-
-def _smooth(derivatives: float | str) -> str:
-    """The number of continuous derivatives, in words."""
-    words = {-1: "it jumps", 0: "continuous, with kinks", 1: "once continuously differentiable"}
-    return "without end" if derivatives == "inf" else words.get(int(derivatives), f"{derivatives} derivatives")
+        return shown_lines(self.facts)
 
 
 def show(formula: str, **params: float) -> Shown:
@@ -308,6 +268,39 @@ def gain(formula: str, *, q: float = 1.0, kind: str = "second-moment", **params:
     return Gain(act.label, kind, float(q), gain_of(act, q=q, kind=kind))
 
 
+def certify(
+    formula: str, *, dtype: str = "float32", mode: str = "accurate", against: Sequence[str] = (), **params: float
+) -> Certified:
+    """How exact the program of an activation is, measured on this machine.
+
+    Args:
+        formula: a name, a formula, or `file.py:name`.
+        dtype: float32, float64, bfloat16 or float16.
+        mode: accurate or fast.
+        against: what else is measured at the same points: torch, composite, compiled, onnx.
+        params: values for its parameters.
+
+    Raises:
+        UnknownActivation, BadFormula, BadParam, BadInput, MissingExtra: the message says what to mend.
+    """
+    from actlab.measure.answer import Certified
+    from actlab.measure.certificate import certificate
+
+    act = meant(formula, **params)
+    return Certified(certificate(act, dtype=dtype, mode=mode, against=against))
+
+
+def certify_all(output: Path | None = None, *, progress: Callable[[int, int, float | None, str], None]) -> CertifiedAll:
+    """The certificates of the whole catalog, in every dtype and mode, written to the package's data file or `output`.
+
+    Raises:
+        BadInput: the file cannot be written.
+    """
+    from actlab.measure.generate import certified_all
+
+    return certified_all(output, progress=progress)
+
+
 @dataclass(frozen=True)
 class Tasks:
     """The built-in tasks."""
@@ -436,30 +429,3 @@ def _provenance(command: str) -> dict[str, str]:
     made = {"Versions": f"Python {platform.python_version()}, {versions}", "Machine": platform.platform()}
     asked = {"Command": command} if command else {}
     return {**asked, **made, "Date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}
-
-
-def _in_words(value: Any) -> str:
-    match value:
-        case {"lower": lower, "upper": upper} if lower == upper:
-            return _in_words(lower)
-        case {"lower": lower, "upper": upper, **rest}:
-            left = "[" if rest.get("lower_attained") else "("
-            right = "]" if rest.get("upper_attained") else ")"
-            return f"{left}{_in_words(lower)}, {_in_words(upper)}{right}"
-        case {"at": at, "value": number, **rest}:
-            slope = f", derivative {_in_words(rest['derivative'])}" if "derivative" in rest else ""
-            return f"{_in_words(number)} at {_in_words(at)}{slope}"
-        case {"name": name, "value": number, "trainable": trainable, "bounds": bounds}:
-            inside = f", {bounds}" if bounds else ""
-            return f"{name} = {_in_words(number)}{' (trainable' + inside + ')' if trainable else inside}"
-        case dict():
-            return ", ".join(f"{key.replace('_', ' ')} {_in_words(item)}" for key, item in value.items())
-        case list():
-            return "; ".join(_in_words(item) for item in value)
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:.10g}"
-        case None:
-            return "unknown"
-    return str(value)

@@ -1,0 +1,247 @@
+"""The certificate of an activation: how exact the program is that computes it, measured on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from actlab.catalog.index import get
+from actlab.errors import BadFormula, BadInput
+from actlab.formula.activation import Activation
+from actlab.formula.along_axis import AxisActivation
+from actlab.formula.derivative import derivative
+from actlab.formula.expr import Input, ParamRef
+from actlab.kernels.version import VERSION
+from actlab.lower.straight_line import Leaf
+from actlab.measure.contender import (
+    Backward,
+    Contender,
+    Forward,
+    composite,
+    differentiated,
+    ours,
+    ours_of_params,
+    theirs,
+)
+from actlab.measure.invariance import differ, layouts_apart, threads_apart
+from actlab.measure.points import Places, points, tensor
+from actlab.measure.record import Certificate, Measured, Place, Rounding, Special, Stretch, Worst
+from actlab.measure.reference import Reference, reference
+from actlab.measure.ulp import Format, format_of
+from actlab.measure.worst import BOUNDS, as_doubles, errors, not_finite, worst
+from actlab.measure.zero_gradient import zero_gradient
+
+MODES = ("accurate", "fast")
+
+# In float64 the reference is a long double's, which takes ten times as long.
+_COUNT = {16: 60_000, 32: 200_000, 64: 60_000}
+
+Program = Forward | tuple[Forward, Backward] | Contender
+
+
+def certificate(
+    formula: str | Activation | AxisActivation,
+    *,
+    dtype: str = "float32",
+    mode: str = "accurate",
+    function: Program | None = None,
+    against: Sequence[str] = (),
+    seed: int = 0,
+    count: int | None = None,
+) -> Certificate:
+    """How exact the program of an activation is.
+
+    Args:
+        formula: an activation, its name, or a formula as text.
+        dtype: "float32", "float64", "bfloat16" or "float16".
+        mode: "accurate" or "fast".
+        function: what is measured; `actlab.functional` if left out. A function of tensors that PyTorch can
+            differentiate, or a pair of them: the values, and a tuple of the derivatives by each input.
+        against: what else is measured at the same points: "torch" and "composite".
+        seed: what the random points are drawn from.
+        count: about how many points; in 16 bits every number is taken.
+
+    Raises:
+        UnknownActivation, BadFormula, BadParam: as `actlab.get`; or the activation acts along an axis.
+        BadInput: there is no such dtype or mode, or PyTorch has no function to compare with.
+
+    Example:
+        >>> certificate("relu", count=2000).faults
+        ()
+    """
+    act = get(formula)
+    if isinstance(act, AxisActivation):
+        raise BadFormula(f"{act.name} acts along an axis: a certificate is for what is computed element by element.")
+    if mode not in MODES:
+        raise BadInput(f"a certificate is for mode {' or '.join(MODES)}; got '{mode}'.")
+    fmt = format_of(dtype)
+    subject = _subject(act, function, mode=mode)
+    outline = outline_of(act, fmt, seed, _COUNT[fmt.bits] if count is None else count)
+    own = measured(subject, outline, bounds=BOUNDS.get((mode, dtype), (None, None)))
+    params = () if function is not None else _by_params(act, fmt, mode=mode, seed=seed, count=count)
+    others = tuple(measured(_other(name, act), outline, bounds=(None, None)) for name in against)
+    tensors = tuple(tensor(column, fmt) for column in outline.columns)
+    return Certificate(
+        formula=act.label,
+        dtype=dtype,
+        mode=mode,
+        measured=_joined(own, params),
+        zero_gradient=_zero_gradient(subject, outline),
+        special=_special(subject, outline),
+        rounding=_rounding(subject, tensors, outline.columns) if fmt.bits == 16 else None,
+        layouts=layouts_apart(subject, tensors),
+        threads=threads_apart(subject, tensors),
+        others=others,
+        kernels=VERSION,
+    )
+
+
+@final
+@dataclass(frozen=True)
+class Outline:
+    """The points of a formula, and what is exact there.
+
+    Attributes:
+        args: the inputs in order.
+        columns: the points, one array an input.
+        value, slopes: the formula's exact values, and its derivatives' by each input.
+        fmt: the dtype that all points are numbers of.
+    """
+
+    args: tuple[Leaf, ...]
+    columns: tuple[Places, ...]
+    value: Reference
+    slopes: tuple[Reference, ...]
+    fmt: Format
+
+
+@lru_cache(maxsize=2)
+def outline_of(act: Activation, fmt: Format, seed: int, count: int) -> Outline:
+    """The points of an activation and its exact values, which serve every program that is measured."""
+    args: tuple[Leaf, ...] = tuple(Input(name) for name in act.inputs)
+    slopes = [act.derivative(name) for name in act.inputs]
+    columns = points([act.formula, *slopes], args, fmt=fmt, seed=seed, count=count)
+    told = [reference(each, args, columns, fmt=fmt) for each in (act.formula, *slopes)]
+    return Outline(args, columns, told[0], tuple(told[1:]), fmt)
+
+
+def measured(contender: Contender, outline: Outline, *, bounds: tuple[float | None, float | None]) -> Measured:
+    """The errors of one program's values and derivatives."""
+    tensors = [tensor(column, outline.fmt) for column in outline.columns]
+    forward, found = _worst(contender.forward(*tensors), outline.value, "forward", bounds[0])
+    gradients = []
+    for arg, dx, told in zip(outline.args, contender.backward(*tensors), outline.slopes, strict=True):
+        each, more = _worst(dx, told, f"backward ({arg.name})", bounds[1])
+        gradients.append((arg.name, each))
+        found += more
+    return Measured(contender.name, forward, tuple(gradients), tuple(found))
+
+
+def _worst(result: Tensor, told: Reference, direction: str, bound: float | None) -> tuple[Worst, list[Stretch]]:
+    fmt = format_of(str(result.dtype).removeprefix("torch."))
+    found = errors(as_doubles(result), told, fmt)
+    return worst(found, told, fmt=fmt, bound=bound), [*not_finite(found, told, fmt=fmt, direction=direction)]
+
+
+def _subject(act: Activation, function: Program | None, *, mode: str) -> Contender:
+    match function:
+        case None:
+            return ours(act, mode=mode)
+        case Contender():
+            return function
+        case (forward, backward):
+            return Contender("given", forward, backward)
+        case _:
+            return differentiated("given", function)
+
+
+def _other(name: str, act: Activation) -> Contender:
+    known: dict[str, Callable[[Activation], Contender]] = {"torch": theirs, "composite": composite}
+    if name not in known:
+        raise BadInput(f"a certificate compares with {' or '.join(known)}; got '{name}'.")
+    return known[name](act)
+
+
+def _by_params(
+    act: Activation, fmt: Format, *, mode: str, seed: int, count: int | None
+) -> Iterator[tuple[str, Worst, list[Stretch]]]:
+    """The error of each element's derivative by every trainable parameter, parameters as numbers of the dtype."""
+    wanted = [param.name for param in act.params if param.trainable]
+    if not wanted:
+        return
+    args: tuple[Leaf, ...] = (*(Input(name) for name in act.inputs), *(ParamRef(param.name) for param in act.params))
+    few = (_COUNT[fmt.bits] if count is None else count) // 4
+    inputs = points([act.formula], args[: len(act.inputs)], fmt=fmt, seed=seed, count=few)
+    given = [tensor(np.full_like(inputs[0], param.value), fmt) for param in act.params]
+    columns = (*inputs, *(each.double().numpy() for each in given))
+    found = ours_of_params(act, mode=mode).backward(*(tensor(column, fmt) for column in inputs), *given)
+    bound = BOUNDS.get((mode, fmt.name), (None, None))[1]
+    for arg, dx in zip(args, found, strict=True):
+        if arg.name in wanted:
+            told = reference(derivative(act.expression, arg), args, columns, fmt=fmt)
+            yield arg.name, *_worst(dx, told, f"backward ({arg.name})", bound)
+
+
+def _joined(own: Measured, params: Any) -> Measured:
+    gradients, found = list(own.gradients), list(own.non_finite)
+    for name, each, more in params:
+        gradients.append((name, each))
+        found += more
+    return Measured(own.name, own.forward, tuple(gradients), tuple(found))
+
+
+def _zero_gradient(subject: Contender, outline: Outline) -> Any:
+    held = len(outline.args) - 1
+
+    def gradient(x: Places) -> Places:
+        columns = [np.ones_like(x)] * held + [x]
+        return as_doubles(subject.backward(*(tensor(column, outline.fmt) for column in columns))[-1])
+
+    return zero_gradient(gradient, outline.slopes[-1].formula, outline.args, fmt=outline.fmt)
+
+
+_SPECIAL = (("-inf", -np.inf), ("-0", -0.0), ("0", 0.0), ("inf", np.inf), ("nan", np.nan))
+
+
+def _special(subject: Contender, outline: Outline) -> tuple[Special, ...]:
+    if len(outline.args) > 1:
+        return ()
+    places = np.array([place for _, place in _SPECIAL])
+    x = tensor(places, outline.fmt)
+    values, slopes = as_doubles(subject.forward(x)), as_doubles(subject.backward(x)[0])
+    told = [
+        reference(each.formula, outline.args, (places,), fmt=outline.fmt) for each in (outline.value, *outline.slopes)
+    ]
+    exact = [
+        [None if np.isnan(value) else _unheld(float(value), outline.fmt) for value in each.values] for each in told
+    ]
+    return tuple(
+        Special(name, float(y), float(dy), limit, slope)
+        for (name, _), y, dy, limit, slope in zip(_SPECIAL, values, slopes, *exact, strict=True)
+    )
+
+
+def _unheld(value: float, fmt: Format) -> float:
+    return float(np.copysign(np.inf, value)) if abs(value) > fmt.largest else value
+
+
+def _rounding(subject: Contender, tensors: tuple[Tensor, ...], columns: tuple[Places, ...]) -> Rounding:
+    """How often results are not those of the same numbers in float32, rounded once."""
+    dtype = tensors[0].dtype
+    wide = [each.float() for each in tensors]
+    values = differ(subject.forward(*tensors), subject.forward(*wide).to(dtype))
+    pairs = zip(subject.backward(*tensors), subject.backward(*wide), strict=True)
+    slopes = [differ(found, wanted.to(dtype)) for found, wanted in pairs]
+    wrong = torch.stack([values, *slopes]).any(dim=0)
+    first: Place | None = None
+    if wrong.any():
+        at = int(wrong.nonzero()[0])
+        point = tuple(float(column[at]) for column in columns)
+        first = point[0] if len(point) == 1 else point
+    return Rounding(int(values.sum()), sum(int(each.sum()) for each in slopes), first)

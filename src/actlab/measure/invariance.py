@@ -1,0 +1,96 @@
+"""Whether results depend on how a tensor lies in memory, or on how many threads compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from actlab.measure.contender import Contender
+
+# Enough for kernels and PyTorch's own functions to share the work among threads, and no multiple of a vector's length.
+_ELEMENTS = 3 * 5 * 131 * 131
+
+
+def layouts_apart(contender: Contender, tensors: tuple[Tensor, ...]) -> tuple[str, ...]:
+    """The layouts in which results have other bits than in contiguous tensors of the same numbers."""
+    blocks = [_block(tensor) for tensor in tensors]
+    wanted = results(contender, *blocks)
+    return tuple(name for name, laid in LAYOUTS.items() if not _same(results(contender, *map(laid, blocks)), wanted))
+
+
+def threads_apart(contender: Contender, tensors: tuple[Tensor, ...]) -> tuple[int, ...]:
+    """The numbers of threads, two and as many as PyTorch uses, with which results have other bits than with one."""
+    blocks = [_block(tensor) for tensor in tensors]
+    most = max(2, torch.get_num_threads())
+    with _threads(1):
+        wanted = results(contender, *blocks)
+    apart = []
+    for count in sorted({2, most}):
+        with _threads(count):
+            if not _same(results(contender, *blocks), wanted):
+                apart.append(count)
+    return tuple(apart)
+
+
+def results(contender: Contender, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """The values, and the derivatives by each argument."""
+    return contender.forward(*tensors), *contender.backward(*tensors)
+
+
+def _same(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> bool:
+    return all(same_bits(one, other) for one, other in zip(found, wanted, strict=True))
+
+
+def same_bits(found: Tensor, wanted: Tensor) -> bool:
+    """Whether all numbers are the same, a NaN equal to any other and 0 unequal to -0."""
+    return not bool(differ(found, wanted).any())
+
+
+def differ(found: Tensor, wanted: Tensor) -> Tensor:
+    """Where two numbers are not the same."""
+    both_nan = found.isnan() & wanted.isnan()
+    same = (found == wanted) & (torch.signbit(found) == torch.signbit(wanted))
+    return ~(same | both_nan)
+
+
+def _block(tensor: Tensor) -> Tensor:
+    """The numbers, repeated, as a batch of images."""
+    flat = tensor.repeat(-(-_ELEMENTS // tensor.numel()))[:_ELEMENTS]
+    return flat.reshape(3, 5, 131, 131)
+
+
+def _strided(block: Tensor) -> Tensor:
+    """Every second element of a tensor twice as long."""
+    return torch.stack([block, torch.zeros_like(block)], dim=-1)[..., 0]
+
+
+def _transposed(block: Tensor) -> Tensor:
+    return block.transpose(-1, -2).contiguous().transpose(-1, -2)
+
+
+def _misaligned(block: Tensor) -> Tensor:
+    """The same numbers, one element further on in memory."""
+    return torch.cat([block.new_zeros(1), block.flatten()])[1:].reshape(block.shape)
+
+
+def _channels_last(block: Tensor) -> Tensor:
+    return block.contiguous(memory_format=torch.channels_last)
+
+
+LAYOUTS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
+    {"strided": _strided, "transposed": _transposed, "misaligned": _misaligned, "channels-last": _channels_last}
+)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

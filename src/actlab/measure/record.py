@@ -1,0 +1,241 @@
+"""A certificate as a frozen value: every figure of it, and what it does not keep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, final
+
+from actlab.plain import plain
+
+Place = float | tuple[float, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Worst:
+    """The largest error of one output, in units in the last place.
+
+    Attributes:
+        max_ulp: the largest away from roots, in units of the exact value; infinite where a result is NaN but ought
+            to be a number.
+        at: where; None if there was no point to measure at.
+        near_root: the largest near a root, where the formula's outermost sum cancels, in units of the larger operand.
+        near_root_at: where; None if no sum cancels.
+        within_20: the largest with every input in [−20, 20], measured as `max_ulp` is.
+        bound: what `max_ulp` must not pass; None where none is promised.
+        points: at how many points it was measured.
+        to_fifty_digits: how many of these took fifty digits.
+    """
+
+    max_ulp: float
+    at: Place | None
+    near_root: float
+    near_root_at: Place | None
+    within_20: float
+    bound: float | None
+    points: int
+    to_fifty_digits: int
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the bounds are kept: its own, and 2 units of the larger operand near a root."""
+        return self.bound is None or (self.max_ulp <= self.bound and self.near_root <= min(self.bound, 2.0))
+
+
+@final
+@dataclass(frozen=True)
+class Stretch:
+    """Neighbouring points at which a result is NaN or infinite though the mathematics is not.
+
+    Attributes:
+        direction: "forward", or "backward" with the argument in brackets.
+        got: "nan", "inf" or "-inf".
+        start, end: the outermost points; of a pair the first of its inputs.
+        points: how many points lie in it.
+    """
+
+    direction: str
+    got: str
+    start: Place
+    end: Place
+    points: int
+
+
+@final
+@dataclass(frozen=True)
+class ZeroGradient:
+    """From which |x| on the gradient is exactly 0, up to the largest number; None where it never is.
+
+    Attributes:
+        left, right: for negative and for positive x.
+        left_too_early, right_too_early: whether the true gradient is still above the dtype's smallest number there.
+    """
+
+    left: float | None
+    right: float | None
+    left_too_early: bool
+    right_too_early: bool
+
+
+@final
+@dataclass(frozen=True)
+class Special:
+    """What comes out of one special input.
+
+    Attributes:
+        x: "-inf", "-0", "0", "inf" or "nan".
+        forward, backward: what came out.
+        limit, slope_limit: what the mathematics has there; None where it has no limit or none was told.
+    """
+
+    x: str
+    forward: float
+    backward: float
+    limit: float | None
+    slope_limit: float | None
+
+
+@final
+@dataclass(frozen=True)
+class Rounding:
+    """How many of all 16-bit inputs give another number than the float32 result rounded once.
+
+    Attributes:
+        forward, backward: how many.
+        first: one of these inputs; None if there is none.
+    """
+
+    forward: int
+    backward: int
+    first: Place | None
+
+
+@final
+@dataclass(frozen=True)
+class Measured:
+    """The errors of one program.
+
+    Attributes:
+        name: which program.
+        forward: of the values.
+        gradients: of the derivative by each input, and by each trainable parameter, by its name.
+        non_finite: where results are NaN or infinite and ought not to be.
+    """
+
+    name: str
+    forward: Worst
+    gradients: tuple[tuple[str, Worst], ...]
+    non_finite: tuple[Stretch, ...]
+
+    @property
+    def backward(self) -> Worst:
+        """The worst of all derivatives, the first beyond its bound if there is one."""
+        each = [worst for _, worst in self.gradients]
+        return max(each, key=lambda worst: (not worst.is_within, worst.max_ulp))
+
+
+@final
+@dataclass(frozen=True)
+class Certificate:
+    """How exact a program of an activation is, in one dtype and mode.
+
+    Attributes:
+        formula: the activation, with its parameters' values.
+        dtype, mode: in which it was measured.
+        measured: errors, and where results are not finite.
+        zero_gradient: from where on the gradient is exactly 0; of a gated pair the gate's, at a value of 1.
+        special: what comes out of zeros, infinities and NaN; empty for a gated pair.
+        rounding: for 16-bit dtypes, how it compares with float32 rounded.
+        layouts: the memory layouts whose results had other bits than contiguous ones; none if all is well.
+        threads: the numbers of threads with other bits than one, likewise.
+        others: the same errors of other programs: the composite of atoms, PyTorch's own, compiled, ONNX Runtime.
+        kernels: the version of the kernels that was measured.
+    """
+
+    formula: str
+    dtype: str
+    mode: str
+    measured: Measured
+    zero_gradient: ZeroGradient
+    special: tuple[Special, ...]
+    rounding: Rounding | None
+    layouts: tuple[str, ...]
+    threads: tuple[int, ...]
+    others: tuple[Measured, ...]
+    kernels: str
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What it does not keep, one sentence each."""
+        return tuple(_faults(self))
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures by name; infinite numbers are strings."""
+        forward, backward = self.measured.forward, self.measured.backward
+        told = {
+            "formula": self.formula,
+            "dtype": self.dtype,
+            "mode": self.mode,
+            "forward": _worst(forward),
+            "backward": _worst(backward),
+            "non_finite": self.measured.non_finite,
+            "zero_gradient": self.zero_gradient,
+            "gradients": {name: _worst(worst) for name, worst in self.measured.gradients},
+            "special": self.special,
+            "rounding": self.rounding,
+            "layouts_apart": self.layouts,
+            "threads_apart": self.threads,
+            "against": {other.name: _measured(other) for other in self.others},
+            "kernels": self.kernels,
+            "within": not self.faults,
+            "faults": self.faults,
+        }
+        plainly: dict[str, Any] = plain(told)
+        return plainly
+
+
+def _worst(worst: Worst) -> dict[str, Any]:
+    return {**plain(worst), "within": worst.is_within}
+
+
+def _measured(other: Measured) -> dict[str, Any]:
+    return {"forward": _worst(other.forward), "backward": _worst(other.backward), "non_finite": other.non_finite}
+
+
+def _faults(certificate: Certificate) -> Iterator[str]:
+    measured = certificate.measured
+    for label, worst in (("forward", measured.forward), *((f"by {name}", each) for name, each in measured.gradients)):
+        if worst.bound is not None and worst.max_ulp > worst.bound:
+            yield f"{label}: {worst.max_ulp:.3g} ULP at {worst.at}, where {worst.bound:g} are allowed"
+        if worst.bound is not None and worst.near_root > min(worst.bound, 2.0):
+            yield (
+                f"{label}: {worst.near_root:.3g} ULP of the larger operand near a root at {worst.near_root_at}, "
+                f"where {min(worst.bound, 2.0):g} are allowed"
+            )
+    for stretch in measured.non_finite:
+        span = f"from {stretch.start} to {stretch.end}"
+        yield f"{stretch.direction}: {stretch.got} {span}, where the exact value is finite"
+    rounding = certificate.rounding
+    if rounding is not None and rounding.forward + rounding.backward:
+        yield (
+            f"{rounding.forward} values and {rounding.backward} derivatives are not the float32 result rounded once, "
+            f"as at {rounding.first}"
+        )
+    zero = certificate.zero_gradient
+    for side, early, place in (
+        ("left", zero.left_too_early, zero.left),
+        ("right", zero.right_too_early, zero.right),
+    ):
+        if early:
+            yield f"the gradient is 0 on the {side} from |x| = {place:g} on, where the true one is not yet"
+    if certificate.layouts:
+        yield f"other bits for {', '.join(certificate.layouts)} tensors than for contiguous ones"
+    if certificate.threads:
+        yield f"other bits with {', '.join(map(str, certificate.threads))} threads than with one"
+    yield from (
+        f"NaN in gives {special.forward:g} out"
+        for special in certificate.special
+        if special.x == "nan" and not math.isnan(special.forward)
+    )

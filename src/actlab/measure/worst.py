@@ -1,0 +1,119 @@
+"""The errors of results against a reference: the largest of them, and where a result is not finite but ought to be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, final
+
+import numpy as np
+from mpmath import mp
+from numpy.typing import NDArray
+
+from actlab.measure.points import CORE
+from actlab.measure.record import Place, Stretch, Worst
+from actlab.measure.reference import Reference
+from actlab.measure.running import nearest
+from actlab.measure.ulp import Flags, Format, Reals, held, rounds_to_finite, spacing
+
+# The largest errors are worked out once more against fifty digits: the figure told is no error of the reference.
+_VERIFIED = 6
+
+# Unit in the last place that is promised: (dtype, forward); what is not listed promises none.
+_SIXTEEN = 0.501  # half a unit for rounding once, and what two units in float32 are of one in 16 bits
+BOUNDS: Mapping[tuple[str, str], tuple[float, float]] = MappingProxyType(
+    {
+        ("accurate", "float32"): (2.0, 4.0),
+        ("accurate", "float64"): (4.0, 4.0),
+        ("accurate", "bfloat16"): (_SIXTEEN, _SIXTEEN),
+        ("accurate", "float16"): (_SIXTEEN, _SIXTEEN),
+    }
+)
+
+
+@final
+@dataclass(frozen=True)
+class Errors:
+    """The error at each point in units; NaN where there is no exact value."""
+
+    ulps: NDArray[np.float64]
+    got: NDArray[np.float64]
+
+
+def errors(results: NDArray[np.float64], told: Reference, fmt: Format) -> Errors:
+    """The errors of results: infinite where one is NaN or infinite and the exact value is a number of the dtype.
+
+    Where the exact value lies just below infinity, that counts as the power of two that follows the largest number.
+    """
+    wide = told.values.dtype
+    with np.errstate(all="ignore"):
+        off = np.abs(held(results.astype(wide), fmt) - told.values) / told.unit
+        lost = np.isnan(results) & ~np.isnan(told.values)
+        overflown = np.isinf(results) & rounds_to_finite(told.values, fmt)
+    off = np.where(lost | overflown, np.inf, off)
+    return Errors(off.astype(np.float64), results)
+
+
+def worst(found: Errors, told: Reference, *, fmt: Format, bound: float | None) -> Worst:
+    """The largest errors, near roots and elsewhere, worked out to fifty digits."""
+    away, near = ~told.near_root, told.near_root
+    core = np.logical_and.reduce([np.abs(column) <= CORE for column in told.columns])
+    ulp, at = _largest(found, told, away, fmt=fmt)
+    root, root_at = _largest(found, told, near, fmt=fmt)
+    inner, _ = _largest(found, told, away & core, fmt=fmt)
+    points = int((~np.isnan(found.ulps)).sum())
+    return Worst(ulp, at, root, root_at, inner, bound, points, told.exactly_told)
+
+
+def _largest(found: Errors, told: Reference, among: Flags, *, fmt: Format) -> tuple[float, Place | None]:
+    places = np.flatnonzero(among & ~np.isnan(found.ulps))
+    if not len(places):
+        return 0.0, None
+    ranked = places[np.argsort(-found.ulps[places], kind="stable")[:_VERIFIED]]
+    verified = [(_verified(found, told, int(place), fmt=fmt), int(place)) for place in ranked]
+    ulp, place = max(verified, key=lambda pair: pair[0])
+    return ulp, place_of(told, place)
+
+
+def place_of(told: Reference, place: int) -> Place:
+    """The point in plain numbers: one, or a pair."""
+    point = tuple(float(column[place]) for column in told.columns)
+    return point[0] if len(point) == 1 else point
+
+
+def _verified(found: Errors, told: Reference, place: int, *, fmt: Format) -> float:
+    rough, got = float(found.ulps[place]), float(found.got[place])
+    exact = told.at(place) if math.isfinite(rough) and math.isfinite(got) else None
+    if exact is None or abs(exact) > fmt.largest:
+        return rough
+    wide: Reals = np.asarray([nearest(exact, told.values.dtype)])
+    unit = told.unit[place] if told.near_root[place] else spacing(wide, fmt)[0]
+    with mp.workprec(300):
+        return float(abs(mp.mpf(got) - exact) / mp.mpf(float(unit)))
+
+
+def not_finite(found: Errors, told: Reference, *, fmt: Format, direction: str) -> Iterator[Stretch]:
+    """Stretches of points, in order, at which a result is NaN or infinite and ought not to be."""
+    with np.errstate(all="ignore"):
+        ought = rounds_to_finite(told.values, fmt)
+        lost = np.isnan(found.got) & ~np.isnan(told.values)
+    wrong = lost | (np.isinf(found.got) & ought)
+    if not wrong.any():
+        return
+    order = np.lexsort(told.columns[::-1])
+    order = order[~np.isnan(told.values[order])]
+    kinds = np.where(wrong, np.where(np.isnan(found.got), 1, np.where(found.got > 0, 2, 3)), 0)[order]
+    edges = np.flatnonzero(np.diff(kinds)) + 1
+    for run in np.split(np.arange(len(order)), edges):
+        kind = int(kinds[run[0]])
+        if kind:
+            ends = place_of(told, int(order[run[0]])), place_of(told, int(order[run[-1]]))
+            yield Stretch(direction, ("", "nan", "inf", "-inf")[kind], *ends, points=len(run))
+
+
+def as_doubles(tensor: Any) -> NDArray[np.float64]:
+    """A tensor's numbers, exactly."""
+    doubles: NDArray[np.float64] = tensor.detach().double().numpy()
+    return doubles

@@ -1,0 +1,79 @@
+"""What is known of one activation, for reading in a terminal: one fact a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_SHOWN_LINES = (
+    ("formula", "formula"),
+    ("derivative", "derivative"),
+    ("parameters", "parameters"),
+    ("range", "range"),
+    ("limits", "limits"),
+    ("value at 0", "value_at_zero"),
+    ("slope at 0", "derivative_at_zero"),
+    ("minimum", "minimum"),
+    ("maximum", "maximum"),
+    ("roots", "roots"),
+    ("kinks", "kinks"),
+    ("smoothness", "smoothness"),
+    ("monotone", "monotone"),
+    ("convex", "convex"),
+    ("odd", "odd"),
+    ("even", "even"),
+    ("Lipschitz", "lipschitz"),
+    ("steepest", "steepest"),
+    ("saturates", "saturates"),
+    ("gains", "gains"),
+    ("aliases", "aliases"),
+    ("note", "note"),
+    ("source", "source"),
+)
+
+
+def _smooth(derivatives: float | str) -> str:
+    """The number of continuous derivatives, in words."""
+    words = {-1: "it jumps", 0: "continuous, with kinks", 1: "once continuously differentiable"}
+    return "without end" if derivatives == "inf" else words.get(int(derivatives), f"{derivatives} derivatives")
+
+
+def shown_lines(facts: Mapping[str, Any]) -> list[str]:
+    """The facts that are there, one a line, then the unknown ones with the reason."""
+    lines = [facts["name"], f"  {facts['summary']}", ""]
+    for label, key in _SHOWN_LINES:
+        value = facts.get(key)
+        if value not in (None, "", [], ()):
+            lines.append(f"  {label:<12} {_smooth(value) if key == 'smoothness' else _in_words(value)}")
+    reasons: dict[str, list[str]] = {}
+    for name, reason in facts.get("unknown", {}).items():
+        reasons.setdefault(reason, []).append(name.replace("_", " "))
+    lines += [f"  {'unknown':<12} {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    return lines
+
+
+def _in_words(value: Any) -> str:
+    match value:
+        case {"lower": lower, "upper": upper} if lower == upper:
+            return _in_words(lower)
+        case {"lower": lower, "upper": upper, **rest}:
+            left = "[" if rest.get("lower_attained") else "("
+            right = "]" if rest.get("upper_attained") else ")"
+            return f"{left}{_in_words(lower)}, {_in_words(upper)}{right}"
+        case {"at": at, "value": number, **rest}:
+            slope = f", derivative {_in_words(rest['derivative'])}" if "derivative" in rest else ""
+            return f"{_in_words(number)} at {_in_words(at)}{slope}"
+        case {"name": name, "value": number, "trainable": trainable, "bounds": bounds}:
+            inside = f", {bounds}" if bounds else ""
+            return f"{name} = {_in_words(number)}{' (trainable' + inside + ')' if trainable else inside}"
+        case dict():
+            return ", ".join(f"{key.replace('_', ' ')} {_in_words(item)}" for key, item in value.items())
+        case list():
+            return "; ".join(_in_words(item) for item in value)
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.10g}"
+        case None:
+            return "unknown"
+    return str(value)
