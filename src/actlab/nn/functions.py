@@ -12,7 +12,9 @@ from actlab.errors import BadInput, BadParam
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import ParamRef
+from actlab.kernels.slope_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise
+from actlab.nn.few_bit import FewBit, lean
 from actlab.nn.operator import apply, pointwise_of
 
 
@@ -92,11 +94,22 @@ class AxisFunctional:
         return f"functional({self.activation.name!r})"
 
 
-def functional(formula: str | Activation | AxisActivation, **params: float) -> Functional | AxisFunctional:
+def functional(
+    formula: str | Activation | AxisActivation,
+    *,
+    memory: str | None = None,
+    bits: int | None = None,
+    unbiased: bool = False,
+    density: Density | None = None,
+    **params: float,
+) -> Functional | AxisFunctional | FewBit:
     """The activation as a function of tensors.
 
     Args:
         formula: a name, a formula, or an activation.
+        memory: what is kept for backward: None for the input, "few-bit" for the step of the derivative on which each
+            element lies.
+        bits, unbiased, density: of few-bit memory, as for `actlab.nn.few_bit.few_bit`.
         params: its parameters; those left out have their own values.
 
     Returns:
@@ -105,6 +118,7 @@ def functional(formula: str | Activation | AxisActivation, **params: float) -> F
 
     Raises:
         UnknownActivation, BadFormula, BadParam: as `actlab.get`.
+        BadInput: few-bit memory cannot hold the activation, or is asked for wrongly.
 
     Example:
         >>> swish = functional("swish", beta=1.5)
@@ -112,6 +126,9 @@ def functional(formula: str | Activation | AxisActivation, **params: float) -> F
         tensor([0.0000, 0.8176])
     """
     act = get(formula, **params)
+    few = lean(act, memory=memory, bits=bits, unbiased=unbiased, density=density)
+    if few is not None:
+        return few
     return AxisFunctional(act) if isinstance(act, AxisActivation) else Functional(act)
 
 

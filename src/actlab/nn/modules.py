@@ -16,7 +16,9 @@ from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import ParamRef
 from actlab.formula.text import number_text
+from actlab.kernels.slope_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise
+from actlab.nn.few_bit import FewBit, lean
 from actlab.nn.functions import drawn
 from actlab.nn.operator import apply, pointwise_of
 
@@ -77,17 +79,37 @@ class ActivationModule(nn.Module, ABC):
 
 @final
 class Elementwise(ActivationModule):
-    """An activation of each element: any shape in, the same shape out."""
+    """An activation of each element: any shape in, the same shape out.
 
-    def __init__(self, act: Activation, *, channels: int | None, channel_axis: int, trainable: frozenset[str]) -> None:
+    Attributes:
+        few: the activation with few-bit memory, where that was asked for.
+    """
+
+    def __init__(
+        self,
+        act: Activation,
+        *,
+        channels: int | None,
+        channel_axis: int,
+        trainable: frozenset[str],
+        few: FewBit | None = None,
+    ) -> None:
         super().__init__(act, channels=channels, channel_axis=channel_axis, trainable=trainable)
+        self.few = few
         self._random = pointwise_of(act, (*self._trainable, *act.samplers)) if act.samplers else None
 
     def forward(self, x: Tensor) -> Tensor:
         """The activation of each element; random parameters are drawn while training only."""
+        if self.few is not None:
+            return self.few(x)
         if self._random is not None and self.training:
             return apply(self._random, x, *self.trained(x), *drawn(self.activation, x).values())
         return apply(self._steady, x, *self.trained(x))
+
+    def extra_repr(self) -> str:
+        """Name, parameters and memory."""
+        kept = "" if self.few is None else f", memory='few-bit', bits={self.few.bits}"
+        return f"{super().extra_repr()}{kept}"
 
 
 @final
@@ -173,6 +195,10 @@ def module(
     trainable: bool | tuple[str, ...] | None = None,
     layout: Layout | None = None,
     dim: int = -1,
+    memory: str | None = None,
+    bits: int | None = None,
+    unbiased: bool = False,
+    density: Density | None = None,
     **params: float,
 ) -> nn.Module:
     """The activation as a `torch.nn.Module`.
@@ -185,11 +211,15 @@ def module(
         layout: for a gated unit, how value and gate are laid out: `value_first`, `gate_first`, `interleaved`
             (all packed along `dim`), or `two` tensors.
         dim: the axis along which a packed unit is split, or along which softmax and its kin act.
+        memory: what is kept for backward: None for the input, "few-bit" for the step of the derivative on which each
+            element lies.
+        bits, unbiased, density: of few-bit memory, as for `actlab.nn.few_bit.few_bit`.
         params: parameters of the activation; those left out have their own values.
 
     Raises:
         UnknownActivation, BadFormula, BadParam: as `actlab.get`.
-        BadInput: a gated unit without its layout, or a layout for another.
+        BadInput: a gated unit without its layout, or a layout for another; few-bit memory that cannot hold the
+            activation, as one with trainable parameters, or is asked for wrongly.
 
     Example:
         >>> module("swish", beta=1.5)
@@ -198,6 +228,7 @@ def module(
         torch.Size([2, 3])
     """
     act = get(formula, **params)
+    few = lean(act, memory=memory, bits=bits, unbiased=unbiased, density=density)
     if isinstance(act, AxisActivation):
         _refuse(act.name, {"layout": layout, "channels": channels, "trainable": trainable})
         return AlongAxis(act, dim=dim)
@@ -205,9 +236,14 @@ def module(
     if channels is not None and (channels < 1 or not learned):
         reason = "it has no trainable parameter" if not learned else "there must be at least one"
         raise BadInput(f"{act.name} cannot have parameters for {channels} channels: {reason}.")
+    if few is not None and learned:
+        raise BadInput(
+            f"{act.name} learns {', '.join(sorted(learned))}, whose gradient needs the input itself: use"
+            " trainable=False, or memory=None."
+        )
     if len(act.inputs) == 1:
         _refuse(act.name, {"layout": layout})
-        return Elementwise(act, channels=channels, channel_axis=channel_axis, trainable=learned)
+        return Elementwise(act, channels=channels, channel_axis=channel_axis, trainable=learned, few=few)
     if layout is None or layout not in get_args(Layout):
         raise BadInput(
             f"{act.name} has two inputs: say how they are laid out with layout="
