@@ -1,7 +1,7 @@
 """How every benchmark measures, and what a row of `bench/results/*.csv` holds.
 
-A script in this folder answers one question. It calls `options`, measures with `seconds_of` and `peak_bytes`,
-and hands its rows to `record`. Rows are appended, never edited.
+A script in this folder answers one question. It calls `options`, measures with `seconds_of` and `peak_bytes`, or in
+turn with a copy by `actlab.measure.speed`, and hands its rows to `record` or `keep`. Rows are appended, never edited.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from statistics import quantiles
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actlab.measure.speed import Spread
 
 ROOT = Path(__file__).parents[1]
 VERSIONS_OF = ("actlab", "torch", "numpy")
@@ -50,6 +54,32 @@ class Row:
     median: float
     p80: float
     note: str
+    versions: str
+    commit: str
+    date: str
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One contender's time for one call, with that of the copy beside it where there was one."""
+
+    question: str
+    name: str
+    contender: str
+    mode: str
+    direction: str
+    device: str
+    threads: int
+    dtype: str
+    shape: str
+    unit: str
+    p10: float
+    median: float
+    p90: float
+    copy_p10: float | None
+    copy_median: float | None
+    copy_p90: float | None
+    reported: bool
     versions: str
     commit: str
     date: str
@@ -187,6 +217,48 @@ def row(
     )
 
 
+def timing(
+    question: str,
+    name: str,
+    contender: str,
+    *,
+    measured: Spread,
+    shape: str,
+    threads: int,
+    copy: Spread | None = None,
+    reported: bool = True,
+    mode: str = "",
+    direction: str = "",
+    dtype: str = "float32",
+    unit: str = "s",
+) -> Timing:
+    """A time on this processor with its circumstances, to four digits: a clock gives no more."""
+    p10, median, p90 = (float(f"{value:.4g}") for value in (measured.p10, measured.median, measured.p90))
+    of_copy = [float(f"{value:.4g}") for value in (copy.p10, copy.median, copy.p90)] if copy else [None] * 3
+    return Timing(
+        question=question,
+        name=name,
+        contender=contender,
+        mode=mode,
+        direction=direction,
+        device=device_name("cpu"),
+        threads=threads,
+        dtype=dtype,
+        shape=shape,
+        unit=unit,
+        p10=p10,
+        median=median,
+        p90=p90,
+        copy_p10=of_copy[0],
+        copy_median=of_copy[1],
+        copy_p90=of_copy[2],
+        reported=reported,
+        versions=versions(),
+        commit=commit(),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
 def record(name: str, rows: Iterable[Row], *, asked: Options) -> None:
     """Shows the rows, and appends them to `name`.csv unless the run was only to see that it runs."""
     rows = list(rows)
@@ -194,15 +266,20 @@ def record(name: str, rows: Iterable[Row], *, asked: Options) -> None:
     for found in rows:
         spread = f"{found.median:12.6g} {found.unit:<8} ({found.p20:.4g} to {found.p80:.4g})"
         print(f"{found.contender:<{width}} {spread} {found.note}".rstrip())
-    if asked.results is None:
+    keep(name, rows, asked=asked)
+
+
+def keep(name: str, rows: Sequence[Row] | Sequence[Timing], *, asked: Options) -> None:
+    """Appends the rows to `name`.csv unless the run was only to see that it runs."""
+    if asked.results is None or not rows:
         return
     asked.results.mkdir(parents=True, exist_ok=True)
     append(asked.results / f"{name}.csv", rows)
 
 
-def append(file: Path, rows: Iterable[Row]) -> None:
-    """The rows at the end of the file, under a header that must be this one."""
-    names = [field.name for field in fields(Row)]
+def append(file: Path, rows: Sequence[Row] | Sequence[Timing]) -> None:
+    """The rows, all of one kind, at the end of the file, under a header that must be theirs."""
+    names = [field.name for field in fields(rows[0])]
     if file.exists() and (found := file.read_text(encoding="utf-8").split("\n", 1)[0].split(",")) != names:
         raise SystemExit(f"{file.name} has the columns {found}; rows of {names} do not fit below them")
     is_new = not file.exists()

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from actlab.catalog.index import CATALOG
+from actlab.measure.speed import Speed, Spread
+
+COPY = Spread(1.0, 1.0, 1.0)
 BENCH = Path(__file__).parents[2] / "bench"
 SCRIPTS = sorted(path for path in BENCH.glob("*.py") if path.name != "harness.py")
 
@@ -25,11 +29,14 @@ def test_each_script_runs(script, tmp_path):
     command = [sys.executable, script, "--quick", "--results", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    if done.stdout == "no NVIDIA GPU\n":
+        pytest.skip("there is no NVIDIA GPU")
     (written,) = tmp_path.glob("*.csv")
     with written.open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert rows
-    assert all(float(row["p20"]) <= float(row["median"]) <= float(row["p80"]) for row in rows)
+    low, high = ("p10", "p90") if "p10" in rows[0] else ("p20", "p80")
+    assert all(float(row[low]) <= float(row["median"]) <= float(row[high]) for row in rows)
 
 
 def test_percentiles_by_hand(harness):
@@ -75,6 +82,106 @@ def test_rows_of_another_shape_are_not_mixed(harness, tmp_path):
         harness.append(tmp_path / "answers.csv", [row])
 
 
+def test_a_timing_bears_its_copy_if_it_has_one(harness, tmp_path):
+    beside = harness.timing("q", "gelu", "ours", measured=Spread(1.0, 2.0, 3.00049), shape="9", threads=1, copy=COPY)
+    alone = harness.timing("q", "step", "ours", measured=Spread(1.0, 2.0, 3.0), shape="9", threads=2)
+    harness.append(tmp_path / "speed.csv", [beside, alone])
+    with (tmp_path / "speed.csv").open(encoding="utf-8") as stream:
+        first, second = csv.DictReader(stream)
+    assert (first["p90"], first["copy_median"], first["reported"]) == ("3.0", "1.0", "True")
+    assert (second["copy_median"], second["threads"]) == ("", "2")
+
+
 def test_a_quick_run_keeps_nothing(harness):
     assert harness.options("", ["--quick"]).results is None
     assert harness.options("", []).results == BENCH / "results"
+
+
+@pytest.fixture
+def speed(monkeypatch):
+    monkeypatch.syspath_prepend(BENCH)
+    return import_module("speed")
+
+
+def took(seconds, contender="actlab", *, name="mish", direction="both", elements=10**6, dtype="float32", **rest):
+    """A row; its copy takes one second."""
+    spread = Spread(seconds, seconds, seconds)
+    reported = rest.pop("reported", True)
+    return Speed(name, direction, dtype, elements, rest.pop("threads", 1), contender, "", spread, COPY, reported)
+
+
+def judged(speed, rows):
+    """Every goal's verdict by the words its sentence begins with."""
+    return {goal.sentence: (not goal.misses, goal) for goal in speed.goals(speed.Rows(rows))}
+
+
+def verdict(speed, rows, words):
+    return next(reached for sentence, (reached, _) in judged(speed, rows).items() if words in sentence)
+
+
+@pytest.mark.parametrize(
+    ("words", "enough", "too_slow"),
+    [
+        ("actlab from 100,000", [took(1.0, name="elu"), took(0.95, "eager", name="elu")], took(1.01, name="elu")),
+        ("actlab-fast from 100,000", [took(1.0, "actlab-fast"), took(0.95, "eager")], took(1.01, "actlab-fast")),
+        (
+            "actlab below 100,000",
+            [took(6e-6, elements=1000), took(1e-6, "eager", elements=1000)],
+            took(6.1e-6, elements=1000),
+        ),
+        ("times PyTorch >= 6", [took(1.0), took(6.0, "eager")], took(1.01)),
+        ("torch.nn has, geometric mean >= 2", [took(1.0), took(2.0, "eager")], took(1.01)),
+        ("PyTorch lacks, geometric mean >= 6", [took(1.0, name="phish"), took(6.0, "eager", name="phish")],
+         took(1.01, name="phish")),
+        ("up to one exp-class atom <= 1.4", [took(1.4, name="silu", direction="out", elements=16 * 10**6)],
+         took(1.41, name="silu", direction="out", elements=16 * 10**6)),
+        ("the rest <= 3", [took(3.0, direction="out", elements=16 * 10**6)],
+         took(3.01, direction="out", elements=16 * 10**6)),
+        (
+            "bfloat16",
+            [took(1.5, direction="out", elements=16 * 10**6),
+             took(1.0, direction="out", elements=16 * 10**6, dtype="bfloat16")],
+            took(1.49, direction="out", elements=16 * 10**6),
+        ),
+    ],
+)  # fmt: skip
+def test_a_goal_is_reached_and_missed(speed, words, enough, too_slow):
+    assert verdict(speed, enough, words)
+    assert not verdict(speed, [too_slow, *enough[1:]], words)
+
+
+def test_rows_of_two_threads_and_beside_an_unsteady_copy_count_for_no_goal(speed):
+    for unfit in ({"threads": 2}, {"reported": False}):
+        assert not speed.goals(speed.Rows([took(9.0, **unfit), took(1.0, "eager", **unfit)]))
+
+
+def test_where_pytorch_is_inexact_only_the_fast_mode_must_be_as_fast(speed):
+    rows = [took(2.0), took(2.0, "actlab-fast"), took(1.0, "eager")]
+    reached = judged(speed, rows)
+    assert not any("actlab from" in sentence for sentence in reached)
+    assert any("actlab-fast from" in sentence and not well for sentence, (well, _) in reached.items())
+
+
+def test_a_miss_is_named(speed):
+    (goal,) = (goal for goal in speed.goals(speed.Rows([took(1.0), took(4.0, "eager")])) if ">= 6" in goal.sentence)
+    assert "missed" in goal.lines()[0]
+    assert "mish 4" in goal.lines()[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "light"),
+    [("relu", True), ("silu", True), ("bilinear", True), ("rational", True), ("mish", False), ("gelu", False)],
+)
+def test_formulas_of_one_exponential_at_most(speed, name, light):
+    assert speed.is_light(CATALOG[name]) is light
+
+
+def test_every_function_but_the_identity_is_timed_at_every_size(speed):
+    assert set(speed.NAMES) == set(CATALOG) - {"identity"}
+    for name in speed.NAMES:
+        cases = [case for part in speed.PARTS for case in part.cases(name)]
+        assert {case.elements for case in cases if case.dtype == "float32" and "eager" in case.against} == {
+            *speed.SIZES
+        }
+        assert {case.dtype for case in cases} == {"float32", "float64", "bfloat16", "float16"}
+        assert {case.threads for case in cases} == {1, 2}

@@ -90,12 +90,13 @@ class Speed:
         }
 
 
-def timed(case: Case, *, seconds: float = 0.5) -> list[Speed]:
+def timed(case: Case, *, seconds: float = 0.5, attempts: int = ATTEMPTS) -> list[Speed]:
     """Every contender of the case in every direction.
 
     Args:
         case: the activation, the tensor, the contenders.
         seconds: about how long one attempt may take; three rounds are made in any case.
+        attempts: how often it is tried to find the copy steady.
     """
     with steadied(threads=case.threads):
         given = case.given()
@@ -104,8 +105,8 @@ def timed(case: Case, *, seconds: float = 0.5) -> list[Speed]:
         target = torch.empty_like(source)
         calls: dict[tuple[int, str], Call] = {(-1, "copy"): lambda: target.copy_(source)}
         calls |= {(at, way): call for at, one in enumerate(ready) for way, call in one.calls.items()}
-        samples = steadiest(calls, seconds=seconds, gauge=(-1, "copy"))
-    copy = samples[-1, "copy"]
+        samples = steadiest(calls, seconds=seconds, gauge=(-1, "copy"), attempts=attempts)
+    copy = spread(samples[-1, "copy"])
     return [
         Speed(
             name=case.name,
@@ -115,7 +116,7 @@ def timed(case: Case, *, seconds: float = 0.5) -> list[Speed]:
             threads=case.threads,
             contender=one.name,
             mode=one.mode,
-            seconds=samples[at, way],
+            seconds=spread(samples[at, way]),
             copy=copy,
             reported=is_steady(copy),
         )
@@ -124,21 +125,24 @@ def timed(case: Case, *, seconds: float = 0.5) -> list[Speed]:
     ]
 
 
-def steadiest(calls: Mapping[Key, Call], *, seconds: float, gauge: Key) -> Mapping[Key, Spread]:
-    """Seconds for one call of each, from the attempt in which the gauge was the steadiest of a few.
+def steadiest(
+    calls: Mapping[Key, Call], *, seconds: float, gauge: Key, attempts: int = ATTEMPTS
+) -> Mapping[Key, list[float]]:
+    """Seconds for one call of each, round by round, from the attempt in which the gauge was the steadiest of a few.
 
     Args:
         calls: what is timed, by any key.
         seconds: about how long one attempt may take.
         gauge: the key of the call that shows whether the machine was disturbed.
+        attempts: how often it is tried to find the gauge steady.
     """
     counts = {key: calls_per_sample(call) for key, call in calls.items()}
-    best: Mapping[Key, Spread] = {}
-    for _ in range(ATTEMPTS):
-        found = {key: spread(taken) for key, taken in in_turn(calls, counts, seconds=seconds).items()}
-        if not best or _ratio(found[gauge]) < _ratio(best[gauge]):
+    best: Mapping[Key, list[float]] = {}
+    for _ in range(attempts):
+        found = in_turn(calls, counts, seconds=seconds)
+        if not best or _ratio(spread(found[gauge])) < _ratio(spread(best[gauge])):
             best = found
-        if is_steady(best[gauge]):
+        if is_steady(spread(best[gauge])):
             break
     return MappingProxyType(dict(best))
 

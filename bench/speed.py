@@ -1,0 +1,277 @@
+"""How fast is every activation, in units of a plain copy, beside PyTorch's own or the composite one would write?
+
+Prints which of the goals below are reached, and what misses them. A goal is judged on one thread, in float32, by the
+rows whose copy was steady.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from statistics import geometric_mean
+
+from harness import Options, Timing, keep, options, timing
+
+from actlab.catalog.index import CATALOG
+from actlab.formula.activation import Activation
+from actlab.formula.expr import Call, walk
+from actlab.measure.speed import Speed, timed
+from actlab.measure.speed_contenders import AnyActivation, Case, Direction, Mode, cores, has_own
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000, 16_000_000)
+MILLION, LARGE = SIZES[3], SIZES[4]
+# The identity computes nothing: there is nothing to time.
+NAMES = tuple(name for name in CATALOG if name != "identity")
+KNOWN = tuple(name for name in NAMES if has_own(CATALOG[name]))
+# Their composites at the largest size would take most of the time, and are the slower the larger the tensor.
+LACKED = tuple(name for name in NAMES if name not in KNOWN)
+# torch.compile takes seconds a function; these are the ones most used, and one of each kind.
+COMPILED = ("relu", "gelu", "gelu_tanh", "silu", "mish", "elu", "softplus", "phish", "swiglu", "softmax")
+
+# Where PyTorch's float32 result is more than 2 ULP off within [-20, 20] (4 backward), and a slower one of ours is
+# therefore right to be slower: `actlab certify NAME --against torch`, PyTorch 2.13.
+INEXACT_FORWARD = frozenset({"sigmoid", "gelu", "gelu_tanh", "silu", "swish", "mish", "glu"})
+INEXACT_BACKWARD = INEXACT_FORWARD | {"tanh", "softsign", "erf"}
+
+# Atoms that take one exponential and no other series.
+EXP_CLASS = frozenset({"exp", "expm1", "sigmoid", "tanh", "normal_pdf"})
+PLAIN = frozenset({"abs", "sign", "min", "max", "sqrt"})
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of what is measured, of every name it is for."""
+
+    sizes: tuple[int, ...]
+    dtypes: tuple[str, ...] = ("float32",)
+    threads: int = 1
+    directions: tuple[Direction, ...] = ("forward", "backward", "both")
+    modes: tuple[Mode, ...] = ("accurate",)
+    against: tuple[str, ...] = ("eager",)
+    names: tuple[str, ...] = NAMES
+    seconds: float = 0.3
+    attempts: int = 3
+
+    def cases(self, name: str) -> Iterator[Case]:
+        act = CATALOG[name]
+        whole = tuple(way for way in self.directions if way != "out" or isinstance(act, Activation))
+        for dtype, size in product(self.dtypes, self.sizes if name in self.names and whole else ()):
+            yield Case(name, act, dtype, size, self.threads, whole, self.modes, self.against)
+
+
+PARTS = (
+    Part(sizes=SIZES[:4], modes=("accurate", "fast")),
+    Part(sizes=(LARGE,), modes=("accurate", "fast"), directions=("forward", "backward"), names=KNOWN, attempts=2),
+    Part(sizes=(LARGE,), directions=("forward", "backward"), names=LACKED, seconds=0, attempts=2),
+    Part(sizes=(LARGE,), dtypes=("float32", "bfloat16"), directions=("out",), against=()),
+    Part(sizes=(MILLION,), dtypes=("float64", "bfloat16", "float16"), directions=("forward", "backward"), seconds=0.1),
+    Part(sizes=(MILLION,), threads=2, seconds=0.2),
+    Part(sizes=(MILLION,), against=("compile",), names=COMPILED),
+)
+QUICK = (Part(sizes=SIZES[:1], names=("relu", "mish"), seconds=0),)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What was measured, found by contender, direction and size; rows beside an unsteady copy are left out."""
+
+    speeds: Sequence[Speed]
+
+    def of(
+        self, contender: str, direction: str, *, elements: int = MILLION, dtype: str = "float32"
+    ) -> dict[str, Speed]:
+        asked = (contender, direction, elements, dtype, 1, True)
+        found: dict[str, Speed] = {}
+        for row in self.speeds:
+            if (row.contender, row.direction, row.elements, row.dtype, row.threads, row.reported) == asked:
+                found.setdefault(row.name, row)  # the first run, so that all contenders are of the same one
+        return found
+
+    def gains(self, contender: str, direction: str, *, elements: int = MILLION) -> dict[str, float]:
+        """How many times as long PyTorch takes, by name."""
+        ours = self.of(contender, direction, elements=elements)
+        theirs = self.of("eager", direction, elements=elements)
+        return {name: theirs[name].seconds.median / row.seconds.median for name, row in ours.items() if name in theirs}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A goal, what was found, and what misses it."""
+
+    sentence: str
+    found: str
+    misses: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        mark = "missed " if self.misses else "reached"
+        return [f"{mark} {self.sentence}: {self.found}", *(f"          {miss}" for miss in self.misses)]
+
+
+def goals(rows: Rows) -> list[Goal]:
+    """Every goal of which something was measured."""
+    made = (
+        never_slower(rows, "actlab-fast", lambda name, way: True),
+        never_slower(rows, "actlab", pytorch_is_exact),
+        *(little_more(rows, contender) for contender in ("actlab", "actlab-fast")),
+        on_average(rows, "torch.nn", least=2, sentence="what torch.nn has, geometric mean"),
+        *(
+            alone(rows, name, least=least)
+            for name, least in (("mish", 6), ("gelu_tanh", 4), ("elu", 3), ("softplus", 3))
+        ),
+        on_average(rows, "", least=6, sentence="what PyTorch lacks, geometric mean"),
+        near_a_copy(rows, 1.4, [name for name in NAMES if is_light(CATALOG[name])], "up to one exp-class atom"),
+        near_a_copy(rows, 3.0, [name for name in NAMES if not is_light(CATALOG[name])], "the rest"),
+        sixteen_bits(rows, least=1.5),
+    )
+    return [goal for goal in made if goal is not None]
+
+
+def pytorch_is_exact(name: str, direction: str) -> bool:
+    """Whether PyTorch keeps the bounds of the accurate mode, so that the two do the same work."""
+    inexact = INEXACT_FORWARD if direction == "forward" else INEXACT_BACKWARD
+    return name not in inexact
+
+
+def never_slower(rows: Rows, contender: str, counts: Callable[[str, str], bool]) -> Goal | None:
+    found = {
+        f"{name} {way} {size:,}": gain
+        for size, way in product(SIZES[2:], ("forward", "backward", "both"))
+        for name, gain in rows.gains(contender, way, elements=size).items()
+        if counts(name, way)
+    }
+    return _at_least(found, 0.95, f"{contender} from 100,000 elements, times PyTorch")
+
+
+def little_more(rows: Rows, contender: str) -> Goal | None:
+    found = {}
+    for size, way in product(SIZES[:2], ("forward", "backward", "both")):
+        theirs = rows.of("eager", way, elements=size)
+        for name, row in rows.of(contender, way, elements=size).items():
+            if name in theirs:
+                found[f"{name} {way} {size:,}"] = (row.seconds.median - theirs[name].seconds.median) * 1e6
+    return _at_most(found, 5.0, f"{contender} below 100,000 elements, µs more than PyTorch")
+
+
+def on_average(rows: Rows, whose: str, *, least: float, sentence: str) -> Goal | None:
+    gains = {name: gain for name, gain in rows.gains("actlab", "both").items() if has_own(CATALOG[name]) == whose}
+    if not gains:
+        return None
+    mean = geometric_mean(gains.values())
+    slowest = sorted(gains, key=gains.__getitem__)[:8]
+    behind = (f"the least: {', '.join(f'{name} {gains[name]:.2f}' for name in slowest)}",)
+    sentence = f"1,000,000 elements forward and backward, {sentence} >= {least:g}"
+    return Goal(sentence, f"{mean:.2f} of {len(gains)}", () if mean >= least else behind)
+
+
+def alone(rows: Rows, name: str, *, least: float) -> Goal | None:
+    gain = rows.gains("actlab", "both").get(name)
+    return (
+        None
+        if gain is None
+        else _at_least({name: gain}, least, "1,000,000 elements forward and backward, times PyTorch")
+    )
+
+
+def is_light(act: AnyActivation) -> bool:
+    """Whether the formula holds at most one atom that costs, and that of the class of an exponential."""
+    nodes = set(walk(act.formula)) if isinstance(act, Activation) else set()
+    costly = [node.atom for node in nodes if isinstance(node, Call) and node.atom not in PLAIN]
+    return len(costly) <= 1 and EXP_CLASS.issuperset(costly)
+
+
+def near_a_copy(rows: Rows, most: float, names: Iterable[str], which: str) -> Goal | None:
+    found = {
+        name: row.in_copies for name, row in rows.of("actlab", "out", elements=LARGE).items() if name in set(names)
+    }
+    return _at_most(found, most, f"16,000,000 elements into an existing output, copies, {which}")
+
+
+def sixteen_bits(rows: Rows, *, least: float) -> Goal | None:
+    half = rows.of("actlab", "out", elements=LARGE, dtype="bfloat16")
+    found = {
+        name: row.seconds.median / half[name].seconds.median
+        for name, row in rows.of("actlab", "out", elements=LARGE).items()
+        if name in half
+    }
+    return _at_least(found, least, "16,000,000 elements of bfloat16, times the rate of float32")
+
+
+def _at_least(found: Mapping[str, float], least: float, sentence: str) -> Goal | None:
+    if not found:
+        return None
+    worst = min(found, key=found.__getitem__)
+    misses = sorted((value, what) for what, value in found.items() if value < least)
+    return _judged(f"{sentence} >= {least:g}", found, worst, misses)
+
+
+def _at_most(found: Mapping[str, float], most: float, sentence: str) -> Goal | None:
+    if not found:
+        return None
+    worst = max(found, key=found.__getitem__)
+    misses = sorted(((value, what) for what, value in found.items() if value > most), reverse=True)
+    return _judged(f"{sentence} <= {most:g}", found, worst, misses)
+
+
+def _judged(sentence: str, found: Mapping[str, float], worst: str, misses: Sequence[tuple[float, str]]) -> Goal:
+    kept = len(found) - len(misses)
+    return Goal(
+        sentence,
+        f"{kept} of {len(found)}, the worst {worst} with {found[worst]:.3g}",
+        tuple(f"{what} {value:.3g}" for value, what in misses),
+    )
+
+
+def rows_of(speeds: Iterable[Speed]) -> list[Timing]:
+    return [
+        timing(
+            "speed",
+            row.name,
+            row.contender,
+            measured=row.seconds,
+            copy=row.copy,
+            reported=row.reported,
+            mode=row.mode,
+            direction=row.direction,
+            dtype=row.dtype,
+            threads=row.threads,
+            shape=str(row.elements),
+        )
+        for row in speeds
+    ]
+
+
+def measured(parts: Sequence[Part], *, asked: Options) -> list[Speed]:
+    """All speeds, each function's kept as soon as it is done: a run that is stopped keeps what it has."""
+    speeds: list[Speed] = []
+    names = [name for name in NAMES if any(name in part.names for part in parts)]
+    try:
+        for done, name in enumerate(names, start=1):
+            found = [
+                row
+                for part in parts
+                for case in part.cases(name)
+                for row in timed(case, seconds=part.seconds, attempts=part.attempts)
+            ]
+            keep("speed", rows_of(found), asked=asked)
+            speeds += found
+            print(f"{done} of {len(names)}: {name}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Stopped; the functions that were done are kept.", file=sys.stderr)
+    return speeds
+
+
+def main() -> None:
+    asked = options(__doc__ or "")
+    parts = QUICK if asked.quick else PARTS
+    usable = [replace(part, threads=min(part.threads, cores())) for part in parts]
+    speeds = measured(usable, asked=asked)
+    doubtful = [row for row in speeds if not row.reported]
+    print(f"{len(speeds)} rows; beside {len(doubtful)} the copy was unsteady, and they count for no goal")
+    for goal in goals(Rows(speeds)):
+        print("\n".join(goal.lines()))
+
+
+if __name__ == "__main__":
+    main()
