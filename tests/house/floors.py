@@ -26,7 +26,7 @@ FLOORS: tuple[Mapping[str, frozenset[str]], ...] = (
     },
     {"nn": frozenset({"torch"})},
     {"sites": frozenset(), "train": frozenset({"sklearn", "pandas"})},
-    {"watch": frozenset(), "measure": frozenset({"jax"})},
+    {"watch": frozenset(), "measure": frozenset({"jax", "onnxruntime", "onnxscript"})},
     {"remedy": frozenset(), "study": frozenset({"sqlalchemy", "alembic", "psycopg"})},
     {"advice": frozenset(), "discover": frozenset()},
     {"report": frozenset({"matplotlib", "jinja2", "rich"}), "extras": frozenset()},

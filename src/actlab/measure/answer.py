@@ -8,6 +8,7 @@ from typing import Any, final
 
 from actlab.measure.record import Certificate, Measured, Place, Worst
 
+_MOST_FAULTS = 12
 _HEADING = ("", "max ULP", "at", "bound", "in [-20, 20]", "near a root")
 
 
@@ -122,5 +123,7 @@ def _sentences(told: Certificate) -> Iterator[str]:
             if told.measured.forward.bound is not None
             else "No fault was found; no bound is promised."
         )
-    for fault in told.faults:
+    for fault in told.faults[:_MOST_FAULTS]:
         yield f"Not kept: {fault}."
+    if len(told.faults) > _MOST_FAULTS:
+        yield f"… and {len(told.faults) - _MOST_FAULTS} more; --json has them all."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, final
@@ -16,19 +16,11 @@ from actlab.errors import BadFormula, BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.derivative import derivative
-from actlab.formula.expr import Input, ParamRef
+from actlab.formula.expr import Input
+from actlab.kernels.recipes import Mode
 from actlab.kernels.version import VERSION
 from actlab.lower.straight_line import Leaf
-from actlab.measure.contender import (
-    Backward,
-    Contender,
-    Forward,
-    composite,
-    differentiated,
-    ours,
-    ours_of_params,
-    theirs,
-)
+from actlab.measure.contender import OTHERS, Backward, Contender, Forward, differentiated, ours, ours_of_params
 from actlab.measure.invariance import differ, layouts_apart, threads_apart
 from actlab.measure.points import Places, points, tensor
 from actlab.measure.record import Certificate, Measured, Place, Rounding, Special, Stretch, Worst
@@ -37,7 +29,7 @@ from actlab.measure.ulp import Format, format_of
 from actlab.measure.worst import BOUNDS, as_doubles, errors, not_finite, worst
 from actlab.measure.zero_gradient import zero_gradient
 
-MODES = ("accurate", "fast")
+MODES: tuple[Mode, ...] = ("accurate", "fast")
 
 # In float64 the reference is a long double's, which takes ten times as long.
 _COUNT = {16: 60_000, 32: 200_000, 64: 60_000}
@@ -49,7 +41,7 @@ def certificate(
     formula: str | Activation | AxisActivation,
     *,
     dtype: str = "float32",
-    mode: str = "accurate",
+    mode: Mode | str = "accurate",
     function: Program | None = None,
     against: Sequence[str] = (),
     seed: int = 0,
@@ -63,13 +55,15 @@ def certificate(
         mode: "accurate" or "fast".
         function: what is measured; `actlab.functional` if left out. A function of tensors that PyTorch can
             differentiate, or a pair of them: the values, and a tuple of the derivatives by each input.
-        against: what else is measured at the same points: "torch" and "composite".
+        against: what else is measured at the same points: "torch" for PyTorch's own function, "composite" for the
+            atoms as PyTorch operations, "compiled" for torch.compile, "onnx" for ONNX Runtime.
         seed: what the random points are drawn from.
         count: about how many points; in 16 bits every number is taken.
 
     Raises:
         UnknownActivation, BadFormula, BadParam: as `actlab.get`; or the activation acts along an axis.
-        BadInput: there is no such dtype or mode, or PyTorch has no function to compare with.
+        BadInput: there is no such dtype or mode, or what it should be compared with cannot be had.
+        MissingExtra: ONNX Runtime is not installed.
 
     Example:
         >>> certificate("relu", count=2000).faults
@@ -78,13 +72,14 @@ def certificate(
     act = get(formula)
     if isinstance(act, AxisActivation):
         raise BadFormula(f"{act.name} acts along an axis: a certificate is for what is computed element by element.")
-    if mode not in MODES:
+    if mode not in ("accurate", "fast"):
         raise BadInput(f"a certificate is for mode {' or '.join(MODES)}; got '{mode}'.")
+    chosen: Mode = "accurate" if mode == "accurate" else "fast"
     fmt = format_of(dtype)
-    subject = _subject(act, function, mode=mode)
+    subject = _subject(act, function, mode=chosen)
     outline = outline_of(act, fmt, seed, _COUNT[fmt.bits] if count is None else count)
     own = measured(subject, outline, bounds=BOUNDS.get((mode, dtype), (None, None)))
-    params = () if function is not None else _by_params(act, fmt, mode=mode, seed=seed, count=count)
+    params = () if function is not None else _by_params(act, fmt, mode=chosen, seed=seed, count=count)
     others = tuple(measured(_other(name, act), outline, bounds=(None, None)) for name in against)
     tensors = tuple(tensor(column, fmt) for column in outline.columns)
     return Certificate(
@@ -136,7 +131,8 @@ def measured(contender: Contender, outline: Outline, *, bounds: tuple[float | No
     tensors = [tensor(column, outline.fmt) for column in outline.columns]
     forward, found = _worst(contender.forward(*tensors), outline.value, "forward", bounds[0])
     gradients = []
-    for arg, dx, told in zip(outline.args, contender.backward(*tensors), outline.slopes, strict=True):
+    # a program without a backward pass gives no derivatives
+    for arg, dx, told in zip(outline.args, contender.backward(*tensors), outline.slopes, strict=False):
         each, more = _worst(dx, told, f"backward ({arg.name})", bounds[1])
         gradients.append((arg.name, each))
         found += more
@@ -149,7 +145,7 @@ def _worst(result: Tensor, told: Reference, direction: str, bound: float | None)
     return worst(found, told, fmt=fmt, bound=bound), [*not_finite(found, told, fmt=fmt, direction=direction)]
 
 
-def _subject(act: Activation, function: Program | None, *, mode: str) -> Contender:
+def _subject(act: Activation, function: Program | None, *, mode: Mode) -> Contender:
     match function:
         case None:
             return ours(act, mode=mode)
@@ -162,25 +158,25 @@ def _subject(act: Activation, function: Program | None, *, mode: str) -> Contend
 
 
 def _other(name: str, act: Activation) -> Contender:
-    known: dict[str, Callable[[Activation], Contender]] = {"torch": theirs, "composite": composite}
-    if name not in known:
-        raise BadInput(f"a certificate compares with {' or '.join(known)}; got '{name}'.")
-    return known[name](act)
+    if name not in OTHERS:
+        raise BadInput(f"a certificate compares with {', '.join(OTHERS)}; got '{name}'.")
+    return OTHERS[name](act)
 
 
 def _by_params(
-    act: Activation, fmt: Format, *, mode: str, seed: int, count: int | None
+    act: Activation, fmt: Format, *, mode: Mode, seed: int, count: int | None
 ) -> Iterator[tuple[str, Worst, list[Stretch]]]:
     """The error of each element's derivative by every trainable parameter, parameters as numbers of the dtype."""
     wanted = [param.name for param in act.params if param.trainable]
     if not wanted:
         return
-    args: tuple[Leaf, ...] = (*(Input(name) for name in act.inputs), *(ParamRef(param.name) for param in act.params))
+    contender, args = ours_of_params(act, mode=mode)
+    values = {param.name: param.value for param in act.params}
     few = (_COUNT[fmt.bits] if count is None else count) // 4
     inputs = points([act.formula], args[: len(act.inputs)], fmt=fmt, seed=seed, count=few)
-    given = [tensor(np.full_like(inputs[0], param.value), fmt) for param in act.params]
+    given = [tensor(np.full_like(inputs[0], values[leaf.name]), fmt) for leaf in args[len(act.inputs) :]]
     columns = (*inputs, *(each.double().numpy() for each in given))
-    found = ours_of_params(act, mode=mode).backward(*(tensor(column, fmt) for column in inputs), *given)
+    found = contender.backward(*(tensor(column, fmt) for column in inputs), *given)
     bound = BOUNDS.get((mode, fmt.name), (None, None))[1]
     for arg, dx in zip(args, found, strict=True):
         if arg.name in wanted:
@@ -206,24 +202,33 @@ def _zero_gradient(subject: Contender, outline: Outline) -> Any:
     return zero_gradient(gradient, outline.slopes[-1].formula, outline.args, fmt=outline.fmt)
 
 
+# At an infinite input a result within so many units of the limit is taken for the limit.
+_NEARLY = 4.0
 _SPECIAL = (("-inf", -np.inf), ("-0", -0.0), ("0", 0.0), ("inf", np.inf), ("nan", np.nan))
 
 
 def _special(subject: Contender, outline: Outline) -> tuple[Special, ...]:
     if len(outline.args) > 1:
         return ()
+    fmt = outline.fmt
     places = np.array([place for _, place in _SPECIAL])
-    x = tensor(places, outline.fmt)
-    values, slopes = as_doubles(subject.forward(x)), as_doubles(subject.backward(x)[0])
-    told = [
-        reference(each.formula, outline.args, (places,), fmt=outline.fmt) for each in (outline.value, *outline.slopes)
-    ]
-    exact = [
-        [None if np.isnan(value) else _unheld(float(value), outline.fmt) for value in each.values] for each in told
-    ]
+    x = tensor(places, fmt)
+    exact, right = [], []
+    results = [as_doubles(each) for each in (subject.forward(x), *subject.backward(x))]
+    for result, formula in zip(results, (outline.value.formula, outline.slopes[0].formula), strict=True):
+        told = reference(formula, outline.args, (places,), fmt=fmt)
+        right.append(~(errors(result, told, fmt).ulps > _NEARLY))
+        exact.append([None if np.isnan(value) else _unheld(float(value), fmt) for value in told.values])
     return tuple(
-        Special(name, float(y), float(dy), limit, slope)
-        for (name, _), y, dy, limit, slope in zip(_SPECIAL, values, slopes, *exact, strict=True)
+        Special(
+            name,
+            float(results[0][at]),
+            float(results[1][at]),
+            exact[0][at],
+            exact[1][at],
+            bool(right[0][at] & right[1][at]),
+        )
+        for at, (name, _) in enumerate(_SPECIAL)
     )
 
 

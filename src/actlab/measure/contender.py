@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, final
 
 import torch
@@ -11,9 +16,12 @@ from torch import Tensor
 
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
+from actlab.kernels.recipes import Mode
+from actlab.lower.straight_line import Leaf
 from actlab.measure.twin import twin_of
-from actlab.nn.functions import functional
-from actlab.nn.operator import pointwise_of
+from actlab.nn.modules import module
+from actlab.nn.operator import apply, pointwise_of
+from actlab.optional import need
 
 Forward = Callable[..., Tensor]
 Backward = Callable[..., tuple[Tensor, ...]]
@@ -27,7 +35,7 @@ class Contender:
     Attributes:
         name: what it is.
         forward: the values of tensors of one shape and dtype, one tensor an argument.
-        backward: the derivatives by each argument, likewise.
+        backward: the derivatives by each argument, likewise; none of a program without a backward pass.
     """
 
     name: str
@@ -53,26 +61,16 @@ def differentiated(name: str, function: Forward) -> Contender:
     return Contender(name, forward, backward)
 
 
-def ours(act: Activation, *, mode: str) -> Contender:
-    """What `actlab.functional` gives."""
-    return differentiated("actlab", _functional(act, mode=mode))
+def ours(act: Activation, *, mode: Mode) -> Contender:
+    """What `actlab.functional` and `actlab.module` run."""
+    made = pointwise_of(act, mode=mode)
+    return differentiated("actlab", lambda *tensors: apply(made, *tensors))
 
 
-def ours_of_params(act: Activation, *, mode: str) -> Contender:
+def ours_of_params(act: Activation, *, mode: Mode) -> tuple[Contender, tuple[Leaf, ...]]:
     """The same as a function of the inputs and of every parameter, each a tensor of the inputs' shape."""
-    names = [param.name for param in act.params]
-    function = _functional(act, mode=mode)
-
-    def of_all(*tensors: Tensor) -> Tensor:
-        given = dict(zip(names, tensors[len(act.inputs) :], strict=True))
-        result: Tensor = function(*tensors[: len(act.inputs)], **given)
-        return result
-
-    return differentiated("actlab", of_all)
-
-
-def _functional(act: Activation, *, mode: str) -> Callable[..., Tensor]:
-    return functional(act) if mode == "accurate" else functional(act, mode=mode)  # type: ignore[arg-type]  # a later name
+    made = pointwise_of(act, tuple(param.name for param in act.params), mode=mode)
+    return differentiated("actlab", lambda *tensors: apply(made, *tensors)), made.args
 
 
 def composite(act: Activation) -> Contender:
@@ -110,3 +108,66 @@ def theirs(act: Activation) -> Contender:
         return function(torch.stack(tensors, dim=-1), dim=-1).squeeze(-1)
 
     return differentiated("torch", twin)
+
+
+def compiled(act: Activation) -> Contender:
+    """What `torch.compile` makes of `actlab.functional`, forward and backward from one compilation.
+
+    Raises:
+        BadInput: there is no C++ compiler for it to call.
+    """
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        raise BadInput("torch.compile needs a C++ compiler, and none was found; leave --compiled out.")
+    made = pointwise_of(act)
+    function = torch.compile(lambda *tensors: apply(made, *tensors), fullgraph=True, dynamic=False)
+    through = differentiated("compiled", function)
+
+    def forward(*tensors: Tensor) -> Tensor:
+        with torch.enable_grad():  # the graph that also learns, so that there is no second one
+            return function(*(tensor.detach().requires_grad_() for tensor in tensors)).detach()
+
+    return Contender("compiled", forward, through.backward)
+
+
+def exported(act: Activation) -> Contender:
+    """The activation exported to ONNX and run by ONNX Runtime, which has no backward pass; in float32.
+
+    Raises:
+        MissingExtra: the packages for it are not installed.
+    """
+    runtime = need("onnxruntime", extra="onnx")
+    need("onnxscript", extra="onnx")
+    network = module(act, layout="two" if len(act.inputs) == 2 else None).eval()
+    example = tuple(torch.linspace(-1, 1, 8) for _ in act.inputs)
+    sizes = tuple({0: torch.export.Dim("size", min=2)} for _ in act.inputs)
+    with _quiet(logging.getLogger("torch.onnx")):
+        graph = torch.onnx.export(network, example, dynamo=True, verbose=False, dynamic_shapes=sizes)
+    assert graph is not None
+    session = runtime.InferenceSession(graph.model_proto.SerializeToString())
+    names = [each.name for each in session.get_inputs()]
+
+    def forward(*tensors: Tensor) -> Tensor:
+        if tensors[0].dtype != torch.float32:
+            raise BadInput(f"ONNX Runtime is measured in float32 alone; got {tensors[0].dtype}. Leave --onnx out.")
+        given = {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True)}
+        return torch.from_numpy(session.run(None, given)[0])
+
+    return Contender("onnx", forward, lambda *_: ())
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """Without the exporter's remarks on packages that are not installed, and on its own future."""
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+OTHERS: Mapping[str, Callable[[Activation], Contender]] = MappingProxyType(
+    {"torch": theirs, "composite": composite, "compiled": compiled, "onnx": exported}
+)

@@ -42,7 +42,7 @@ def entry(told: Certificate) -> dict[str, Any]:
         "formula": told.formula,
         "kernels": told.kernels,
         "forward": _figures(told.measured.forward),
-        "backward": _figures(told.measured.backward),
+        "backward": _figures(told.measured.backward or told.measured.forward),
         "non_finite": plain(told.measured.non_finite),
         "zero_gradient": {"left": told.zero_gradient.left, "right": told.zero_gradient.right},
         "faults": list(told.faults),

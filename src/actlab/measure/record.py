@@ -18,8 +18,8 @@ class Worst:
     """The largest error of one output, in units in the last place.
 
     Attributes:
-        max_ulp: the largest away from roots, in units of the exact value; infinite where a result is NaN but ought
-            to be a number.
+        max_ulp: the largest at finite inputs away from roots, in units of the exact value; infinite where a result
+            is NaN or infinite but ought to be a number.
         at: where; None if there was no point to measure at.
         near_root: the largest near a root, where the formula's outermost sum cancels, in units of the larger operand.
         near_root_at: where; None if no sum cancels.
@@ -47,12 +47,12 @@ class Worst:
 @final
 @dataclass(frozen=True)
 class Stretch:
-    """Neighbouring points at which a result is NaN or infinite though the mathematics is not.
+    """Points at which a result is NaN or infinite though the mathematics is not: neighbours of one input, or all pairs.
 
     Attributes:
         direction: "forward", or "backward" with the argument in brackets.
         got: "nan", "inf" or "-inf".
-        start, end: the outermost points; of a pair the first of its inputs.
+        start, end: the outermost points.
         points: how many points lie in it.
     """
 
@@ -61,6 +61,10 @@ class Stretch:
     start: Place
     end: Place
     points: int
+
+    def holds(self, x: str) -> bool:
+        """Whether this infinite input is one of the ends."""
+        return float(x) in (self.start, self.end)
 
 
 @final
@@ -88,6 +92,7 @@ class Special:
         x: "-inf", "-0", "0", "inf" or "nan".
         forward, backward: what came out.
         limit, slope_limit: what the mathematics has there; None where it has no limit or none was told.
+        is_right: whether the first two are the last two, to some units in the last place.
     """
 
     x: str
@@ -95,6 +100,7 @@ class Special:
     backward: float
     limit: float | None
     slope_limit: float | None
+    is_right: bool
 
 
 @final
@@ -130,10 +136,10 @@ class Measured:
     non_finite: tuple[Stretch, ...]
 
     @property
-    def backward(self) -> Worst:
-        """The worst of all derivatives, the first beyond its bound if there is one."""
+    def backward(self) -> Worst | None:
+        """The worst of all derivatives, one beyond its bound before all others; None if there is no backward pass."""
         each = [worst for _, worst in self.gradients]
-        return max(each, key=lambda worst: (not worst.is_within, worst.max_ulp))
+        return max(each, key=lambda worst: (not worst.is_within, worst.max_ulp), default=None)
 
 
 @final
@@ -196,8 +202,8 @@ class Certificate:
         return plainly
 
 
-def _worst(worst: Worst) -> dict[str, Any]:
-    return {**plain(worst), "within": worst.is_within}
+def _worst(worst: Worst | None) -> dict[str, Any] | None:
+    return None if worst is None else {**plain(worst), "within": worst.is_within}
 
 
 def _measured(other: Measured) -> dict[str, Any]:
@@ -207,7 +213,8 @@ def _measured(other: Measured) -> dict[str, Any]:
 def _faults(certificate: Certificate) -> Iterator[str]:
     measured = certificate.measured
     for label, worst in (("forward", measured.forward), *((f"by {name}", each) for name, each in measured.gradients)):
-        if worst.bound is not None and worst.max_ulp > worst.bound:
+        # an infinite error is a result that is not finite, which is told below with the whole stretch
+        if worst.bound is not None and worst.bound < worst.max_ulp < math.inf:
             yield f"{label}: {worst.max_ulp:.3g} ULP at {worst.at}, where {worst.bound:g} are allowed"
         if worst.bound is not None and worst.near_root > min(worst.bound, 2.0):
             yield (
@@ -216,7 +223,7 @@ def _faults(certificate: Certificate) -> Iterator[str]:
             )
     for stretch in measured.non_finite:
         span = f"from {stretch.start} to {stretch.end}"
-        yield f"{stretch.direction}: {stretch.got} {span}, where the exact value is finite"
+        yield f"{stretch.direction}: {stretch.got} {span}, where the mathematics is not"
     rounding = certificate.rounding
     if rounding is not None and rounding.forward + rounding.backward:
         yield (
@@ -234,8 +241,14 @@ def _faults(certificate: Certificate) -> Iterator[str]:
         yield f"other bits for {', '.join(certificate.layouts)} tensors than for contiguous ones"
     if certificate.threads:
         yield f"other bits with {', '.join(map(str, certificate.threads))} threads than with one"
-    yield from (
-        f"NaN in gives {special.forward:g} out"
-        for special in certificate.special
-        if special.x == "nan" and not math.isnan(special.forward)
-    )
+    for special in certificate.special:
+        if special.x == "nan" and not math.isnan(special.forward):
+            yield f"NaN in gives {special.forward:g} out"
+        if not special.is_right and not any(stretch.holds(special.x) for stretch in measured.non_finite):
+            wanted = f"{_number(special.limit)} and slope {_number(special.slope_limit)}"
+            found = f"{special.forward:g} and slope {special.backward:g}"
+            yield f"{special.x} in gives {found} out, where the limits are {wanted}"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:g}"

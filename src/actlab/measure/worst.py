@@ -12,6 +12,7 @@ import numpy as np
 from mpmath import mp
 from numpy.typing import NDArray
 
+from actlab.formula.expr import Input
 from actlab.measure.points import CORE
 from actlab.measure.record import Place, Stretch, Worst
 from actlab.measure.reference import Reference
@@ -57,8 +58,9 @@ def errors(results: NDArray[np.float64], told: Reference, fmt: Format) -> Errors
 
 
 def worst(found: Errors, told: Reference, *, fmt: Format, bound: float | None) -> Worst:
-    """The largest errors, near roots and elsewhere, worked out to fifty digits."""
-    away, near = ~told.near_root, told.near_root
+    """The largest errors at finite inputs, near roots and elsewhere, worked out to fifty digits."""
+    finite = np.logical_and.reduce([np.isfinite(column) for column in told.columns])
+    away, near = finite & ~told.near_root, finite & told.near_root
     core = np.logical_and.reduce([np.abs(column) <= CORE for column in told.columns])
     ulp, at = _largest(found, told, away, fmt=fmt)
     root, root_at = _largest(found, told, near, fmt=fmt)
@@ -78,8 +80,9 @@ def _largest(found: Errors, told: Reference, among: Flags, *, fmt: Format) -> tu
 
 
 def place_of(told: Reference, place: int) -> Place:
-    """The point in plain numbers: one, or a pair."""
-    point = tuple(float(column[place]) for column in told.columns)
+    """The inputs at the point in plain numbers: one, or a pair."""
+    inputs = zip(told.args, told.columns, strict=True)
+    point = tuple(float(column[place]) for arg, column in inputs if isinstance(arg, Input))
     return point[0] if len(point) == 1 else point
 
 
@@ -105,8 +108,12 @@ def not_finite(found: Errors, told: Reference, *, fmt: Format, direction: str) -
     order = np.lexsort(told.columns[::-1])
     order = order[~np.isnan(told.values[order])]
     kinds = np.where(wrong, np.where(np.isnan(found.got), 1, np.where(found.got > 0, 2, 3)), 0)[order]
-    edges = np.flatnonzero(np.diff(kinds)) + 1
-    for run in np.split(np.arange(len(order)), edges):
+    ranks = np.arange(len(order))
+    if len(told.columns) > 1 and isinstance(told.args[1], Input):  # in a plane stretches have no ends
+        runs = [ranks[kinds == kind] for kind in (1, 2, 3) if (kinds == kind).any()]
+    else:
+        runs = np.split(ranks, np.flatnonzero(np.diff(kinds)) + 1)
+    for run in runs:
         kind = int(kinds[run[0]])
         if kind:
             ends = place_of(told, int(order[run[0]])), place_of(told, int(order[run[-1]]))
