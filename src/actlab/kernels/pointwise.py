@@ -9,6 +9,7 @@ from typing import final
 
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Add, Expr, Mul, Neg, Sub, Where, is_constant
+from actlab.kernels.ends import ends
 from actlab.kernels.module_text import Access, Memory, Plan, text_of
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.straight_line import Leaf
@@ -66,7 +67,7 @@ def plan(shape: Shape, *, memory: Memory, recipe: Recipe) -> Plan:
 
 
 def measured(shape: Shape) -> Plan:
-    """The same in float64, after all outputs the largest operand of each one's outermost sum: what errors are held to."""
+    """The same in float64, and after all outputs the largest operand of each outermost sum: what errors are held to."""
     inner = _forward(shape) if shape.wanted is None else _backward(shape)
     formulas = _formulas(shape)
 
@@ -110,7 +111,8 @@ def _formulas(shape: Shape) -> tuple[Expr, ...]:
 
 def _forward(shape: Shape) -> Body:
     def body(arithmetic: Arithmetic, numbers: Sequence[Num]) -> Sequence[Num]:
-        return [Lowering(arithmetic, dict(zip(shape.args, numbers, strict=True))).number(shape.expression)]
+        value = Lowering(arithmetic, dict(zip(shape.args, numbers, strict=True))).number(shape.expression)
+        return [_with_ends(arithmetic, shape, shape.expression, numbers[0], value, factor=None)]
 
     return body
 
@@ -121,6 +123,23 @@ def _backward(shape: Shape) -> Body:
     def body(arithmetic: Arithmetic, numbers: Sequence[Num]) -> Sequence[Num]:
         dy, *given = numbers
         low = Lowering(arithmetic, dict(zip(shape.args, given, strict=True)))
-        return [low.product(dy, formula) for formula in formulas]
+        products = [low.product(dy, formula) for formula in formulas]
+        return [
+            _with_ends(arithmetic, shape, formula, given[0], product, factor=dy)
+            for formula, product in zip(formulas, products, strict=True)
+        ]
 
     return body
+
+
+def _with_ends(a: Arithmetic, shape: Shape, formula: Expr, x: Num, value: Num, *, factor: Num | None) -> Num:
+    """The value, at an infinite input what the formula tends to there, times the factor if there is one."""
+    left, right = ends(formula, shape.args[0]) if len(shape.args) == 1 else (None, None)
+    if left is None and right is None:
+        return value
+    infinity = a.real(float("inf"))
+    for limit, order, place in ((left, "oeq", a.block.neg(infinity)), (right, "oeq", infinity)):
+        if limit is not None:
+            end = Num(a.real(limit)) if factor is None else Num(a.block.mul(factor.hi, a.real(limit)))
+            value = a.select(a.block.compare(order, x.hi, place), end, value)
+    return value

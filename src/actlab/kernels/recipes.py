@@ -34,8 +34,15 @@ _PLAIN = {
     "double": Recipe("double", paired=False, accuracy="full"),
 }
 _CAREFUL = {
-    "float": (Recipe("float", paired=True, accuracy="single"), Recipe("double", paired=False, accuracy="short")),
-    "double": (Recipe("double", paired=True, accuracy="full"),),
+    "float": (
+        Recipe("float", paired=False, accuracy="single", light=True),
+        Recipe("float", paired=True, accuracy="single"),
+        Recipe("double", paired=False, accuracy="short"),
+    ),
+    "double": (
+        Recipe("double", paired=False, accuracy="full", light=True),
+        Recipe("double", paired=True, accuracy="full"),
+    ),
 }
 
 

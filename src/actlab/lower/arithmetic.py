@@ -43,6 +43,8 @@ class Recipe:
     Attributes:
         kind: the arithmetic's type.
         paired: whether every number carries its rounding error along.
+        light: whether, where they do not, the quotients inside elementary functions do, and the sums and products
+            that are arguments of elementary functions, whose errors those may magnify.
         accuracy: which polynomials the elementary functions take.
         scalef: whether the processor scales by a power of two in one instruction (AVX-512).
     """
@@ -51,6 +53,7 @@ class Recipe:
     paired: bool
     accuracy: Accuracy
     scalef: bool = False
+    light: bool = False
 
 
 @final
@@ -97,9 +100,9 @@ class Arithmetic:
 
     def add(self, a: Num, b: Num) -> Num:
         block, a, b = self.block, self.settled(a), self.settled(b)
-        total = block.add(a.hi, b.hi)
         if not self.recipe.paired:
-            return Num(total)
+            return Num(block.add(self._collapsed(a), self._collapsed(b)))
+        total = block.add(a.hi, b.hi)
         # two-sum: the rounding error of the sum, exactly
         back = block.sub(total, a.hi)
         error = block.add(block.sub(a.hi, block.sub(total, back)), block.sub(b.hi, back))
@@ -107,23 +110,27 @@ class Arithmetic:
 
     def renewed(self, large: Value, small: Value, *corrections: Value | None) -> Num:
         """large + small + corrections as a number, `small` being no correction yet but smaller than `large`."""
-        total = self.block.add(large, small)
         if not self.recipe.paired:
-            return Num(total)
+            return Num(self.block.add(large, self._with(small, *corrections)))
+        total = self.block.add(large, small)
         error = self.block.sub(small, self.block.sub(total, large))
         return Num(total, self._with(error, *corrections))
 
     def add_smaller(self, a: Num, b: Num) -> Num:
         """a + b where b is never the larger one: half the work."""
         block, a, b = self.block, self.settled(a), self.settled(b)
+        if self._is_plain:
+            return Num(block.add(self._collapsed(a), self._collapsed(b)))
         total = block.add(a.hi, b.hi)
-        if not self.recipe.paired:
-            return Num(total)
         return Num(total, self._with(block.sub(b.hi, block.sub(total, a.hi)), a.lo, b.lo))
+
+    @property
+    def _is_plain(self) -> bool:
+        return not self.recipe.paired and not self.recipe.light
 
     def sub(self, a: Num, b: Num) -> Num:
         if not self.recipe.paired:
-            return Num(self.block.sub(self.settled(a).hi, self.settled(b).hi))
+            return Num(self.block.sub(self.value(a), self.value(b)))
         return self.add(a, self.neg(b))
 
     def mul(self, a: Num, b: Num) -> Num:
@@ -132,7 +139,7 @@ class Arithmetic:
             return self._scaled(a, b)
         product, scale = block.mul(a.hi, b.hi), self._scales(a, b)
         if not self.recipe.paired:
-            return Num(product, scale=scale)
+            return Num(self._absorbed(a, b, product), scale=scale)
         error = block.fma(a.hi, b.hi, block.neg(product))
         if a.lo is not None:
             error = block.fma(a.lo, b.hi, error)
@@ -140,8 +147,23 @@ class Arithmetic:
             error = block.fma(a.hi, b.lo, error)
         return Num(product, error, scale=scale)
 
+    def _absorbed(self, a: Num, b: Num, product: Value) -> Value:
+        """The product in plain arithmetic; what an elementary function carried along takes part in its rounding."""
+        block = self.block
+        if a.lo is None and b.lo is None:
+            return product
+        parts = [block.mul(each, other.hi) for each, other in ((a.lo, b), (b.lo, a)) if each is not None]
+        rest = parts[0] if len(parts) == 1 else block.add(*parts)
+        whole = block.fma(a.hi, b.hi, rest)
+        return block.select(block.compare("one", whole, product), whole, product)
+
     def div(self, a: Num, b: Num) -> Num:
         block, b = self.block, self.settled(b)
+        if not self.recipe.paired:
+            a, b = (
+                Num(self._collapsed(a), scale=a.scale, constant=a.constant),
+                Num(self._collapsed(b), constant=b.constant),
+            )
         if _is_power_of_two(b.constant) and b.constant is not None:
             return self._scaled(a, self.constant(1 / b.constant))
         quotient = block.div(a.hi, b.hi)
@@ -152,16 +174,16 @@ class Arithmetic:
     def div_near_one(self, a: Num, b: Num) -> Num:
         """a / b for a divisor from 1/2 to 8, with one division of the cheapest kind."""
         block, b = self.block, self.settled(b)
-        if self.recipe.accuracy == "single" and not self.recipe.paired:
-            return Num(block.div(a.hi, b.hi), scale=a.scale)
+        if self._is_plain and self.recipe.accuracy == "single":
+            return Num(block.div(self._collapsed(a), self._collapsed(b)), scale=a.scale)
         reciprocal = self.reciprocal_near_one(b.hi)
         quotient = block.mul(a.hi, reciprocal)
         if self.recipe.accuracy == "short":
             return Num(quotient, scale=a.scale)
         correction = block.mul(self._remainder(a, b, quotient), reciprocal)
-        if self.recipe.paired:
-            return Num(quotient, correction, scale=a.scale)
-        return Num(block.add(quotient, correction), scale=a.scale)
+        if self._is_plain:
+            return Num(block.add(quotient, correction), scale=a.scale)
+        return Num(quotient, correction, scale=a.scale)
 
     def reciprocal_near_one(self, b: Value) -> Value:
         """1 / b for b from 1/2 to 8: for `short` accuracy a division in float32 and one step of Newton's."""
@@ -175,6 +197,7 @@ class Arithmetic:
 
     def sqrt(self, a: Num) -> Num:
         block, a = self.block, self.settled(a)
+        a = a if self.recipe.paired else Num(self._collapsed(a))
         root = block.sqrt(a.hi)
         if not self.recipe.paired:
             return Num(root)
@@ -246,10 +269,9 @@ class Arithmetic:
         if number.lo is None:
             return number.hi
         total = self.block.add(number.hi, number.lo)
-        # not where there is no sum (at infinities), nor where the correction is 0 and would turn −0 into +0
-        exists = self.block.compare("ord", total, total)
-        counts = self.block.compare("one", number.lo, self.real(0.0))
-        return self.block.select(self.block.binary("and", exists, counts), total, number.hi)
+        # false where there is no sum (at infinities), and at −0, which a correction of 0 would turn into +0
+        counts = self.block.compare("one", total, number.hi)
+        return self.block.select(counts, total, number.hi)
 
     def _scales(self, a: Num, b: Num) -> Value | None:
         if a.scale is None or b.scale is None:

@@ -22,7 +22,8 @@ HALF_ROOT = Fraction("0.70710678118654752440084436210484903928483593768847403658
 INVERSE_ROOT_TWO_PI = Fraction("0.398942280401432677939946059934381868475858631164934657665925829")
 
 # Beyond these, exp is infinite, or so small that its product with the largest float is 0 too; and expm1 is −1.
-_EXP_RANGE = {"float": (-1000.0, 89.0), "double": (-3000.0, 710.0)}
+# The lower ones are 2ⁿ·m with m < 1, so that the product does not overflow before it is scaled.
+_EXP_RANGE = {"float": (-1000.3, 89.0), "double": (-3000.0, 710.0)}
 _EXPM1_LEAST = {"float": -26.0, "double": -44.0}
 
 # Leading parts of ln 2 and π/2 short enough that a whole number of them is exact.
@@ -42,7 +43,7 @@ def exp(a: Arithmetic, x: Num) -> Num:
     """eˣ. Reduction by ln 2 in two parts (Cody, Waite 1980), a polynomial, an exact scaling."""
     low, high = _EXP_RANGE[a.kind]
     n, m = _exponential_parts(a, _clamped(a, x, low=low, high=high))
-    return _scaled(a.add_smaller(a.constant(1), m), n)
+    return _scaled(_one_and(a, m), n)
 
 
 def expm1(a: Arithmetic, x: Num) -> Num:
@@ -89,7 +90,9 @@ def sigmoid(a: Arithmetic, x: Num) -> Num:
     decay = _decay(a, x)
     positive = a.block.compare("oge", x.hi, a.real(0.0))
     one = a.constant(1)
-    return a.div_near_one(a.select(positive, one, decay), a.add_smaller(one, decay))
+    # the correction of a summand beside 1 is worth a quarter of a unit at most
+    below = a.add_smaller(one, Num(a.settled(Num(decay.hi, scale=decay.scale)).hi))
+    return a.div_near_one(a.select(positive, one, decay), below)
 
 
 def tanh(a: Arithmetic, x: Num) -> Num:
@@ -107,11 +110,10 @@ def tanh_of_softplus(a: Arithmetic, x: Num) -> Num:
     decay = _decay(a, x)
     positive = a.block.compare("oge", x.hi, a.real(0.0))
     one, two = a.constant(1), a.constant(2)
-    square = a.mul(decay, decay)
-    below = a.mul(decay, a.add_smaller(two, decay))
-    top = a.select(positive, a.add_smaller(one, a.mul(two, decay)), below)
-    rest = a.select(positive, a.mul(two, square), two)
-    return a.div_near_one(top, a.add(rest, top))
+    square, below = a.mul(decay, decay), a.mul(decay, a.add_smaller(two, decay))
+    above = a.add_smaller(one, a.mul(two, decay))
+    bottom = a.add_smaller(a.select(positive, above, two), a.select(positive, a.mul(two, square), below))
+    return a.div_near_one(a.select(positive, above, below), bottom)
 
 
 def sigmoid_of_two_softplus(a: Arithmetic, x: Num, *, negative: bool) -> Num:
@@ -241,12 +243,12 @@ def _exponential_parts(a: Arithmetic, x: Num) -> tuple[Value, Num]:
         rest = a.real(LN2 - leading)
         r = block.fma(minus, rest, coarse)
         lost = block.fma(minus, rest, block.sub(coarse, r)) if a.recipe.paired else None
-    quadratic = block.mul(block.mul(r, r), horner(a, "exp", r))
     if not a.recipe.paired:
-        return n, Num(block.add(r, quadratic))
-    correction = lost if x.lo is None else x.lo if lost is None else block.add(lost, x.lo)
-    if correction is None:
-        return n, Num(r, quadratic)
+        r = r if x.lo is None else block.add(r, x.lo)
+        return n, Num(block.fma(block.mul(r, r), horner(a, "exp", r), r))
+    quadratic = block.mul(block.mul(r, r), horner(a, "exp", r))
+    correction = lost if x.lo is None or lost is None else block.add(lost, x.lo)
+    assert correction is not None
     total = block.add(r, quadratic)
     onward = block.add(a.real(1.0), total)
     error = block.sub(quadratic, block.sub(total, r))
@@ -255,6 +257,13 @@ def _exponential_parts(a: Arithmetic, x: Num) -> tuple[Value, Num]:
 
 def _scaled(x: Num, n: Value) -> Num:
     return Num(x.hi, x.lo, scale=n)
+
+
+def _one_and(a: Arithmetic, m: Num) -> Num:
+    """1 + m; light arithmetic lets the rounding be."""
+    if a.recipe.light:
+        return Num(a.block.add(a.real(1.0), m.hi))
+    return a.add_smaller(a.constant(1), m)
 
 
 def _decay(a: Arithmetic, x: Num) -> Num:
@@ -275,12 +284,8 @@ def _normal_decay(a: Arithmetic, size: Num) -> Num:
 def exp_of_negative(a: Arithmetic, x: Num) -> Num:
     """eˣ for x <= 0, which cannot overflow; a correction of x counts in plain arithmetic too."""
     low, _ = _EXP_RANGE[a.kind]
-    held = _clamped(a, x, low=low, high=None)
-    n, m = _exponential_parts(a, held)
-    power = a.add_smaller(a.constant(1), m)
-    if held.lo is not None and not a.recipe.paired:
-        power = Num(a.block.fma(power.hi, held.lo, power.hi))
-    return _scaled(power, n)
+    n, m = _exponential_parts(a, _clamped(a, x, low=low, high=None))
+    return _scaled(_one_and(a, m), n)
 
 
 def _clamped(a: Arithmetic, x: Num, *, low: float | None, high: float | None) -> Num:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import final
@@ -45,6 +46,8 @@ class Lowering:
     def __init__(self, arithmetic: Arithmetic, leaves: Mapping[Leaf, Num]) -> None:
         self.arithmetic = arithmetic
         self.leaves = leaves
+        self._arguments = _of_arguments(arithmetic, leaves)
+        self._functions = arithmetic
         self._numbers: dict[Node, Num] = {}
         self._conditions: dict[Node, Value] = {}
 
@@ -54,13 +57,28 @@ class Lowering:
         Raises:
             CannotLower: it holds something that vector code cannot spell.
         """
-        for node in walk(root):
+        for node in self._below(root):
             if isinstance(node, Compare):
                 self.condition(node)
             elif node not in self._numbers:
                 assert isinstance(node, Expr)
                 self._numbers[node] = self._constant(node) if is_constant(node) else self._written(node)
         return self._numbers[root]
+
+    def _below(self, root: Expr) -> Iterator[Node]:
+        """The nodes to be written for the root, children first: none below a call that is written elsewhere."""
+        if self._arguments is None:
+            yield from walk(root)
+            return
+        stack: list[tuple[Node, bool]] = [(root, False)]
+        while stack:
+            node, ready = stack.pop()
+            children = () if isinstance(node, Call) and not _is_simple(node) else node.children
+            if ready or not children:
+                yield node
+            elif node not in self._numbers and node not in self._conditions:
+                stack.append((node, True))
+                stack.extend((child, False) for child in reversed(children))
 
     def condition(self, node: Compare) -> Value:
         """Where the condition holds."""
@@ -120,7 +138,9 @@ class Lowering:
         raise CannotLower(f"a kernel cannot spell the power {float(value)}.")
 
     def _call(self, node: Call) -> Num:
-        a = self.arithmetic
+        if self._arguments is not None and not _is_simple(node):
+            return self._arguments.number(node)
+        a = self._functions
         if node.atom == "spherical_bessel":
             order, x = node.args
             assert isinstance(order, Number)
@@ -133,10 +153,26 @@ class Lowering:
         return elementary.FUNCTIONS[node.atom](a, *(a.settled(self._numbers[arg]) for arg in node.args))
 
     def _of_softplus(self, node: Call, inner: Expr) -> Num:
-        x = self.arithmetic.settled(self._numbers[inner])
+        a = self._functions
+        x = a.settled(self._numbers[inner])
         if node.atom == "tanh":
-            return elementary.tanh_of_softplus(self.arithmetic, x)
-        return elementary.sigmoid_of_two_softplus(self.arithmetic, x, negative=isinstance(node.args[0], Neg))
+            return elementary.tanh_of_softplus(a, x)
+        return elementary.sigmoid_of_two_softplus(a, x, negative=isinstance(node.args[0], Neg))
+
+
+def _of_arguments(arithmetic: Arithmetic, leaves: Mapping[Leaf, Num]) -> Lowering | None:
+    """Where the arguments of elementary functions are written, if otherwise than the rest."""
+    recipe = arithmetic.recipe
+    if not recipe.light:
+        return None
+    paired = Lowering(Arithmetic(arithmetic.block, replace(recipe, paired=True, light=False)), leaves)
+    paired._functions = arithmetic
+    return paired
+
+
+def _is_simple(node: Call) -> bool:
+    """Whether the call is one instruction or two, and exact or nearly."""
+    return node.atom in {"abs", "sign", "min", "max", "sqrt"}
 
 
 def _of_softplus(node: Call) -> Expr | None:
