@@ -75,7 +75,8 @@ def advise(
     Raises:
         BadTask, BadStudy, UnknownActivation, BadFormula: the message says what to mend.
     """
-    study = prepare(task, candidates=list(activations or CANDIDATES), seeds=seeds, budget=budget, seed=seed, init=init)
+    candidates = list(CANDIDATES if activations is None else activations)
+    study = prepare(task, candidates=candidates, seeds=seeds, budget=budget, seed=seed, init=init)
     # a warning stands among the notes and in the plan; it is said once
     for line in dict.fromkeys((f"{task.name}: {task.sentence}", *study.notes, *study.plan.sentences())):
         say(line)

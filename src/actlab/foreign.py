@@ -16,8 +16,8 @@ from actlab.errors import ActlabError, BadTask, shortened
 def their_code(what: str, *, error: type[ActlabError] = BadTask) -> Iterator[None]:
     """A block in which anything raised is reported as `what` having raised it.
 
-    The user's code may raise any exception, so this block alone catches them all; nothing of ours but the
-    call itself belongs inside it.
+    The user's code may raise any exception, or call `sys.exit`, so this block alone catches them all; nothing of
+    ours but the call itself belongs inside it. Ctrl-C passes through.
 
     Raises:
         BadTask: the block raised (or the `error` that was named instead); the message names the error's type, its
@@ -27,7 +27,7 @@ def their_code(what: str, *, error: type[ActlabError] = BadTask) -> Iterator[Non
         yield
     except ActlabError:
         raise
-    except Exception as raised:
+    except (Exception, SystemExit) as raised:
         text = shortened(str(raised), limit=160) or "no message"
         raise error(f"{what} raised {type(raised).__name__}: {text}{_place_of(raised)}") from raised
 
@@ -54,7 +54,7 @@ def imported(path: Path, *, error: type[ActlabError] = BadTask) -> ModuleType:
     return module
 
 
-def _place_of(error: Exception) -> str:
+def _place_of(error: BaseException) -> str:
     """Where the error came from: the innermost line that is neither an installed package's nor ours."""
     place, trace, ours = "", error.__traceback__, str(Path(__file__).parent)
     while trace is not None:

@@ -23,6 +23,7 @@ from actlab.plain import plain
 
 if TYPE_CHECKING:
     from actlab.measure.answer import Certified, CertifiedAll
+    from actlab.measure.speed_answer import Bench
     from actlab.study.comparison import Comparison
     from actlab.train.task import Task
 
@@ -301,6 +302,23 @@ def certify_all(output: Path | None = None, *, progress: Callable[[int, int, flo
     return certified_all(output, progress=progress)
 
 
+def bench(names: Sequence[str] = (), **options: Any) -> Bench:
+    """How fast activations are on this machine, in units of a plain copy, beside PyTorch.
+
+    Args:
+        names: names, formulas, or `file.py:name`; a handful of common ones if there are none.
+        options: as for `actlab.measure.speed_answer.bench`: sizes, dtypes, threads, modes, against, progress.
+
+    Raises:
+        UnknownActivation, BadFormula, BadInput: the message says what to mend.
+    """
+    named = {name: meant(name) for name in names}
+    from actlab.measure.speed_answer import USUAL  # PyTorch is loaded once the names are known to be right
+    from actlab.measure.speed_answer import bench as measured
+
+    return measured(named or {name: meant(name) for name in USUAL}, **options)
+
+
 @dataclass(frozen=True)
 class Tasks:
     """The built-in tasks."""
@@ -394,10 +412,11 @@ def advise(
         BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to mend.
     """
     from actlab import advice as journey
+    from actlab.report.written import check_place
     from actlab.train.task import Task
 
-    if report is not None and not Path(report).absolute().parent.is_dir():
-        raise BadInput(f"the report cannot be written: there is no folder {Path(report).absolute().parent}.")
+    if report is not None:
+        check_place(Path(report))
     if data is not None and not isinstance(data, str | Path | Task):
         raise BadInput(f"what to advise on is a table's path, file.py:function or a Task; got {type(data).__name__}.")
     named = str(data) if isinstance(data, Path) else data

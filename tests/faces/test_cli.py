@@ -188,7 +188,9 @@ def test_tasks_lists_the_built_in_ones(run: Run) -> None:
         (("advise", "--task", "digitz"), "Did you mean 'digits'?"),
         (("advise", "--target", "y"), "no table was given"),
         (("advise", "--activations", "relu,swsh"), "no activation is named 'swsh'"),
+        (("advise", "--activations", ""), "name at least one other activation"),
         (("advise", "--report", "no/folder/report.html"), "there is no folder"),
+        (("advise", "--report", "."), "it is a folder; name a file"),
     ],
 )
 def test_a_wrong_question_is_one_line_and_status_2(

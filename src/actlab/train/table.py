@@ -52,6 +52,7 @@ def table_task(path: str, *, target: str) -> Task:
     table = _with_target(table, target=target, notes=notes)
     is_regression = _is_regression(table[target])
     notes.append(_said_aloud(table[target], is_regression=is_regression))
+    _check_rows(table, path=path, target=target)  # of a handful of rows no class is frequent: say the cause
     if not is_regression:
         table = _frequent_classes(table, target=target, notes=notes)
     _check_rows(table, path=path, target=target)
@@ -107,7 +108,9 @@ def _with_target(table: pd.DataFrame, *, target: str, notes: list[str]) -> pd.Da
     if missing.all():
         raise BadTable(f"the target '{target}' is missing in every row; there is nothing to learn.")
     if missing.any():
-        notes.append(f"{int(missing.sum())} rows without a value of '{target}' are left out.")
+        count = int(missing.sum())
+        rows = "1 row without a value" if count == 1 else f"{count:,} rows without a value"
+        notes.append(f"{rows} of '{target}' {'is' if count == 1 else 'are'} left out.")
     table = table[~missing].reset_index(drop=True)
     if table[target].nunique() == 1:
         raise BadTable(

@@ -107,6 +107,12 @@ def test_rows_without_a_target_are_left_out_and_it_is_said(tmp_path: Path) -> No
     assert "20 rows without a value of 'label' are left out." in task.notes
 
 
+def test_one_row_without_a_target_is_told_as_one(tmp_path: Path) -> None:
+    table = frame()
+    table.loc[3, "label"] = None
+    assert "1 row without a value of 'label' is left out." in task_of(table, tmp_path).notes
+
+
 def test_columns_that_say_nothing_are_left_out_and_it_is_said(tmp_path: Path) -> None:
     table = frame().assign(same=7, gone=np.nan, name=[f"id-{row}" for row in range(100)])
     task = task_of(table, tmp_path)
@@ -129,6 +135,15 @@ def test_classes_of_a_few_rows_are_left_out_and_it_is_said(tmp_path: Path) -> No
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_other_separators_are_seen(separator: str, tmp_path: Path) -> None:
     assert len(task_of(frame(), tmp_path, sep=separator).train) == 60
+
+
+def test_a_separator_at_the_end_of_every_row_moves_no_value(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    header, *rows = frame().to_csv(index=False).splitlines()
+    path.write_text("\n".join([header, *(f"{row}," for row in rows)]))
+    task = table_task(str(path), target="price")
+    assert task.kind.name == "regression"
+    assert torch.equal(task.train.inputs, task_of(frame(), tmp_path, target="price").train.inputs)
 
 
 def test_a_large_table_is_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +169,7 @@ FAULTS = {
     "one class": (frame().assign(label="yes"), "the target 'label' is yes in every row"),
     "all missing": (frame().assign(label=np.nan), "the target 'label' is missing in every row"),
     "few rows": (frame(49), "has 49 rows with a usable 'label'; at least 50 are needed"),
+    "a handful of rows": (frame(4), "has 4 rows with a usable 'label'; at least 50 are needed"),
     "nothing left": (
         frame()[["label"]].assign(same=1),
         "no column is left to learn from (same: the same in every row)",
@@ -178,6 +194,7 @@ def test_a_table_no_task_can_be_made_of_is_refused(fault: str, tmp_path: Path) -
 FILES = {
     "missing": (None, "there is no file"),
     "empty": (b"", "is empty"),
+    "row names": (b"a,b\nr1,1,2\nr2,3,4\n", "has rows with more cells than its header has names"),
     "ragged": (b"a,b\n1,2\n1,2,3,4\n", "is no table"),
     "binary": (b"a,b\n\xff\xfe\x00,1\n", "is not UTF-8 text"),
 }

@@ -60,6 +60,7 @@ FAULTS = {
     "syntax": ("", "def make_task(:", "when imported, raised SyntaxError"),
     "function": (":make_tusk", GOOD, "has no function 'make_tusk'. Did you mean 'make_task'?"),
     "inside": ("", "def make_task():\n    1 / 0\n", "raised ZeroDivisionError: division by zero (my_task.py, line 2)"),
+    "leaves": ("", "import sys\n\ndef make_task():\n    sys.exit(3)\n", "raised SystemExit: 3 (my_task.py, line 4)"),
     "returns": ("", "def make_task():\n    return {}\n", "gave a value of type dict; it must return an actlab.Task"),
     "none": ("", "def make_task():\n    pass\n", "gave None; it must return an actlab.Task"),
 }
