@@ -34,6 +34,10 @@ MEMORY: dict[torch.dtype, Memory] = {
 
 _WARPS = 4
 
+# Triton's interpreter before this version multiplies and adds with two roundings where a GPU has one.
+_ROUNDS_ONCE = (3, 9)
+_ROUNDS_TWICE = "Triton's interpreter computes otherwise than a GPU before version 3.9: pip install 'triton>=3.9'."
+
 # NVIDIA's architectures with half as many units for float64 as for float32; others have a 32nd or fewer.
 _FAST_DOUBLES = frozenset({(6, 0), (7, 0), (8, 0), (9, 0), (10, 0)})
 
@@ -67,7 +71,9 @@ def lacks(tensors: Sequence[Tensor]) -> str | None:
     if len(devices) > 1:
         return f"GPU kernels take tensors of one device; got {', '.join(map(str, devices))}."
     device = tensors[0].device
-    if _is_interpreted() or (device.type == "cuda" and torch.version.hip is None):
+    if _is_interpreted():
+        return None if _triton() >= _ROUNDS_ONCE else _ROUNDS_TWICE
+    if device.type == "cuda" and torch.version.hip is None:
         return None
     return f"GPU kernels take tensors on an NVIDIA GPU; got one on {device}. Move it there: x.cuda()."
 
@@ -126,6 +132,11 @@ def pull_back(
         None if gradient is None else gradient.sum_to_size(tensor.shape)
         for gradient, tensor in zip(gradients, tensors, strict=True)
     ]
+
+
+def _triton() -> tuple[int, ...]:
+    """Triton's version, the first two numbers of it."""
+    return tuple(int(part) for part in str(need("triton", extra="gpu").__version__).split(".")[:2])
 
 
 def _is_interpreted() -> bool:

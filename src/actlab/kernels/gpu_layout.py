@@ -17,6 +17,9 @@ Place = Literal["stream", "scalar", "group", "column"]
 # Programs along the grid's last axis, of which CUDA takes no more.
 _MOST_GROUPS = 65535
 
+# From column to column: repeated, side by side, interleaved. A kernel is made for each; others are copied.
+_COLUMN_STEPS = (0, 1, 2)
+
 # A tile has so many bytes of each operand: two loads of 16 bytes for each of 128 threads.
 _TILE_BYTES = 4096
 # Where there are sums: tiles to a program, so that few partial sums remain, and columns to a tile where every column
@@ -141,13 +144,20 @@ def _channel_axis(tensor: Tensor, first: Tensor) -> int | None:
 def _without_channels(tensors: Sequence[Tensor]) -> Tiled:
     first = tensors[0]
     full = [tensor for tensor in tensors if tensor.shape == first.shape]
-    strides = first.stride()
-    if all(tensor.stride() == strides for tensor in full) and is_dense(first):
+    if _is_one_run(full):
         operands = [_operand(tensor, first, stream=(0, 0, 1)) for tensor in tensors]
         return Tiled(1, 1, first.numel(), tuple(operands))
     if _row_steps(tensors) is None:
         return _without_channels([tensor.contiguous() if tensor.shape == first.shape else tensor for tensor in tensors])
     return _by_columns(tensors)
+
+
+def _is_one_run(tensors: Sequence[Tensor]) -> bool:
+    """Whether the elements of each lie without gaps, and in the same order in all."""
+    strides = tensors[0].stride()
+    if all(tensor.is_contiguous() for tensor in tensors):
+        return True  # also where the strides of axes of length 1 differ
+    return all(tensor.stride() == strides for tensor in tensors) and is_dense(tensors[0])
 
 
 def _by_columns(tensors: Sequence[Tensor]) -> Tiled:
@@ -188,7 +198,8 @@ def _operand(
 def _row_steps(tensors: Sequence[Tensor]) -> list[int] | None:
     """The distance from row to row of each full tensor, 0 for the others; None if one has no such distance."""
     shape = tensors[0].shape
-    if not shape:
+    full = [tensor for tensor in tensors if tensor.shape == shape]
+    if not shape or any(_last_step(tensor) not in _COLUMN_STEPS for tensor in full):
         return None
     steps = [_row_step(tensor) if tensor.shape == shape else 0 for tensor in tensors]
     return None if None in steps else [step or 0 for step in steps]
@@ -209,4 +220,4 @@ def _row_step(tensor: Tensor) -> int | None:
 
 
 def _last_step(tensor: Tensor) -> int:
-    return tensor.stride(-1) if tensor.dim() else 1
+    return tensor.stride(-1) if tensor.dim() and tensor.shape[-1] > 1 else 1
