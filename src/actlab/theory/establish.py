@@ -66,11 +66,12 @@ def _of_formula(label: str, formula: Expr) -> Properties:
     minima, maxima = (_extrema(shape, side) for side in (-1, 1))
     known = cut if isinstance(cut, tuple) else ()
     domain = _domain(formula, cut)
+    limits = Limits(limit_far(formula, -1), limit_far(formula, 1))
     return Properties(
         formula=label,
         domain=domain,
         range=extent,
-        limits=Limits(limit_far(formula, -1), limit_far(formula, 1)),
+        limits=limits,
         asymptotes=Asymptotes(asymptote(formula, -1), asymptote(formula, 1)),
         value_at_zero=value(formula, 0.0),
         derivative_at_zero=value(slope_of(formula), 0.0),
@@ -85,14 +86,22 @@ def _of_formula(label: str, formula: Expr) -> Properties:
         direction=_direction(formula, shape),
         convex=bent if isinstance(bent, Unknown) else 1 in bent,
         concave=bent if isinstance(bent, Unknown) else -1 in bent,
-        odd=is_odd(formula, known),
-        even=is_even(formula, known),
+        odd=is_odd(formula, known) if _could_mirror(limits, -1) else False,
+        even=is_even(formula, known) if _could_mirror(limits, 1) else False,
         homogeneous=is_homogeneous(formula, known),
         lipschitz=_least_constant(steepest, domain),
         steepest=steepest,
         saturates=_sides(formula, shape, constant=False),
         flat=_sides(formula, shape, constant=True),
     )
+
+
+def _could_mirror(limits: Limits, sign: int) -> bool:
+    """Whether both limits agree, up to the sign: 1/(1 + exp(-x - 700)) is 1 at every place that is tried."""
+    left, right = limits.left, limits.right
+    if isinstance(left, Unknown) or isinstance(right, Unknown):
+        return True
+    return math.isclose(left, sign * right, rel_tol=1e-9, abs_tol=1e-9)
 
 
 def _least_constant(steepest: Steepest | Unknown, domain: tuple[Span, ...] | Unknown) -> float | Unknown:

@@ -112,10 +112,23 @@ def zeros(formula: Expr, lower: float, upper: float) -> tuple[float, ...] | None
 
 def takes_both_signs(formula: Expr) -> bool:
     """Whether it is clearly positive at one place and clearly negative at another: a proof by example."""
-    value = evaluator((formula,))(np.linspace(-15, 15, 997))[0]
-    value = value[np.isfinite(value)]
+    places = np.linspace(-15, 15, 997)
+    value = evaluator((formula,))(places)[0]
+    finite = np.isfinite(value)
+    places, value = places[finite], value[finite]
     clear = 1e-6 * np.abs(value).max(initial=0.0)
-    return bool((value > clear).any() and (value < -clear).any())
+    if not (value > clear).any() or not (value < -clear).any():
+        return False
+    return all(_is_no_rounding(formula, float(places[at])) for at in (value.argmax(), value.argmin()))
+
+
+def _is_no_rounding(formula: Expr, place: float) -> bool:
+    """Whether a value has the same leading digits with sixty digits and with twice as many; what cancels has not."""
+    try:
+        one, other = (precise(formula, bits=bits)(place) for bits in (200, 400))
+    except TooLarge:
+        return False
+    return one is not None and other is not None and bool(abs(one - other) < abs(other) / 1000)
 
 
 def oscillates(formula: Expr) -> bool:

@@ -65,6 +65,20 @@ def test_slope_of_a_kink_that_no_condition_shows() -> None:
     assert told.homogeneous is True
 
 
+@pytest.mark.parametrize("text", ["sqrt(x*x)", "exp(log(x))", "(x**3)**(1/3)"])
+def test_what_cancels_is_not_taken_for_a_bend(text: str) -> None:
+    assert of(text).convex is not False
+
+
+@pytest.mark.parametrize("text", ["1/(1 + exp(-x - 700))", "sigmoid(x + 50)", "tanh(x + 2000)"])
+def test_what_is_flat_where_it_is_tried_is_not_even(text: str) -> None:
+    assert of(text).even is False
+
+
+def test_what_cancels_on_one_side_is_even_still() -> None:
+    assert of("sigmoid(x) - sigmoid(x)**2").even is True
+
+
 def test_narrow_feature_far_out_is_not_missed() -> None:
     told = of("exp(-(x - 500)**2)")
     assert told.maximum == Extremum(500.0, 1.0)
