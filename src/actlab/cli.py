@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import sys
@@ -135,6 +136,33 @@ def certify(
 
 
 @app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Names or formulas; a handful if left out.")] = None,
+    size: Annotated[str, typer.Option(help="Elements of the tensors, by comma.")] = "1e5,1e6",
+    dtype: Annotated[str, typer.Option(help="float32, float64, bfloat16, float16, by comma.")] = "float32",
+    threads: Annotated[str, typer.Option(help="How many PyTorch may use, by comma.")] = "1",
+    mode: Annotated[str, typer.Option(help="Of actlab's kernels: accurate, fast, or both by comma.")] = "accurate",
+    against: Annotated[str, typer.Option(help="Who else is timed: eager, compile, jax, by comma.")] = "eager",
+    json: Json = False,
+) -> None:
+    """How fast activations are on this machine, in units of a plain copy, beside PyTorch."""
+    with _Progress(shown=True) as progress:
+        answer = verbs.bench(
+            [name for given in names or () for name in _listed(given) or ()],
+            sizes=_counts(size, of="elements"),
+            dtypes=_listed(dtype) or (),
+            threads=_counts(threads, of="threads"),
+            modes=_listed(mode) or (),
+            against=_listed(against) or (),
+            progress=progress.advance,
+        )
+    show_answer(answer, as_json=json)
+    if answer.stopped:
+        typer.echo("Stopped. These are the rows that were done.", err=True)
+        raise typer.Exit(STOPPED)
+
+
+@app.command()
 def tasks(json: Json = False) -> None:
     """The built-in tasks that `advise --task` takes."""
     show_answer(verbs.tasks(), as_json=json)
@@ -235,6 +263,20 @@ def _listed(text: str | None) -> list[str] | None:
         else:
             parts[-1] += character
     return [part.strip() for part in parts if part.strip()]
+
+
+def _counts(text: str, *, of: str) -> list[int]:
+    """The whole numbers between commas, written as 1000000 or 1e6."""
+    found = []
+    for part in _listed(text) or ():
+        try:
+            number = float(part)
+        except ValueError:
+            number = math.nan
+        if not number.is_integer():
+            raise BadInput(f"{of} are whole numbers, such as 1000 or 1e6; got '{part}'.")
+        found.append(int(number))
+    return found
 
 
 class _Progress:

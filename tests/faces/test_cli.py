@@ -16,6 +16,9 @@ import pytest
 
 from actlab.catalog.index import CATALOG
 from actlab.cli import main
+from actlab.measure import speed_answer
+from actlab.measure.speed import Speed, timed
+from actlab.measure.speed_contenders import Case
 
 TASK = """
 import torch
@@ -167,6 +170,34 @@ def test_tasks_lists_the_built_in_ones(run: Run) -> None:
     assert "digits" in [row["name"] for row in run("tasks", "--json").json]
 
 
+def test_bench_gives_the_agreed_keys(run: Run) -> None:
+    said = run("bench", "mish,max(x, 0)", "--size", "1e3,500", "--json")
+    assert said.status == 0, said.err
+    assert {(row["name"], row["elements"], row["direction"], row["contender"]) for row in said.json} == {
+        (name, size, way, contender)
+        for name in ("mish", "max(x, 0)")
+        for size in (500, 1000)
+        for way in ("forward", "backward", "both")
+        for contender in ("actlab", "eager")
+    }
+    for row in said.json:
+        assert {"name", "direction", "dtype", "elements", "threads", "contender", "median_s", "copy_s"} <= row.keys()
+    assert "500 elements, 1 thread" in run("bench", "relu", "--size", "500").out
+
+
+def test_bench_keeps_what_was_done_when_it_is_stopped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(case: Case, *, seconds: float) -> list[Speed]:
+        if case.name == "mish":
+            raise KeyboardInterrupt
+        return timed(case, seconds=0)
+
+    monkeypatch.setattr(speed_answer, "timed", stopped)
+    said = run("bench", "relu", "mish", "--size", "500", "--json")
+    assert said.status == 130
+    assert {row["name"] for row in said.json} == {"relu"}
+    assert "Stopped. These are the rows that were done." in said.err
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -182,6 +213,16 @@ def test_tasks_lists_the_built_in_ones(run: Run) -> None:
         (("gain", "softmax"), "acts along an axis"),
         (("gain", "exp(x*x)"), "does not exist"),
         (("show", "relu", "--source", "cobol"), "there is no target 'cobol'"),
+        (("bench", "swsh"), "no activation is named 'swsh'. Did you mean 'swish'?"),
+        (("bench", "x +"), "it ends too early"),
+        (("bench", "gelu", "--size", "1.5"), "elements are whole numbers, such as 1000 or 1e6; got '1.5'"),
+        (("bench", "gelu", "--size", "inf"), "elements are whole numbers, such as 1000 or 1e6; got 'inf'"),
+        (("bench", "gelu", "--size", ""), "there is nothing to time: name one size at least"),
+        (("bench", "gelu", "--size", "0"), "a tensor to time has 1 to 100,000,000 elements; got 0"),
+        (("bench", "gelu", "--dtype", "int8"), "a dtype is one of float32"),
+        (("bench", "gelu", "--threads", "two"), "threads are whole numbers"),
+        (("bench", "gelu", "--mode", "best"), "a mode is accurate or fast; got 'best'"),
+        (("bench", "gelu", "--against", "numpy"), "there is no contender 'numpy'"),
         (("advise", "absent.csv", "--target", "y"), "absent.csv"),
         (("advise", "absent.csv"), "name the column to predict with --target"),
         (("advise", "absent.py:make_task"), "there is no file 'absent.py'"),

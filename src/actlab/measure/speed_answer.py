@@ -64,7 +64,7 @@ def bench(
         modes: of actlab's kernels: `accurate`, `fast`.
         against: `eager`, `compile`, `jax`.
         seconds: about how long each case is timed, unless its copy is unsteady.
-        progress: told what is done, of how many, seconds left (None), and what comes next.
+        progress: told what is done, of how many, None for the seconds left, and what comes next.
 
     Returns:
         The rows; those made before Ctrl-C if it came.
@@ -87,12 +87,17 @@ def bench(
             if progress is not None:
                 progress(done, len(cases), None, case.name)
             rows += timed(case, seconds=seconds)
+        if progress is not None:
+            progress(len(cases), len(cases), None, "")
     except KeyboardInterrupt:
         return Bench(tuple(rows), stopped=True)
     return Bench(tuple(rows))
 
 
 def _refuse_unfit(*, sizes: Sequence[int], dtypes: Sequence[str], threads: Sequence[int], modes: Sequence[str]) -> None:
+    for of, given in {"size": sizes, "dtype": dtypes, "number of threads": threads, "mode": modes}.items():
+        if not given:
+            raise BadInput(f"there is nothing to time: name one {of} at least.")
     for size in sizes:
         if not 1 <= size <= LARGEST:
             raise BadInput(f"a tensor to time has 1 to {LARGEST:,} elements; got {size:,}.")

@@ -46,7 +46,7 @@ def _ordered(rows: Sequence[Speed]) -> list[Speed]:
 def _cells(rows: Sequence[Speed], contenders: Sequence[str], others: Sequence[str]) -> str:
     by_name = {row.contender: row for row in rows}
     cells = [_copies(by_name.get(name)) for name in contenders]
-    ours = by_name.get("actlab")
+    ours = next((by_name[name] for name in contenders if name.startswith("actlab") and name in by_name), None)
     cells += [_ratio(ours, by_name.get(name)) for name in others]
     return "".join(f"{cell:>{_WIDTH}}" for cell in cells)
 

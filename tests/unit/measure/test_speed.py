@@ -230,6 +230,17 @@ def test_the_table_counts_in_copies_and_marks_what_is_in_doubt() -> None:
     assert "*" not in "".join(lines([SPEED]))
 
 
+def test_the_fast_mode_alone_is_compared_too() -> None:
+    theirs = replace(SPEED, contender="eager", seconds=Spread(3.0, 3.0, 3.0))
+    assert lines([replace(SPEED, contender="actlab-fast"), theirs])[2].split()[-1] == "1.50"
+
+
+def test_progress_ends_with_all_done() -> None:
+    told = []
+    bench({"relu": get("relu")}, sizes=[10, 20], seconds=0, progress=lambda *said: told.append(said[:2]))
+    assert told == [(0, 2), (1, 2), (2, 2)]
+
+
 def test_a_table_stands_for_each_tensor() -> None:
     table = lines([SPEED, replace(SPEED, elements=10**6), replace(SPEED, threads=2)])
     assert [line.partition(";")[0] for line in table if "elements" in line] == [
@@ -254,6 +265,8 @@ def test_ctrl_c_keeps_the_rows_that_were_made(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
+        ({"sizes": []}, "there is nothing to time: name one size at least."),
+        ({"threads": []}, "name one number of threads at least"),
         ({"sizes": [0]}, "a tensor to time has 1 to 100,000,000 elements; got 0."),
         ({"sizes": [10**12]}, "got 1,000,000,000,000"),
         ({"dtypes": ["int8"]}, "a dtype is one of float32, float64, bfloat16, float16; got 'int8'"),
