@@ -11,12 +11,14 @@ from actlab.formula.derivative import derivative
 from actlab.formula.expr import Call, Expr, Input, Neg, Where, walk
 from actlab.theory.evaluate import Floats, evaluator
 from actlab.theory.precise import precise
-from actlab.theory.signs import TOP, period, refined
+from actlab.theory.signs import TOP, period, refined, size
 from actlab.theory.tame import TooLarge
 from actlab.theory.tight import tight_bounds
 
 _MOST_SWEEPS = 60
 _MOST_BOXES = 20_000
+# Node evaluations of boxes, formula and slope: about a second. The catalog's dearest take 3 million.
+_MOST_WORK = 5_000_000
 _TOLERANCE = 1e-11
 # A value beyond is that of a formula without bound.
 _FAR = 1e60
@@ -32,8 +34,12 @@ def greatest(formula: Expr) -> tuple[float, float] | None:
     low, high = ends[:-1], ends[1:]
     values = evaluator((formula,))
     slope = None if _may_jump(formula) else derivative(formula, Input("x"))
-    best, place = -math.inf, 0.0
+    nodes = size(formula) + (0 if slope is None else size(slope))
+    best, place, work = -math.inf, 0.0, 0
     for _ in range(_MOST_SWEEPS):
+        work += low.size * nodes
+        if work > _MOST_WORK:
+            return None
         tried = np.concatenate([low, low / 2 + high / 2, high])
         found = values(tried)[0]
         best, place = _better(found, tried, best, place)

@@ -6,7 +6,10 @@ import math
 
 import pytest
 
+from actlab.formula.expr import Expr
 from actlab.formula.parser import parse
+from actlab.theory import extremes
+from actlab.theory.evaluate import Floats
 from actlab.theory.extremes import greatest, least
 from actlab.theory.limits import asymptote, limit_far, limit_near
 from actlab.theory.pieces import no_zeros_told, pieces
@@ -52,6 +55,21 @@ def test_period_of_sines_of_straight_lines() -> None:
     assert period(parse("sin(2*x) + cos(3*x)")) == pytest.approx(2 * math.pi)
     assert period(parse("x + sin(x)")) is None
     assert period(parse("sin(x*x)")) is None
+
+
+def test_search_for_the_greatest_value_is_bounded_by_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty sines of unlike speeds: 20,000 boxes of them would take half a minute."""
+    boxes = 0
+    real = extremes.tight_bounds
+
+    def counted(formula: Expr, slope: Expr | None, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+        nonlocal boxes
+        boxes += low.size
+        return real(formula, slope, low, high)
+
+    monkeypatch.setattr(extremes, "tight_bounds", counted)
+    assert greatest(parse(" + ".join(f"sin({speed}.1*x)/{speed}" for speed in range(1, 60)))) is None
+    assert 0 < boxes < 10_000
 
 
 def test_greatest_value_and_its_place() -> None:
