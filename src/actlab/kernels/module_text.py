@@ -114,12 +114,12 @@ def text_of(plan: Plan) -> str:
     ]
     # without it LLVM halves AVX-512's registers on some processors
     attributes = 'attributes #0 = { nounwind "min-legal-vector-width"="512" "prefer-vector-width"="512" }'
-    team = _TEAM if plan.sums >= 0 else ""
+    team = TEAM if plan.sums >= 0 else ""
     return "\n".join([*declarations, "", *lines, team, attributes, ""])
 
 
 # Called once by every thread of a team: each takes an equal run of the segments.
-_TEAM = """
+TEAM = """
 declare i32 @omp_get_thread_num()
 declare i32 @omp_get_num_threads()
 
