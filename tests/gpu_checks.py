@@ -11,12 +11,13 @@ from torch import Tensor
 
 from actlab.catalog.index import CATALOG, get
 from actlab.formula.activation import Activation
-from actlab.formula.expr import Add, Call, Expr, Mul, Neg, Sub, Where, walk
+from actlab.formula.atoms import log
+from actlab.formula.expr import Add, Call, Expr, Input, Mul, Neg, ParamRef, Sub, Where, walk
 from actlab.kernels import gpu
 from actlab.kernels.elementwise import kernels_of
 from actlab.lower.to_torch import program
 from actlab.nn.modules import split
-from actlab.nn.operator import Pointwise, pointwise_of
+from actlab.nn.operator import Pointwise, pointwise_of, ready
 
 ACTIVATIONS: tuple[Activation, ...] = tuple(act for act in CATALOG.values() if isinstance(act, Activation))
 DTYPES = tuple(gpu.MEMORY)
@@ -246,6 +247,17 @@ def check_parameters(shape: tuple[int, ...], param: tuple[int, ...], *, device: 
     again = gpu.pull_back(made, dy, [x, beta], [False, True])[1]
     assert again is not None
     assert_same(again, dbeta)
+
+
+def check_beside_the_elements(device: str) -> None:
+    """What a tile has beyond the elements adds nothing to a sum, though it may be no number."""
+    x, scale = Input("x"), ParamRef("scale")
+    made = ready(scale * log(x), (x, scale))
+    points = torch.full((3, 5), 2.0, device=device)
+    for shape in ((), (5,), (3, 1)):
+        (_, slope) = gpu.pull_back(made, points, [points, torch.ones(shape, device=device)], [False, True])
+        assert slope is not None
+        assert_close(slope, (2 * points.double().log()).sum_to_size(shape))
 
 
 PARAMETERS = {

@@ -57,6 +57,10 @@ def test_gradients_of_parameters(case):
     checks.check_parameters(shape, param, device=GPU)
 
 
+def test_what_lies_beside_the_elements_adds_nothing():
+    checks.check_beside_the_elements(GPU)
+
+
 def test_more_elements_than_32_bits_count():
     count = 2**31 + 5
     if torch.cuda.mem_get_info()[0] < 5 * count:

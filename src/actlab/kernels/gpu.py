@@ -6,9 +6,10 @@ interpreter runs the same kernels on the processor, slowly: to test them where t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -25,14 +26,17 @@ from actlab.kernels.recipes import Mode
 from actlab.lower.straight_line import Leaf
 from actlab.optional import need
 
-MEMORY: dict[torch.dtype, Memory] = {
-    torch.float32: "float",
-    torch.float64: "double",
-    torch.float16: "half",
-    torch.bfloat16: "bfloat",
-}
+MEMORY: Mapping[torch.dtype, Memory] = MappingProxyType(
+    {
+        torch.float32: "float",
+        torch.float64: "double",
+        torch.float16: "half",
+        torch.bfloat16: "bfloat",
+    }
+)
 
-_WARPS = 4
+# How Triton compiles: 128 threads, and no multiplication fused with an addition but where the text says so.
+OPTIONS: Mapping[str, int] = MappingProxyType({"num_warps": 4, "enable_fp_fusion": False})
 
 # Triton's interpreter before this version multiplies and adds with two roundings where a GPU has one.
 _ROUNDS_ONCE = (3, 9)
@@ -199,7 +203,7 @@ def _launch(
         kernel[tile.grid](
             *operands, *sums.values(), laid.rows, laid.cols, laid.groups, *steps,
             BR=tile.rows, BC=tile.cols, STEPS=tile.steps,
-            num_warps=_WARPS, enable_fp_fusion=False,
+            **OPTIONS,
         )  # fmt: skip
 
 

@@ -79,6 +79,10 @@ def test_gradients_of_parameters(case):
     checks.check_parameters(shape, param, device=CPU)
 
 
+def test_what_lies_beside_the_elements_adds_nothing():
+    checks.check_beside_the_elements(CPU)
+
+
 def test_the_derivative_is_an_operator_again():
     made = pointwise_of(get("softplus"))
     x = torch.linspace(-5, 5, 101)

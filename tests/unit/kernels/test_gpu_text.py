@@ -9,7 +9,7 @@ import pytest
 
 from actlab.catalog.index import get
 from actlab.errors import NoKernels
-from actlab.kernels import gpu_program
+from actlab.kernels import gpu, gpu_program
 from actlab.kernels.gpu_program import Wanted, program, text
 from actlab.kernels.pointwise import Shape
 from actlab.lower.arithmetic import Recipe
@@ -51,8 +51,7 @@ def compiled(asked: Wanted, *, architecture: int = 90, words: Mapping[str, int] 
     aligned = {(at,): [["tt.divisibility", 16]] for at, name in enumerate(names) if name[0] == "p" or name == "cols"}
     constants = {(names.index(name),): value for name, value in words.items()}
     made = ASTSource(kernel, signature=kinds, constexprs=constants, attrs=aligned)
-    options = {"enable_fp_fusion": False, "num_warps": 4}
-    return triton.compile(made, target=GPUTarget("cuda", architecture, 32), options=options).asm
+    return triton.compile(made, target=GPUTarget("cuda", architecture, 32), options=dict(gpu.OPTIONS)).asm
 
 
 @pytest.mark.parametrize(
@@ -65,6 +64,12 @@ def test_no_operation_is_approximate_or_drops_what_is_subnormal(name, memory, ba
     assert not {each for each in operations if re.search(r"approx|ftz|\.full", each)}
     assert any(each.startswith("ld.global") and ".v" in each for each in operations), "loads are not wide"
     assert len(asm["cubin"]) > 0
+
+
+def test_nothing_is_fused_that_the_text_does_not_fuse():
+    asked = wanted("x*x + x", "float")
+    assert "fma" not in text(asked)
+    assert "fma" not in compiled(asked)["ptx"]
 
 
 @pytest.mark.parametrize("place", ["scalar", "group", "column"])
