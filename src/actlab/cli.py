@@ -163,6 +163,22 @@ def bench(
 
 
 @app.command()
+def memory(
+    data: Annotated[
+        str | None, typer.Argument(help="A task (file.py:make_task) or a table (data.csv, with --target).")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The table's column that is to be predicted.")] = None,
+    task: Annotated[str | None, typer.Option(help="A built-in task; `actlab tasks` lists them.")] = None,
+    compiled: Annotated[bool, typer.Option(help="Measure under torch.compile too, some seconds a choice.")] = True,
+    json: Json = False,
+) -> None:
+    """What a model's activations keep for backward, and what fewer bits would save."""
+    with _Progress(shown=True) as progress:
+        answer = verbs.memory(data, target=target, task=task, compiled=compiled, progress=progress.advance)
+    show_answer(answer, as_json=json)
+
+
+@app.command()
 def tasks(json: Json = False) -> None:
     """The built-in tasks that `advise --task` takes."""
     show_answer(verbs.tasks(), as_json=json)

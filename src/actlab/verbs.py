@@ -23,6 +23,7 @@ from actlab.plain import plain
 
 if TYPE_CHECKING:
     from actlab.measure.answer import Certified, CertifiedAll
+    from actlab.measure.memory import Memory
     from actlab.measure.speed_answer import Bench
     from actlab.study.comparison import Comparison
     from actlab.train.task import Task
@@ -319,6 +320,31 @@ def bench(names: Sequence[str] = (), **options: Any) -> Bench:
     return measured(named or {name: meant(name) for name in USUAL}, **options)
 
 
+def memory(
+    data: str | Path | Task | None = None,
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    compiled: bool = True,
+    progress: Callable[[int, int, float | None, str], None] | None = None,
+) -> Memory:
+    """What one training step of a task's model keeps for backward, as it is and with few-bit memory.
+
+    Args:
+        data: a table's path, `file.py:function`, or a `Task`.
+        target: the table's column that is to be predicted.
+        task: the name of a built-in task; without it and `data`, the first.
+        compiled: measure under torch.compile too.
+        progress: is told after every choice: how many are done, of how many, seconds left if known, which.
+
+    Raises:
+        BadTask, BadTable, BadInput: the message says what to mend.
+    """
+    from actlab.measure.memory import memory as measured
+
+    return measured(_task(data, target=target, task=task, purpose="measure"), compiled=compiled, progress=progress)
+
+
 @dataclass(frozen=True)
 class Tasks:
     """The built-in tasks."""
@@ -413,14 +439,10 @@ def advise(
     """
     from actlab import advice as journey
     from actlab.report.written import check_place
-    from actlab.train.task import Task
 
     if report is not None:
         check_place(Path(report))
-    if data is not None and not isinstance(data, str | Path | Task):
-        raise BadInput(f"what to advise on is a table's path, file.py:function or a Task; got {type(data).__name__}.")
-    named = str(data) if isinstance(data, Path) else data
-    chosen = named if isinstance(named, Task) else journey.chosen_task(named, target=target, task=task)
+    chosen = _task(data, target=target, task=task, purpose="advise on")
     candidates = None if activations is None else [_candidate(one) for one in activations]
     comparison = journey.advise(chosen, activations=candidates, **options)
     if report is None:
@@ -430,6 +452,19 @@ def advise(
     own = {one.name: one for one in candidates or () if isinstance(one, Activation)}
     path = write_report(comparison, Path(report), provenance=_provenance(command), own=own)
     return Advice(comparison, path)
+
+
+def _task(data: str | Path | Task | None, *, target: str | None, task: str | None, purpose: str) -> Task:
+    """The task that was handed over or named."""
+    from actlab.advice import chosen_task
+    from actlab.train.task import Task
+
+    if data is not None and not isinstance(data, str | Path | Task):
+        found = type(data).__name__
+        raise BadInput(f"what to {purpose} is a table's path, file.py:function or a Task; got {found}.")
+    if isinstance(data, Task):
+        return data
+    return chosen_task(str(data) if isinstance(data, Path) else data, target=target, task=task)
 
 
 def _candidate(one: str | Activation) -> str | Activation:

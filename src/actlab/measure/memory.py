@@ -1,0 +1,241 @@
+"""What a real model's activations keep for backward, under each choice, and whether fewer bits would save anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast, final
+
+import torch
+from torch import nn
+
+from actlab.errors import BadInput
+from actlab.foreign import their_code
+from actlab.measure.memory_choices import AS_IS, Choice, Place, choices, model_of, places_of
+from actlab.measure.memory_kept import Hook, Kept, kept_by
+from actlab.plain import plain
+from actlab.train.examples import Examples
+from actlab.train.task import Task
+
+Progress = Callable[[int, int, float | None, str], None]
+
+COMPILER = "inductor"
+
+
+@dataclass(frozen=True)
+class PlaceMemory:
+    """What one activation of the model as it is keeps for a batch.
+
+    Attributes:
+        path, activation: where it stands and what it is.
+        exact_bits: the bits an element that would hold its gradient exactly; None where that takes more than four.
+        kept_bytes: what it saves for backward.
+        alone_bytes: of those, the bytes that nothing else in the step saves: all that fewer bits could free.
+        stays: why few bits cannot take its place; empty where they can.
+    """
+
+    path: str
+    activation: str
+    exact_bits: int | None
+    kept_bytes: int
+    alone_bytes: int
+    stays: str
+
+
+@dataclass(frozen=True)
+class ChoiceMemory:
+    """What the whole step keeps for a batch under one choice.
+
+    Attributes:
+        choice: its name.
+        replaced: how many activation modules it changes.
+        kept_bytes: beyond parameters, buffers and the batch itself.
+        compiled_bytes: the same under torch.compile; None where that was not measured.
+    """
+
+    choice: str
+    replaced: int
+    kept_bytes: int
+    compiled_bytes: int | None
+
+
+@final
+@dataclass(frozen=True)
+class Memory:
+    """What one training step keeps for backward.
+
+    Attributes:
+        task: its name.
+        rows: of one batch.
+        places: what each activation keeps, in the model as it is.
+        choices: what the step keeps in all, as it is and otherwise.
+        not_compiled: why nothing was measured under torch.compile; empty where it was.
+    """
+
+    task: str
+    rows: int
+    places: tuple[PlaceMemory, ...]
+    choices: tuple[ChoiceMemory, ...]
+    not_compiled: str = ""
+
+    @property
+    def verdict(self) -> tuple[str, ...]:
+        """What few bits would gain, and where they gain nothing, in words."""
+        return (*_of_places(self), *_of_choices(self))
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, sizes in bytes."""
+        found: dict[str, Any] = plain(self)
+        return {**found, "verdict": list(self.verdict)}
+
+    def lines(self) -> list[str]:
+        """Two tables and what follows from them."""
+        heads = ("at", "activation", "keeps", "alone", "exact bits")
+        places = [
+            (row.path or "(the model)", row.activation, size(row.kept_bytes), size(row.alone_bytes), _bits(row))
+            for row in self.places
+        ]
+        compiled = not self.not_compiled
+        totals = [
+            (row.choice, size(row.kept_bytes), *([size(row.compiled_bytes or 0)] if compiled else []))
+            for row in self.choices
+        ]
+        return [
+            f"{self.task}: one step on {self.rows} rows, as it is",
+            *_table(heads, places),
+            "",
+            "the whole step keeps for backward, beyond parameters and the batch",
+            *_table(("choice", "eager", *(["compiled"] if compiled else [])), totals),
+            "",
+            *self.verdict,
+        ]
+
+
+def memory(task: Task, *, compiled: bool = True, backend: str = COMPILER, progress: Progress | None = None) -> Memory:
+    """What a task's model keeps for backward in one training step, under each choice.
+
+    Args:
+        task: its model, loss and training data; one batch of its size is run forward, nothing is learned.
+        compiled: measure under torch.compile too; a few seconds for every choice.
+        backend: the compiler of torch.compile.
+        progress: is told after every choice.
+
+    Raises:
+        BadTask: the model has no activation module, or it raised. What the compiler raises is told in the answer.
+    """
+    model = model_of(task)
+    places = places_of(model, name=task.name)
+    batch = task.train.first(task.batch_size)
+    found = _kept(model, task, batch, watched=tuple(place.path for place in places))
+    gaining = frozenset(path for path, alone in found.alone.items() if alone)
+    asked = choices(task, places, gaining=gaining)
+    rows: list[ChoiceMemory] = []
+    reason = "" if compiled else "it was not asked for"
+    for done, choice in enumerate(asked):
+        eager, lean = _kept(choice.build(), task, batch).total, None
+        if not reason:
+            lean, reason = _compiled(choice, task, batch, backend=backend)
+        rows.append(ChoiceMemory(choice.name, choice.replaced, eager, lean))
+        if progress is not None:
+            progress(done + 1, len(asked), None, choice.name)
+    shares = tuple(_share(place, found) for place in places)
+    return Memory(task.name, len(batch), shares, tuple(rows), reason)
+
+
+def size(count: int) -> str:
+    """Bytes for reading.
+
+    Example:
+        >>> size(1234567)
+        '1.2 MB'
+    """
+    for unit, worth in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= worth:
+            return f"{count / worth:.3g} {unit}" if count / worth < 1000 else f"{count / worth:.0f} {unit}"
+    return f"{count} B"
+
+
+def _kept(
+    model: nn.Module,
+    task: Task,
+    batch: Examples,
+    *,
+    watched: tuple[str, ...] = (),
+    untraced: Callable[[Hook], Hook] = lambda hook: hook,
+) -> Kept:
+    model.train()
+    with torch.random.fork_rng(devices=[]), their_code(f"task '{task.name}': the model"):
+        torch.manual_seed(0)
+        return kept_by(
+            lambda: task.loss(model(batch.inputs), batch.targets),
+            model=model,
+            there_anyway=(batch.inputs, batch.targets),
+            watched=watched,
+            untraced=untraced,
+        )
+
+
+def _compiled(choice: Choice, task: Task, batch: Examples, *, backend: str) -> tuple[int | None, str]:
+    """What the compiled model keeps, its loss outside; or why it cannot be compiled."""
+    torch.compiler.reset()
+    try:
+        with their_code(f"the model ({choice.name})", error=BadInput):
+            model = cast(nn.Module, torch.compile(choice.build(), backend=backend))
+            _train_once(model, task, batch)  # compiled before the hooks are there, which would be compiled too
+    except BadInput as error:
+        return None, str(error)
+    return _kept(model, task, batch, untraced=torch.compiler.disable).total, ""
+
+
+def _train_once(model: nn.Module, task: Task, batch: Examples) -> None:
+    model.train()
+    with torch.random.fork_rng(devices=[]):
+        torch.autograd.backward(task.loss(model(batch.inputs), batch.targets))
+
+
+def _share(place: Place, found: Kept) -> PlaceMemory:
+    kept, alone = found.by_place[place.path], found.alone[place.path]
+    return PlaceMemory(place.path, place.activation, place.exact_bits, kept, alone, place.stays)
+
+
+def _of_places(found: Memory) -> list[str]:
+    """What is so place by place, told once for each activation."""
+    said = []
+    for name in dict.fromkeys(row.activation for row in found.places):
+        rows = [row for row in found.places if row.activation == name]
+        if all(row.alone_bytes == 0 for row in rows):
+            said.append(
+                f"{name} keeps nothing that another layer would not keep anyway: fewer bits for it would gain nothing."
+            )
+        said += [f"{name} stays as it is: {reason}." for reason in dict.fromkeys(row.stays for row in rows) if reason]
+    return said
+
+
+def _of_choices(found: Memory) -> list[str]:
+    first, *others = found.choices
+    said = [_gain(first.kept_bytes, {row.choice: row.kept_bytes for row in others}, where="")]
+    if found.not_compiled:
+        return [*said, f"Nothing is said of torch.compile: {found.not_compiled.rstrip('.')}."]
+    lean = {row.choice: row.compiled_bytes or 0 for row in others}
+    return [*said, _gain(first.compiled_bytes or 0, lean, where="Under torch.compile: ")]
+
+
+def _gain(before: int, after: dict[str, int], *, where: str) -> str:
+    better = {name: before - kept for name, kept in after.items() if kept < before}
+    if not better:
+        return f"{where}No choice keeps less than the model {AS_IS}: few bits gain nothing here."
+    gains = ", ".join(f"{name} {size(saved)} ({saved / before:.0%})" for name, saved in better.items())
+    worse = [name for name in after if name not in better]
+    return f"{where}Less by: {gains}." + (f" No less: {', '.join(worse)}." if worse else "")
+
+
+def _bits(row: PlaceMemory) -> str:
+    return "stays" if row.stays else "-" if row.exact_bits is None else str(row.exact_bits)
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(heads, *rows, strict=True)]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (heads, *rows)
+    ]
