@@ -140,8 +140,15 @@ def cut(root: Expr, *, reciprocals: bool) -> Cut:
 def by_reductions(part: Expr) -> tuple[Expr, Mapping[Over, Input]]:
     """A part that has one value for a row, its reductions exchanged for leaves; and the leaves."""
     leaves = {node: _leaf(node) for node in _outermost(part)}
-    exchange: dict[Expr, Expr] = {**leaves}
+    exchange: dict[Expr, Expr] = dict(leaves.items())
     return substitute(part, exchange), leaves
+
+
+def functions_of(element: Expr) -> tuple[Call, ...]:
+    """The outermost calls of elementary functions in a formula for each element."""
+    every = [node for node in walk(element) if isinstance(node, Call)]
+    inner = {below for call in every for arg in call.args for below in walk(arg) if isinstance(below, Call)}
+    return tuple(call for call in every if call not in inner)
 
 
 def needs_carried_sums(root: Expr) -> bool:

@@ -18,7 +18,8 @@ from functools import lru_cache
 from typing import final
 
 from actlab.formula.atoms import where
-from actlab.formula.expr import Expr, Input, Over, walk
+from actlab.formula.expr import Call, Expr, Input, Over, walk
+from actlab.formula.substitute import substitute
 from actlab.kernels.axis_loop import Parts, Peak, Reduction, Spot, Sum, Writer, stored_as
 from actlab.kernels.axis_stages import (
     SEARCHES,
@@ -26,16 +27,17 @@ from actlab.kernels.axis_stages import (
     Cut,
     by_reductions,
     cut,
+    functions_of,
     is_exact,
     needs_carried_sums,
     stages,
     start_of,
 )
 from actlab.kernels.module_text import TEAM, Memory
-from actlab.lower.arithmetic import Arithmetic, Num, Recipe
+from actlab.lower.arithmetic import Accuracy, Arithmetic, Num, Recipe
 from actlab.lower.straight_line import Leaf
 from actlab.lower.to_llvm import Lowering
-from actlab.lower.vector import Block, Value
+from actlab.lower.vector import Block, Kind, Value
 
 # The fixed arguments before the operands, and the integers that each operand has.
 HEADER = ("length", "chunks", "beside")
@@ -68,10 +70,17 @@ class AxisShape:
 
     @property
     def element(self) -> Recipe:
-        """How each element is computed: float32 in float64, whose roundings vanish; float64 with carried errors."""
+        """How sums and products of each element are computed: in float64, where float32's roundings vanish."""
+        accuracy: Accuracy = "full" if self.memory == "double" else "short"
+        return Recipe("double", paired=False, accuracy=accuracy, scalef=self.scalef)
+
+    @property
+    def function(self) -> Recipe:
+        """How its elementary functions are: in float32 for all but float64, at half the work; their arguments carry
+        their rounding errors along, which a large one would magnify."""
         if self.memory == "double":
-            return self.row
-        return Recipe("double", paired=False, accuracy="short", scalef=self.scalef)
+            return Recipe("double", paired=False, accuracy="full", scalef=self.scalef, light=True)
+        return Recipe("float", paired=False, accuracy="single", scalef=self.scalef, light=True)
 
     @property
     def row(self) -> Recipe:
@@ -97,6 +106,20 @@ def axis_text(shape: AxisShape) -> str:
 
 
 @final
+@dataclass(frozen=True)
+class Rowwise:
+    """What has one value for a row, in every lane.
+
+    Attributes:
+        plain: as sums and products take it.
+        paired: as elementary functions' arguments take it.
+    """
+
+    plain: Mapping[Leaf, Num]
+    paired: Mapping[Leaf, Num]
+
+
+@final
 class _Kernel:
     """One kernel as it is written."""
 
@@ -104,15 +127,38 @@ class _Kernel:
         self.shape = shape
         self.writer = Writer(memory=shape.memory, lanes=shape.lanes, across=shape.across)
         self.carried = shape.memory == "double" or needs_carried_sums(shape.expression)
+        self.result = len(shape.args)
         self.found: dict[Over, Num] = {}
+        # peaks of the inputs themselves, which are exact in any dtype
+        self.exact = {
+            over
+            for over in walk(shape.expression)
+            if isinstance(over, Over) and over.reduction == "greatest" and is_exact(over.operand)
+        }
+        self.keeps: Call | None = None
+        self.kept: tuple[Call, ...] = ()
 
     def write(self) -> None:
+        last = stages(self.shape.expression)[-1:]
         for stage in stages(self.shape.expression):
+            if (stage,) == last:
+                self.keeps = self._worth_keeping(stage)
             if stage[0].reduction in SEARCHES:
                 self.found[stage[0]] = self._searched(stage[0])
             else:
                 self.found.update(zip(stage, self._reduced(stage), strict=True))
+        self.kept = () if self.keeps is None else (self.keeps,)
+        self.keeps = None
         self._written()
+
+    def _worth_keeping(self, stage: Sequence[Over]) -> Call | None:
+        """The one function that the last stage and the formula both need: kept in the result in between, where that
+        loses nothing."""
+        wanted = functions_of(self._cut(self.shape.expression).element)
+        given = {call for over in stage for call in functions_of(self._cut(over.operand).element)}
+        plain = all(over.reduction == "total" for over in stage)
+        fits = self.shape.memory in {"float", "double"} and plain and len(wanted) == 1 and wanted[0] in given
+        return wanted[0] if fits else None
 
     def text(self) -> str:
         lanes, writer = self.shape.lanes, self.writer
@@ -144,15 +190,21 @@ class _Kernel:
 
     def _reduced(self, stage: Sequence[Over]) -> list[Num]:
         """The sums and peaks of one stage."""
-        exact = self.shape.memory != "double" and all(
-            over.reduction == "greatest" and is_exact(over.operand) for over in stage
-        )
         # a peak of the inputs themselves is the same in float32, at half the work
-        recipe = Recipe("float", paired=False, accuracy="single") if exact else self.shape.element
-        reductions: list[Reduction] = [
-            Peak(recipe.kind) if over.reduction == "greatest" else Sum(self.carried) for over in stage
-        ]
-        return self._looped([over.operand for over in stage], reductions, recipe=recipe, known={})
+        if self.shape.memory != "double" and all(over in self.exact for over in stage):
+            return self._peaks(stage)
+        reductions = [Peak("double") if over.reduction == "greatest" else Sum(self.carried) for over in stage]
+        cuts = [self._cut(over.operand) for over in stage]
+        return self._looped(cuts, reductions, known={})
+
+    def _peaks(self, stage: Sequence[Over]) -> list[Num]:
+        def step(block: Block, spot: Spot) -> list[Parts]:
+            arithmetic = Arithmetic(block, self.shape.function)
+            low = Lowering(arithmetic, self._read(block, spot, [over.operand for over in stage], kind=arithmetic.kind))
+            return [peak.taken(block, low.number(over.operand), arithmetic) for over in stage]
+
+        peak = Peak(self.shape.function.kind)
+        return self.writer.loop([peak] * len(stage), step)
 
     def _searched(self, over: Over) -> Num:
         """The threshold: each turn of the loop is a pass over the row, until no lane's moves on."""
@@ -168,7 +220,8 @@ class _Kernel:
         mark = len(writer.lines)
         above = where(over.operand - TAU <= 0, 0, over.operand - TAU)
         terms = search.terms(above)
-        sums = self._looped(terms, [Sum(self.carried)] * len(terms), recipe=self.shape.element, known={TAU: tau})
+        cuts = [self._cut(term) for term in terms]
+        sums = self._looped(cuts, [Sum(self.carried)] * len(terms), known={TAU: tau})
         block = writer.block()
         nearer, moves = self._stepped(block, search.step, tau, sums)
         lo = block.select(active, nearer.lo or zero, tau.lo or zero)
@@ -197,60 +250,85 @@ class _Kernel:
         nearer = a.settled(a.add(tau, moved))
         return nearer, block.compare("ogt", nearer.hi, tau.hi)
 
-    def _looped(
-        self, terms: Sequence[Expr], reductions: Sequence[Reduction], *, recipe: Recipe, known: Mapping[Leaf, Num]
-    ) -> list[Num]:
-        cuts = [cut(term, reciprocals=self._reciprocals) for term in terms]
+    def _looped(self, cuts: Sequence[Cut], reductions: Sequence[Reduction], *, known: Mapping[Leaf, Num]) -> list[Num]:
         rows = self._rows(cuts, known=known)
 
         def step(block: Block, spot: Spot) -> list[Parts]:
-            arithmetic = Arithmetic(block, recipe)
-            low = self._lowering(arithmetic, spot, cuts, rows=rows)
+            arithmetic = Arithmetic(block, self.shape.element)
+            numbers = self._numbers(arithmetic, spot, cuts, rows=rows)
             return [
-                reduction.taken(block, low.number(each.element), arithmetic)
-                for reduction, each in zip(reductions, cuts, strict=True)
+                reduction.taken(block, number, arithmetic)
+                for reduction, number in zip(reductions, numbers, strict=True)
             ]
 
         return self.writer.loop(reductions, step)
 
     def _written(self) -> None:
         """The last pass: the formula itself."""
-        found = cut(self.shape.expression, reciprocals=self._reciprocals)
+        found = self._cut(self.shape.expression)
         rows = self._rows([found], known={})
 
         def step(block: Block, spot: Spot) -> list[Parts]:
             arithmetic = Arithmetic(block, self.shape.element)
-            low = self._lowering(arithmetic, spot, [found], rows=rows)
-            spot.write(block, len(self.shape.args), arithmetic.value(low.number(found.element)))
+            (number,) = self._numbers(arithmetic, spot, [found], rows=rows)
+            spot.write(block, self.result, arithmetic.value(number))
             return []
 
         self.writer.loop([], step)
 
-    @property
-    def _reciprocals(self) -> bool:
-        """In float64, a product with a reciprocal is as good as a quotient to what is rounded to float32."""
-        return self.shape.memory != "double"
+    def _cut(self, part: Expr) -> Cut:
+        # in float64 a product with a reciprocal is as good as a quotient, to what is rounded to float32
+        return cut(part, reciprocals=self.shape.memory != "double")
 
-    def _lowering(
-        self, arithmetic: Arithmetic, spot: Spot, cuts: Sequence[Cut], *, rows: Mapping[Leaf, Num]
-    ) -> Lowering:
-        used = {node for each in cuts for node in walk(each.element)}
-        given: dict[Leaf, Num] = {
-            arg: Num(spot.read(arithmetic.block, at, kind=arithmetic.kind))
-            for at, arg in enumerate(self.shape.args)
-            if arg in used
-        }
-        return Lowering(arithmetic, {**given, **rows})
+    def _numbers(self, arithmetic: Arithmetic, spot: Spot, cuts: Sequence[Cut], *, rows: Rowwise) -> list[Num]:
+        """Each formula's number; its elementary functions by their own recipe, the rest by the arithmetic's."""
+        block = arithmetic.block
+        calls = list({call: None for each in cuts for call in functions_of(each.element)})
+        own = Arithmetic(block, self.shape.function)
+        low = Lowering(own, {**self._read(block, spot, calls, kind=own.kind), **rows.paired})
+        leaves: dict[Leaf, Num] = {}
+        exchange: dict[Expr, Expr] = {}
+        for call in calls:
+            exchange[call] = leaf = Input(f"call {call.digest}")
+            if call in self.kept:
+                leaves[leaf] = Num(spot.read(block, self.result, kind=arithmetic.kind))
+                continue
+            value = own.value(low.number(call))
+            if call == self.keeps:
+                spot.write(block, self.result, value)
+            leaves[leaf] = Num(
+                value if value.kind == arithmetic.kind else block.convert("fpext", value, arithmetic.kind)
+            )
+        formulas = [substitute(each.element, exchange) for each in cuts]
+        given = self._read(block, spot, formulas, kind=arithmetic.kind)
+        rest = Lowering(arithmetic, {**given, **rows.plain, **leaves})
+        return [rest.number(formula) for formula in formulas]
 
-    def _rows(self, cuts: Sequence[Cut], *, known: Mapping[Leaf, Num]) -> Mapping[Leaf, Num]:
+    def _read(self, block: Block, spot: Spot, formulas: Sequence[Expr], *, kind: Kind) -> dict[Leaf, Num]:
+        """The inputs that the formulas mention."""
+        used = set(walk(*formulas))
+        return {arg: Num(spot.read(block, at, kind=kind)) for at, arg in enumerate(self.shape.args) if arg in used}
+
+    def _rows(self, cuts: Sequence[Cut], *, known: Mapping[Leaf, Num]) -> Rowwise:
         """What has one value for a row, as each element's arithmetic takes it."""
         numbers = {leaf: self._of_row(part) for each in cuts for leaf, part in each.rows.items()}
+        exact = {leaf for each in cuts for leaf, part in each.rows.items() if part in self.exact}
         block = self.writer.block()
         a = Arithmetic(block, self.shape.row)
-        every: dict[Leaf, Num] = {**numbers, **known}
-        taken = {leaf: each if self.shape.element.paired else Num(a.value(each)) for leaf, each in every.items()}
+        every: dict[Leaf, Num] = dict(known)
+        every.update(numbers.items())
+        plain = {leaf: Num(a.value(number)) for leaf, number in every.items()}
+        kind = self.shape.function.kind
+        paired = {
+            leaf: _narrow(block, plain[leaf].hi, exact=leaf in exact)
+            if kind == "float"
+            else plain[leaf]
+            if leaf in exact
+            else number
+            for leaf, number in every.items()
+        }
         self.writer.place(block)
-        return taken
+        return Rowwise(plain, paired)
 
     def _of_row(self, part: Expr) -> Num:
         formula, leaves = by_reductions(part)
@@ -259,6 +337,14 @@ class _Kernel:
         number = a.settled(Lowering(a, {leaf: self.found[over] for over, leaf in leaves.items()}).number(formula))
         self.writer.place(block)
         return number
+
+
+def _narrow(block: Block, wide: Value, *, exact: bool) -> Num:
+    """A float64 as the sum of two float32."""
+    hi = block.convert("fptrunc", wide, "float")
+    if exact:
+        return Num(hi)
+    return Num(hi, block.convert("fptrunc", block.sub(wide, block.convert("fpext", hi, "double")), "float"))
 
 
 def _header(operands: int) -> list[str]:
