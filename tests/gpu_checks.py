@@ -222,7 +222,7 @@ def check_gated(layout: str, *, device: str) -> None:
     assert_same(gpu.value(made, [value, gate], out=torch.empty_like(dy)), gpu.value(made, apart))
     gradient = torch.full_like(packed, torch.nan)
     parts = split(gradient, layout=layout, dim=-1)
-    given = gpu.pull_back(made, dy, [value, gate], [True, True], out=parts)
+    given = gpu.pull_back(made, dy, [value, gate], [True, True], into=parts)
     for part, found, expected in zip(parts, given, gpu.pull_back(made, dy, apart, [True, True]), strict=True):
         assert found is not None
         assert expected is not None

@@ -107,7 +107,7 @@ def pull_back(
     tensors: Sequence[Tensor],
     wanted: Sequence[bool],
     *,
-    out: Sequence[Tensor | None] | None = None,
+    into: Sequence[Tensor] | None = None,
 ) -> list[Tensor | None]:
     """The incoming gradient times every wanted derivative, in one pass; a parameter's is summed up.
 
@@ -118,18 +118,17 @@ def pull_back(
         dy: the incoming gradient, which broadcasts to the first tensor's shape.
         tensors: what `value` was given.
         wanted: for each tensor, whether its gradient is asked for.
-        out: for each tensor, where to write its gradient if it has the first one's shape: a part of a packed
-            gradient, say. Made afresh for those that are None.
+        into: where to write the gradients of the tensors of full shape, one for each tensor: the parts of a packed
+            gradient, say. Made afresh if left out.
 
     Raises:
         BadInput, CannotLower, MissingExtra: as `value`.
     """
     shape = tensors[0].shape
-    given = [None] * len(tensors) if out is None else list(out)
-    _refuse([*tensors, dy], given, shape=shape)
+    _refuse([*tensors, dy], [] if into is None else into, shape=shape)
     spread = _spread(tensors)
     streams = [at for at, want in enumerate(wanted) if want and spread[at].shape == shape]
-    results = {at: _room(given[at], like=spread[at]) for at in streams}
+    results = {at: torch.empty_like(spread[at]) if into is None else into[at] for at in streams}
     sums = _run(made, [dy.expand(shape), *spread], list(results.values()), wanted=tuple(wanted))
     gradients = [results.get(at, sums.get(at)) for at in range(len(tensors))]
     return [
@@ -160,10 +159,6 @@ def _refuse(tensors: Sequence[Tensor], out: Sequence[Tensor | None], *, shape: t
 def _spread(tensors: Sequence[Tensor]) -> list[Tensor]:
     """The tensors, in one shape where a kernel could not follow how they broadcast."""
     return list(tensors) if is_simple(tensors) else [tensor.expand(tensors[0].shape) for tensor in tensors]
-
-
-def _room(given: Tensor | None, *, like: Tensor) -> Tensor:
-    return torch.empty_like(like) if given is None else given
 
 
 def _run(
