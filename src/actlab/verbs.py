@@ -122,8 +122,16 @@ def show(formula: str, **params: float) -> Shown:
         "parameters": [_param(param) for param in act.params],
     }
     facts |= _facts_along_axis(act) if isinstance(act, AxisActivation) else _facts_of_each(act)
+    facts["exactness"] = _exactness(act)
     facts |= {"source": act.source, "aliases": list(act.aliases), "note": act.note}
     return Shown(act, plain(facts))
+
+
+def _exactness(act: AnyActivation) -> dict[str, Any]:
+    """The worst error of each dtype and mode in units in the last place, as it was measured; empty if it was not."""
+    from actlab.measure.stored import kept
+
+    return {} if isinstance(act, AxisActivation) else kept(act)
 
 
 def _facts_along_axis(act: AxisActivation) -> dict[str, Any]:

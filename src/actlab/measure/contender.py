@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any, final
 
 import torch
@@ -18,9 +18,9 @@ from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.kernels.recipes import Mode
 from actlab.lower.straight_line import Leaf
-from actlab.measure.twin import twin_of
 from actlab.nn.modules import module
 from actlab.nn.operator import apply, pointwise_of
+from actlab.nn.twin import twin_of
 from actlab.optional import need
 
 Forward = Callable[..., Tensor]
@@ -119,7 +119,13 @@ def compiled(act: Activation) -> Contender:
     if not any(map(shutil.which, ("c++", "g++", "clang++"))):
         raise BadInput("torch.compile needs a C++ compiler, and none was found; leave --compiled out.")
     made = pointwise_of(act)
-    function = torch.compile(lambda *tensors: apply(made, *tensors), fullgraph=True, dynamic=False)
+
+    def fused(*tensors: Tensor) -> Tensor:
+        return apply(made, *tensors)
+
+    # with code of its own, because PyTorch gives up on code that it has compiled many times for other activations
+    fresh = FunctionType(fused.__code__.replace(), fused.__globals__, closure=fused.__closure__)
+    function = torch.compile(fresh, fullgraph=True, dynamic=False)
     through = differentiated("compiled", function)
 
     def forward(*tensors: Tensor) -> Tensor:

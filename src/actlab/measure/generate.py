@@ -15,7 +15,7 @@ from actlab.formula.activation import Activation
 from actlab.measure import stored
 from actlab.measure.answer import CertifiedAll
 from actlab.measure.certificate import MODES, certificate
-from actlab.measure.record import Certificate, Worst
+from actlab.measure.record import Certificate, Measured, Worst
 from actlab.measure.ulp import FORMATS
 from actlab.plain import plain
 
@@ -46,7 +46,13 @@ def entry(told: Certificate) -> dict[str, Any]:
         "non_finite": plain(told.measured.non_finite),
         "zero_gradient": {"left": told.zero_gradient.left, "right": told.zero_gradient.right},
         "faults": list(told.faults),
+        **{other.name: _both(other) for other in told.others},
     }
+
+
+def _both(other: Measured) -> dict[str, Any]:
+    backward = other.backward
+    return {"forward": _figures(other.forward), "backward": None if backward is None else _figures(backward)}
 
 
 def _figures(worst: Worst) -> dict[str, Any]:
@@ -86,13 +92,20 @@ def certified_all(
     for number, (act, mode, dtype) in enumerate(todo):
         left = (time.perf_counter() - started) / number * (len(todo) - number) if number else None
         progress(number, len(todo), left, f"{act.name} {dtype} {mode}")
-        told = certificate(act, mode=mode, dtype=dtype)
+        told = certificate(act, mode=mode, dtype=dtype, against=_others(mode, dtype))
         entries[stored.key_of(act, mode=mode, dtype=dtype)] = entry(told)
         faults += [(told.formula, dtype, mode, fault) for fault in told.faults]
     progress(len(todo), len(todo), 0.0, "written")
-    lines = [f"{json.dumps(key)}: {json.dumps(one, ensure_ascii=False)}" for key, one in sorted(entries.items())]
+    # by formula, and of each in the order in which they were measured, which is the order in which they are shown
+    ordered = sorted(entries.items(), key=lambda pair: pair[0].partition(":")[0])
+    lines = [f"{json.dumps(key)}: {json.dumps(one, ensure_ascii=False)}" for key, one in ordered]
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     return CertifiedAll(str(path), len(lines), time.perf_counter() - started, tuple(faults))
+
+
+def _others(mode: str, dtype: str) -> tuple[str, ...]:
+    """What else is measured: in the default mode and dtype what runs where kernels cannot."""
+    return ("composite", "compiled", "onnx") if (mode, dtype) == ("accurate", "float32") else ()
 
 
 def _path(output: Path | None) -> Path:

@@ -45,11 +45,27 @@ def shown_lines(facts: Mapping[str, Any]) -> list[str]:
         value = facts.get(key)
         if value not in (None, "", [], ()):
             lines.append(f"  {label:<12} {_smooth(value) if key == 'smoothness' else _in_words(value)}")
+    lines += _exactness(facts["exactness"])
     reasons: dict[str, list[str]] = {}
     for name, reason in facts.get("unknown", {}).items():
         reasons.setdefault(reason, []).append(name.replace("_", " "))
     lines += [f"  {'unknown':<12} {', '.join(names)}: {reason}" for reason, names in reasons.items()]
     return lines
+
+
+def _exactness(certificates: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The worst errors, one mode a line."""
+    lines = []
+    for mode, by_dtype in certificates.items():
+        told = [f"{dtype} {_errors(entry)}" for dtype, entry in by_dtype.items()]
+        label = "exactness" if not lines else ""
+        lines.append(f"  {label:<12} {mode}, worst ULP forward/backward: {', '.join(told)}")
+    return lines
+
+
+def _errors(entry: Mapping[str, Any]) -> str:
+    worst = [entry[direction]["max_ulp"] for direction in ("forward", "backward")]
+    return "/".join(each if isinstance(each, str) else f"{each:.2g}" for each in worst)
 
 
 def _in_words(value: Any) -> str:

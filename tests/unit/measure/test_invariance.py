@@ -1,0 +1,44 @@
+"""Bits that depend on the layout or on the number of threads are found."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from actlab.measure.contender import differentiated
+from actlab.measure.invariance import LAYOUTS, differ, layouts_apart, same_bits, threads_apart
+
+X = (torch.linspace(-3, 3, 1001),)
+
+
+def test_a_plain_operation_has_the_same_bits_everywhere() -> None:
+    doubled = differentiated("doubled", lambda x: 2 * x)
+    assert layouts_apart(doubled, X) == ()
+    assert threads_apart(doubled, X) == ()
+
+
+def test_a_program_that_looks_at_the_strides_is_found() -> None:
+    def sinner(x: Tensor) -> Tensor:
+        return x * 3 if x.is_contiguous() else x * 3 + 1e-6
+
+    assert set(layouts_apart(differentiated("sinner", sinner), X)) == set(LAYOUTS) - {"misaligned"}
+
+
+def test_a_program_that_counts_threads_is_found_and_the_number_is_put_back() -> None:
+    before = torch.get_num_threads()
+
+    def sinner(x: Tensor) -> Tensor:
+        return x * torch.get_num_threads()
+
+    assert 2 in threads_apart(differentiated("sinner", sinner), X)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [([0.0], [-0.0], False), ([float("nan")], [-float("nan")], True), ([1.0, 2.0], [1.0, 2.0], True)],
+)
+def test_what_counts_as_the_same(one: list[float], other: list[float], same: bool) -> None:
+    assert same_bits(torch.tensor(one), torch.tensor(other)) == same
+    assert bool(differ(torch.tensor(one), torch.tensor(other)).any()) != same

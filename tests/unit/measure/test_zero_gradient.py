@@ -1,0 +1,60 @@
+"""From where on a gradient is exactly 0."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from actlab.catalog.index import CATALOG
+from actlab.formula.activation import Activation
+from actlab.formula.expr import Input
+from actlab.measure.contender import theirs
+from actlab.measure.points import Places, tensor
+from actlab.measure.record import ZeroGradient
+from actlab.measure.ulp import FORMATS
+from actlab.measure.worst import as_doubles
+from actlab.measure.zero_gradient import zero_gradient
+
+
+def of_torch(name: str, dtype: str) -> ZeroGradient:
+    act = CATALOG[name]
+    assert isinstance(act, Activation)
+    fmt, function = FORMATS[dtype], theirs(act)
+
+    def gradient(x: Places) -> Places:
+        return as_doubles(function.backward(tensor(x, fmt))[0])
+
+    return zero_gradient(gradient, act.derivative(), (Input("x"),), fmt=fmt)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "side", "place"),
+    [
+        ("tanh", "float32", "right", 9.02),
+        ("tanh", "bfloat16", "right", 3.47),
+        ("tanh", "float16", "left", 4.52),
+        ("sigmoid", "float32", "right", 16.6),
+        ("sigmoid", "bfloat16", "right", 6.25),
+        ("sigmoid", "float16", "right", 8.33),
+    ],
+)
+def test_pytorch_s_own_end_too_early(name: str, dtype: str, side: str, place: float) -> None:
+    found = of_torch(name, dtype)
+    assert getattr(found, side) == pytest.approx(place, rel=5e-3)
+    assert getattr(found, f"{side}_too_early")
+
+
+def test_pieces_that_are_flat_end_where_they_should() -> None:
+    assert of_torch("relu", "float32") == ZeroGradient(0.0, None, False, False)
+    assert of_torch("relu6", "float32") == ZeroGradient(0.0, 6.0, False, False)
+    assert of_torch("hard_shrink", "float32") == ZeroGradient(None, None, False, False)
+
+
+def test_the_place_is_the_first_number_of_the_dtype() -> None:
+    act = CATALOG["tanh"]
+    assert isinstance(act, Activation)
+    place = of_torch("tanh", "float32").right
+    assert place is not None
+    x = torch.tensor([np.nextafter(np.float32(place), np.float32(0)), place])
+    assert (theirs(act).backward(x)[0] == 0).tolist() == [False, True]
