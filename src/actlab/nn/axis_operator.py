@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, final
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-from actlab.errors import BadInput
+from actlab.errors import BadInput, CannotLower, NoKernels
 from actlab.formula.along_axis import AxisActivation, V, X, Y
+from actlab.formula.substitute import substitute
+from actlab.kernels.axis import AxisKernels, axis_kernels
+from actlab.kernels.fallback import say_once
 from actlab.lower.to_torch import program
-from actlab.nn.operator import HALF, TensorFunction, applied, signed
+from actlab.nn.operator import HALF, TensorFunction, applied, runs_on_kernels, signed
 
 
 @final
@@ -22,6 +26,10 @@ class Axiswise:
         activation: the activation.
         value: the activation as a function of a tensor and an axis.
         jvp, vjp: the products of its Jacobian with a vector, as functions of the output, the vector and the axis.
+        kernels: the activation as machine code.
+        pull_back: the product of a vector with its Jacobian likewise, of the output and the vector.
+        pull_back_16: the same of the input and the vector, for outputs rounded to 16 bits.
+        push_forward: the Jacobian's product with a vector, of the output and the vector.
     """
 
     def __init__(self, act: AxisActivation) -> None:
@@ -30,9 +38,26 @@ class Axiswise:
         self.value: TensorFunction = program((act.expression,), (X,)).function
         self.jvp: TensorFunction = program((act.jvp,), (Y, V)).function
         self.vjp: TensorFunction = program((act.vjp,), (Y, V)).function
+        self.kernels: AxisKernels = axis_kernels(act.expression, (X,))
+        self.pull_back: AxisKernels = axis_kernels(act.vjp, (Y, V))
+        self.pull_back_16: AxisKernels = axis_kernels(substitute(act.vjp, {Y: act.expression}), (X, V))
+        self.push_forward: AxisKernels = axis_kernels(act.jvp, (Y, V))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return axiswise, (self.activation,)
+
+    @cached_property
+    def lacks(self) -> str | None:
+        """Why there are no kernels; None where there are."""
+        try:
+            for each in (self.kernels, self.pull_back, self.pull_back_16, self.push_forward):
+                each.check()
+        except NoKernels as error:
+            say_once(str(error))
+            return str(error)
+        except CannotLower as error:
+            return str(error)
+        return None
 
 
 @lru_cache(maxsize=256)
@@ -41,8 +66,49 @@ def axiswise(act: AxisActivation) -> Axiswise:
     return Axiswise(act)
 
 
+class Fused(torch.autograd.Function):
+    """The operator on plain tensors in the processor's memory: a kernel forward, another backward.
+
+    It keeps its output for backward. Of 16 bits it keeps the input, from which the gradient is exact: the logarithm
+    of a share, once rounded to 8 bits, says the share to a few percent.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, made: Axiswise, axis: int, x: Tensor) -> Tensor:
+        y = made.kernels.run([x], axis=axis)
+        ctx.made, ctx.axis = made, axis
+        kept = x if x.dtype in HALF else y
+        ctx.save_for_backward(kept)
+        ctx.save_for_forward(kept)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
+        (kept,), (dy,) = ctx.saved_tensors, grads
+        made, is_half = ctx.made, kept.dtype in HALF
+        if not torch.is_grad_enabled() and runs_on_kernels(made, (kept, dy)):
+            kernels = made.pull_back_16 if is_half else made.pull_back
+            return None, None, kernels.run([kept, dy], axis=ctx.axis)
+        y = _output(made, kept, axis=ctx.axis)
+        return None, None, made.vjp(y, dy.to(y.dtype), ctx.axis).to(dy.dtype)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        (kept,), tangent = ctx.saved_tensors, tangents[2]
+        plain = not torch.is_grad_enabled() and kept.dtype not in HALF
+        if plain and runs_on_kernels(ctx.made, (kept, tangent)):
+            return ctx.made.push_forward.run([kept, tangent], axis=ctx.axis)
+        y = _output(ctx.made, kept, axis=ctx.axis)
+        return ctx.made.jvp(y, tangent.to(y.dtype), ctx.axis).to(tangent.dtype)
+
+
+def _output(made: Axiswise, kept: Tensor, *, axis: int) -> Tensor:
+    """The output, followed by autograd where a derivative of the derivative is wanted."""
+    return apply_along_axis(made, kept.float(), axis=axis) if kept.dtype in HALF else kept
+
+
 class AlongAxis(torch.autograd.Function):
-    """The operator. Its output is all that it keeps for backward."""
+    """The operator for every other tensor, and for `torch.func`. Its output is all that it keeps for backward."""
 
     generate_vmap_rule = True
 
@@ -85,13 +151,19 @@ class Traced(torch.autograd.Function):
 
 
 def apply_along_axis(made: Axiswise, x: Tensor, *, axis: int) -> Tensor:
-    """The activation along one axis of the tensor; 16-bit tensors are computed in float32 and rounded once.
+    """The activation along one axis of the tensor; 16-bit tensors are computed in more and rounded once.
 
     Raises:
         BadInput: the tensor is not of a floating-point dtype, has no such axis, or is empty along it.
     """
     _refuse_unfit(made.activation.name, x, axis=axis)
-    working, along = (x.float() if x.dtype in HALF else x), axis % x.dim()
+    along = axis % x.dim()
+    if runs_on_kernels(made, (x,)):
+        follows = torch.is_grad_enabled() and x.requires_grad
+        if follows or forward_ad._current_level >= 0:
+            return applied(Fused, made, along, x)
+        return made.kernels.run([x], axis=along)
+    working = x.float() if x.dtype in HALF else x
     if torch.compiler.is_exporting():  # an exported graph holds the forward pass alone
         result: Tensor = made.value(working, along)
         return result.to(x.dtype)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache, reduce
 from inspect import signature
-from typing import Any, TypeVar, final
+from typing import Any, Protocol, TypeVar, final
 
 import torch
 from torch import Tensor
@@ -202,7 +202,7 @@ def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
         BadInput: a tensor is not of a floating-point dtype.
     """
     dtype = _common_dtype(made, tensors)
-    if dtype not in HALF or _runs_on_kernels(made, tensors):
+    if dtype not in HALF or runs_on_kernels(made, tensors):
         return _routed(made, *(tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors))
     return _routed(made, *(tensor.to(torch.float32) for tensor in tensors)).to(dtype)
 
@@ -236,7 +236,15 @@ def _eagerly(made: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
     return _computed(made, tensors)
 
 
-def _runs_on_kernels(made: Pointwise, tensors: tuple[Tensor, ...]) -> bool:
+class Lacking(Protocol):
+    """What may have kernels."""
+
+    @property
+    def lacks(self) -> str | None:
+        """Why there are none; None where there are."""
+
+
+def runs_on_kernels(made: Lacking, tensors: tuple[Tensor, ...]) -> bool:
     """Whether these very tensors can go to machine code: plain ones in the processor's memory, all of one dtype."""
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() or made.lacks is not None:
         return False
@@ -248,6 +256,9 @@ def _runs_on_kernels(made: Pointwise, tensors: tuple[Tensor, ...]) -> bool:
             and tensor.is_cpu
             and tensor.dtype == dtype
             and tensor.layout is torch.strided
+            # a view that negates lazily, and zeros without memory
+            and not tensor.is_neg()
+            and not tensor._is_zerotensor()
             and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
             and not torch._C._functorch.is_legacy_batchedtensor(tensor)
             for tensor in tensors
@@ -261,7 +272,7 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 
 def _computed(made: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
     """The formula's values in the shape of all arguments together, also where it does not mention them all."""
-    if _runs_on_kernels(made, tensors):
+    if runs_on_kernels(made, tensors):
         return made.kernels.forward(_spread(tensors))
     result: Tensor = made.value(*tensors)
     if any(result is tensor for tensor in tensors):  # autograd forbids that an operator gives back its own input
@@ -291,7 +302,7 @@ def pulled_back(
     made: Pointwise, dy: Tensor, tensors: tuple[Tensor, ...], wanted: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
     """The incoming gradient times each wanted derivative, in the shape of the argument it belongs to."""
-    plain = not torch.is_grad_enabled() and _runs_on_kernels(made, (*tensors, dy))
+    plain = not torch.is_grad_enabled() and runs_on_kernels(made, (*tensors, dy))
     if plain and tensors[0].shape == dy.shape:
         return tuple(made.kernels.pull_back(dy, tensors, wanted))
     dtype = tensors[0].dtype
@@ -315,7 +326,7 @@ def _pushed_forward(
 
 
 def _slopes(made: Pointwise, tensors: tuple[Tensor, ...], wanted: Sequence[bool]) -> tuple[Tensor | None, ...]:
-    if not torch.is_grad_enabled() and not _runs_on_kernels(made, tensors):
+    if not torch.is_grad_enabled() and not runs_on_kernels(made, tensors):
         return tuple(slope if want else None for slope, want in zip(made.slopes(*tensors), wanted, strict=True))
     # each slope is an operator again: its kernel, and its own derivative where a higher one is wanted
     return tuple(_routed(made.slope(at), *tensors) if want else None for at, want in enumerate(wanted))
