@@ -15,7 +15,7 @@ from actlab.formula.along_axis import AxisActivation
 from actlab.formula.constant import constant_value
 from actlab.formula.expr import Call, Compare, Expr, Input, is_constant, walk
 from actlab.lower import to_mpmath
-from actlab.measure.twin import twin_of
+from actlab.nn.twin import twin_of
 
 DIGITS = 50
 

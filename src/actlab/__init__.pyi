@@ -1,3 +1,4 @@
+from . import kernels as kernels
 from . import nn as nn
 from .catalog.index import get as get
 from .errors import ActlabError as ActlabError

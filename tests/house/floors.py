@@ -22,7 +22,7 @@ FLOORS: tuple[Mapping[str, frozenset[str]], ...] = (
     {"catalog": frozenset(), "lower": frozenset()},
     {
         "theory": frozenset({"numpy", "scipy", "mpmath", "sympy"}),
-        "kernels": frozenset({"numpy", "llvmlite", "triton", "torch"}),
+        "kernels": frozenset({"numpy", "llvmlite", "triton", "torch", "lazy_loader"}),
     },
     {"nn": frozenset({"torch"})},
     {"sites": frozenset(), "train": frozenset({"sklearn", "pandas"})},

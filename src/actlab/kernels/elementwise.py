@@ -84,10 +84,18 @@ class Kernels:
         run(self._code(laid.access[:-1], x.dtype, wanted=None), laid.grid, laid.operands)
         return result if target is result else result.copy_(target)
 
-    def pull_back(self, dy: Tensor, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
+    def pull_back(
+        self, dy: Tensor, tensors: Sequence[Tensor], wanted: Sequence[bool], *, into: Sequence[Tensor] | None = None
+    ) -> list[Tensor | None]:
         """The incoming gradient times every wanted derivative, in one pass; a parameter's is summed up.
 
         The sums are the same for any number of threads.
+
+        Args:
+            dy: the incoming gradient, in the first tensor's shape.
+            tensors, wanted: for each argument, its value and whether its gradient is asked for.
+            into: where to write the gradients, one tensor for each argument, all of one shape; made afresh if left
+                out.
         """
         where = [at for at, want in enumerate(wanted) if want]
         broadcast = [tensor.shape != tensors[0].shape for tensor in tensors]
@@ -96,7 +104,7 @@ class Kernels:
             given = [tensor.contiguous() for tensor in given]
         if dy.shape != tensors[0].shape:
             given[0] = dy.expand(tensors[0].shape)
-        results = {at: torch.empty_like(given[1]) for at in where if not broadcast[at]}
+        results = {at: torch.empty_like(given[1]) if into is None else into[at] for at in where if not broadcast[at]}
         laid = arranged([given[1], given[0], *given[2:], *results.values()])
         return self._pulled_back(laid, tensors, results, where=where)
 
@@ -117,8 +125,9 @@ class Kernels:
         inputs = (laid.operands[1], laid.operands[0], *laid.operands[2 : count + 1])
         run(code, laid.grid, [*inputs, *(written[at] for at in sorted(written))], sums=sums)
         gradients: list[Tensor | None] = [None] * count
-        for at, result in zip(results, laid.kept[count + 1 :], strict=True):
-            gradients[at] = result
+        for at, written_to in zip(results, laid.kept[count + 1 :], strict=True):
+            asked = results[at]
+            gradients[at] = asked if asked is written_to else asked.copy_(written_to)
         for at in spread:
             gradients[at] = _added(products[at].double().numpy(), like=tensors[at], axes=(0,))
         for place, at in enumerate(summed):

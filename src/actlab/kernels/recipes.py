@@ -117,9 +117,16 @@ def _line(dtype: torch.dtype) -> Tensor:
         3 * torch.randn(count, dtype=dtype, generator=generator),
         tiny_to_huge,
         -tiny_to_huge,
+        _beside(torch.arange(-20, 21, dtype=dtype) / 2),
         torch.tensor([0.0, -0.0, float("inf"), float("-inf"), float("nan"), limits.max, -limits.max], dtype=dtype),
     ]
     return torch.cat(parts)
+
+
+def _beside(places: Tensor) -> Tensor:
+    """The floats nearest to each place on either side: where pieces of a formula or of a program may meet."""
+    steps = torch.arange(-4, 5, dtype=places.dtype) * torch.finfo(places.dtype).eps / 2
+    return (places[:, None] * (1 + steps)).flatten()
 
 
 @lru_cache(maxsize=8)

@@ -29,8 +29,11 @@ from actlab.formula.expr import (
     is_constant,
     walk,
 )
-from actlab.lower import elementary
 from actlab.lower.arithmetic import Arithmetic, Num
+from actlab.lower.circular import spherical_bessel
+from actlab.lower.elementary import FUNCTIONS
+from actlab.lower.exponential import sigmoid_of_two_softplus, tanh_of_softplus
+from actlab.lower.numerals import PI
 from actlab.lower.straight_line import Leaf
 from actlab.lower.vector import Value
 
@@ -144,20 +147,20 @@ class Lowering:
         if node.atom == "spherical_bessel":
             order, x = node.args
             assert isinstance(order, Number)
-            return elementary.spherical_bessel(a, int(order.value), a.settled(self._numbers[x]))
+            return spherical_bessel(a, int(order.value), a.settled(self._numbers[x]))
         inner = _of_softplus(node)
         if inner is not None:
             return self._of_softplus(node, inner)
-        if node.atom not in elementary.FUNCTIONS:
+        if node.atom not in FUNCTIONS:
             raise CannotLower(f"a kernel cannot spell {node.atom}. Add a row to lower/elementary.py.")
-        return elementary.FUNCTIONS[node.atom](a, *(a.settled(self._numbers[arg]) for arg in node.args))
+        return FUNCTIONS[node.atom](a, *(a.settled(self._numbers[arg]) for arg in node.args))
 
     def _of_softplus(self, node: Call, inner: Expr) -> Num:
         a = self._functions
         x = a.settled(self._numbers[inner])
         if node.atom == "tanh":
-            return elementary.tanh_of_softplus(a, x)
-        return elementary.sigmoid_of_two_softplus(a, x, negative=isinstance(node.args[0], Neg))
+            return tanh_of_softplus(a, x)
+        return sigmoid_of_two_softplus(a, x, negative=isinstance(node.args[0], Neg))
 
 
 def _of_arguments(arithmetic: Arithmetic, leaves: Mapping[Leaf, Num]) -> Lowering | None:
@@ -211,7 +214,7 @@ def _constant_part(node: Node, values: Mapping[Node, Decimal | Fraction]) -> Dec
         case Number(value):
             return value
         case Constant("pi"):
-            return elementary.PI
+            return PI
         case Neg(operand):
             return -Fraction(values[operand])
         case Add(left, right):

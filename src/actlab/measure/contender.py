@@ -130,7 +130,8 @@ def compiled(act: Activation) -> Contender:
 
     def forward(*tensors: Tensor) -> Tensor:
         with torch.enable_grad():  # the graph that also learns, so that there is no second one
-            return function(*(tensor.detach().requires_grad_() for tensor in tensors)).detach()
+            result: Tensor = function(*(tensor.detach().requires_grad_() for tensor in tensors))
+            return result.detach()
 
     return Contender("compiled", forward, through.backward)
 

@@ -22,8 +22,8 @@ from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import Input
 from actlab.lower.to_torch import program
-from actlab.measure.twin import twin_of
 from actlab.nn.functions import functional
+from actlab.nn.twin import twin_of
 
 AnyActivation = Activation | AxisActivation
 Mode = Literal["accurate", "fast"]
@@ -100,8 +100,7 @@ def contenders(case: Case, given: Given) -> list[Contender]:
 
 
 def _ours(case: Case, given: Given, mode: Mode) -> Contender:
-    options: dict[str, Any] = {} if mode == "accurate" else {"mode": mode}
-    calls = calls_of(functional(case.activation, **options), given, case.directions)
+    calls = calls_of(functional(case.activation, mode=mode), given, case.directions)
     return Contender("actlab" if mode == "accurate" else f"actlab-{mode}", mode, calls)
 
 
@@ -182,13 +181,23 @@ def _jax(case: Case, given: Given) -> Calls:
     *inputs, dy = (jax.numpy.asarray(x.float().numpy(), dtype=case.dtype) for x in (*given.inputs, given.dy))
     _, pull = jax.vjp(function, *inputs)
     forward, backward = jax.jit(function), jax.jit(lambda pull, dy: pull(dy))
-    both = jax.jit(lambda dy, *inputs: jax.vjp(function, *inputs)[1](dy))
+    both = jax.jit(_value_and_gradient(function, jax))
     calls: dict[Direction, Call] = {
         "forward": lambda: jax.block_until_ready(forward(*inputs)),
         "backward": lambda: jax.block_until_ready(backward(pull, dy)),
         "both": lambda: jax.block_until_ready(both(dy, *inputs)),
     }
     return {direction: call for direction, call in calls.items() if direction in case.directions}
+
+
+def _value_and_gradient(function: Callable[..., Any], jax: Any) -> Callable[..., Any]:
+    """Both are given back, or JAX would leave the value out."""
+
+    def both(dy: Any, *inputs: Any) -> Any:
+        y, pull = jax.vjp(function, *inputs)
+        return y, pull(dy)
+
+    return both
 
 
 def _in_jax(act: AnyActivation, jax: Any) -> Callable[..., Any] | None:

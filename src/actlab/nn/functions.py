@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from collections.abc import Mapping
+from typing import Any, final, get_args
 
 import torch
 from torch import Tensor
@@ -12,10 +13,13 @@ from actlab.errors import BadInput, BadParam
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import ParamRef
+from actlab.kernels.recipes import Mode
 from actlab.kernels.slope_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise
 from actlab.nn.few_bit import FewBit, lean
-from actlab.nn.operator import apply, pointwise_of
+from actlab.nn.into import write
+from actlab.nn.matched import Matched, matched
+from actlab.nn.operator import Pointwise, apply, pointwise_of
 
 
 @final
@@ -27,33 +31,50 @@ class Functional:
 
     Attributes:
         activation: the activation.
+        mode: which bound its kernels keep.
     """
 
-    def __init__(self, act: Activation) -> None:
+    def __init__(self, act: Activation, mode: Mode = "accurate") -> None:
         self.activation = act
-        self._closed = pointwise_of(act)
-        self._open = pointwise_of(act, tuple(param.name for param in act.params))
+        self.mode = mode
+        self._closed = pointwise_of(act, mode=mode)
+        self._open = pointwise_of(act, tuple(param.name for param in act.params), mode=mode)
 
-    def __call__(self, *inputs: Tensor, **params: float | Tensor) -> Tensor:
+    def __call__(self, *inputs: Tensor, out: Tensor | None = None, **params: float | Tensor) -> Tensor:
+        """The activation of the inputs.
+
+        Args:
+            inputs: floating-point tensors.
+            out: where to write the result: another tensor of the same shape and dtype, or the input itself. Autograd
+                follows only piecewise linear activations in place.
+            params: parameters, each a number or a tensor.
+        """
         if len(inputs) != len(self.activation.inputs):
             act = self.activation
             takes = "one tensor" if len(act.inputs) == 1 else "two tensors"
             raise BadInput(f"{act.name} takes {takes}, {' and '.join(act.inputs)}; got {len(inputs)}.")
+        if out is not None:
+            return write(self.activation.bind(**_numbers(params)), self._closed_with(params), inputs, out)
         if not params:
             return apply(self._closed, *inputs)
         return apply(self._open, *inputs, *self._given(inputs[0], params))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Functional) and self.activation == other.activation
+        return isinstance(other, Functional) and (self.activation, self.mode) == (other.activation, other.mode)
 
     def __hash__(self) -> int:
-        return hash(self.activation)
+        return hash((self.activation, self.mode))
 
     def __repr__(self) -> str:
-        return f"functional({self.activation.label!r})"
+        mode = "" if self.mode == "accurate" else f", mode={self.mode!r}"
+        return f"functional({self.activation.label!r}{mode})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Functional, (self.activation,)
+        return Functional, (self.activation, self.mode)
+
+    def _closed_with(self, params: Mapping[str, float | Tensor]) -> Pointwise:
+        """The formula with the given numbers in it."""
+        return pointwise_of(self.activation.bind(**_numbers(params)), mode=self.mode) if params else self._closed
 
     def _given(self, like: Tensor, params: dict[str, float | Tensor]) -> list[Tensor]:
         """Every parameter as a tensor, in the operator's order."""
@@ -67,6 +88,13 @@ class Functional:
                 values[name] = value
         given = [values[leaf.name] for leaf in self._open.args if isinstance(leaf, ParamRef)]
         return [value if isinstance(value, Tensor) else like.new_tensor(value) for value in given]
+
+
+def _numbers(params: Mapping[str, float | Tensor]) -> dict[str, float]:
+    tensors = [name for name, value in params.items() if isinstance(value, Tensor)]
+    if tensors:
+        raise BadInput(f"out= goes with parameters that are numbers; {tensors[0]} is a tensor.")
+    return {name: value for name, value in params.items() if not isinstance(value, Tensor)}
 
 
 @final
@@ -97,16 +125,20 @@ class AxisFunctional:
 def functional(
     formula: str | Activation | AxisActivation,
     *,
+    mode: Mode = "accurate",
+    match: str | None = None,
     memory: str | None = None,
     bits: int | None = None,
     unbiased: bool = False,
     density: Density | None = None,
     **params: float,
-) -> Functional | AxisFunctional | FewBit:
+) -> Functional | AxisFunctional | FewBit | Matched:
     """The activation as a function of tensors.
 
     Args:
         formula: a name, a formula, or an activation.
+        mode: "accurate" keeps the certified bound in every tail; "fast" states a larger one (`actlab certify`).
+        match: "torch" gives PyTorch's own numbers bit for bit, from its own operator.
         memory: what is kept for backward: None for the input, "few-bit" for the step of the derivative on which each
             element lies.
         bits, unbiased, density: of few-bit memory, as for `actlab.nn.few_bit.few_bit`.
@@ -126,10 +158,24 @@ def functional(
         tensor([0.0000, 0.8176])
     """
     act = get(formula, **params)
+    refuse_mode(mode)
+    own = matched(act, match=match, mode=mode, memory=memory)
+    if own is not None:
+        return own
     few = lean(act, memory=memory, bits=bits, unbiased=unbiased, density=density)
     if few is not None:
         return few
-    return AxisFunctional(act) if isinstance(act, AxisActivation) else Functional(act)
+    return AxisFunctional(act) if isinstance(act, AxisActivation) else Functional(act, mode)
+
+
+def refuse_mode(mode: str) -> None:
+    """Nothing for a mode that exists.
+
+    Raises:
+        BadInput: there is no such mode.
+    """
+    if mode not in get_args(Mode):
+        raise BadInput(f"mode must be 'accurate' or 'fast'; got {mode!r}.")
 
 
 def drawn(act: Activation, like: Tensor) -> dict[str, Tensor]:

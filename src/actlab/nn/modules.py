@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, cast, final, get_args
+from typing import TypedDict, cast, final, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,14 @@ from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import ParamRef
 from actlab.formula.text import number_text
+from actlab.kernels.recipes import Mode
 from actlab.kernels.slope_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise
 from actlab.nn.few_bit import FewBit, lean
-from actlab.nn.functions import drawn
+from actlab.nn.functions import drawn, refuse_mode
+from actlab.nn.matched import Matched, matched
 from actlab.nn.operator import apply, pointwise_of
-
-Layout = Literal["value_first", "gate_first", "interleaved", "two"]
+from actlab.nn.packed_gate import Layout, apply_packed, split, takes_packed
 
 
 class ActivationModule(nn.Module, ABC):
@@ -32,15 +33,25 @@ class ActivationModule(nn.Module, ABC):
         activation: the activation, its fixed parameters at their values.
         channels: how many values each trainable parameter has, one a channel; None for one in all.
         channel_axis: the axis of the input that counts the channels.
+        mode: which bound its kernels keep.
     """
 
-    def __init__(self, act: Activation, *, channels: int | None, channel_axis: int, trainable: frozenset[str]) -> None:
+    def __init__(
+        self,
+        act: Activation,
+        *,
+        channels: int | None,
+        channel_axis: int,
+        trainable: frozenset[str],
+        mode: Mode = "accurate",
+    ) -> None:
         super().__init__()
         self.activation = act
+        self.mode: Mode = mode
         self.channels = channels
         self.channel_axis = channel_axis
         self._trainable = tuple(param.name for param in act.params if param.name in trainable)
-        self._steady = pointwise_of(act, self._trainable)
+        self._steady = pointwise_of(act, self._trainable, mode=mode)
         for param in act.params:
             if param.name in trainable:
                 self.register_parameter(param.name, nn.Parameter(torch.full((channels or 1,), param.value)))
@@ -74,6 +85,8 @@ class ActivationModule(nn.Module, ABC):
             parts.append(f"{param.name}={shown}{' (trainable)' if param.name in self._trainable else ''}")
         if self.channels is not None:
             parts.append(f"channels={self.channels}")
+        if self.mode != "accurate":
+            parts.append(f"mode={self.mode!r}")
         return ", ".join(parts)
 
 
@@ -92,11 +105,12 @@ class Elementwise(ActivationModule):
         channels: int | None,
         channel_axis: int,
         trainable: frozenset[str],
+        mode: Mode = "accurate",
         few: FewBit | None = None,
     ) -> None:
-        super().__init__(act, channels=channels, channel_axis=channel_axis, trainable=trainable)
+        super().__init__(act, channels=channels, channel_axis=channel_axis, trainable=trainable, mode=mode)
         self.few = few
-        self._random = pointwise_of(act, (*self._trainable, *act.samplers)) if act.samplers else None
+        self._random = pointwise_of(act, (*self._trainable, *act.samplers), mode=mode) if act.samplers else None
 
     def forward(self, x: Tensor) -> Tensor:
         """The activation of each element; random parameters are drawn while training only."""
@@ -131,15 +145,19 @@ class Gated(ActivationModule):
         channels: int | None,
         channel_axis: int,
         trainable: frozenset[str],
+        mode: Mode = "accurate",
     ) -> None:
-        super().__init__(act, channels=channels, channel_axis=channel_axis, trainable=trainable)
+        super().__init__(act, channels=channels, channel_axis=channel_axis, trainable=trainable, mode=mode)
         self.layout: Layout = layout
         self.dim = dim
 
     def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
         """The gated unit: half the size of a packed `x` along `dim`, or the size of `x` and `gate`."""
         value, gate = self._parts(x, gate)
-        return apply(self._steady, value, gate, *self.trained(value))
+        learned = self.trained(value)
+        if self.layout == "two" or learned or not takes_packed(self._steady, x):
+            return apply(self._steady, value, gate, *learned)
+        return apply_packed(self._steady, x, layout=self.layout, dim=self.dim)
 
     def extra_repr(self) -> str:
         """Name, parameters and layout."""
@@ -157,6 +175,25 @@ class Gated(ActivationModule):
                 f"{self.activation.name} splits axis {self.dim} in two; got a tensor of shape {tuple(x.shape)}."
             )
         return split(x, layout=self.layout, dim=self.dim)
+
+
+@final
+class AsPyTorch(nn.Module):
+    """An activation by PyTorch's own operator, for those who must reproduce its numbers."""
+
+    def __init__(self, own: Matched, *, dim: int) -> None:
+        super().__init__()
+        self.activation = own.activation
+        self.dim = dim
+        self._own = own
+
+    def forward(self, x: Tensor) -> Tensor:
+        """PyTorch's own result."""
+        return self._own(x, self.dim)
+
+    def extra_repr(self) -> str:
+        """Name and what it matches."""
+        return f"{self.activation.label}, match='torch'"
 
 
 @final
@@ -178,13 +215,13 @@ class AlongAxis(nn.Module):
         return f"{self.activation.name}, dim={self.dim}"
 
 
-def split(x: Tensor, *, layout: Layout, dim: int) -> tuple[Tensor, Tensor]:
-    """Value and gate of a packed tensor, as views of it."""
-    if layout == "interleaved":
-        value, gate = torch.unflatten(x, dim, (-1, 2)).unbind(dim % x.dim() + 1)
-        return value, gate
-    first, second = x.chunk(2, dim)
-    return (first, second) if layout == "value_first" else (second, first)
+class _Parameters(TypedDict):
+    """What every module of single numbers is made with."""
+
+    channels: int | None
+    channel_axis: int
+    trainable: frozenset[str]
+    mode: Mode
 
 
 def module(
@@ -195,6 +232,8 @@ def module(
     trainable: bool | tuple[str, ...] | None = None,
     layout: Layout | None = None,
     dim: int = -1,
+    mode: Mode = "accurate",
+    match: str | None = None,
     memory: str | None = None,
     bits: int | None = None,
     unbiased: bool = False,
@@ -211,6 +250,8 @@ def module(
         layout: for a gated unit, how value and gate are laid out: `value_first`, `gate_first`, `interleaved`
             (all packed along `dim`), or `two` tensors.
         dim: the axis along which a packed unit is split, or along which softmax and its kin act.
+        mode: "accurate" keeps the certified bound in every tail; "fast" states a larger one.
+        match: "torch" gives PyTorch's own numbers bit for bit, from its own operator.
         memory: what is kept for backward: None for the input, "few-bit" for the step of the derivative on which each
             element lies.
         bits, unbiased, density: of few-bit memory, as for `actlab.nn.few_bit.few_bit`.
@@ -228,6 +269,11 @@ def module(
         torch.Size([2, 3])
     """
     act = get(formula, **params)
+    refuse_mode(mode)
+    own = matched(act, match=match, mode=mode, memory=memory)
+    if own is not None:
+        _refuse(act.name, {"layout": layout, "channels": channels, "trainable": trainable or None})
+        return AsPyTorch(own, dim=dim)
     few = lean(act, memory=memory, bits=bits, unbiased=unbiased, density=density)
     if isinstance(act, AxisActivation):
         _refuse(act.name, {"layout": layout, "channels": channels, "trainable": trainable})
@@ -241,15 +287,18 @@ def module(
             f"{act.name} learns {', '.join(sorted(learned))}, whose gradient needs the input itself: use"
             " trainable=False, or memory=None."
         )
+    parameters: _Parameters = {
+        "channels": channels, "channel_axis": channel_axis, "trainable": learned, "mode": mode
+    }  # fmt: skip
     if len(act.inputs) == 1:
         _refuse(act.name, {"layout": layout})
-        return Elementwise(act, channels=channels, channel_axis=channel_axis, trainable=learned, few=few)
+        return Elementwise(act, **parameters, few=few)
     if layout is None or layout not in get_args(Layout):
         raise BadInput(
             f"{act.name} has two inputs: say how they are laid out with layout="
             f"{', '.join(repr(each) for each in get_args(Layout))}; got {layout!r}."
         )
-    return Gated(act, layout=layout, dim=dim, channels=channels, channel_axis=channel_axis, trainable=learned)
+    return Gated(act, layout=layout, dim=dim, **parameters)
 
 
 _LACKS: Mapping[str, str] = MappingProxyType(

@@ -18,7 +18,7 @@ from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 
 
-def twin_of(act: Activation | AxisActivation, *, dtype: torch.dtype = torch.float64) -> Callable[..., Tensor] | None:
+def twin_of(act: Activation | AxisActivation, *, dtype: torch.dtype = torch.float64) -> partial[Tensor] | None:
     """The twin that the activation names, at the activation's own parameter values; None where PyTorch has none.
 
     A parameter is handed over by keyword where the twin has one of its name; a twin that lacks it is one only at

@@ -1,0 +1,114 @@
+"""Which implementation runs for a tensor, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+from torch import Tensor
+
+from actlab.catalog.index import get
+from actlab.errors import BadInput, CannotLower, NoKernels
+from actlab.formula.activation import Activation
+from actlab.formula.expr import Input
+from actlab.kernels.elementwise import MEMORY, kernels_of
+from actlab.kernels.launch import WORTH_A_TEAM
+from actlab.kernels.machine import machine
+from actlab.kernels.pointwise import Shape
+from actlab.kernels.recipes import Mode, recipe
+from actlab.kernels.threads import layer, threads
+from actlab.lower.arithmetic import Recipe
+
+
+@final
+@dataclass(frozen=True)
+class Explanation:
+    """Which implementation runs for a tensor.
+
+    Attributes:
+        implementation: `kernel` for machine code of the formula, `composite` for PyTorch's operations one by one.
+        forward, backward: how a kernel computes; nothing for a composite.
+        threads: how many work on it.
+        layer: what spreads the work over threads.
+        reason: why it is this implementation.
+    """
+
+    implementation: str
+    forward: str
+    backward: str
+    threads: int
+    layer: str
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The same, for `--json`."""
+        return dict(self.__dict__)
+
+    def __str__(self) -> str:
+        computes = f": forward {self.forward}; backward {self.backward}" if self.forward else ""
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{self.implementation}{computes}. {threads}, {self.layer}. {self.reason}"
+
+
+def explain(act: str | Activation, x: Tensor, *, mode: Mode = "accurate") -> Explanation:
+    """Which implementation runs when the activation is applied to the tensor, eagerly and outside of `torch.func`.
+
+    Args:
+        act: a name, a formula or an activation, its parameters at their values.
+        x: a tensor like the inputs; only its dtype, device, layout and size count.
+        mode: which bound its kernels keep.
+
+    Raises:
+        BadInput: the tensor is not of a floating-point dtype, or the activation acts along an axis.
+    """
+    act = single(act)
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise BadInput(f"an activation takes floating-point tensors; got {getattr(x, 'dtype', type(x).__name__)}.")
+    lacks = _obstacle(act, x, mode)
+    if lacks is not None:
+        return Explanation("composite", "", "", threads(), "PyTorch", lacks)
+    args = tuple(Input(name) for name in act.inputs)
+    streams: tuple[Any, ...] = ("stream",) * len(args)
+    forward, backward = (
+        _said(recipe(Shape(act.with_references(), args, streams, wanted), memory=MEMORY[x.dtype], mode=mode))
+        for wanted in (None, (True,) * len(args))
+    )
+    alone = x.numel() < WORTH_A_TEAM
+    reason = f"{machine().processor}: machine code of the formula, as {mode} results need it."
+    used = layer()
+    if alone:
+        return Explanation("kernel", forward, backward, 1, used.name, f"{reason} Too few elements for a second thread.")
+    return Explanation("kernel", forward, backward, threads(), f"{used.name} ({used.reason})", reason)
+
+
+def single(formula: str | Activation) -> Activation:
+    """The activation of single numbers.
+
+    Raises:
+        UnknownActivation, BadFormula: as `actlab.get`.
+        BadInput: it acts along an axis.
+    """
+    act = get(formula)
+    if not isinstance(act, Activation):
+        raise BadInput(f"{act.name} acts along an axis; this is for activations of single numbers.")
+    return act
+
+
+def _obstacle(act: Activation, x: Tensor, mode: Mode) -> str | None:
+    """Why no kernel can run; None where one can."""
+    if not x.is_cpu:
+        return f"The tensor lies on {x.device}."
+    if x.dtype not in MEMORY:
+        return f"There are no kernels for {x.dtype}."
+    try:
+        kernels_of(act.with_references(), tuple(Input(name) for name in act.inputs), mode).check()
+    except (NoKernels, CannotLower) as error:
+        return str(error)
+    return None
+
+
+def _said(how: Recipe) -> str:
+    if how.kind == "double" and how.accuracy == "short":
+        return "in float64, rounded once"
+    carried = ", carrying every rounding error" if how.paired else ", carrying quotients' errors" if how.light else ""
+    return f"in {'float32' if how.kind == 'float' else 'float64'}{carried}"

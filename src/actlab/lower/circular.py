@@ -1,0 +1,121 @@
+"""Circular functions, their inverse and the spherical Bessel functions, in vector code."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from actlab.lower.arithmetic import Arithmetic, Num
+from actlab.lower.numerals import LEADING_BITS, PI, horner, kept_exact, leading_part, with_sign
+from actlab.lower.vector import DIGITS, INTEGER, Value
+
+# The largest arguments whose reduction in three parts keeps every digit.
+_FARTHEST = {"float": 8192.0, "double": float(2**30)}
+
+
+def sin(a: Arithmetic, x: Num) -> Num:
+    return _circular(a, x, quarter=0)
+
+
+def cos(a: Arithmetic, x: Num) -> Num:
+    return _circular(a, x, quarter=1)
+
+
+def atan(a: Arithmetic, x: Num) -> Num:
+    """The arc tangent, reduced to |v| <= tan(π/8) with one division."""
+    size = a.abs(x)
+    small = a.block.compare("olt", size.hi, a.real(Fraction("0.41421356")))
+    large = a.block.compare("ogt", size.hi, a.real(Fraction("2.41421356")))
+    one = a.constant(1)
+    infinite = a.block.compare("oeq", size.hi, a.real(float("inf")))
+    top = a.select(small, size, a.select(large, a.constant(-1), a.sub(size, one)))
+    bottom = a.select(small, one, a.select(large, size, a.add(size, one)))
+    v = a.select(infinite, a.constant(0), a.div(top, bottom))
+    offset = a.select(
+        small, a.constant(0), a.select(large, a.constant(kept_exact(PI / 2)), a.constant(kept_exact(PI / 4)))
+    )
+    square = a.block.mul(v.hi, v.hi)
+    cubed = a.block.mul(a.block.mul(square, v.hi), horner(a, "atan", square))
+    return with_sign(a, a.add(offset, a.renewed(v.hi, cubed, v.lo)), x)
+
+
+def spherical_bessel(a: Arithmetic, order: int, x: Num) -> Num:
+    """jₙ: a power series near 0, the upward recurrence elsewhere."""
+    near = a.block.compare("olt", a.block.abs(x.hi), a.real(float(2 + order)))
+    one = a.constant(1)
+    small, large = a.select(near, x, a.constant(0)), a.select(near, one, x)
+    below, here = a.div(cos(a, large), large), a.div(sin(a, large), large)
+    for k in range(order):
+        below, here = here, a.sub(a.mul(a.div(a.constant(2 * k + 1), large), here), below)
+    return a.select(near, _bessel_series(a, order, small), here)
+
+
+def _bessel_series(a: Arithmetic, order: int, x: Num) -> Num:
+    leading = one = a.constant(1)
+    for k in range(1, order + 1):
+        leading = a.mul(leading, a.mul(x, a.constant(Fraction(1, 2 * k + 1))))
+    square = a.mul(x, x)
+    terms = {"single": 10, "short": 12, "full": 18}[a.recipe.accuracy]
+    total = one
+    for k in range(terms, 0, -1):
+        factor = a.constant(Fraction(-1, 2 * k * (2 * k + 2 * order + 1)))
+        total = a.add(one, a.mul(a.mul(square, factor), total))
+    return a.mul(leading, total)
+
+
+def _circular(a: Arithmetic, x: Num, *, quarter: int) -> Num:
+    """sin(x + quarter·π/2): reduced by π/2 in three parts, then one polynomial of two; beyond, the C library's."""
+    block = a.block
+    n = block.rounded(block.mul(x.hi, a.real(2 / PI)))
+    r = _reduced(a, x, n)
+    magic = a.real(Fraction(3, 2) * 2 ** (DIGITS[a.kind] - 1))
+    quadrant = block.binary("add", block.bits(block.add(n, magic)), block.whole(quarter, INTEGER[a.kind]))
+    odd = _bit(a, quadrant, 1)
+    result = a.select(odd, _cos_near(a, r), _sin_near(a, r))
+    signed = a.select(_bit(a, quadrant, 2), a.neg(result), result)
+    far = block.compare("ogt", block.abs(x.hi), a.real(_FARTHEST[a.kind]))
+    near = a.value(signed) if not a.recipe.paired else signed.hi
+    beyond = block.guarded(far, "cos" if quarter else "sin", x.hi, otherwise=near)
+    if signed.lo is None:
+        return Num(beyond)
+    return Num(beyond, block.select(far, a.real(0.0), signed.lo))
+
+
+def _reduced(a: Arithmetic, x: Num, n: Value) -> Num:
+    """x − n·π/2."""
+    block = a.block
+    minus, rest, r = block.neg(n), PI / 2, x.hi
+    lost = x.lo
+    for last in (False, False, True):
+        part = rest if last else leading_part(rest, bits=LEADING_BITS[a.kind] - (1 if a.kind == "float" else 4))
+        before, r = r, block.fma(minus, a.real(part), r)
+        if a.recipe.paired:
+            error = block.fma(minus, a.real(part), block.sub(before, r))
+            lost = error if lost is None else block.add(lost, error)
+        rest -= part
+    return Num(r, lost if a.recipe.paired else None)
+
+
+def _bit(a: Arithmetic, whole: Value, bit: int) -> Value:
+    block = a.block
+    kept = block.binary("and", whole, block.whole(bit, whole.kind))
+    return block.line(f"icmp ne {block.vector(whole.kind)} {kept.name}, zeroinitializer", "i1")
+
+
+def _sin_near(a: Arithmetic, r: Num) -> Num:
+    block = a.block
+    square = block.mul(r.hi, r.hi)
+    cubic = block.mul(block.mul(square, r.hi), horner(a, "sin", square))
+    return a.renewed(r.hi, cubic, r.lo)
+
+
+def _cos_near(a: Arithmetic, r: Num) -> Num:
+    block = a.block
+    square = a.mul(r, r)
+    higher = block.mul(block.mul(square.hi, square.hi), horner(a, "cos", square.hi))
+    down = a.mul(a.constant(Fraction(-1, 2)), square)
+    total = a.add_smaller(a.constant(1), down)
+    if not a.recipe.paired:
+        # 1 − r²/2 rounds; what it lost goes into the small terms
+        lost = block.sub(down.hi, block.sub(total.hi, a.real(1.0)))
+        return Num(block.add(total.hi, block.add(lost, higher)))
+    return a.renewed(total.hi, higher, total.lo)

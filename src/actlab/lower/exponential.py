@@ -1,0 +1,215 @@
+"""Exponentials, logarithms and what is made of them, in vector code."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from actlab.lower.arithmetic import Arithmetic, Num
+from actlab.lower.numerals import (
+    HALF_ROOT,
+    LEADING_BITS,
+    LN2,
+    bits_of,
+    clamped,
+    horner,
+    kept_zero,
+    leading_part,
+    with_sign,
+)
+from actlab.lower.vector import DIGITS, INTEGER, Value
+
+# Beyond these, exp is infinite, or so small that its product with the largest float is 0 too; and expm1 is −1.
+# The lower ones are 2ⁿ·m with m < 1, so that the product does not overflow before it is scaled.
+EXP_RANGE = {"float": (-1000.3, 89.0), "double": (-3000.0, 710.0)}
+EXPM1_LEAST = {"float": -26.0, "double": -44.0}
+
+
+def exp(a: Arithmetic, x: Num) -> Num:
+    """eˣ. Reduction by ln 2 in two parts (Cody, Waite 1980), a polynomial, an exact scaling."""
+    low, high = EXP_RANGE[a.kind]
+    n, m = exponential_parts(a, clamped(a, x, low=low, high=high))
+    return scaled(_one_and(a, m), n)
+
+
+def expm1(a: Arithmetic, x: Num) -> Num:
+    """eˣ − 1 = 2ⁿ·((eʳ − 1) + (1 − 2⁻ⁿ)): relative accuracy at 0 without a branch."""
+    _, high = EXP_RANGE[a.kind]
+    n, m = exponential_parts(a, clamped(a, x, low=EXPM1_LEAST[a.kind], high=high))
+    power = a.scaled(a.real(1.0), a.block.neg(n))
+    rest = Num(a.block.sub(a.real(1.0), power))
+    result = scaled(a.add(rest, m), n)
+    return kept_zero(a, x, result)
+
+
+def log(a: Arithmetic, x: Num) -> Num:
+    """The natural logarithm: −∞ at 0, NaN below."""
+    result = _log_of_positive(a, x)
+    return _log_edges(a, x.hi, result)
+
+
+def log1p(a: Arithmetic, x: Num) -> Num:
+    """log(1 + x): what 1 + x rounds away is carried along."""
+    block, one = a.block, a.real(1.0)
+    total = block.add(one, x.hi)
+    back = block.sub(total, one)
+    lost = block.add(block.sub(one, block.sub(total, back)), block.sub(x.hi, back))
+    lost = lost if x.lo is None else block.add(lost, x.lo)
+    finite = block.compare("ord", lost, lost)
+    result = _log_of_positive(a, Num(total, block.select(finite, lost, a.real(0.0))))
+    return kept_zero(a, x, _log_edges(a, total, result))
+
+
+def softplus(a: Arithmetic, x: Num) -> Num:
+    """log(1 + eˣ) = max(x, 0) + log(1 + e^−|x|)."""
+    tail = _log1p_of_unit(a, _decay(a, x))
+    positive = a.block.compare("ogt", x.hi, a.real(0.0))
+    return a.add(a.select(positive, x, a.constant(0)), tail)
+
+
+def log_sigmoid(a: Arithmetic, x: Num) -> Num:
+    return a.neg(softplus(a, a.neg(x)))
+
+
+def sigmoid(a: Arithmetic, x: Num) -> Num:
+    """1/(1 + e⁻ˣ), from e^−|x|, so that neither tail is lost."""
+    decay = _decay(a, x)
+    positive = a.block.compare("oge", x.hi, a.real(0.0))
+    one = a.constant(1)
+    # the correction of a summand beside 1 is worth a quarter of a unit at most
+    below = a.add_smaller(one, Num(a.settled(Num(decay.hi, scale=decay.scale)).hi))
+    return a.div_near_one(a.select(positive, one, decay), below)
+
+
+def tanh(a: Arithmetic, x: Num) -> Num:
+    """−m/(2 + m) of m = e^(−2|x|) − 1, with the sign of x."""
+    twice = a.mul(a.abs(x), a.constant(-2))
+    n, m = exponential_parts(a, clamped(a, twice, low=EXPM1_LEAST[a.kind], high=0.0))
+    power = a.scaled(a.real(1.0), a.block.neg(n))
+    below = scaled(a.add(Num(a.block.sub(a.real(1.0), power)), m), n)
+    size = a.div_near_one(a.neg(a.settled(below)), a.add_smaller(a.constant(2), below))
+    return with_sign(a, size, x)
+
+
+def tanh_of_softplus(a: Arithmetic, x: Num) -> Num:
+    """tanh(log(1 + eˣ)) = ((1 + eˣ)² − 1)/((1 + eˣ)² + 1), with e^−|x| alone."""
+    decay = _decay(a, x)
+    positive = a.block.compare("oge", x.hi, a.real(0.0))
+    one, two = a.constant(1), a.constant(2)
+    square, below = a.mul(decay, decay), a.mul(decay, a.add_smaller(two, decay))
+    above = a.add_smaller(one, a.mul(two, decay))
+    bottom = a.add_smaller(a.select(positive, above, two), a.select(positive, a.mul(two, square), below))
+    return a.div_near_one(a.select(positive, above, below), bottom)
+
+
+def sigmoid_of_two_softplus(a: Arithmetic, x: Num, *, negative: bool) -> Num:
+    """sigmoid(±2·log(1 + eˣ)), again with e^−|x| alone."""
+    decay = _decay(a, x)
+    positive = a.block.compare("oge", x.hi, a.real(0.0))
+    one = a.constant(1)
+    onward = a.add_smaller(one, decay)
+    square = a.mul(onward, onward)
+    other = a.select(positive, a.mul(decay, decay), one)
+    return a.div_near_one(other if negative else square, a.add_smaller(square, other))
+
+
+def exp_of_negative(a: Arithmetic, x: Num) -> Num:
+    """eˣ for x <= 0, which cannot overflow; a correction of x counts in plain arithmetic too."""
+    low, _ = EXP_RANGE[a.kind]
+    n, m = exponential_parts(a, clamped(a, x, low=low, high=None))
+    return scaled(_one_and(a, m), n)
+
+
+def exponential_parts(a: Arithmetic, x: Num) -> tuple[Value, Num]:
+    """The n and m of eˣ = 2ⁿ·(1 + m), |m| < 0.42; m with its relative accuracy."""
+    block = a.block
+    n = block.rounded(block.mul(x.hi, a.real(1 / LN2)))
+    minus = block.neg(n)
+    if a.recipe.accuracy == "short":
+        r, lost = block.fma(minus, a.real(LN2), x.hi), None
+    else:
+        leading = leading_part(LN2, bits=LEADING_BITS[a.kind])
+        coarse = block.fma(minus, a.real(leading), x.hi)
+        rest = a.real(LN2 - leading)
+        r = block.fma(minus, rest, coarse)
+        lost = block.fma(minus, rest, block.sub(coarse, r)) if a.recipe.paired else None
+    if not a.recipe.paired:
+        r = r if x.lo is None else block.add(r, x.lo)
+        return n, Num(block.fma(block.mul(r, r), horner(a, "exp", r), r))
+    quadratic = block.mul(block.mul(r, r), horner(a, "exp", r))
+    correction = lost if x.lo is None or lost is None else block.add(lost, x.lo)
+    assert correction is not None
+    total = block.add(r, quadratic)
+    onward = block.add(a.real(1.0), total)
+    error = block.sub(quadratic, block.sub(total, r))
+    return n, Num(total, block.fma(correction, onward, error))
+
+
+def scaled(x: Num, n: Value) -> Num:
+    return Num(x.hi, x.lo, scale=n)
+
+
+def _one_and(a: Arithmetic, m: Num) -> Num:
+    """1 + m; light arithmetic lets the rounding be."""
+    if a.recipe.light:
+        return Num(a.block.add(a.real(1.0), m.hi))
+    return a.add_smaller(a.constant(1), m)
+
+
+def _decay(a: Arithmetic, x: Num) -> Num:
+    """e^−|x|."""
+    return exp_of_negative(a, a.neg(a.abs(x)))
+
+
+def _log_of_positive(a: Arithmetic, x: Num) -> Num:
+    """log(2ᵏ·(1 + f)) = k·ln 2 + 2·artanh(f/(2 + f)) for √½ <= 1 + f < √2."""
+    block, kind = a.block, a.kind
+    digits, integer = DIGITS[kind], INTEGER[kind]
+    least = Fraction(1, 2**126) if kind == "float" else Fraction(1, 2**1022)
+    tiny = block.compare("olt", x.hi, a.real(least))
+    upward = block.select(tiny, a.real(Fraction(2) ** digits), a.real(1.0))
+    hi = block.mul(x.hi, upward)
+    offset = block.whole(bits_of(HALF_ROOT, kind), integer)
+    shifted = block.binary("sub", block.bits(hi), offset)
+    exponent = block.binary("ashr", shifted, block.whole(digits - 1, integer))
+    shift = block.binary("shl", exponent, block.whole(digits - 1, integer))
+    mantissa = block.from_bits(block.binary("sub", block.bits(hi), shift), kind)
+    k = block.line(f"sitofp {block.vector(integer)} {exponent.name} to {block.vector(kind)}", kind)
+    k = block.sub(k, block.select(tiny, a.real(float(digits)), a.real(0.0)))
+    f = Num(block.sub(mantissa, a.real(1.0)))
+    if x.lo is not None:
+        one = block.whole(bits_of(Fraction(1), kind), integer)
+        down = block.from_bits(block.binary("sub", one, shift), kind)
+        lo = block.mul(block.mul(x.lo, upward), down)
+        f = a.add(f, Num(lo)) if a.recipe.paired else Num(block.add(f.hi, lo))
+    return _log_sum(a, k, f)
+
+
+def _log_sum(a: Arithmetic, k: Value, f: Num) -> Num:
+    """k·ln 2 + log(1 + f)."""
+    block = a.block
+    s = a.div_near_one(f, a.add_smaller(a.constant(2), f))
+    square = block.mul(s.hi, s.hi)
+    cubic = block.mul(block.mul(square, s.hi), horner(a, "log", square))
+    twice = a.mul(a.constant(2), s)
+    leading = leading_part(LN2, bits=LEADING_BITS[a.kind])
+    rest = block.fma(k, a.real(LN2 - leading), cubic)
+    whole = block.mul(k, a.real(leading))
+    return a.add(Num(whole), a.renewed(twice.hi, rest, twice.lo))
+
+
+def _log1p_of_unit(a: Arithmetic, e: Num) -> Num:
+    """log(1 + e) for e from 0 to 1: 1 + e is halved where it lies above √2, which is exact."""
+    e = a.settled(e)
+    above = a.block.compare("ogt", e.hi, a.real(Fraction("0.41421356")))
+    half = a.mul(a.add_smaller(a.constant(-1), e), a.constant(Fraction(1, 2)))
+    k = a.block.select(above, a.real(1.0), a.real(0.0))
+    return _log_sum(a, k, a.select(above, half, e))
+
+
+def _log_edges(a: Arithmetic, x: Value, result: Num) -> Num:
+    """The logarithm's values where x is 0, infinite, negative or NaN."""
+    block = a.block
+    regular = block.binary("and", block.compare("ogt", x, a.real(0.0)), block.compare("olt", x, a.real(float("inf"))))
+    at_zero = block.select(block.compare("oeq", x, a.real(0.0)), a.real(float("-inf")), a.real(float("nan")))
+    edge = block.select(block.compare("ogt", x, a.real(0.0)), x, at_zero)
+    return a.select(regular, result, Num(edge))

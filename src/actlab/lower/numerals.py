@@ -1,0 +1,77 @@
+"""Constants to sixty digits, polynomials and small selections: what the elementary functions are written with."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+
+from actlab.lower.arithmetic import Arithmetic, Num
+from actlab.lower.coefficients import POLYNOMIALS
+from actlab.lower.vector import Value
+
+LN2 = Fraction("0.693147180559945309417232121458176568075500134360255254120680009")
+PI = Fraction("3.14159265358979323846264338327950288419716939937510582097494459")
+HALF_ROOT = Fraction("0.707106781186547524400844362104849039284835937688474036588339869")  # 1/√2
+INVERSE_ROOT_TWO_PI = Fraction("0.398942280401432677939946059934381868475858631164934657665925829")
+
+# Leading parts of ln 2 and π/2 short enough that a whole number of them is exact.
+LEADING_BITS = {"float": 12, "double": 33}
+
+
+def horner(a: Arithmetic, name: str, x: Value) -> Value:
+    """The named polynomial."""
+    first, *rest = (Fraction(each) for each in reversed(POLYNOMIALS[a.recipe.accuracy, name]))
+    result = a.real(first)
+    for coefficient in rest:
+        result = a.block.fma(result, x, a.real(coefficient))
+    return result
+
+
+def leading_part(value: Fraction, *, bits: int) -> Fraction:
+    """The value cut to so many significant bits."""
+    exponent = value.numerator.bit_length() - value.denominator.bit_length()
+    step = Fraction(2) ** (exponent - bits)
+    return (value // step) * step
+
+
+def kept_exact(value: Fraction) -> Fraction:
+    """A constant with a hundred and fifty bits, so that the recipes see the same."""
+    return Fraction(round(value * 2**150), 2**150)
+
+
+def bits_of(value: Fraction, kind: str) -> int:
+    """The bits of the float nearest to a positive value, as an integer."""
+    packed = struct.pack("<f" if kind == "float" else "<d", float(value))
+    return int.from_bytes(packed, "little")
+
+
+def clamped(a: Arithmetic, x: Num, *, low: float | None, high: float | None) -> Num:
+    """x held between the limits; NaN stays. A correction does not outlive being held."""
+    block, hi = a.block, x.hi
+    if high is not None:
+        hi = block.select(block.compare("ogt", hi, a.real(high)), a.real(high), hi)
+    if low is not None:
+        hi = block.select(block.compare("olt", hi, a.real(low)), a.real(low), hi)
+    if x.lo is None:
+        return Num(hi)
+    return Num(hi, block.select(block.compare("oeq", hi, x.hi), x.lo, a.real(0.0)))
+
+
+def with_sign(a: Arithmetic, size: Num, x: Num) -> Num:
+    """The non-negative size with the sign of x."""
+    if size.lo is None:
+        return Num(a.block.copysign(size.hi, x.hi))
+    below = a.block.compare("olt", x.hi, a.real(0.0))
+    signed = a.select(below, a.neg(size), size)
+    zero = a.block.compare("oeq", x.hi, a.real(0.0))
+    return a.select(zero, x, signed)
+
+
+def kept_zero(a: Arithmetic, x: Num, result: Num) -> Num:
+    """The result, but x itself where x is 0: so that −0 stays −0."""
+    zero = a.block.compare("oeq", x.hi, a.real(0.0))
+    return a.select(zero, x, result)
+
+
+def below_zero(a: Arithmetic, x: Num) -> Value:
+    return a.block.compare("olt", x.hi, a.real(0.0))

@@ -1,0 +1,70 @@
+"""PyTorch's own operator in the place of ours, for those who must reproduce its numbers bit for bit."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, final
+
+from torch import Tensor
+
+from actlab.errors import BadInput
+from actlab.formula.activation import Activation
+from actlab.formula.along_axis import AxisActivation
+from actlab.nn.twin import twin_of
+
+MATCHES = ("torch",)
+
+
+@final
+class Matched:
+    """An activation computed by the operator that PyTorch has for it, with its rounding and its lost tails.
+
+    Attributes:
+        activation: the activation.
+    """
+
+    def __init__(self, act: Activation | AxisActivation) -> None:
+        self.activation = act
+        # a trainable slope is a tensor of the input's dtype: that is nn.PReLU's affair
+        operator = None if len(act.inputs) > 1 or any(param.trainable for param in act.params) else twin_of(act)
+        if operator is None:
+            raise BadInput(
+                f"PyTorch has no operator of the same meaning as {act.label}: match='torch' has nothing to match. "
+                "Use match=None."
+            )
+        # the oracle's threshold keeps the tail that PyTorch's own default cuts off
+        dropped = "threshold" if act.name == "softplus" else ""
+        kept = {name: value for name, value in operator.keywords.items() if name != dropped}
+        self._operator = partial(operator.func, **kept)
+
+    def __call__(self, x: Tensor, dim: int | None = None) -> Tensor:
+        if isinstance(self.activation, AxisActivation):
+            return self._operator(x, dim=-1 if dim is None else dim)
+        return self._operator(x)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Matched) and self.activation == other.activation
+
+    def __hash__(self) -> int:
+        return hash(("torch", self.activation))
+
+    def __repr__(self) -> str:
+        return f"functional({self.activation.label!r}, match='torch')"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Matched, (self.activation,)
+
+
+def matched(act: Activation | AxisActivation, *, match: str | None, mode: str, memory: str | None) -> Matched | None:
+    """PyTorch's own operator where that was asked for.
+
+    Raises:
+        BadInput: there is no such operator, or it was asked for together with what only our kernels do.
+    """
+    if match is None:
+        return None
+    if match not in MATCHES:
+        raise BadInput(f"match must be None, or 'torch' for PyTorch's own numbers; got {match!r}.")
+    if memory is not None or mode != "accurate":
+        raise BadInput("match='torch' is PyTorch's own operator: it takes neither mode='fast' nor memory='few-bit'.")
+    return Matched(act)
