@@ -64,13 +64,16 @@ class Part:
 PARTS = (
     Part(sizes=SIZES[:4], modes=("accurate", "fast")),
     Part(sizes=(LARGE,), modes=("accurate", "fast"), directions=("forward", "backward"), names=KNOWN, attempts=2),
-    Part(sizes=(LARGE,), directions=("forward", "backward"), names=LACKED, seconds=0, attempts=2),
+    Part(sizes=(LARGE,), directions=("forward", "backward"), names=LACKED, seconds=0, attempts=1),
     Part(sizes=(LARGE,), dtypes=("float32", "bfloat16"), directions=("out",), against=()),
     Part(sizes=(MILLION,), dtypes=("float64", "bfloat16", "float16"), directions=("forward", "backward"), seconds=0.1),
     Part(sizes=(MILLION,), threads=2, seconds=0.2),
     Part(sizes=(MILLION,), against=("compile",), names=COMPILED),
 )
-QUICK = (Part(sizes=SIZES[:1], names=("relu", "mish"), seconds=0),)
+QUICK = (
+    Part(sizes=SIZES[:1], modes=("accurate", "fast"), names=("relu", "mish"), seconds=0),
+    Part(sizes=SIZES[:1], dtypes=("bfloat16",), directions=("out",), against=(), names=("relu", "swiglu"), seconds=0),
+)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import torch
 
+from actlab.measure.allocator import freed_memory_kept
 from actlab.measure.speed_contenders import Call, Case, contenders
 
 Key = TypeVar("Key")
@@ -216,13 +217,14 @@ def _ratio(gauge: Spread) -> float:
 
 @contextmanager
 def steadied(*, threads: int) -> Iterator[None]:
-    """A block with PyTorch at so many threads and no garbage collection; both as they were on every way out."""
+    """A block with PyTorch at so many threads, no garbage collection and freed memory kept; undone on every way out."""
     before, collects = torch.get_num_threads(), gc.isenabled()
     gc.collect()
     gc.disable()
     torch.set_num_threads(threads)
     try:
-        yield
+        with freed_memory_kept():
+            yield
     finally:
         torch.set_num_threads(before)
         if collects:

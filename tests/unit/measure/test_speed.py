@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import resource
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -13,6 +15,7 @@ from actlab import functional
 from actlab.catalog.index import CATALOG, get
 from actlab.errors import BadInput
 from actlab.measure import speed, speed_answer, speed_contenders
+from actlab.measure.allocator import freed_memory_kept
 from actlab.measure.speed import Speed, Spread, calls_per_sample, in_turn, spread, steadied, steadiest, timed
 from actlab.measure.speed_answer import bench
 from actlab.measure.speed_contenders import Case, calls_of, contenders, eager, has_own
@@ -190,6 +193,21 @@ def test_threads_and_garbage_collection_are_put_back() -> None:
     assert inside == [(2, False)]
     assert torch.get_num_threads() == before
     assert gc.isenabled()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is held steady, others are left as they are")
+def test_what_is_freed_while_timing_is_not_asked_of_the_system_again() -> None:
+    def used() -> None:
+        torch.ones(1_000_000), torch.ones(1_000_000)
+
+    with freed_memory_kept():
+        for _ in range(20):
+            used()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(20):
+            used()
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    assert faults < 1000  # twenty times two thousand if every use were of fresh pages
 
 
 def test_rows_bear_the_agreed_keys() -> None:
