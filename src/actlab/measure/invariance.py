@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -11,20 +12,20 @@ from torch import Tensor
 
 from actlab.measure.contender import Contender
 
-# Enough for kernels and PyTorch's own functions to share the work among threads, and no multiple of a vector's length.
-_ELEMENTS = 3 * 5 * 131 * 131
+# Enough for kernels and PyTorch's own functions to share the work among threads.
+_SHARED = 250_000
 
 
 def layouts_apart(contender: Contender, tensors: tuple[Tensor, ...]) -> tuple[str, ...]:
     """The layouts in which results have other bits than in contiguous tensors of the same numbers."""
-    blocks = [_block(tensor) for tensor in tensors]
+    blocks = [_block(tensor, tensor.numel()) for tensor in tensors]
     wanted = results(contender, *blocks)
     return tuple(name for name, laid in LAYOUTS.items() if not _same(results(contender, *map(laid, blocks)), wanted))
 
 
 def threads_apart(contender: Contender, tensors: tuple[Tensor, ...]) -> tuple[int, ...]:
     """The numbers of threads, two and as many as PyTorch uses, with which results have other bits than with one."""
-    blocks = [_block(tensor) for tensor in tensors]
+    blocks = [_block(tensor, _SHARED) for tensor in tensors]
     most = max(2, torch.get_num_threads())
     with _threads(1):
         wanted = results(contender, *blocks)
@@ -57,10 +58,11 @@ def differ(found: Tensor, wanted: Tensor) -> Tensor:
     return ~(same | both_nan)
 
 
-def _block(tensor: Tensor) -> Tensor:
-    """The numbers, repeated, as a batch of images."""
-    flat = tensor.repeat(-(-_ELEMENTS // tensor.numel()))[:_ELEMENTS]
-    return flat.reshape(3, 5, 131, 131)
+def _block(tensor: Tensor, least: int) -> Tensor:
+    """The numbers, repeated, as a batch of images whose sides are no multiple of a vector's length."""
+    side = math.isqrt(least // 15) // 2 * 2 + 3
+    total = 15 * side * side
+    return tensor.repeat(-(-total // tensor.numel()))[:total].reshape(3, 5, side, side)
 
 
 def _strided(block: Tensor) -> Tensor:

@@ -1,0 +1,100 @@
+"""The certificates that are kept are those that would be measured now: a sample of them, another one every day.
+
+Which sample is told by the environment variable ACTLAB_SAMPLE, a number; without it, it is always the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from actlab.catalog.index import get
+from actlab.formula.activation import Activation
+from actlab.kernels.version import VERSION
+from actlab.measure import generate, stored
+from actlab.measure.certificate import certificate
+from actlab.measure.contender import theirs
+
+# Every certificate comes round once in so many samples' numbers.
+SAMPLE, OF = int(os.environ.get("ACTLAB_SAMPLE", "0")), 160
+
+# Another machine's instructions may move the place of the worst error, and with it the last digits of its size.
+CLOSE = 0.02
+
+TASKS = generate.tasks()
+TOLD = pytest.mark.skipif(not stored.stored(), reason="no certificates are kept; `actlab certify --all` measures them")
+
+
+def drift(kept: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What two certificates of the same program disagree about."""
+    found = [
+        f"{direction} {name}: {kept[direction][name]} is kept, {now[direction][name]} is measured"
+        for direction in ("forward", "backward")
+        for name in ("max_ulp", "near_root")
+        if float(now[direction][name]) != pytest.approx(float(kept[direction][name]), rel=CLOSE, abs=CLOSE)
+    ]
+    found += [
+        f"{name}: {kept[name]} is kept, {now[name]} is measured"
+        for name in ("zero_gradient", "kernels")
+        if kept[name] != now[name]
+    ]
+    if len(kept["non_finite"]) != len(now["non_finite"]):
+        found.append(f"{len(kept['non_finite'])} stretches that are not finite are kept, now {len(now['non_finite'])}")
+    return found
+
+
+@TOLD
+@pytest.mark.parametrize("task", TASKS[SAMPLE % OF :: OF], ids=lambda task: f"{task[0].name}-{task[1]}-{task[2]}")
+def test_a_sample_is_measured_again(task: generate.Task) -> None:
+    act, mode, dtype = task
+    kept = stored.stored()[stored.key_of(act, mode=mode, dtype=dtype)]
+    now = json.loads(json.dumps(generate.entry(certificate(act, mode=mode, dtype=dtype))))
+    assert drift(kept, now) == []
+
+
+@TOLD
+def test_every_activation_has_its_certificates_and_no_other_has() -> None:
+    wanted = {stored.key_of(act, mode=mode, dtype=dtype) for act, mode, dtype in TASKS}
+    assert set(stored.stored()) == wanted
+
+
+@TOLD
+def test_they_are_of_these_kernels() -> None:
+    assert {entry["kernels"] for entry in stored.stored().values()} == {VERSION}
+
+
+@TOLD
+@pytest.mark.parametrize("name", ["gelu", "swiglu"])
+def test_show_reads_what_is_kept(name: str) -> None:
+    act = get(name)
+    assert isinstance(act, Activation)
+    kept = stored.kept(act)
+    assert list(kept) == ["accurate", "fast"]
+    assert list(kept["accurate"]) == ["float32", "float64", "bfloat16", "float16"]
+
+
+def test_a_drift_is_found() -> None:
+    act = get("tanh")
+    assert isinstance(act, Activation)
+    few = {"count": 4000}
+    kept = generate.entry(certificate(act, **few))
+    assert drift(kept, generate.entry(certificate(act, **few))) == []
+    sinner = generate.entry(certificate(act, function=theirs(act), **few))
+    assert [fault.partition(":")[0] for fault in drift(kept, sinner)][-1] == "zero_gradient"
+    assert "backward max_ulp" in drift(kept, sinner)[-2]
+
+
+def test_certificates_of_other_kernels_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    act = get("tanh")
+    assert isinstance(act, Activation)
+    entry = generate.entry(certificate(act, count=2000))
+    table = {stored.key_of(act, mode="accurate", dtype="float32"): entry}
+    monkeypatch.setattr(stored, "stored", lambda: table)
+    assert stored.kept(act) == {"accurate": {"float32": entry}}
+    monkeypatch.setattr(stored, "VERSION", "of another day")
+    assert stored.kept(act) == {}
+    monkeypatch.setattr(stored, "VERSION", VERSION)
+    assert stored.kept(get("leaky_relu")) == {}  # type: ignore[arg-type]  # of a single element
