@@ -16,6 +16,16 @@ from actlab.measure.contender import Contender
 _SHARED = 250_000
 
 
+_PATTERNS: Mapping[torch.dtype, torch.dtype] = MappingProxyType(
+    {
+        torch.float64: torch.int64,
+        torch.float32: torch.int32,
+        torch.float16: torch.int16,
+        torch.bfloat16: torch.int16,
+    }
+)
+
+
 def layouts_apart(contender: Contender, tensors: tuple[Tensor, ...]) -> tuple[str, ...]:
     """The layouts in which results have other bits than in contiguous tensors of the same numbers."""
     blocks = [_block(tensor, tensor.numel()) for tensor in tensors]
@@ -48,7 +58,9 @@ def _same(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> bool:
 
 def same_bits(found: Tensor, wanted: Tensor) -> bool:
     """Whether all numbers are the same, a NaN equal to any other and 0 unequal to -0."""
-    return not bool(differ(found, wanted).any())
+    one, other = (tensor.contiguous().view(_PATTERNS[tensor.dtype]) for tensor in (found, wanted))
+    # a tenth of the time of looking at each number, and nearly always enough
+    return torch.equal(one, other) or not bool(differ(found, wanted).any())
 
 
 def differ(found: Tensor, wanted: Tensor) -> Tensor:
