@@ -155,6 +155,11 @@ def test_rows_of_two_threads_and_beside_an_unsteady_copy_count_for_no_goal(speed
         assert not speed.goals(speed.Rows([took(9.0, **unfit), took(1.0, "eager", **unfit)]))
 
 
+def test_a_ratio_is_of_one_run(speed):
+    rows = [took(1.0), took(9.0, "eager"), took(5.0), took(5.0, "compile")]
+    assert speed.Rows(rows).gains("actlab", "both") == {"mish": 9.0}
+
+
 def test_where_pytorch_is_inexact_only_the_fast_mode_must_be_as_fast(speed):
     rows = [took(2.0), took(2.0, "actlab-fast"), took(1.0, "eager")]
     reached = judged(speed, rows)
