@@ -22,7 +22,6 @@ from actlab.kernels.compiled import Code, compiled
 from actlab.kernels.elementwise import MEMORY
 from actlab.kernels.launch import WORTH_A_TEAM
 from actlab.kernels.machine import machine
-from actlab.kernels.module_text import Memory
 from actlab.kernels.threads import layer, threads
 
 
@@ -37,6 +36,7 @@ class AxisKernels:
     def __init__(self, expression: Expr, args: tuple[Input, ...]) -> None:
         self.expression = expression
         self.args = args
+        self._codes: dict[tuple[torch.dtype, bool], Code] = {}
 
     def check(self) -> None:
         """Nothing, where kernels can be made.
@@ -62,21 +62,26 @@ class AxisKernels:
         result = torch.empty_like(first)
         if not first.numel():
             return result
-        memory = MEMORY[first.dtype]
+        length = first.shape[axis]
         if axis == first.dim() - 1 and all(tensor.is_contiguous() for tensor in (*tensors, result)):
-            length = first.shape[axis]
             operands = tuple((tensor.data_ptr(), length, 1) for tensor in (*tensors, result))
-            _run(self._code(memory, across=False), Rows(length, first.numel() // length, 1, operands, (), ()), lanes=1)
+            rows = Rows(length, first.numel() // length, 1, operands, (), ())
+            _run(self._code(first.dtype, across=False), rows, lanes=1)
             return result
-        rows = rows_of([*tensors, result], axis, lanes=lanes_of(memory))
-        _run(self._code(memory, across=rows.beside > 1), rows, lanes=lanes_of(memory))
+        lanes = lanes_of(MEMORY[first.dtype])
+        rows = rows_of([*tensors, result], axis, lanes=lanes)
+        _run(self._code(first.dtype, across=rows.beside > 1), rows, lanes=lanes)
         written, target = rows.kept[-1], result.permute(rows.order)
         if written.data_ptr() != target.data_ptr():
             target.copy_(written)
         return result
 
-    def _code(self, memory: Memory, *, across: bool) -> Code:
-        return compiled(axis_text(AxisShape(self.expression, self.args, memory, across, machine().scalef)))
+    def _code(self, dtype: torch.dtype, *, across: bool) -> Code:
+        found = self._codes.get((dtype, across))
+        if found is None:
+            shape = AxisShape(self.expression, self.args, MEMORY[dtype], across, machine().scalef)
+            found = self._codes[dtype, across] = compiled(axis_text(shape))
+        return found
 
 
 def _run(code: Code, rows: Rows, *, lanes: int) -> None:

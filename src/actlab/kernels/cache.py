@@ -19,7 +19,15 @@ from actlab.kernels.version import VERSION
 
 def key_of(text: str, *, machine: str) -> str:
     """The name of the entry for a kernel's text on a machine."""
-    return hashlib.sha256("\x1f".join([VERSION, machine, text]).encode()).hexdigest()
+    return hashlib.sha256("\x1f".join([VERSION, _makers(), machine, text]).encode()).hexdigest()
+
+
+@cache
+def _makers() -> str:
+    """A digest of the code that makes kernels: an entry outlives no change of it."""
+    package = Path(__file__).parent.parent
+    files = sorted((*(package / "lower").glob("*.py"), *(package / "kernels").glob("*.py")))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def folder() -> Path:

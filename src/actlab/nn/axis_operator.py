@@ -15,7 +15,8 @@ from actlab.formula.substitute import substitute
 from actlab.kernels.axis import AxisKernels, axis_kernels
 from actlab.kernels.fallback import say_once
 from actlab.lower.to_torch import program
-from actlab.nn.operator import HALF, TensorFunction, applied, runs_on_kernels, signed
+from actlab.nn.engine import runs_on_kernels
+from actlab.nn.operator import HALF, TensorFunction, applied, signed
 
 
 @final

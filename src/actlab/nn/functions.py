@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, final, get_args
 
 import torch
@@ -20,6 +21,7 @@ from actlab.nn.few_bit import FewBit, lean
 from actlab.nn.into import write
 from actlab.nn.matched import Matched, matched
 from actlab.nn.operator import Pointwise, apply, pointwise_of
+from actlab.nn.own_operator import OwnOperator, own_operator
 
 
 @final
@@ -56,7 +58,7 @@ class Functional:
         if out is not None:
             return write(self.activation.bind(**_numbers(params)), self._closed_with(params), inputs, out)
         if not params:
-            return apply(self._closed, *inputs)
+            return self._applied(*inputs)
         return apply(self._open, *inputs, *self._given(inputs[0], params))
 
     def __eq__(self, other: object) -> bool:
@@ -71,6 +73,16 @@ class Functional:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Functional, (self.activation, self.mode)
+
+    def _applied(self, *inputs: Tensor) -> Tensor:
+        own = None if torch.compiler.is_compiling() else self._own
+        if own is not None and isinstance(inputs[0], Tensor) and inputs[0].numel() < own.limit:
+            return own.function(inputs[0]) if inputs[0].is_floating_point() else apply(self._closed, *inputs)
+        return apply(self._closed, *inputs)
+
+    @cached_property
+    def _own(self) -> OwnOperator | None:
+        return own_operator(self.activation)
 
     def _closed_with(self, params: Mapping[str, float | Tensor]) -> Pointwise:
         """The formula with the given numbers in it."""

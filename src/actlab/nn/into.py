@@ -10,8 +10,9 @@ from torch import Tensor
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.kernels.layout import is_dense
+from actlab.nn.engine import engine
 from actlab.nn.few_bit import FewBit, few_bit
-from actlab.nn.operator import Pointwise, applied, runs_on_kernels
+from actlab.nn.operator import Pointwise, applied
 
 
 def write(act: Activation, made: Pointwise, tensors: tuple[Tensor, ...], out: Tensor) -> Tensor:
@@ -27,8 +28,9 @@ def write(act: Activation, made: Pointwise, tensors: tuple[Tensor, ...], out: Te
     if torch.is_grad_enabled() and (out.requires_grad or any(each.requires_grad for each in tensors)):
         return _under_autograd(act, x, in_place=in_place and len(tensors) == 1)
     with torch.no_grad():
-        if runs_on_kernels(made, tensors) and all(each.shape == x.shape for each in tensors):
-            made.kernels.forward(tensors, out=out)
+        runs = engine(made, tensors) if all(each.shape == x.shape for each in tensors) else None
+        if runs is not None:
+            runs.forward(tensors, out=out)
             torch.autograd.graph.increment_version(out)
             return out
         return out.copy_(made.value(*tensors))

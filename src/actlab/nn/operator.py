@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache, reduce
 from inspect import signature
-from typing import Any, Protocol, TypeVar, final
+from typing import Any, TypeVar, final
 
 import torch
 from torch import Tensor
@@ -19,11 +19,12 @@ from actlab.errors import BadInput, CannotLower, NoKernels
 from actlab.formula.activation import Activation
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Expr, Input, ParamRef, param_names, walk
-from actlab.kernels.elementwise import MEMORY, Kernels, kernels_of
+from actlab.kernels.elementwise import Kernels, kernels_of
 from actlab.kernels.fallback import say_once
 from actlab.kernels.recipes import Mode
 from actlab.lower.straight_line import Leaf, Program
 from actlab.lower.to_torch import exported_program, program
+from actlab.nn.engine import OnGpu, engine
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -81,6 +82,11 @@ class Pointwise:
         except CannotLower as error:
             return str(error)
         return None
+
+    @cached_property
+    def on_gpu(self) -> OnGpu:
+        """The formula as GPU kernels."""
+        return OnGpu(self.expression, self.args, self.mode)
 
     def slope(self, index: int) -> Pointwise:
         """The derivative by the argument at this place."""
@@ -201,8 +207,10 @@ def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
     Raises:
         BadInput: a tensor is not of a floating-point dtype.
     """
+    if len(tensors) == 1 and not torch.compiler.is_compiling() and engine(made, tensors) is not None:
+        return tensors[0] if made.only is not None else _eagerly(made, tensors)
     dtype = _common_dtype(made, tensors)
-    if dtype not in HALF or runs_on_kernels(made, tensors):
+    if dtype not in HALF or engine(made, tensors) is not None:
         return _routed(made, *(tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors))
     return _routed(made, *(tensor.to(torch.float32) for tensor in tensors)).to(dtype)
 
@@ -230,50 +238,16 @@ def _routed(made: Pointwise, *tensors: Tensor) -> Tensor:
 def _eagerly(made: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
     if torch._C._are_functorch_transforms_active():
         return applied(Elementwise, made, *tensors)
-    follows = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    if follows or forward_ad._current_level >= 0:
+    if forward_ad._current_level >= 0 or (torch.is_grad_enabled() and any(each.requires_grad for each in tensors)):
         return applied(Fused, made, *tensors)
     return _computed(made, tensors)
 
 
-class Lacking(Protocol):
-    """What may have kernels."""
-
-    @property
-    def lacks(self) -> str | None:
-        """Why there are none; None where there are."""
-
-
-def runs_on_kernels(made: Lacking, tensors: tuple[Tensor, ...]) -> bool:
-    """Whether these very tensors can go to machine code: plain ones in the processor's memory, all of one dtype."""
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() or made.lacks is not None:
-        return False
-    dtype = tensors[0].dtype
-    return (
-        dtype in MEMORY
-        and all(
-            type(tensor) in _PLAIN
-            and tensor.is_cpu
-            and tensor.dtype == dtype
-            and tensor.layout is torch.strided
-            # a view that negates lazily, and zeros without memory
-            and not tensor.is_neg()
-            and not tensor._is_zerotensor()
-            and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
-            and not torch._C._functorch.is_legacy_batchedtensor(tensor)
-            for tensor in tensors
-        )
-        and not torch._C._are_functorch_transforms_active()
-    )
-
-
-_PLAIN = (Tensor, torch.nn.Parameter)
-
-
 def _computed(made: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
     """The formula's values in the shape of all arguments together, also where it does not mention them all."""
-    if runs_on_kernels(made, tensors):
-        return made.kernels.forward(_spread(tensors))
+    runs = engine(made, tensors)
+    if runs is not None:
+        return runs.forward(_spread(tensors))
     result: Tensor = made.value(*tensors)
     if any(result is tensor for tensor in tensors):  # autograd forbids that an operator gives back its own input
         result = result.clone()
@@ -302,9 +276,9 @@ def pulled_back(
     made: Pointwise, dy: Tensor, tensors: tuple[Tensor, ...], wanted: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
     """The incoming gradient times each wanted derivative, in the shape of the argument it belongs to."""
-    plain = not torch.is_grad_enabled() and runs_on_kernels(made, (*tensors, dy))
-    if plain and tensors[0].shape == dy.shape:
-        return tuple(made.kernels.pull_back(dy, tensors, wanted))
+    runs = None if torch.is_grad_enabled() else engine(made, (*tensors, dy))
+    if runs is not None and tensors[0].shape == dy.shape:
+        return tuple(runs.pull_back(dy, tensors, wanted))
     dtype = tensors[0].dtype
     if dtype in HALF:  # products and sums in float32, rounded once
         dy, tensors = dy.float(), tuple(tensor.float() for tensor in tensors)
@@ -326,7 +300,7 @@ def _pushed_forward(
 
 
 def _slopes(made: Pointwise, tensors: tuple[Tensor, ...], wanted: Sequence[bool]) -> tuple[Tensor | None, ...]:
-    if not torch.is_grad_enabled() and not runs_on_kernels(made, tensors):
+    if not torch.is_grad_enabled() and engine(made, tensors) is None:
         return tuple(slope if want else None for slope, want in zip(made.slopes(*tensors), wanted, strict=True))
     # each slope is an operator again: its kernel, and its own derivative where a higher one is wanted
     return tuple(_routed(made.slope(at), *tensors) if want else None for at, want in enumerate(wanted))

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from actlab.nn.operator import Pointwise, applied, pulled_back, runs_on_kernels
+from actlab.nn.engine import engine
+from actlab.nn.operator import Pointwise, applied, pulled_back
 
 Layout = Literal["value_first", "gate_first", "interleaved", "two"]
 
@@ -24,7 +25,9 @@ def split(x: Tensor, *, layout: Layout, dim: int) -> tuple[Tensor, Tensor]:
 
 def takes_packed(made: Pointwise, x: Tensor) -> bool:
     """Whether the packed tensor can go to a kernel and be followed by ordinary autograd."""
-    return torch.is_grad_enabled() and x.requires_grad and forward_ad._current_level < 0 and runs_on_kernels(made, (x,))
+    return (
+        torch.is_grad_enabled() and x.requires_grad and forward_ad._current_level < 0 and engine(made, (x,)) is not None
+    )
 
 
 def apply_packed(made: Pointwise, x: Tensor, *, layout: Layout, dim: int) -> Tensor:
@@ -39,18 +42,21 @@ class Packed(torch.autograd.Function):
     def forward(ctx: Any, made: Pointwise, layout: Layout, dim: int, x: Tensor) -> Tensor:
         ctx.made, ctx.layout, ctx.dim = made, layout, dim
         ctx.save_for_backward(x)
-        return made.kernels.forward(split(x, layout=layout, dim=dim))
+        runs = engine(made, (x,))
+        assert runs is not None  # `takes_packed` has looked
+        return runs.forward(split(x, layout=layout, dim=dim))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, None, Tensor]:
         (x,), (dy,) = ctx.saved_tensors, grads
         where = {"layout": ctx.layout, "dim": ctx.dim}
-        if torch.is_grad_enabled() or not runs_on_kernels(ctx.made, (x, dy)):
+        runs = None if torch.is_grad_enabled() else engine(ctx.made, (x, dy))
+        if runs is None:
             # differentiable again: the halves, each an operator, put together
             parts = pulled_back(ctx.made, dy, split(x, **where), (True, True))
             return None, None, None, _joined([part for part in parts if part is not None], **where)
         dx = torch.empty_like(x)
-        ctx.made.kernels.pull_back(dy, split(x, **where), (True, True), into=split(dx, **where))
+        runs.pull_back(dy, split(x, **where), (True, True), into=split(dx, **where))
         return None, None, None, dx
 
 

@@ -1,0 +1,134 @@
+"""What computes a formula for the tensors at hand: the processor's kernels, a GPU's, or nothing but a composite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol, final
+
+import torch
+from torch import Tensor
+
+from actlab.errors import MissingExtra
+from actlab.formula.expr import Expr
+from actlab.kernels import gpu
+from actlab.kernels.elementwise import MEMORY
+from actlab.kernels.fallback import say_once
+from actlab.kernels.recipes import Mode
+from actlab.lower.straight_line import Leaf
+
+
+class Engine(Protocol):
+    """What runs a formula forward and backward in one pass each."""
+
+    def forward(self, tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+        """The formula of the tensors."""
+
+    def pull_back(
+        self, dy: Tensor, tensors: Sequence[Tensor], wanted: Sequence[bool], *, into: Sequence[Tensor] | None = None
+    ) -> list[Tensor | None]:
+        """The incoming gradient times every wanted derivative."""
+
+
+class Lacking(Protocol):
+    """What may have kernels on the processor."""
+
+    @property
+    def lacks(self) -> str | None:
+        """Why there are none; None where there are."""
+
+
+class Made(Lacking, Protocol):
+    """A formula with its kernels; `nn.operator.Pointwise` is one."""
+
+    @property
+    def kernels(self) -> Engine:
+        """Those of the processor."""
+
+    @property
+    def on_gpu(self) -> Engine:
+        """Those of a GPU."""
+
+
+@final
+@dataclass(frozen=True)
+class OnGpu:
+    """A formula's GPU kernels."""
+
+    expression: Expr
+    args: tuple[Leaf, ...]
+    mode: Mode
+
+    def forward(self, tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+        """The formula of the tensors."""
+        return gpu.value(self, tensors, out=out)
+
+    def pull_back(
+        self, dy: Tensor, tensors: Sequence[Tensor], wanted: Sequence[bool], *, into: Sequence[Tensor] | None = None
+    ) -> list[Tensor | None]:
+        """The incoming gradient times every wanted derivative."""
+        return gpu.pull_back(self, dy, tensors, wanted, into=into)
+
+
+def engine(made: Made, tensors: Sequence[Tensor]) -> Engine | None:
+    """What runs the formula for these very tensors; None where only a composite can."""
+    if runs_on_kernels(made, tensors):
+        return made.kernels
+    return made.on_gpu if _runs_on_gpu(tensors) else None
+
+
+def runs_on_kernels(made: Lacking, tensors: Sequence[Tensor]) -> bool:
+    """Whether these very tensors can go to machine code: plain ones in the processor's memory, all of one dtype."""
+    first = tensors[0]
+    return (
+        isinstance(first, Tensor)
+        and first.is_cpu
+        and first.dtype in MEMORY
+        and not _is_traced()
+        and made.lacks is None
+        and all(_is_plain(each) and each.is_cpu and each.dtype == first.dtype for each in tensors)
+    )
+
+
+def _runs_on_gpu(tensors: Sequence[Tensor]) -> bool:
+    if not all(isinstance(each, Tensor) and each.is_cuda and _is_plain(each) for each in tensors) or _is_traced():
+        return False
+    return _has_triton() and gpu.lacks(tensors) is None
+
+
+@cache
+def _has_triton() -> bool:
+    try:
+        gpu.lacks([torch.empty(0)])
+    except MissingExtra as error:
+        say_once(str(error))
+        return False
+    return True
+
+
+def _is_traced() -> bool:
+    """Whether somebody follows the operations one by one: a compiler, a functional transform, a dispatch mode."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._are_functorch_transforms_active()
+    )
+
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+_batched = torch._C._functorch.is_legacy_batchedtensor
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether the tensor is no more than numbers in memory."""
+    return (
+        type(tensor) in _PLAIN
+        and tensor.layout is torch.strided
+        # a view that negates lazily, and zeros without memory
+        and not tensor.is_neg()
+        and not tensor._is_zerotensor()
+        and not _wrapped(tensor)
+        and not _batched(tensor)
+    )

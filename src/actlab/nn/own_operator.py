@@ -1,0 +1,101 @@
+"""PyTorch's own operator where it gives the same numbers as the kernel: up to the size from which the kernel is faster.
+
+Only formulas without an elementary function have one way to be rounded. Whether PyTorch's operator of the same
+meaning takes it, in the gradient too, is tried on the numbers that tell apart; from which size on the kernel is worth
+the call is timed, once in a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from math import inf, nan
+from time import perf_counter
+from typing import final
+
+import torch
+from torch import Tensor
+
+from actlab.formula.activation import Activation
+from actlab.formula.expr import Call, walk
+from actlab.nn.operator import apply, pointwise_of
+from actlab.nn.twin import twin_of
+
+_EXACT_ATOMS = frozenset({"abs", "min", "max", "sign"})
+_SIZES = (1 << 12, 1 << 16, 1 << 20)
+_REPEATS = 5
+
+
+@final
+class OwnOperator:
+    """PyTorch's operator, and up to which size it is used; made by `own_operator`.
+
+    Attributes:
+        function: the operator.
+        limit: the number of elements from which the kernel is faster.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], limit: float) -> None:
+        self.function = function
+        self.limit = limit
+
+
+@lru_cache(maxsize=512)
+def own_operator(act: Activation) -> OwnOperator | None:
+    """PyTorch's operator of the same numbers; None where there is none."""
+    if len(act.inputs) != 1 or act.samplers or any(param.trainable for param in act.params):
+        return None
+    nodes = list(walk(act.with_references()))
+    if any(isinstance(node, Call) and node.atom not in _EXACT_ATOMS for node in nodes):
+        return None
+    twin = twin_of(act)
+    if twin is None:
+        return None
+    ours = partial(apply, pointwise_of(act))
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        if not all(_same_numbers(twin, ours, dtype) for dtype in (torch.float32, torch.float64)):
+            return None
+        return OwnOperator(twin, _limit(twin, ours))
+
+
+def _same_numbers(own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor], dtype: torch.dtype) -> bool:
+    x = _telling(dtype)
+    pairs = zip(_with_gradient(own, x), _with_gradient(ours, x), strict=True)
+    # NaN must fall on the same branch, and then NaN equals NaN
+    return all(torch.equal(*(each.nan_to_num(nan=1234.5) for each in pair)) for pair in pairs)
+
+
+def _with_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    leaf = x.clone().requires_grad_()
+    y = function(leaf)
+    (slope,) = torch.autograd.grad(y, leaf, torch.linspace(0.5, 1.5, len(x), dtype=x.dtype))
+    return y.detach(), slope
+
+
+def _telling(dtype: torch.dtype) -> Tensor:
+    """Whole and half numbers and their neighbours, a dense stretch, every size, zeros, infinities and NaN."""
+    places = torch.arange(-20, 21, dtype=dtype) / 2
+    nearby = torch.arange(-2, 3, dtype=dtype) * torch.finfo(dtype).eps / 2
+    sizes = torch.logspace(-37, 37, 149, dtype=dtype)
+    special = torch.tensor([0.0, -0.0, inf, -inf, nan], dtype=dtype)
+    return torch.cat([(places[:, None] * (1 + nearby)).flatten(), torch.linspace(-9, 9, 2001, dtype=dtype), sizes,
+                      -sizes, special])  # fmt: skip
+
+
+def _limit(own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor]) -> float:
+    """The smallest of the timed sizes at which the kernel is faster forward and backward."""
+    for size in _SIZES:
+        x = torch.zeros(size, requires_grad=True)
+        if _seconds(ours, x) < _seconds(own, x):
+            return size
+    return inf
+
+
+def _seconds(function: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    best = inf
+    for _ in range(_REPEATS):
+        start = perf_counter()
+        y = function(x)
+        torch.autograd.grad(y, x, y.detach())
+        best = min(best, perf_counter() - start)
+    return best
