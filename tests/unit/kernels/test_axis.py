@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actlab.catalog.index import CATALOG, get
-from actlab.formula.along_axis import AxisActivation, V, X, Y
+from actlab.formula.along_axis import AxisActivation, V, X, Y, greatest
 from actlab.formula.substitute import substitute
 from actlab.kernels.axis import AxisKernels, axis_kernels
 
@@ -186,6 +186,17 @@ def test_a_row_without_any_finite_value_is_undefined_and_spoils_no_other(
         y = forward(act).run([across], axis=1)[:: len(across) // 4]
         assert y[[0, 1, 3]].isnan().all()
         assert torch.equal(y[2:3], alone)
+
+
+@pytest.mark.parametrize("length", [1, 15, 16, 40])
+def test_the_largest_of_what_is_undefined_is_undefined(length: int) -> None:
+    below = axis_kernels(X - greatest(X), (X,))
+    x = drawn(length, 20)
+    x[length // 2, :3] = math.nan
+    for turned in (x, x.T.contiguous().T):
+        y = below.run([turned], axis=0)
+        assert y[:, :3].isnan().all()
+        assert torch.equal(y[:, 3:], x[:, 3:] - x[:, 3:].amax(0))
 
 
 @every_axis
