@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from actlab.formula.expr import Expr, Input
-from actlab.kernels.axis_layout import Rows, rows_of
+from actlab.kernels.axis_layout import rows_of
 from actlab.kernels.axis_text import AxisShape, axis_text, lanes_of
 from actlab.kernels.compiled import Code, compiled
 from actlab.kernels.elementwise import MEMORY
@@ -51,7 +51,8 @@ class AxisKernels:
         """The formula along the axis.
 
         Args:
-            tensors: one for each input, of one shape and one floating-point dtype, none empty along the axis.
+            tensors: one for each input, two at most, of one shape and one floating-point dtype, and not empty along
+                the axis.
             axis: from 0 up.
 
         Raises:
@@ -63,14 +64,21 @@ class AxisKernels:
         if not first.numel():
             return result
         length = first.shape[axis]
-        if axis == first.dim() - 1 and all(tensor.is_contiguous() for tensor in (*tensors, result)):
-            operands = tuple((tensor.data_ptr(), length, 1) for tensor in (*tensors, result))
-            rows = Rows(length, first.numel() // length, 1, operands, (), ())
-            _run(self._code(first.dtype, across=False), rows, lanes=1)
+        if axis == first.dim() - 1 and first.is_contiguous() and tensors[-1].is_contiguous():
+            numbers = [length, 1, 1]
+            for tensor in (*tensors, result):
+                numbers += (tensor.data_ptr(), length, 1)
+            count = first.numel()
+            _run(self._code(first.dtype, across=False), numbers, segments=count // length, elements=count)
             return result
         lanes = lanes_of(MEMORY[first.dtype])
         rows = rows_of([*tensors, result], axis, lanes=lanes)
-        _run(self._code(first.dtype, across=rows.beside > 1), rows, lanes=lanes)
+        chunks = -(-rows.beside // lanes)
+        numbers = [length, chunks, rows.beside]
+        for operand in rows.operands:
+            numbers += operand
+        code = self._code(first.dtype, across=rows.beside > 1)
+        _run(code, numbers, segments=rows.stretches * chunks, elements=first.numel())
         written, target = rows.kept[-1], result.permute(rows.order)
         if written.data_ptr() != target.data_ptr():
             target.copy_(written)
@@ -84,16 +92,10 @@ class AxisKernels:
         return found
 
 
-def _run(code: Code, rows: Rows, *, lanes: int) -> None:
-    """Run the kernel over the rows, in one thread or in PyTorch's team."""
-    chunks = -(-rows.beside // lanes)
-    numbers = [rows.length, chunks, rows.beside]
-    for operand in rows.operands:
-        numbers.extend(operand)
+def _run(code: Code, numbers: Sequence[int], *, segments: int, elements: int) -> None:
+    """Run the kernel over all segments, in one thread or in PyTorch's team."""
     arguments = (ctypes.c_int64 * len(numbers))(*numbers)
-    segments = rows.stretches * chunks
-    worth_it = rows.length * rows.stretches * rows.beside >= WORTH_A_TEAM
-    if segments < 2 or not worth_it or (team := threads()) < 2:
+    if segments < 2 or elements < WORTH_A_TEAM or (team := threads()) < 2:
         code.run(arguments, 0, segments)
         return
     parallel = layer().parallel

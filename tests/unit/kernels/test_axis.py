@@ -122,7 +122,7 @@ def errors(act: AxisActivation, x: Tensor) -> list[float]:
 def test_the_error_is_below_two_units_in_the_last_place(act: AxisActivation, dtype: torch.dtype) -> None:
     with mpmath.workdps(50):
         worst = max(max(errors(act, x)) for x in rows(dtype))
-    assert worst <= (2.0 if dtype == torch.float32 else 2.5)
+    assert worst <= 2.0
 
 
 @every_axis
