@@ -12,7 +12,7 @@ from typing import Any
 
 from mpmath import mp
 
-from actlab.lower.fit_ranges import TAIL
+from actlab.lower.fit_ranges import MIDDLE, TAILS
 
 # The bound on each polynomial's absolute error, in bits, by the accuracy that it serves: of `single` for float32
 # arithmetic, of `short` for float32 results computed in float64, of `full` for float64.
@@ -75,22 +75,26 @@ def _fits() -> tuple[Fit, ...]:
             "atan", _series(lambda z: (mp.atan(mp.sqrt(z)) - mp.sqrt(z)) / mp.sqrt(z) ** 3, -third),
             mp.mpf(0), tangent**2, 2,
         ),
-        # erf(v) = v·q(v²) on [0, 1/2]; erfc(t) = exp(−t²)·(1 − p)·q(p) with p = (t − k)/(t + k), for t >= 0 (`_tail`)
+        # erf(v) = v·q(v²) on [0, 1/2]; erfc(t) = exp(−t²)·(1 − p)·q(p) with p = (t − k)/(t + k), for t >= 0,
+        # and likewise Φ(−t) = exp(−t²/2)·(1 − p)·q(p), both of p + 1/4 (`_tail`)
         Fit(
             "erf", _series(lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z), 2 / mp.sqrt(mp.pi)), mp.mpf(0), mp.mpf(1) / 4, 0
         ),
     )  # fmt: skip
 
 
-def _tail(accuracy: str) -> Fit:
-    far, pole = (mp.mpf(each) for each in TAIL[accuracy])
+def _tail(accuracy: str, name: str) -> Fit:
+    far, pole = (mp.mpf(each) for each in TAILS[accuracy, name])
 
-    def scaled(p: Any) -> Any:
+    def scaled(centred: Any) -> Any:
+        p = centred - MIDDLE
         t = pole * (1 + p) / (1 - p)
         with mp.workdps(80):
-            return mp.exp(t * t) * mp.erfc(t) / (1 - p)
+            if name == "erfc":
+                return mp.exp(t * t) * mp.erfc(t) / (1 - p)
+            return mp.exp(t * t / 2) * mp.erfc(t / mp.sqrt(2)) / (2 * (1 - p))
 
-    return Fit("erfc", scaled, mp.mpf(-1), (far - pole) / (far + pole), 0)
+    return Fit(name, scaled, mp.mpf(MIDDLE - 1), (far - pole) / (far + pole) + MIDDLE, 0)
 
 
 def polynomial(fit: Fit, *, bits: int) -> tuple[list[Any], Any]:
@@ -113,7 +117,7 @@ def main() -> None:
     print("# By accuracy and function: the coefficients, each with more digits than its dtype holds.")
     print("POLYNOMIALS: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(\n    {")
     for accuracy, bits in BITS.items():
-        for fit in (*_fits(), _tail(accuracy)):
+        for fit in (*_fits(), *(_tail(accuracy, name) for name in ("erfc", "normal_tail"))):
             coefficients, error = polynomial(fit, bits=bits)
             print(f"        # error below {mp.nstr(error, 3)}")
             print(f'        ("{accuracy}", "{fit.name}"): (')

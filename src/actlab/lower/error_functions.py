@@ -7,8 +7,8 @@ from fractions import Fraction
 from actlab.lower.arithmetic import Arithmetic, Num
 from actlab.lower.coefficients import POLYNOMIALS
 from actlab.lower.exponential import exp_of_negative
-from actlab.lower.fit_ranges import TAIL
-from actlab.lower.numerals import HALF_ROOT, INVERSE_ROOT_TWO_PI, below_zero, clamped, horner, kept_exact, with_sign
+from actlab.lower.fit_ranges import MIDDLE, TAILS
+from actlab.lower.numerals import INVERSE_ROOT_TWO_PI, below_zero, clamped, horner, kept_exact, with_sign
 from actlab.lower.vector import Value
 
 
@@ -25,11 +25,10 @@ def erfc(a: Arithmetic, x: Num) -> Num:
 
 
 def normal_cdf(a: Arithmetic, x: Num) -> Num:
-    """erfc(−x/√2)/2, whose exponential is of −x²/2 itself and not of a rounded x/√2."""
+    """The distribution function: its tail, or one less it."""
     size = a.abs(x)
-    tail = _tail(a, a.mul(size, a.constant(HALF_ROOT)), _normal_decay(a, size))
-    half = a.mul(a.constant(Fraction(1, 2)), tail)
-    return a.select(below_zero(a, x), half, a.sub(a.constant(1), half))
+    tail = _tail(a, "normal_tail", size, _normal_decay(a, size))
+    return a.select(below_zero(a, x), tail, _one_less(a, tail))
 
 
 def normal_pdf(a: Arithmetic, x: Num) -> Num:
@@ -57,7 +56,7 @@ def _erfc_beyond_zero(a: Arithmetic, t: Num) -> Num:
     if not a.recipe.paired and a.recipe.accuracy != "short":
         lost = a.block.fma(t.hi, t.hi, a.block.neg(square.hi))
         square = Num(square.hi, lost)  # where the square is infinite, so is this, and `clamped` drops it
-    return _tail(a, t, exp_of_negative(a, a.neg(square)))
+    return _tail(a, "erfc", t, exp_of_negative(a, a.neg(square)))
 
 
 def _normal_decay(a: Arithmetic, size: Num) -> Num:
@@ -70,31 +69,56 @@ def _normal_decay(a: Arithmetic, size: Num) -> Num:
     return exp_of_negative(a, a.mul(a.constant(Fraction(-1, 2)), square))
 
 
-def _tail(a: Arithmetic, t: Num, decay: Num) -> Num:
-    """erfc(t) for t >= 0 from exp(−t²): (1 − p)·q(p) with p = (t − k)/(t + k), so 1 − p = 2k/(t + k)."""
-    far, pole = (Fraction(each) for each in TAIL[a.recipe.accuracy])
+def _tail(a: Arithmetic, name: str, t: Num, decay: Num) -> Num:
+    """exp(−t²)·(1 − p)·q(p) with p = (t − k)/(t + k), so 1 − p = 2k/(t + k), for t >= 0 and its own exponential."""
+    far, pole = (Fraction(each) for each in TAILS[a.recipe.accuracy, name])
     held = clamped(a, t, low=None, high=float(far))
-    k = a.constant(pole)
-    bottom = a.add(held, k)
-    share = (
-        a.div(a.constant(2 * pole), bottom)
-        if a.recipe.accuracy == "full" or a.recipe.paired
-        else Num(a.block.mul(a.real(2 * pole), a.reciprocal_near_one(bottom.hi)))
-    )
-    p = a.sub(a.constant(1), share)
-    return a.mul(decay, a.mul(share, _corrected_horner(a, "erfc", p)))
+    share = a.mul(a.constant(2 * pole), _reciprocal(a, a.add(held, a.constant(pole))))
+    middle = a.real(1.0 + MIDDLE)
+    centred = Num(a.block.sub(middle, share.hi))
+    if share.lo is not None:
+        # what the subtraction loses (nothing for shares above 0.625), and the share's own correction
+        lost = a.block.sub(a.block.sub(middle, centred.hi), share.hi)
+        centred = Num(centred.hi, a.block.sub(lost, share.lo))
+    return a.mul(decay, a.mul(share, _corrected_horner(a, name, centred)))
+
+
+def _reciprocal(a: Arithmetic, b: Num) -> Num:
+    """1 / b for b from 2 to 64."""
+    reciprocal = a.reciprocal_near_one(b.hi)
+    if not a.recipe.paired:
+        return Num(reciprocal)
+    block, minus = a.block, a.block.neg(reciprocal)
+    rest = block.fma(minus, b.hi, a.real(1.0))
+    rest = rest if b.lo is None else block.fma(minus, b.lo, rest)
+    return Num(reciprocal, block.mul(rest, reciprocal))
+
+
+def _one_less(a: Arithmetic, tail: Num) -> Num:
+    """1 − tail, of a tail that is 1/2 at most."""
+    return a.add_smaller(a.constant(1), a.neg(tail))
 
 
 def _corrected_horner(a: Arithmetic, name: str, x: Num) -> Num:
-    """The polynomial; in paired arithmetic its last steps, and the argument's correction, are paired too."""
-    if not a.recipe.paired:
+    """The polynomial; in paired arithmetic its last two steps, and the argument's correction, leave a correction."""
+    if not a.recipe.paired or x.lo is None:
         return Num(horner(a, name, x.hi))
-    coefficients = [Fraction(each) for each in POLYNOMIALS[a.recipe.accuracy, name]]
-    kept = 4
-    result = a.real(coefficients[-1])
-    for coefficient in reversed(coefficients[kept:-1]):
-        result = a.block.fma(result, x.hi, a.real(coefficient))
-    paired = Num(result)
-    for coefficient in reversed(coefficients[:kept]):
-        paired = a.add(a.constant(kept_exact(coefficient)), a.mul(paired, x))
-    return paired
+    block = a.block
+    first, second, *others = [kept_exact(Fraction(each)) for each in POLYNOMIALS[a.recipe.accuracy, name]]
+    inner = a.real(others[-1])
+    for coefficient in reversed(others[:-1]):
+        inner = block.fma(inner, x.hi, a.real(coefficient))
+    middle, its_loss = _last_step(a, inner, x.hi, second)
+    total, lost = _last_step(a, middle, x.hi, first)
+    lost = block.fma(its_loss, x.hi, lost)
+    # what the argument's correction is worth: three terms of the slope are plenty
+    bend = block.fma(a.real(3 * others[1]), x.hi, a.real(2 * others[0]))
+    return Num(total, block.fma(block.fma(bend, x.hi, a.real(second)), x.lo, lost))
+
+
+def _last_step(a: Arithmetic, inner: Value, x: Value, coefficient: Fraction) -> tuple[Value, Value]:
+    """inner·x + coefficient, and what its rounding and the coefficient's lose."""
+    block, leading = a.block, a.constant(coefficient)
+    total = block.fma(inner, x, leading.hi)
+    lost = block.fma(inner, x, block.sub(leading.hi, total))
+    return total, lost if leading.lo is None else block.add(lost, leading.lo)
