@@ -25,6 +25,7 @@ from actlab.kernels.axis_stages import (
     SEARCHES,
     TAU,
     Cut,
+    Search,
     by_reductions,
     cut,
     functions_of,
@@ -223,7 +224,7 @@ class _Kernel:
         cuts = [self._cut(term) for term in terms]
         sums = self._looped(cuts, [Sum(self.carried)] * len(terms), known={TAU: tau})
         block = writer.block()
-        nearer, moves = self._stepped(block, search.step, tau, sums)
+        nearer, moves = self._stepped(block, search, tau=tau, sums=sums)
         lo = block.select(active, nearer.lo or zero, tau.lo or zero)
         chosen = Num(block.select(active, nearer.hi, tau.hi), lo)
         on = block.binary("and", active, moves)
@@ -241,12 +242,11 @@ class _Kernel:
         writer.start(f"{name}.done")
         return chosen
 
-    def _stepped(self, block: Block, step: object, tau: Num, sums: Sequence[Num]) -> tuple[Num, Value]:
+    def _stepped(self, block: Block, search: Search, *, tau: Num, sums: Sequence[Num]) -> tuple[Num, Value]:
         """The next threshold, and where it lies above the last one."""
         leaves = [Input(f"sum {at}") for at in range(len(sums))]
         a = Arithmetic(block, self.shape.row)
-        assert callable(step)
-        moved = Lowering(a, dict(zip(leaves, sums, strict=True))).number(step(*leaves))
+        moved = Lowering(a, dict(zip(leaves, sums, strict=True))).number(search.step(*leaves))
         nearer = a.settled(a.add(tau, moved))
         return nearer, block.compare("ogt", nearer.hi, tau.hi)
 
