@@ -53,35 +53,38 @@ def transformer(activation: MakeActivation) -> nn.Module:
 
 @dataclass(frozen=True)
 class Setting:
-    """A network, one batch for it, and the activation in both kinds."""
+    """A network, its batches of so many examples of some shape, and the activation in both kinds."""
 
     network: Callable[[MakeActivation], nn.Module]
-    batch: Callable[[], tuple[Tensor, Tensor]]
-    shape: str
+    batch: Callable[[int], tuple[Tensor, Tensor]]
+    size: int
+    each: str
     kinds: Mapping[str, MakeActivation]
 
 
 SETTINGS: Mapping[str, Setting] = {
     "cnn with mish": Setting(
         cnn,
-        lambda: (torch.randn(32, 3, 32, 32), torch.randint(10, (32,))),
-        "32x3x32x32",
+        lambda size: (torch.randn(size, 3, 32, 32), torch.randint(10, (size,))),
+        32,
+        "3x32x32",
         {"torch.nn": nn.Mish, "actlab": lambda: actlab.module("mish")},
     ),
     "transformer with gelu_tanh": Setting(
         transformer,
-        lambda: (torch.randint(VOCABULARY, (8, 128)), torch.randint(VOCABULARY, (8, 128))),
-        "8x128",
+        lambda size: (torch.randint(VOCABULARY, (size, 128)), torch.randint(VOCABULARY, (size, 128))),
+        8,
+        "128",
         {"torch.nn": lambda: nn.GELU(approximate="tanh"), "actlab": lambda: actlab.module("gelu_tanh")},
     ),
 }
 
 
-def step_of(setting: Setting, kind: str) -> Callable[[], float]:
+def step_of(setting: Setting, kind: str, *, size: int) -> Callable[[], float]:
     """One training step of a network of this kind: what it gives back is the loss before the step."""
     torch.manual_seed(0)
     model = setting.network(setting.kinds[kind])
-    inputs, labels = setting.batch()
+    inputs, labels = setting.batch(size)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
 
     def step() -> float:
@@ -95,8 +98,9 @@ def step_of(setting: Setting, kind: str) -> Callable[[], float]:
 
 
 def measured(name: str, setting: Setting, *, threads: int, asked: Options) -> list[Timing]:
+    size = 2 if asked.quick else setting.size
     with steadied(threads=threads):
-        steps = {kind: step_of(setting, kind) for kind in setting.kinds}
+        steps = {kind: step_of(setting, kind, size=size) for kind in setting.kinds}
         losses = {kind: [step() for _ in range(2)] for kind, step in steps.items()}
         torch.testing.assert_close(losses["actlab"], losses["torch.nn"], rtol=1e-4, atol=1e-5)
         source = torch.randn(1_000_000)
@@ -117,7 +121,7 @@ def measured(name: str, setting: Setting, *, threads: int, asked: Options) -> li
             reported=is_steady(copy),
             direction="step",
             threads=threads,
-            shape=setting.shape,
+            shape=f"{size}x{setting.each}",
             unit=unit,
         )
         for contender, (unit, values) in shown.items()
