@@ -25,6 +25,7 @@ from actlab.measure.invariance import differ, layouts_apart, threads_apart
 from actlab.measure.points import Places, points, tensor
 from actlab.measure.record import Certificate, Measured, Place, Rounding, Special, Stretch, Worst
 from actlab.measure.reference import Reference, reference
+from actlab.measure.special import special
 from actlab.measure.ulp import Format, format_of
 from actlab.measure.worst import BOUNDS, as_doubles, errors, not_finite, worst
 from actlab.measure.zero_gradient import zero_gradient
@@ -202,38 +203,11 @@ def _zero_gradient(subject: Contender, outline: Outline) -> Any:
     return zero_gradient(gradient, outline.slopes[-1].formula, outline.args, fmt=outline.fmt)
 
 
-# At an infinite input a result within so many units of the limit is taken for the limit.
-_NEARLY = 4.0
-_SPECIAL = (("-inf", -np.inf), ("-0", -0.0), ("0", 0.0), ("inf", np.inf), ("nan", np.nan))
-
-
 def _special(subject: Contender, outline: Outline) -> tuple[Special, ...]:
     if len(outline.args) > 1:
         return ()
-    fmt = outline.fmt
-    places = np.array([place for _, place in _SPECIAL])
-    x = tensor(places, fmt)
-    exact, right = [], []
-    results = [as_doubles(each) for each in (subject.forward(x), *subject.backward(x))]
-    for result, formula in zip(results, (outline.value.formula, outline.slopes[0].formula), strict=True):
-        told = reference(formula, outline.args, (places,), fmt=fmt)
-        right.append(~(errors(result, told, fmt).ulps > _NEARLY))
-        exact.append([None if np.isnan(value) else _unheld(float(value), fmt) for value in told.values])
-    return tuple(
-        Special(
-            name,
-            float(results[0][at]),
-            float(results[1][at]),
-            exact[0][at],
-            exact[1][at],
-            bool(right[0][at] & right[1][at]),
-        )
-        for at, (name, _) in enumerate(_SPECIAL)
-    )
-
-
-def _unheld(value: float, fmt: Format) -> float:
-    return float(np.copysign(np.inf, value)) if abs(value) > fmt.largest else value
+    formula, slope = outline.value.formula, outline.slopes[0].formula
+    return special(subject, formula, slope, outline.args[0], fmt=outline.fmt)
 
 
 def _rounding(subject: Contender, tensors: tuple[Tensor, ...], columns: tuple[Places, ...]) -> Rounding:

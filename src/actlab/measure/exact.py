@@ -37,24 +37,27 @@ def spherical_bessel(n, x):
     return here
 '''
 
-_EXPONENTIAL = (
-    "exp", "expm1", "sigmoid", "log_sigmoid", "softplus", "tanh", "erf", "erfc", "normal_cdf", "normal_pdf",
-    "sin", "cos",
-)  # fmt: skip
+_FAR = ("exp", "expm1", "sigmoid", "log_sigmoid", "tanh", "erf", "erfc", "normal_cdf", "normal_pdf")
 
 _SPELLING = replace(
     to_mpmath.SPELLING,
-    imports=to_mpmath.SPELLING.imports + "\nfrom actlab.theory.tame import log, log1p, power, sqrt, tame",
+    imports=(
+        f"{to_mpmath.SPELLING.imports}\nfrom actlab.measure.far import {', '.join(_FAR)}"
+        "\nfrom actlab.theory.tame import log, log1p, power, sqrt, tame"
+    ),
     atoms={
         **to_mpmath.SPELLING.atoms,
-        **{name: to_mpmath.SPELLING.atoms[name].replace("{0}", "tame({0})") for name in _EXPONENTIAL},
+        **{name: f"{name}({{0}})" for name in _FAR},
+        "softplus": "-log_sigmoid(-{whole})",
+        "sin": "mp.sin(tame({0}))",
+        "cos": "mp.cos(tame({0}))",
         "spherical_bessel": "spherical_bessel({0}, tame({1}))",
         "log": "log({0})",
         "log1p": "log1p({0})",
         "sqrt": "sqrt({0})",
         "power": "power({0}, {1})",
     },
-    preambles={**to_mpmath.SPELLING.preambles, "spherical_bessel": _SPHERICAL_BESSEL},
+    preambles={"spherical_bessel": _SPHERICAL_BESSEL},
 )
 
 

@@ -5,8 +5,22 @@ from __future__ import annotations
 import pytest
 from mpmath import mp, mpf
 
-from actlab.formula.atoms import exp, log, sin, spherical_bessel, sqrt, tanh
-from actlab.formula.expr import Expr, Input
+from actlab.formula.atoms import (
+    erf,
+    exp,
+    expm1,
+    log,
+    log_sigmoid,
+    normal_cdf,
+    normal_pdf,
+    sigmoid,
+    sin,
+    spherical_bessel,
+    sqrt,
+    tanh,
+)
+from actlab.formula.expr import Call, Expr, Input
+from actlab.lower import to_mpmath
 from actlab.measure.exact import exact
 
 X = Input("x")
@@ -35,3 +49,30 @@ def test_what_cancels_keeps_its_digits(formula: Expr, x: float, wanted) -> None:
 )
 def test_what_has_no_value_or_takes_for_ever_is_none(formula: Expr, x: float) -> None:
     assert exact(formula, (X,))(x) is None
+
+
+@pytest.mark.parametrize(
+    ("formula", "x", "wanted"),
+    [
+        (X * normal_pdf(X), 1e300, 0),
+        (1 + erf(X), -1e30, 0),
+        (X * sigmoid(X), -1e200, 0),
+        (tanh(X) + expm1(-X), 1e30, 0),
+        (log_sigmoid(X), -1e30, -1e30),
+        (normal_pdf(X) / normal_cdf(X), -1e30, None),
+        (exp(X) * exp(-X), 1e30, None),
+    ],
+)
+def test_what_lies_too_far_out_is_zero_or_left_out_and_never_wrong(formula: Expr, x: float, wanted: float) -> None:
+    assert exact(formula, (X,))(x) == wanted
+
+
+@pytest.mark.parametrize(
+    "name", ["exp", "expm1", "sigmoid", "log_sigmoid", "tanh", "erf", "erfc", "normal_cdf", "normal_pdf"]
+)
+def test_nearer_in_they_are_the_atoms_themselves(name: str) -> None:
+    formula = Call(name, (X,))
+    plain = to_mpmath.program([formula], [X]).function
+    for x in (-70.0, -3.0, 0.0, 0.7, 25.0):
+        with mp.workdps(60):
+            assert abs(exact(formula, (X,))(x) - plain(mpf(x))) <= mpf(10) ** -45 * abs(plain(mpf(x)))

@@ -1,0 +1,47 @@
+"""What comes out of zeros, infinities and NaN."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from actlab.formula.expr import Expr
+from actlab.lower.straight_line import Leaf
+from actlab.measure.contender import Contender
+from actlab.measure.points import tensor
+from actlab.measure.record import Special
+from actlab.measure.reference import reference
+from actlab.measure.running import evaluated
+from actlab.measure.ulp import Format
+from actlab.measure.worst import as_doubles, errors
+
+_INPUTS = (("-inf", -np.inf), ("-0", -0.0), ("0", 0.0), ("inf", np.inf), ("nan", np.nan))
+
+# A result within so many units of the limit is taken for the limit.
+_NEARLY = 4.0
+
+
+def special(subject: Contender, formula: Expr, slope: Expr, arg: Leaf, *, fmt: Format) -> tuple[Special, ...]:
+    """What a program of one input gives for special inputs, and what the mathematics has there."""
+    places = np.array([place for _, place in _INPUTS])
+    x = tensor(places, fmt)
+    values, slopes = as_doubles(subject.forward(x)), as_doubles(subject.backward(x)[0])
+    told = [reference(each, (arg,), (places,), fmt=fmt) for each in (formula, slope)]
+    right = ~(errors(values, told[0], fmt).ulps > _NEARLY)
+    # a formula that chooses a branch where its input is NaN may well give a number
+    right[-1] = np.isnan(values[-1]) or not _passes_nan_on(formula, arg)
+    rows = zip(_INPUTS, values, slopes, *(each.values for each in told), right, strict=True)
+    return tuple(
+        Special(name, float(y), float(dy), _limit(value, fmt), _limit(steepness, fmt), bool(is_right))
+        for (name, _), y, dy, value, steepness, is_right in rows
+    )
+
+
+def _passes_nan_on(formula: Expr, arg: Leaf) -> bool:
+    return bool(np.isnan(evaluated([formula], {arg: np.array([np.nan])})[formula].value[0]))
+
+
+def _limit(value: float, fmt: Format) -> float | None:
+    """A reference's value as the limit that it stands for."""
+    if np.isnan(value):
+        return None
+    return float(np.copysign(np.inf, value)) if abs(value) > fmt.largest else float(value)
