@@ -147,7 +147,7 @@ def size(count: int) -> str:
 
     Example:
         >>> size(1234567)
-        '1.2 MB'
+        '1.23 MB'
     """
     for unit, worth in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= worth:

@@ -88,6 +88,16 @@ def test_a_piecewise_linear_function_loses_nothing() -> None:
     assert step_table("hard_tanh", 2).error == 0.0
 
 
+def test_both_sides_of_a_kink_count_half() -> None:
+    samples = slope_samples(step_activation("hard_tanh"), density=None, span=(-10, 10), points=2001)
+    assert len(samples.places) == 2003
+    assert samples.weights.sum() == 2001
+    twice = np.flatnonzero(np.diff(samples.places) == 0)
+    assert samples.places[twice].tolist() == [-1.0, 1.0]
+    assert samples.slopes[twice].tolist() == [0.0, 1.0]
+    assert samples.slopes[twice + 1].tolist() == [1.0, 0.0]
+
+
 def test_a_density_puts_the_steps_where_the_inputs_are() -> None:
     noise = torch.randn(20000, generator=torch.Generator().manual_seed(0)) * 0.5
     narrow, even = step_table("gelu", 3, density=noise), step_table("gelu", 3)
