@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
+from math import copysign, inf, isinf, isnan
+from typing import Any
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from actlab.formula.expr import Call, Expr, walk
 from actlab.lower.straight_line import Leaf
-from actlab.lower.to_numpy import program
+from actlab.lower.to_torch import program
 
 # The places where the formula is watched on its way out, and how near the last two values must lie to each other.
 _PLACES = tuple(10.0**power for power in (1, 2, 4, 8, 16, 32, 64, 100))
 _SETTLED = 1e-9
+_GONE = 1e-12
 _OSCILLATING = frozenset({"sin", "cos", "spherical_bessel"})
 
 
@@ -30,23 +35,26 @@ def ends(root: Expr, arg: Leaf) -> tuple[float | None, float | None]:
     return _missed(function, sign=-1.0), _missed(function, sign=1.0)
 
 
-def _missed(function: Callable[..., object], *, sign: float) -> float | None:
+def _missed(function: Callable[..., Any], *, sign: float) -> float | None:
     """The limit on one side, where the formula itself gives NaN there."""
-    places = sign * np.array([*_PLACES, np.inf])
-    with np.errstate(all="ignore"):
-        values = np.broadcast_to(np.asarray(function(places), dtype=np.float64), places.shape)
-    return _limit(values[:-1]) if np.isnan(values[-1]) else None
+    places = sign * torch.tensor([*_PLACES, inf], dtype=torch.float64)
+    with torch.no_grad():
+        values: Tensor = function(places)
+    values = values.expand(places.shape)
+    return _limit(values[:-1].tolist()) if bool(values[-1].isnan()) else None
 
 
-def _limit(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float | None:
-    last, sizes = float(values[-1]), np.abs(values)
-    if np.isnan(values[-3:]).any():
+def _limit(values: list[float]) -> float | None:
+    *_, third, second, last = values
+    if any(isnan(each) for each in (third, second, last)):
         return None
-    if np.isinf(values[-3:]).all():
-        return last if len(set(np.sign(values[-3:]))) == 1 else None
-    if abs(values[-1] - values[-2]) <= _SETTLED * abs(last) and abs(values[-2] - values[-3]) <= _SETTLED * abs(last):
+    if isinf(third) and third == second == last:
         return last
-    steps = np.diff(sizes[-5:])
-    if (steps < 0).all() and sizes[-1] < 1e-12:
-        return 0.0 * float(np.sign(last))
-    return float(np.sign(last)) * float("inf") if (steps > 0).all() and sizes[-1] > 2 * sizes[-5] else None
+    near = _SETTLED * abs(last)
+    if abs(last - second) <= near and abs(second - third) <= near:
+        return last
+    sizes = [abs(each) for each in values[-5:]]
+    if all(after < before for before, after in pairwise(sizes)) and sizes[-1] < _GONE:
+        return copysign(0.0, last)
+    grows = all(after > before for before, after in pairwise(sizes)) and sizes[-1] > 2 * sizes[0]
+    return copysign(inf, last) if grows else None
