@@ -108,9 +108,10 @@ def _has_triton() -> bool:
 
 
 def _is_traced() -> bool:
-    """Whether somebody follows the operations one by one: a compiler, a functional transform, a dispatch mode."""
+    """Whether somebody follows the operations one by one: a compiler, a tracer, a functional transform, a mode."""
     return (
         torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
         or torch._C._len_torch_dispatch_stack() > 0
         or torch._C._are_functorch_transforms_active()
     )

@@ -12,17 +12,20 @@ from actlab.formula.activation import Activation
 from actlab.kernels.layout import is_dense
 from actlab.nn.engine import engine
 from actlab.nn.few_bit import FewBit, few_bit
-from actlab.nn.operator import Pointwise, applied
+from actlab.nn.operator import Pointwise, applied, apply, common_dtype, common_shape
 
 
 def write(act: Activation, made: Pointwise, tensors: tuple[Tensor, ...], out: Tensor) -> Tensor:
     """The formula of the tensors, written into `out`.
 
     Raises:
-        BadInput: `out` does not fit, or overlaps an input in part, or a gradient would need what is overwritten.
+        BadInput: `out` does not fit, or overlaps an input in part, or a gradient would need what is overwritten; an
+            input is not of a floating-point dtype.
     """
-    x, name = tensors[0], act.label
-    _refuse_unfit(out, like=x, name=name)
+    x, name, dtype = tensors[0], act.label, common_dtype(made, tensors)
+    _refuse_unfit(out, shape=common_shape(tensors), dtype=dtype, name=name)
+    if out.device != x.device:
+        raise BadInput(f"{name}: out= must lie on {x.device}; it lies on {out.device}.")
     in_place = _same_memory(out, x)
     _refuse_overlap(out, tensors[1:] if in_place else tensors, name=name)
     if torch.is_grad_enabled() and (out.requires_grad or any(each.requires_grad for each in tensors)):
@@ -33,7 +36,7 @@ def write(act: Activation, made: Pointwise, tensors: tuple[Tensor, ...], out: Te
             runs.forward(tensors, out=out)
             torch.autograd.graph.increment_version(out)
             return out
-        return out.copy_(made.value(*tensors))
+        return out.copy_(apply(made, *tensors))
 
 
 class InPlace(torch.autograd.Function):
@@ -78,12 +81,10 @@ def _exact(act: Activation) -> FewBit | None:
     return lean if lean.is_exact else None
 
 
-def _refuse_unfit(out: Tensor, *, like: Tensor, name: str) -> None:
-    if not isinstance(out, Tensor) or out.dtype != like.dtype or out.shape != like.shape:
+def _refuse_unfit(out: Tensor, *, shape: torch.Size, dtype: torch.dtype, name: str) -> None:
+    if not isinstance(out, Tensor) or out.dtype != dtype or out.shape != shape:
         found = f"{out.dtype} of shape {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
-        raise BadInput(f"{name}: out= must be {like.dtype} of shape {tuple(like.shape)}; got {found}.")
-    if out.device != like.device:
-        raise BadInput(f"{name}: out= must lie on {like.device}; it lies on {out.device}.")
+        raise BadInput(f"{name}: out= must be {dtype} of shape {tuple(shape)}; got {found}.")
     if (
         out.numel() > 1
         and not is_dense(out)

@@ -209,7 +209,7 @@ def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
     """
     if len(tensors) == 1 and not torch.compiler.is_compiling() and engine(made, tensors) is not None:
         return tensors[0] if made.only is not None else _eagerly(made, tensors)
-    dtype = _common_dtype(made, tensors)
+    dtype = common_dtype(made, tensors)
     if dtype not in HALF or engine(made, tensors) is not None:
         return _routed(made, *(tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors))
     return _routed(made, *(tensor.to(torch.float32) for tensor in tensors)).to(dtype)
@@ -224,10 +224,10 @@ def applied(function: type[torch.autograd.Function], *args: Any) -> Tensor:
 def _routed(made: Pointwise, *tensors: Tensor) -> Tensor:
     """The formula, through the form of the operator that the caller's mode can follow."""
     if made.only is not None:  # the identity: nothing to compute, keep or copy
-        return tensors[made.only].expand(_shape(tensors))
+        return tensors[made.only].expand(common_shape(tensors))
     if torch.compiler.is_exporting():  # an exported graph holds the forward pass alone
         result: Tensor = made.exported(*tensors)
-        return result if made.mentions_all else result.expand(_shape(tensors))
+        return result if made.mentions_all else result.expand(common_shape(tensors))
     if not torch.compiler.is_compiling():
         return _eagerly(made, tensors)
     # without a gradient to follow, Dynamo may hand the operator its arguments in the wrong places
@@ -251,18 +251,19 @@ def _computed(made: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
     result: Tensor = made.value(*tensors)
     if any(result is tensor for tensor in tensors):  # autograd forbids that an operator gives back its own input
         result = result.clone()
-    return result if made.mentions_all else _filled(result, _shape(tensors))
+    return result if made.mentions_all else _filled(result, common_shape(tensors))
 
 
 def _spread(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The tensors, the first of them in the shape of all together."""
     if len(tensors) == 1:
         return tensors
-    shape = _shape(tensors)
+    shape = common_shape(tensors)
     return tensors if tensors[0].shape == shape else (tensors[0].expand(shape), *tensors[1:])
 
 
-def _shape(tensors: tuple[Tensor, ...]) -> torch.Size:
+def common_shape(tensors: tuple[Tensor, ...]) -> torch.Size:
+    """The shape to which the tensors broadcast."""
     shape: torch.Size = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
     return shape
 
@@ -317,7 +318,12 @@ def _batch_first(tensor: Tensor, dim: int | None, *, rank: int) -> Tensor:
     return first.reshape(first.shape[0], *[1] * (rank - first.dim() + 1), *first.shape[1:])
 
 
-def _common_dtype(made: Pointwise, tensors: tuple[Tensor, ...]) -> torch.dtype:
+def common_dtype(made: Pointwise, tensors: tuple[Tensor, ...]) -> torch.dtype:
+    """The dtype of the formula's result: that to which its inputs are promoted; parameters do not count.
+
+    Raises:
+        BadInput: an argument is no tensor of a floating-point dtype.
+    """
     dtypes = []
     for leaf, tensor in zip(made.args, tensors, strict=True):
         if not isinstance(tensor, Tensor):
