@@ -114,7 +114,7 @@ def show(formula: str, **params: float) -> Shown:
         UnknownActivation, BadFormula, BadParam: as `actlab.get`.
     """
     act = meant(formula, **params)
-    facts = {
+    facts: dict[str, Any] = {
         "name": act.name,
         "summary": act.summary,
         "family": act.family,

@@ -55,7 +55,7 @@ def shown_lines(facts: Mapping[str, Any]) -> list[str]:
 
 def _exactness(certificates: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The worst errors, one mode a line."""
-    lines = []
+    lines: list[str] = []
     for mode, by_dtype in certificates.items():
         told = [f"{dtype} {_errors(entry)}" for dtype, entry in by_dtype.items()]
         label = "exactness" if not lines else ""
