@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from math import copysign, inf, isinf, isnan
-from typing import Any
+from math import copysign, inf, isfinite, isinf, isnan
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -19,12 +20,27 @@ from actlab.lower.to_torch import program
 _PLACES = tuple(10.0**power for power in (1, 2, 4, 8, 16, 32, 64, 100))
 _SETTLED = 1e-9
 _GONE = 1e-12
+_SAME = 2.0**-52
 _OSCILLATING = frozenset({"sin", "cos", "spherical_bessel"})
 
 
+@final
+@dataclass(frozen=True)
+class End:
+    """How a formula ends on one side.
+
+    Attributes:
+        limit: what it tends to.
+        place: from where on it is that; infinite where it never quite is.
+    """
+
+    limit: float
+    place: float
+
+
 @lru_cache(maxsize=4096)
-def ends(root: Expr, arg: Leaf) -> tuple[float | None, float | None]:
-    """The limits at −∞ and +∞; None where the program finds them itself, and where they are not seen to exist.
+def ends(root: Expr, arg: Leaf) -> tuple[End | None, End | None]:
+    """The ends on the left and on the right; None where the program finds them itself, and where none are seen.
 
     Seen, at eight places out to 10^100, as a value that no longer moves, as a size that keeps shrinking to nothing,
     or as one that keeps growing. What oscillates has none.
@@ -35,13 +51,25 @@ def ends(root: Expr, arg: Leaf) -> tuple[float | None, float | None]:
     return _missed(function, sign=-1.0), _missed(function, sign=1.0)
 
 
-def _missed(function: Callable[..., Any], *, sign: float) -> float | None:
-    """The limit on one side, where the formula itself gives NaN there."""
+def _missed(function: Callable[..., Any], *, sign: float) -> End | None:
+    """The end on one side, where the formula itself gives NaN there."""
     places = sign * torch.tensor([*_PLACES, inf], dtype=torch.float64)
     with torch.no_grad():
         values: Tensor = function(places)
     values = values.expand(places.shape)
-    return _limit(values[:-1].tolist()) if bool(values[-1].isnan()) else None
+    if not bool(values[-1].isnan()):
+        return None
+    limit = _limit(values[:-1].tolist())
+    return None if limit is None else End(limit, sign * _reached(limit, values[:-1].tolist()))
+
+
+def _reached(limit: float, values: list[float]) -> float:
+    """From which of the places on, but for the first two, the value is the limit to the last digit."""
+    near = _SAME * abs(limit) if isfinite(limit) else -1.0
+    for at in range(2, len(values)):
+        if all(abs(value - limit) <= near for value in values[at:]):
+            return _PLACES[at]
+    return inf
 
 
 def _limit(values: list[float]) -> float | None:

@@ -133,13 +133,11 @@ def _backward(shape: Shape) -> Body:
 
 
 def _with_ends(a: Arithmetic, shape: Shape, formula: Expr, x: Num, value: Num, *, factor: Num | None) -> Num:
-    """The value, at an infinite input what the formula tends to there, times the factor if there is one."""
+    """The value; beyond the formula's ends what it is there, times the factor if there is one."""
     left, right = ends(formula, shape.args[0]) if len(shape.args) == 1 else (None, None)
-    if left is None and right is None:
-        return value
-    infinity = a.real(float("inf"))
-    for limit, order, place in ((left, "oeq", a.block.neg(infinity)), (right, "oeq", infinity)):
-        if limit is not None:
-            end = Num(a.real(limit)) if factor is None else Num(a.block.mul(factor.hi, a.real(limit)))
-            value = a.select(a.block.compare(order, x.hi, place), end, value)
+    for end, order in ((left, "ole"), (right, "oge")):
+        if end is not None:
+            limit = a.real(end.limit)
+            held = Num(limit if factor is None else a.block.mul(factor.hi, limit))
+            value = a.select(a.block.compare(order, x.hi, a.real(end.place)), held, value)
     return value

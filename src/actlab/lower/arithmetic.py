@@ -43,8 +43,8 @@ class Recipe:
     Attributes:
         kind: the arithmetic's type.
         paired: whether every number carries its rounding error along.
-        light: whether, where they do not, the quotients inside elementary functions do, and the sums and products
-            that are arguments of elementary functions, whose errors those may magnify.
+        light: whether, where they do not, the quotients inside elementary functions do, what is multiplied with
+            them, and the sums and products that are arguments of elementary functions, which magnify errors.
         accuracy: which polynomials the elementary functions take.
         scalef: whether the processor scales by a power of two in one instruction (AVX-512).
     """
@@ -100,9 +100,9 @@ class Arithmetic:
 
     def add(self, a: Num, b: Num) -> Num:
         block, a, b = self.block, self.settled(a), self.settled(b)
-        if not self.recipe.paired:
-            return Num(block.add(self._collapsed(a), self._collapsed(b)))
         total = block.add(a.hi, b.hi)
+        if not self.recipe.paired:
+            return Num(total, self._sum_of_corrections(a, b))
         # two-sum: the rounding error of the sum, exactly
         back = block.sub(total, a.hi)
         error = block.add(block.sub(a.hi, block.sub(total, back)), block.sub(b.hi, back))
@@ -124,13 +124,18 @@ class Arithmetic:
         total = block.add(a.hi, b.hi)
         return Num(total, self._with(block.sub(b.hi, block.sub(total, a.hi)), a.lo, b.lo))
 
+    def _sum_of_corrections(self, a: Num, b: Num) -> Value | None:
+        if a.lo is None or b.lo is None:
+            return a.lo or b.lo
+        return self.block.add(a.lo, b.lo)
+
     @property
     def _is_plain(self) -> bool:
         return not self.recipe.paired and not self.recipe.light
 
     def sub(self, a: Num, b: Num) -> Num:
         if not self.recipe.paired:
-            return Num(self.block.sub(self.value(a), self.value(b)))
+            return self.add(a, self.neg(b)) if a.lo or b.lo else Num(self.block.sub(self.value(a), self.value(b)))
         return self.add(a, self.neg(b))
 
     def mul(self, a: Num, b: Num) -> Num:
@@ -138,24 +143,14 @@ class Arithmetic:
         if _is_power_of_two(a.constant) or _is_power_of_two(b.constant):
             return self._scaled(a, b)
         product, scale = block.mul(a.hi, b.hi), self._scales(a, b)
-        if not self.recipe.paired:
-            return Num(self._absorbed(a, b, product), scale=scale)
+        if not self.recipe.paired and a.lo is None and b.lo is None:
+            return Num(product, scale=scale)
         error = block.fma(a.hi, b.hi, block.neg(product))
         if a.lo is not None:
             error = block.fma(a.lo, b.hi, error)
         if b.lo is not None:
             error = block.fma(a.hi, b.lo, error)
         return Num(product, error, scale=scale)
-
-    def _absorbed(self, a: Num, b: Num, product: Value) -> Value:
-        """The product in plain arithmetic; what an elementary function carried along takes part in its rounding."""
-        block = self.block
-        if a.lo is None and b.lo is None:
-            return product
-        parts = [block.mul(each, other.hi) for each, other in ((a.lo, b), (b.lo, a)) if each is not None]
-        rest = parts[0] if len(parts) == 1 else block.add(*parts)
-        whole = block.fma(a.hi, b.hi, rest)
-        return block.select(block.compare("one", whole, product), whole, product)
 
     def div(self, a: Num, b: Num) -> Num:
         block, b = self.block, self.settled(b)

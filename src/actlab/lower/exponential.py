@@ -92,24 +92,24 @@ def tanh(a: Arithmetic, x: Num) -> Num:
 
 def tanh_of_softplus(a: Arithmetic, x: Num) -> Num:
     """tanh(log(1 + eˣ)) = ((1 + eˣ)² − 1)/((1 + eˣ)² + 1), with e^−|x| alone."""
-    decay = _decay(a, x)
-    positive = a.block.compare("oge", x.hi, a.real(0.0))
-    one, two = a.constant(1), a.constant(2)
-    square, below = a.mul(decay, decay), a.mul(decay, a.add_smaller(two, decay))
-    above = a.add_smaller(one, a.mul(two, decay))
-    bottom = a.add_smaller(a.select(positive, above, two), a.select(positive, a.mul(two, square), below))
-    return a.div_near_one(a.select(positive, above, below), bottom)
+    decay, positive, square, other = _parts_of_two_softplus(a, x)
+    above = a.add_smaller(a.constant(1), a.mul(a.constant(2), decay))
+    below = a.mul(decay, a.add_smaller(a.constant(2), decay))
+    return a.div_near_one(a.select(positive, above, below), a.add_smaller(square, other))
 
 
 def sigmoid_of_two_softplus(a: Arithmetic, x: Num, *, negative: bool) -> Num:
-    """sigmoid(±2·log(1 + eˣ)), again with e^−|x| alone."""
+    """sigmoid(±2·log(1 + eˣ)), again with e^−|x| alone, and with the divisor of `tanh_of_softplus`."""
+    _, _, square, other = _parts_of_two_softplus(a, x)
+    return a.div_near_one(other if negative else square, a.add_smaller(square, other))
+
+
+def _parts_of_two_softplus(a: Arithmetic, x: Num) -> tuple[Num, Value, Num, Num]:
+    """e = e^−|x|, where x >= 0, and (1 + eˣ)² and 1, both times e² where x >= 0."""
     decay = _decay(a, x)
     positive = a.block.compare("oge", x.hi, a.real(0.0))
-    one = a.constant(1)
-    onward = a.add_smaller(one, decay)
-    square = a.mul(onward, onward)
-    other = a.select(positive, a.mul(decay, decay), one)
-    return a.div_near_one(other if negative else square, a.add_smaller(square, other))
+    onward = a.add_smaller(a.constant(1), decay)
+    return decay, positive, a.mul(onward, onward), a.select(positive, a.mul(decay, decay), a.constant(1))
 
 
 def exp_of_negative(a: Arithmetic, x: Num) -> Num:
