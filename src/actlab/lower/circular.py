@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from actlab.lower.arithmetic import Arithmetic, Num
-from actlab.lower.numerals import LEADING_BITS, PI, horner, kept_exact, leading_part, with_sign
+from actlab.lower.numerals import LEADING_BITS, PI, horner, kept_exact, kept_zero, leading_part, with_sign
 from actlab.lower.vector import DIGITS, INTEGER, Value
 
 # The largest arguments whose reduction in three parts keeps every digit.
@@ -13,7 +13,7 @@ _FARTHEST = {"float": 8192.0, "double": float(2**30)}
 
 
 def sin(a: Arithmetic, x: Num) -> Num:
-    return _circular(a, x, quarter=0)
+    return kept_zero(a, x, _circular(a, x, quarter=0))
 
 
 def cos(a: Arithmetic, x: Num) -> Num:
@@ -85,10 +85,10 @@ def _reduced(a: Arithmetic, x: Num, n: Value) -> Num:
     block = a.block
     minus, rest, r = block.neg(n), PI / 2, x.hi
     lost = x.lo
-    for last in (False, False, True):
-        part = rest if last else leading_part(rest, bits=LEADING_BITS[a.kind] - (1 if a.kind == "float" else 4))
+    for step in range(3):
+        part = rest if step == 2 else leading_part(rest, bits=LEADING_BITS[a.kind] - (1 if a.kind == "float" else 4))
         before, r = r, block.fma(minus, a.real(part), r)
-        if a.recipe.paired:
+        if a.recipe.paired and step:  # the first step is exact, but not x less what it leaves
             error = block.fma(minus, a.real(part), block.sub(before, r))
             lost = error if lost is None else block.add(lost, error)
         rest -= part
