@@ -1,0 +1,42 @@
+"""A stretch of vector code, run on tensors: what tests of single operations and functions ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import pytest
+from torch import Tensor
+
+from actlab.kernels.machine import machine
+from actlab.kernels.module_text import Memory, Plan
+from actlab.kernels.recipes import evaluated
+from actlab.lower.arithmetic import Arithmetic, Num, Recipe
+
+Body = Callable[[Arithmetic, Sequence[Num]], Sequence[Num]]
+
+# Every way in which kernels compute, by a name; all of them also without AVX-512's own instruction.
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "plain float": Recipe("float", paired=False, accuracy="single"),
+        "light float": Recipe("float", paired=False, accuracy="single", light=True),
+        "paired float": Recipe("float", paired=True, accuracy="single"),
+        "short double": Recipe("double", paired=False, accuracy="short"),
+        "plain double": Recipe("double", paired=False, accuracy="full"),
+        "light double": Recipe("double", paired=False, accuracy="full", light=True),
+        "paired double": Recipe("double", paired=True, accuracy="full"),
+    }
+)
+
+
+def memory_of(recipe: Recipe) -> Memory:
+    """The dtype that the recipe serves: `short` is float64 for the sake of float32."""
+    return "double" if recipe.accuracy == "full" else "float"
+
+
+def computed(body: Body, tensors: Sequence[Tensor], *, recipe: Recipe, outputs: int) -> list[Tensor]:
+    """What the code makes of contiguous tensors of one length, each element for itself."""
+    if recipe.scalef and not machine().scalef:
+        pytest.skip("this processor has no AVX-512 to scale by a power of two in one instruction")
+    inputs = ("stream",) * len(tensors)
+    return evaluated(Plan(memory_of(recipe), recipe, inputs, outputs, 0, body), tensors)
