@@ -92,7 +92,7 @@ def _reduced(a: Arithmetic, x: Num, n: Value) -> Num:
             error = block.fma(minus, a.real(part), block.sub(before, r))
             lost = error if lost is None else block.add(lost, error)
         rest -= part
-    return Num(r, lost if a.recipe.paired else None)
+    return Num(r, lost)
 
 
 def _bit(a: Arithmetic, whole: Value, bit: int) -> Value:
@@ -105,17 +105,24 @@ def _sin_near(a: Arithmetic, r: Num) -> Num:
     block = a.block
     square = block.mul(r.hi, r.hi)
     cubic = block.mul(block.mul(square, r.hi), horner(a, "sin", square))
-    return a.renewed(r.hi, cubic, r.lo)
+    if r.lo is None:
+        return a.renewed(r.hi, cubic)
+    # a correction of the angle is worth cos r = 1 − r²/2 + r⁴/24 as much: it may be large beside what is left of it
+    slope = block.fma(block.fma(square, a.real(Fraction(1, 24)), a.real(-0.5)), square, a.real(1.0))
+    return a.renewed(r.hi, cubic, block.mul(r.lo, slope))
 
 
 def _cos_near(a: Arithmetic, r: Num) -> Num:
     block = a.block
     square = a.mul(r, r)
     higher = block.mul(block.mul(square.hi, square.hi), horner(a, "cos", square.hi))
+    if r.lo is not None:  # what the correction of the angle is worth in r⁴/24
+        bend = block.mul(block.mul(square.hi, r.hi), a.real(Fraction(1, 6)))
+        higher = block.fma(bend, r.lo, higher)
     down = a.mul(a.constant(Fraction(-1, 2)), square)
     total = a.add_smaller(a.constant(1), down)
     if not a.recipe.paired:
         # 1 − r²/2 rounds; what it lost goes into the small terms
         lost = block.sub(down.hi, block.sub(total.hi, a.real(1.0)))
-        return Num(block.add(total.hi, block.add(lost, higher)))
+        return a.renewed(total.hi, higher, lost, down.lo)
     return a.renewed(total.hi, higher, total.lo)
