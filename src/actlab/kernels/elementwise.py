@@ -12,7 +12,7 @@ from torch import Tensor
 
 from actlab.formula.expr import Expr
 from actlab.kernels.compiled import Code, compiled
-from actlab.kernels.launch import Grid, empty_sums, run
+from actlab.kernels.launch import empty_sums, run, run_flat
 from actlab.kernels.layout import Arranged, arranged
 from actlab.kernels.machine import machine
 from actlab.kernels.module_text import Access, Memory
@@ -76,8 +76,7 @@ class Kernels:
         if len(tensors) == 1 and x.is_contiguous():
             code = self._simple.get(x.dtype) or self._made_simple(x.dtype)
             result = torch.empty_like(x) if out is None else out
-            count = x.numel()
-            run(code, Grid(1, 1, count), ((x.data_ptr(), 0, 0), (result.data_ptr(), 0, 0)))
+            run_flat(code, x.numel(), x.data_ptr(), result.data_ptr())
             return result
         result = torch.empty_like(x) if out is None else out
         laid = arranged([*tensors, result])
@@ -101,8 +100,8 @@ class Kernels:
         x = tensors[0]
         if len(tensors) == 1 and into is None and x.is_contiguous() and dy.is_contiguous() and dy.shape == x.shape:
             code = self._slopes.get(x.dtype) or self._made_slopes(x.dtype)
-            dx, count = torch.empty_like(x), x.numel()
-            run(code, Grid(1, 1, count), ((dy.data_ptr(), 0, 0), (x.data_ptr(), 0, 0), (dx.data_ptr(), 0, 0)))
+            dx = torch.empty_like(x)
+            run_flat(code, x.numel(), dy.data_ptr(), x.data_ptr(), dx.data_ptr())
             return [dx]
         where = [at for at, want in enumerate(wanted) if want]
         broadcast = [tensor.shape != tensors[0].shape for tensor in tensors]

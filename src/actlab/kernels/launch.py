@@ -68,6 +68,18 @@ def run(code: Code, grid: Grid, operands: Sequence[Operand], *, sums: Tensor | N
     parallel(code.team, ctypes.addressof(job), min(team, segments), 0)
 
 
+def run_flat(code: Code, count: int, *addresses: int) -> None:
+    """Run the kernel over operands that lie in one run each: the same, with little to do beforehand."""
+    if count >= WORTH_A_TEAM:
+        run(code, Grid(1, 1, count), [(address, 0, 0) for address in addresses])
+        return
+    pieces = max(1, -(-count // PIECE))
+    numbers = [1, pieces, min(PIECE, count), count]
+    for address in addresses:
+        numbers += (address, 0, 0)
+    code.run((ctypes.c_int64 * len(numbers))(*numbers), 0, pieces)
+
+
 def empty_sums(grid: Grid, *, outputs: int) -> Tensor:
     """Room for the sums of every segment."""
     return torch.empty((grid.rows, grid.channels, grid.pieces, outputs), dtype=torch.float64)

@@ -169,9 +169,10 @@ class Fused(torch.autograd.Function):
     def forward(ctx: Any, made: Pointwise, *tensors: Tensor) -> Tensor:
         ctx.made = made
         ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
         result = _computed(made, tensors)
-        ctx.shape = result.shape
+        if forward_ad._current_level >= 0:
+            ctx.save_for_forward(*tensors)
+            ctx.shape = result.shape
         return result
 
     @staticmethod
@@ -207,8 +208,10 @@ def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
     Raises:
         BadInput: a tensor is not of a floating-point dtype.
     """
-    if len(tensors) == 1 and not torch.compiler.is_compiling() and engine(made, tensors) is not None:
-        return tensors[0] if made.only is not None else _eagerly(made, tensors)
+    if len(tensors) == 1 and not torch.compiler.is_compiling():
+        runs = engine(made, tensors)  # the commonest case, decided once
+        if runs is not None and made.only is None:
+            return applied(Fused, made, *tensors) if _is_followed(tensors) else runs.forward(tensors)
     dtype = common_dtype(made, tensors)
     if dtype not in HALF or engine(made, tensors) is not None:
         return _routed(made, *(tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors))
@@ -238,9 +241,14 @@ def _routed(made: Pointwise, *tensors: Tensor) -> Tensor:
 def _eagerly(made: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
     if torch._C._are_functorch_transforms_active():
         return applied(Elementwise, made, *tensors)
-    if forward_ad._current_level >= 0 or (torch.is_grad_enabled() and any(each.requires_grad for each in tensors)):
-        return applied(Fused, made, *tensors)
-    return _computed(made, tensors)
+    return applied(Fused, made, *tensors) if _is_followed(tensors) else _computed(made, tensors)
+
+
+def _is_followed(tensors: tuple[Tensor, ...]) -> bool:
+    """Whether autograd follows, backward or forward."""
+    return forward_ad._current_level >= 0 or (
+        torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    )
 
 
 def _computed(made: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
