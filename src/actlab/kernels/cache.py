@@ -63,9 +63,13 @@ def write(key: str, code: bytes) -> None:
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, name = tempfile.mkstemp(dir=place, suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(json.dumps(_head(key, code)).encode() + b"\n" + code)
-        os.replace(name, place / f"{key}.o")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(json.dumps(_head(key, code)).encode() + b"\n" + code)
+            os.replace(name, place / f"{key}.o")
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
     except OSError as error:
         _say_once(str(place), error.strerror or str(error))
 
