@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from math import log10
+from math import log10, pi
 from typing import Literal
 
 import torch
@@ -107,17 +107,19 @@ def sample(shape: Shape, wide: Memory) -> list[Tensor]:
 @lru_cache(maxsize=2)
 def _line(dtype: torch.dtype) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    count = 1 << 15
+    count = 1 << 16
     limits = torch.finfo(dtype)
     powers = torch.linspace(-45 if dtype == torch.float32 else -320, log10(limits.max), count // 4)
     tiny_to_huge = (10.0 ** powers.double()).to(dtype)
     parts = [
         torch.linspace(-20, 20, 3 * count, dtype=dtype),
         torch.linspace(-120, 120, count // 2, dtype=dtype),
+        torch.linspace(-3000, 3000, count, dtype=dtype),
         3 * torch.randn(count, dtype=dtype, generator=generator),
         tiny_to_huge,
         -tiny_to_huge,
         _beside(torch.arange(-20, 21, dtype=dtype) / 2),
+        _beside((torch.arange(-200, 201, dtype=torch.float64) * (pi / 2)).to(dtype)),
         torch.tensor([0.0, -0.0, float("inf"), float("-inf"), float("nan"), limits.max, -limits.max], dtype=dtype),
     ]
     return torch.cat(parts)
