@@ -152,7 +152,10 @@ def _reference(shape: Shape, wide: Memory, points: Sequence[Tensor]) -> list[tup
 
 
 def _allowed(value: Tensor, operand: Tensor, wide: Memory, *, bound: float) -> Tensor:
-    return torch.maximum(bound * spacing(value, wide), min(bound, 2.0) * 0.95 * spacing(operand, wide))
+    """Where the outermost sum cancels to less than half of its larger operand, that operand's units count."""
+    cancels = value.abs() < operand / 2
+    rooted = min(bound, _FORWARD) * spacing(operand, wide)
+    return torch.where(cancels, torch.maximum(rooted, bound * spacing(value, wide)), bound * spacing(value, wide))
 
 
 def spacing(value: Tensor, wide: Memory) -> Tensor:
