@@ -66,14 +66,14 @@ class Kernels:
 
         Args:
             tensors: one for each argument, none of them with a value for autograd to follow.
-            out: where to write, of the first one's shape, dtype and strides; made afresh if left out.
+            out: where to write, of the first one's shape and dtype; made afresh if left out.
 
         Raises:
             CannotLower: a kernel cannot spell the formula.
             NoKernels: machine code cannot be made here.
         """
         x = tensors[0]
-        if len(tensors) == 1 and x.is_contiguous():
+        if len(tensors) == 1 and x.is_contiguous() and (out is None or out.is_contiguous()):
             code = self._simple.get(x.dtype) or self._made_simple(x.dtype)
             result = torch.empty_like(x) if out is None else out
             run_flat(code, x.numel(), x.data_ptr(), result.data_ptr())
