@@ -1,0 +1,120 @@
+"""Results written into tensors that exist: what fits, what is refused, and what autograd is told."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from actlab.errors import BadInput
+from actlab.nn import functional
+
+X = torch.linspace(-3, 3, 12).reshape(3, 4)
+
+
+def test_the_result_is_written_and_given_back() -> None:
+    out = torch.empty(3, 4)
+    assert functional("gelu")(X, out=out) is out
+    assert torch.equal(out, functional("gelu")(X))
+    other = torch.empty(3, 4)
+    functional("elu")(X, out=other, alpha=0.5)
+    assert torch.equal(other, functional("elu", alpha=0.5)(X))
+
+
+def test_nothing_beside_the_output_is_touched() -> None:
+    for stride in (1, 2):
+        wide = torch.full((3, 12), 7.0)
+        functional("gelu")(X, out=wide[:, 2 : 2 + 4 * stride : stride])
+        untouched = torch.ones(12, dtype=torch.bool)
+        untouched[2 : 2 + 4 * stride : stride] = False
+        assert (wide[:, untouched] == 7).all()
+        assert torch.equal(wide[:, ~untouched], functional("gelu")(X))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_sixteen_bits_are_rounded_once_also_where_no_kernel_can_be_spelled(dtype: torch.dtype) -> None:
+    act = functional("abs(x)**0.3 * sin(x) + 1")
+    x = torch.linspace(-3, 3, 200).to(dtype)
+    assert torch.equal(act(x, out=torch.empty_like(x)), act(x.float()).to(dtype))
+
+
+def test_two_inputs_are_promoted_and_broadcast() -> None:
+    swiglu, gate = functional("swiglu"), torch.linspace(-2, 2, 4)
+    for value, other, dtype in ((X, gate, torch.float32), (X[0], X.double(), torch.float64), (X, X, torch.float32)):
+        out = torch.empty(3, 4, dtype=dtype)
+        assert torch.equal(swiglu(value, other, out=out), swiglu(value, other))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "message"),
+    [
+        ((X,), torch.empty(4, 3), "gelu: out= must be torch.float32 of shape (3, 4); got torch.float32 of shape (4, "),
+        ((X,), torch.empty(3, 4).double(), "gelu: out= must be torch.float32 of shape (3, 4); got torch.float64 of"),
+        ((X,), 1.5, "gelu: out= must be torch.float32 of shape (3, 4); got float."),
+        ((X,), torch.empty(1).expand(3, 4), "gelu: several elements of out= share one place in memory. Use out."),
+        ((X,), torch.empty(3, 4, device="meta"), "gelu: out= must lie on cpu; it lies on meta."),
+        ((torch.arange(3),), torch.zeros(3, dtype=torch.int64), "an activation takes floating-point tensors; x is "
+         "torch.int64. Use x.float()."),
+        ((torch.ones(3, dtype=torch.cfloat),), torch.ones(3), "an activation takes floating-point tensors; x is "
+         "torch.complex64."),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_said_in_one_line(inputs: tuple[Tensor, ...], out: Tensor, message: str) -> None:
+    with pytest.raises(BadInput) as error:
+        functional("gelu")(*inputs, out=out)
+    assert str(error.value).startswith(message)
+
+
+def test_an_output_that_overlaps_an_input_in_part_is_refused() -> None:
+    memory = torch.randn(20)
+    with pytest.raises(BadInput, match="gelu: out= overlaps an input in part"):
+        functional("gelu")(memory[:10], out=memory[5:15])
+    value, gate = torch.randn(2, 5).unbind()
+    with pytest.raises(BadInput, match="swiglu: out= overlaps an input in part"):
+        functional("swiglu")(value, gate, out=gate)
+    functional("gelu")(memory[:10], out=memory[10:])
+    wanted = functional("swiglu")(value, gate)
+    assert torch.equal(functional("swiglu")(value, gate, out=value), wanted)
+
+
+def test_autograd_follows_nothing_but_piecewise_linear_activations_in_place() -> None:
+    leaf = torch.randn(5, requires_grad=True)
+    inside = leaf * 1
+    with pytest.raises(BadInput, match="relu: out= cannot be followed by autograd"):
+        functional("relu")(leaf, out=torch.empty(5))
+    with pytest.raises(BadInput, match="relu: a leaf that requires a gradient cannot be overwritten"):
+        functional("relu")(leaf, out=leaf)
+    with pytest.raises(BadInput, match="mish: its gradient needs the input, which in place would be overwritten"):
+        functional("mish")(inside, out=inside)
+    with pytest.raises(BadInput, match="swiglu: out= cannot be followed by autograd"):
+        functional("swiglu")(inside, leaf, out=inside)
+    with pytest.raises(BadInput, match="out= goes with parameters that are numbers; weight is a tensor"):
+        functional("prelu")(leaf, out=torch.empty(5), weight=torch.ones(1))
+
+
+def test_what_autograd_has_saved_may_not_be_overwritten_in_place() -> None:
+    x = torch.randn(5, requires_grad=True) * 1
+    squared = x * x
+    functional("relu")(x, out=x)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        squared.sum().backward()
+
+
+def test_in_place_in_the_middle_of_a_graph() -> None:
+    start = torch.randn(5, 7, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    through = start * 2
+    functional("hard_tanh")(through, out=through)
+    (through * through).sum().backward()
+    wanted = torch.autograd.grad((torch.nn.functional.hardtanh(start * 2) ** 2).sum(), start)[0]
+    torch.testing.assert_close(start.grad, wanted)
+
+
+def test_without_a_gradient_leaves_and_inference_tensors_are_overwritten() -> None:
+    leaf = X.clone().requires_grad_()
+    with torch.no_grad():
+        functional("mish")(leaf, out=leaf)
+    assert torch.equal(leaf.detach(), functional("mish")(X))
+    with torch.inference_mode():
+        inside = X.clone()
+        functional("mish")(inside, out=inside)
+        assert torch.equal(inside, leaf)
