@@ -1,0 +1,164 @@
+"""Who runs a formula and why; the raw operators; and who must never reach machine code."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from actlab.errors import BadInput
+from actlab.kernels import explain
+from actlab.kernels.elementwise import Kernels
+from actlab.kernels.launch import WORTH_A_TEAM
+from actlab.kernels.raw_operators import raw_operators
+from actlab.nn import functional, module
+
+X = torch.linspace(-3, 3, 100)
+
+
+def test_a_kernel_says_how_it_computes() -> None:
+    told = explain("mish", X)
+    assert told.implementation == "kernel"
+    assert told.threads == 1
+    assert told.forward.startswith("in float")
+    assert told.reason.endswith("Too few elements for a second thread.")
+    assert str(told).startswith(f"kernel: forward {told.forward}; backward {told.backward}. 1 thread, ")
+    assert told.to_json()["implementation"] == "kernel"
+    assert explain("gelu", X, mode="fast").forward == "in float32"
+    assert explain("gelu", X.double()).forward.startswith("in float64")
+
+
+def test_a_large_tensor_takes_a_team() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        told = explain("mish", torch.empty(WORTH_A_TEAM))
+    finally:
+        torch.set_num_threads(before)
+    if told.layer.startswith("openmp"):
+        assert told.threads == 2
+        assert "PyTorch's own OpenMP library" in told.layer
+
+
+@pytest.mark.parametrize(
+    ("formula", "x", "reason"),
+    [
+        ("abs(x)**(1 + x*x)", X, "a kernel cannot spell a power whose exponent varies."),
+        ("gelu", torch.empty(3, device="meta"), "The tensor lies on meta."),
+        ("gelu", torch.empty(3, dtype=torch.float8_e5m2), "There are no kernels for torch.float8_e5m2."),
+    ],
+)
+def test_a_composite_says_why(formula: str, x: Tensor, reason: str) -> None:
+    told = explain(formula, x)
+    assert (told.implementation, told.layer, told.reason) == ("composite", "PyTorch", reason)
+
+
+@pytest.mark.parametrize(
+    ("formula", "x", "message"),
+    [
+        ("gelu", torch.arange(3), "an activation takes floating-point tensors; got torch.int64."),
+        ("gelu", 1.5, "an activation takes floating-point tensors; got float."),
+        ("softmax", X, "softmax acts along an axis; this is for activations of single numbers."),
+    ],
+)
+def test_what_cannot_be_explained_is_said(formula: str, x: Tensor, message: str) -> None:
+    with pytest.raises(BadInput) as error:
+        explain(formula, x)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("formula", ["mish", "x*sigmoid(1.3*x)", "swiglu"])
+def test_the_raw_operators_are_what_pytorch_expects_of_operators(formula: str, dtype: torch.dtype) -> None:
+    raw = raw_operators()
+    inputs = [torch.randn(4, 6).to(dtype) for _ in range(2 if formula == "swiglu" else 1)]
+    dy = torch.randn(4, 6).to(dtype)
+    for operator, given in ((raw.forward, (inputs, formula, "accurate")),
+                            (raw.backward, (dy, inputs, formula, "accurate"))):  # fmt: skip
+        torch.library.opcheck(operator, given)
+    leaves = [each.clone().requires_grad_() for each in inputs]
+    y = functional(formula)(*leaves)
+    assert torch.equal(raw.forward(inputs, formula, "accurate"), y)
+    assert all(map(torch.equal, raw.backward(dy, inputs, formula, "accurate"), torch.autograd.grad(y, leaves, dy)))
+
+
+# Whoever follows the operations one by one is shown PyTorch's own.
+
+
+@pytest.fixture
+def no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calling a kernel is a fault."""
+    for name in ("forward", "pull_back"):
+        monkeypatch.setattr(Kernels, name, _refuse)
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise AssertionError("a kernel was called")
+
+
+pytestmark_no_kernel = pytest.mark.usefixtures("no_kernel")
+
+
+def test_the_check_finds_a_kernel(no_kernel: None) -> None:
+    with pytest.raises(AssertionError, match="a kernel was called"):
+        functional("mish")(X)
+
+
+@pytestmark_no_kernel
+def test_tensors_without_numbers_reach_no_kernel() -> None:
+    meta = functional("mish")(torch.empty(3, 4, device="meta"))
+    assert (meta.shape, meta.device.type) == ((3, 4), "meta")
+    with FakeTensorMode() as mode:
+        made = mode.from_tensor(X)
+        assert functional("mish")(made).shape == X.shape
+    assert functional("mish")(made).shape == X.shape
+
+
+class Logged(TorchDispatchMode):
+    """Counts the operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # PyTorch's own face
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+@pytestmark_no_kernel
+def test_modes_tracers_and_compilers_see_every_operation() -> None:
+    wanted = torch.nn.functional.mish(X)
+    with Logged() as log:
+        torch.testing.assert_close(functional("mish")(X), wanted)
+    assert log.count > 3
+    graph = make_fx(functional("mish"))(X)
+    torch.testing.assert_close(graph(2 * X), torch.nn.functional.mish(2 * X))
+    compiled = torch.compile(functional("mish"), fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(X), wanted)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytestmark_no_kernel
+def test_a_traced_module_holds_the_operations() -> None:
+    traced = torch.jit.trace(module("mish"), (X,), check_trace=False)  # the check calls the module untraced
+    torch.testing.assert_close(traced(2 * X), torch.nn.functional.mish(2 * X))
+
+
+def test_transforms_give_the_numbers_of_a_kernel() -> None:
+    mish = functional("mish")
+    leaf = X.clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(mish(leaf).sum(), leaf)
+    torch.testing.assert_close(torch.func.vmap(mish)(X), mish(X))
+    torch.testing.assert_close(torch.func.vmap(torch.func.grad(mish))(X), wanted)
+    torch.testing.assert_close(torch.func.jvp(mish, (X,), (torch.ones_like(X),))[1], wanted)
+
+
+def test_lazily_negated_views_give_the_right_numbers() -> None:
+    negated = torch.complex(X, X).conj().imag
+    assert negated.is_neg()
+    torch.testing.assert_close(functional("mish")(negated), torch.nn.functional.mish(-X))
