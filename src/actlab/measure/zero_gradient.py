@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actlab.formula.expr import Expr
 from actlab.lower.straight_line import Leaf
@@ -13,8 +14,11 @@ from actlab.measure.record import ZeroGradient
 from actlab.measure.reference import reference
 from actlab.measure.ulp import Format
 
-_ROUNDS = 4
+Ranks = NDArray[np.int64]
+
 _CELLS = 4096
+# 2^63 numbers, cut into so many cells six times over, leave one.
+_ROUNDS = 6
 
 
 def zero_gradient(
@@ -40,7 +44,7 @@ def zero_gradient(
 
 def _first_zero(gradient: Callable[[Places], Places], fmt: Format) -> float | None:
     """The least size from which on the gradient is 0, searched for by the rank of numbers of the dtype."""
-    ranks = np.unique(np.linspace(0, _rank(fmt.largest, fmt), _CELLS).astype(np.int64))
+    ranks = _between(0, _rank(fmt.largest, fmt))
     for _ in range(_ROUNDS):
         (moving,) = np.nonzero(gradient(_ranked(ranks, fmt)) != 0)
         if not len(moving):
@@ -51,9 +55,14 @@ def _first_zero(gradient: Callable[[Places], Places], fmt: Format) -> float | No
         low, high = int(ranks[last]), int(ranks[last + 1])
         if high - low == 1:
             return float(_ranked(ranks[last + 1 : last + 2], fmt)[0])
-        ranks = np.unique(np.append(low + np.linspace(0, 1, _CELLS) * (high - low), high).astype(np.int64))
-        ranks[-1] = high
+        ranks = _between(low, high)
     return float(_ranked(ranks[-1:], fmt)[0])
+
+
+def _between(low: int, high: int) -> Ranks:
+    """Whole numbers evenly spread, both ends among them; only their distances from the lower one go through doubles."""
+    steps = (np.linspace(0, 1, _CELLS) * (high - low)).astype(np.int64)
+    return np.unique(np.append(np.minimum(steps, high - low), high - low) + low)
 
 
 def _rank(value: float, fmt: Format) -> int:
@@ -66,7 +75,7 @@ def _rank(value: float, fmt: Format) -> int:
     )
 
 
-def _ranked(ranks: np.ndarray[tuple[int, ...], np.dtype[np.int64]], fmt: Format) -> Places:
+def _ranked(ranks: Ranks, fmt: Format) -> Places:
     """The number of each rank."""
     if fmt.bits == 64:
         return ranks.view(np.float64)
@@ -78,7 +87,8 @@ def _ranked(ranks: np.ndarray[tuple[int, ...], np.dtype[np.int64]], fmt: Format)
 
 def _is_early(place: float, slope: Expr, args: tuple[Leaf, ...], *, fmt: Format, held: float) -> bool:
     """Whether the true slope, there or farther out, is more than one unit away from 0."""
-    sizes = np.abs(place) * np.array([1.0, 1.0001, 1.01, 1.1, 2.0, 1e3])
+    with np.errstate(over="ignore"):
+        sizes = np.abs(place) * np.array([1.0, 1.0001, 1.01, 1.1, 2.0, 1e3])
     out = np.sign(place) * np.minimum(sizes, fmt.largest)
     columns = (*(np.full_like(out, held) for _ in args[:-1]), out)
     told = reference(slope, args, columns, fmt=fmt)

@@ -51,10 +51,24 @@ def test_pieces_that_are_flat_end_where_they_should() -> None:
     assert of_torch("hard_shrink", "float32") == ZeroGradient(None, None, False, False)
 
 
-def test_the_place_is_the_first_number_of_the_dtype() -> None:
+@pytest.mark.parametrize("kind", [np.float32, np.float64], ids=lambda kind: kind.__name__)
+def test_the_place_is_the_first_number_of_the_dtype(kind: type) -> None:
     act = CATALOG["tanh"]
     assert isinstance(act, Activation)
-    place = of_torch("tanh", "float32").right
+    place = of_torch("tanh", kind.__name__).right
     assert place is not None
-    x = torch.tensor([np.nextafter(np.float32(place), np.float32(0)), place])
+    x = torch.from_numpy(np.array([np.nextafter(kind(place), kind(0)), place], dtype=kind))
     assert (theirs(act).backward(x)[0] == 0).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_a_gradient_that_is_never_zero_has_no_end(dtype: str) -> None:
+    found = zero_gradient(np.ones_like, CATALOG["identity"].derivative(), (Input("x"),), fmt=FORMATS[dtype])
+    assert found == ZeroGradient(None, None, False, False)
+    nearly = zero_gradient(
+        lambda x: (np.abs(x) < FORMATS[dtype].largest).astype(float),
+        CATALOG["identity"].derivative(),
+        (Input("x"),),
+        fmt=FORMATS[dtype],
+    )
+    assert (nearly.left, nearly.right) == (FORMATS[dtype].largest, FORMATS[dtype].largest)
