@@ -240,6 +240,35 @@ def sizes_of_products(act: Activation, dy: Tensor, x: Tensor) -> list[float]:
     return [float((dy * slopes[name]).abs().sum()) for name in names]
 
 
+def test_a_slope_learned_under_autocast_gets_its_gradient_in_float32() -> None:
+    prelu, linear = module("prelu", channels=6), torch.nn.Linear(4, 6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        x = linear(torch.randn(50, 4, generator=torch.Generator().manual_seed(0)))
+        y = prelu(x)
+    assert x.dtype == y.dtype == torch.bfloat16
+    dy = torch.linspace(-1, 1, 300).reshape(50, 6).to(torch.bfloat16)
+    y.backward(dy)
+    products = dy.double() * x.detach().double().clamp(max=0)
+    assert prelu.weight.grad.dtype == torch.float32
+    # every product and the sum are kept in float32 and float64, and the sum is rounded once to bfloat16
+    allowed = products.sum(0).abs() * 2.0**-8 + products.abs().sum(0) * 2.0**-23
+    assert ((prelu.weight.grad - products.sum(0)).abs() <= allowed).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@every_one_input
+def test_few_elements_get_the_bits_of_many(act: Activation, dtype: torch.dtype) -> None:
+    # for a few elements a functional may take PyTorch's own operator, if its numbers are the same
+    values = torch.arange(-(2**15), 2**15, 7, dtype=torch.int32).to(torch.int16).view(dtype)
+    values = values[values.isfinite()]
+    for few, many in zip(
+        with_gradient(functional(act), values),
+        with_gradient(lambda x: apply(pointwise_of(act), x), values),
+        strict=True,
+    ):
+        assert same_bits(few, many) or torch.equal(few.nan_to_num(nan=7.0), many.nan_to_num(nan=7.0))
+
+
 @pytest.mark.parametrize("name", ["mish", "relu", "hard_swish", "gelu"])
 def test_a_graph_that_is_kept_gives_its_gradient_twice(name: str) -> None:
     x = torch.randn(100, generator=torch.Generator().manual_seed(0)).requires_grad_()
