@@ -7,7 +7,6 @@ threads, and for any layout.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import final
@@ -20,9 +19,8 @@ from actlab.kernels.axis_layout import rows_of
 from actlab.kernels.axis_text import AxisShape, axis_text, lanes_of
 from actlab.kernels.compiled import Code, compiled
 from actlab.kernels.elementwise import MEMORY
-from actlab.kernels.launch import WORTH_A_TEAM
+from actlab.kernels.launch import spread
 from actlab.kernels.machine import machine
-from actlab.kernels.threads import layer, threads
 
 
 @final
@@ -69,7 +67,7 @@ class AxisKernels:
             for tensor in (*tensors, result):
                 numbers += (tensor.data_ptr(), length, 1)
             count = first.numel()
-            _run(self._code(first.dtype, across=False), numbers, segments=count // length, elements=count)
+            spread(self._code(first.dtype, across=False), numbers, segments=count // length, elements=count)
             return result
         lanes = lanes_of(MEMORY[first.dtype])
         rows = rows_of([*tensors, result], axis, lanes=lanes)
@@ -78,7 +76,7 @@ class AxisKernels:
         for operand in rows.operands:
             numbers += operand
         code = self._code(first.dtype, across=rows.beside > 1)
-        _run(code, numbers, segments=rows.stretches * chunks, elements=first.numel())
+        spread(code, numbers, segments=rows.stretches * chunks, elements=first.numel())
         written, target = rows.kept[-1], result.permute(rows.order)
         if written.data_ptr() != target.data_ptr():
             target.copy_(written)
@@ -90,18 +88,6 @@ class AxisKernels:
             shape = AxisShape(self.expression, self.args, MEMORY[dtype], across, machine().scalef)
             found = self._codes[dtype, across] = compiled(axis_text(shape))
         return found
-
-
-def _run(code: Code, numbers: Sequence[int], *, segments: int, elements: int) -> None:
-    """Run the kernel over all segments, in one thread or in PyTorch's team."""
-    arguments = (ctypes.c_int64 * len(numbers))(*numbers)
-    if segments < 2 or elements < WORTH_A_TEAM or (team := threads()) < 2:
-        code.run(arguments, 0, segments)
-        return
-    parallel = layer().parallel
-    assert parallel is not None
-    job = (ctypes.c_int64 * 2)(ctypes.addressof(arguments), segments)
-    parallel(code.team, ctypes.addressof(job), min(team, segments), 0)
 
 
 @lru_cache(maxsize=1024)

@@ -34,7 +34,8 @@ from actlab.kernels.axis_stages import (
     stages,
     start_of,
 )
-from actlab.kernels.module_text import TEAM, Memory
+from actlab.kernels.frame import DONE, framed, header
+from actlab.kernels.module_text import Memory
 from actlab.lower.arithmetic import Accuracy, Arithmetic, Num, Recipe
 from actlab.lower.straight_line import Leaf
 from actlab.lower.to_llvm import Lowering
@@ -164,30 +165,13 @@ class _Kernel:
     def text(self) -> str:
         lanes, writer = self.shape.lanes, self.writer
         room = [f"  %scratch = alloca [{writer.slots} x <{lanes} x double>], align 64"] if writer.slots else []
-        lines = [
-            "define void @kernel(ptr %arguments, i64 %first, i64 %last) #0 {",
-            "entry:",
-            *room,
-            *_header(len(self.shape.args) + 1),
-            *_lanes_in_use(lanes),
-            "  %none = icmp sge i64 %first, %last",
-            "  br i1 %none, label %return, label %segment",
-            "segment:",
-            "  %at = phi i64 [ %first, %entry ], [ %following, %finish ]",
-            *_starts(self.shape),
-            *writer.lines,
-            "  br label %finish",
-            "finish:",
-            "  %following = add i64 %at, 1",
-            "  %again = icmp slt i64 %following, %last",
-            "  br i1 %again, label %segment, label %return",
-            "return:",
-            "  ret void",
-            "}",
-        ]
-        # without it LLVM halves AVX-512's registers on some processors
-        attributes = 'attributes #0 = { nounwind "min-legal-vector-width"="512" "prefer-vector-width"="512" }'
-        return "\n".join([*sorted(writer.declarations), "", *lines, TEAM, attributes, ""])
+        operands = range(len(self.shape.args) + 1)
+        names = [*HEADER, *(f"{what}{at}" for at in operands for what in PER_OPERAND)]
+        return framed(
+            writer.declarations,
+            entry=[*room, *header(names), *_lanes_in_use(lanes)],
+            segment=[*_starts(self.shape), *writer.lines, f"  br label %{DONE}"],
+        )
 
     def _reduced(self, stage: Sequence[Over]) -> list[Num]:
         """The sums and peaks of one stage."""
@@ -345,15 +329,6 @@ def _narrow(block: Block, wide: Value, *, exact: bool) -> Num:
     if exact:
         return Num(hi)
     return Num(hi, block.convert("fptrunc", block.sub(wide, block.convert("fpext", hi, "double")), "float"))
-
-
-def _header(operands: int) -> list[str]:
-    names = [*HEADER, *(f"{what}{at}" for at in range(operands) for what in PER_OPERAND)]
-    lines = []
-    for at, name in enumerate(names):
-        lines.append(f"  %place.{name} = getelementptr i64, ptr %arguments, i64 {at}")
-        lines.append(f"  %{name} = load {'ptr' if name.startswith('base') else 'i64'}, ptr %place.{name}")
-    return lines
 
 
 def _lanes_in_use(lanes: int) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Literal, final
 
 from torch import Tensor
 
-from actlab.kernels.layout import is_dense
+from actlab.kernels.layout import channel_axis, is_dense
 
 # What an operand's value depends on: the element, nothing, the group, or the column.
 Place = Literal["stream", "scalar", "group", "column"]
@@ -129,16 +129,7 @@ def _axis(tensors: Sequence[Tensor]) -> int:
 
 def _axes(tensors: Sequence[Tensor]) -> set[int | None]:
     first = tensors[0]
-    return {_channel_axis(tensor, first) for tensor in tensors if tensor.shape != first.shape}
-
-
-def _channel_axis(tensor: Tensor, first: Tensor) -> int | None:
-    """Along which axis of the first the tensor has several values: −1 for none, None for more than one."""
-    if tensor.numel() == 1:
-        return -1
-    sizes = [1] * (first.dim() - tensor.dim()) + list(tensor.shape)
-    several = [at for at, size in enumerate(sizes) if size != 1]
-    return several[0] if len(several) == 1 and tensor.dim() <= first.dim() else None
+    return {channel_axis(tensor, first) for tensor in tensors if tensor.shape != first.shape}
 
 
 def _without_channels(tensors: Sequence[Tensor]) -> Tiled:

@@ -57,9 +57,13 @@ def run(code: Code, grid: Grid, operands: Sequence[Operand], *, sums: Tensor | N
         numbers.extend(operand)
     if sums is not None:
         numbers.append(sums.data_ptr())
+    spread(code, numbers, segments=grid.segments, elements=grid.elements)
+
+
+def spread(code: Code, numbers: Sequence[int], *, segments: int, elements: int) -> None:
+    """Run the kernel with these arguments over all segments, in one thread or in PyTorch's team."""
     arguments = (ctypes.c_int64 * len(numbers))(*numbers)
-    segments = grid.segments
-    if segments < 2 or grid.elements < WORTH_A_TEAM or (team := threads()) < 2:
+    if segments < 2 or elements < WORTH_A_TEAM or (team := threads()) < 2:
         code.run(arguments, 0, segments)
         return
     parallel = layer().parallel

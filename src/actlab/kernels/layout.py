@@ -42,14 +42,14 @@ def arranged(tensors: Sequence[Tensor]) -> Arranged:
     if len(full) == len(tensors):
         return _streams(full)
     # the rows and channels of a parameter count in the first tensor's own order
-    axes = {_channel_axis(tensor, first) for tensor in tensors if tensor.shape != first.shape}
+    axes = {channel_axis(tensor, first) for tensor in tensors if tensor.shape != first.shape}
     if None in axes or len(axes - {-1}) > 1:
         return arranged([tensor.expand(first.shape).contiguous() for tensor in tensors])
     axis = max(axis for axis in axes if axis is not None)
     return _with_channels(tensors, first, axis=axis)
 
 
-def _channel_axis(tensor: Tensor, first: Tensor) -> int | None:
+def channel_axis(tensor: Tensor, first: Tensor) -> int | None:
     """Along which axis of the first the tensor has several values: −1 for none, None for more than one."""
     if tensor.numel() == 1:
         return -1

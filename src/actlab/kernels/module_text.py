@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
+from actlab.kernels.frame import DONE, framed, header
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.vector import Block, Kind, Value
 
@@ -25,8 +26,9 @@ Access = Literal["stream", "scalar"]
 
 SIZE = {"float": 4, "double": 8, "half": 2, "bfloat": 2}
 
-# The fixed arguments before the operands, and the integers that each operand has.
-HEADER, PER_OPERAND = 4, 3
+# The arguments before the operands, and those that each operand has.
+HEADER = ("channels", "pieces", "piece", "row")
+PER_OPERAND = ("base", "rowstep", "channelstep")
 
 
 @final
@@ -63,7 +65,7 @@ def text_of(plan: Plan) -> str:
         CannotLower: the formula holds something that vector code cannot spell.
     """
     whole, tail = _Iteration(plan, whole=True), _Iteration(plan, whole=False)
-    declarations = sorted(whole.block.declarations | tail.block.declarations | set(_masked_operations(plan)))
+    declarations = whole.block.declarations | tail.block.declarations | set(_masked_operations(plan))
     starts = [f"[ zeroinitializer, %segment ], [ %after{at}, %{whole.block.label} ]" for at in range(plan.sums)]
     of = f"<{plan.lanes} x double>"
     phis = [f"  %before{at} = phi {of} {start}" for at, start in enumerate(starts)]
@@ -75,14 +77,7 @@ def text_of(plan: Plan) -> str:
         f"  %final{at} = phi {of} [ %sofar{at}, %rest ], [ %tailsum{at}, %{tail.block.label} ]"
         for at in range(plan.sums)
     ]
-    lines = [
-        "define void @kernel(ptr %arguments, i64 %first, i64 %last) #0 {",
-        "entry:",
-        *_header(plan),
-        "  %none = icmp sge i64 %first, %last",
-        "  br i1 %none, label %return, label %segment",
-        "segment:",
-        "  %at = phi i64 [ %first, %entry ], [ %following, %finish ]",
+    loop = [
         *_segment(plan),
         "  %some = icmp ugt i64 %whole, 0",
         "  br i1 %some, label %body, label %rest",
@@ -97,62 +92,20 @@ def text_of(plan: Plan) -> str:
         *ends,
         "  %left = sub i64 %length, %whole",
         "  %any = icmp ugt i64 %left, 0",
-        "  br i1 %any, label %tail, label %finish",
+        f"  br i1 %any, label %tail, label %{DONE}",
         "tail:",
         *_mask(plan),
         *tail.lines,
-        "  br label %finish",
-        "finish:",
-        *ready,
-        *_sums(plan),
-        "  %following = add i64 %at, 1",
-        "  %again = icmp slt i64 %following, %last",
-        "  br i1 %again, label %segment, label %return",
-        "return:",
-        "  ret void",
-        "}",
+        f"  br label %{DONE}",
     ]
-    # without it LLVM halves AVX-512's registers on some processors
-    attributes = 'attributes #0 = { nounwind "min-legal-vector-width"="512" "prefer-vector-width"="512" }'
-    team = TEAM if plan.sums >= 0 else ""
-    return "\n".join([*declarations, "", *lines, team, attributes, ""])
+    return framed(declarations, entry=header(_arguments(plan)), segment=loop, finish=[*ready, *_sums(plan)])
 
 
-# Called once by every thread of a team: each takes an equal run of the segments.
-TEAM = """
-declare i32 @omp_get_thread_num()
-declare i32 @omp_get_num_threads()
-
-define void @team(ptr %job) #0 {
-  %arguments = load ptr, ptr %job
-  %counted = getelementptr i64, ptr %job, i64 1
-  %segments = load i64, ptr %counted
-  %member32 = call i32 @omp_get_thread_num()
-  %members32 = call i32 @omp_get_num_threads()
-  %member = zext i32 %member32 to i64
-  %members = zext i32 %members32 to i64
-  %onward = add i64 %member, 1
-  %from = mul i64 %segments, %member
-  %to = mul i64 %segments, %onward
-  %first = udiv i64 %from, %members
-  %last = udiv i64 %to, %members
-  call void @kernel(ptr %arguments, i64 %first, i64 %last)
-  ret void
-}
-"""
-
-
-def _header(plan: Plan) -> list[str]:
-    names = ["channels", "pieces", "piece", "row"]
-    operands = len(plan.inputs) + plan.outputs
-    names += [f"{what}{at}" for at in range(operands) for what in ("base", "rowstep", "channelstep")]
-    names += ["sums"] if plan.sums else []
-    lines = []
-    for at, name in enumerate(names):
-        lines.append(f"  %place.{name} = getelementptr i64, ptr %arguments, i64 {at}")
-        kind = "ptr" if name.startswith("base") or name == "sums" else "i64"
-        lines.append(f"  %{name} = load {kind}, ptr %place.{name}")
-    return lines
+def _arguments(plan: Plan) -> list[str]:
+    """The names of the arguments, in order."""
+    operands = range(len(plan.inputs) + plan.outputs)
+    names = [*HEADER, *(f"{what}{at}" for at in operands for what in PER_OPERAND)]
+    return [*names, "sums"] if plan.sums else names
 
 
 def _segment(plan: Plan) -> list[str]:
