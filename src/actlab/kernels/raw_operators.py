@@ -1,6 +1,6 @@
 """The kernels as PyTorch's raw operators, `torch.ops.actlab.*`: for what looks at operators, such as `opcheck`.
 
-They know no autograd: `actlab.nn` calls the kernels directly, which is ten times cheaper a call and follows forward
+They know no autograd: `actlab.nn` calls the kernels directly, which is cheaper a call and follows forward
 mode, as a registered derivative does not.
 """
 

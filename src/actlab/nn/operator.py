@@ -163,7 +163,7 @@ class Elementwise(torch.autograd.Function):
 
 
 class Fused(torch.autograd.Function):
-    """The operator outside of `torch.func`: the same, without the 50 µs that `setup_context` costs a call."""
+    """The operator outside of `torch.func`: the same, without what `setup_context` costs a call."""
 
     @staticmethod
     def forward(ctx: Any, made: Pointwise, *tensors: Tensor) -> Tensor:
