@@ -1,0 +1,78 @@
+"""A site: one place in the code where a model applies an activation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from actlab.formula.activation import Activation
+from actlab.formula.along_axis import AxisActivation
+
+
+@final
+@dataclass(frozen=True)
+class Site:
+    """One place in the code where a model applies an activation.
+
+    Attributes:
+        activation: its name in the catalog.
+        parameters: what its parameters are here; of a parameter for every channel, all its values.
+        path: the dotted path of the innermost module whose `forward` applies it; empty for the model itself.
+        spelling: how it is written: `nn.ReLU`, `F.relu`, `torch.relu`, `x.relu_()`, `x * torch.sigmoid(x)`.
+        file, line: the line of the user's code that applies it.
+        index: which of the activations applied in that module it is, from 0.
+        shape, dtype: of its input.
+        calls: how often one forward pass comes by.
+        channel_axis: the axis along which its units lie: 1 behind a convolution, else the last.
+        formula: the activation itself, its parameters bound.
+    """
+
+    activation: str
+    parameters: Mapping[str, float | tuple[float, ...]]
+    path: str
+    spelling: str
+    file: str
+    line: int
+    index: int
+    shape: tuple[int, ...]
+    dtype: str
+    formula: Activation | AxisActivation = field(repr=False, compare=False)
+    calls: int = 1
+    channel_axis: int = -1
+
+    @property
+    def name(self) -> str:
+        """The place in short, such as `encoder.act[0]`."""
+        return f"{self.path or 'model'}[{self.index}]"
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the formula, as plain values."""
+        return {
+            "activation": self.activation,
+            "parameters": dict(self.parameters),
+            "path": self.path,
+            "spelling": self.spelling,
+            "file": self.file,
+            "line": self.line,
+            "index": self.index,
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "calls": self.calls,
+        }
+
+
+@final
+@dataclass(frozen=True)
+class Unseen:
+    """A part of a model in which activations may be applied that cannot be seen.
+
+    Attributes:
+        path: the dotted path of the module; empty for the model itself.
+        what: what stands there, such as `nn.LSTM`.
+        why: why it cannot be seen, and what would let it be.
+    """
+
+    path: str
+    what: str
+    why: str

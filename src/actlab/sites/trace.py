@@ -1,0 +1,111 @@
+"""What one forward pass computed, and the loss after it: the flow of data from call to call, without the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, final
+
+from actlab.sites.site import Site, Unseen
+
+Part = Literal["model", "loss"]
+
+
+@final
+@dataclass(frozen=True)
+class Value:
+    """A tensor of the pass, known by its number.
+
+    Attributes:
+        number: its place in `Trace.values`. What an in-place call leaves is another value than what it found.
+        shape, dtype: of the tensor.
+        origin: `input 0`, `target`, `parameter fc1.weight`, `buffer bn.running_mean` or `constant`; empty where a step
+            made it.
+        requires_grad: whether autograd follows it.
+    """
+
+    number: int
+    shape: tuple[int, ...]
+    dtype: str
+    origin: str = ""
+    requires_grad: bool = False
+
+
+@final
+@dataclass(frozen=True)
+class Step:
+    """One call of PyTorch.
+
+    Attributes:
+        place: its place in `Trace.steps`.
+        function: what is called, under one name however it is spelled: `relu`, `linear`, `conv2d`, `add`,
+            `log_softmax`, `cross_entropy`, `binary_cross_entropy_with_logits`, ...
+        spelling: how it is written.
+        part: whether the model or the loss calls it.
+        path: the dotted path of the innermost module whose `forward` calls it; the loss's own modules have none.
+        file, line: the line of the user's code.
+        inputs: the numbers of the values that it reads, in the order of its arguments.
+        outputs: the numbers of the values that it makes.
+        arguments: its other arguments by name, where they are numbers, texts, flags or tuples of those.
+    """
+
+    place: int
+    function: str
+    spelling: str
+    part: Part
+    path: str
+    file: str
+    line: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    arguments: Mapping[str, Any]
+
+
+@final
+@dataclass(frozen=True)
+class Trace:
+    """One forward pass, and the loss if there is one.
+
+    Attributes:
+        values, steps: what was computed, in order.
+        outputs: the numbers of the tensors that the model gave.
+        loss: the number of the loss; None without one.
+        sites: where activations are applied, in the order of their first calls.
+        site_of: from the place of every step that is part of a site to the site's place in `sites`.
+        unseen: what could not be looked into.
+    """
+
+    values: tuple[Value, ...]
+    steps: tuple[Step, ...]
+    outputs: tuple[int, ...]
+    loss: int | None
+    sites: tuple[Site, ...]
+    site_of: Mapping[int, int]
+    unseen: tuple[Unseen, ...]
+
+    def maker(self, value: int) -> Step | None:
+        """The step that made the value; None where it came from outside."""
+        place = self._makers.get(value)
+        return None if place is None else self.steps[place]
+
+    def readers(self, value: int) -> tuple[Step, ...]:
+        """The steps that read the value, in order."""
+        return tuple(self.steps[place] for place in self._readers.get(value, ()))
+
+    def site_at(self, step: Step) -> Site | None:
+        """The site that the step is part of."""
+        at = self.site_of.get(step.place)
+        return None if at is None else self.sites[at]
+
+    @cached_property
+    def _makers(self) -> dict[int, int]:
+        return {value: step.place for step in self.steps for value in step.outputs}
+
+    @cached_property
+    def _readers(self) -> dict[int, list[int]]:
+        readers: dict[int, list[int]] = {}
+        for step in self.steps:
+            for value in dict.fromkeys(step.inputs):
+                readers.setdefault(value, []).append(step.place)
+        return readers
