@@ -1,0 +1,60 @@
+"""Progress on standard error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+
+class ProgressBar:
+    """A progress bar on standard error, made when the first trial is done and taken off on every way out."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self.shown = shown
+        self.bar: Any = None
+        self.row: Any = None
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the bar off."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def say(self, line: str) -> None:
+        """One line that stays."""
+        if not self.shown:
+            return
+        if self.bar is not None:
+            self.bar.console.print(line, markup=False, highlight=False)
+        else:
+            typer.echo(line, err=True)
+
+    def advance(self, done: int, total: int, seconds_left: float | None, label: str) -> None:
+        """Move the bar to `done` of `total`."""
+        if not self.shown:
+            return
+        if self.bar is None:
+            self._start(total)
+        left = "" if seconds_left is None else f"{int(seconds_left // 60)}:{int(seconds_left % 60):02d} left"
+        self.bar.update(self.row, completed=done, total=total, description=label, left=left)
+
+    def _start(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self.bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
+            console=Console(stderr=True),
+        )
+        self.row = self.bar.add_task("", total=total, left="")
+        self.bar.start()
