@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -52,6 +53,25 @@ def imported(path: Path, *, error: type[ActlabError] = BadTask) -> ModuleType:
     finally:
         sys.path.pop(0)
     return module
+
+
+def imported_module(name: str, *, error: type[ActlabError] = BadTask) -> ModuleType:
+    """The user's module by its dotted name, looked for in the working folder first.
+
+    Raises:
+        BadTask: there is no such module, or it raises (or the `error` that was named instead).
+    """
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        with their_code(f"'{name}', when imported,", error=error):
+            return importlib.import_module(name)
+    except error as raised:
+        missing = raised.__cause__
+        if isinstance(missing, ModuleNotFoundError) and name.startswith(str(missing.name)):
+            raise error(f"there is no module '{name}', neither in the working folder nor installed.") from missing
+        raise
+    finally:
+        sys.path.pop(0)
 
 
 def _place_of(error: BaseException) -> str:

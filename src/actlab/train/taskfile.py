@@ -23,7 +23,7 @@ def file_task(where: str) -> Task:
     Raises:
         BadTask: the file is missing or raises, has no such function, or it raises or gives something else.
     """
-    path, function = _parts(where)
+    path, function = parts(where)
     module = imported(path)
     if not callable(getattr(module, function, None)):
         near = get_close_matches(function, [name for name in vars(module) if callable(getattr(module, name))], n=1)
@@ -36,7 +36,8 @@ def file_task(where: str) -> Task:
     return replace(task, origin=("file", f"{path.resolve()}:{function}"))
 
 
-def _parts(where: str) -> tuple[Path, str]:
+def parts(where: str) -> tuple[Path, str]:
+    """File and name in `file.py:name`; without a name, `make_task`."""
     path, separator, function = where.rpartition(":")
     # A colon may also stand in a Windows drive ('C:\\task.py'): a function's name is an identifier.
     if separator and function.isidentifier():

@@ -1,0 +1,98 @@
+"""Findings as short text, the same on every face."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from actlab.report.wording import name_text
+from actlab.sites.site import Site, Unseen
+from actlab.watch.finding import SEVERITIES, Finding
+
+MARKS = {"error": "✖", "warning": "▲", "information": "●"}
+"""A severity is told by shape as well as by colour."""
+
+SHOWN = 4
+"""Numbers of a list that are shown before it is cut short."""
+
+# Both have the same form in the plural or none at all.
+_COUNTED = {"error": ("error", "errors"), "warning": ("warning", "warnings")}
+
+
+def by_severity(findings: Sequence[Finding]) -> list[Finding]:
+    """The gravest first; otherwise as they were."""
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def shown_path(file: str, *, root: Path) -> str:
+    """A file as one would type it in the folder `root`; whole where it lies outside.
+
+    Example:
+        >>> shown_path("/data/net/model.py", root=Path("/data")), shown_path("<stdin>", root=Path("/data"))
+        ('net/model.py', '<stdin>')
+    """
+    path = Path(file)
+    return path.relative_to(root).as_posix() if path.is_absolute() and path.is_relative_to(root) else file
+
+
+def place_text(site: Site | None, *, root: Path) -> str:
+    """Where a finding is: file and line, place in the model, spelling."""
+    if site is None:
+        return "the model as a whole"
+    return f"{shown_path(site.file, root=root)}:{site.line}  {site.name}  {name_text(site.spelling, 40)}"
+
+
+def evidence_text(evidence: Mapping[str, Any]) -> str:
+    """The numbers of a finding in one line.
+
+    Example:
+        >>> evidence_text({"examples": 512, "dead_share": 0.51234, "units": (1, 2, 3, 4, 5, 6)})
+        'examples 512, dead share 0.512, units 1 2 3 4 … (6)'
+    """
+    return ", ".join(f"{name.replace('_', ' ')} {value_text(value)}" for name, value in evidence.items())
+
+
+def value_text(value: Any) -> str:
+    """A value of some evidence: three digits of a real number, the first few of many.
+
+    Example:
+        >>> value_text(1e-9), value_text(None), value_text(True), value_text({"a": 0.5})
+        ('1e-09', '–', 'yes', 'a 0.5')
+    """
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.3g}" if math.isfinite(value) else str(value)
+        case Mapping():
+            return evidence_text(value)
+        case list() | tuple():
+            more = f" … ({len(value)})" if len(value) > SHOWN else ""
+            return " ".join(value_text(one) for one in value[:SHOWN]) + more
+        case _:
+            return name_text(str(value), 80)
+
+
+def count_text(findings: Sequence[Finding]) -> str:
+    """How many there are, by severity.
+
+    Example:
+        >>> count_text(())
+        'nothing found'
+    """
+    parts = []
+    for severity in SEVERITIES:
+        count = sum(finding.severity == severity for finding in findings)
+        if count:
+            one, more = _COUNTED.get(severity, ("for information", "for information"))
+            parts.append(f"{count} {one if count == 1 else more}")
+    return ", ".join(parts) or "nothing found"
+
+
+def unseen_text(unseen: Unseen) -> str:
+    """What could not be looked into, and why."""
+    return f"{unseen.path or 'the model'} ({name_text(unseen.what, 60)}): {unseen.why}"

@@ -1,0 +1,117 @@
+"""Findings as SARIF 2.1.0, which code-scanning services and editors read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from actlab.plain import plain
+from actlab.report.finding_text import by_severity, evidence_text
+from actlab.report.fingerprint import fingerprints
+from actlab.sites.site import Site, Unseen
+from actlab.watch.finding import Finding
+from actlab.watch.kinds import KINDS, FindingKind
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+LEVELS = {"error": "error", "warning": "warning", "information": "note"}
+ROOT_NAME = "SRCROOT"
+"""The name by which relative paths say what they are relative to; the one that other tools use."""
+
+FINGERPRINT = "actlabPlace/v1"
+
+
+def sarif(
+    findings: Sequence[Finding],
+    unseen: Sequence[Unseen] = (),
+    *,
+    root: Path,
+    version: str,
+    accepted: Sequence[Finding] = (),
+) -> dict[str, Any]:
+    """One SARIF log with one run.
+
+    Args:
+        findings: the results.
+        unseen: what could not be looked into; these become notifications of the run.
+        root: the folder that the files' URIs are relative to.
+        version: of actlab.
+        accepted: findings that a baseline holds: results too, marked as suppressed.
+    """
+    both = by_severity([*findings, *accepted])
+    places = {kind: number for number, kind in enumerate(KINDS)}
+    digests = dict(zip(map(id, [*findings, *accepted]), fingerprints([*findings, *accepted]), strict=True))
+    suppressed = {id(finding) for finding in accepted}
+    results = [
+        _result(finding, rule=places.get(finding.id), digest=digests[id(finding)], root=root)
+        | ({"suppressions": [{"kind": "external", "status": "accepted"}]} if id(finding) in suppressed else {})
+        for finding in both
+    ]
+    driver = {"name": "actlab", "version": version, "rules": [_rule(kind) for kind in KINDS.values()]}
+    run = {
+        "tool": {"driver": driver},
+        "columnKind": "unicodeCodePoints",
+        "originalUriBaseIds": {ROOT_NAME: {"uri": f"{root.resolve().as_uri()}/"}},
+        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": _notifications(unseen)}],
+        "results": results,
+    }
+    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _rule(kind: FindingKind) -> dict[str, Any]:
+    return {
+        "id": kind.id,
+        "name": "".join(word.capitalize() for word in kind.name.split("-")),
+        "shortDescription": {"text": kind.title},
+        "fullDescription": {"text": kind.explanation},
+        "help": {"text": f"{kind.explanation}\n\n`actlab explain {kind.id}` tells it at length."},
+        "defaultConfiguration": {"level": LEVELS[kind.severity]},
+    }
+
+
+def _result(finding: Finding, *, rule: int | None, digest: str, root: Path) -> dict[str, Any]:
+    message = finding.message
+    if finding.evidence:
+        message += f" Evidence: {evidence_text(finding.evidence)}."
+    result = {
+        "ruleId": finding.id,
+        "level": LEVELS[finding.severity],
+        "message": {"text": message},
+        "locations": [] if finding.site is None else [_location(finding.site, root=root)],
+        "partialFingerprints": {FINGERPRINT: digest},
+        "properties": {"evidence": plain(dict(finding.evidence)), "remedies": list(finding.remedies)},
+    }
+    return result if rule is None else {**result, "ruleIndex": rule}
+
+
+def _location(site: Site, *, root: Path) -> dict[str, Any]:
+    named = {"logicalLocations": [{"fullyQualifiedName": site.name, "kind": "member"}]}
+    artifact = _artifact(site.file, root=root)
+    if artifact is None:
+        return named
+    # Lines count from 1; a file whose line is unknown is named as a whole.
+    region = {"region": {"startLine": site.line}} if site.line >= 1 else {}
+    return {"physicalLocation": {"artifactLocation": artifact, **region}, **named}
+
+
+def _artifact(file: str, *, root: Path) -> dict[str, str] | None:
+    """Where a file lies, relative to the root where it can be; None for code that is in no file, such as `<stdin>`."""
+    path = Path(file)
+    if not file or file.startswith("<"):
+        return None
+    whole = path if path.is_absolute() else root.resolve() / path
+    if whole.is_relative_to(root.resolve()):
+        return {"uri": quote(whole.relative_to(root.resolve()).as_posix()), "uriBaseId": ROOT_NAME}
+    return {"uri": whole.as_uri()}
+
+
+def _notifications(unseen: Iterable[Unseen]) -> list[Mapping[str, Any]]:
+    return [
+        {
+            "level": "note",
+            "message": {"text": f"Not seen: {one.what}: {one.why}"},
+            "locations": [{"logicalLocations": [{"fullyQualifiedName": one.path or "model", "kind": "member"}]}],
+        }
+        for one in unseen
+    ]

@@ -1,0 +1,29 @@
+"""Findings made by hand, for the tests of what is made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actlab.catalog.index import get
+from actlab.sites.site import Site
+from actlab.watch.finding import Finding, Severity
+
+
+def site(
+    path: str = "head", *, file: str = "net.py", line: int = 12, index: int = 0, spelling: str = "nn.Softmax"
+) -> Site:
+    """A site of a softmax."""
+    return Site("softmax", {}, path, spelling, file, line, index, (8, 3), "float32", get("softmax"))
+
+
+def finding(
+    kind: str = "AL201",
+    severity: Severity = "error",
+    *,
+    message: str = "Softmax before cross-entropy: the loss takes softmax itself.",
+    where: Site | None = None,
+    evidence: dict[str, Any] | None = None,
+    remedies: tuple[str, ...] = (),
+) -> Finding:
+    """A finding; without a site unless one is given."""
+    return Finding(kind, severity, message, where, evidence or {}, remedies)

@@ -1,0 +1,98 @@
+"""What is diagnosed: read from the user's file or module, or refused with what was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from actlab.errors import BadTask
+from actlab.train.subject import Subject, named_subject, subject
+from actlab.train.task import Task
+
+FILE = """
+import torch
+from torch import nn
+from actlab import Task
+
+net = nn.Linear(4, 2)
+inputs, targets = torch.randn(6, 4), torch.tensor([0, 1, 0, 1, 0, 1])
+ready = (net, (inputs, targets), nn.CrossEntropyLoss())
+named = {"model": net, "batch": (inputs, targets), "loss": nn.functional.cross_entropy,
+         "optimiser": torch.optim.SGD(net.parameters(), lr=0.1)}
+without_loss = (net, (inputs, targets))
+number = 5
+
+def make():
+    return ready
+
+def make_task():
+    return Task("signs", lambda: nn.Sequential(nn.Linear(4, 2)), train=(torch.randn(50, 4), torch.arange(50) % 2),
+                kind="classification")
+
+def raises():
+    return 1 / 0
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "subject_net.py").write_text(FILE)
+    return "subject_net.py"
+
+
+@pytest.mark.parametrize("name", ["ready", "named", "make", "without_loss"])
+def test_a_model_a_batch_and_a_loss_are_read(file: str, name: str) -> None:
+    found = named_subject(f"{file}:{name}")
+    assert isinstance(found, Subject)
+    assert (type(found.model), found.inputs.shape, found.targets.shape) == (nn.Linear, (6, 4), (6,))
+    assert (found.loss is None) is (name == "without_loss")
+    assert (found.optimiser is not None) is (name == "named")
+
+
+def test_a_task_is_given_as_it_is_by_its_default_name(file: str) -> None:
+    assert isinstance(named_subject(file), Task)
+    assert isinstance(named_subject(f"{file}:make_task"), Task)
+
+
+def test_a_module_is_found_in_the_working_folder(file: str) -> None:
+    assert isinstance(named_subject("subject_net:ready"), Subject)
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("missing.py:make", "there is no file 'missing.py'"),
+        ("no_such_module_here:make", "there is no module 'no_such_module_here', neither in the working folder"),
+        ("subject_net.py:mak", "'subject_net.py' has no 'mak'. Did you mean 'make'?"),
+        ("subject_net.py:number", "'subject_net.py:number' gave 5; expected an actlab.Task, or a model, a batch"),
+        ("subject_net.py:net", "gave a value of type Linear; expected"),
+        (
+            "subject_net.py:raises",
+            "'subject_net.py:raises' raised ZeroDivisionError: division by zero (subject_net.py,",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_named(file: str, where: str, message: str) -> None:
+    with pytest.raises(BadTask) as raised:
+        named_subject(where)
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((5, (1, 2), None), "the model is 5; it must be a torch.nn.Module"),
+        ((nn.ReLU(), torch.ones(3)), "the batch is a tensor of shape (3,); it must be a pair of inputs and targets"),
+        ((nn.ReLU(), (1, 2), 5), "the loss is 5; it must be a function"),
+        ({"model": nn.ReLU(), "batch": (1, 2), "optimiser": 5}, "the optimiser is 5"),
+        ({"model": nn.ReLU(), "data": (1, 2)}, "gave a dict with the keys model, data; expected"),
+    ],
+)
+def test_what_does_not_fit_is_named(given: object, message: str) -> None:
+    with pytest.raises(BadTask) as raised:
+        subject(given, name="net.py:make")
+    assert message in str(raised.value)
