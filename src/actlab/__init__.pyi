@@ -7,10 +7,15 @@ from .formula.activation import activation as activation
 from .formula.param import Param as Param
 from .nn.functions import functional as functional
 from .nn.modules import module as module
+from .sites.find import sites as sites
+from .sites.swap import swap as swap
+from .sites.swap import trainable_activation_parameters as trainable_activation_parameters
 from .theory.gains import gain as gain
 from .theory.gains import moments as moments
 from .theory.properties import properties as properties
 from .train.task import Task as Task
 from .verbs import advise as advise
+from .watch.check import check as check
+from .watch.watch import watch as watch
 
 __version__: str

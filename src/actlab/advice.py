@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import final
 
 from actlab.errors import BadTask
 from actlab.formula.activation import Activation
 from actlab.study.compare import Progress, prepare, run_study
 from actlab.study.comparison import Comparison
+from actlab.study.diagnosis import SECONDS, STEPS, diagnosed
 from actlab.study.runner import LocalRunner, Runner
 from actlab.study.store import Store
 from actlab.train.builtin import DEFAULT, builtin_task
 from actlab.train.table import table_task
 from actlab.train.task import Task
 from actlab.train.taskfile import file_task
+from actlab.watch.report import Report
 
 # The common hidden activations of today's libraries, and the two classics they replaced.
 CANDIDATES = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh")
+
+
+@final
+@dataclass(frozen=True)
+class Advised:
+    """What the journey found: about the control alone, where it was diagnosed, and in comparison."""
+
+    comparison: Comparison
+    diagnosis: Report | None
 
 
 def chosen_task(data: str | None = None, *, target: str | None = None, task: str | None = None) -> Task:
@@ -55,8 +68,10 @@ def advise(
     say: Callable[[str], None] = lambda line: None,
     progress: Progress | None = None,
     runner: Runner | None = None,
-) -> Comparison:
-    """What there is to say about a task's activation: the model's own, compared fairly with the candidates.
+    diagnose: bool = True,
+) -> Advised:
+    """What there is to say about a task's activation: the model's own, watched while it trains for a few seconds, then
+    compared fairly with the candidates.
 
     Args:
         task: what is learned.
@@ -69,8 +84,9 @@ def advise(
         store: where runs are kept, so that a stopped study can go on; nowhere if left out.
         resume: go on with the newest stored study of this task.
         say: is told, before the run, what was found and what the run can decide.
-        progress: is told after every trial.
+        progress: is told after every watched step and every trial.
         runner: who carries out the trials; this machine if left out.
+        diagnose: watch the model's own activation first.
 
     Raises:
         BadTask, BadStudy, UnknownActivation, BadFormula: the message says what to mend.
@@ -80,8 +96,9 @@ def advise(
     # a warning stands among the notes and in the plan; it is said once
     for line in dict.fromkeys((f"{task.name}: {task.sentence}", *study.notes, *study.plan.sentences())):
         say(line)
+    diagnosis = _diagnosis(task, seed=seed, say=say, progress=progress) if diagnose else None
     with Store(store) as trials:
-        return run_study(
+        comparison = run_study(
             study,
             store=trials,
             name=task.name,
@@ -89,3 +106,11 @@ def advise(
             progress=progress,
             runner=runner or LocalRunner(jobs),
         )
+    return Advised(comparison, diagnosis)
+
+
+def _diagnosis(task: Task, *, seed: int, say: Callable[[str], None], progress: Progress | None) -> Report:
+    """What is found about the model as it is, from one batch and a training run of a few seconds."""
+    steps = min(STEPS, task.steps)
+    say(f"First its own activations are watched for {steps} training steps, {SECONDS:g} seconds at most.")
+    return diagnosed(task, train_steps=steps, seed=seed, seconds=SECONDS, progress=progress)

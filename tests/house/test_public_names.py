@@ -43,9 +43,13 @@ def test_each_name_can_be_had(name):
     assert getattr(found, "__name__", name).rpartition(".")[2] == name
 
 
-def test_a_module_never_takes_the_place_of_a_name_it_holds():
-    code = "import actlab, actlab.nn.functions, actlab.advice; print(callable(actlab.functional))"
-    assert ran(code).splitlines()[0] == "True"
+@pytest.mark.parametrize("name", ["functional", "sites", "watch"])
+def test_a_module_never_takes_the_place_of_a_name_it_holds(name):
+    code = f"""
+import actlab, actlab.nn.functions, actlab.advice, actlab.sites.site, actlab.watch.finding
+print(callable(actlab.{name}), callable(actlab.{name}))
+"""
+    assert ran(code).splitlines()[0] == "True True"
 
 
 def test_the_documentation_lists_the_same_names():
@@ -76,7 +80,7 @@ try:
 except SystemExit as stop:
     assert not stop.code, stop.code
 """
-        for words in ("--help", "list", "show gelu", "gain gelu")
+        for words in ("--help", "list", "show gelu", "gain gelu", "explain", "explain AL101")
     },
 }
 

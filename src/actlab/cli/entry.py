@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from actlab.cli.advising import advise, tasks
+from actlab.cli.diagnosing import check, explain, sites
 from actlab.cli.knowing import gain, list_, show
 from actlab.cli.measuring import bench, certify, memory
 from actlab.errors import ActlabError
@@ -20,6 +21,9 @@ COMMANDS: Mapping[str, Callable[..., Any]] = {
     "certify": certify,
     "bench": bench,
     "memory": memory,
+    "sites": sites,
+    "check": check,
+    "explain": explain,
     "tasks": tasks,
     "advise": advise,
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from actlab.report.facts import Course, Gaps, Prices
+from actlab.report.health_facts import Moment
 from actlab.report.shape import ENDS, Shape
 from actlab.report.wording import change_text, number_text, ratio_text
 from actlab.train.kinds import Metric
@@ -43,3 +46,12 @@ def shape_in_words(shape: Shape) -> str:
         f"{shape.label} and its derivative for inputs from {ENDS[0]:g} to {ENDS[1]:g};"
         f" its value goes from {left:.3g} to {right:.3g}."
     )
+
+
+def moments_in_words(moments: Sequence[Moment], *, of: str) -> str:
+    """A quantity over depth and time in words."""
+    each = "; ".join(
+        f"at step {moment.step}: {', '.join('none' if value is None else f'{value:.2g}' for value in moment.values)}"
+        for moment in (moments[0], moments[-1])
+    )
+    return f"{of} at every site from input to output; {each}."

@@ -29,6 +29,7 @@ class FindingTable:
         unseen: what could not be looked into.
         remedies: a sentence for the id of every remedy.
         root: the folder that paths are told from.
+        nothing: said in place of a count of none.
         last: said after the count, such as how many are accepted.
     """
 
@@ -36,6 +37,7 @@ class FindingTable:
     unseen: Sequence[Unseen]
     remedies: Mapping[str, str]
     root: Path
+    nothing: str = "nothing found"
     last: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -47,7 +49,7 @@ class FindingTable:
             for one in self.unseen:
                 yield Text(f"  {unseen_text(one)}", style="dim")
             yield ""
-        count = count_text(self.findings)
+        count = count_text(self.findings, nothing=self.nothing)
         yield Text(f"{count[0].upper()}{count[1:]}{self.last}.", style="bold")
 
     def _table(self) -> Table:

@@ -77,7 +77,7 @@ def value_text(value: Any) -> str:
             return name_text(str(value), 80)
 
 
-def count_text(findings: Sequence[Finding]) -> str:
+def count_text(findings: Sequence[Finding], *, nothing: str = "nothing found") -> str:
     """How many there are, by severity.
 
     Example:
@@ -90,7 +90,7 @@ def count_text(findings: Sequence[Finding]) -> str:
         if count:
             one, more = _COUNTED.get(severity, ("for information", "for information"))
             parts.append(f"{count} {one if count == 1 else more}")
-    return ", ".join(parts) or "nothing found"
+    return ", ".join(parts) or nothing
 
 
 def unseen_text(unseen: Unseen) -> str:

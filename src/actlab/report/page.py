@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from actlab.formula.activation import Activation
 from actlab.report import alt_text, facts, figures
+from actlab.report.diagnosis import Diagnosis
 from actlab.report.inline import inline
 from actlab.report.shape import Shapes, shapes
 from actlab.report.style import PALETTE
@@ -44,6 +45,7 @@ def write_report(
     *,
     provenance: Mapping[str, str],
     own: Mapping[str, Activation] = MappingProxyType({}),
+    diagnosis: Diagnosis | None = None,
 ) -> Path:
     """The path, once the page lies there, whole.
 
@@ -52,15 +54,20 @@ def write_report(
         path: where the page goes; the folder must exist.
         provenance: what the page says of its origin, in order: versions, command, date.
         own: activations that only the user knows, by the names of their arms.
+        diagnosis: what was found about the control; the page says nothing of it if left out.
 
     Raises:
         BadInput: the place cannot be written.
     """
-    return write_whole(path, page(comparison, provenance=provenance, own=own).encode())
+    return write_whole(path, page(comparison, provenance=provenance, own=own, diagnosis=diagnosis).encode())
 
 
 def page(
-    comparison: Comparison, *, provenance: Mapping[str, str], own: Mapping[str, Activation] = MappingProxyType({})
+    comparison: Comparison,
+    *,
+    provenance: Mapping[str, str],
+    own: Mapping[str, Activation] = MappingProxyType({}),
+    diagnosis: Diagnosis | None = None,
 ) -> str:
     """The whole report as HTML: the same text for the same comparison and provenance."""
     drawn = shapes(tuple(arm.activation for arm in ranked(comparison)), own=own)
@@ -74,6 +81,7 @@ def page(
         palette=PALETTE,
         rows=rows(comparison),
         summary=_summary(comparison),
+        diagnosis=diagnosis,
         courses=_courses(comparison),
         shows_baseline=facts.courses(comparison).shows_baseline,
         gaps=_gaps(comparison),

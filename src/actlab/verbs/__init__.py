@@ -4,6 +4,14 @@ from actlab.verbs.advised import Advice as Advice
 from actlab.verbs.advised import advise as advise
 from actlab.verbs.catalogued import Listing as Listing
 from actlab.verbs.catalogued import listing as listing
+from actlab.verbs.checked import Checked as Checked
+from actlab.verbs.checked import Located as Located
+from actlab.verbs.checked import check as check
+from actlab.verbs.checked import sites as sites
+from actlab.verbs.explained import Explained as Explained
+from actlab.verbs.explained import Kinds as Kinds
+from actlab.verbs.explained import explain as explain
+from actlab.verbs.explained import kinds as kinds
 from actlab.verbs.meaning import AnyActivation as AnyActivation
 from actlab.verbs.meaning import meant as meant
 from actlab.verbs.measured import Gain as Gain

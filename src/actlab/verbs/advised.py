@@ -19,6 +19,7 @@ from actlab.verbs.task_choice import named_task
 if TYPE_CHECKING:
     from actlab.study.comparison import Comparison
     from actlab.train.task import Task
+    from actlab.watch.report import Report
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,12 @@ class Advice:
     Attributes:
         comparison: all that was planned and measured.
         report: the path of the HTML report, where one was written.
+        diagnosis: what was found about the control before the comparison; None where it was not diagnosed.
     """
 
     comparison: Comparison
     report: Path | None = None
+    diagnosis: Report | None = None
 
     @property
     def verdict(self) -> str:
@@ -39,22 +42,48 @@ class Advice:
         return self.comparison.verdict
 
     def to_json(self) -> dict[str, Any]:
-        """Task, arms, verdict, report, and all that was planned and measured."""
+        """Task, arms, verdict, report, diagnosis, and all that was planned and measured."""
         found = self.comparison.to_json()
         return {
             "task": found.pop("task"),
             "arms": [_arm(row) for row in found.pop("arms")],
             "verdict": found.pop("verdict"),
             "report": None if self.report is None else str(self.report),
+            "diagnosis": None if self.diagnosis is None else _diagnosis(self.diagnosis),
             **found,
         }
 
     def lines(self) -> list[str]:
-        """The table of arms, the verdict, where the report lies."""
+        """What was found about the control, the table of arms, the verdict, where the report lies."""
         from actlab.report.terminal import comparison_lines
 
         lines = comparison_lines(self.comparison)
+        if self.diagnosis is not None:
+            lines = [*_diagnosis_lines(self.diagnosis, control=self.comparison.control.activation), "", *lines]
         return lines if self.report is None else [*lines, "", f"Report: {self.report}"]
+
+
+def _diagnosis(report: Report) -> dict[str, Any]:
+    """A diagnosis in JSON: the findings, what was not seen, and the numbers of its pictures."""
+    from actlab.report.health_facts import health
+
+    found = health(report.quantities)
+    return {
+        "findings": [finding.to_json() for finding in report.findings],
+        "unseen": [{"path": one.path, "what": one.what, "why": one.why} for one in report.unseen],
+        "health": None if found is None else found.to_json(),
+    }
+
+
+def _diagnosis_lines(report: Report, *, control: str) -> list[str]:
+    """A diagnosis for reading."""
+    from actlab.report.finding_table import FindingTable, table_lines
+    from actlab.watch.remedies import REMEDIES
+
+    steps = 0 if report.quantities is None else report.quantities.steps
+    watched = f", watched for {steps} training steps" if steps else ""
+    table = FindingTable(report.findings, report.unseen, REMEDIES, Path.cwd())
+    return [f"What the activations do with {control}{watched}:", "", *table_lines(table)]
 
 
 def _arm(row: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +114,7 @@ def advise(
         activations: the candidates: names, formulas, `file.py:name`, or activations; eight common ones if left out.
         report: where the HTML report goes; none is written if left out.
         command: what was typed, for the report.
-        options: as for `actlab.advice.advise`: seeds, budget, jobs, seed, init, store, resume, ...
+        options: as for `actlab.advice.advise`: seeds, budget, jobs, seed, init, store, resume, diagnose, ...
 
     Raises:
         BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to mend.
@@ -97,14 +126,16 @@ def advise(
         check_place(Path(report))
     chosen = named_task(data, target=target, task=task, purpose="advise on")
     candidates = None if activations is None else [_candidate(one) for one in activations]
-    comparison = journey.advise(chosen, activations=candidates, **options)
+    found = journey.advise(chosen, activations=candidates, **options)
     if report is None:
-        return Advice(comparison)
+        return Advice(found.comparison, None, found.diagnosis)
+    from actlab.report.diagnosis import diagnosis
     from actlab.report.page import write_report
 
     own = {one.name: one for one in candidates or () if isinstance(one, Activation)}
-    path = write_report(comparison, Path(report), provenance=_provenance(command), own=own)
-    return Advice(comparison, path)
+    shown = None if found.diagnosis is None else diagnosis(found.diagnosis, root=Path.cwd())
+    path = write_report(found.comparison, Path(report), provenance=_provenance(command), own=own, diagnosis=shown)
+    return Advice(found.comparison, path, found.diagnosis)
 
 
 def _candidate(one: str | Activation) -> str | Activation:

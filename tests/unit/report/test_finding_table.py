@@ -23,7 +23,7 @@ TABLE = FindingTable(
     (Unseen("rnn", "nn.LSTM", "it is fused"),),
     {"drop-it": "Give the loss the logits."},
     Path("/x"),
-    ", 1 accepted",
+    last=", 1 accepted",
 )
 
 

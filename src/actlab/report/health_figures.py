@@ -1,0 +1,71 @@
+"""The pictures of a diagnosis, drawn from their facts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from actlab.report.health_facts import Moment
+from actlab.report.style import COLOURS, INK, axes, image, look
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PANEL = (252.0, 184.0)  # points; one of several side by side
+PANEL_TEXT = 9.0
+PALEST = 0.25
+
+
+def gradient_svg(moments: Sequence[Moment]) -> bytes:
+    """The gradient's size over depth, on a logarithmic axis; later steps are darker."""
+    with look(points=PANEL_TEXT, text_as="none"):
+        figure, ax = axes(*PANEL)
+        # A gradient of exactly 0 has no place on a logarithmic axis: the line is broken there.
+        _lines(ax, [Moment(one.step, tuple(value or None for value in one.values)) for one in moments])
+        if any(value for one in moments for value in one.values):
+            ax.set_yscale("log")
+            _few_powers(ax)
+        ax.set_ylabel("gradient, RMS")
+        return image(figure, "svg")
+
+
+def share_svg(moments: Sequence[Moment], *, of: str) -> bytes:
+    """A share of the units over depth, from none to all; later steps are darker."""
+    with look(points=PANEL_TEXT, text_as="none"):
+        figure, ax = axes(*PANEL)
+        _lines(ax, moments)
+        ax.set_ylim(-0.03, 1.03)
+        ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+        ax.set_ylabel(of)
+        return image(figure, "svg")
+
+
+def _lines(ax: Axes, moments: Sequence[Moment]) -> None:
+    last = len(moments) - 1
+    for number, moment in enumerate(moments):
+        depth = range(1, len(moment.values) + 1)
+        values = [math.nan if value is None else value for value in moment.values]
+        share = number / last if last else 1.0
+        colour = INK if number == last else COLOURS["better"]
+        ax.plot(depth, values, color=colour, alpha=PALEST + (1 - PALEST) * share, marker="o", markersize=3)
+    ax.set_xlabel("site, from input to output")
+    _whole_numbers(ax, sites=max((len(moment.values) for moment in moments), default=1))
+
+
+def _whole_numbers(ax: Axes, *, sites: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_xlim(0.7, sites + 0.3)
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+
+
+def _few_powers(ax: Axes) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    ax.yaxis.set_major_locator(LogLocator(numticks=6))
+    # Matplotlib would write powers as mathematics, which the look of these pictures leaves as plain text.
+    ax.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e+"))
+    )
+    ax.yaxis.set_minor_formatter(NullFormatter())

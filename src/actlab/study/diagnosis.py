@@ -1,0 +1,135 @@
+"""What is wrong with the activations of a task's model: one batch, and a short training run that is watched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from actlab.foreign import their_code
+from actlab.sites.find import Sites, sites
+from actlab.study.arm import model_of, named_arm
+from actlab.train.loop import step
+from actlab.train.subject import Subject
+from actlab.train.task import OPTIMISERS, Task
+from actlab.watch.check import check
+from actlab.watch.report import Report
+from actlab.watch.watch import watch
+
+Progress = Callable[[int, int, float | None, str], None]
+
+LABEL = "watched steps"
+STEPS = 100
+"""Training steps that are watched before a comparison: a dead unit is told after 512 examples or more, and a gradient
+that vanishes does so from the first step on."""
+
+SECONDS = 4.0
+"""How long that may take: a comparison that follows takes minutes."""
+
+
+def diagnosed(
+    subject: Task | Subject,
+    *,
+    train_steps: int = 0,
+    seed: int = 0,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """What is found about a task's model, or about a model with a batch and a loss.
+
+    Args:
+        subject: what is diagnosed; nothing of it is changed.
+        train_steps: for how many steps it is trained and watched; 0 tells what one batch can tell.
+        seed: what the first weights of a task's model and the order of its rows follow from.
+        seconds: the watched run ends after so long, were it not done by then.
+        progress: is told after every watched step.
+
+    Raises:
+        BadTask, BadInput: what cannot be run; the message says what was found.
+    """
+    if isinstance(subject, Subject):
+        return check(
+            subject.model,
+            batch=(subject.inputs, subject.targets),
+            loss=subject.loss,
+            optimiser=subject.optimiser,
+            train_steps=train_steps,
+        )
+    model = control_model(subject, seed=seed)
+    optimiser = _optimiser(model, subject)
+    rows = next(_batches(subject, seed=seed))
+    batch = (subject.train.inputs[rows], subject.train.targets[rows])
+    report = check(model, batch=batch, loss=subject.loss, optimiser=optimiser)
+    if train_steps == 0:
+        return report
+    ran = _watched(subject, model, steps=train_steps, seed=seed, seconds=seconds, progress=progress)
+    return replace(report, findings=(*report.findings, *ran.findings), quantities=ran.quantities)
+
+
+def located(subject: Task | Subject) -> Sites:
+    """Where the model applies an activation."""
+    if isinstance(subject, Task):
+        model, inputs = control_model(subject, seed=0), subject.train.inputs[next(_batches(subject, seed=0))]
+    else:
+        model, inputs = subject.model, subject.inputs
+    with their_code("the model"):
+        match inputs:
+            case dict():
+                return sites(model, **inputs)
+            case tuple():
+                return sites(model, *inputs)
+            case _:
+                return sites(model, inputs)
+
+
+def control_model(task: Task, *, seed: int) -> nn.Module:
+    """The task's own model, as its control has it; unlike a comparison, it may apply its activations in any spelling.
+
+    Raises:
+        BadTask: the factory raised.
+    """
+    if task.takes_activation:
+        return model_of(task, named_arm(task.activation), where=None, seed=seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return task.build()
+
+
+def _optimiser(model: nn.Module, task: Task) -> torch.optim.Optimizer:
+    """The task's, at the middle of the learning rates that it names."""
+    low, high = task.rates
+    return OPTIMISERS[task.optimiser](model.parameters(), lr=(low * high) ** 0.5)
+
+
+def _watched(
+    task: Task, model: nn.Module, *, steps: int, seed: int, seconds: float | None, progress: Progress | None
+) -> Report:
+    """A training run, watched at every step."""
+    optimiser = _optimiser(model, task)
+    began = time.perf_counter()
+    model.train()
+    with torch.random.fork_rng(devices=[]), watch(model, loss=task.loss, every=1) as watched:
+        torch.manual_seed(seed)
+        for done, rows in zip(range(1, steps + 1), _batches(task, seed=seed), strict=False):
+            watched.step(step(model, task, optimiser=optimiser, rows=rows))
+            elapsed = time.perf_counter() - began
+            if progress is not None:
+                progress(done, steps, elapsed / done * (steps - done), LABEL)
+            if seconds is not None and elapsed > seconds:
+                break
+    return watched.report()
+
+
+def _batches(task: Task, *, seed: int) -> Iterator[Tensor]:
+    """The numbers of a batch's rows, in another order every time all were seen, without end."""
+    order = torch.Generator().manual_seed(seed)
+    rows = len(task.train)
+    while True:
+        shuffled = torch.randperm(rows, generator=order)
+        for start in range(0, rows, task.batch_size):
+            batch = shuffled[start : start + task.batch_size]
+            if len(batch) > 1 or rows == 1:  # BatchNorm cannot take a batch of one
+                yield batch
