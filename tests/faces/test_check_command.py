@@ -1,0 +1,182 @@
+"""`actlab check`, `sites` and `explain` through their own door."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actlab.cli import main
+
+# The line of the fault is told by a comment, so that a shift cannot make this test lie.
+NET = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, ends_in_softmax):
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 16), nn.Linear(16, 3)
+        self.ends_in_softmax = ends_in_softmax
+
+    def forward(self, x):
+        x = self.last(torch.relu(self.first(x)))
+        if self.ends_in_softmax:
+            return torch.softmax(x, dim=-1)  # the fault
+        return x
+
+
+torch.manual_seed(0)
+batch = (torch.randn(64, 4), torch.arange(64) % 3)
+wrong = (Net(True), batch, nn.CrossEntropyLoss())
+right = {"model": Net(False), "batch": batch, "loss": nn.CrossEntropyLoss()}
+"""
+FAULT_LINE = 1 + NET.splitlines().index("            return torch.softmax(x, dim=-1)  # the fault")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a call printed, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    (tmp_path / "net.py").write_text(NET)
+
+    def call(*args: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["actlab", *args])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return Said(int(end.value.code or 0), said.out, said.err)
+
+    return call
+
+
+def test_a_fault_is_named_with_its_line_and_status_1(run: Run, tmp_path: Path) -> None:
+    said = run("check", "net.py:wrong", "--json")
+    (found,) = [one for one in said.json["findings"] if one["id"] == "AL201"]
+    assert said.status == 1
+    assert (found["severity"], found["site"]["file"], found["site"]["line"]) == (
+        "error",
+        str(tmp_path / "net.py"),
+        FAULT_LINE,
+    )
+    assert set(found) == {"id", "severity", "message", "site", "evidence", "remedies"}
+    assert set(found["site"]) == {"path", "spelling", "file", "line", "index"}
+    assert {"findings", "unseen"} <= set(said.json)
+
+
+def test_the_table_can_be_read_at_80_columns(run: Run) -> None:
+    said = run("check", "net.py:wrong")
+    assert said.status == 1
+    assert max(map(len, said.out.splitlines())) <= 80
+    assert all(word in said.out for word in ("error", "AL201", f"net.py:{FAULT_LINE}", "→", "1 error"))
+
+
+def test_a_right_model_ends_well(run: Run) -> None:
+    said = run("check", "net.py:right")
+    assert (said.status, said.err) == (0, "")
+    assert "error" not in said.out
+
+
+def test_sarif_goes_to_standard_output_or_to_a_file(run: Run, tmp_path: Path) -> None:
+    said = run("check", "net.py:wrong", "--sarif", "-")
+    place = said.json["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert said.status == 1
+    assert place["artifactLocation"]["uri"] == "net.py"
+    assert place["region"]["startLine"] == FAULT_LINE
+    written = run("check", "net.py:wrong", "--sarif", "found.sarif", "--json")
+    assert json.loads((tmp_path / "found.sarif").read_text()) == said.json
+    assert written.json["findings"]
+
+
+def test_what_is_accepted_is_no_fault_also_on_another_line(run: Run, tmp_path: Path) -> None:
+    accepted = run("check", "net.py:wrong", "--write-baseline", "accepted.json")
+    assert accepted.status == 0
+    (tmp_path / "net.py").write_text("# one line more\n" + NET)
+    later = run("check", "net.py:wrong", "--baseline", "accepted.json")
+    assert later.status == 0
+    assert "accepted by the baseline" in later.out
+    assert "AL201" not in later.out
+
+
+@pytest.mark.parametrize(("fail_on", "status"), [("error", 1), ("warning", 1), ("information", 1), ("never", 0)])
+def test_from_which_severity_on_it_fails_can_be_said(run: Run, fail_on: str, status: int) -> None:
+    assert run("check", "net.py:wrong", "--fail-on", fail_on).status == status
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("absent.py:make",), "BadTask: there is no file 'absent.py'"),
+        (("net.py:wring",), "has no 'wring'. Did you mean 'wrong'?"),
+        (("absent_module:make",), "there is no module 'absent_module'"),
+        (("data.csv",), "name the column to predict with --target"),
+        (("--task", "digit"), "Did you mean 'digits'?"),
+        (("net.py:wrong", "--baseline", "absent.json"), "there is no baseline 'absent.json'"),
+        (("net.py:wrong", "--fail-on", "eror"), "--fail-on takes error, warning, information or never; got 'eror'"),
+        (("net.py:wrong", "--train-steps", "-1"), "--train-steps counts training steps"),
+        (("net.py:wrong", "--json", "--sarif", "-"), "both go to standard output"),
+        (("net.py:wrong", "--sarif", "no/folder/found.sarif"), "there is no folder"),
+    ],
+)
+def test_what_was_asked_wrongly_is_one_line_and_status_2(run: Run, words: tuple[str, ...], message: str) -> None:
+    said = run("check", *words)
+    assert (said.status, said.out) == (2, "")
+    assert message in said.err
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_sites_are_listed_with_their_lines(run: Run, tmp_path: Path) -> None:
+    said = run("sites", "net.py:wrong", "--json")
+    found = {site["activation"]: site for site in said.json["sites"]}
+    assert set(found) == {"relu", "softmax"}
+    assert (found["softmax"]["line"], found["softmax"]["file"]) == (FAULT_LINE, str(tmp_path / "net.py"))
+    assert {"activation", "parameters", "path", "spelling", "file", "line", "index"} <= set(found["relu"])
+    table = run("sites", "net.py:wrong")
+    assert max(map(len, table.out.splitlines())) <= 80
+    assert f"net.py:{FAULT_LINE}" in table.out
+    assert table.out.rstrip().endswith("2 sites.")
+
+
+def test_a_built_in_task_is_trained_and_watched_on_request(run: Run) -> None:
+    said = run("check", "--task", "digits", "--train-steps", "30", "--json", "--fail-on", "never")
+    assert said.status == 0
+    assert "watched steps" in said.err
+    assert any(one["id"].startswith("AL1") for one in said.json["findings"])
+
+
+def test_explain_tells_one_at_length_and_lists_all(run: Run) -> None:
+    every = run("explain", "--json").json
+    assert {"AL101", "AL201"} <= {kind["id"] for kind in every}
+    one = run("explain", "al201").out
+    assert one.startswith("AL201")
+    assert max(map(len, one.splitlines())) <= 88
+    assert run("explain", every[0]["name"], "--json").json == every[0]
+    assert all(run("explain", kind["id"]).status == 0 for kind in every)
+
+
+def test_an_unknown_finding_is_met_with_the_nearest(run: Run) -> None:
+    said = run("explain", "AL2O1")
+    assert said.status == 2
+    assert "no finding is called 'AL2O1'. Did you mean 'AL201'?" in said.err
