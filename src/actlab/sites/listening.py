@@ -130,7 +130,7 @@ class Listening(TorchFunctionMode):
         if mode is None:
             return
         mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # likewise
-        if isinstance(mode, Recorder):
+        if isinstance(mode, Recorder) and output is not None:  # nothing comes out of a pass that raised
             outputs = [mode.number(each) for each in tensors_in([output])]
             trace = analysed(mode, outputs=outputs, loss=None, unseen=unseen_in(self._model))
             self._learn(trace)
