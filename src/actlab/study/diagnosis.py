@@ -9,11 +9,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from actlab.foreign import their_code
+from actlab.foreign import called_from
 from actlab.sites.find import Sites, sites
 from actlab.study.arm import model_of, named_arm
 from actlab.train.loop import step
-from actlab.train.subject import Subject
+from actlab.train.subject import Subject, defined_at
 from actlab.train.task import OPTIMISERS, Task
 from actlab.watch.check import check
 from actlab.watch.report import Report
@@ -50,22 +50,36 @@ def diagnosed(
     Raises:
         BadTask, BadInput: what cannot be run; the message says what was found.
     """
-    if isinstance(subject, Subject):
-        return check(
-            subject.model,
-            batch=(subject.inputs, subject.targets),
-            loss=subject.loss,
-            optimiser=subject.optimiser,
-            train_steps=train_steps,
-        )
-    model = control_model(subject, seed=seed)
-    optimiser = _optimiser(model, subject)
-    rows = next(_batches(subject, seed=seed))
-    batch = (subject.train.inputs[rows], subject.train.targets[rows])
-    report = check(model, batch=batch, loss=subject.loss, optimiser=optimiser)
+    file, line = defined_at(subject)
+
+    def found() -> Report:
+        if isinstance(subject, Subject):
+            return _of_model(subject, train_steps=train_steps)
+        return _of_task(subject, train_steps=train_steps, seed=seed, seconds=seconds, progress=progress)
+
+    report: Report = called_from(file, line, found)
+    return report
+
+
+def _of_model(subject: Subject, *, train_steps: int) -> Report:
+    return check(
+        subject.model,
+        batch=(subject.inputs, subject.targets),
+        loss=subject.loss,
+        optimiser=subject.optimiser,
+        train_steps=train_steps,
+    )
+
+
+def _of_task(task: Task, *, train_steps: int, seed: int, seconds: float | None, progress: Progress | None) -> Report:
+    model = control_model(task, seed=seed)
+    optimiser = _optimiser(model, task)
+    rows = next(_batches(task, seed=seed))
+    batch = (task.train.inputs[rows], task.train.targets[rows])
+    report = check(model, batch=batch, loss=task.loss, optimiser=optimiser)
     if train_steps == 0:
         return report
-    ran = _watched(subject, model, steps=train_steps, seed=seed, seconds=seconds, progress=progress)
+    ran = _watched(task, model, steps=train_steps, seed=seed, seconds=seconds, progress=progress)
     return replace(report, findings=(*report.findings, *ran.findings), quantities=ran.quantities)
 
 
@@ -75,14 +89,11 @@ def located(subject: Task | Subject) -> Sites:
         model, inputs = control_model(subject, seed=0), subject.train.inputs[next(_batches(subject, seed=0))]
     else:
         model, inputs = subject.model, subject.inputs
-    with their_code("the model"):
-        match inputs:
-            case dict():
-                return sites(model, **inputs)
-            case tuple():
-                return sites(model, *inputs)
-            case _:
-                return sites(model, inputs)
+    named = inputs if isinstance(inputs, dict) else {}
+    positional = inputs if isinstance(inputs, tuple) else () if named else (inputs,)
+    file, line = defined_at(subject)
+    found: Sites = called_from(file, line, lambda: sites(model, *positional, **named))
+    return found
 
 
 def control_model(task: Task, *, seed: int) -> nn.Module:

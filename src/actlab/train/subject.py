@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import ast
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from types import ModuleType
 from typing import Any, final
 
 from torch import nn
@@ -31,6 +35,7 @@ class Subject:
         targets: what the loss compares the output with; None where it takes the output alone.
         loss: a function of outputs and targets; None where the user gave none.
         optimiser: the user's own, for what it does with the parameters; None where he gave none.
+        file, line: where it is defined; what a finding points to where the model is made of PyTorch's modules alone.
     """
 
     name: str
@@ -39,6 +44,27 @@ class Subject:
     targets: Any
     loss: Callable[..., Any] | None
     optimiser: Optimizer | None = None
+    file: str = "<model>"
+    line: int = 1
+
+
+def defined_at(subject: Task | Subject) -> tuple[str, int]:
+    """The file and the line where it is defined: of a task, its model's factory; `<task 'digits'>` where that is ours.
+
+    Example:
+        >>> from actlab.train.builtin import builtin_task
+        >>> defined_at(builtin_task("digits-relu"))
+        ("<task 'digits-relu'>", 1)
+    """
+    if isinstance(subject, Subject):
+        return subject.file, subject.line
+    factory: Any = subject.model
+    while isinstance(factory, partial):
+        factory = factory.func
+    code = getattr(factory, "__code__", None)
+    if code is None or code.co_filename.startswith(str(Path(__file__).parents[1])):
+        return f"<task '{subject.name}'>", 1
+    return code.co_filename, code.co_firstlineno
 
 
 def names_program(where: str) -> bool:
@@ -74,7 +100,28 @@ def named_subject(where: str) -> Task | Subject:
     if callable(found) and not isinstance(found, nn.Module):
         with their_code(f"'{label}'"):
             found = found()
-    return found if isinstance(found, Task) else subject(found, name=label)
+    if isinstance(found, Task):
+        return found
+    return replace(subject(found, name=label), file=str(module.__file__), line=_line_of(name, module))
+
+
+def _line_of(name: str, module: ModuleType) -> int:
+    """The line on which a module gives something this name at last; 1 where it does so in another way."""
+    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+    lines = [
+        node.lineno
+        for node in tree.body
+        if name == getattr(node, "name", None)
+        or any(isinstance(part, ast.Name) and part.id == name for part in _targets(node))
+    ]
+    return lines[-1] if lines else 1
+
+
+def _targets(node: ast.stmt) -> Iterator[ast.AST]:
+    """All that an assignment gives a value."""
+    for target in node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]:
+        if isinstance(target, ast.AST):
+            yield from ast.walk(target)
 
 
 def subject(given: object, *, name: str) -> Subject:

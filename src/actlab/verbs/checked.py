@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actlab.errors import BadInput
+from actlab.plain import plain
 from actlab.verbs.task_choice import named_task
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class Located:
     def to_json(self) -> dict[str, Any]:
         """One object a site, and what was not seen."""
         return {
-            "sites": [site.to_json() for site in self.sites],
+            "sites": [plain(site.to_json()) for site in self.sites],
             "unseen": [{"path": one.path, "what": one.what, "why": one.why} for one in self.unseen],
         }
 

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from actlab.errors import BadTask
-from actlab.train.subject import Subject, named_subject, subject
+from actlab.foreign import called_from
+from actlab.sites.find import sites
+from actlab.train.subject import Subject, defined_at, named_subject, subject
 from actlab.train.task import Task
 
 FILE = """
@@ -58,6 +60,18 @@ def test_a_task_is_given_as_it_is_by_its_default_name(file: str) -> None:
     assert isinstance(named_subject(f"{file}:make_task"), Task)
 
 
+@pytest.mark.parametrize("name", ["ready", "make", "named"])
+def test_where_it_is_defined_is_known(file: str, name: str) -> None:
+    path, line = defined_at(named_subject(f"{file}:{name}"))
+    text = Path(path).read_text().splitlines()[line - 1]
+    assert text.startswith((f"{name} = ", f"def {name}("))
+
+
+def test_a_task_is_defined_where_its_model_is(file: str) -> None:
+    path, line = defined_at(named_subject(file))
+    assert "lambda: nn.Sequential" in Path(path).read_text().splitlines()[line - 1]
+
+
 def test_a_module_is_found_in_the_working_folder(file: str) -> None:
     assert isinstance(named_subject("subject_net:ready"), Subject)
 
@@ -96,3 +110,10 @@ def test_what_does_not_fit_is_named(given: object, message: str) -> None:
     with pytest.raises(BadTask) as raised:
         subject(given, name="net.py:make")
     assert message in str(raised.value)
+
+
+def test_a_model_of_pytorchs_own_modules_is_found_where_the_user_names_it(file: str) -> None:
+    where = ("their_net.py", 17)
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    (found,) = called_from(*where, lambda: sites(model, torch.ones(1, 4)))
+    assert (found.file, found.line) == where
