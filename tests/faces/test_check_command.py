@@ -177,6 +177,6 @@ def test_explain_tells_one_at_length_and_lists_all(run: Run) -> None:
 
 
 def test_an_unknown_finding_is_met_with_the_nearest(run: Run) -> None:
-    said = run("explain", "AL2O1")
+    said = run("explain", "dead-unit")
     assert said.status == 2
-    assert "no finding is called 'AL2O1'. Did you mean 'AL201'?" in said.err
+    assert "no finding is called 'dead-unit'. Did you mean 'dead-units'?" in said.err

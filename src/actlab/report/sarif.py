@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from actlab.report.fingerprint import fingerprints
 from actlab.sites.site import Site, Unseen
 from actlab.watch.finding import Finding
 from actlab.watch.kinds import KINDS, FindingKind
+from actlab.watch.remedies import REMEDIES
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 LEVELS = {"error": "error", "warning": "warning", "information": "note"}
 ROOT_NAME = "SRCROOT"
 """The name by which relative paths say what they are relative to; the one that other tools use."""
+
+_ADDRESS = re.compile(r"(?P<url>https://[^\s,;)]+)|arXiv:(?P<arxiv>\d{4}\.\d{4,5})|doi:(?P<doi>10\.\d+/[^\s,;)]+)")
 
 FINGERPRINT = "actlabPlace/v1"
 
@@ -60,14 +64,31 @@ def sarif(
 
 
 def _rule(kind: FindingKind) -> dict[str, Any]:
+    address = address_in(kind.source)
     return {
         "id": kind.id,
         "name": "".join(word.capitalize() for word in kind.name.split("-")),
         "shortDescription": {"text": kind.title},
-        "fullDescription": {"text": kind.explanation},
-        "help": {"text": f"{kind.explanation}\n\n`actlab explain {kind.id}` tells it at length."},
+        "fullDescription": {"text": f"{kind.explanation} Source: {kind.source}"},
+        "help": {"text": "\n".join(f"- {REMEDIES[remedy]}" for remedy in kind.remedies)},
         "defaultConfiguration": {"level": LEVELS[kind.severity]},
+        **({"helpUri": address} if address else {}),
     }
+
+
+def address_in(source: str) -> str | None:
+    """The address of the first thing that a source names with one; None where it names none.
+
+    Example:
+        >>> address_in("Lu et al. 2019, arXiv:1903.06733"), address_in("Hochreiter 1991")
+        ('https://arxiv.org/abs/1903.06733', None)
+    """
+    found = _ADDRESS.search(source)
+    if found is None:
+        return None
+    return found["url"] or (
+        f"https://arxiv.org/abs/{found['arxiv']}" if found["arxiv"] else f"https://doi.org/{found['doi']}"
+    )
 
 
 def _result(finding: Finding, *, rule: int | None, digest: str, root: Path) -> dict[str, Any]:

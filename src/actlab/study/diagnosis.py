@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from actlab.train.loop import step
 from actlab.train.subject import Subject, defined_at
 from actlab.train.task import OPTIMISERS, Task
 from actlab.watch.check import check
-from actlab.watch.report import Report
+from actlab.watch.report import Report, ordered
 from actlab.watch.watch import watch
 
 Progress = Callable[[int, int, float | None, str], None]
@@ -80,7 +81,7 @@ def _of_task(task: Task, *, train_steps: int, seed: int, seconds: float | None, 
     if train_steps == 0:
         return report
     ran = _watched(task, model, steps=train_steps, seed=seed, seconds=seconds, progress=progress)
-    return replace(report, findings=(*report.findings, *ran.findings), quantities=ran.quantities)
+    return replace(report, findings=ordered([*report.findings, *ran.findings]), quantities=ran.quantities)
 
 
 def located(subject: Task | Subject) -> Sites:
@@ -89,7 +90,7 @@ def located(subject: Task | Subject) -> Sites:
         model, inputs = control_model(subject, seed=0), subject.train.inputs[next(_batches(subject, seed=0))]
     else:
         model, inputs = subject.model, subject.inputs
-    named = inputs if isinstance(inputs, dict) else {}
+    named: dict[str, Any] = inputs if isinstance(inputs, dict) else {}
     positional = inputs if isinstance(inputs, tuple) else () if named else (inputs,)
     file, line = defined_at(subject)
     found: Sites = called_from(file, line, lambda: sites(model, *positional, **named))

@@ -14,6 +14,7 @@ from actlab.catalog.own_file import from_own_file, names_own_file
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
+from actlab.plain import plain
 from actlab.verbs.task_choice import named_task
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _diagnosis(report: Report) -> dict[str, Any]:
     found = health(report.quantities)
     return {
         "findings": [finding.to_json() for finding in report.findings],
-        "unseen": [{"path": one.path, "what": one.what, "why": one.why} for one in report.unseen],
+        "unseen": plain(report.unseen),
         "health": None if found is None else found.to_json(),
     }
 

@@ -57,7 +57,7 @@ class Checked:
         return {
             "findings": [finding.to_json() for finding in self.new],
             "accepted": [finding.to_json() for finding in self.accepted],
-            "unseen": [{"path": one.path, "what": one.what, "why": one.why} for one in self.report.unseen],
+            "unseen": plain(self.report.unseen),
         }
 
     def to_sarif(self) -> dict[str, Any]:
@@ -175,7 +175,7 @@ class Located:
         """One object a site, and what was not seen."""
         return {
             "sites": [plain(site.to_json()) for site in self.sites],
-            "unseen": [{"path": one.path, "what": one.what, "why": one.why} for one in self.unseen],
+            "unseen": plain(self.unseen),
         }
 
     def lines(self) -> list[str]:

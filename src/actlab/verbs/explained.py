@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
-
-from actlab.errors import BadInput, shortened
-from actlab.plain import plain
 
 if TYPE_CHECKING:
     from actlab.watch.kinds import FindingKind
@@ -24,24 +20,20 @@ class Explained:
 
     def to_json(self) -> dict[str, Any]:
         """Id, name, title, severity, explanation, source, and every remedy with its sentence."""
-        facts: dict[str, Any] = plain(self.kind)
-        return {**facts, "remedies": [{"id": one, "sentence": said} for one, said in self._remedies()]}
+        return self.kind.to_json()
 
     def lines(self) -> list[str]:
-        """The heading, the explanation, the remedies."""
-        kind = self.kind
-        lines = [f"{kind.id}  {kind.title}", f"{kind.name}, by default: {kind.severity}", ""]
-        for paragraph in kind.explanation.split("\n\n"):
-            lines += [*fill(" ".join(paragraph.split()), WIDTH).split("\n"), ""]
-        if kind.remedies:
-            lines += ["What answers it:"]
-            lines += [fill(f"→ {said}", WIDTH, subsequent_indent="  ") for _, said in self._remedies()]
-        return "\n".join(lines).rstrip().split("\n")
-
-    def _remedies(self) -> list[tuple[str, str]]:
+        """The heading, the explanation, the remedies, the source."""
         from actlab.watch.remedies import REMEDIES
 
-        return [(remedy, REMEDIES[remedy]) for remedy in self.kind.remedies]
+        kind = self.kind
+        lines = [fill(f"{kind.id}  {kind.title}", WIDTH), f"{kind.name}, usually: {kind.severity}", ""]
+        for paragraph in kind.explanation.split("\n\n"):
+            lines += [*fill(" ".join(paragraph.split()), WIDTH).split("\n"), ""]
+        lines += ["What answers it:"]
+        lines += [fill(f"→ {REMEDIES[one]}", WIDTH, subsequent_indent="  ") for one in kind.remedies]
+        lines += ["", fill(f"Source: {kind.source}", WIDTH, subsequent_indent="  ")]
+        return "\n".join(lines).split("\n")
 
 
 @dataclass(frozen=True)
@@ -77,13 +69,6 @@ def explain(finding: str) -> Explained:
     Raises:
         BadInput: there is no such kind.
     """
-    from actlab.watch.kinds import KINDS
+    from actlab.watch.kinds import kind_of
 
-    named = {kind.name: kind for kind in KINDS.values()}
-    known = {**KINDS, **named}
-    found = known.get(finding.upper()) or known.get(finding.lower())
-    if found is None:
-        near = get_close_matches(finding.upper(), KINDS, n=1) or get_close_matches(finding.lower(), named, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise BadInput(f"no finding is called '{shortened(finding)}'.{hint} `actlab explain` lists them all.")
-    return Explained(found)
+    return Explained(kind_of(finding))

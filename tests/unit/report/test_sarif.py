@@ -79,6 +79,9 @@ def test_every_kind_is_a_rule_and_every_result_points_to_its_own(tmp_path: Path)
     assert all(rules[one["ruleIndex"]]["id"] == one["ruleId"] for one in run["results"])
     assert [one["level"] for one in run["results"]] == ["error", "warning"]
     assert all(rule["fullDescription"]["text"] and rule["name"].isidentifier() for rule in rules)
+    by_id = {rule["id"]: rule for rule in rules}
+    assert by_id["AL101"]["helpUri"].startswith("https://arxiv.org/abs/")
+    assert by_id["AL101"]["help"]["text"].startswith("- ")
 
 
 def test_what_is_accepted_is_suppressed_and_what_is_not_is_not(tmp_path: Path) -> None:

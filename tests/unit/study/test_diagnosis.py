@@ -97,7 +97,7 @@ def test_a_watched_run_takes_so_many_steps_and_its_findings_are_added(asked: dic
     report = diagnosis.diagnosed(
         task(), train_steps=40, progress=lambda done, total, left, label: told.append((done, total))
     )
-    assert [one.id for one in report.findings] == ["AL201", "AL103"]
+    assert [one.id for one in report.findings] == ["AL103", "AL201"]
     assert report.quantities is not None
     assert told == [(done, 40) for done in range(1, 41)]
     losses = asked["watched"].losses

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -115,5 +116,5 @@ def test_what_does_not_fit_is_named(given: object, message: str) -> None:
 def test_a_model_of_pytorchs_own_modules_is_found_where_the_user_names_it(file: str) -> None:
     where = ("their_net.py", 17)
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
-    (found,) = called_from(*where, lambda: sites(model, torch.ones(1, 4)))
+    (found,) = called_from(*where, partial(sites, model, torch.ones(1, 4)))
     assert (found.file, found.line) == where
