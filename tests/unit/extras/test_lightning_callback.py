@@ -1,0 +1,97 @@
+"""The Lightning callback, in a real Trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+pytest.importorskip("lightning", reason="the extra 'lightning' is not installed")
+
+from lightning.pytorch import LightningModule, Trainer
+
+from actlab.errors import BadInput
+from actlab.extras import lightning_callback
+from actlab.extras.lightning_callback import ActivationWatch
+from unit.extras.watched import NotedWatch
+
+ROWS, BATCH = 64, 8
+
+
+class Module(LightningModule):
+    """A small classifier; `fails_at` is the batch in which it raises."""
+
+    def __init__(self, *, fails_at: int = -1) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 2))
+        self.fails_at = fails_at
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x)
+
+    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
+        if batch_idx == self.fails_at:
+            raise RuntimeError("on purpose")
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(module: LightningModule, callback: ActivationWatch, folder: Path, **options: Any) -> None:
+    torch.manual_seed(0)
+    inputs = torch.randn(ROWS, 4)
+    loader = DataLoader(TensorDataset(inputs, (inputs[:, 0] > 0).long()), batch_size=BATCH)
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = Trainer(
+        max_epochs=1, accelerator="cpu", default_root_dir=folder, callbacks=[callback], **quiet, **options
+    )
+    trainer.fit(module, loader)
+
+
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch) -> NotedWatch:
+    watched = NotedWatch()
+    monkeypatch.setattr(lightning_callback, "watch", watched)
+    return watched
+
+
+def test_every_step_is_counted_with_its_loss_and_everything_comes_off(noted: NotedWatch, tmp_path: Path) -> None:
+    callback, module = ActivationWatch(every=2), Module()
+    fit(module, callback, tmp_path)
+    assert noted.model is module
+    assert noted.given == {"sinks": (), "every": 2}
+    assert len(noted.losses) == ROWS // BATCH
+    assert all(loss is not None and loss > 0 for loss in noted.losses)
+    assert (noted.entered, noted.left) == (1, 1)
+
+
+def test_batches_whose_gradients_are_gathered_are_one_step(noted: NotedWatch, tmp_path: Path) -> None:
+    fit(Module(), ActivationWatch(), tmp_path, accumulate_grad_batches=4)
+    assert len(noted.losses) == ROWS // BATCH // 4
+
+
+def test_a_part_can_be_named(noted: NotedWatch, tmp_path: Path) -> None:
+    module = Module()
+    fit(module, ActivationWatch("net"), tmp_path)
+    assert noted.model is module.net
+
+
+def test_after_an_exception_everything_is_off(noted: NotedWatch, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="on purpose"):
+        fit(Module(fails_at=3), ActivationWatch(), tmp_path)
+    assert (noted.entered, noted.left) == (1, 1)
+
+
+def test_a_report_before_the_training_is_refused() -> None:
+    with pytest.raises(BadInput, match="nothing was watched yet"):
+        ActivationWatch().report()
