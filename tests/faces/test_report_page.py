@@ -7,15 +7,22 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from actlab.report.diagnosis import diagnosis
 from actlab.report.page import page
+from actlab.sites.site import Unseen
+from actlab.watch.report import Report
 from unit.report.comparisons import TESTS, made
+from unit.report.findings import finding, site
+from unit.report.quantities import quantities
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium is installed")
 
+DIAGNOSIS = 3  # gradients, dead units, saturated units
 QUIET = (
     "--headless",
     "--no-sandbox",
@@ -67,7 +74,17 @@ def browsed(text, folder, *, width, flags=()):
 def text():
     long = "a_function_with_a_name_that_is_far_too_long_for_any_telephone"
     tests = {**TESTS, long: TESTS["tanh"], "<b>$x$": TESTS["relu"]}
-    return page(made(tests, notes=(f"{long} " * 2,)), provenance={"command": f"actlab advise {long}{long}"})
+    findings = (
+        finding(message=f"{long} " * 3, where=site(f"{long}.{long}", file=f"/{long}/{long}.py"), remedies=(long,)),
+        finding("AL102", "warning", evidence={long: 0.98, "examples": 6400}),
+        finding("AL101", "information"),
+    )
+    found = Report(findings, (Unseen(long, "nn.LSTM", "it is fused"),), (), quantities())
+    return page(
+        made(tests, notes=(f"{long} " * 2,)),
+        provenance={"command": f"actlab advise {long}{long}"},
+        diagnosis=diagnosis(found, root=Path("/")),
+    )
 
 
 @pytest.mark.parametrize("width", [400, 1400])
@@ -76,7 +93,7 @@ def test_page_loads_fits_and_shows_everything(text, tmp_path, width):
     assert complaints == []
     assert measured["width"] <= width
     assert measured["rows"] == len(TESTS) + 2
-    assert len(measured["pictures"]) == (len(TESTS) + 2) + 2 + len(TESTS)
+    assert len(measured["pictures"]) == (len(TESTS) + 2) + 2 + len(TESTS) + DIAGNOSIS
     assert min(min(size) for size in measured["pictures"]) > 100
     assert max(wide for wide, _ in measured["pictures"]) <= width
     assert min(measured["drawn"]) > 100

@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
+from actlab.report.diagnosis import diagnosis
 from actlab.report.page import page, write_report
+from actlab.watch.report import Report
 from unit.report.comparisons import ERRORS, TESTS, errors, made
+from unit.report.findings import finding, site
+from unit.report.quantities import quantities
 
 PROVENANCE = {"command": "actlab advise", "actlab": "0.1.0", "date": "2026-01-05"}
 HOSTILE = "<script>alert(1)</script>"
@@ -151,3 +156,14 @@ def test_report_is_written_whole(tmp_path):
     path = write_report(made(TWO), tmp_path / "r.html", provenance=PROVENANCE)
     assert path.read_text(encoding="utf-8") == page(made(TWO), provenance=PROVENANCE)
     assert [file.name for file in tmp_path.iterdir()] == ["r.html"]
+
+
+def test_a_diagnosis_stands_on_the_page_escaped_and_without_one_nothing_is_said(plain):
+    found = Report((finding(message=HOSTILE, evidence={HOSTILE: 1}, where=site(HOSTILE)),), (), (), quantities())
+    text = page(made(), provenance=PROVENANCE, diagnosis=diagnosis(found, root=Path("/")))
+    assert HOSTILE not in text
+    assert "&lt;script&gt;alert(1)" in text
+    shown = Elements(text)
+    assert "watched for 100 training steps before the comparison: 1 error." in shown.text
+    assert len(shown.named("svg")) == len(Elements(plain).named("svg")) + 3
+    assert "What the control's activations do" not in Elements(plain).text
