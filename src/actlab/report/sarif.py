@@ -32,25 +32,25 @@ def sarif(
     *,
     root: Path,
     version: str,
+    whole: tuple[str, int] = ("", 0),
     accepted: Sequence[Finding] = (),
 ) -> dict[str, Any]:
     """One SARIF log with one run.
 
     Args:
-        findings: the results.
+        findings: the results, in the order in which they were found.
         unseen: what could not be looked into; these become notifications of the run.
         root: the folder that the files' URIs are relative to.
         version: of actlab.
-        accepted: findings that a baseline holds: results too, marked as suppressed.
+        whole: file and line for findings about the model as a whole: code-scanning services show no result without.
+        accepted: those of the findings that a baseline holds; they are marked as suppressed.
     """
-    both = by_severity([*findings, *accepted])
-    places = {kind: number for number, kind in enumerate(KINDS)}
-    digests = dict(zip(map(id, [*findings, *accepted]), fingerprints([*findings, *accepted]), strict=True))
-    suppressed = {id(finding) for finding in accepted}
+    digests = dict(zip(map(id, findings), fingerprints(findings), strict=True))
+    suppressed = set(map(id, accepted))
     results = [
-        _result(finding, rule=places.get(finding.id), digest=digests[id(finding)], root=root)
+        _result(finding, digest=digests[id(finding)], place=_location(finding.site, whole=whole, root=root))
         | ({"suppressions": [{"kind": "external", "status": "accepted"}]} if id(finding) in suppressed else {})
-        for finding in both
+        for finding in by_severity(findings)
     ]
     driver = {"name": "actlab", "version": version, "rules": [_rule(kind) for kind in KINDS.values()]}
     run = {
@@ -91,28 +91,31 @@ def address_in(source: str) -> str | None:
     )
 
 
-def _result(finding: Finding, *, rule: int | None, digest: str, root: Path) -> dict[str, Any]:
+def _result(finding: Finding, *, digest: str, place: dict[str, Any]) -> dict[str, Any]:
     message = finding.message
     if finding.evidence:
         message += f" Evidence: {evidence_text(finding.evidence)}."
-    result = {
+    rule = {"ruleIndex": list(KINDS).index(finding.id)} if finding.id in KINDS else {}
+    return {
         "ruleId": finding.id,
+        **rule,
         "level": LEVELS[finding.severity],
         "message": {"text": message},
-        "locations": [] if finding.site is None else [_location(finding.site, root=root)],
+        "locations": [place],
         "partialFingerprints": {FINGERPRINT: digest},
         "properties": {"evidence": plain(dict(finding.evidence)), "remedies": list(finding.remedies)},
     }
-    return result if rule is None else {**result, "ruleIndex": rule}
 
 
-def _location(site: Site, *, root: Path) -> dict[str, Any]:
-    named = {"logicalLocations": [{"fullyQualifiedName": site.name, "kind": "member"}]}
-    artifact = _artifact(site.file, root=root)
+def _location(site: Site | None, *, whole: tuple[str, int], root: Path) -> dict[str, Any]:
+    name = "model" if site is None else site.name
+    file, line = whole if site is None else (site.file, site.line)
+    named = {"logicalLocations": [{"fullyQualifiedName": name, "kind": "member"}]}
+    artifact = _artifact(file, root=root)
     if artifact is None:
         return named
     # Lines count from 1; a file whose line is unknown is named as a whole.
-    region = {"region": {"startLine": site.line}} if site.line >= 1 else {}
+    region = {"region": {"startLine": line}} if line >= 1 else {}
     return {"physicalLocation": {"artifactLocation": artifact, **region}, **named}
 
 

@@ -33,6 +33,7 @@ class Checked:
         gone: how many entries of the baseline were not found again.
         fail_on: the mildest severity that counts as a fault; "never" where none does.
         root: the folder that paths are told from.
+        defined_at: file and line of what was checked.
     """
 
     report: Report
@@ -41,6 +42,7 @@ class Checked:
     gone: int
     fail_on: str
     root: Path
+    defined_at: tuple[str, int]
 
     @property
     def is_well(self) -> bool:
@@ -64,7 +66,14 @@ class Checked:
         """A SARIF 2.1.0 log; what is accepted stands in it as suppressed."""
         from actlab.report.sarif import sarif
 
-        return sarif(self.new, self.report.unseen, root=self.root, version=version("actlab"), accepted=self.accepted)
+        return sarif(
+            self.report.findings,
+            self.report.unseen,
+            root=self.root,
+            version=version("actlab"),
+            whole=self.defined_at,
+            accepted=self.accepted,
+        )
 
     def write_sarif(self, path: Path) -> Path:
         """The path, once the SARIF log lies there.
@@ -139,6 +148,7 @@ def check(
     """
     from actlab.report.baseline import Divided, divided
     from actlab.study.diagnosis import diagnosed
+    from actlab.train.subject import defined_at
     from actlab.watch.finding import SEVERITIES
 
     if fail_on not in (*SEVERITIES, NEVER):
@@ -147,9 +157,10 @@ def check(
         raise BadInput(f"--train-steps counts training steps, 0 or more; got {train_steps}.")
     if baseline is not None:
         divided((), baseline)  # a file that is none is refused before anything is run
-    report = diagnosed(_subject(data, target=target, task=task), train_steps=train_steps, progress=progress)
+    subject = _subject(data, target=target, task=task)
+    report = diagnosed(subject, train_steps=train_steps, progress=progress)
     found = Divided(report.findings, (), 0) if baseline is None else divided(report.findings, baseline)
-    return Checked(report, found.new, found.accepted, found.gone, fail_on, Path.cwd())
+    return Checked(report, found.new, found.accepted, found.gone, fail_on, Path.cwd(), defined_at(subject))
 
 
 def _subject(data: str | Path | Task | Subject | None, *, target: str | None, task: str | None) -> Task | Subject:

@@ -40,11 +40,11 @@ def test_it_is_valid_against_the_published_schema(tmp_path: Path, schema: dict[s
         finding("AL202", "information"),
     ]
     unseen = (Unseen("encoder.lstm", "nn.LSTM", "it is fused; use actlab.nn.LSTM"), Unseen("", "a scripted model", "-"))
-    made = log(*many, root=tmp_path, unseen=unseen, accepted=(finding(message="accepted"),))
+    made = log(*many, root=tmp_path, unseen=unseen, accepted=many[:1], whole=(str(tmp_path / "net.py"), 3))
     jsonschema.validate(
         json.loads(json.dumps(made, allow_nan=False)), schema, format_checker=jsonschema.FormatChecker()
     )
-    assert len(made["runs"][0]["results"]) == 5
+    assert len(made["runs"][0]["results"]) == 4
 
 
 def test_the_schema_refuses_a_log_that_is_wrong(tmp_path: Path, schema: dict[str, Any]) -> None:
@@ -72,6 +72,14 @@ def test_a_file_elsewhere_has_its_whole_address_and_no_file_has_none(tmp_path: P
     assert set(none) == {"logicalLocations"}
 
 
+def test_a_finding_about_the_whole_model_is_where_that_is_defined(tmp_path: Path) -> None:
+    made = log(finding("AL111", "warning"), root=tmp_path, whole=(str(tmp_path / "net.py"), 7))
+    place = made["runs"][0]["results"][0]["locations"][0]
+    assert place["physicalLocation"]["artifactLocation"]["uri"] == "net.py"
+    assert place["physicalLocation"]["region"] == {"startLine": 7}
+    assert place["logicalLocations"][0]["fullyQualifiedName"] == "model"
+
+
 def test_every_kind_is_a_rule_and_every_result_points_to_its_own(tmp_path: Path) -> None:
     run = log(finding("AL101", "warning"), finding("AL201"), root=tmp_path)["runs"][0]
     rules = run["tool"]["driver"]["rules"]
@@ -85,7 +93,8 @@ def test_every_kind_is_a_rule_and_every_result_points_to_its_own(tmp_path: Path)
 
 
 def test_what_is_accepted_is_suppressed_and_what_is_not_is_not(tmp_path: Path) -> None:
-    results = log(finding("AL201"), root=tmp_path, accepted=(finding("AL101"),))["runs"][0]["results"]
+    new, old = finding("AL201"), finding("AL101")
+    results = log(new, old, root=tmp_path, accepted=(old,))["runs"][0]["results"]
     assert {one["ruleId"]: "suppressions" in one for one in results} == {"AL201": False, "AL101": True}
 
 
