@@ -1,0 +1,35 @@
+"""What counts as a fault, and what an answer of `check` says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actlab.verbs.checked import NEVER, Checked
+from actlab.watch.finding import SEVERITIES, Severity
+from actlab.watch.report import Report
+from unit.report.findings import finding
+
+
+def checked(*severities: Severity, fail_on: str, accepted: bool = False) -> Checked:
+    found = tuple(finding("AL101", severity) for severity in severities)
+    new, old = ((), found) if accepted else (found, ())
+    return Checked(Report(found), new, old, 0, fail_on, Path("/data"), ("/data/net.py", 3))
+
+
+@pytest.mark.parametrize("found", SEVERITIES)
+@pytest.mark.parametrize("fail_on", [*SEVERITIES, NEVER])
+def test_it_fails_from_the_named_severity_on(found: Severity, fail_on: str) -> None:
+    order = [*SEVERITIES, NEVER]
+    fails = fail_on != NEVER and order.index(found) <= order.index(fail_on)
+    assert checked(found, fail_on=fail_on).is_well is not fails
+
+
+def test_what_is_accepted_never_fails_and_is_counted() -> None:
+    answer = checked("error", "warning", fail_on="information", accepted=True)
+    assert answer.is_well
+    assert answer.lines()[-1].startswith("Nothing new found")
+    assert "2 accepted by the baseline" in answer.lines()[-1]
+    assert [one["id"] for one in answer.to_json()["accepted"]] == ["AL101", "AL101"]
+    assert answer.to_json()["findings"] == []
