@@ -19,6 +19,11 @@ from actlab.extras import lightning_callback
 from actlab.extras.lightning_callback import ActivationWatch
 from unit.extras.watched import NotedWatch
 
+# Lightning's own advice, given on machines with more cores, or a GPU, than the test uses.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:GPU available but not used"),
+]
 ROWS, BATCH = 64, 8
 
 
