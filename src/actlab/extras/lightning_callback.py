@@ -13,13 +13,18 @@ from actlab.watch.watch import Watch, watch
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch.loggers import Logger
 else:
     Callback = need("lightning.pytorch", extra="lightning").Callback
+
+Sink = Callable[[Mapping[str, Any], int], None]
 
 
 @final
 class ActivationWatch(Callback):
     """A Lightning callback: watches the module while it trains; afterwards `report()` says what was found.
+
+    The numbers that it measures go to the trainer's loggers, as those of Lightning's own monitors do.
 
     Args:
         part: the dotted path of the part that is watched, where `training_step` does not call the module itself.
@@ -30,9 +35,7 @@ class ActivationWatch(Callback):
         ``Trainer(callbacks=[watch := ActivationWatch()]).fit(module, loader); watch.report().lines()``
     """
 
-    def __init__(
-        self, part: str = "", *, sinks: Sequence[Callable[[Mapping[str, Any], int], None]] = (), **options: Any
-    ) -> None:
+    def __init__(self, part: str = "", *, sinks: Sequence[Sink] = (), **options: Any) -> None:
         self.part, self.sinks, self.options = part, tuple(sinks), options
         self._watched: Watch | None = None
         self._open = ExitStack()
@@ -41,7 +44,8 @@ class ActivationWatch(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to watch."""
         self._steps = trainer.global_step
-        watched = watch(pl_module.get_submodule(self.part), sinks=self.sinks, **self.options)
+        sinks = (*self.sinks, *map(_sink_of, trainer.loggers))
+        watched = watch(pl_module.get_submodule(self.part), sinks=sinks, **self.options)
         self._watched = self._open.enter_context(watched)
 
     def on_train_batch_end(
@@ -69,3 +73,12 @@ class ActivationWatch(Callback):
         if self._watched is None:
             raise BadInput("nothing was watched yet: hand this callback to a Trainer and call fit.")
         return self._watched.report()
+
+
+def _sink_of(logger: Logger) -> Sink:
+    """A sink that hands the numbers on to a logger; histograms, which not every logger can take, are left out."""
+
+    def log(values: Mapping[str, Any], step: int) -> None:
+        logger.log_metrics({name: value for name, value in values.items() if not isinstance(value, Mapping)}, step)
+
+    return log

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 pytest.importorskip("lightning", reason="the extra 'lightning' is not installed")
 
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
 
 from actlab.errors import BadInput
 from actlab.extras import lightning_callback
@@ -52,11 +53,11 @@ def fit(module: LightningModule, callback: ActivationWatch, folder: Path, **opti
     inputs = torch.randn(ROWS, 4)
     loader = DataLoader(TensorDataset(inputs, (inputs[:, 0] > 0).long()), batch_size=BATCH)
     quiet = {
-        "logger": False,
         "enable_checkpointing": False,
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
+    options = {"logger": False, **options}
     trainer = Trainer(
         max_epochs=1, accelerator="cpu", default_root_dir=folder, callbacks=[callback], **quiet, **options
     )
@@ -83,6 +84,16 @@ def test_every_step_is_counted_with_its_loss_and_everything_comes_off(noted: Not
 def test_batches_whose_gradients_are_gathered_are_one_step(noted: NotedWatch, tmp_path: Path) -> None:
     fit(Module(), ActivationWatch(), tmp_path, accumulate_grad_batches=4)
     assert len(noted.losses) == ROWS // BATCH // 4
+
+
+def test_numbers_go_to_the_trainers_logger_and_histograms_do_not(noted: NotedWatch, tmp_path: Path) -> None:
+    fit(Module(), ActivationWatch(sinks=[print]), tmp_path, logger=(logger := CSVLogger(tmp_path)), log_every_n_steps=1)
+    own, to_logger = noted.given["sinks"]
+    assert own is print
+    to_logger({"act[0]/dead_share": 0.25, "act[0]/z": {"borders": [0.0], "counts": [1, 2]}}, 3)
+    logger.save()
+    (row,) = Path(logger.log_dir, "metrics.csv").read_text().splitlines()[1:]
+    assert row.split(",") == ["0.25", "3"]
 
 
 def test_a_part_can_be_named(noted: NotedWatch, tmp_path: Path) -> None:
