@@ -46,8 +46,11 @@ TRANSLATED: Mapping[str, Callable[..., Expr]] = {
     "erfc": atoms.erfc,
     "abs": atoms.abs,
     "sign": atoms.sign,
+    "special_ndtr": atoms.normal_cdf,
     "maximum": atoms.max,
     "minimum": atoms.min,
+    # they hand on the same numbers
+    **dict.fromkeys(("to", "float", "double", "clone", "contiguous"), expr),
 }
 COMPARED: Mapping[str, Callable[[Operand, Operand], Compare]] = {
     "gt": lambda a, b: expr(a) > b,
