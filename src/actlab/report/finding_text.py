@@ -27,14 +27,30 @@ def by_severity(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def shown_path(file: str, *, root: Path) -> str:
-    """A file as one would type it in the folder `root`; whole where it lies outside.
+    """A file as one would type it in the folder `root`, one of an installed package from the package on; else whole.
 
     Example:
-        >>> shown_path("/data/net/model.py", root=Path("/data")), shown_path("<stdin>", root=Path("/data"))
-        ('net/model.py', '<stdin>')
+        >>> [shown_path(file, root=Path("/data")) for file in ("/data/net/model.py", "<stdin>", "/else/net.py")]
+        ['net/model.py', '<stdin>', '/else/net.py']
+        >>> shown_path("/usr/lib/site-packages/timm/layers/mlp.py", root=Path("/data"))
+        'timm/layers/mlp.py'
     """
     path = Path(file)
-    return path.relative_to(root).as_posix() if path.is_absolute() and path.is_relative_to(root) else file
+    if path.is_absolute() and path.is_relative_to(root):
+        return path.relative_to(root).as_posix()
+    installed = path.as_posix().rpartition("/site-packages/")[2]
+    return installed if installed != path.as_posix() else file
+
+
+def end_text(text: str, limit: int) -> str:
+    """A text of which the end matters, cut in front to `limit` characters.
+
+    Example:
+        >>> end_text("encoder.layers.11.mlp.act[0]", 12)
+        '….mlp.act[0]'
+    """
+    line = name_text(text, max(len(text), limit))
+    return line if len(line) <= limit else "…" + line[1 - limit :]
 
 
 def place_text(site: Site | None, *, root: Path) -> str:

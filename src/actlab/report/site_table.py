@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from shutil import get_terminal_size
 
-from actlab.report.finding_text import shown_path, unseen_text
+from actlab.report.finding_text import end_text, shown_path, unseen_text
 from actlab.report.wording import name_text
 from actlab.sites.site import Site, Unseen
 
@@ -37,7 +37,8 @@ def _cells(site: Site, *, root: Path) -> tuple[str, ...]:
     shape = "x".join(map(str, site.shape))
     place = f"{shown_path(site.file, root=root)}:{site.line}"
     cells = (site.name, _activation(site), site.spelling, place, shape, site.dtype, str(site.calls))
-    return tuple(name_text(cell, limit) for cell, limit in zip(cells, WIDEST, strict=True))
+    cuts = (end_text, name_text, name_text, end_text, name_text, name_text, name_text)
+    return tuple(cut(cell, limit) for cut, cell, limit in zip(cuts, cells, WIDEST, strict=True))
 
 
 def _activation(site: Site) -> str:

@@ -45,3 +45,11 @@ def test_what_was_not_seen_is_named_also_where_nothing_was() -> None:
     unseen = (Unseen("rnn", "nn.LSTM", "it is fused"),)
     assert "  rnn (nn.LSTM): it is fused" in site_lines(SITES, unseen, root=Path("/data"), width=80)
     assert site_lines((), unseen, root=Path("/data"), width=80)[0] == "No activation was seen."
+
+
+def test_of_a_long_place_the_end_stays() -> None:
+    deep = replace(site("encoder." * 9 + "act", file="/usr/lib/site-packages/net/" + "deep/" * 9 + "net.py"))
+    (_, row, *_) = site_lines([deep], (), root=Path("/data"), width=200)
+    assert "encoder.act[0]" in row
+    assert "deep/net.py:12" in row
+    assert "…" in row
