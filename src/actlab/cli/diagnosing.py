@@ -13,6 +13,7 @@ from actlab.cli.options import BuiltIn, Json, Target
 from actlab.cli.printed import FAULT, show_answer
 from actlab.cli.progress import ProgressBar
 from actlab.errors import BadInput
+from actlab.report.written import check_place
 
 Program = Annotated[
     str | None,
@@ -46,6 +47,9 @@ def check(
     """What is wrong with a model's activations, where, and how sure that is."""
     if json and sarif == STDOUT:
         raise BadInput("--json and --sarif - both go to standard output; name a file for one of them.")
+    for place in (write_baseline, sarif):
+        if place not in (None, STDOUT):
+            check_place(place)  # now, not after a long run
     with ProgressBar(shown=not quiet) as progress:
         answer = verbs.check(
             data,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from shutil import get_terminal_size
 
@@ -37,7 +37,7 @@ def _cells(site: Site, *, root: Path) -> tuple[str, ...]:
     shape = "x".join(map(str, site.shape))
     place = f"{shown_path(site.file, root=root)}:{site.line}"
     cells = (site.name, _activation(site), site.spelling, place, shape, site.dtype, str(site.calls))
-    cuts = (end_text, name_text, name_text, end_text, name_text, name_text, name_text)
+    cuts: tuple[Callable[[str, int], str], ...] = (end_text, name_text, name_text, end_text, *[name_text] * 3)
     return tuple(cut(cell, limit) for cut, cell, limit in zip(cuts, cells, WIDEST, strict=True))
 
 
