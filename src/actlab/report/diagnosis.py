@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import final
 
 from actlab.report.alt_text import moments_in_words
-from actlab.report.finding_text import MARKS, by_severity, count_text, evidence_text, place_text, unseen_text
+from actlab.report.finding_text import (
+    MARKS,
+    by_severity,
+    count_text,
+    evidence_text,
+    place_text,
+    sentence_text,
+    unseen_text,
+)
 from actlab.report.health_facts import Health, health
 from actlab.report.health_figures import gradient_svg, share_svg
 from actlab.report.inline import inline
@@ -73,7 +81,7 @@ def diagnosis(report: Report, *, root: Path) -> Diagnosis:
                 severity=finding.severity,
                 mark=MARKS[finding.severity],
                 id=finding.id,
-                message=finding.message,
+                message=sentence_text(finding.message),
                 place=place_text(finding.site, root=root),
                 evidence=evidence_text(finding.evidence),
                 remedies=tuple(REMEDIES.get(remedy, remedy) for remedy in finding.remedies),

@@ -13,7 +13,15 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from actlab.report.finding_text import MARKS, by_severity, count_text, evidence_text, place_text, unseen_text
+from actlab.report.finding_text import (
+    MARKS,
+    by_severity,
+    count_text,
+    evidence_text,
+    place_text,
+    sentence_text,
+    unseen_text,
+)
 from actlab.sites.site import Unseen
 from actlab.watch.finding import Finding
 
@@ -67,7 +75,7 @@ class FindingTable:
         return table
 
     def _told(self, finding: Finding) -> Iterator[Text]:
-        yield Text(finding.message)
+        yield Text(sentence_text(finding.message))
         yield Text(place_text(finding.site, root=self.root), style="cyan")
         if finding.evidence:
             yield Text(f"evidence: {evidence_text(finding.evidence)}", style="dim")

@@ -60,6 +60,18 @@ def place_text(site: Site | None, *, root: Path) -> str:
     return f"{shown_path(site.file, root=root)}:{site.line}  {site.name}  {name_text(site.spelling, 40)}"
 
 
+def sentence_text(message: str) -> str:
+    """A finding's message as a sentence of its own; a name of code that begins it stays as it is.
+
+    Example:
+        >>> sentence_text("the loss does not move"), sentence_text("log_softmax is taken twice.")
+        ('The loss does not move.', 'log_softmax is taken twice.')
+    """
+    first = message.partition(" ")[0]
+    start = message[:1].upper() if first.isalpha() else message[:1]
+    return f"{start}{message[1:].rstrip()}{'' if message.rstrip().endswith(('.', '!', '?')) else '.'}"
+
+
 def evidence_text(evidence: Mapping[str, Any]) -> str:
     """The numbers of a finding in one line.
 

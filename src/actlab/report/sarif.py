@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from actlab.plain import plain
-from actlab.report.finding_text import by_severity, evidence_text
+from actlab.report.finding_text import by_severity, evidence_text, sentence_text
 from actlab.report.fingerprint import fingerprints
 from actlab.sites.site import Site, Unseen
 from actlab.watch.finding import Finding
@@ -92,7 +92,7 @@ def address_in(source: str) -> str | None:
 
 
 def _result(finding: Finding, *, digest: str, place: dict[str, Any]) -> dict[str, Any]:
-    message = finding.message
+    message = sentence_text(finding.message)
     if finding.evidence:
         message += f" Evidence: {evidence_text(finding.evidence)}."
     rule = {"ruleIndex": list(KINDS).index(finding.id)} if finding.id in KINDS else {}
