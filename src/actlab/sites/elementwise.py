@@ -21,6 +21,8 @@ X = Input("x")
 LARGEST = 80
 """Nodes of a formula that is still looked at: no activation of the catalog, written by hand, comes near."""
 
+SAME_NUMBERS = frozenset({"to", "float", "double", "clone", "contiguous"})
+
 # By PyTorch's name: the same in our atoms. Only what acts on each number alone stands here.
 TRANSLATED: Mapping[str, Callable[..., Expr]] = {
     "add": lambda a, b: expr(a) + b,
@@ -49,8 +51,7 @@ TRANSLATED: Mapping[str, Callable[..., Expr]] = {
     "special_ndtr": atoms.normal_cdf,
     "maximum": atoms.max,
     "minimum": atoms.min,
-    # they hand on the same numbers
-    **dict.fromkeys(("to", "float", "double", "clone", "contiguous"), expr),
+    **dict.fromkeys(SAME_NUMBERS, expr),
 }
 COMPARED: Mapping[str, Callable[[Operand, Operand], Compare]] = {
     "gt": lambda a, b: expr(a) > b,
