@@ -117,11 +117,26 @@ def _is_affine(values: np.ndarray[Any, Any]) -> bool:
 
 
 def _is_close(values: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> bool:
-    return bool(np.allclose(values[:97], known[:97], rtol=_CLOSE, atol=_CLOSE))
+    # far out too, where clipped kinds part from the others
+    return bool(np.allclose(values, known, rtol=_CLOSE, atol=_CLOSE))
 
 
 # Those with a parameter that programs set.
-_FITTED = ("swish", "leaky_relu", "elu", "celu", "softplus", "scaled_tanh", "sine", "snake", "squareplus", "threshold")
+_FITTED = (
+    "swish",
+    "leaky_relu",
+    "elu",
+    "celu",
+    "softplus",
+    "scaled_tanh",
+    "sine",
+    "snake",
+    "squareplus",
+    "threshold",
+    "xielu",
+)
+# Outside, the fit has found another function: |x| is no leaky relu, and a steep swish is min(x, 0) or max(x, 0).
+_USUAL = {"leaky_relu": (0.0, 1.0), "swish": (0.0, 20.0)}
 
 
 @lru_cache(maxsize=1)
@@ -152,6 +167,8 @@ def _fitted(name: str, values: np.ndarray[Any, Any]) -> Activation | None:
     with np.errstate(all="ignore"):
         fit = least_squares(off, start, xtol=1e-12, ftol=1e-14, gtol=1e-14, max_nfev=60)
     if np.abs(fit.fun).max() > _CLOSE * max(1.0, np.abs(values[:97]).max()):
+        return None
+    if name in _USUAL and not _USUAL[name][0] < fit.x[0] < _USUAL[name][1]:
         return None
     found = bound(name, {param.name: _tidy(value) for param, value in zip(act.params, fit.x, strict=True)})
     return found if isinstance(found, Activation) else None
