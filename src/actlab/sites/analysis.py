@@ -11,7 +11,7 @@ from actlab.catalog.index import get
 from actlab.formula.activation import Activation, typed
 from actlab.formula.expr import Expr
 from actlab.formula.text import text
-from actlab.sites.elementwise import SAME_NUMBERS, bends, holds_activation, recognised
+from actlab.sites.elementwise import SAME_NUMBERS, bends, has_least_zero, holds_activation, recognised
 from actlab.sites.known import CONVOLUTIONS, LINEAR, AnyActivation, after_weights
 from actlab.sites.recorder import Recorder
 from actlab.sites.site import Site, Unseen
@@ -100,13 +100,16 @@ def _composites(recorder: Recorder, trace: Trace) -> list[Found]:
     """Activations that are written out in several steps, the largest first."""
     used: set[int] = set()
     found: list[Found] = []
+    weights = _of_weights_alone(trace)
     for step in reversed(trace.steps):
         made = recorder.pointwise.get(step.outputs[0]) if step.outputs else None
-        if made is None or not isinstance(made.formula, Expr) or step.place in used or step.part == "loss":
+        if made is None or step.place in used or step.part == "loss" or made.root in weights:
+            continue
+        if not isinstance(made.formula, Expr) or not _is_float(trace, made.root):
             continue
         steps = _cone(recorder, trace, step, root=made.root)
         work = {place for place in steps if trace.steps[place].function not in SAME_NUMBERS}
-        alone = len(work) == 1 and not work.isdisjoint(recorder.activations)
+        alone = work <= recorder.activations.keys()  # each is a site of its own, also relu after relu
         if alone or not used.isdisjoint(steps) or not _is_closed(trace, steps, step):
             continue
         act = _meant(recorder, trace, steps, made.formula, root=made.root)
@@ -143,11 +146,13 @@ def _is_closed(trace: Trace, steps: set[int], last: Step) -> bool:
 
 
 def _meant(recorder: Recorder, trace: Trace, steps: set[int], formula: Expr, *, root: int) -> Activation | None:
-    act = recognised(formula) if _is_float(trace, root) and root not in _of_weights_alone(trace) else None
+    act = recognised(formula)
     if act is None:
         return _unnamed(recorder, trace, steps, formula, root=root)
     if len(steps) == 1 and act.name not in {"relu", "relu6", "hard_tanh"}:
         return None  # a single step of arithmetic, such as a square, is an activation only by the rules for those
+    if len(steps) == 1 and act.name == "relu" and not has_least_zero(formula):
+        return None  # a floor of 1e-6 keeps a logarithm finite
     return None if act.name in _ARITHMETIC and not _follows_weights(trace, root) else act
 
 
