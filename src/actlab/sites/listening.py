@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, final
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -35,6 +36,8 @@ class Listener(Protocol):
         """A forward pass was followed from end to end, as the first of interest is: nothing else was told of it."""
 
 
+_FUSED = (nn.TransformerEncoderLayer, nn.TransformerEncoder, nn.MultiheadAttention)
+
 Key = tuple[str, str, int, str]
 
 
@@ -44,6 +47,8 @@ class Listening(TorchFunctionMode):
 
     Attributes:
         trace: the forward pass that was followed from end to end; None before there was one.
+        left_alone: how many passes were of interest and not followed: whoever follows PyTorch's functions switches off
+            the fused path of its transformer layers in evaluation, which changes the last bits of the output.
     """
 
     def __init__(self, model: nn.Module, listener: Listener, *, known: Trace | None = None) -> None:
@@ -57,6 +62,8 @@ class Listening(TorchFunctionMode):
         self._functions: frozenset[str] = frozenset()
         self._seen: dict[Key, int] = {}
         self._forwards = 0
+        self.left_alone = 0
+        self._fused = [module for module in model.modules() if isinstance(module, _FUSED)]
         self._running: list[TorchFunctionMode | None] = []
         if known is not None:
             self._learn(known)
@@ -116,6 +123,9 @@ class Listening(TorchFunctionMode):
         """A forward pass begins."""
         wanted = not self._running and self._listener.wants(self._forwards)
         self._forwards += 1
+        if wanted and self._may_run_fused():
+            self.left_alone += 1
+            wanted = False
         if not wanted:
             self._running.append(None)
             return
@@ -123,6 +133,9 @@ class Listening(TorchFunctionMode):
         self._seen.clear()
         mode.__enter__()  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
         self._running.append(mode)
+
+    def _may_run_fused(self) -> bool:
+        return not torch.is_grad_enabled() and any(not module.training for module in self._fused)
 
     def end(self, module: object, args: object, output: object) -> None:
         """It is over, by whatever way."""

@@ -11,7 +11,7 @@ from typing import Any, final
 from torch import nn
 
 from actlab.catalog.index import NAMES
-from actlab.errors import ActlabError, BadInput
+from actlab.errors import BadInput
 from actlab.formula.along_axis import AxisActivation
 from actlab.nn.modules import ActivationModule, AlongAxis
 from actlab.nn.torch_modules import TORCH_NAMES
@@ -82,7 +82,9 @@ class Swap:
 
     def lines(self) -> list[str]:
         """One line a place."""
-        done = [f"{each.place}: {each.before} -> {each.after}{each.note and f' ({each.note})'}" for each in self.changed]
+        done = [
+            f"{each.place}: {each.before} -> {each.after}{each.note and f' ({each.note})'}" for each in self.changed
+        ]
         return [*done, *(f"{each.place} stays: {each.why}." for each in self.unchanged)]
 
     def put(self, parent: nn.Module, name: str, new: nn.Module, done: Changed) -> None:
