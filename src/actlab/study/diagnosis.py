@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from actlab.study.arm import model_of, named_arm
 from actlab.train.loop import step
 from actlab.train.subject import Subject, defined_at
 from actlab.train.task import OPTIMISERS, Task
-from actlab.watch.check import check
+from actlab.watch.check import called_with, check
 from actlab.watch.report import Report, ordered
 from actlab.watch.watch import watch
 
@@ -90,8 +89,7 @@ def located(subject: Task | Subject) -> Sites:
         model, inputs = control_model(subject, seed=0), subject.train.inputs[next(_batches(subject, seed=0))]
     else:
         model, inputs = subject.model, subject.inputs
-    named: dict[str, Any] = inputs if isinstance(inputs, dict) else {}
-    positional = inputs if isinstance(inputs, tuple) else () if named else (inputs,)
+    positional, named = called_with(inputs)
     file, line = defined_at(subject)
     found: Sites = called_from(file, line, lambda: sites(model, *positional, **named))
     return found
@@ -123,7 +121,7 @@ def _watched(
     optimiser = _optimiser(model, task)
     began = time.perf_counter()
     model.train()
-    with torch.random.fork_rng(devices=[]), watch(model, loss=task.loss, every=1) as watched:
+    with torch.random.fork_rng(devices=[]), watch(model, every=1) as watched:
         torch.manual_seed(seed)
         for done, rows in zip(range(1, steps + 1), _batches(task, seed=seed), strict=False):
             watched.step(step(model, task, optimiser=optimiser, rows=rows))
