@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -210,11 +211,13 @@ def _ours(new: nn.Module) -> str:
 
 def _swap_modules(done: Swap, key: str, choice: Replacement) -> None:
     """Activation modules in their parents, by what they are: nothing was run."""
-    for parent, name, path, old in _children(done.model):
+    children = _children(done.model)
+    shared = Counter(id(child) for *_, child in children)
+    for parent, name, path, old in children:
         act = _activation_of(old)
         if act is not None and (fnmatchcase(path, key) or _names(key, act)):
             new = placed(stand_in(choice, None, axis=getattr(old, "dim", -1) or -1), like=done.model, old=old)
-            note = "shared before, now one of its own" if _times(done.model, old) > 1 and learns(new) else ""
+            note = "shared before, now one of its own" if shared[id(old)] > 1 and learns(new) else ""
             done.put(parent, name, new, Changed(path, act, label_of(new), note))
 
 
@@ -226,10 +229,6 @@ def _children(model: nn.Module) -> list[tuple[nn.Module, str, str, nn.Module]]:
             if child is not None:
                 found.append((parent, name, f"{path}.{name}".removeprefix("."), child))
     return found
-
-
-def _times(model: nn.Module, module: nn.Module) -> int:
-    return sum(child is module for _, _, _, child in _children(model))
 
 
 def _activation_of(module: nn.Module) -> str | None:
