@@ -13,16 +13,67 @@ from actlab.sites.trace import Step, Trace
 
 # They move numbers, pick some of them or change their type, and leave each what it is.
 MOVES = frozenset(
-    "view reshape flatten unflatten transpose permute movedim moveaxis swapaxes squeeze unsqueeze contiguous chunk split"
-    " getitem unbind narrow select T mT to float half bfloat16 double type type_as clone detach expand expand_as gather"
-    " index_select masked_select take_along_dim nan_to_num view_as reshape_as identity requires_grad alias tile".split()
+    {
+        "view",
+        "reshape",
+        "flatten",
+        "unflatten",
+        "transpose",
+        "permute",
+        "movedim",
+        "moveaxis",
+        "swapaxes",
+        "squeeze",
+        "unsqueeze",
+        "contiguous",
+        "chunk",
+        "split",
+        "getitem",
+        "unbind",
+        "narrow",
+        "select",
+        "T",
+        "mT",
+        "to",
+        "float",
+        "half",
+        "bfloat16",
+        "double",
+        "type",
+        "type_as",
+        "clone",
+        "detach",
+        "expand",
+        "expand_as",
+        "gather",
+        "index_select",
+        "masked_select",
+        "take_along_dim",
+        "nan_to_num",
+        "view_as",
+        "reshape_as",
+        "identity",
+        "requires_grad",
+        "alias",
+        "tile",
+    }
 )
 # Joined in one: what holds of all parts holds of the whole.
 _JOINED = frozenset({"cat", "stack"})
 # A number smaller than this, added before a logarithm, guards it and means nothing.
 _GUARD = 1e-3
 LAYERS = frozenset(
-    "linear addmm conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d bilinear".split()
+    {
+        "linear",
+        "addmm",
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "conv_transpose3d",
+        "bilinear",
+    }
 )
 # How PyTorch chooses softmax's axis where none is given.
 _IMPLICIT = {0: 0, 1: 0, 3: 0}

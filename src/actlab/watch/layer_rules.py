@@ -13,7 +13,10 @@ from actlab.watch.seen import Seen, finding
 
 DROPOUTS = frozenset({"dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout"})
 _POOLS = frozenset({"avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "mean"})
-_AFFINE = (MOVES - {"gather", "getitem", "masked_select", "index_select", "chunk", "split", "unbind"}) | DROPOUTS
+_TURNS = frozenset({"transpose", "permute", "movedim", "moveaxis", "swapaxes", "T", "mT"})
+_AFFINE = (
+    MOVES - _TURNS - {"gather", "getitem", "masked_select", "index_select", "chunk", "split", "unbind"}
+) | DROPOUTS
 STRAIGHT = _AFFINE | _POOLS | {"batch_norm", "alpha_dropout"}
 
 
@@ -45,18 +48,27 @@ def _is_meant(seen: Seen, first: Step, second: Step) -> bool:
     one, two = weight_of(seen, first), weight_of(seen, second)
     if one is None or two is None or not (one.requires_grad and two.requires_grad):
         return True
+    if first.function == second.function == "linear" and one.shape[0] != two.shape[1]:
+        return True  # along another axis than the first, as in mixers
     shared = any(len(seen.trace.readers(value)) > 1 for step in (first, second) for value in step.inputs[1:2])
     (out_one, in_one, *space_one), (out_two, in_two, *space_two) = one.shape, two.shape
-    groups = (first.arguments.get("groups", 1), second.arguments.get("groups", 1))
+    grouped = _is_grouped(seen, first, in_one) or _is_grouped(seen, second, in_two)
     oblong = any(len(set(space)) > 1 for space in (space_one, space_two))
     patches = bool(space_one) and max(space_one) > 1 and _stride(first) == space_one[0]
     transposed = "transpose" in first.function or "transpose" in second.function
     narrow = min(out_one, in_two) < min(in_one, out_two)
-    return shared or groups != (1, 1) or oblong or patches or transposed or narrow
+    return shared or grouped or oblong or patches or transposed or narrow
+
+
+def _is_grouped(seen: Seen, step: Step, channels: int) -> bool:
+    """Whether a convolution's weights see a part of the channels each."""
+    value = data_of(seen.trace, step)
+    shape = () if value is None else seen.trace.values[value].shape
+    return step.function.startswith("conv") and channels not in shape[-4:]
 
 
 def _stride(step: Step) -> int:
-    stride = step.arguments.get("stride", 1)
+    stride = step.arguments.get("stride", step.arguments.get("3", 1))
     return int(stride[0] if isinstance(stride, tuple) else stride)
 
 

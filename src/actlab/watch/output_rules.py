@@ -15,7 +15,7 @@ from actlab.watch.seen import LOSSES, Seen, finding
 
 _SQUASHED = frozenset({"sigmoid", "hard_sigmoid"})
 _OFF = 0.05
-"""How far the logarithm of a sum of probabilities may be from 0: more than rounding in 16 bits, less than any mistake."""
+"""How far the logarithm of a sum of probabilities may be from 0: beyond rounding in 16 bits, below any mistake."""
 
 
 def softmax_twice(seen: Seen) -> Iterator[Finding]:
@@ -110,7 +110,7 @@ def softmax_over_one(seen: Seen) -> Iterator[Finding]:
                     told.add(made.value)
                     yield _one(made, made.name, step)
         shape = seen.trace.values[step.inputs[0]].shape
-        if step.function in {"cross_entropy", "nll_loss"} and len(shape) > 1 and shape[1] == 1 and not told:
+        if step.function in {"cross_entropy", "nll_loss"} and len(shape) > 1 and shape[1] == 1 < shape[0] and not told:
             yield _one(sole(seen.trace, step.inputs[0]), step.function, step)
 
 
@@ -186,7 +186,7 @@ def _attention(seen: Seen, weights: int) -> Made | None:
     while step is not None and step.function in {"dropout", "to", "float", "half", "type_as"}:
         weights = step.inputs[0]
         step = trace.maker(weights)
-    made = made = sole(trace, weights) if step is not None else None
+    made = sole(trace, weights) if step is not None else None
     if made is None or made.name != "softmax" or made.value != weights or made.source is None or made.site is None:
         return None
     score = trace.maker(made.source)
@@ -249,7 +249,23 @@ def _is_unbounded(seen: Seen, made: Made) -> bool:
     return made.site is not None and made.name in _BEYOND
 
 
-_BEYOND = frozenset("relu leaky_relu prelu elu celu selu gelu gelu_tanh silu mish softplus tanh relu6 identity".split())
+_BEYOND = frozenset(
+    {
+        "relu",
+        "leaky_relu",
+        "prelu",
+        "elu",
+        "celu",
+        "selu",
+        "gelu",
+        "gelu_tanh",
+        "silu",
+        "mish",
+        "softplus",
+        "tanh",
+        "relu6",
+    }
+)
 
 
 def _classes(step: Step) -> int:

@@ -71,8 +71,8 @@ def decayed(seen: Seen) -> Iterator[Finding]:
         first = next(iter(hit))
         yield finding(
             "AL307",
-            f"weight decay of {max(hit.values()):g} pulls {len(hit)} parameters of activations to 0, {first} first: that"
-            " chooses another function, it does not regularise.",
+            f"weight decay of {max(hit.values()):g} pulls {len(hit)} parameters of activations to 0, {first} first:"
+            " that chooses another function, it does not regularise.",
             site=known[first][0],
             severity="warning" if max(hit.values()) >= 1e-4 else "information",
             parameters=sorted(hit),

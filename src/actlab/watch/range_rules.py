@@ -11,7 +11,7 @@ from actlab.formula.activation import Activation
 from actlab.sites.trace import Step
 from actlab.theory.properties import properties
 from actlab.watch.finding import Finding, Severity
-from actlab.watch.flow import Made, sole
+from actlab.watch.flow import Made, parameters_of, sole, upstream
 from actlab.watch.seen import REGRESSIONS, Seen, finding
 
 _HALF_LINE = frozenset({"relu", "relu6", "relu2", "threshold", "softplus", "squareplus"})
@@ -56,7 +56,7 @@ def _severity(share: float) -> Severity:
 
 
 def _compared(seen: Seen) -> Iterator[tuple[Step, int, Tensor]]:
-    """Every comparison of an answer with targets that nothing is learned of: of a loss, or a difference and its size."""
+    """Every comparison of an answer with targets that do not learn: a loss, or the size of a difference."""
     for step in seen.trace.steps:
         if step.place not in seen.to_loss or len(step.inputs) < 2:
             continue
@@ -74,13 +74,22 @@ def _compared(seen: Seen) -> Iterator[tuple[Step, int, Tensor]]:
 def _are_answer_and_targets(seen: Seen, step: Step, answer: int, target: int) -> bool:
     values = seen.trace.values
     given, wanted = values[step.inputs[answer]], values[step.inputs[target]]
-    return given.requires_grad and not wanted.requires_grad and len(wanted.shape) > 0 and given.shape == wanted.shape
+    apart = given.requires_grad and not wanted.requires_grad and len(wanted.shape) > 0 and given.shape == wanted.shape
+    return apart and _is_data(seen, wanted.number)
+
+
+def _is_data(seen: Seen, value: int) -> bool:
+    """Whether no weights had a part in it: what a network gives as a target moves with it."""
+    steps = [seen.trace.steps[place] for place in upstream(seen.trace, value)]
+    return not any(parameters_of(seen.trace, step) for step in steps)
 
 
 def _outside(targets: Tensor, bounds: tuple[float, float], reach: float) -> int:
     spread = float(targets.max() - targets.min()) or float(targets.abs().max())
     margin = reach * spread
-    return int(((targets < bounds[0] - margin) | (targets > bounds[1] + margin)).sum())
+    outside = (targets < bounds[0] - margin) | (targets > bounds[1] + margin)
+    marks_missing = len(targets[outside].unique()) == 1 and len(targets[~outside].unique()) > 1
+    return 0 if marks_missing else int(outside.sum())
 
 
 def range_of(made: Made) -> tuple[float, float] | None:

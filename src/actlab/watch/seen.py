@@ -37,7 +37,7 @@ _HALF = frozenset({torch.float16, torch.bfloat16})
 @final
 @dataclass(frozen=True)
 class ZeroGradient:
-    """Of one call in 16 bits: how many inputs it had, and at how many PyTorch's gradient is 0 though the true one is not."""
+    """Of one call in 16 bits: its inputs, and at how many PyTorch's gradient is 0 though the true one is not."""
 
     numbers: int
     zeros: int
@@ -83,7 +83,8 @@ def _zero_gradient(step: Step, z: Tensor) -> ZeroGradient:
     with torch.enable_grad():
         found = _slope(_SMOOTH[step.function], z)
         true = _slope(_SMOOTH[step.function], z.double())
-    lost = (found == 0) & (true.abs() > torch.finfo(z.dtype).tiny)
+    least = torch.finfo(z.dtype).tiny * torch.finfo(z.dtype).eps  # the smallest that the dtype can hold
+    lost = (found == 0) & (true.abs() > least)
     return ZeroGradient(z.numel(), int(lost.sum()), str(z.dtype).removeprefix("torch."))
 
 

@@ -104,57 +104,85 @@ def does_not_fit(seen: Seen) -> Iterator[Finding]:
     for chain in chains(seen):
         if len(chain) < 3 or any(stage.site.activation == "selu" for stage in chain):
             continue
-        forward, backward = _carried(seen, chain)
-        limit = seen.settings.depth_factor
+        change = _carried(seen, chain)
+        limit = 2 * math.log(seen.settings.depth_factor)  # of squares
         if all(_DEFAULT[0] < stage.scale < _DEFAULT[1] for stage in chain):
-            limit = limit**4  # biases of the same start hold the signal up
-        if abs(math.log(forward)) > math.log(limit) or abs(math.log(backward)) > 2 * math.log(limit):
-            yield _misfit(seen, chain, forward, backward)
+            limit *= 2  # biases of the same start hold the signal up
+        grows = abs(change.steady(change.forward)) > limit or abs(change.steady(change.backward)) > limit
+        if grows or change.saturated >= max(3, len(chain) / 2):
+            yield _misfit(seen, chain, change)
 
 
-def _carried(seen: Seen, chain: list[Stage]) -> tuple[float, float]:
-    """By how much the second moment grows over the chain, and that of the gradient on its way back."""
-    start = seen.observed.size.get(chain[0].layer.place, 1.0)
-    signal = start or 1.0
-    forward = backward = 1.0
+@final
+@dataclass(frozen=True)
+class Change:
+    """What a chain of layers does to the signal's second moment, and to the gradient's on its way back.
+
+    Attributes:
+        forward, backward: the logarithm of the factor, layer by layer.
+        saturated: behind how many layers a bounded activation is driven flat by large weights.
+    """
+
+    forward: tuple[float, ...]
+    backward: tuple[float, ...]
+    saturated: int
+
+    def steady(self, factors: tuple[float, ...]) -> float:
+        """Over all layers but the most extreme, which may be an output layer that starts small on purpose."""
+        return sum(factors) - max(factors, key=abs, default=0.0)
+
+
+def _carried(seen: Seen, chain: list[Stage]) -> Change:
+    signal = seen.observed.size.get(chain[0].layer.place) or 1.0
+    forward, backward, saturated = [], [], 0
     for stage in chain:
         variance = min(max(stage.scale * signal, 1e-24), 1e12)
-        grown = _second_moment(stage.site.formula, variance)
-        if grown is None:
-            return 1.0, 1.0
-        steepness = _second_moment(stage.site.formula, variance, slope=True)
-        backward *= max((steepness or 1.0) * stage.scale, 1e-30)
-        forward *= max(grown / max(signal, 1e-30), 1e-30)
+        grown, steepness = _second_moments(stage.site.formula, variance)
+        if grown is None or steepness is None:
+            return Change((), (), 0)
+        forward.append(math.log(max(grown, 1e-30) / max(signal, 1e-30)))
+        backward.append(math.log(max(steepness * stage.scale, 1e-30)))
+        bound = _BOUNDED.get(stage.site.activation)
+        saturated += bound is not None and stage.scale > _LARGE and steepness < _FLAT * bound**2
         signal = max(grown, 1e-30)
-    return forward, backward
+    return Change(tuple(forward), tuple(backward), saturated)
 
 
-def _second_moment(formula: object, variance: float, *, slope: bool = False) -> float | None:
-    """E f(z)² for normal z of this variance, or E f'(z)²."""
+# The largest slopes of bounded activations; a mean square slope below a tenth of that is flat.
+_BOUNDED = {"tanh": 1.0, "sigmoid": 0.25, "softsign": 1.0, "erf": 1.1284, "hard_tanh": 1.0}
+_FLAT = 0.1
+_LARGE = 10.0
+"""fan_in times the variance of the weights: even a gain for the steepest need is below 3, its square below 10."""
+
+
+def _second_moments(formula: object, variance: float) -> tuple[float | None, float | None]:
+    """E f(z)² for normal z of this variance, and E f'(z)²; None where unknown."""
     if not isinstance(formula, Activation):
-        return None
+        return None, None
     try:
         found = moments(formula, variance)
     except ActlabError:
-        return None
-    return found.slope_second if slope else found.second
+        return None, None
+    return found.second, found.slope_second
 
 
-def _misfit(seen: Seen, chain: list[Stage], forward: float, backward: float) -> Finding:
-    first, names = chain[0], sorted({stage.site.activation for stage in chain})
+def _misfit(seen: Seen, chain: list[Stage], change: Change) -> Finding:
+    first, names = chain[0], ", ".join(sorted({stage.site.activation for stage in chain}))
     wanted = _gain(first.site)
     has = math.sqrt(math.exp(sum(math.log(max(stage.scale, 1e-30)) for stage in chain) / len(chain)))
+    forward, backward = math.exp(sum(change.forward)), math.exp(sum(change.backward))
     return finding(
         "AL303",
-        f"over {len(chain)} layers with {', '.join(names)} the weights at the start change the signal's mean square by a"
-        f" factor of {forward:.2g} and the gradient's by {backward:.2g}: their gain is {has:.3g} where {wanted:.4g} keeps"
-        " the size.",
+        f"over {len(chain)} layers with {names} the weights at the start change the signal's mean square by a factor"
+        f" of {forward:.2g} and the gradient's by {backward:.2g}, and drive {change.saturated} of them flat: their gain"
+        f" is {has:.3g} where {wanted:.4g} keeps the size.",
         site=first.site,
         layers=[place(seen, stage.layer) for stage in chain],
         gain=has,
         right_gain=wanted,
         signal_factor=forward,
         gradient_factor=backward,
+        saturated=change.saturated,
         depth=len(chain),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import cycle, islice
 from typing import Any
 
@@ -53,7 +53,7 @@ def _stepped(model: nn.Module, optimiser: Optimizer, loss: Loss, inputs: Any, ta
         optimiser.zero_grad()
         output = model(*args, **kwargs)
         value = loss(output) if targets is None else loss(output, targets)
-        value.backward()
+        torch.autograd.backward(value)
         optimiser.step()
     return value.detach()
 
@@ -69,7 +69,8 @@ def _same_optimiser(optimiser: Optimizer | None, model: nn.Module, twin: nn.Modu
         for group in optimiser.param_groups
     ]
     with their_code("copying the optimiser", error=BadInput):
-        made = type(optimiser)([{"params": group["params"]} for group in groups])
+        kind: Callable[..., Optimizer] = type(optimiser)
+        made = kind([{"params": group["params"]} for group in groups])
         for mine, its in zip(made.param_groups, groups, strict=True):
             mine.update({name: value for name, value in its.items() if name != "params"})
         state = copy.deepcopy(optimiser.state_dict())
