@@ -317,3 +317,11 @@ def test_sites_are_plain_values_and_keys():
     assert found.to_json()["sites"][0]["activation"] == "relu"
     assert {found[0]: 1}[found[0]] == 1
     assert found.lines()[0].startswith("model[0]  relu  F.relu")
+
+
+def test_a_compiled_part_is_seen_as_it_is_written():
+    model = nn.Sequential(torch.compile(Between(nn.ReLU()), backend="eager", fullgraph=True), nn.Tanh())
+    model(rows())
+    found = sites(model, rows())
+    assert [(site.activation, site.path) for site in found] == [("relu", "0.between"), ("tanh", "1")]
+    assert found.unseen == ()
