@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 from actlab.catalog.index import get
@@ -13,6 +13,7 @@ from actlab.formula.expr import Expr
 from actlab.formula.text import text
 from actlab.sites.elementwise import SAME_NUMBERS, bends, has_least_zero, holds_activation, recognised
 from actlab.sites.known import CONVOLUTIONS, LINEAR, AnyActivation, after_weights
+from actlab.sites.learned import Learned, shown_parameters
 from actlab.sites.recorder import Recorder
 from actlab.sites.site import Site, Unseen
 from actlab.sites.trace import Step, Trace
@@ -79,6 +80,7 @@ class Found:
         source: the number of the value that it is applied to.
         gate: of a gated unit, the function of its gate.
         written: the formula of several steps.
+        learned: what it has learned, all values.
     """
 
     activation: AnyActivation
@@ -86,6 +88,7 @@ class Found:
     source: int
     gate: Activation | None = None
     written: str = ""
+    learned: Learned = field(default_factory=dict)
 
 
 def analysed(recorder: Recorder, *, outputs: Sequence[int], loss: int | None, unseen: Sequence[Unseen]) -> Trace:
@@ -178,7 +181,7 @@ def _singles(recorder: Recorder, trace: Trace) -> Iterator[Found]:
         if act is None and _follows_weights(trace, source):
             act = after_weights(step.function, step.arguments)
         if act is not None and _is_float(trace, source) and source not in weights:
-            yield Found(act, (step.place,), source)
+            yield Found(act, (step.place,), source, learned=recorder.learned.get(step.place, {}))
 
 
 def _is_float(trace: Trace, value: int) -> bool:
@@ -302,7 +305,7 @@ def _site(trace: Trace, found: Found, *, index: int) -> Site:
     value = trace.values[found.source]
     return Site(
         activation=found.activation.name,
-        parameters=_parameters(found.activation),
+        parameters=shown_parameters(found.activation, found.learned),
         path=first.path,
         spelling=_spelling(trace, found),
         file=last.file,
@@ -314,10 +317,6 @@ def _site(trace: Trace, found: Found, *, index: int) -> Site:
         channel_axis=channel_axis(trace, found.source),
         gate=found.gate,
     )
-
-
-def _parameters(act: AnyActivation) -> Mapping[str, float]:
-    return {param.name: param.value for param in act.params} if isinstance(act, Activation) else {}
 
 
 def _spelling(trace: Trace, found: Found) -> str:

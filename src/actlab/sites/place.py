@@ -39,7 +39,13 @@ class Place:
 
 def places_of(model: nn.Module) -> dict[int, str]:
     """The dotted path of every module of the model, by its identity."""
-    return {id(module): path for path, module in reversed(list(model.named_modules(remove_duplicate=False)))}
+    modules = reversed(list(model.named_modules(remove_duplicate=False)))
+    return {id(module): without_compiler(path) for path, module in modules}
+
+
+def without_compiler(path: str) -> str:
+    """The path without the wrappers that `torch.compile` puts around modules."""
+    return ".".join(part for part in path.split(".") if part != "_orig_mod")
 
 
 def here(paths: Mapping[int, str], *, depth: int = 2) -> Place:

@@ -17,6 +17,7 @@ from actlab.nn.shown import is_shown
 from actlab.sites.calls import is_in_place, name_of, named_arguments, settings_in, spelling_of, tensors_in
 from actlab.sites.elementwise import COMPARED, LARGEST, TRANSLATED, X
 from actlab.sites.known import AnyActivation, known
+from actlab.sites.learned import learned_in, with_learned
 from actlab.sites.place import here, places_of
 from actlab.sites.trace import Part, Step, Value
 
@@ -85,6 +86,7 @@ class Recorder(TorchFunctionMode):
         pointwise: of each value that is computed number by number from one other, how.
         activations: by the place of a step, the activation that its function is.
         instructions: by the place of a step, which of the calls on its line it is.
+        learned: by the same place, the parameters of that activation that are tensors, all their values.
         part: whether the model or the loss is running.
     """
 
@@ -94,6 +96,7 @@ class Recorder(TorchFunctionMode):
         self.steps: list[Step] = []
         self.pointwise: dict[int, Pointwise] = {}
         self.activations: dict[int, AnyActivation] = {}
+        self.learned: dict[int, Mapping[str, tuple[float, ...]]] = {}
         self.instructions: list[int] = []
         self.part: Part = "model"
         self._observe = observe
@@ -165,7 +168,9 @@ class Recorder(TorchFunctionMode):
         self.instructions.append(place.instruction)
         act = _ours(arguments) if name == "activation" else known(name, arguments)
         if act is not None:
-            self.activations[step.place] = act
+            learned = learned_in(arguments)
+            self.learned[step.place] = learned
+            act = self.activations[step.place] = with_learned(act, learned)
         self._read = {id(tensor): number for tensor, number in zip(tensors_in(arguments), numbers, strict=True)}
         self._follow(step, arguments, act)
         if name in _FILLED and step.outputs:

@@ -111,3 +111,16 @@ def test_after_an_exception_everything_is_off(noted: NotedWatch, tmp_path: Path)
 def test_a_report_before_the_training_is_refused() -> None:
     with pytest.raises(BadInput, match="nothing was watched yet"):
         ActivationWatch().report()
+
+
+def test_the_real_watch_knows_the_steps_and_the_sites_and_leaves_no_trace(tmp_path: Path) -> None:
+    callback, module = ActivationWatch(every=1), Module()
+    fit(module, callback, tmp_path)
+    quantities = callback.report().quantities
+    assert quantities is not None
+    assert quantities.steps == ROWS // BATCH
+    assert [one.site.activation for one in quantities.sites] == ["relu"]
+    assert len(quantities.losses) == ROWS // BATCH
+    assert not any(
+        part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in module.modules()
+    )

@@ -8,9 +8,12 @@ import pytest
 
 pytest.importorskip("tensorboard", reason="the extra 'tensorboard' is not installed")
 
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 
 from actlab.extras.tensorboard_writer import TensorBoardWriter
+from actlab.watch.watch import watch
 
 BORDERS, COUNTS = [-1.0, 0.0, 1.0], [2.0, 3.0, 5.0, 7.0]
 
@@ -48,3 +51,19 @@ def test_without_the_package_it_says_how_to_get_it(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
     with pytest.raises(ImportError, match="tensorboard"):
         TensorBoardWriter(tmp_path)
+
+
+def test_what_the_real_watch_measures_is_read_back(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    with TensorBoardWriter(tmp_path) as sink, watch(model, sinks=(sink,), every=1) as watched:
+        for _ in range(3):
+            optimiser.zero_grad()
+            loss = model(torch.randn(16, 4)).square().mean()
+            loss.backward()
+            optimiser.step()
+            watched.step(loss)
+    events = read(tmp_path)
+    assert events.Tags()["scalars"]
+    assert events.Tags()["histograms"]

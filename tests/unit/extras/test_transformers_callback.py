@@ -80,3 +80,12 @@ def test_after_an_exception_everything_is_off_at_the_end_of_the_block(noted: Not
 def test_a_report_before_the_training_is_refused() -> None:
     with pytest.raises(BadInput, match="nothing was watched yet"):
         ActivationWatch().report()
+
+
+def test_the_real_watch_knows_the_steps_and_the_sites(tmp_path: Path) -> None:
+    callback = ActivationWatch(every=1)
+    train(callback, tmp_path)
+    quantities = callback.report().quantities
+    assert quantities is not None
+    assert quantities.steps == ROWS // BATCH
+    assert {one.site.activation for one in quantities.sites} == {"gelu", "tanh"}

@@ -105,6 +105,17 @@ def test_a_module_of_ours_is_found_with_its_parameters():
     assert [(site.activation, site.path, site.parameters["beta"]) for site in found] == [("swish", "between", 1.5)]
 
 
+def test_what_was_learned_is_shown_all_of_it():
+    ours, theirs = actlab.module("swish"), nn.PReLU(6)
+    with torch.no_grad():
+        ours.beta.fill_(2.5)
+        theirs.weight.copy_(torch.arange(6.0) / 8)
+    (site,) = sites(Between(ours), rows())
+    assert (dict(site.parameters), site.formula.params[0].value) == ({"beta": 2.5}, 2.5)
+    (site,) = sites(Between(theirs), rows())
+    assert site.parameters["weight"] == (0, 0.125, 0.25, 0.375, 0.5, 0.625)
+
+
 def test_the_line_is_the_users_own():
     def own(x):
         return F.relu(x)
@@ -317,3 +328,11 @@ def test_sites_are_plain_values_and_keys():
     assert found.to_json()["sites"][0]["activation"] == "relu"
     assert {found[0]: 1}[found[0]] == 1
     assert found.lines()[0].startswith("model[0]  relu  F.relu")
+
+
+def test_a_compiled_part_is_seen_as_it_is_written():
+    model = nn.Sequential(torch.compile(Between(nn.ReLU()), backend="eager", fullgraph=True), nn.Tanh())
+    model(rows())
+    found = sites(model, rows())
+    assert [(site.activation, site.path) for site in found] == [("relu", "0.between"), ("tanh", "1")]
+    assert found.unseen == ()
