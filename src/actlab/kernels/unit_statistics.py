@@ -21,7 +21,14 @@ from actlab.lower.arithmetic import Recipe
 
 
 def add_units(
-    formulas: tuple[Expr, Expr, Input], z: Tensor, into: Tensor, shift: Tensor, *, axis: int, floor: float, by_output: str
+    formulas: tuple[Expr, Expr, Input],
+    z: Tensor,
+    into: Tensor,
+    shift: Tensor,
+    *,
+    axis: int,
+    floor: float,
+    by_output: str,
 ) -> None:
     """Add what `z` brings to the table of fields and units.
 

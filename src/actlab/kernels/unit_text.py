@@ -225,7 +225,10 @@ def _stored(plan: UnitPlan, field: Field, held: Value) -> list[str]:
         lines.append(f"  {wide} = fpext <{LANES} x {held.kind}> {held.name} to {of}")
     bits = f"<{LANES} x i1> %columns"
     if plan.across:
-        kind, load = of, f"call {of} @llvm.masked.load.v{LANES}f64.p0(ptr %slot{at}, i32 8, {bits}, {of} zeroinitializer)"
+        kind, load = (
+            of,
+            f"call {of} @llvm.masked.load.v{LANES}f64.p0(ptr %slot{at}, i32 8, {bits}, {of} zeroinitializer)",
+        )
     else:
         kind, load = "double", f"load double, ptr %slot{at}"
         name = "fmax" if field is Field.SLOPE_MAX else "fadd"
@@ -267,7 +270,11 @@ def histogram_text(memory: Memory) -> str:
         "float": ["  %x = fadd float %raw, 0.0"],
         "double": ["  %x = fptrunc double %raw to float"],
         "half": ["  %x = fpext half %raw to float"],
-        "bfloat": ["  %wide = zext i16 %raw to i32", "  %high = shl i32 %wide, 16", "  %x = bitcast i32 %high to float"],
+        "bfloat": [
+            "  %wide = zext i16 %raw to i32",
+            "  %high = shl i32 %wide, 16",
+            "  %x = bitcast i32 %high to float",
+        ],
     }[memory]
     lines = [
         "  %offset = mul i64 %at, %spacing",
