@@ -12,6 +12,7 @@ from actlab.sites.trace import Step
 from actlab.theory.properties import properties
 from actlab.watch.finding import Finding, Severity
 from actlab.watch.flow import Made, parameters_of, sole, upstream
+from actlab.watch.output_rules import is_multi_label
 from actlab.watch.seen import REGRESSIONS, Seen, finding
 
 _HALF_LINE = frozenset({"relu", "relu6", "relu2", "threshold", "softplus", "squareplus"})
@@ -102,7 +103,11 @@ def cannot_sum(seen: Seen) -> Iterator[Finding]:
         made, targets = sole(seen.trace, step.inputs[0]), seen.tensor(step, 1)
         if made.name != "softmax" or made.dim is None or targets is None or not targets.is_floating_point():
             continue
-        if tuple(targets.shape) != seen.trace.values[made.value].shape or targets.shape[made.dim] < 2:
+        if (
+            is_multi_label(seen, step)
+            or tuple(targets.shape) != seen.trace.values[made.value].shape
+            or targets.shape[made.dim] < 2
+        ):
             continue
         sums = targets.double().sum(made.dim)
         off, rows = int(((sums - 1).abs() > _SUM).sum()), sums.numel()
