@@ -84,7 +84,7 @@ class Recorder(TorchFunctionMode):
         values, steps: as in `Trace`.
         pointwise: of each value that is computed number by number from one other, how.
         activations: by the place of a step, the activation that its function is.
-        gates: by the place of a step that is a gated unit of actlab's.
+        instructions: by the place of a step, which of the calls on its line it is.
         part: whether the model or the loss is running.
     """
 
@@ -94,6 +94,7 @@ class Recorder(TorchFunctionMode):
         self.steps: list[Step] = []
         self.pointwise: dict[int, Pointwise] = {}
         self.activations: dict[int, AnyActivation] = {}
+        self.instructions: list[int] = []
         self.part: Part = "model"
         self._observe = observe
         self._paths = places_of(model)
@@ -161,6 +162,7 @@ class Recorder(TorchFunctionMode):
             arguments=settings_in(arguments) | _axis_of_ours(name, arguments),
         )
         self.steps.append(step)
+        self.instructions.append(place.instruction)
         act = _ours(arguments) if name == "activation" else known(name, arguments)
         if act is not None:
             self.activations[step.place] = act
@@ -193,6 +195,8 @@ class Recorder(TorchFunctionMode):
         if number in self._filled:
             return self._filled[number]
         known_of = self.pointwise.get(number)
+        if known_of is not None and value.numel() == 1 and self._is_fixed(known_of.root):
+            return float(value.detach())  # what a program computes of one learned number
         if known_of is not None:
             return known_of
         if value.numel() == 1 and (value.dim() == 0 or self.values[number].origin):
@@ -200,6 +204,9 @@ class Recorder(TorchFunctionMode):
         if self.values[number].origin.startswith(("parameter", "buffer")):
             return None
         return Pointwise(number, X)
+
+    def _is_fixed(self, number: int) -> bool:
+        return self.values[number].origin.startswith(("parameter", "buffer", "constant"))
 
     def _new(self, tensor: Tensor, *, origin: str) -> int:
         number = len(self.values)
