@@ -123,3 +123,33 @@ def test_a_report_fails_a_test_on_the_prefixes_it_names():
     (told,) = report.to_json()["findings"]
     assert set(told) == {"id", "severity", "message", "site", "evidence", "remedies"}
     assert told["site"]["path"] == "5"
+
+
+def test_a_trial_run_trains_a_copy_and_tells_what_it_measured():
+    model = network()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    report = check(model, (X, Y), F.cross_entropy, optimiser=optimiser, train_steps=3)
+    assert report.quantities is not None
+    assert report.quantities.steps == 3
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert optimiser.state == {}
+
+
+def test_a_trial_run_that_breaks_is_told_unless_an_error_says_why():
+    class Tires(nn.Sequential):
+        calls = 0
+
+        def forward(self, x):
+            Tires.calls += 1
+            if Tires.calls > 3:
+                raise RuntimeError("tired")
+            return super().forward(x)
+
+    with pytest.raises(BadInput, match="the training step raised RuntimeError: tired"):
+        check(Tires(*network()), (X, Y), F.cross_entropy, train_steps=5)
+    refused = network()
+    nn.init.constant_(refused[-1].bias, 5.0)
+    report = check(refused, (X, F.one_hot(Y).float()), F.binary_cross_entropy, train_steps=2)
+    assert [found.id for found in report.findings] == ["AL204"]
