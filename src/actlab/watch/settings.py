@@ -69,7 +69,7 @@ class Settings:
     growth: float = 0.1
     constant_share: float = 1e-3
     learned_share: float = 0.5
-    fewest_losses: int = 20
+    fewest_losses: int = 30
     sure_of_fall: float = 3.0
     confident_loss: float = 0.1
     gradient_floor: float = 1e-7

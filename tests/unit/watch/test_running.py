@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from slow_measuring import trained
 from torch import nn
 from torch.nn import functional
 
@@ -14,6 +13,7 @@ from actlab.watch.depth import course
 from actlab.watch.progress import progress
 from actlab.watch.running import running_findings
 from actlab.watch.settings import Settings
+from slow_measuring import trained
 
 
 def batches(steps, *, scale=1.0, size=32):
