@@ -166,3 +166,8 @@ def test_where_a_loss_goes(losses, falls, stalls):
     found = progress(list(enumerate(losses)), Settings())
     assert found.falls is falls
     assert stalls is None or found.stalls is stalls
+
+
+def test_a_loss_that_is_mostly_noise_is_not_said_to_stall():
+    draws = torch.randn(60, generator=torch.Generator().manual_seed(1)).abs().tolist()
+    assert not progress(list(enumerate(draws)), Settings()).stalls
