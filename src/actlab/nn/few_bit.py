@@ -14,6 +14,7 @@ from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.kernels.packed import Staircase, decode, encode, pack, staircase
+from actlab.kernels.recipes import Mode
 from actlab.kernels.slope_samples import Density
 from actlab.kernels.steps import MOST_BITS, spread_levels, step_table
 from actlab.nn.exact_steps import exact_staircase
@@ -43,17 +44,25 @@ class FewBit:
         bits: how many are kept: those asked for, or fewer where fewer are exact.
         is_exact: whether the gradient is the activation's own.
         unbiased: whether the level is drawn between the two nearest ones, so that it is right on average.
+        mode: which bound the forward pass keeps, and the gradient where it is exact.
     """
 
     def __init__(
-        self, act: Activation, tables: dict[torch.dtype, Staircase], *, is_exact: bool, unbiased: bool
+        self,
+        act: Activation,
+        tables: dict[torch.dtype, Staircase],
+        *,
+        is_exact: bool,
+        unbiased: bool,
+        mode: Mode = "accurate",
     ) -> None:
         self.activation = act
         self.tables = tables
         self.bits = tables[torch.float32].bits
         self.is_exact = is_exact
         self.unbiased = unbiased
-        self._made = pointwise_of(act)
+        self.mode: Mode = mode
+        self._made = pointwise_of(act, mode=mode)
 
     def __call__(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         if not isinstance(x, Tensor) or not x.is_floating_point() or not _learns(x):
@@ -76,17 +85,18 @@ class FewBit:
         return isinstance(other, FewBit) and self._contents() == other._contents()
 
     def __hash__(self) -> int:
-        return hash((self.activation, self.bits, self.unbiased))
+        return hash((self.activation, self.bits, self.unbiased, self.mode))
 
     def __repr__(self) -> str:
         unbiased = ", unbiased=True" if self.unbiased else ""
-        return f"few_bit({self.activation.label!r}, bits={self.bits}{unbiased})"
+        mode = "" if self.mode == "accurate" else f", mode={self.mode!r}"
+        return f"few_bit({self.activation.label!r}, bits={self.bits}{unbiased}{mode})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, self._contents()
 
     def _contents(self) -> tuple[Any, ...]:
-        return self.activation, self.tables, self.is_exact, self.unbiased
+        return self.activation, self.tables, self.is_exact, self.unbiased, self.mode
 
 
 class Kept(torch.autograd.Function):
@@ -116,6 +126,7 @@ def few_bit(
     bits: int | None = None,
     unbiased: bool = False,
     density: Density | None = None,
+    mode: Mode = "accurate",
 ) -> FewBit:
     """The activation as a function that keeps at most so many bits an element for backward.
 
@@ -125,6 +136,7 @@ def few_bit(
         unbiased: draw the level between the two nearest ones, the likelier the nearer, so that it is right on
             average. The draw is from the generator that a call names, or PyTorch's own.
         density: where the inputs lie: measured ones or a function of places. Evenly from -10 to 10 if left out.
+        mode: which bound the forward pass keeps, as for `actlab.functional`.
 
     Raises:
         BadInput: bits are not 1 to 4, or the activation has two inputs, a derivative without bound, or a parameter
@@ -142,11 +154,11 @@ def few_bit(
     asked = DEFAULT_BITS if bits is None else bits
     if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= MOST_BITS:
         raise BadInput(f"bits must be 1, 2, 3 or {MOST_BITS}; got {bits!r}.")
-    exact = {dtype: table for dtype in DTYPES if (table := exact_staircase(act, dtype)) is not None}
+    exact = {dtype: table for dtype in DTYPES if (table := exact_staircase(act, dtype, mode)) is not None}
     if len(exact) == len(DTYPES) and all(table.bits <= asked for table in exact.values()):
-        return FewBit(act, exact, is_exact=True, unbiased=False)
+        return FewBit(act, exact, is_exact=True, unbiased=False, mode=mode)
     table = _fitted(act, asked, unbiased) if density is None else _table(act, asked, unbiased, density=density)
-    return FewBit(act, dict.fromkeys(DTYPES, table), is_exact=False, unbiased=unbiased)
+    return FewBit(act, dict.fromkeys(DTYPES, table), is_exact=False, unbiased=unbiased, mode=mode)
 
 
 @lru_cache(maxsize=256)
@@ -169,6 +181,7 @@ def lean(
     bits: int | None,
     unbiased: bool = False,
     density: Density | None = None,
+    mode: Mode = "accurate",
 ) -> FewBit | None:
     """The activation with the memory asked for; None where that is the ordinary one.
 
@@ -183,11 +196,13 @@ def lean(
         return None
     if memory != MEMORY:
         raise BadInput(f"memory must be None, which keeps the input, or '{MEMORY}'; got {memory!r}.")
-    return few_bit(act, bits=bits, unbiased=unbiased, density=density)
+    return few_bit(act, bits=bits, unbiased=unbiased, density=density, mode=mode)
 
 
-def _restored(act: Activation, tables: dict[torch.dtype, Staircase], is_exact: bool, unbiased: bool) -> FewBit:
-    return FewBit(act, tables, is_exact=is_exact, unbiased=unbiased)
+def _restored(
+    act: Activation, tables: dict[torch.dtype, Staircase], is_exact: bool, unbiased: bool, mode: Mode = "accurate"
+) -> FewBit:
+    return FewBit(act, tables, is_exact=is_exact, unbiased=unbiased, mode=mode)
 
 
 def _refuse_unfit(act: Activation) -> None:

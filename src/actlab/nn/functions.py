@@ -179,7 +179,7 @@ def functional(
     own = matched(act, match=match, mode=mode, memory=memory)
     if own is not None:
         return own
-    few = lean(act, memory=memory, bits=bits, unbiased=unbiased, density=density)
+    few = lean(act, memory=memory, bits=bits, unbiased=unbiased, density=density, mode=mode)
     if few is not None:
         return few
     return AxisFunctional(act) if isinstance(act, AxisActivation) else Functional(act, mode)

@@ -283,7 +283,7 @@ def module(
     if own is not None:
         _refuse(act.name, {"layout": layout, "channels": channels, "trainable": trainable or None})
         return AsPyTorch(own, dim=dim)
-    few = lean(act, memory=memory, bits=bits, unbiased=unbiased, density=density)
+    few = lean(act, memory=memory, bits=bits, unbiased=unbiased, density=density, mode=mode)
     if isinstance(act, AxisActivation):
         _refuse(act.name, {"layout": layout, "channels": channels, "trainable": trainable})
         return AlongAxis(act, dim=dim)
