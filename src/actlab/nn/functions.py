@@ -14,6 +14,7 @@ from actlab.errors import BadInput, BadParam
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import ParamRef
+from actlab.kernels.own_operator import OwnOperator, own_operator
 from actlab.kernels.recipes import Mode
 from actlab.kernels.slope_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise
@@ -21,7 +22,6 @@ from actlab.nn.few_bit import FewBit, lean
 from actlab.nn.into import write
 from actlab.nn.matched import Matched, matched
 from actlab.nn.operator import Pointwise, apply, pointwise_of
-from actlab.nn.own_operator import OwnOperator, own_operator
 from actlab.nn.shown import is_followed, shown
 
 

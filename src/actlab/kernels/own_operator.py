@@ -11,15 +11,16 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from math import inf, nan
 from time import perf_counter
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from actlab.errors import CannotLower, NoKernels
 from actlab.formula.activation import Activation
-from actlab.formula.expr import Call, walk
-from actlab.nn.operator import apply, pointwise_of
-from actlab.nn.twin import twin_of
+from actlab.formula.expr import Call, Input, walk
+from actlab.kernels.elementwise import Kernels, kernels_of
+from actlab.kernels.twin import twin_of
 
 _EXACT_ATOMS = frozenset({"abs", "min", "max", "sign"})
 _SIZES = (1 << 12, 1 << 16, 1 << 20)
@@ -33,10 +34,12 @@ class OwnOperator:
     Attributes:
         function: the operator.
         limit: the number of elements from which the kernel is faster.
+        name: the operator's name in PyTorch.
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor], limit: float) -> None:
+    def __init__(self, function: Callable[[Tensor], Tensor], limit: float, name: str) -> None:
         self.function = function
+        self.name = name
         self.limit = limit
 
 
@@ -51,11 +54,37 @@ def own_operator(act: Activation) -> OwnOperator | None:
     twin = twin_of(act)
     if twin is None:
         return None
-    ours = partial(apply, pointwise_of(act))
+    ours = _kernels(act)
+    if ours is None:
+        return None
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         if not all(_same_numbers(twin, ours, dtype) for dtype in (torch.float32, torch.float64)):
             return None
-        return OwnOperator(twin, _limit(twin, ours))
+        return OwnOperator(twin, _limit(twin, ours), str(act.twin).partition("(")[0])
+
+
+class _Fused(torch.autograd.Function):
+    """The kernels under autograd, as they are used: what is timed against PyTorch's operator."""
+
+    @staticmethod
+    def forward(ctx: Any, kernels: Kernels, x: Tensor) -> Tensor:
+        ctx.kernels = kernels
+        ctx.save_for_backward(x)
+        return kernels.forward((x,))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor | None]:
+        return None, ctx.kernels.pull_back(grads[0], ctx.saved_tensors, (True,))[0]
+
+
+def _kernels(act: Activation) -> Callable[[Tensor], Tensor] | None:
+    """The activation by its kernels; None where it has none."""
+    kernels = kernels_of(act.with_references(), (Input(act.inputs[0]),), "accurate")
+    try:
+        kernels.check()
+    except (CannotLower, NoKernels):
+        return None
+    return partial(_Fused.apply, kernels)
 
 
 def _same_numbers(own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor], dtype: torch.dtype) -> bool:
