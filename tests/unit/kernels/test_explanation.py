@@ -22,6 +22,7 @@ from actlab.kernels.launch import WORTH_A_TEAM
 from actlab.kernels.own_operator import own_operator
 from actlab.kernels.raw_operators import raw_operators
 from actlab.nn import functional, module
+from actlab.nn.functions import Functional
 
 X = torch.linspace(-3, 3, 100)
 
@@ -176,14 +177,20 @@ def what_runs(act: Activation, x: Tensor, monkeypatch: pytest.MonkeyPatch) -> st
     called: list[str] = []
 
     def noted(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
-        return lambda *args, **named: (called.append(name), function(*args, **named))[1]
+        def called_now(*args: object, **named: object) -> Tensor:
+            called.append(name)
+            return function(*args, **named)
+
+        return called_now
 
     with monkeypatch.context() as patch:
         patch.setattr(Kernels, "forward", noted(Kernels.forward, "kernel"))
         own = own_operator(act)
         if own is not None:
             patch.setattr(own, "function", noted(own.function, "operator"))
-        y = functional(act)(*[x] * len(act.inputs))
+        applied = functional(act)
+        assert isinstance(applied, Functional)
+        y = applied(*[x] * len(act.inputs))
     return "view" if y.data_ptr() == x.data_ptr() else called[0] if called else "composite"
 
 
