@@ -14,9 +14,11 @@ from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.kernels.packed import Staircase, decode, encode, pack, staircase
+from actlab.kernels.packed_kernels import coded, pulled
 from actlab.kernels.recipes import Mode
 from actlab.kernels.slope_samples import Density
 from actlab.kernels.steps import MOST_BITS, spread_levels, step_table
+from actlab.nn.engine import runs_on_kernels
 from actlab.nn.exact_steps import exact_staircase
 from actlab.nn.operator import HALF, applied, apply, pointwise_of
 
@@ -76,6 +78,21 @@ class FewBit:
             return _drawn(self._made.slopes(working)[0], self.tables[working.dtype], generator=generator)
         return encode(working, self.tables[working.dtype])
 
+    def coded(self, x: Tensor, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """The activation of the tensor, and the packed codes: in one pass where a kernel can."""
+        if self.bits and not self.unbiased and x.is_contiguous() and runs_on_kernels(self._made, (x,)):
+            made, table = self._made, self.tables[torch.float32 if x.dtype in HALF else x.dtype]
+            return coded(made.expression, made.args[0], self.mode, x=x, table=table)
+        return apply(self._made, x), self.codes(x, generator=generator)
+
+    def pulled(self, dy: Tensor, codes: Tensor) -> Tensor:
+        """The incoming gradient times the stand-ins for the derivative."""
+        if self.bits and not torch.is_grad_enabled() and runs_on_kernels(self._made, (dy,)) and codes.is_cpu:
+            table = self.tables[torch.float32 if dy.dtype in HALF else dy.dtype]
+            return pulled(dy.contiguous(), codes, table=table)
+        slopes = self.slopes(codes, like=dy)
+        return (dy.to(slopes.dtype) * slopes).to(dy.dtype)
+
     def slopes(self, codes: Tensor, *, like: Tensor) -> Tensor:
         """The stand-ins for the derivative, in the shape of a tensor, in the dtype that computes for it."""
         dtype = torch.float32 if like.dtype in HALF else like.dtype
@@ -105,8 +122,9 @@ class Kept(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, lean: FewBit, generator: torch.Generator | None, x: Tensor) -> Tensor:
         ctx.lean = lean
-        ctx.save_for_backward(lean.codes(x, generator=generator))
-        return apply(lean._made, x)
+        y, codes = lean.coded(x, generator=generator)
+        ctx.save_for_backward(codes)
+        return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
@@ -116,8 +134,7 @@ class Kept(torch.autograd.Function):
                 f"{lean.activation.name} keeps {lean.bits} bits an element for backward, which have no second"
                 " derivative. Use memory=None where gradients are differentiated (create_graph=True)."
             )
-        slopes = lean.slopes(codes, like=dy)
-        return None, None, (dy.to(slopes.dtype) * slopes).to(dy.dtype)
+        return None, None, lean.pulled(dy, codes)
 
 
 def few_bit(

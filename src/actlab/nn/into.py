@@ -53,9 +53,7 @@ class InPlace(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
-        (codes,), dy = ctx.saved_tensors, grads[0]
-        slopes = ctx.lean.slopes(codes, like=dy)
-        return None, (dy.to(slopes.dtype) * slopes).to(dy.dtype)
+        return None, ctx.lean.pulled(grads[0], *ctx.saved_tensors)
 
 
 def _under_autograd(act: Activation, x: Tensor, *, mode: Mode, in_place: bool) -> Tensor:
