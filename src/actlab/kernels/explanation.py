@@ -56,7 +56,7 @@ class Explanation:
 
 def explain(act: str | Activation, x: Tensor, *, mode: Mode = "accurate") -> Explanation:
     """Which implementation runs when the activation's functional is applied to the tensor, eagerly and outside of
-    `torch.func`.
+    `torch.func`, with no gradient to follow.
 
     Args:
         act: a name, a formula or an activation, its parameters at their values.

@@ -15,6 +15,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 from actlab.errors import CannotLower, NoKernels
 from actlab.formula.activation import Activation
@@ -22,7 +23,7 @@ from actlab.formula.expr import Call, Input, walk
 from actlab.kernels.elementwise import Kernels, kernels_of
 from actlab.kernels.twin import twin_of
 
-_EXACT_ATOMS = frozenset({"abs", "min", "max", "sign"})
+EXACT_ATOMS = frozenset({"abs", "min", "max", "sign"})
 _SIZES = (1 << 12, 1 << 16, 1 << 20)
 _REPEATS = 5
 
@@ -35,11 +36,13 @@ class OwnOperator:
         function: the operator.
         limit: the number of elements from which the kernel is faster.
         name: the operator's name in PyTorch.
+        keeps_output: whether its output is all that it keeps for backward.
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor], limit: float, name: str) -> None:
+    def __init__(self, function: Callable[[Tensor], Tensor], limit: float, *, name: str, keeps_output: bool) -> None:
         self.function = function
         self.name = name
+        self.keeps_output = keeps_output
         self.limit = limit
 
 
@@ -49,7 +52,7 @@ def own_operator(act: Activation) -> OwnOperator | None:
     if len(act.inputs) != 1 or act.samplers or any(param.trainable for param in act.params):
         return None
     nodes = list(walk(act.with_references()))
-    if any(isinstance(node, Call) and node.atom not in _EXACT_ATOMS for node in nodes):
+    if any(isinstance(node, Call) and node.atom not in EXACT_ATOMS for node in nodes):
         return None
     twin = twin_of(act)
     if twin is None:
@@ -57,10 +60,29 @@ def own_operator(act: Activation) -> OwnOperator | None:
     ours = _kernels(act)
     if ours is None:
         return None
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), unnoticed():
         if not all(_same_numbers(twin, ours, dtype) for dtype in (torch.float32, torch.float64)):
             return None
-        return OwnOperator(twin, _limit(twin, ours), str(act.twin).partition("(")[0])
+        return OwnOperator(
+            twin, _limit(twin, ours), name=str(act.twin).partition("(")[0], keeps_output=_keeps_output(twin)
+        )
+
+
+def _keeps_output(function: Callable[[Tensor], Tensor]) -> bool:
+    kept: list[int] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        kept.append(tensor.data_ptr())
+        return tensor
+
+    with saved_tensors_hooks(note, lambda tensor: tensor):
+        y = function(torch.linspace(-3, 3, 16, requires_grad=True))
+    return set(kept) <= {y.data_ptr()}
+
+
+def unnoticed() -> saved_tensors_hooks:
+    """Trials of our own are not told to whoever counts what a user's model keeps."""
+    return saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
 
 
 class _Fused(torch.autograd.Function):

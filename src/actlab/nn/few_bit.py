@@ -69,7 +69,9 @@ class FewBit:
     def __call__(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         if not isinstance(x, Tensor) or not x.is_floating_point() or not _learns(x):
             return apply(self._made, x)
-        return applied(Kept, self, generator, x)
+        # a second derivative, which is 0, is asked for by way of the input, of whose numbers nothing is kept
+        anchor = applied(Anchor, x) if self.is_exact and not torch.compiler.is_compiling() else None
+        return applied(Kept, self, generator, x, anchor)
 
     def codes(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """The packed codes of a tensor: what is kept of it."""
@@ -120,21 +122,53 @@ class Kept(torch.autograd.Function):
     """The operator: the codes are all that it keeps."""
 
     @staticmethod
-    def forward(ctx: Any, lean: FewBit, generator: torch.Generator | None, x: Tensor) -> Tensor:
+    def forward(ctx: Any, lean: FewBit, generator: torch.Generator | None, x: Tensor, anchor: Tensor | None) -> Tensor:
         ctx.lean = lean
         y, codes = lean.coded(x, generator=generator)
-        ctx.save_for_backward(codes)
+        ctx.save_for_backward(codes, anchor)
         return y
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
-        (dy,), (codes,), lean = grads, ctx.saved_tensors, ctx.lean
-        if torch.is_grad_enabled() and not lean.is_exact and not torch.compiler.is_compiling():
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor, None]:
+        (dy,), (codes, anchor), lean = grads, ctx.saved_tensors, ctx.lean
+        if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return None, None, lean.pulled(dy, codes), None
+        if not lean.is_exact:
             raise BadInput(
                 f"{lean.activation.name} keeps {lean.bits} bits an element for backward, which have no second"
                 " derivative. Use memory=None where gradients are differentiated (create_graph=True)."
             )
-        return None, None, lean.pulled(dy, codes)
+        return None, None, applied(Scaled, lean, dy, codes, anchor), None
+
+
+class Anchor(torch.autograd.Function):
+    """A tensor without elements through which autograd reaches another, and that keeps none of its memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.shape = x.shape
+        ctx.set_materialize_grads(False)
+        return x.new_empty(0)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> Tensor | None:
+        # nothing in a first derivative, which would otherwise add zeros to every gradient
+        return None if grads[0] is None else grads[0].new_zeros(ctx.shape)
+
+
+class Scaled(torch.autograd.Function):
+    """The incoming gradient times exact slopes: linear in it, and without change where the input changes."""
+
+    @staticmethod
+    def forward(ctx: Any, lean: FewBit, dy: Tensor, codes: Tensor, anchor: Tensor) -> Tensor:
+        ctx.lean = lean
+        ctx.save_for_backward(codes, anchor)
+        return lean.pulled(dy, codes)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, None, Tensor]:
+        codes, anchor = ctx.saved_tensors
+        return None, applied(Scaled, ctx.lean, grads[0], codes, anchor), None, torch.zeros_like(anchor)
 
 
 def few_bit(

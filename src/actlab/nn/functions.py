@@ -20,6 +20,7 @@ from actlab.kernels.slope_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise
 from actlab.nn.few_bit import FewBit, lean
 from actlab.nn.into import write
+from actlab.nn.kept_bits import in_bits
 from actlab.nn.matched import Matched, matched
 from actlab.nn.operator import Pointwise, apply, pointwise_of
 from actlab.nn.shown import is_followed, shown
@@ -78,6 +79,9 @@ class Functional:
         return Functional, (self.activation, self.mode)
 
     def _applied(self, *inputs: Tensor) -> Tensor:
+        lean = in_bits(self.activation, self.mode, inputs[0])
+        if lean is not None:
+            return lean(inputs[0])
         own = None if torch.compiler.is_compiling() else self._own
         if own is not None and isinstance(inputs[0], Tensor) and inputs[0].numel() < own.limit:
             return own.function(inputs[0]) if inputs[0].is_floating_point() else apply(self._closed, *inputs)
