@@ -19,7 +19,7 @@ from actlab.kernels.ends import ends
 from actlab.kernels.layout import arranged
 from actlab.kernels.module_text import text_of
 from actlab.kernels.pointwise import Shape, plan
-from actlab.kernels.recipes import recipe, sample
+from actlab.kernels.recipes import Mode, recipe, sample
 from actlab.nn import functional
 
 X, W = Input("x"), ParamRef("weight")
@@ -211,3 +211,30 @@ def test_fast_results_are_near_the_accurate_ones_and_finite_wherever_those_are(a
         # sums of terms up to the input's size may cancel
         size = torch.maximum(accurate.abs(), x.abs().clamp(min=1))
         assert ((fast - accurate).abs() <= 3e-6 * size)[finite].all()
+
+
+@pytest.mark.parametrize("mode", ["accurate", "fast"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", ["swiglu", "glu", "geglu"])
+def test_a_huge_value_and_a_small_gate_give_what_is_between(name: str, dtype: torch.dtype, mode: Mode) -> None:
+    huge = torch.finfo(dtype).max / 2
+    value, gate = torch.tensor([huge, -huge, huge, 1.0], dtype=dtype), torch.tensor([-8.0, -2.5, -12.0, -3.0]).to(dtype)
+    leaves = value.requires_grad_(), gate.requires_grad_()
+    f = functional(name, mode=mode)
+    y = f(*leaves)
+    by_value, by_gate = torch.autograd.grad(y, leaves, torch.ones_like(y))
+    scaled = (value.detach() / huge).requires_grad_(), gate  # the same, with nothing near the largest number
+    wanted = f(*scaled)
+    slopes = torch.autograd.grad(wanted, scaled, torch.ones_like(y))
+    torch.testing.assert_close(y, wanted * huge)
+    torch.testing.assert_close(by_value, slopes[0])
+    torch.testing.assert_close(by_gate, slopes[1] * huge)
+
+
+@pytest.mark.parametrize("mode", ["accurate", "fast"])
+@pytest.mark.parametrize("name", ["swiglu", "geglu", "clamped_swiglu"])
+def test_an_infinite_gate_gives_the_limit(name: str, mode: Mode) -> None:
+    leaves = torch.tensor([-2.5, 3.0], requires_grad=True), torch.full((2,), -torch.inf, requires_grad=True)
+    y = functional(name, mode=mode)(*leaves)
+    for found in (y, *torch.autograd.grad(y, leaves, torch.ones(2))):
+        assert found.tolist() == [0.0, 0.0]
