@@ -179,7 +179,9 @@ def _log_of_positive(a: Arithmetic, x: Num) -> Num:
     if x.lo is not None:
         one = block.whole(bits_of(Fraction(1), kind), integer)
         down = block.from_bits(block.binary("sub", one, shift), kind)
-        lo = block.mul(block.mul(x.lo, upward), down)
+        # beyond, `down` is no normal number, and the correction of no weight
+        normal = block.compare("olt", x.hi, a.real(2 / least))
+        lo = block.select(normal, block.mul(block.mul(x.lo, upward), down), a.real(0.0))
         f = a.add(f, Num(lo)) if a.recipe.paired else Num(block.add(f.hi, lo))
     return _log_sum(a, k, f)
 

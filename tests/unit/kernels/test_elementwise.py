@@ -238,3 +238,28 @@ def test_an_infinite_gate_gives_the_limit(name: str, mode: Mode) -> None:
     y = functional(name, mode=mode)(*leaves)
     for found in (y, *torch.autograd.grad(y, leaves, torch.ones(2))):
         assert found.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("formula", "left", "right"),
+    [
+        ("sin(x)/x", 0.0, 0.0),
+        ("x + sin(x)*sin(x)", -math.inf, math.inf),
+        ("x*sin(x)", None, None),
+        ("sin(x)", None, None),
+        ("cos(x)*exp(-x)", None, 0.0),
+    ],
+)
+def test_what_swings_ends_only_where_it_settles(formula: str, left: float | None, right: float | None) -> None:
+    act = get(formula)
+    assert isinstance(act, Activation)
+    found = ends(act.expression, Input("x"))
+    assert tuple(None if end is None else end.limit for end in found) == (left, right)
+
+
+@pytest.mark.parametrize("mode", ["accurate", "fast"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_logarithms_of_the_largest_numbers_are_numbers(dtype: torch.dtype, mode: Mode) -> None:
+    x = torch.finfo(dtype).max * torch.tensor([0.3, 0.45, 0.75, 0.99, 1.0], dtype=dtype)
+    torch.testing.assert_close(functional("symlog", mode=mode)(-x), -torch.log1p(x))
+    torch.testing.assert_close(functional("nlrelu", mode=mode)(x), torch.log1p(x))
