@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from math import inf
 from typing import final
 
 from actlab.errors import CannotLower
@@ -116,6 +117,15 @@ class Lowering:
             return self.arithmetic.select(self.condition(root.condition), then, otherwise)
         return self.arithmetic.mul(*self._held(factor, self.number(root)))
 
+    def _beside(self, left: Num, right: Expr) -> Num:
+        """The factor, not infinite beside a branch that is 0: a gate that is shut lets nothing by."""
+        if self._at_ends is None or not isinstance(right, Where) or _ZERO not in (right.then, right.otherwise):
+            return left
+        a, zero = self.arithmetic, self.arithmetic.constant(0)
+        then, otherwise = (zero if branch == _ZERO else left for branch in (right.then, right.otherwise))
+        infinite = a.block.compare("oeq", a.block.abs(left.hi), a.real(inf))
+        return a.select(infinite, a.select(self.condition(right.condition), then, otherwise), left)
+
     def _held(self, left: Num, right: Num) -> tuple[Num, Num]:
         """Two factors whose product cannot overflow before a power of two that is still to come.
 
@@ -142,7 +152,7 @@ class Lowering:
             case Sub(left, right):
                 return a.sub(known[left], known[right])
             case Mul(left, right):
-                return a.mul(*self._held(known[left], known[right]))
+                return a.mul(*self._held(self._beside(known[left], right), known[right]))
             case Div(left, right):
                 return a.div(known[left], known[right])
             case Pow(base, exponent):

@@ -263,3 +263,13 @@ def test_logarithms_of_the_largest_numbers_are_numbers(dtype: torch.dtype, mode:
     x = torch.finfo(dtype).max * torch.tensor([0.3, 0.45, 0.75, 0.99, 1.0], dtype=dtype)
     torch.testing.assert_close(functional("symlog", mode=mode)(-x), -torch.log1p(x))
     torch.testing.assert_close(functional("nlrelu", mode=mode)(x), torch.log1p(x))
+
+
+@pytest.mark.parametrize("mode", ["accurate", "fast"])
+def test_a_shut_gate_lets_no_infinity_by_but_nan(mode: Mode) -> None:
+    value = torch.tensor([torch.inf, -torch.inf, torch.nan, torch.inf], requires_grad=True)
+    gate = torch.tensor([-2.5, -2.5, -2.5, 2.5], requires_grad=True)
+    y = functional("reglu", mode=mode)(value, gate)
+    by_gate = torch.autograd.grad(y, gate, torch.ones(4))[0]
+    for found in (y, by_gate):
+        assert found.nan_to_num(nan=7, posinf=8).tolist() == [0.0, 0.0, 7.0, 8.0]
