@@ -54,8 +54,9 @@ class Plan:
 
     @property
     def lanes(self) -> int:
-        """Elements at a time: one AVX-512 register of the memory's type, two of a wider arithmetic's."""
-        return 8 if self.memory == "double" else 16
+        """Elements at a time: two AVX-512 registers, whose instructions run side by side; else four of AVX."""
+        wide = self.recipe.kind == "double"
+        return (16 if wide else 32) if self.recipe.scalef else (8 if self.memory == "double" else 16)
 
 
 def text_of(plan: Plan) -> str:

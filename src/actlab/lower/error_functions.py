@@ -48,7 +48,8 @@ def _erf_near(a: Arithmetic, x: Num) -> Num:
     for coefficient in reversed(rest[:-1]):
         result = a.block.fma(result, square, a.real(coefficient))
     higher = a.block.mul(result, square)
-    return a.mul(x, a.add_smaller(a.constant(first), Num(higher)))
+    total = a.add_smaller(a.constant(first), Num(higher))
+    return a.mul(x, Num(total.hi) if a.recipe.firm else total)  # a firm product of −0 would lose its sign
 
 
 def _erfc_beyond_zero(a: Arithmetic, t: Num) -> Num:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import final
@@ -29,7 +28,7 @@ from actlab.formula.expr import (
     is_constant,
     walk,
 )
-from actlab.lower.arithmetic import Arithmetic, Num
+from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.circular import spherical_bessel
 from actlab.lower.elementary import FUNCTIONS
 from actlab.lower.exponential import sigmoid_of_two_softplus, tanh_of_softplus
@@ -166,9 +165,10 @@ class Lowering:
 def _of_arguments(arithmetic: Arithmetic, leaves: Mapping[Leaf, Num]) -> Lowering | None:
     """Where the arguments of elementary functions are written, if otherwise than the rest."""
     recipe = arithmetic.recipe
-    if not recipe.light:
+    if not (recipe.light or recipe.argued):
         return None
-    paired = Lowering(Arithmetic(arithmetic.block, replace(recipe, paired=True, light=False)), leaves)
+    carrying = Recipe(recipe.kind, paired=True, accuracy=recipe.accuracy, scalef=recipe.scalef)
+    paired = Lowering(Arithmetic(arithmetic.block, carrying), leaves)
     paired._functions = arithmetic
     return paired
 
