@@ -53,6 +53,7 @@ class Recipe:
         firm: whether the divisors and dividends inside elementary functions carry their errors, and quotients do not.
         argued: whether sums and products that are arguments of elementary functions carry their errors, as in light
             arithmetic.
+        outer: whether the formula's own sums and products carry their errors, and elementary functions are as said.
     """
 
     kind: Kind
@@ -63,6 +64,7 @@ class Recipe:
     tabled: bool = False
     firm: bool = False
     argued: bool = False
+    outer: bool = False
 
 
 @final
@@ -304,7 +306,7 @@ class Arithmetic:
         if number.lo is None:
             return number.hi
         total = self.block.add(number.hi, number.lo)
-        if self.recipe.firm:
+        if self.recipe.firm and not self.recipe.outer:
             return total
         # false where there is no sum (at infinities), and at −0, which a correction of 0 would turn into +0
         counts = self.block.compare("one", total, number.hi)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import final
@@ -46,10 +47,13 @@ class Lowering:
     """Writes formulas of the given leaves into a block, each shared part once."""
 
     def __init__(self, arithmetic: Arithmetic, leaves: Mapping[Leaf, Num]) -> None:
-        self.arithmetic = arithmetic
+        outer = arithmetic.recipe.outer
+        self.arithmetic = _carrying(arithmetic) if outer else arithmetic
         self.leaves = leaves
         self._arguments = _of_arguments(arithmetic, leaves)
         self._functions = arithmetic
+        if outer:
+            self._functions = Arithmetic(arithmetic.block, replace(arithmetic.recipe, outer=False))
         self._numbers: dict[Node, Num] = {}
         self._conditions: dict[Node, Value] = {}
 
@@ -167,10 +171,16 @@ def _of_arguments(arithmetic: Arithmetic, leaves: Mapping[Leaf, Num]) -> Lowerin
     recipe = arithmetic.recipe
     if not (recipe.light or recipe.argued):
         return None
-    carrying = Recipe(recipe.kind, paired=True, accuracy=recipe.accuracy, scalef=recipe.scalef)
-    paired = Lowering(Arithmetic(arithmetic.block, carrying), leaves)
+    paired = Lowering(_carrying(arithmetic), leaves)
     paired._functions = arithmetic
     return paired
+
+
+def _carrying(arithmetic: Arithmetic) -> Arithmetic:
+    """The same in paired arithmetic."""
+    recipe = arithmetic.recipe
+    carrying = Recipe(recipe.kind, paired=True, accuracy=recipe.accuracy, scalef=recipe.scalef)
+    return Arithmetic(arithmetic.block, carrying)
 
 
 def _is_simple(node: Call) -> bool:
