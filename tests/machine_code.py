@@ -29,6 +29,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "firm float": Recipe(
             "float", paired=False, accuracy="single", scalef=True, tabled=True, firm=True, argued=True
         ),
+        "firm outer float": Recipe("float", False, "single", scalef=True, tabled=True, firm=True, outer=True),
         "tabled light float": Recipe("float", paired=False, accuracy="single", scalef=True, tabled=True, light=True),
     }
 )

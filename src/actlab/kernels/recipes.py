@@ -47,11 +47,12 @@ _CAREFUL = {
 }
 
 
-# With AVX-512 the plain ones look numbers up, and two more come between: see `Recipe`.
+# With AVX-512 the plain ones look numbers up, and more come between: see `Recipe`.
 _TABLED = Recipe("float", paired=False, accuracy="single", tabled=True)
 _TABLED_CAREFUL = (
     replace(_TABLED, firm=True),
     replace(_TABLED, firm=True, argued=True),
+    replace(_TABLED, firm=True, outer=True),
     replace(_TABLED, light=True),
     *_CAREFUL["float"][1:],
 )

@@ -158,6 +158,12 @@ class Arithmetic:
             return Num(product, scale=scale)
         if self.recipe.firm:
             return self._firm_product(a, b)
+        return self.exact_product(a, b)
+
+    def exact_product(self, a: Num, b: Num) -> Num:
+        """a·b and what its rounding loses."""
+        block = self.block
+        product, scale = block.mul(a.hi, b.hi), self._scales(a, b)
         error = block.fma(a.hi, b.hi, block.neg(product))
         if a.lo is not None:
             error = block.fma(a.lo, b.hi, error)
@@ -203,13 +209,13 @@ class Arithmetic:
         return Num(quotient, block.mul(self._remainder(a, b, quotient), below), scale=a.scale)
 
     def _firm_product(self, a: Num, b: Num) -> Num:
-        """a·b rounded once, corrections in it."""
-        block, scale = self.block, self._scales(a, b)
-        if a.lo is None or b.lo is None:
-            a, b = (a, b) if a.lo is None else (b, a)
-            assert b.lo is not None
-            return Num(block.fma(a.hi, b.hi, block.mul(a.hi, b.lo)), scale=scale)
-        return Num(block.fma(a.hi, b.hi, block.fma(a.hi, b.lo, block.mul(a.lo, b.hi))), scale=scale)
+        """a·b rounded once, the correction in it; of two that have one, with a correction again."""
+        if a.lo is not None and b.lo is not None:
+            return self.exact_product(a, b)
+        a, b = (a, b) if a.lo is None else (b, a)
+        assert b.lo is not None
+        block = self.block
+        return Num(block.fma(a.hi, b.hi, block.mul(a.hi, b.lo)), scale=self._scales(a, b))
 
     def reciprocal_near_one(self, b: Value) -> Value:
         """1 / b for b from 1/2 to 8: for `short` accuracy a division in float32 and one step of Newton's."""

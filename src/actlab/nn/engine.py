@@ -83,10 +83,7 @@ def runs_on_kernels(made: Lacking, tensors: Sequence[Tensor]) -> bool:
     dtype = getattr(tensors[0], "dtype", None)
     if dtype not in MEMORY or _is_traced() or made.lacks is not None:
         return False
-    for each in tensors:  # no generator: this is asked at every call
-        if not (_is_plain(each) and each.is_cpu and each.dtype == dtype):
-            return False
-    return True
+    return all(_is_plain(each) and each.is_cpu and each.dtype == dtype for each in tensors)
 
 
 def single_engine(made: Made, x: Tensor) -> Engine | None:

@@ -198,8 +198,9 @@ class Single(torch.autograd.Function):
         (x,), dy = ctx.saved_tensors, grads[0]
         # what a saved-tensor hook has put in its place is looked at anew
         known = x.data_ptr() == ctx.address and x.dtype is dy.dtype and x.shape == dy.shape
-        if known and not torch.is_grad_enabled() and single_engine(ctx.made, dy) is ctx.runs:
-            return None, None, ctx.runs.pull_back(dy, (x,), (True,))[0]
+        runs: Engine = ctx.runs
+        if known and not torch.is_grad_enabled() and single_engine(ctx.made, dy) is runs:
+            return None, None, *runs.pull_back(dy, (x,), (True,))
         return None, None, *pulled_back(ctx.made, dy, (x,), (True,))
 
 
@@ -238,7 +239,7 @@ def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
                 return applied(Fused, made, *tensors)
             if not (tensors[0].requires_grad and torch.is_grad_enabled()):
                 return runs.forward(tensors)
-            followed: Tensor = _apply_single(made, runs, *tensors)
+            followed: Tensor = _apply_single(made, runs, *tensors)  # type: ignore[no-untyped-call]  # as in `applied`
             return followed
     dtype = common_dtype(made, tensors)
     if dtype not in HALF or engine(made, tensors) is not None:

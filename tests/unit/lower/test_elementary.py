@@ -34,6 +34,7 @@ BOUNDS: Mapping[str, float] = MappingProxyType(
         "paired double": 1.1,
         "tabled float": 4.8,
         "firm float": 4.8,
+        "firm outer float": 4.8,
         "tabled light float": 4.8,
     }
 )
