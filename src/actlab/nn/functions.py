@@ -57,7 +57,11 @@ class Functional:
             takes = "one tensor" if len(act.inputs) == 1 else "two tensors"
             raise BadInput(f"{act.name} takes {takes}, {' and '.join(act.inputs)}; got {len(inputs)}.")
         if not params and out is None:
-            return self._applied(*inputs)
+            if torch.compiler.is_compiling() or (own := self._own) is None:
+                return apply(self._closed, *inputs)
+            x = inputs[0]
+            fits = isinstance(x, Tensor) and x.numel() < own.limit and x.is_floating_point()
+            return own.function(x) if fits else apply(self._closed, x)
         if out is not None:
             return write(self.activation.bind(**_numbers(params)), self._closed_with(params), inputs, out)
         return apply(self._open, *inputs, *self._given(inputs[0], params))
@@ -74,13 +78,6 @@ class Functional:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Functional, (self.activation, self.mode)
-
-    def _applied(self, *inputs: Tensor) -> Tensor:
-        if torch.compiler.is_compiling() or (own := self._own) is None:
-            return apply(self._closed, *inputs)
-        if isinstance(inputs[0], Tensor) and inputs[0].numel() < own.limit:
-            return own.function(inputs[0]) if inputs[0].is_floating_point() else apply(self._closed, *inputs)
-        return apply(self._closed, *inputs)
 
     @cached_property
     def _own(self) -> OwnOperator | None:
