@@ -88,7 +88,7 @@ def coding_text(plan: Plan, table: Staircase) -> str:
         for bit, flags in enumerate(_planes(at.block, at.widened(raw, _compared(plan.memory)), table)):
             at.write_plane(bit, flags)
 
-    return _looped(step, lanes=plan.lanes, memory=plan.memory)
+    return _looped(step, lanes=_lanes(plan.memory), memory=plan.memory)
 
 
 def decoding_text(memory: Memory, table: Staircase) -> str:
@@ -99,7 +99,7 @@ def decoding_text(memory: Memory, table: Staircase) -> str:
         level = _level(at.block, [at.read_plane(bit) for bit in range(table.bits)], table, kind=dy.kind)
         at.write(1, at.block.mul(dy, level))
 
-    return _looped(step, lanes=8 if memory == "double" else 16, memory=memory)
+    return _looped(step, lanes=_lanes(memory), memory=memory)
 
 
 def _planes(block: Block, x: Value, table: Staircase) -> list[Value]:
@@ -124,6 +124,11 @@ def _level(block: Block, flags: Sequence[Value], table: Staircase, *, kind: Kind
         pairs = zip(levels[::2], levels[1::2], strict=True)
         levels = [block.select(flag, upper, lower) for lower, upper in pairs]
     return levels[0]
+
+
+def _lanes(memory: Memory) -> int:
+    """Elements at a time: no more than a word's, so that the rest of a plane is written within it."""
+    return 8 if memory == "double" else 16
 
 
 def _compared(memory: Memory) -> Kind:

@@ -10,8 +10,8 @@ MAKERS = (
     "formula/atoms", "formula/constant", "formula/derivative", "formula/expr", "formula/polynomial",
     "kernels/ends", "kernels/frame", "kernels/module_text", "kernels/pointwise", "kernels/recipes",
     "lower/arithmetic", "lower/circular", "lower/coefficients", "lower/elementary", "lower/error_functions",
-    "lower/exponential", "lower/fit_ranges", "lower/numerals", "lower/straight_line", "lower/to_llvm", "lower/to_torch",
-    "lower/vector",
+    "lower/exponential", "lower/fit_ranges", "lower/numerals", "lower/segments", "lower/straight_line", "lower/to_llvm",
+    "lower/to_torch", "lower/vector",
 )  # fmt: skip
 
 

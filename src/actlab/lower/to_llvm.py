@@ -30,7 +30,7 @@ from actlab.formula.expr import (
     is_constant,
     walk,
 )
-from actlab.lower.arithmetic import Arithmetic, Num
+from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.circular import spherical_bessel
 from actlab.lower.elementary import FUNCTIONS
 from actlab.lower.exponential import sigmoid_of_two_softplus, tanh_of_softplus
@@ -51,10 +51,13 @@ class Lowering:
     """Writes formulas of the given leaves into a block, each shared part once."""
 
     def __init__(self, arithmetic: Arithmetic, leaves: Mapping[Leaf, Num], *, at_ends: AtEnds | None = None) -> None:
-        self.arithmetic = arithmetic
+        outer = arithmetic.recipe.outer
+        self.arithmetic = _carrying(arithmetic) if outer else arithmetic
         self.leaves = leaves
         self._arguments = _of_arguments(arithmetic, leaves)
         self._functions = arithmetic
+        if outer:
+            self._functions = Arithmetic(arithmetic.block, replace(arithmetic.recipe, outer=False))
         # of several inputs of any size only: parts of one input, which end on their own, and products that may overflow
         self._at_ends = at_ends if len(leaves) > 1 else None
         self._numbers: dict[Node, Num] = {}
@@ -216,11 +219,18 @@ def _reduced(a: Arithmetic, number: Num) -> Num:
 def _of_arguments(arithmetic: Arithmetic, leaves: Mapping[Leaf, Num]) -> Lowering | None:
     """Where the arguments of elementary functions are written, if otherwise than the rest."""
     recipe = arithmetic.recipe
-    if not recipe.light:
+    if not (recipe.light or recipe.argued):
         return None
-    paired = Lowering(Arithmetic(arithmetic.block, replace(recipe, paired=True, light=False)), leaves)
+    paired = Lowering(_carrying(arithmetic), leaves)
     paired._functions = arithmetic
     return paired
+
+
+def _carrying(arithmetic: Arithmetic) -> Arithmetic:
+    """The same in paired arithmetic."""
+    recipe = arithmetic.recipe
+    carrying = Recipe(recipe.kind, paired=True, accuracy=recipe.accuracy, scalef=recipe.scalef)
+    return Arithmetic(arithmetic.block, carrying)
 
 
 def _is_simple(node: Call) -> bool:

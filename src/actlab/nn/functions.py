@@ -41,6 +41,7 @@ class Functional:
     def __init__(self, act: Activation, mode: Mode = "accurate") -> None:
         self.activation = act
         self.mode = mode
+        self._arity = len(act.inputs)
         self._closed = pointwise_of(act, mode=mode)
         self._open = pointwise_of(act, tuple(param.name for param in act.params), mode=mode)
 
@@ -55,14 +56,21 @@ class Functional:
         """
         if is_followed():
             return shown(Functional.__call__, self, *inputs, out=out, **params)
-        if len(inputs) != len(self.activation.inputs):
+        if len(inputs) != self._arity:
             act = self.activation
             takes = "one tensor" if len(act.inputs) == 1 else "two tensors"
             raise BadInput(f"{act.name} takes {takes}, {' and '.join(act.inputs)}; got {len(inputs)}.")
+        if not params and out is None:
+            lean = in_bits(self.activation, self.mode, inputs[0])
+            if lean is not None:
+                return lean(inputs[0])
+            if torch.compiler.is_compiling() or (own := self._own) is None:
+                return apply(self._closed, *inputs)
+            x = inputs[0]
+            fits = isinstance(x, Tensor) and x.numel() < own.limit and x.is_floating_point()
+            return own.function(x) if fits else apply(self._closed, x)
         if out is not None:
             return write(self.activation.bind(**_numbers(params)), self._closed_with(params), inputs, out)
-        if not params:
-            return self._applied(*inputs)
         return apply(self._open, *inputs, *self._given(inputs[0], params))
 
     def __eq__(self, other: object) -> bool:
@@ -77,15 +85,6 @@ class Functional:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Functional, (self.activation, self.mode)
-
-    def _applied(self, *inputs: Tensor) -> Tensor:
-        lean = in_bits(self.activation, self.mode, inputs[0])
-        if lean is not None:
-            return lean(inputs[0])
-        own = None if torch.compiler.is_compiling() else self._own
-        if own is not None and isinstance(inputs[0], Tensor) and inputs[0].numel() < own.limit:
-            return own.function(inputs[0]) if inputs[0].is_floating_point() else apply(self._closed, *inputs)
-        return apply(self._closed, *inputs)
 
     @cached_property
     def _own(self) -> OwnOperator | None:

@@ -108,7 +108,7 @@ def test_values_that_broadcast_in_two_directions() -> None:
 
 def taken(text: str, *, memory: str = "float", mode: str = "accurate", wanted: tuple[bool, ...] | None = None) -> str:
     how = recipe(Shape(formula(text), (X,), ("stream",), wanted), memory=memory, mode=mode)  # type: ignore[arg-type]  # their names
-    return f"{'paired ' if how.paired else 'light ' if how.light else ''}{how.kind}"
+    return f"{'paired ' if how.paired else 'light ' if how.light else 'firm ' if how.firm else ''}{how.kind}"
 
 
 def test_the_plainest_way_that_keeps_the_bound_is_taken() -> None:
@@ -116,7 +116,7 @@ def test_the_plainest_way_that_keeps_the_bound_is_taken() -> None:
     assert taken("relu", memory="double") == "double"
     assert taken("gelu") != "float"
     assert taken("gelu", mode="fast") == "float"
-    assert taken("exp(x*x) - exp(x*x + x)") not in {"float", "light float"}
+    assert taken("exp(x*x) - exp(x*x + x)") not in {"float", "firm float", "light float"}
 
 
 @pytest.mark.parametrize("memory", ["half", "bfloat"])
