@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import chain
 
 import few_bit
 import torch
@@ -14,8 +16,11 @@ from harness import Options, Percentiles, Row, options, record, row, seconds_of
 from torch import Tensor, nn
 
 from actlab import Task
+from actlab.catalog.index import get
 from actlab.kernels import step_table
 from actlab.measure.memory import memory
+from actlab.nn.few_bit import few_bit as few_bit_of
+from actlab.nn.operator import apply, pointwise_of
 
 
 class LastCharacter(nn.Module):
@@ -68,6 +73,28 @@ def measured(asked: Options) -> Iterator[Row]:
             yield row("step table", f"{formula}, {few_bit.counted(bits)}", unit="s", measured=taken, dtype="float64")
 
 
+def timed(asked: Options) -> Iterator[Row]:
+    """Forward and backward at a million elements: what keeps its input, what keeps bits of it."""
+    x = torch.randn(1 << 20, requires_grad=True)
+    dy = torch.ones_like(x)
+    torch.set_num_threads(1)
+    for name in ("gelu", "mish", "leaky_relu", "hard_tanh", "relu"):
+        contenders: dict[str, Callable[[Tensor], Tensor]] = {"input kept": partial(apply, pointwise_of(get(name)))}
+        for bits in range(1, 5):
+            lean = few_bit_of(name, bits=bits)
+            contenders[few_bit.counted(lean.bits)] = lean
+        for contender, function in contenders.items():
+            taken = seconds_of(lambda: torch.autograd.grad(function(x), x, dy), repeats=asked.repeats(60))  # noqa: B023  called at once
+            yield row(
+                "time of a step",
+                f"{name}, {contender}",
+                unit="s",
+                measured=taken,
+                dtype="float32",
+                shape=str(x.numel()),
+            )
+
+
 def row_of(name: str, contender: str, count: int, *, before: int) -> Row:
     spread = Percentiles(float(count), float(count), float(count))
     return row(
@@ -77,4 +104,4 @@ def row_of(name: str, contender: str, count: int, *, before: int) -> Row:
 
 if __name__ == "__main__":
     asked = options(__doc__ or "")
-    record("memory", measured(asked), asked=asked)
+    record("memory", chain(measured(asked), timed(asked)), asked=asked)

@@ -25,6 +25,12 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "plain double": Recipe("double", paired=False, accuracy="full"),
         "light double": Recipe("double", paired=False, accuracy="full", light=True),
         "paired double": Recipe("double", paired=True, accuracy="full"),
+        "tabled float": Recipe("float", paired=False, accuracy="single", scalef=True, tabled=True),
+        "firm float": Recipe(
+            "float", paired=False, accuracy="single", scalef=True, tabled=True, firm=True, argued=True
+        ),
+        "firm outer float": Recipe("float", False, "single", scalef=True, tabled=True, firm=True, outer=True),
+        "tabled light float": Recipe("float", paired=False, accuracy="single", scalef=True, tabled=True, light=True),
     }
 )
 
@@ -36,7 +42,7 @@ def memory_of(recipe: Recipe) -> Memory:
 
 def computed(body: Body, tensors: Sequence[Tensor], *, recipe: Recipe, outputs: int) -> list[Tensor]:
     """What the code makes of contiguous tensors of one length, each element for itself."""
-    if recipe.scalef and not machine().scalef:
+    if (recipe.scalef or recipe.tabled) and not machine().scalef:
         pytest.skip("this processor has no AVX-512 to scale by a power of two in one instruction")
     inputs = ("stream",) * len(tensors)
     return evaluated(Plan(memory_of(recipe), recipe, inputs, outputs, 0, body), tensors)

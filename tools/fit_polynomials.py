@@ -51,6 +51,8 @@ def _series(closed: Callable[[Any], Any], at_zero: Any) -> Callable[[Any], Any]:
 
 def _fits() -> tuple[Fit, ...]:
     half, third, sixth = mp.mpf(1) / 2, mp.mpf(1) / 3, mp.mpf(1) / 6
+    sixteenth = mp.log(2) / 32 + mp.mpf(2) ** -16
+    thirtieth = mp.mpf(1) / 30 + mp.mpf(2) ** -12
     log2 = mp.log(2) / 2 + mp.mpf(2) ** -12
     ratio = (mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)
     octave = mp.pi / 4 + mp.mpf(2) ** -12
@@ -58,6 +60,9 @@ def _fits() -> tuple[Fit, ...]:
     return (
         # exp(r) = 1 + r + r²·q(r)
         Fit("exp", _series(lambda r: (mp.exp(r) - 1 - r) / r**2, half), -log2, log2, 3),
+        # the same within a sixteenth of an octave, and log(1 + r) = r + r²·q(r) within a fifteenth of 1
+        Fit("exp_sixteenth", _series(lambda r: (mp.exp(r) - 1 - r) / r**2, half), -sixteenth, sixteenth, 11),
+        Fit("log1p_fifteenth", _series(lambda r: (mp.log1p(r) - r) / r**2, -half), -thirtieth, thirtieth, 4),
         # 2·artanh(s) = 2s + s³·q(s²)
         Fit(
             "log",
@@ -117,7 +122,8 @@ def main() -> None:
     print("# By accuracy and function: the coefficients, each with more digits than its dtype holds.")
     print("POLYNOMIALS: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(\n    {")
     for accuracy, bits in BITS.items():
-        for fit in (*_fits(), *(_tail(accuracy, name) for name in ("erfc", "normal_tail"))):
+        fits = [fit for fit in _fits() if accuracy == "single" or not fit.name.endswith("teenth")]
+        for fit in (*fits, *(_tail(accuracy, name) for name in ("erfc", "normal_tail"))):
             coefficients, error = polynomial(fit, bits=bits)
             print(f"        # error below {mp.nstr(error, 3)}")
             print(f'        ("{accuracy}", "{fit.name}"): (')

@@ -1,7 +1,8 @@
 """Machine code kept on disk: an entry is used only if it is whole, ours and made for exactly this text and machine.
 
 A file holds one line of JSON (what it was made from, and the checksum of what follows) and the object code. It is
-written under another name and moved into place, so that two processes may write the same one.
+written under another name and moved into place, so that two processes may write the same one. All together are held to
+a size by `eviction`.
 """
 
 from __future__ import annotations
@@ -14,20 +15,13 @@ import warnings
 from functools import cache
 from pathlib import Path
 
+from actlab.kernels import eviction
 from actlab.kernels.version import VERSION
 
 
 def key_of(text: str, *, machine: str) -> str:
     """The name of the entry for a kernel's text on a machine."""
-    return hashlib.sha256("\x1f".join([VERSION, _makers(), machine, text]).encode()).hexdigest()
-
-
-@cache
-def _makers() -> str:
-    """A digest of the code that makes kernels: an entry outlives no change of it."""
-    package = Path(__file__).parent.parent
-    files = sorted((*(package / "lower").glob("*.py"), *(package / "kernels").glob("*.py")))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return hashlib.sha256("\x1f".join([VERSION, machine, text]).encode()).hexdigest()
 
 
 def folder() -> Path:
@@ -53,13 +47,19 @@ def read(key: str) -> bytes | None:
         said = json.loads(head)
     except ValueError:
         return None
-    whole = said == _head(key, code)
-    return code if whole else None
+    if said != _head(key, code):
+        return None
+    eviction.used(path)
+    return code
 
 
 def write(key: str, code: bytes) -> None:
-    """Keep the object code; where that cannot be, say so once and go on."""
-    place = folder()
+    """Keep the object code, in the place of what was not used for longest; where that cannot be, say so once and go on.
+
+    Raises:
+        BadInput: `$ACTLAB_CACHE_MB` is no number of megabytes.
+    """
+    place, most = folder(), eviction.limit()
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, name = tempfile.mkstemp(dir=place, suffix=".part")
@@ -67,6 +67,8 @@ def write(key: str, code: bytes) -> None:
             with os.fdopen(handle, "wb") as file:
                 file.write(json.dumps(_head(key, code)).encode() + b"\n" + code)
             os.replace(name, place / f"{key}.o")
+            if eviction.is_due(key):
+                eviction.evict(place, most=most)
         except OSError:
             Path(name).unlink(missing_ok=True)
             raise

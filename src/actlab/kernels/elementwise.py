@@ -98,7 +98,8 @@ class Kernels:
                 out.
         """
         x = tensors[0]
-        if len(tensors) == 1 and into is None and x.is_contiguous() and dy.is_contiguous() and dy.shape == x.shape:
+        alone = len(tensors) == 1 and into is None
+        if alone and x.is_contiguous() and dy.is_contiguous() and dy.shape == x.shape:
             code = self._slopes.get(x.dtype) or self._made_slopes(x.dtype)
             dx = torch.empty_like(x)
             run_flat(code, x.numel(), dy.data_ptr(), x.data_ptr(), dx.data_ptr())

@@ -43,15 +43,14 @@ def ends(root: Expr, arg: Leaf) -> tuple[End | None, End | None]:
     """The ends on the left and on the right; None where the program finds them itself, and where none are seen.
 
     Seen, at eight places out to 10^100, as a value that no longer moves, as a size that keeps shrinking to nothing,
-    or as one that keeps growing. What oscillates has none.
+    or as one that keeps growing; with a sine in it, that grows as the argument does.
     """
-    if any(isinstance(node, Call) and node.atom in _OSCILLATING for node in walk(root)):
-        return None, None
+    swings = any(isinstance(node, Call) and node.atom in _OSCILLATING for node in walk(root))
     function = program((root,), (arg,)).function
-    return _missed(function, sign=-1.0), _missed(function, sign=1.0)
+    return _missed(function, sign=-1.0, swings=swings), _missed(function, sign=1.0, swings=swings)
 
 
-def _missed(function: Callable[..., Any], *, sign: float) -> End | None:
+def _missed(function: Callable[..., Any], *, sign: float, swings: bool) -> End | None:
     """The end on one side, where the formula itself gives NaN there."""
     places = sign * torch.tensor([*_PLACES, inf], dtype=torch.float64)
     with torch.no_grad():
@@ -59,7 +58,7 @@ def _missed(function: Callable[..., Any], *, sign: float) -> End | None:
     values = values.expand(places.shape)
     if not bool(values[-1].isnan()):
         return None
-    limit = _limit(values[:-1].tolist())
+    limit = _limit(values[:-1].tolist(), swings=swings)
     return None if limit is None else End(limit, sign * _reached(limit, values[:-1].tolist()))
 
 
@@ -72,11 +71,11 @@ def _reached(limit: float, values: list[float]) -> float:
     return inf
 
 
-def _limit(values: list[float]) -> float | None:
+def _limit(values: list[float], *, swings: bool) -> float | None:
     *_, third, second, last = values
     if any(isnan(each) for each in (third, second, last)):
         return None
-    if isinf(third) and third == second == last:
+    if isinf(third) and third == second == last and not swings:
         return last
     near = _SETTLED * abs(last)
     if abs(last - second) <= near and abs(second - third) <= near:
@@ -84,5 +83,9 @@ def _limit(values: list[float]) -> float | None:
     sizes = [abs(each) for each in values[-5:]]
     if all(after < before for before, after in pairwise(sizes)) and sizes[-1] < _GONE:
         return copysign(0.0, last)
+    if swings:  # its sizes at eight places may grow by chance
+        ratios = [value / place for value, place in zip(values, _PLACES, strict=True)][-3:]
+        along = ratios[-1] != 0 and max(ratios) - min(ratios) <= _SETTLED * abs(ratios[-1])
+        return copysign(inf, last) if along else None
     grows = all(after > before for before, after in pairwise(sizes)) and sizes[-1] > 2 * sizes[0]
     return copysign(inf, last) if grows else None

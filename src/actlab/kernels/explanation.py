@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isinf
 from typing import Any, final
 
 from torch import Tensor
 
 from actlab.catalog.index import get
-from actlab.errors import BadInput, CannotLower, NoKernels
+from actlab.errors import BadInput, CannotLower, MissingExtra, NoKernels
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Input
+from actlab.kernels import gpu
 from actlab.kernels.elementwise import MEMORY, kernels_of
 from actlab.kernels.launch import WORTH_A_TEAM
 from actlab.kernels.machine import machine
+from actlab.kernels.own_operator import own_operator
 from actlab.kernels.pointwise import Shape
 from actlab.kernels.recipes import Mode, recipe
 from actlab.kernels.threads import layer, threads
@@ -26,8 +29,9 @@ class Explanation:
     """Which implementation runs for a tensor.
 
     Attributes:
-        implementation: `kernel` for machine code of the formula, `composite` for PyTorch's operations one by one.
-        forward, backward: how a kernel computes; nothing for a composite.
+        implementation: `kernel` for machine code of the formula, `composite` for PyTorch's operations one by one,
+            `operator` for the one operator that PyTorch has for it, `view` where the input itself is the result.
+        forward, backward: how a kernel computes; nothing for the others.
         threads: how many work on it.
         layer: what spreads the work over threads.
         reason: why it is this implementation.
@@ -51,7 +55,8 @@ class Explanation:
 
 
 def explain(act: str | Activation, x: Tensor, *, mode: Mode = "accurate") -> Explanation:
-    """Which implementation runs when the activation is applied to the tensor, eagerly and outside of `torch.func`.
+    """Which implementation runs when the activation's functional is applied to the tensor, eagerly and outside of
+    `torch.func`, with no gradient to follow.
 
     Args:
         act: a name, a formula or an activation, its parameters at their values.
@@ -64,9 +69,39 @@ def explain(act: str | Activation, x: Tensor, *, mode: Mode = "accurate") -> Exp
     act = single(act)
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise BadInput(f"an activation takes floating-point tensors; got {getattr(x, 'dtype', type(x).__name__)}.")
+    without = _without_kernel(act, x, mode)
+    return _of_kernel(act, x, mode) if without is None else without
+
+
+def _without_kernel(act: Activation, x: Tensor, mode: Mode) -> Explanation | None:
+    """What runs in the place of a kernel; None where a kernel does."""
+    if isinstance(act.expression, Input):
+        return Explanation("view", "", "", 1, "none", "The formula is its input: nothing is computed or copied.")
+    own = own_operator(act)
+    if own is not None and x.numel() < own.limit:
+        called = f"{own.name}: the same numbers as the kernel, which was timed to be faster {_from(own.limit)}."
+        return Explanation("operator", "", "", threads(), "PyTorch", called)
+    if x.is_cuda:
+        return _of_gpu(x)
     lacks = _obstacle(act, x, mode)
+    return None if lacks is None else Explanation("composite", "", "", threads(), "PyTorch", lacks)
+
+
+def _from(limit: float) -> str:
+    return "at none of the timed sizes" if isinf(limit) else f"from {limit:,.0f} elements on"
+
+
+def _of_gpu(x: Tensor) -> Explanation:
+    try:
+        lacks = gpu.lacks([x])
+    except MissingExtra as error:
+        lacks = str(error)
     if lacks is not None:
         return Explanation("composite", "", "", threads(), "PyTorch", lacks)
+    return Explanation("kernel", "", "", 1, "triton", f"Triton's code of the formula, on {x.device}.")
+
+
+def _of_kernel(act: Activation, x: Tensor, mode: Mode) -> Explanation:
     args = tuple(Input(name) for name in act.inputs)
     streams: tuple[Any, ...] = ("stream",) * len(args)
     forward, backward = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import linecache
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, final
@@ -13,7 +13,7 @@ from actlab.kernels.gpu_layout import Place
 from actlab.kernels.gpu_text import GpuPlan, source
 from actlab.kernels.module_text import Memory
 from actlab.kernels.pointwise import Shape, plan
-from actlab.kernels.recipes import Mode, recipe
+from actlab.kernels.recipes import Mode, portable_recipe
 from actlab.lower.arithmetic import Recipe
 
 
@@ -62,19 +62,19 @@ def text(wanted: Wanted) -> str:
 
 
 def gpu_recipe(wanted: Wanted) -> Recipe:
-    """How the kernel computes: as the processor's does, so that both give the same bits.
+    """How the kernel computes: as a processor's without AVX-512's tables does, so that both give the same bits.
 
     Where float64 is slow, or nobody can find out which way keeps the bound, float32 that carries its errors takes the
     place of float64.
     """
     single = Recipe("float", paired=True, accuracy="single")
     try:
-        found = recipe(wanted.shape, memory=wanted.memory, mode=wanted.mode)
+        found = portable_recipe(wanted.shape, memory=wanted.memory, mode=wanted.mode)
     except NoKernels:
         return Recipe("double", paired=True, accuracy="full") if wanted.memory == "double" else single
     if found.kind == "double" and wanted.memory != "double" and not wanted.fast_doubles:
         return single
-    return replace(found, scalef=False)
+    return found
 
 
 @lru_cache(maxsize=4096)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from ctypes import create_string_buffer
 from dataclasses import dataclass
-from typing import final
+from struct import Struct
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -65,23 +67,29 @@ def spread(code: Code, numbers: Sequence[int], *, segments: int, elements: int) 
     arguments = (ctypes.c_int64 * len(numbers))(*numbers)
     if segments < 2 or elements < WORTH_A_TEAM or (team := threads()) < 2:
         code.run(arguments, 0, segments)
-        return
-    parallel = layer().parallel
-    assert parallel is not None
-    job = (ctypes.c_int64 * 2)(ctypes.addressof(arguments), segments)
-    parallel(code.team, ctypes.addressof(job), min(team, segments), 0)
+    else:
+        _in_team(code, arguments, segments=segments, team=team)
+
+
+# The arguments of operands that lie in one run each: their steps are 0, as is what `x` leaves out.
+_FLAT = tuple(Struct("4q" + count * "q16x").pack for count in range(5))
 
 
 def run_flat(code: Code, count: int, *addresses: int) -> None:
     """Run the kernel over operands that lie in one run each: the same, with little to do beforehand."""
-    if count >= WORTH_A_TEAM:
-        run(code, Grid(1, 1, count), [(address, 0, 0) for address in addresses])
-        return
-    pieces = max(1, -(-count // PIECE))
-    numbers = [1, pieces, min(PIECE, count), count]
-    for address in addresses:
-        numbers += (address, 0, 0)
-    code.run((ctypes.c_int64 * len(numbers))(*numbers), 0, pieces)
+    pieces = -(-count // PIECE) or 1
+    packed = _FLAT[len(addresses)](1, pieces, PIECE if pieces > 1 else count, count, *addresses)
+    if count < WORTH_A_TEAM or (team := threads()) < 2:
+        code.run(packed, 0, pieces)
+    else:
+        _in_team(code, create_string_buffer(packed), segments=pieces, team=team)
+
+
+def _in_team(code: Code, arguments: ctypes.Array[Any], *, segments: int, team: int) -> None:
+    parallel = layer().parallel
+    assert parallel is not None
+    job = (ctypes.c_int64 * 2)(ctypes.addressof(arguments), segments)
+    parallel(code.team, ctypes.addressof(job), min(team, segments), 0)
 
 
 def empty_sums(grid: Grid, *, outputs: int) -> Tensor:

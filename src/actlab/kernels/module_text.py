@@ -54,8 +54,9 @@ class Plan:
 
     @property
     def lanes(self) -> int:
-        """Elements at a time: one AVX-512 register of the memory's type, two of a wider arithmetic's."""
-        return 8 if self.memory == "double" else 16
+        """Elements at a time: two AVX-512 registers, whose instructions run side by side; else four of AVX."""
+        wide = self.recipe.kind == "double"
+        return (16 if wide else 32) if self.recipe.scalef else (8 if self.memory == "double" else 16)
 
 
 def text_of(plan: Plan) -> str:
@@ -268,12 +269,22 @@ def narrowed(block: Block, result: Value, *, memory: Memory) -> Value:
 
 
 def _bfloat(block: Block, single: Value) -> Value:
-    """The upper half of the bits, rounded to nearest, ties to even; a NaN stays one."""
+    """The upper half of the bits, rounded to nearest, ties to even.
+
+    A NaN stays one: what was read is bfloat16, so that the lower half of a NaN's bits is 0 and carries nothing up.
+    """
     bits = block.convert("bitcast", single, "i32")
     upper = block.binary("lshr", bits, block.whole(16, "i32"))
     odd = block.binary("and", upper, block.whole(1, "i32"))
     rounded = block.binary("add", bits, block.binary("add", odd, block.whole(0x7FFF, "i32")))
-    shifted = block.binary("lshr", rounded, block.whole(16, "i32"))
-    quiet = block.binary("or", upper, block.whole(0x40, "i32"))
-    chosen = block.select(block.compare("uno", single, single), quiet, shifted)
-    return block.convert("trunc", chosen, "i16")
+    if block.lanes == 32:
+        return _upper_halves(block, rounded)
+    return block.convert("trunc", block.binary("lshr", rounded, block.whole(16, "i32")), "i16")
+
+
+def _upper_halves(block: Block, words: Value) -> Value:
+    """The upper sixteen bits of each word: AVX-512 takes them from two registers in one instruction."""
+    halves = f"<{2 * block.lanes} x i16>"
+    view = block.line(f"bitcast {block.vector('i32')} {words.name} to {halves}", "i16")
+    places = ", ".join(f"i32 {2 * lane + 1}" for lane in range(block.lanes))
+    return block.line(f"shufflevector {halves} {view.name}, {halves} poison, <{block.lanes} x i32> <{places}>", "i16")

@@ -111,7 +111,9 @@ def _formulas(shape: Shape) -> tuple[Expr, ...]:
 
 def _forward(shape: Shape) -> Body:
     def body(arithmetic: Arithmetic, numbers: Sequence[Num]) -> Sequence[Num]:
-        value = Lowering(arithmetic, dict(zip(shape.args, numbers, strict=True))).number(shape.expression)
+        value = Lowering(arithmetic, dict(zip(shape.args, numbers, strict=True)), at_ends=_ended).number(
+            shape.expression
+        )
         return [_with_ends(arithmetic, shape, shape.expression, numbers[0], value, factor=None)]
 
     return body
@@ -122,7 +124,7 @@ def _backward(shape: Shape) -> Body:
 
     def body(arithmetic: Arithmetic, numbers: Sequence[Num]) -> Sequence[Num]:
         dy, *given = numbers
-        low = Lowering(arithmetic, dict(zip(shape.args, given, strict=True)))
+        low = Lowering(arithmetic, dict(zip(shape.args, given, strict=True)), at_ends=_ended)
         products = [low.product(dy, formula) for formula in formulas]
         return [
             _with_ends(arithmetic, shape, formula, given[0], product, factor=dy)
@@ -134,7 +136,14 @@ def _backward(shape: Shape) -> Body:
 
 def _with_ends(a: Arithmetic, shape: Shape, formula: Expr, x: Num, value: Num, *, factor: Num | None) -> Num:
     """The value; beyond the formula's ends what it is there, times the factor if there is one."""
-    left, right = ends(formula, shape.args[0]) if len(shape.args) == 1 else (None, None)
+    if len(shape.args) > 1:
+        return value
+    return _ended(a, formula, shape.args[0], x, value, factor=factor)
+
+
+def _ended(a: Arithmetic, formula: Expr, arg: Leaf, x: Num, value: Num, factor: Num | None = None) -> Num:
+    """The value of a formula of one argument; beyond its ends what it is there, times the factor if there is one."""
+    left, right = ends(formula, arg)
     for end, order in ((left, "ole"), (right, "oge")):
         if end is not None:
             limit = a.real(end.limit)

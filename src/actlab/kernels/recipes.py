@@ -1,7 +1,8 @@
 """Which way of computing a formula keeps its bound, found out on the spot.
 
-The cheapest way is taken whose results, on a million points, lie within the bound of those in a wider arithmetic:
-plain float32, float32 with carried errors, float64 rounded once; for float64 tensors plain, else with carried errors.
+The cheapest way is taken whose results, on some hundred thousand points, lie within the bound of those in a wider
+arithmetic: plain float32, float32 with some or all errors carried, float64 rounded once; for float64 tensors plain,
+else with carried errors.
 The certificates of `measure` check the same with other points, against 50 digits.
 """
 
@@ -46,11 +47,41 @@ _CAREFUL = {
 }
 
 
+# With AVX-512 the plain ones look numbers up, and more come between: see `Recipe`.
+_TABLED = Recipe("float", paired=False, accuracy="single", tabled=True)
+_TABLED_CAREFUL = (
+    replace(_TABLED, firm=True),
+    replace(_TABLED, firm=True, argued=True),
+    replace(_TABLED, firm=True, outer=True),
+    replace(_TABLED, light=True),
+    *_CAREFUL["float"][1:],
+)
+
+
 def recipe(shape: Shape, *, memory: Memory, mode: Mode) -> Recipe:
     """How the kernel computes; 16-bit tensors as float32 does, so that they are its results rounded."""
+    return here(_chosen(shape, memory=memory, mode=mode, tables=machine().scalef))
+
+
+def portable_recipe(shape: Shape, *, memory: Memory, mode: Mode) -> Recipe:
+    """The same, of what every processor can do: for code that runs elsewhere.
+
+    Raises:
+        NoKernels: machine code, and so trials, cannot be made here.
+    """
+    machine()
+    return _chosen(shape, memory=memory, mode=mode, tables=False)
+
+
+def _chosen(shape: Shape, *, memory: Memory, mode: Mode, tables: bool) -> Recipe:
     wide: Memory = "double" if memory == "double" else "float"
-    found = _PLAIN[wide] if mode == "fast" else _careful(_streamed(shape), wide)
-    return here(found)
+    return _candidates(wide, tables=tables)[0] if mode == "fast" else _careful(_streamed(shape), wide, tables=tables)
+
+
+def _candidates(wide: Memory, *, tables: bool) -> tuple[Recipe, ...]:
+    if tables and wide == "float":
+        return (_TABLED, *_TABLED_CAREFUL)
+    return (_PLAIN[wide], *_CAREFUL[wide])
 
 
 def here(wanted: Recipe) -> Recipe:
@@ -66,10 +97,12 @@ def _streamed(shape: Shape) -> Shape:
 
 
 @lru_cache(maxsize=4096)
-def _careful(shape: Shape, wide: Memory) -> Recipe:
-    candidates = (_PLAIN[wide], *_CAREFUL[wide])
+def _careful(shape: Shape, wide: Memory, *, tables: bool) -> Recipe:
+    candidates = _candidates(wide, tables=tables)
     names = ",".join(leaf.name for leaf in shape.args)
-    key = cache.key_of(f"recipe {shape.expression.digest} {names} {shape.wanted} {wide}", machine=machine().key)
+    key = cache.key_of(
+        f"recipe {shape.expression.digest} {names} {shape.wanted} {wide} {tables}", machine=machine().key
+    )
     kept = cache.read(key)
     if kept is not None:
         return candidates[int(kept)]

@@ -7,11 +7,12 @@ out lo·lo. Where `hi` is infinite or NaN, `lo` may be NaN and is ignored.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, final
 
-from actlab.lower.vector import DIGITS, Block, Kind, Value, nearest
+from actlab.lower.vector import DIGITS, Block, Kind, Value, hexadecimal, nearest
 
 Accuracy = Literal["single", "short", "full"]
 
@@ -47,6 +48,12 @@ class Recipe:
             them, and the sums and products that are arguments of elementary functions, which magnify errors.
         accuracy: which polynomials the elementary functions take.
         scalef: whether the processor scales by a power of two in one instruction (AVX-512).
+        tabled: whether exponentials look sixteen numbers up in a register (AVX-512): half a unit in the last place at
+            the price of one.
+        firm: whether the divisors and dividends inside elementary functions carry their errors, and quotients do not.
+        argued: whether sums and products that are arguments of elementary functions carry their errors, as in light
+            arithmetic.
+        outer: whether the formula's own sums and products carry their errors, and elementary functions are as said.
     """
 
     kind: Kind
@@ -54,6 +61,10 @@ class Recipe:
     accuracy: Accuracy
     scalef: bool = False
     light: bool = False
+    tabled: bool = False
+    firm: bool = False
+    argued: bool = False
+    outer: bool = False
 
 
 @final
@@ -131,7 +142,7 @@ class Arithmetic:
 
     @property
     def _is_plain(self) -> bool:
-        return not self.recipe.paired and not self.recipe.light
+        return not (self.recipe.paired or self.recipe.light or self.recipe.firm)
 
     def sub(self, a: Num, b: Num) -> Num:
         if not self.recipe.paired:
@@ -145,6 +156,14 @@ class Arithmetic:
         product, scale = block.mul(a.hi, b.hi), self._scales(a, b)
         if not self.recipe.paired and a.lo is None and b.lo is None:
             return Num(product, scale=scale)
+        if self.recipe.firm:
+            return self._firm_product(a, b)
+        return self.exact_product(a, b)
+
+    def exact_product(self, a: Num, b: Num) -> Num:
+        """a·b and what its rounding loses."""
+        block = self.block
+        product, scale = block.mul(a.hi, b.hi), self._scales(a, b)
         error = block.fma(a.hi, b.hi, block.neg(product))
         if a.lo is not None:
             error = block.fma(a.lo, b.hi, error)
@@ -171,6 +190,8 @@ class Arithmetic:
         block, b = self.block, self.settled(b)
         if self._is_plain and self.recipe.accuracy == "single":
             return Num(block.div(self._collapsed(a), self._collapsed(b)), scale=a.scale)
+        if self.recipe.firm:
+            return self._firm_quotient(a, b)
         reciprocal = self.reciprocal_near_one(b.hi)
         quotient = block.mul(a.hi, reciprocal)
         if self.recipe.accuracy == "short":
@@ -179,6 +200,22 @@ class Arithmetic:
         if self._is_plain:
             return Num(block.add(quotient, correction), scale=a.scale)
         return Num(quotient, correction, scale=a.scale)
+
+    def _firm_quotient(self, a: Num, b: Num) -> Num:
+        """a / b rounded towards zero and a correction that is never 0 of the other sign: 0·b and ∞·b stay right."""
+        block = self.block
+        below = block.div(self.real(1 - Fraction(1, 2**22)), b.hi)
+        quotient = block.mul(a.hi, below)
+        return Num(quotient, block.mul(self._remainder(a, b, quotient), below), scale=a.scale)
+
+    def _firm_product(self, a: Num, b: Num) -> Num:
+        """a·b rounded once, the correction in it; of two that have one, with a correction again."""
+        if a.lo is not None and b.lo is not None:
+            return self.exact_product(a, b)
+        a, b = (a, b) if a.lo is None else (b, a)
+        assert b.lo is not None
+        block = self.block
+        return Num(block.fma(a.hi, b.hi, block.mul(a.hi, b.lo)), scale=self._scales(a, b))
 
     def reciprocal_near_one(self, b: Value) -> Value:
         """1 / b for b from 1/2 to 8: for `short` accuracy a division in float32 and one step of Newton's."""
@@ -253,6 +290,17 @@ class Arithmetic:
         first, last = (self._power_of_two(block.add(part, magic)) for part in (quarter, rest))
         return block.mul(block.mul(block.mul(block.mul(operand, last), first), first), first)
 
+    def looked_up(self, table: Sequence[Fraction], index: Value) -> Value:
+        """For each lane one of sixteen numbers, by the lowest four bits of the index; where the recipe is `tabled`."""
+        block, function = self.block, "@llvm.x86.avx512.permvar.sf.512"
+        block.declarations.add(f"declare <16 x float> {function}(<16 x float>, <16 x i32>)")
+        numbers = ", ".join(f"float {hexadecimal(nearest(each, 'float'))}" for each in table)
+        parts = []
+        for start in range(0, block.lanes, 16):
+            places = f"<16 x i32> {_part(block, index, start=start, width=16)}"
+            parts.append(block.line(f"call <16 x float> {function}(<16 x float> <{numbers}>, {places})", "float").name)
+        return _joined(block, parts, kind="float", width=16)
+
     def _power_of_two(self, whole_plus_magic: Value) -> Value:
         block = self.block
         bits = block.bits(whole_plus_magic)
@@ -264,6 +312,8 @@ class Arithmetic:
         if number.lo is None:
             return number.hi
         total = self.block.add(number.hi, number.lo)
+        if self.recipe.firm and not self.recipe.outer:
+            return total
         # false where there is no sum (at infinities), and at −0, which a correction of 0 would turn into +0
         counts = self.block.compare("one", total, number.hi)
         return self.block.select(counts, total, number.hi)

@@ -9,7 +9,8 @@ from actlab.lower.coefficients import POLYNOMIALS
 from actlab.lower.exponential import exp_of_negative
 from actlab.lower.fit_ranges import MIDDLE, TAILS
 from actlab.lower.numerals import INVERSE_ROOT_TWO_PI, below_zero, clamped, horner, kept_exact, with_sign
-from actlab.lower.vector import Value
+from actlab.lower.segments import CENTRES, NORMAL_TAIL
+from actlab.lower.vector import Value, nearest
 
 
 def erf(a: Arithmetic, x: Num) -> Num:
@@ -27,8 +28,22 @@ def erfc(a: Arithmetic, x: Num) -> Num:
 def normal_cdf(a: Arithmetic, x: Num) -> Num:
     """The distribution function: its tail, or one less it."""
     size = a.abs(x)
-    tail = _tail(a, "normal_tail", size, _normal_decay(a, size))
+    decay = _normal_decay(a, size)
+    if a.recipe.tabled and a.recipe.firm:
+        return _firm_normal_cdf(a, x, decay, _tabled_ratio(a, size))
+    tail = a.mul(decay, _tabled_ratio(a, size)) if a.recipe.tabled else _tail(a, "normal_tail", size, decay)
     return a.select(below_zero(a, x), tail, _one_less(a, tail))
+
+
+def _firm_normal_cdf(a: Arithmetic, x: Num, decay: Num, ratio: Num) -> Num:
+    """decay·ratio or one less it, rounded down: a correction of its sign keeps products of −0 and ∞ right."""
+    block = a.block
+    assert ratio.lo is not None
+    minus = block.neg(a.settled(decay).hi)
+    below = block.fma(minus, ratio.hi, a.real(1 - Fraction(1, 2**22)))
+    rest = block.fma(minus, ratio.hi, block.sub(a.real(1.0), below))
+    less = Num(below, block.fma(minus, ratio.lo, rest))
+    return a.select(below_zero(a, x), a.exact_product(decay, ratio), less)
 
 
 def normal_pdf(a: Arithmetic, x: Num) -> Num:
@@ -48,7 +63,8 @@ def _erf_near(a: Arithmetic, x: Num) -> Num:
     for coefficient in reversed(rest[:-1]):
         result = a.block.fma(result, square, a.real(coefficient))
     higher = a.block.mul(result, square)
-    return a.mul(x, a.add_smaller(a.constant(first), Num(higher)))
+    total = a.add_smaller(a.constant(first), Num(higher))
+    return a.mul(x, Num(total.hi) if a.recipe.firm else total)  # a firm product of −0 would lose its sign
 
 
 def _erfc_beyond_zero(a: Arithmetic, t: Num) -> Num:
@@ -81,6 +97,26 @@ def _tail(a: Arithmetic, name: str, t: Num, decay: Num) -> Num:
         lost = a.block.sub(a.block.sub(middle, centred.hi), share.hi)
         centred = Num(centred.hi, a.block.sub(lost, share.lo))
     return a.mul(decay, a.mul(share, _corrected_horner(a, name, centred)))
+
+
+def _tabled_ratio(a: Arithmetic, t: Num) -> Num:
+    """Φ(−t)·exp(t²/2), by a polynomial whose coefficients come from registers."""
+    block, (far, _) = a.block, TAILS["single", "normal_tail"]
+    held = clamped(a, t, low=None, high=far)
+    # the lowest bits of the exponent of 1 + t and the highest of its significand
+    number = block.binary("lshr", block.bits(block.add(held.hi, a.real(1.0))), block.whole(21, "i32"))
+    off = block.sub(held.hi, a.looked_up([Fraction(each) for each in CENTRES], number))
+    off = off if held.lo is None else block.add(off, held.lo)
+    constants, *tables = ([Fraction(each) for each in row] for row in NORMAL_TAIL)
+    slope = a.looked_up(tables[-1], number)
+    for table in reversed(tables[:-1]):
+        slope = block.fma(slope, off, a.looked_up(table, number))
+    constant = a.looked_up(constants, number)
+    ratio = block.fma(slope, off, constant)
+    if not (a.recipe.firm or a.recipe.light):
+        return Num(ratio)
+    rest = a.looked_up([each - Fraction(nearest(each, "float")) for each in constants], number)
+    return Num(ratio, block.add(block.fma(slope, off, block.sub(constant, ratio)), rest))
 
 
 def _reciprocal(a: Arithmetic, b: Num) -> Num:

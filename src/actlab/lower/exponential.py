@@ -7,8 +7,13 @@ from fractions import Fraction
 from actlab.lower.arithmetic import Arithmetic, Num
 from actlab.lower.numerals import (
     HALF_ROOT,
+    INVERSE_LOGS,
+    INVERSE_LOGS_LOST,
+    INVERSES,
     LEADING_BITS,
     LN2,
+    POWERS,
+    POWERS_LOST,
     bits_of,
     clamped,
     horner,
@@ -27,18 +32,13 @@ EXPM1_LEAST = {"float": -26.0, "double": -44.0}
 def exp(a: Arithmetic, x: Num) -> Num:
     """eˣ. Reduction by ln 2 in two parts (Cody, Waite 1980), a polynomial, an exact scaling."""
     low, high = EXP_RANGE[a.kind]
-    n, m = exponential_parts(a, clamped(a, x, low=low, high=high))
-    return scaled(_one_and(a, m), n)
+    return _power(a, clamped(a, x, low=low, high=high))
 
 
 def expm1(a: Arithmetic, x: Num) -> Num:
-    """eˣ − 1 = 2ⁿ·((eʳ − 1) + (1 − 2⁻ⁿ)): relative accuracy at 0 without a branch."""
+    """eˣ − 1, with relative accuracy at 0, without a branch."""
     _, high = EXP_RANGE[a.kind]
-    n, m = exponential_parts(a, clamped(a, x, low=EXPM1_LEAST[a.kind], high=high))
-    power = a.scaled(a.real(1.0), a.block.neg(n))
-    rest = Num(a.block.sub(a.real(1.0), power))
-    result = scaled(a.add(rest, m), n)
-    return kept_zero(a, x, result)
+    return kept_zero(a, x, _power_less_one(a, clamped(a, x, low=EXPM1_LEAST[a.kind], high=high)))
 
 
 def log(a: Arithmetic, x: Num) -> Num:
@@ -83,16 +83,17 @@ def sigmoid(a: Arithmetic, x: Num) -> Num:
 def tanh(a: Arithmetic, x: Num) -> Num:
     """−m/(2 + m) of m = e^(−2|x|) − 1, with the sign of x."""
     twice = a.mul(a.abs(x), a.constant(-2))
-    n, m = exponential_parts(a, clamped(a, twice, low=EXPM1_LEAST[a.kind], high=0.0))
-    power = a.scaled(a.real(1.0), a.block.neg(n))
-    below = scaled(a.add(Num(a.block.sub(a.real(1.0), power)), m), n)
+    below = _power_less_one(a, clamped(a, twice, low=EXPM1_LEAST[a.kind], high=0.0))
     size = a.div_near_one(a.neg(a.settled(below)), a.add_smaller(a.constant(2), below))
     return with_sign(a, size, x)
 
 
 def tanh_of_softplus(a: Arithmetic, x: Num) -> Num:
     """tanh(log(1 + eˣ)) = ((1 + eˣ)² − 1)/((1 + eˣ)² + 1), with e^−|x| alone."""
-    decay, positive, square, other = _parts_of_two_softplus(a, x)
+    decay, positive = _decay(a, x), a.block.compare("oge", x.hi, a.real(0.0))
+    if a.recipe.firm or a.recipe.light:
+        return a.div_near_one(*_carried_parts(a, decay, positive))
+    square, other = _parts_of_two_softplus(a, decay, positive)
     above = a.add_smaller(a.constant(1), a.mul(a.constant(2), decay))
     below = a.mul(decay, a.add_smaller(a.constant(2), decay))
     return a.div_near_one(a.select(positive, above, below), a.add_smaller(square, other))
@@ -100,23 +101,76 @@ def tanh_of_softplus(a: Arithmetic, x: Num) -> Num:
 
 def sigmoid_of_two_softplus(a: Arithmetic, x: Num, *, negative: bool) -> Num:
     """sigmoid(±2·log(1 + eˣ)), again with e^−|x| alone, and with the divisor of `tanh_of_softplus`."""
-    _, _, square, other = _parts_of_two_softplus(a, x)
-    return a.div_near_one(other if negative else square, a.add_smaller(square, other))
+    decay, positive = _decay(a, x), a.block.compare("oge", x.hi, a.real(0.0))
+    square, other = _parts_of_two_softplus(a, decay, positive)
+    if a.recipe.firm or a.recipe.light:
+        _, divisor = _carried_parts(a, decay, positive)
+    else:
+        divisor = a.add_smaller(square, other)
+    return a.div_near_one(other if negative else square, divisor)
 
 
-def _parts_of_two_softplus(a: Arithmetic, x: Num) -> tuple[Num, Value, Num, Num]:
-    """e = e^−|x|, where x >= 0, and (1 + eˣ)² and 1, both times e² where x >= 0."""
-    decay = _decay(a, x)
-    positive = a.block.compare("oge", x.hi, a.real(0.0))
+def _parts_of_two_softplus(a: Arithmetic, decay: Num, positive: Value) -> tuple[Num, Num]:
+    """(1 + eˣ)² and 1, both times e² where x >= 0, e being e^−|x|."""
     onward = a.add_smaller(a.constant(1), decay)
-    return decay, positive, a.mul(onward, onward), a.select(positive, a.mul(decay, decay), a.constant(1))
+    return a.mul(onward, onward), a.select(positive, a.mul(decay, decay), a.constant(1))
+
+
+def _carried_parts(a: Arithmetic, decay: Num, positive: Value) -> tuple[Num, Num]:
+    """The difference of the two, (2 + e)·e or 1 + 2e, and their sum, that + 2 or + 2e²: with all that they lose."""
+    block, one, two = a.block, a.real(1.0), a.real(2.0)
+    e, scale = _held_above(a, decay)
+    factor, addend = block.select(positive, two, e), block.select(positive, one, block.mul(two, e))
+    difference = block.fma(e, factor, addend)
+    lost = block.fma(e, factor, block.sub(addend, difference))
+    large = block.select(positive, difference, two)
+    small = block.select(positive, block.mul(block.mul(two, e), e), difference)
+    total = block.add(large, small)
+    its_loss = block.sub(small, block.sub(total, large))
+    scale = block.select(positive, a.real(0.0), scale)
+    return Num(difference, lost, scale=scale), Num(total, block.add(its_loss, lost))
+
+
+def _held_above(a: Arithmetic, small: Num) -> tuple[Value, Value]:
+    """The number without its power of two, but for what makes it so small that beside 1 it is nothing anyway."""
+    assert small.scale is not None
+    held = clamped(a, Num(small.scale), low=-100.0, high=None).hi
+    return a.scaled(small.hi, held), a.block.sub(small.scale, held)
 
 
 def exp_of_negative(a: Arithmetic, x: Num) -> Num:
     """eˣ for x <= 0, which cannot overflow; a correction of x counts in plain arithmetic too."""
     low, _ = EXP_RANGE[a.kind]
-    n, m = exponential_parts(a, clamped(a, x, low=low, high=None))
+    return _power(a, clamped(a, x, low=low, high=None))
+
+
+def _power(a: Arithmetic, x: Num) -> Num:
+    """eˣ = 2ⁿ·(1 + m), with its n apart."""
+    if a.recipe.tabled:
+        return _tabled_power(a, x)
+    n, m = exponential_parts(a, x)
     return scaled(_one_and(a, m), n)
+
+
+def _power_less_one(a: Arithmetic, x: Num) -> Num:
+    """eˣ − 1 = 2ⁿ·((eʳ − 1) + (1 − 2⁻ⁿ)), likewise."""
+    n, m = exponential_parts(a, x)
+    power = a.scaled(a.real(1.0), a.block.neg(n))
+    return scaled(a.add(Num(a.block.sub(a.real(1.0), power)), m), n)
+
+
+def _tabled_power(a: Arithmetic, x: Num) -> Num:
+    """eˣ = 2ⁿ·(T + t), T = 2^(j/16) from a register and t below T/40: only the last sum's rounding counts."""
+    block = a.block
+    magic = a.real(Fraction(3, 2) * 2 ** (DIGITS[a.kind] - 5))  # added, it puts sixteenths into the lowest bits
+    sixteenths = block.fma(x.hi, a.real(1 / LN2), magic)
+    k = block.sub(sixteenths, magic)
+    minus, leading = block.neg(k), leading_part(LN2, bits=11)
+    r = block.fma(minus, a.real(LN2 - leading), block.fma(minus, a.real(leading), x.hi))
+    r = r if x.lo is None else block.add(r, x.lo)
+    power, lost = (a.looked_up(table, block.bits(sixteenths)) for table in (POWERS, POWERS_LOST))
+    m = block.fma(block.mul(r, r), horner(a, "exp_sixteenth", r), r)
+    return Num(block.add(power, block.fma(power, m, lost)), scale=block.intrinsic("floor", k))
 
 
 def exponential_parts(a: Arithmetic, x: Num) -> tuple[Value, Num]:
@@ -179,7 +233,9 @@ def _log_of_positive(a: Arithmetic, x: Num) -> Num:
     if x.lo is not None:
         one = block.whole(bits_of(Fraction(1), kind), integer)
         down = block.from_bits(block.binary("sub", one, shift), kind)
-        lo = block.mul(block.mul(x.lo, upward), down)
+        # beyond, `down` is no normal number, and the correction of no weight
+        normal = block.compare("olt", x.hi, a.real(2 / least))
+        lo = block.select(normal, block.mul(block.mul(x.lo, upward), down), a.real(0.0))
         f = a.add(f, Num(lo)) if a.recipe.paired else Num(block.add(f.hi, lo))
     return _log_sum(a, k, f)
 
@@ -200,10 +256,23 @@ def _log_sum(a: Arithmetic, k: Value, f: Num) -> Num:
 def _log1p_of_unit(a: Arithmetic, e: Num) -> Num:
     """log(1 + e) for e from 0 to 1: 1 + e is halved where it lies above √2, which is exact."""
     e = a.settled(e)
+    if a.recipe.tabled:
+        return _tabled_log1p_of_unit(a, e)
     above = a.block.compare("ogt", e.hi, a.real(Fraction("0.41421356")))
     half = a.mul(a.add_smaller(a.constant(-1), e), a.constant(Fraction(1, 2)))
     k = a.block.select(above, a.real(1.0), a.real(0.0))
     return _log_sum(a, k, a.select(above, half, e))
+
+
+def _tabled_log1p_of_unit(a: Arithmetic, e: Num) -> Num:
+    """−log(c) + log(1 + r), 1 + r = c·(1 + e), of a number c near 1/(1 + e) from a register."""
+    block = a.block
+    magic = a.real(Fraction(3, 2) * 2 ** (DIGITS[a.kind] - 1))
+    index = block.bits(block.fma(e.hi, a.real(15.0), magic))
+    near, log, lost = (a.looked_up(table, index) for table in (INVERSES, INVERSE_LOGS, INVERSE_LOGS_LOST))
+    r = block.fma(e.hi, near, block.sub(near, a.real(1.0)))
+    rest = block.fma(block.mul(r, r), horner(a, "log1p_fifteenth", r), lost)
+    return Num(block.add(log, block.add(r, rest)))
 
 
 def _log_edges(a: Arithmetic, x: Value, result: Num) -> Num:

@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import struct
+from decimal import Decimal, localcontext
 from fractions import Fraction
 
 from actlab.lower.arithmetic import Arithmetic, Num
 from actlab.lower.coefficients import POLYNOMIALS
-from actlab.lower.vector import Value
+from actlab.lower.vector import Value, nearest
+
+
+def _root_of_two(sixteenths: int) -> Fraction:
+    """2^(sixteenths/16) to sixty digits."""
+    with localcontext() as context:
+        context.prec = 60
+        return Fraction(Decimal(2) ** (Decimal(sixteenths) / 16))
+
+
+def _logarithm(value: Fraction) -> Fraction:
+    """The natural logarithm to sixty digits."""
+    with localcontext() as context:
+        context.prec = 60
+        return Fraction((Decimal(value.numerator) / Decimal(value.denominator)).ln())
+
 
 LN2 = Fraction("0.693147180559945309417232121458176568075500134360255254120680009")
 PI = Fraction("3.14159265358979323846264338327950288419716939937510582097494459")
 HALF_ROOT = Fraction("0.707106781186547524400844362104849039284835937688474036588339869")  # 1/√2
 INVERSE_ROOT_TWO_PI = Fraction("0.398942280401432677939946059934381868475858631164934657665925829")
+
+# 2^(j/16), and what its rounding to float32 loses.
+POWERS = tuple(_root_of_two(j) for j in range(16))
+POWERS_LOST = tuple(power - Fraction(nearest(power, "float")) for power in POWERS)
+
+# 1/(1 + j/15), and its logarithm with the other sign, likewise.
+INVERSES = tuple(Fraction(nearest(Fraction(15, 15 + j), "float")) for j in range(16))
+INVERSE_LOGS = tuple(_logarithm(1 / inverse) for inverse in INVERSES)
+INVERSE_LOGS_LOST = tuple(log - Fraction(nearest(log, "float")) for log in INVERSE_LOGS)
 
 # Leading parts of ln 2 and π/2 short enough that a whole number of them is exact.
 LEADING_BITS = {"float": 12, "double": 33}
@@ -61,6 +86,8 @@ def with_sign(a: Arithmetic, size: Num, x: Num) -> Num:
     """The non-negative size with the sign of x."""
     if size.lo is None:
         return Num(a.block.copysign(size.hi, x.hi))
+    if a.recipe.firm:  # whose corrections have the number's own sign
+        return Num(a.block.copysign(size.hi, x.hi), a.block.copysign(size.lo, x.hi))
     below = a.block.compare("olt", x.hi, a.real(0.0))
     signed = a.select(below, a.neg(size), size)
     zero = a.block.compare("oeq", x.hi, a.real(0.0))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from math import inf
 from typing import final
 
 from actlab.errors import CannotLower
@@ -29,7 +30,7 @@ from actlab.formula.expr import (
     is_constant,
     walk,
 )
-from actlab.lower.arithmetic import Arithmetic, Num
+from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.circular import spherical_bessel
 from actlab.lower.elementary import FUNCTIONS
 from actlab.lower.exponential import sigmoid_of_two_softplus, tanh_of_softplus
@@ -41,16 +42,24 @@ _ORDERS = {"<": "olt", "<=": "ole", ">": "ogt", ">=": "oge"}
 _MOST_POWER = 64
 _ZERO, _ONE = Number(Fraction(0)), Number(Fraction(1))
 
+# The arithmetic, a part of one input, that input, its number, and the part's number: the number with its ends.
+AtEnds = Callable[[Arithmetic, Expr, Leaf, Num, Num], Num]
+
 
 @final
 class Lowering:
     """Writes formulas of the given leaves into a block, each shared part once."""
 
-    def __init__(self, arithmetic: Arithmetic, leaves: Mapping[Leaf, Num]) -> None:
-        self.arithmetic = arithmetic
+    def __init__(self, arithmetic: Arithmetic, leaves: Mapping[Leaf, Num], *, at_ends: AtEnds | None = None) -> None:
+        outer = arithmetic.recipe.outer
+        self.arithmetic = _carrying(arithmetic) if outer else arithmetic
         self.leaves = leaves
         self._arguments = _of_arguments(arithmetic, leaves)
         self._functions = arithmetic
+        if outer:
+            self._functions = Arithmetic(arithmetic.block, replace(arithmetic.recipe, outer=False))
+        # of several inputs of any size only: parts of one input, which end on their own, and products that may overflow
+        self._at_ends = at_ends if len(leaves) > 1 else None
         self._numbers: dict[Node, Num] = {}
         self._conditions: dict[Node, Value] = {}
 
@@ -65,8 +74,18 @@ class Lowering:
                 self.condition(node)
             elif node not in self._numbers:
                 assert isinstance(node, Expr)
-                self._numbers[node] = self._constant(node) if is_constant(node) else self._written(node)
+                self._numbers[node] = self._constant(node) if is_constant(node) else self._ended(node)
         return self._numbers[root]
+
+    def _ended(self, node: Expr) -> Num:
+        """The node's number; of a part of one input what it tends to, where the input is beyond its end."""
+        number = self._written(node)
+        if self._at_ends is None:
+            return number
+        leaves = [leaf for leaf in walk(node) if isinstance(leaf, Leaf)]
+        if len(leaves) != 1 or isinstance(node, Leaf | Where):
+            return number
+        return self._at_ends(self.arithmetic, node, leaves[0], self.leaves[leaves[0]], number)
 
     def _below(self, root: Expr) -> Iterator[Node]:
         """The nodes to be written for the root, children first: none below a call that is written elsewhere."""
@@ -99,7 +118,25 @@ class Lowering:
         if isinstance(root, Where) and not is_constant(root.condition):
             then, otherwise = self.product(factor, root.then), self.product(factor, root.otherwise)
             return self.arithmetic.select(self.condition(root.condition), then, otherwise)
-        return self.arithmetic.mul(factor, self.number(root))
+        return self.arithmetic.mul(*self._held(factor, self.number(root)))
+
+    def _beside(self, left: Num, right: Expr) -> Num:
+        """The factor, not infinite beside a branch that is 0: a gate that is shut lets nothing by."""
+        if self._at_ends is None or not isinstance(right, Where) or _ZERO not in (right.then, right.otherwise):
+            return left
+        a, zero = self.arithmetic, self.arithmetic.constant(0)
+        then, otherwise = (zero if branch == _ZERO else left for branch in (right.then, right.otherwise))
+        infinite = a.block.compare("oeq", a.block.abs(left.hi), a.real(inf))
+        return a.select(infinite, a.select(self.condition(right.condition), then, otherwise), left)
+
+    def _held(self, left: Num, right: Num) -> tuple[Num, Num]:
+        """Two factors whose product cannot overflow before a power of two that is still to come.
+
+        Of one input it cannot: what grows with it is small where the power of two counts.
+        """
+        if self._at_ends is None or (left.scale is None and right.scale is None):
+            return left, right
+        return _reduced(self.arithmetic, left), _reduced(self.arithmetic, right)
 
     def _constant(self, node: Expr) -> Num:
         return self.arithmetic.constant(exact_constant(node))
@@ -118,7 +155,7 @@ class Lowering:
             case Sub(left, right):
                 return a.sub(known[left], known[right])
             case Mul(left, right):
-                return a.mul(known[left], known[right])
+                return a.mul(*self._held(self._beside(known[left], right), known[right]))
             case Div(left, right):
                 return a.div(known[left], known[right])
             case Pow(base, exponent):
@@ -163,14 +200,37 @@ class Lowering:
         return sigmoid_of_two_softplus(a, x, negative=isinstance(node.args[0], Neg))
 
 
+def _reduced(a: Arithmetic, number: Num) -> Num:
+    """The number as one of at most half of the exponents there are, and a power of two."""
+    if number.constant is not None:
+        return number
+    half = {"float": 64, "double": 512}[a.kind]
+    large = a.block.compare("ogt", a.block.abs(number.hi), a.real(Fraction(2) ** (half - 1)))
+    down, none = a.real(Fraction(1, 2 ** (half + 1))), a.real(0.0)
+    hi, lo = (
+        None if part is None else a.block.select(large, a.block.mul(part, down), part)
+        for part in (number.hi, number.lo)
+    )
+    assert hi is not None
+    up = a.block.select(large, a.real(float(half + 1)), none)
+    return Num(hi, lo, scale=up if number.scale is None else a.block.add(number.scale, up))
+
+
 def _of_arguments(arithmetic: Arithmetic, leaves: Mapping[Leaf, Num]) -> Lowering | None:
     """Where the arguments of elementary functions are written, if otherwise than the rest."""
     recipe = arithmetic.recipe
-    if not recipe.light:
+    if not (recipe.light or recipe.argued):
         return None
-    paired = Lowering(Arithmetic(arithmetic.block, replace(recipe, paired=True, light=False)), leaves)
+    paired = Lowering(_carrying(arithmetic), leaves)
     paired._functions = arithmetic
     return paired
+
+
+def _carrying(arithmetic: Arithmetic) -> Arithmetic:
+    """The same in paired arithmetic."""
+    recipe = arithmetic.recipe
+    carrying = Recipe(recipe.kind, paired=True, accuracy=recipe.accuracy, scalef=recipe.scalef)
+    return Arithmetic(arithmetic.block, carrying)
 
 
 def _is_simple(node: Call) -> bool:

@@ -17,10 +17,10 @@ from torch import Tensor
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.kernels.recipes import Mode
+from actlab.kernels.twin import twin_of
 from actlab.lower.straight_line import Leaf
 from actlab.nn.modules import module
 from actlab.nn.operator import apply, pointwise_of
-from actlab.nn.twin import twin_of
 from actlab.optional import need
 
 Forward = Callable[..., Tensor]

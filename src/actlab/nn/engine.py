@@ -80,15 +80,17 @@ def engine(made: Made, tensors: Sequence[Tensor]) -> Engine | None:
 
 def runs_on_kernels(made: Lacking, tensors: Sequence[Tensor]) -> bool:
     """Whether these very tensors can go to machine code: plain ones in the processor's memory, all of one dtype."""
-    first = tensors[0]
-    return (
-        isinstance(first, Tensor)
-        and first.is_cpu
-        and first.dtype in MEMORY
-        and not _is_traced()
-        and made.lacks is None
-        and all(_is_plain(each) and each.is_cpu and each.dtype == first.dtype for each in tensors)
-    )
+    dtype = getattr(tensors[0], "dtype", None)
+    if dtype not in MEMORY or _is_traced() or made.lacks is not None:
+        return False
+    return all(_is_plain(each) and each.is_cpu and each.dtype == dtype for each in tensors)
+
+
+def single_engine(made: Made, x: Tensor) -> Engine | None:
+    """The same for one tensor, asked at every call."""
+    if _is_plain(x) and x.is_cpu and x.dtype in MEMORY and not _is_traced() and made.lacks is None:
+        return made.kernels
+    return engine(made, (x,))
 
 
 def _runs_on_gpu(tensors: Sequence[Tensor]) -> bool:

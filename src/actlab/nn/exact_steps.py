@@ -13,6 +13,7 @@ from torch import Tensor
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, Compare, Expr, Node, Sub, is_constant, walk
 from actlab.kernels.packed import Border, Staircase
+from actlab.kernels.recipes import Mode
 from actlab.kernels.steps import MOST_BITS
 from actlab.nn.operator import apply, pointwise_of
 from actlab.theory.affine import line_of
@@ -28,7 +29,7 @@ _ORDERED = {torch.float32: torch.int32, torch.float64: torch.int64}
 
 
 @lru_cache(maxsize=256)
-def exact_staircase(act: Activation, dtype: torch.dtype) -> Staircase | None:
+def exact_staircase(act: Activation, dtype: torch.dtype, mode: Mode = "accurate") -> Staircase | None:
     """The activation's derivative where it takes a few values only, as its operator computes it in this dtype.
 
     None where it takes many: where the formula is not built of straight pieces, or of more than 16 slopes. Slopes
@@ -37,7 +38,7 @@ def exact_staircase(act: Activation, dtype: torch.dtype) -> Staircase | None:
     cuts = cuts_of(act.derivative())
     if cuts is None:
         return None
-    slope = _slope_of(act)
+    slope = _slope_of(act, mode)
     borders, runs = _runs(slope, cuts, dtype=dtype)
     (undefined,) = slope(torch.tensor([torch.nan], dtype=dtype)).tolist()
     levels: list[float] = []
@@ -48,9 +49,9 @@ def exact_staircase(act: Activation, dtype: torch.dtype) -> Staircase | None:
     return Staircase(borders, tuple(codes[:-1]), tuple(levels), codes[-1])
 
 
-def _slope_of(act: Activation) -> Slope:
+def _slope_of(act: Activation, mode: Mode) -> Slope:
     """The derivative as the operator itself computes it, whatever runs it on this machine."""
-    made = pointwise_of(act)
+    made = pointwise_of(act, mode=mode)
 
     def slope(x: Tensor) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():

@@ -14,8 +14,11 @@ from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.kernels.packed import Staircase, decode, encode, pack, staircase
+from actlab.kernels.packed_kernels import coded, pulled
+from actlab.kernels.recipes import Mode
 from actlab.kernels.slope_samples import Density
 from actlab.kernels.steps import MOST_BITS, spread_levels, step_table
+from actlab.nn.engine import runs_on_kernels
 from actlab.nn.exact_steps import exact_staircase
 from actlab.nn.operator import HALF, applied, apply, pointwise_of
 from actlab.nn.shown import is_followed, shown
@@ -44,24 +47,34 @@ class FewBit:
         bits: how many are kept: those asked for, or fewer where fewer are exact.
         is_exact: whether the gradient is the activation's own.
         unbiased: whether the level is drawn between the two nearest ones, so that it is right on average.
+        mode: which bound the forward pass keeps, and the gradient where it is exact.
     """
 
     def __init__(
-        self, act: Activation, tables: dict[torch.dtype, Staircase], *, is_exact: bool, unbiased: bool
+        self,
+        act: Activation,
+        tables: dict[torch.dtype, Staircase],
+        *,
+        is_exact: bool,
+        unbiased: bool,
+        mode: Mode = "accurate",
     ) -> None:
         self.activation = act
         self.tables = tables
         self.bits = tables[torch.float32].bits
         self.is_exact = is_exact
         self.unbiased = unbiased
-        self._made = pointwise_of(act)
+        self.mode: Mode = mode
+        self._made = pointwise_of(act, mode=mode)
 
     def __call__(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         if is_followed():
             return shown(FewBit.__call__, self, x, generator=generator)
         if not isinstance(x, Tensor) or not x.is_floating_point() or not _learns(x):
             return apply(self._made, x)
-        return applied(Kept, self, generator, x)
+        # a second derivative, which is 0, is asked for by way of the input, of whose numbers nothing is kept
+        anchor = applied(Anchor, x) if self.is_exact and not torch.compiler.is_compiling() else None
+        return applied(Kept, self, generator, x, anchor)
 
     def codes(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """The packed codes of a tensor: what is kept of it."""
@@ -69,6 +82,21 @@ class FewBit:
         if self.unbiased:
             return _drawn(self._made.slopes(working)[0], self.tables[working.dtype], generator=generator)
         return encode(working, self.tables[working.dtype])
+
+    def coded(self, x: Tensor, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """The activation of the tensor, and the packed codes: in one pass where a kernel can."""
+        if self.bits and not self.unbiased and x.is_contiguous() and runs_on_kernels(self._made, (x,)):
+            made, table = self._made, self.tables[torch.float32 if x.dtype in HALF else x.dtype]
+            return coded(made.expression, made.args[0], self.mode, x=x, table=table)
+        return apply(self._made, x), self.codes(x, generator=generator)
+
+    def pulled(self, dy: Tensor, codes: Tensor) -> Tensor:
+        """The incoming gradient times the stand-ins for the derivative."""
+        if self.bits and not torch.is_grad_enabled() and runs_on_kernels(self._made, (dy,)) and codes.is_cpu:
+            table = self.tables[torch.float32 if dy.dtype in HALF else dy.dtype]
+            return pulled(dy.contiguous(), codes, table=table)
+        slopes = self.slopes(codes, like=dy)
+        return (dy.to(slopes.dtype) * slopes).to(dy.dtype)
 
     def slopes(self, codes: Tensor, *, like: Tensor) -> Tensor:
         """The stand-ins for the derivative, in the shape of a tensor, in the dtype that computes for it."""
@@ -79,38 +107,71 @@ class FewBit:
         return isinstance(other, FewBit) and self._contents() == other._contents()
 
     def __hash__(self) -> int:
-        return hash((self.activation, self.bits, self.unbiased))
+        return hash((self.activation, self.bits, self.unbiased, self.mode))
 
     def __repr__(self) -> str:
         unbiased = ", unbiased=True" if self.unbiased else ""
-        return f"few_bit({self.activation.label!r}, bits={self.bits}{unbiased})"
+        mode = "" if self.mode == "accurate" else f", mode={self.mode!r}"
+        return f"few_bit({self.activation.label!r}, bits={self.bits}{unbiased}{mode})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, self._contents()
 
     def _contents(self) -> tuple[Any, ...]:
-        return self.activation, self.tables, self.is_exact, self.unbiased
+        return self.activation, self.tables, self.is_exact, self.unbiased, self.mode
 
 
 class Kept(torch.autograd.Function):
     """The operator: the codes are all that it keeps."""
 
     @staticmethod
-    def forward(ctx: Any, lean: FewBit, generator: torch.Generator | None, x: Tensor) -> Tensor:
+    def forward(ctx: Any, lean: FewBit, generator: torch.Generator | None, x: Tensor, anchor: Tensor | None) -> Tensor:
         ctx.lean = lean
-        ctx.save_for_backward(lean.codes(x, generator=generator))
-        return apply(lean._made, x)
+        y, codes = lean.coded(x, generator=generator)
+        ctx.save_for_backward(codes, anchor)
+        return y
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
-        (dy,), (codes,), lean = grads, ctx.saved_tensors, ctx.lean
-        if torch.is_grad_enabled() and not lean.is_exact and not torch.compiler.is_compiling():
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor, None]:
+        (dy,), (codes, anchor), lean = grads, ctx.saved_tensors, ctx.lean
+        if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return None, None, lean.pulled(dy, codes), None
+        if not lean.is_exact:
             raise BadInput(
                 f"{lean.activation.name} keeps {lean.bits} bits an element for backward, which have no second"
                 " derivative. Use memory=None where gradients are differentiated (create_graph=True)."
             )
-        slopes = lean.slopes(codes, like=dy)
-        return None, None, (dy.to(slopes.dtype) * slopes).to(dy.dtype)
+        return None, None, applied(Scaled, lean, dy, codes, anchor), None
+
+
+class Anchor(torch.autograd.Function):
+    """A tensor without elements through which autograd reaches another, and that keeps none of its memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.shape = x.shape
+        ctx.set_materialize_grads(False)
+        return x.new_empty(0)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> Tensor | None:
+        # nothing in a first derivative, which would otherwise add zeros to every gradient
+        return None if grads[0] is None else grads[0].new_zeros(ctx.shape)
+
+
+class Scaled(torch.autograd.Function):
+    """The incoming gradient times exact slopes: linear in it, and without change where the input changes."""
+
+    @staticmethod
+    def forward(ctx: Any, lean: FewBit, dy: Tensor, codes: Tensor, anchor: Tensor) -> Tensor:
+        ctx.lean = lean
+        ctx.save_for_backward(codes, anchor)
+        return lean.pulled(dy, codes)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, None, Tensor]:
+        codes, anchor = ctx.saved_tensors
+        return None, applied(Scaled, ctx.lean, grads[0], codes, anchor), None, torch.zeros_like(anchor)
 
 
 def few_bit(
@@ -119,6 +180,7 @@ def few_bit(
     bits: int | None = None,
     unbiased: bool = False,
     density: Density | None = None,
+    mode: Mode = "accurate",
 ) -> FewBit:
     """The activation as a function that keeps at most so many bits an element for backward.
 
@@ -128,6 +190,7 @@ def few_bit(
         unbiased: draw the level between the two nearest ones, the likelier the nearer, so that it is right on
             average. The draw is from the generator that a call names, or PyTorch's own.
         density: where the inputs lie: measured ones or a function of places. Evenly from -10 to 10 if left out.
+        mode: which bound the forward pass keeps, as for `actlab.functional`.
 
     Raises:
         BadInput: bits are not 1 to 4, or the activation has two inputs, a derivative without bound, or a parameter
@@ -145,11 +208,11 @@ def few_bit(
     asked = DEFAULT_BITS if bits is None else bits
     if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= MOST_BITS:
         raise BadInput(f"bits must be 1, 2, 3 or {MOST_BITS}; got {bits!r}.")
-    exact = {dtype: table for dtype in DTYPES if (table := exact_staircase(act, dtype)) is not None}
+    exact = {dtype: table for dtype in DTYPES if (table := exact_staircase(act, dtype, mode)) is not None}
     if len(exact) == len(DTYPES) and all(table.bits <= asked for table in exact.values()):
-        return FewBit(act, exact, is_exact=True, unbiased=False)
+        return FewBit(act, exact, is_exact=True, unbiased=False, mode=mode)
     table = _fitted(act, asked, unbiased) if density is None else _table(act, asked, unbiased, density=density)
-    return FewBit(act, dict.fromkeys(DTYPES, table), is_exact=False, unbiased=unbiased)
+    return FewBit(act, dict.fromkeys(DTYPES, table), is_exact=False, unbiased=unbiased, mode=mode)
 
 
 @lru_cache(maxsize=256)
@@ -172,6 +235,7 @@ def lean(
     bits: int | None,
     unbiased: bool = False,
     density: Density | None = None,
+    mode: Mode = "accurate",
 ) -> FewBit | None:
     """The activation with the memory asked for; None where that is the ordinary one.
 
@@ -186,11 +250,13 @@ def lean(
         return None
     if memory != MEMORY:
         raise BadInput(f"memory must be None, which keeps the input, or '{MEMORY}'; got {memory!r}.")
-    return few_bit(act, bits=bits, unbiased=unbiased, density=density)
+    return few_bit(act, bits=bits, unbiased=unbiased, density=density, mode=mode)
 
 
-def _restored(act: Activation, tables: dict[torch.dtype, Staircase], is_exact: bool, unbiased: bool) -> FewBit:
-    return FewBit(act, tables, is_exact=is_exact, unbiased=unbiased)
+def _restored(
+    act: Activation, tables: dict[torch.dtype, Staircase], is_exact: bool, unbiased: bool, mode: Mode = "accurate"
+) -> FewBit:
+    return FewBit(act, tables, is_exact=is_exact, unbiased=unbiased, mode=mode)
 
 
 def _refuse_unfit(act: Activation) -> None:

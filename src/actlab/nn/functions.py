@@ -14,14 +14,15 @@ from actlab.errors import BadInput, BadParam
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import ParamRef
+from actlab.kernels.own_operator import OwnOperator, own_operator
 from actlab.kernels.recipes import Mode
 from actlab.kernels.slope_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise
 from actlab.nn.few_bit import FewBit, lean
 from actlab.nn.into import write
+from actlab.nn.kept_bits import in_bits
 from actlab.nn.matched import Matched, matched
 from actlab.nn.operator import Pointwise, apply, pointwise_of
-from actlab.nn.own_operator import OwnOperator, own_operator
 from actlab.nn.shown import is_followed, shown
 
 
@@ -40,6 +41,7 @@ class Functional:
     def __init__(self, act: Activation, mode: Mode = "accurate") -> None:
         self.activation = act
         self.mode = mode
+        self._arity = len(act.inputs)
         self._closed = pointwise_of(act, mode=mode)
         self._open = pointwise_of(act, tuple(param.name for param in act.params), mode=mode)
 
@@ -54,14 +56,21 @@ class Functional:
         """
         if is_followed():
             return shown(Functional.__call__, self, *inputs, out=out, **params)
-        if len(inputs) != len(self.activation.inputs):
+        if len(inputs) != self._arity:
             act = self.activation
             takes = "one tensor" if len(act.inputs) == 1 else "two tensors"
             raise BadInput(f"{act.name} takes {takes}, {' and '.join(act.inputs)}; got {len(inputs)}.")
+        if not params and out is None:
+            lean = in_bits(self.activation, self.mode, inputs[0])
+            if lean is not None:
+                return lean(inputs[0])
+            if torch.compiler.is_compiling() or (own := self._own) is None:
+                return apply(self._closed, *inputs)
+            x = inputs[0]
+            fits = isinstance(x, Tensor) and x.numel() < own.limit and x.is_floating_point()
+            return own.function(x) if fits else apply(self._closed, x)
         if out is not None:
             return write(self.activation.bind(**_numbers(params)), self._closed_with(params), inputs, out)
-        if not params:
-            return self._applied(*inputs)
         return apply(self._open, *inputs, *self._given(inputs[0], params))
 
     def __eq__(self, other: object) -> bool:
@@ -76,12 +85,6 @@ class Functional:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Functional, (self.activation, self.mode)
-
-    def _applied(self, *inputs: Tensor) -> Tensor:
-        own = None if torch.compiler.is_compiling() else self._own
-        if own is not None and isinstance(inputs[0], Tensor) and inputs[0].numel() < own.limit:
-            return own.function(inputs[0]) if inputs[0].is_floating_point() else apply(self._closed, *inputs)
-        return apply(self._closed, *inputs)
 
     @cached_property
     def _own(self) -> OwnOperator | None:
@@ -179,7 +182,7 @@ def functional(
     own = matched(act, match=match, mode=mode, memory=memory)
     if own is not None:
         return own
-    few = lean(act, memory=memory, bits=bits, unbiased=unbiased, density=density)
+    few = lean(act, memory=memory, bits=bits, unbiased=unbiased, density=density, mode=mode)
     if few is not None:
         return few
     return AxisFunctional(act) if isinstance(act, AxisActivation) else Functional(act, mode)

@@ -10,6 +10,7 @@ from torch import Tensor
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.kernels.layout import is_dense
+from actlab.kernels.recipes import Mode
 from actlab.nn.engine import engine
 from actlab.nn.few_bit import FewBit, few_bit
 from actlab.nn.operator import Pointwise, applied, apply, common_dtype, common_shape
@@ -29,7 +30,7 @@ def write(act: Activation, made: Pointwise, tensors: tuple[Tensor, ...], out: Te
     in_place = _same_memory(out, x)
     _refuse_overlap(out, tensors[1:] if in_place else tensors, name=name)
     if torch.is_grad_enabled() and (out.requires_grad or any(each.requires_grad for each in tensors)):
-        return _under_autograd(act, x, in_place=in_place and len(tensors) == 1)
+        return _under_autograd(act, x, mode=made.mode, in_place=in_place and len(tensors) == 1)
     with torch.no_grad():
         runs = engine(made, tensors) if all(each.shape == x.shape for each in tensors) else None
         if runs is not None:
@@ -52,18 +53,16 @@ class InPlace(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
-        (codes,), dy = ctx.saved_tensors, grads[0]
-        slopes = ctx.lean.slopes(codes, like=dy)
-        return None, (dy.to(slopes.dtype) * slopes).to(dy.dtype)
+        return None, ctx.lean.pulled(grads[0], *ctx.saved_tensors)
 
 
-def _under_autograd(act: Activation, x: Tensor, *, in_place: bool) -> Tensor:
+def _under_autograd(act: Activation, x: Tensor, *, mode: Mode, in_place: bool) -> Tensor:
     name = act.label
     if not in_place:
         raise BadInput(f"{name}: out= cannot be followed by autograd. Leave it out, or use torch.no_grad().")
     if x.is_leaf:
         raise BadInput(f"{name}: a leaf that requires a gradient cannot be overwritten by its own activation.")
-    lean = _exact(act)
+    lean = _exact(act, mode)
     if lean is None:
         raise BadInput(
             f"{name}: its gradient needs the input, which in place would be overwritten. Only piecewise linear "
@@ -72,10 +71,10 @@ def _under_autograd(act: Activation, x: Tensor, *, in_place: bool) -> Tensor:
     return applied(InPlace, lean, x)
 
 
-def _exact(act: Activation) -> FewBit | None:
+def _exact(act: Activation, mode: Mode) -> FewBit | None:
     """The activation with packed slopes, where they are exact."""
     try:
-        lean = few_bit(act)
+        lean = few_bit(act, mode=mode)
     except BadInput:  # a gated unit, a random parameter, a derivative without bound
         return None
     return lean if lean.is_exact else None

@@ -10,7 +10,7 @@ from torch import Tensor
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
-from actlab.nn.twin import twin_of
+from actlab.kernels.twin import twin_of
 
 MATCHES = ("torch",)
 

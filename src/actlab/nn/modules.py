@@ -21,6 +21,7 @@ from actlab.kernels.slope_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise
 from actlab.nn.few_bit import FewBit, lean
 from actlab.nn.functions import drawn, refuse_mode
+from actlab.nn.kept_bits import in_bits
 from actlab.nn.matched import Matched, matched
 from actlab.nn.operator import apply, pointwise_of
 from actlab.nn.packed_gate import Layout, apply_packed, split, takes_packed
@@ -119,6 +120,9 @@ class Elementwise(ActivationModule):
             return shown(Elementwise.forward, self, x)
         if self.few is not None:
             return self.few(x)
+        lean = None if self._trainable else in_bits(self.activation, self.mode, x)
+        if lean is not None:
+            return lean(x)
         if self._random is not None and self.training:
             return apply(self._random, x, *self.trained(x), *drawn(self.activation, x).values())
         return apply(self._steady, x, *self.trained(x))
@@ -283,7 +287,7 @@ def module(
     if own is not None:
         _refuse(act.name, {"layout": layout, "channels": channels, "trainable": trainable or None})
         return AsPyTorch(own, dim=dim)
-    few = lean(act, memory=memory, bits=bits, unbiased=unbiased, density=density)
+    few = lean(act, memory=memory, bits=bits, unbiased=unbiased, density=density, mode=mode)
     if isinstance(act, AxisActivation):
         _refuse(act.name, {"layout": layout, "channels": channels, "trainable": trainable})
         return AlongAxis(act, dim=dim)

@@ -24,7 +24,7 @@ from actlab.kernels.fallback import say_once
 from actlab.kernels.recipes import Mode
 from actlab.lower.straight_line import Leaf, Program
 from actlab.lower.to_torch import exported_program, program
-from actlab.nn.engine import OnGpu, engine
+from actlab.nn.engine import Engine, OnGpu, engine, single_engine
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -184,6 +184,30 @@ class Fused(torch.autograd.Function):
         return _pushed_forward(ctx.made, ctx.saved_tensors, tangents[1:], ctx.shape)
 
 
+class Single(torch.autograd.Function):
+    """The operator of one plain tensor on an engine that the caller has found: with the least work a call."""
+
+    @staticmethod
+    def forward(ctx: Any, made: Pointwise, runs: Engine, x: Tensor) -> Tensor:
+        ctx.made, ctx.runs, ctx.address = made, runs, x.data_ptr()
+        ctx.save_for_backward(x)
+        return runs.forward((x,))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (x,), dy = ctx.saved_tensors, grads[0]
+        # what a saved-tensor hook has put in its place is looked at anew
+        known = x.data_ptr() == ctx.address and x.dtype is dy.dtype and x.shape == dy.shape
+        runs: Engine = ctx.runs
+        if known and not torch.is_grad_enabled() and single_engine(ctx.made, dy) is runs:
+            return None, None, *runs.pull_back(dy, (x,), (True,))
+        return None, None, *pulled_back(ctx.made, dy, (x,), (True,))
+
+
+# PyTorch's own `apply`, without what it does in Python for functional transforms: `engine` has seen that there are none
+_apply_single = super(torch.autograd.Function, Single).apply
+
+
 class Traced(torch.autograd.Function):
     """The operator as torch.compile can trace it: it follows no `jvp` and no `vmap`."""
 
@@ -209,9 +233,14 @@ def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
         BadInput: a tensor is not of a floating-point dtype.
     """
     if len(tensors) == 1 and not torch.compiler.is_compiling():
-        runs = engine(made, tensors)  # the commonest case, decided once
+        runs = single_engine(made, tensors[0])  # the commonest case, decided once
         if runs is not None and made.only is None:
-            return applied(Fused, made, *tensors) if _is_followed(tensors) else runs.forward(tensors)
+            if forward_ad._current_level >= 0:
+                return applied(Fused, made, *tensors)
+            if not (tensors[0].requires_grad and torch.is_grad_enabled()):
+                return runs.forward(tensors)
+            followed: Tensor = _apply_single(made, runs, *tensors)  # type: ignore[no-untyped-call]  # as in `applied`
+            return followed
     dtype = common_dtype(made, tensors)
     if dtype not in HALF or engine(made, tensors) is not None:
         return _routed(made, *(tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import isfinite
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,12 +12,17 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from actlab.catalog.index import CATALOG, get
 from actlab.errors import BadInput
+from actlab.formula.activation import Activation
 from actlab.kernels import explain
 from actlab.kernels.elementwise import Kernels
+from actlab.kernels.explanation import _of_gpu
 from actlab.kernels.launch import WORTH_A_TEAM
+from actlab.kernels.own_operator import own_operator
 from actlab.kernels.raw_operators import raw_operators
 from actlab.nn import functional, module
+from actlab.nn.functions import Functional
 
 X = torch.linspace(-3, 3, 100)
 
@@ -162,3 +170,53 @@ def test_lazily_negated_views_give_the_right_numbers() -> None:
     for negated in (torch._neg_view(X), torch.complex(X, X).conj().imag):
         assert negated.is_neg()
         torch.testing.assert_close(functional("mish")(negated), torch.nn.functional.mish(-X))
+
+
+def what_runs(act: Activation, x: Tensor, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which implementation computes a result, seen by what is called."""
+    called: list[str] = []
+
+    def noted(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
+        def called_now(*args: object, **named: object) -> Tensor:
+            called.append(name)
+            return function(*args, **named)
+
+        return called_now
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Kernels, "forward", noted(Kernels.forward, "kernel"))
+        own = own_operator(act)
+        if own is not None:
+            patch.setattr(own, "function", noted(own.function, "operator"))
+        applied = functional(act)
+        assert isinstance(applied, Functional)
+        y = applied(*[x] * len(act.inputs))
+    return "view" if y.data_ptr() == x.data_ptr() else called[0] if called else "composite"
+
+
+SINGLE = [act for act in CATALOG.values() if isinstance(act, Activation)]
+
+
+@pytest.mark.parametrize("act", [*SINGLE, get("abs(x)**(1 + x*x)")], ids=str)
+def test_what_is_said_is_what_runs(act: Activation, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = own_operator(act)
+    around = [int(own.limit) - 1, int(own.limit)] if own is not None and isfinite(own.limit) else []
+    for x in [torch.ones(size) for size in (1, 5000, 70_000, *around)] + [X.bfloat16(), X.double()]:
+        assert explain(act, x).implementation == what_runs(act, x, monkeypatch), (x.dtype, x.shape)
+
+
+def test_pytorch_s_own_operator_is_named() -> None:
+    told = explain("relu", X)
+    assert (told.implementation, told.forward, told.layer) == ("operator", "", "PyTorch")
+    assert told.reason.startswith("torch.nn.functional.relu: the same numbers as the kernel, which was timed to be")
+    assert explain("identity", X).implementation == "view"
+
+
+def test_a_gpu_is_told_from_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnGpu:
+        is_cuda, is_cpu, dtype, device = True, False, torch.float32, "cuda:0"
+
+    monkeypatch.setattr("actlab.kernels.gpu.lacks", lambda tensors: None)
+    assert _of_gpu(OnGpu()).layer == "triton"  # type: ignore[arg-type]  # a tensor of a device that is not there
+    monkeypatch.setattr("actlab.kernels.gpu.lacks", lambda tensors: "no GPU")
+    assert _of_gpu(OnGpu()).implementation == "composite"  # type: ignore[arg-type]  # likewise

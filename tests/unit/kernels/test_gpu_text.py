@@ -88,7 +88,9 @@ def test_other_architectures(architecture):
 
 
 def test_float64_is_used_only_where_it_is_fast(monkeypatch):
-    monkeypatch.setattr(gpu_program, "recipe", lambda *_, **__: Recipe("double", paired=False, accuracy="short"))
+    monkeypatch.setattr(
+        gpu_program, "portable_recipe", lambda *_, **__: Recipe("double", paired=False, accuracy="short")
+    )
     slow, fast = (gpu_program.gpu_recipe(wanted("gelu", "float", fast_doubles=fast)) for fast in (False, True))
     assert (slow.kind, slow.paired) == ("float", True)
     assert fast.kind == "double"
@@ -98,7 +100,7 @@ def test_errors_are_carried_where_nobody_can_say_what_keeps_the_bound(monkeypatc
     def fails(*_, **__):
         raise NoKernels("there is no compiler")
 
-    monkeypatch.setattr(gpu_program, "recipe", fails)
+    monkeypatch.setattr(gpu_program, "portable_recipe", fails)
     assert gpu_program.gpu_recipe(wanted("gelu", "float", fast_doubles=True)).paired
     assert gpu_program.gpu_recipe(wanted("gelu", "double")).kind == "double"
 

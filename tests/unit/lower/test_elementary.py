@@ -32,6 +32,10 @@ BOUNDS: Mapping[str, float] = MappingProxyType(
         "plain double": 4.5,
         "light double": 4.5,
         "paired double": 1.1,
+        "tabled float": 4.8,
+        "firm float": 4.8,
+        "firm outer float": 4.8,
+        "tabled light float": 4.8,
     }
 )
 

@@ -86,13 +86,24 @@ def test_the_numbers_are_the_formulas(text: str, recipe: str) -> None:
     exact = oracles.exact([formula(text)], [X])
     with mp.workdps(50):
         wanted = torch.tensor([float(exact(place)[0]) for place in x.tolist()], dtype=torch.float64)
-    bound = {"plain": 8, "light": 6, "paired": 2, "short": 1}[recipe.split()[0]] * torch.finfo(dtype).eps
+    bound = {"plain": 8, "tabled": 8, "firm": 6, "light": 6, "paired": 2, "short": 1}[recipe.split()[0]] * torch.finfo(
+        dtype
+    ).eps
     # a sum may cancel: errors of what it adds up, none of which is larger than 20 here
     torch.testing.assert_close(found.double(), wanted, rtol=bound, atol=bound)
 
 
-@pytest.mark.parametrize("recipe", ["light float", "light double"])
-@pytest.mark.parametrize(("text", "low"), [("exp(x*x)", 5), ("sin(pi*x)", 25), ("cos(pi*x)", 25)])
+@pytest.mark.parametrize(
+    ("recipe", "text", "low"),
+    [
+        ("firm float", "exp(x*x)", 5),
+        *(
+            (recipe, text, low)
+            for recipe in ("light float", "light double", "tabled light float")
+            for text, low in (("exp(x*x)", 5), ("sin(pi*x)", 25), ("cos(pi*x)", 25))
+        ),
+    ],
+)
 def test_light_arithmetic_writes_arguments_with_their_rounding_errors(text: str, low: float, recipe: str) -> None:
     # each of these functions magnifies the error of its argument by fifty and more
     dtype = torch.float32 if "float" in recipe else torch.float64
@@ -101,10 +112,10 @@ def test_light_arithmetic_writes_arguments_with_their_rounding_errors(text: str,
     with mp.workdps(50):
         wanted = torch.tensor([float(exact(place)[0]) for place in x.tolist()], dtype=torch.float64)
     size = wanted.abs().clamp(min=1)
-    off = {}
-    for name in (recipe, recipe.replace("light", "plain"), recipe.replace("light", "paired")):
-        (found,) = computed(evaluated(text), [x], recipe=RECIPES[name], outputs=1)
-        off[name.split()[0]] = ((found.double() - wanted).abs() / size).max().item() / torch.finfo(dtype).eps
+    off, kind = {}, recipe.split()[-1]
+    for name, used in {"light": recipe, "plain": f"plain {kind}", "paired": f"paired {kind}"}.items():
+        (found,) = computed(evaluated(text), [x], recipe=RECIPES[used], outputs=1)
+        off[name] = ((found.double() - wanted).abs() / size).max().item() / torch.finfo(dtype).eps
     assert off["paired"] < 0.7
     assert off["light"] < 2 < 10 < off["plain"]
 

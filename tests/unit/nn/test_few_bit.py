@@ -238,3 +238,27 @@ def test_compiled_it_gives_the_same_and_keeps_the_codes(name: str) -> None:
 
 def test_an_exact_copy_of_the_catalog_entry_is_meant() -> None:
     assert few_bit(get("leaky_relu", negative_slope=0.25)).tables[torch.float32].levels[0] == 0.25
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_mode_is_that_of_the_forward_pass(dtype: torch.dtype) -> None:
+    x = torch.linspace(-12, 12, 20001).to(dtype).requires_grad_()
+    for mode in ("accurate", "fast"):
+        few = functional("phish", memory="few-bit", mode=mode)
+        layer = module("phish", memory="few-bit", mode=mode)
+        assert few.mode == layer.few.mode == mode
+        for made in (few, layer, pickle.loads(pickle.dumps(few))):
+            assert torch.equal(made(x), functional("phish", mode=mode)(x))
+    if dtype == torch.float32:  # otherwise nothing would have been told apart
+        assert not torch.equal(few_bit("phish", mode="fast")(x), few_bit("phish")(x))
+    assert few_bit("phish", mode="fast") != few_bit("phish")
+    assert repr(few_bit("phish", mode="fast")) == "few_bit('phish', bits=4, mode='fast')"
+
+
+def test_the_exact_gradient_is_that_of_the_mode() -> None:
+    formula = "max(x, 0)*0.1 + 0.7*max(x - 0.7, 0)*0.3 - 0.1*x*0.7"
+    x = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    for mode in ("accurate", "fast"):
+        few, plain = functional(formula, memory="few-bit", mode=mode), functional(formula, mode=mode)
+        assert few.is_exact
+        assert torch.equal(gradient(few, x, torch.ones_like(x))[1], gradient(plain, x, torch.ones_like(x))[1])

@@ -118,3 +118,15 @@ def test_without_a_gradient_leaves_and_inference_tensors_are_overwritten() -> No
         inside = X.clone()
         functional("mish")(inside, out=inside)
         assert torch.equal(inside, leaf)
+
+
+def test_in_place_under_autograd_the_mode_is_kept() -> None:
+    x = torch.randn(5000, generator=torch.Generator().manual_seed(0))
+    formula = "max(x, 0)*0.1 + max(x - 0.7, 0)*0.3 - 0.1*x*0.7"
+    results = []
+    for mode in ("accurate", "fast"):
+        f = functional(formula, mode=mode)
+        y = x.clone().requires_grad_() * 1
+        results.append(f(y, out=y).detach())
+        assert torch.equal(results[-1], f(x))
+    assert not torch.equal(*results)

@@ -1,0 +1,72 @@
+"""A folder of entries held to a size: those that were not used for longest go first."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from actlab.errors import BadInput
+
+# Megabytes: some ten thousand kernels.
+DEFAULT_LIMIT = 256
+
+# A full folder is emptied to this share of its limit, so that the next entries find room.
+_KEPT_SHARE = 0.75
+
+# One entry in so many looks at the whole folder when it is written.
+_LOOKS = 16
+
+# A file under its first name this old, in seconds, was left behind by a process that died.
+_ABANDONED = 3600.0
+
+
+def limit() -> int:
+    """How many bytes the entries may take together: `$ACTLAB_CACHE_MB` megabytes, else 256.
+
+    Raises:
+        BadInput: that is no whole number.
+    """
+    said = os.environ.get("ACTLAB_CACHE_MB", "").strip()
+    if said and not said.isdecimal():
+        raise BadInput(f"ACTLAB_CACHE_MB must be a whole number of megabytes; got {said!r}.")
+    return int(said or DEFAULT_LIMIT) * 1_000_000
+
+
+def is_due(key: str) -> bool:
+    """Whether the folder is looked at when this entry is written: decided by its key, which is as good as drawn."""
+    return int(key[:8], 16) % _LOOKS == 0
+
+
+def used(path: Path) -> None:
+    """Remember that the entry was used now; nothing where the folder is read only or the entry just went."""
+    try:
+        os.utime(path)
+    except OSError:
+        return
+
+
+def evict(folder: Path, *, most: int) -> None:
+    """Take away the entries that were not used for longest, where all together take more than `most` bytes.
+
+    Another process may do the same at once: what is gone already is no fault, and an entry that is being read is
+    read to its end.
+    """
+    found = []
+    for path in folder.iterdir():
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            continue
+        if path.suffix == ".o":
+            found.append((stat.st_mtime_ns, stat.st_size, path))
+        elif path.suffix == ".part" and time.time() - stat.st_mtime > _ABANDONED:
+            path.unlink(missing_ok=True)
+    total = sum(size for _, size, _ in found)
+    if total <= most:
+        return
+    for _, size, path in sorted(found):
+        if total <= _KEPT_SHARE * most:
+            return
+        path.unlink(missing_ok=True)
+        total -= size

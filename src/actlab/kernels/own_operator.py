@@ -1,0 +1,155 @@
+"""PyTorch's own operator where it gives the same numbers as the kernel: up to the size from which the kernel is faster.
+
+Only formulas without an elementary function have one way to be rounded. Whether PyTorch's operator of the same
+meaning takes it, in the gradient too, is tried on the numbers that tell apart; from which size on the kernel is worth
+the call is timed, once in a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from math import inf, nan
+from time import perf_counter
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from actlab.errors import CannotLower, NoKernels
+from actlab.formula.activation import Activation
+from actlab.formula.expr import Call, Input, walk
+from actlab.kernels.elementwise import Kernels, kernels_of
+from actlab.kernels.twin import twin_of
+
+EXACT_ATOMS = frozenset({"abs", "min", "max", "sign"})
+_SIZES = (1 << 16, 1 << 20)
+_REPEATS = 7
+# Both are as fast as memory: a kernel that seems faster by less was only luckier with its place in it.
+_CLEARLY = 0.9
+
+
+@final
+class OwnOperator:
+    """PyTorch's operator, and up to which size it is used; made by `own_operator`.
+
+    Attributes:
+        function: the operator.
+        limit: the number of elements from which the kernel is faster.
+        name: the operator's name in PyTorch.
+        keeps_output: whether its output is all that it keeps for backward.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], limit: float, *, name: str, keeps_output: bool) -> None:
+        self.function = function
+        self.name = name
+        self.keeps_output = keeps_output
+        self.limit = limit
+
+
+@lru_cache(maxsize=512)
+def own_operator(act: Activation) -> OwnOperator | None:
+    """PyTorch's operator of the same numbers; None where there is none."""
+    if len(act.inputs) != 1 or act.samplers or any(param.trainable for param in act.params):
+        return None
+    nodes = list(walk(act.with_references()))
+    if any(isinstance(node, Call) and node.atom not in EXACT_ATOMS for node in nodes):
+        return None
+    twin = twin_of(act)
+    if twin is None:
+        return None
+    ours = _kernels(act)
+    if ours is None:
+        return None
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), unnoticed():
+        if not all(_same_numbers(twin, ours, dtype) for dtype in (torch.float32, torch.float64)):
+            return None
+        return OwnOperator(
+            twin, _limit(twin, ours), name=str(act.twin).partition("(")[0], keeps_output=_keeps_output(twin)
+        )
+
+
+def _keeps_output(function: Callable[[Tensor], Tensor]) -> bool:
+    kept: list[int] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        kept.append(tensor.data_ptr())
+        return tensor
+
+    with saved_tensors_hooks(note, lambda tensor: tensor):
+        y = function(torch.linspace(-3, 3, 16, requires_grad=True))
+    return set(kept) <= {y.data_ptr()}
+
+
+def unnoticed() -> saved_tensors_hooks:
+    """Trials of our own are not told to whoever counts what a user's model keeps."""
+    return saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
+
+
+class _Fused(torch.autograd.Function):
+    """The kernels under autograd, as they are used: what is timed against PyTorch's operator."""
+
+    @staticmethod
+    def forward(ctx: Any, kernels: Kernels, x: Tensor) -> Tensor:
+        ctx.kernels = kernels
+        ctx.save_for_backward(x)
+        return kernels.forward((x,))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor | None]:
+        return None, ctx.kernels.pull_back(grads[0], ctx.saved_tensors, (True,))[0]
+
+
+def _kernels(act: Activation) -> Callable[[Tensor], Tensor] | None:
+    """The activation by its kernels; None where it has none."""
+    kernels = kernels_of(act.with_references(), (Input(act.inputs[0]),), "accurate")
+    try:
+        kernels.check()
+    except (CannotLower, NoKernels):
+        return None
+    return partial(_Fused.apply, kernels)
+
+
+def _same_numbers(own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor], dtype: torch.dtype) -> bool:
+    x = _telling(dtype)
+    pairs = zip(_with_gradient(own, x), _with_gradient(ours, x), strict=True)
+    # NaN equals NaN; the derivative there is undefined, and which branch's is given does not count
+    return all(
+        torch.equal(*(each[: len(x) - at].nan_to_num(nan=1234.5) for each in pair)) for at, pair in enumerate(pairs)
+    )
+
+
+def _with_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    leaf = x.clone().requires_grad_()
+    y = function(leaf)
+    (slope,) = torch.autograd.grad(y, leaf, torch.linspace(0.5, 1.5, len(x), dtype=x.dtype))
+    return y.detach(), slope
+
+
+def _telling(dtype: torch.dtype) -> Tensor:
+    """Whole and half numbers and their neighbours, a dense stretch, every size, zeros, infinities and NaN."""
+    places = torch.arange(-20, 21, dtype=dtype) / 2
+    nearby = torch.arange(-2, 3, dtype=dtype) * torch.finfo(dtype).eps / 2
+    sizes = torch.logspace(-37, 37, 149, dtype=dtype)
+    special = torch.tensor([0.0, -0.0, inf, -inf, nan], dtype=dtype)
+    return torch.cat([(places[:, None] * (1 + nearby)).flatten(), torch.linspace(-9, 9, 2001, dtype=dtype), sizes,
+                      -sizes, special])  # fmt: skip
+
+
+def _limit(own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor]) -> float:
+    """The smallest of the timed sizes at which the kernel is clearly faster, forward and backward together."""
+    for size in _SIZES:
+        x = torch.linspace(-3, 3, size).requires_grad_()
+        # in turn, so that whatever disturbs the machine disturbs both
+        times = [(_seconds(ours, x), _seconds(own, x)) for _ in range(_REPEATS)]
+        if min(time for time, _ in times) < _CLEARLY * min(time for _, time in times):
+            return size
+    return inf
+
+
+def _seconds(function: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    start = perf_counter()
+    y = function(x)
+    torch.autograd.grad(y, x, y.detach())
+    return perf_counter() - start

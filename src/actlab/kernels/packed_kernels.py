@@ -1,0 +1,57 @@
+"""Few-bit memory in machine code: a forward pass that writes its codes, a backward pass that reads them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from actlab.formula.expr import Expr
+from actlab.kernels.compiled import Code, compiled
+from actlab.kernels.elementwise import MEMORY
+from actlab.kernels.launch import PIECE, spread
+from actlab.kernels.module_text import Memory
+from actlab.kernels.packed import BLOCK, Staircase
+from actlab.kernels.packed_text import coding_text, decoding_text
+from actlab.kernels.pointwise import Shape, plan
+from actlab.kernels.recipes import Mode, recipe
+from actlab.lower.straight_line import Leaf
+
+
+def coded(formula: Expr, arg: Leaf, mode: Mode, *, x: Tensor, table: Staircase) -> tuple[Tensor, Tensor]:
+    """The formula of a contiguous tensor, and the packed codes, laid out as `packed` says.
+
+    Raises:
+        CannotLower: a kernel cannot spell the formula.
+        NoKernels: machine code cannot be made here.
+    """
+    blocks = -(-x.numel() // BLOCK)
+    # vectors of eight doubles may leave a word's upper byte
+    made = torch.zeros if x.dtype == torch.float64 else torch.empty
+    y, codes = torch.empty_like(x), made(table.bits, blocks, dtype=torch.int16)
+    _run(_coding(formula, arg, mode, MEMORY[x.dtype], table), x, y, codes)
+    return y, codes
+
+
+def pulled(dy: Tensor, codes: Tensor, *, table: Staircase) -> Tensor:
+    """The contiguous incoming gradient times the level of each element's code."""
+    dx = torch.empty_like(dy)
+    _run(_decoding(MEMORY[dy.dtype], table), dy, dx, codes)
+    return dx
+
+
+def _run(code: Code, source: Tensor, target: Tensor, codes: Tensor) -> None:
+    count, addresses = source.numel(), (source.data_ptr(), target.data_ptr(), codes.data_ptr())
+    spread(code, (PIECE, count, 2 * codes.shape[1], *addresses), segments=-(-count // PIECE), elements=count)
+
+
+@lru_cache(maxsize=1024)
+def _coding(formula: Expr, arg: Leaf, mode: Mode, memory: Memory, table: Staircase) -> Code:
+    shape = Shape(formula, (arg,), ("stream",))
+    return compiled(coding_text(plan(shape, memory=memory, recipe=recipe(shape, memory=memory, mode=mode)), table))
+
+
+@lru_cache(maxsize=1024)
+def _decoding(memory: Memory, table: Staircase) -> Code:
+    return compiled(decoding_text(memory, table))

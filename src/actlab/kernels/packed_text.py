@@ -1,0 +1,187 @@
+"""Kernels that keep and use packed codes: values and codes in one pass forward, gradients from codes in one backward.
+
+They work on operands that lie in one run each. The arguments: the elements in a piece, the number of elements, the
+bytes of a plane, and three addresses. A segment is a piece; its codes start at a byte of their own, since a piece's
+length is a multiple of eight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from actlab.kernels.frame import DONE, framed, header
+from actlab.kernels.module_text import SIZE, Memory, Plan, narrowed, widened
+from actlab.kernels.packed import Staircase
+from actlab.lower.arithmetic import Arithmetic, Num
+from actlab.lower.vector import Block, Kind, Value
+
+_ARGUMENTS = ("piece", "count", "plane", "base0", "base1", "base2")
+
+
+@final
+@dataclass(frozen=True)
+class _Stretch:
+    """The code for one vector of elements: of a whole one, or of the rest at a piece's end."""
+
+    block: Block
+    memory: Memory
+    whole: bool
+
+    @property
+    def label(self) -> str:
+        return "body" if self.whole else "tail"
+
+    def read(self, operand: int) -> Value:
+        kind, align = _stored(self.memory), SIZE[self.memory]
+        of, place = self.block.vector(kind), self._place(operand)
+        if self.whole:
+            return self.block.line(f"load {of}, ptr {place}, align {align}", kind)
+        mask = f"{self.block.vector('i1')} %mask, {of} zeroinitializer"
+        name = f"@llvm.masked.load.{_overload(self.block.lanes, self.memory)}.p0"
+        return self.block.line(f"call {of} {name}(ptr {place}, i32 {align}, {mask})", kind)
+
+    def widened(self, raw: Value, kind: Kind) -> Value:
+        return widened(self.block, raw, memory=self.memory, kind=kind)
+
+    def write(self, operand: int, result: Value) -> None:
+        stored, align = narrowed(self.block, result, memory=self.memory), SIZE[self.memory]
+        of, place = self.block.vector(stored.kind), self._place(operand)
+        if self.whole:
+            self.block.lines.append(f"  store {of} {stored.name}, ptr {place}, align {align}")
+            return
+        name = f"@llvm.masked.store.{_overload(self.block.lanes, self.memory)}.p0"
+        mask = f"{self.block.vector('i1')} %mask"
+        self.block.lines.append(f"  call void {name}({of} {stored.name}, ptr {place}, i32 {align}, {mask})")
+
+    def read_plane(self, bit: int) -> Value:
+        lanes = self.block.lanes
+        word = self.block.line(f"load i{lanes}, ptr {self._plane(bit)}, align 1", "i16").name
+        return self.block.line(f"bitcast i{lanes} {word} to {self.block.vector('i1')}", "i1")
+
+    def write_plane(self, bit: int, flags: Value) -> None:
+        lanes = self.block.lanes
+        kept = flags if self.whole else self.block.binary("and", flags, Value("%mask", "i1"))
+        word = self.block.line(f"bitcast {self.block.vector('i1')} {kept.name} to i{lanes}", "i16").name
+        self.block.lines.append(f"  store i{lanes} {word}, ptr {self._plane(bit)}, align 1")
+
+    def _place(self, operand: int) -> str:
+        text = f"getelementptr {_stored(self.memory)}, ptr %base{operand}, i64 %place.{self.label}"
+        return self.block.line(text, "i64").name
+
+    def _plane(self, bit: int) -> str:
+        byte = self.block.line(f"lshr i64 %place.{self.label}, 3", "i64").name
+        row = self.block.line(f"mul i64 %plane, {bit}", "i64").name
+        offset = self.block.line(f"add i64 {row}, {byte}", "i64").name
+        return self.block.line(f"getelementptr i8, ptr %base2, i64 {offset}", "i64").name
+
+
+def coding_text(plan: Plan, table: Staircase) -> str:
+    """The kernel of a forward pass of one input that also writes the codes: x, y, codes."""
+
+    def step(at: _Stretch) -> None:
+        raw = at.read(0)
+        arithmetic = Arithmetic(at.block, plan.recipe)
+        (result,) = plan.body(arithmetic, [Num(at.widened(raw, plan.recipe.kind))])
+        at.write(1, arithmetic.value(result))
+        for bit, flags in enumerate(_planes(at.block, at.widened(raw, _compared(plan.memory)), table)):
+            at.write_plane(bit, flags)
+
+    return _looped(step, lanes=_lanes(plan.memory), memory=plan.memory)
+
+
+def decoding_text(memory: Memory, table: Staircase) -> str:
+    """The kernel of the backward pass: dy, dx, codes."""
+
+    def step(at: _Stretch) -> None:
+        dy = at.widened(at.read(0), _compared(memory))
+        level = _level(at.block, [at.read_plane(bit) for bit in range(table.bits)], table, kind=dy.kind)
+        at.write(1, at.block.mul(dy, level))
+
+    return _looped(step, lanes=_lanes(memory), memory=memory)
+
+
+def _planes(block: Block, x: Value, table: Staircase) -> list[Value]:
+    """The bits of every lane's code."""
+    found = []
+    for bit in range(table.bits):
+        flags = Value(f"splat (i1 {'true' if table.codes[0] >> bit & 1 else 'false'})", "i1")
+        for border, before, after in zip(table.borders, table.codes, table.codes[1:], strict=False):
+            if (before ^ after) >> bit & 1:
+                order = "oge" if border.belongs == "right" else "ogt"
+                flags = block.binary("xor", flags, block.compare(order, x, block.real(border.at, x.kind)))
+        if (table.undefined ^ table.codes[0]) >> bit & 1:
+            flags = block.binary("xor", flags, block.compare("uno", x, x))
+        found.append(flags)
+    return found
+
+
+def _level(block: Block, flags: Sequence[Value], table: Staircase, *, kind: Kind) -> Value:
+    """The level of every lane's code: a tree of choices, the lowest bit first."""
+    levels = [block.real(level, kind) for level in table.levels]
+    for flag in flags:
+        pairs = zip(levels[::2], levels[1::2], strict=True)
+        levels = [block.select(flag, upper, lower) for lower, upper in pairs]
+    return levels[0]
+
+
+def _lanes(memory: Memory) -> int:
+    """Elements at a time: no more than a word's, so that the rest of a plane is written within it."""
+    return 8 if memory == "double" else 16
+
+
+def _compared(memory: Memory) -> Kind:
+    return "double" if memory == "double" else "float"
+
+
+def _stored(memory: Memory) -> Kind:
+    return "i16" if memory == "bfloat" else memory
+
+
+def _looped(step: Callable[[_Stretch], None], *, lanes: int, memory: Memory) -> str:
+    whole, rest = Block(lanes=lanes, label="body", prefix="v"), Block(lanes=lanes, label="tail", prefix="w")
+    for block, place in ((whole, "%i"), (rest, "%whole")):
+        block.lines.append(f"  %place.{block.label} = add i64 %inside, {place}")
+        step(_Stretch(block, memory, block is whole))
+    places = ", ".join(f"i64 {lane}" for lane in range(lanes))
+    of = f"<{lanes} x i64>"
+    segment = [
+        "  %inside = mul i64 %at, %piece",
+        "  %remaining = sub i64 %count, %inside",
+        "  %short = icmp ult i64 %remaining, %piece",
+        "  %length = select i1 %short, i64 %remaining, i64 %piece",
+        f"  %whole = and i64 %length, {-lanes}",
+        "  %some = icmp ugt i64 %whole, 0",
+        "  br i1 %some, label %body, label %rest",
+        "body:",
+        f"  %i = phi i64 [ 0, %segment ], [ %next, %{whole.label} ]",
+        *whole.lines,
+        f"  %next = add i64 %i, {lanes}",
+        "  %more = icmp ult i64 %next, %whole",
+        "  br i1 %more, label %body, label %rest",
+        "rest:",
+        "  %left = sub i64 %length, %whole",
+        "  %any = icmp ugt i64 %left, 0",
+        f"  br i1 %any, label %tail, label %{DONE}",
+        "tail:",
+        f"  %seedleft = insertelement {of} poison, i64 %left, i32 0",
+        f"  %lefts = shufflevector {of} %seedleft, {of} poison, <{lanes} x i32> zeroinitializer",
+        f"  %mask = icmp ult {of} <{places}>, %lefts",
+        *rest.lines,
+        f"  br label %{DONE}",
+    ]
+    declared = whole.declarations | rest.declarations | set(_masked(lanes, memory))
+    return framed(declared, entry=header(_ARGUMENTS), segment=segment)
+
+
+def _masked(lanes: int, memory: Memory) -> list[str]:
+    of, bits, name = f"<{lanes} x {_stored(memory)}>", f"<{lanes} x i1>", _overload(lanes, memory)
+    return [
+        f"declare {of} @llvm.masked.load.{name}.p0(ptr, i32, {bits}, {of})",
+        f"declare void @llvm.masked.store.{name}.p0({of}, ptr, i32, {bits})",
+    ]
+
+
+def _overload(lanes: int, memory: Memory) -> str:
+    return f"v{lanes}" + {"float": "f32", "double": "f64", "half": "f16", "i16": "i16"}[_stored(memory)]

@@ -1,0 +1,66 @@
+"""The kernels' version follows the code that decides their bits, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actlab.kernels import version
+
+PACKAGE = Path(version.__file__).parent.parent
+
+# Imported on the way, but no bit of a result depends on them.
+WITHOUT_SAY = {
+    "errors", "formula/text", "kernels/cache", "kernels/compiled", "kernels/eviction", "kernels/launch",
+    "kernels/machine", "kernels/threads", "kernels/version",
+}  # fmt: skip
+
+
+def imported(name: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("actlab"):
+            place = "/".join(node.module.split(".")[1:])
+            yield from (place, *(f"{place}/{alias.name}" for alias in node.names))
+
+
+def reached(start: str) -> set[str]:
+    found: set[str] = set()
+    todo = [start]
+    while todo:
+        name = todo.pop()
+        if name not in found and (PACKAGE / f"{name}.py").is_file():
+            found.add(name)
+            todo += imported(name)
+    return found
+
+
+def test_the_makers_are_what_the_recipes_import() -> None:
+    assert set(version.MAKERS) == reached("kernels/recipes") - WITHOUT_SAY
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    for name in version.MAKERS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(PACKAGE / f"{name}.py", tmp_path / f"{name}.py")
+    return tmp_path
+
+
+def test_every_maker_counts(copied: Path) -> None:
+    assert version.digest_of(copied) == version.VERSION
+    seen = {version.VERSION}
+    for name in version.MAKERS:
+        file = copied / f"{name}.py"
+        file.write_text(file.read_text(encoding="utf-8") + "x = 1\n", encoding="utf-8")
+        seen.add(version.digest_of(copied))
+    assert len(seen) == len(version.MAKERS) + 1
+
+
+def test_comments_and_empty_lines_do_not(copied: Path) -> None:
+    file = copied / "kernels/recipes.py"
+    file.write_text("\n# a remark\n" + file.read_text(encoding="utf-8") + "\n    # another\n", encoding="utf-8")
+    assert version.digest_of(copied) == version.VERSION
