@@ -18,6 +18,7 @@ from torch import Tensor
 
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, walk
+from actlab.kernels.elementwise import MEMORY
 from actlab.nn.operator import apply, pointwise_of
 from actlab.nn.twin import twin_of
 
@@ -34,11 +35,13 @@ class OwnOperator:
 
     Attributes:
         function: the operator.
+        dtypes: of which its numbers are the same.
         limit: the number of elements from which the kernel is faster.
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor], limit: float) -> None:
+    def __init__(self, function: Callable[[Tensor], Tensor], dtypes: frozenset[torch.dtype], limit: float) -> None:
         self.function = function
+        self.dtypes = dtypes
         self.limit = limit
 
 
@@ -55,18 +58,15 @@ def own_operator(act: Activation) -> OwnOperator | None:
         return None
     ours = partial(apply, pointwise_of(act))
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        if not all(_same_numbers(twin, ours, dtype) for dtype in (torch.float32, torch.float64)):
-            return None
-        return OwnOperator(twin, _limit(twin, ours))
+        dtypes = frozenset(dtype for dtype in MEMORY if _same_numbers(twin, ours, dtype))
+        return OwnOperator(twin, dtypes, _limit(twin, ours)) if torch.float32 in dtypes else None
 
 
 def _same_numbers(own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor], dtype: torch.dtype) -> bool:
     x = _telling(dtype)
     pairs = zip(_with_gradient(own, x), _with_gradient(ours, x), strict=True)
-    # NaN equals NaN; the derivative there is undefined, and which branch's is given does not count
-    return all(
-        torch.equal(*(each[: len(x) - at].nan_to_num(nan=1234.5) for each in pair)) for at, pair in enumerate(pairs)
-    )
+    # NaN must fall on the same branch, and then NaN equals NaN
+    return all(torch.equal(*(each.nan_to_num(nan=1234.5) for each in pair)) for pair in pairs)
 
 
 def _with_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
