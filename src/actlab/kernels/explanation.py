@@ -78,7 +78,7 @@ def _without_kernel(act: Activation, x: Tensor, mode: Mode) -> Explanation | Non
     if isinstance(act.expression, Input):
         return Explanation("view", "", "", 1, "none", "The formula is its input: nothing is computed or copied.")
     own = own_operator(act)
-    if own is not None and x.numel() < own.limit:
+    if own is not None and own.takes(x):
         called = f"{own.name}: the same numbers as the kernel, which was timed to be faster {_from(own.limit)}."
         return Explanation("operator", "", "", threads(), "PyTorch", called)
     if x.is_cuda:

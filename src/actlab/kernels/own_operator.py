@@ -20,7 +20,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from actlab.errors import CannotLower, NoKernels
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, Input, walk
-from actlab.kernels.elementwise import Kernels, kernels_of
+from actlab.kernels.elementwise import MEMORY, Kernels, kernels_of
 from actlab.kernels.twin import twin_of
 
 EXACT_ATOMS = frozenset({"abs", "min", "max", "sign"})
@@ -36,16 +36,30 @@ class OwnOperator:
 
     Attributes:
         function: the operator.
+        dtypes: of which its numbers are the same.
         limit: the number of elements from which the kernel is faster.
         name: the operator's name in PyTorch.
         keeps_output: whether its output is all that it keeps for backward.
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor], limit: float, *, name: str, keeps_output: bool) -> None:
+    def __init__(
+        self,
+        function: Callable[[Tensor], Tensor],
+        dtypes: frozenset[torch.dtype],
+        limit: float,
+        *,
+        name: str,
+        keeps_output: bool,
+    ) -> None:
         self.function = function
+        self.dtypes = dtypes
         self.name = name
         self.keeps_output = keeps_output
         self.limit = limit
+
+    def takes(self, x: Tensor) -> bool:
+        """Whether it is used for this tensor."""
+        return x.numel() < self.limit and x.dtype in self.dtypes
 
 
 @lru_cache(maxsize=512)
@@ -63,11 +77,11 @@ def own_operator(act: Activation) -> OwnOperator | None:
     if ours is None:
         return None
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), unnoticed():
-        if not all(_same_numbers(twin, ours, dtype) for dtype in (torch.float32, torch.float64)):
+        dtypes = frozenset(dtype for dtype in MEMORY if _same_numbers(twin, ours, dtype))
+        if torch.float32 not in dtypes:
             return None
-        return OwnOperator(
-            twin, _limit(twin, ours), name=str(act.twin).partition("(")[0], keeps_output=_keeps_output(twin)
-        )
+        name = str(act.twin).partition("(")[0]
+        return OwnOperator(twin, dtypes, _limit(twin, ours), name=name, keeps_output=_keeps_output(twin))
 
 
 def _keeps_output(function: Callable[[Tensor], Tensor]) -> bool:
@@ -114,10 +128,8 @@ def _kernels(act: Activation) -> Callable[[Tensor], Tensor] | None:
 def _same_numbers(own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor], dtype: torch.dtype) -> bool:
     x = _telling(dtype)
     pairs = zip(_with_gradient(own, x), _with_gradient(ours, x), strict=True)
-    # NaN equals NaN; the derivative there is undefined, and which branch's is given does not count
-    return all(
-        torch.equal(*(each[: len(x) - at].nan_to_num(nan=1234.5) for each in pair)) for at, pair in enumerate(pairs)
-    )
+    # NaN must fall on the same branch, and then NaN equals NaN
+    return all(torch.equal(*(each.nan_to_num(nan=1234.5) for each in pair)) for pair in pairs)
 
 
 def _with_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,8 +27,9 @@ from actlab.lower.arithmetic import Recipe
 
 Mode = Literal["accurate", "fast"]
 
-# In units in the last place, a little below what certificates promise: 2 and 4 in float32, 4 in float64.
-_FORWARD, _BACKWARD, _DOUBLE = 1.9, 3.8, 3.6
+# In units in the last place, below what certificates promise, 2 and 4 in float32, 4 in float64, since a sample misses
+# the worst: plain tanh' is 4.6 units off at 1.7168269 among all floats, and 3.7 here.
+_FORWARD, _BACKWARD, _DOUBLE = 1.9, 3.4, 3.6
 
 _PLAIN = {
     "float": Recipe("float", paired=False, accuracy="single"),

@@ -67,7 +67,7 @@ class Functional:
             if torch.compiler.is_compiling() or (own := self._own) is None:
                 return apply(self._closed, *inputs)
             x = inputs[0]
-            fits = isinstance(x, Tensor) and x.numel() < own.limit and x.is_floating_point()
+            fits = isinstance(x, Tensor) and own.takes(x)
             return own.function(x) if fits else apply(self._closed, x)
         if out is not None:
             return write(self.activation.bind(**_numbers(params)), self._closed_with(params), inputs, out)
