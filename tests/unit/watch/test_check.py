@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from actlab.errors import ActlabError, BadInput
 from actlab.watch.check import check
 from actlab.watch.report import FindingsFound
+from actlab.watch.watch import watch
 
 X, Y = torch.randn(16, 4), torch.arange(16) % 3
 
@@ -153,3 +154,10 @@ def test_a_trial_run_that_breaks_is_told_unless_an_error_says_why():
     nn.init.constant_(refused[-1].bias, 5.0)
     report = check(refused, (X, F.one_hot(Y).float()), F.binary_cross_entropy, train_steps=2)
     assert [found.id for found in report.findings] == ["AL204"]
+
+
+def test_a_model_that_is_watched_is_refused():
+    model = network()
+    with watch(model), pytest.raises(BadInput, match="is already watched"):
+        check(model, (X, Y), F.cross_entropy)
+    assert check(model, (X, Y), F.cross_entropy).is_well
