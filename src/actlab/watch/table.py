@@ -1,4 +1,4 @@
-"""The preallocated tables in which everything is added up, one set a device: nothing is read back before it is asked."""
+"""The preallocated tables in which everything is added up, one set a device: nothing is read back unasked."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ class Watch:
         def carried(gradient: Tensor) -> None:
             torch.autograd.grad(side, places, gradient, allow_unused=True)
 
-        self._recording._handles.append(real.register_hook(carried))
+        self._recording._handles.append(real.register_hook(carried))  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
 
     # what optimisers and losses tell
 
