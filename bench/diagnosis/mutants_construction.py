@@ -334,7 +334,10 @@ def tiny_bert(activation: str) -> nn.Module:
 @twins(
     "A checkpoint's config says exact GELU; the layers were given the tanh approximation.",
     "AL309",
-    paths=("bert.encoder.layer.0.intermediate.intermediate_act_fn", "bert.encoder.layer.1.intermediate.intermediate_act_fn"),
+    paths=(
+        "bert.encoder.layer.0.intermediate.intermediate_act_fn",
+        "bert.encoder.layer.1.intermediate.intermediate_act_fn",
+    ),
 )
 def gelu_other_than_config_bert(wrong: bool) -> Case:
     model = tiny_bert("gelu")

@@ -344,7 +344,9 @@ class BinaryRelu(nn.Module):
         return z.relu() if self.wrong else z  # fault: relu_before_bce_with_logits
 
 
-@twins("A ReLU before binary cross-entropy with logits: no example can be given less than one half.", "AL209", paths=("",))
+@twins(
+    "A ReLU before binary cross-entropy with logits: no example can be given less than one half.", "AL209", paths=("",)
+)
 def relu_before_bce_with_logits(wrong: bool) -> Case:
     return Case(BinaryRelu(wrong), binary(), nn.BCEWithLogitsLoss())
 

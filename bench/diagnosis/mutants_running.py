@@ -144,7 +144,6 @@ def vanishing_cnn(wrong: bool) -> Case:
     return Case(model, pictures(), F.cross_entropy)
 
 
-
 @torch.no_grad()
 def scaled(model: nn.Module, factor: float) -> nn.Module:
     return initialised(model, lambda weight: kaiming(weight).mul_(factor))
@@ -181,7 +180,9 @@ def exploding_cnn(wrong: bool) -> Case:
     return Case(scaled(DeepPictures(F.relu, 12), 2.5 if wrong else 1.0), pictures(), F.cross_entropy, adam(1e-4))
 
 
-@twins("Weights 2.3 times as large as Kaiming's, sixteen layers deep: the signal grows by half a million or more.", "AL105")
+@twins(
+    "Weights 2.3 times as large as Kaiming's, sixteen layers deep: the signal grows by half a million or more.", "AL105"
+)
 def signal_explodes(wrong: bool) -> Case:
     model = scaled(deep(nn.ReLU, depth=16), 2.3 if wrong else 1.0)
     return Case(model, blobs(), F.cross_entropy, adam(1e-4))
@@ -328,7 +329,11 @@ def norm_over_one_feature(wrong: bool) -> Case:
     return Case(OneFeature(wrong), curve(1), nn.MSELoss(), adam(0.01))
 
 
-@twins("Two thirds of the hidden units get no input: the mask that should be drawn once is all 0 there.", "AL110", paths=("1",))
+@twins(
+    "Two thirds of the hidden units get no input: the mask that should be drawn once is all 0 there.",
+    "AL110",
+    paths=("1",),
+)
 def masked_weights(wrong: bool) -> Case:
     model = perceptron(16, 4, nn.Tanh, width=48)
     if wrong:

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from diagnosis.optimisers import adam
 
 Batch = tuple[Any, Any]
+ADAM = adam()
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Case:
     model: nn.Module
     data: Callable[[int], Batch]
     loss: Callable[[Any, Any], Tensor]
-    optimiser: Callable[[nn.Module], Optimizer] = adam()
+    optimiser: Callable[[nn.Module], Optimizer] = ADAM
     loop: Callable[[Case, Callable[[Tensor], None]], None] | None = None
 
 

@@ -11,9 +11,7 @@ from torch.nn import functional as F
 
 def perceptron(inputs: int, outputs: int, kind: Callable[[], nn.Module], *, width: int = 32) -> nn.Sequential:
     """Two hidden layers, as a Sequential of five."""
-    return nn.Sequential(
-        nn.Linear(inputs, width), kind(), nn.Linear(width, width), kind(), nn.Linear(width, outputs)
-    )
+    return nn.Sequential(nn.Linear(inputs, width), kind(), nn.Linear(width, width), kind(), nn.Linear(width, outputs))
 
 
 class Perceptron(nn.Module):

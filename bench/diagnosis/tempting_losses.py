@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diagnosis.data import binary, blobs, curve, multi_label, normal, pictures, reconstruct, seeded, tokens
-from diagnosis.optimisers import adam, sgd
+from diagnosis.optimisers import adam
 from diagnosis.program import Case, clean
 from diagnosis.skeletons import Convolutions, Perceptron, perceptron
 
@@ -298,7 +298,9 @@ def pixel_classes() -> Case:
         x, _ = pictures()(step)
         return x, torch.bucketize(F.avg_pool2d(x, 3, 1, 1)[:, 0], torch.tensor([-0.3, 0.3]))
 
-    model = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 3, 3, padding=1), nn.LogSoftmax(dim=1))
+    model = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 3, 3, padding=1), nn.LogSoftmax(dim=1)
+    )
     return Case(model, levels, nn.NLLLoss(), adam(0.01))
 
 
@@ -327,7 +329,9 @@ def physics_informed() -> Case:
         x = torch.rand(64, 1, generator=seeded(17000 + step)) * 3.1416
         return x.requires_grad_(), torch.sin(x.detach())
 
-    return Case(Oscillates(), points, lambda out, y: (out[1] + y).square().mean() + out[0][:1].square().mean(), adam(0.01))
+    return Case(
+        Oscillates(), points, lambda out, y: (out[1] + y).square().mean() + out[0][:1].square().mean(), adam(0.01)
+    )
 
 
 class Oscillates(nn.Module):
@@ -384,14 +388,14 @@ class Vectors(nn.Module):
         return (self.outside(others) @ self.inside(word)[:, :, None])[:, :, 0]
 
 
-@clean("Matrix factorisation: the product of two embeddings, squared error, plain SGD.")
+@clean("Matrix factorisation: the product of two embeddings, squared error.")
 def matrix_factors() -> Case:
     def ratings(step: int) -> tuple[tuple[Tensor, Tensor], Tensor]:
         who, what = torch.randint(20, (2, 128), generator=seeded(19000 + step)).unbind(0)
         people, things = normal(20, 3, seed=41), normal(20, 3, seed=42)
         return (who, what), (people[who] * things[what]).sum(1, keepdim=True)
 
-    return Case(Factors(), ratings, nn.MSELoss(), sgd(2.0, momentum=0.9))
+    return Case(Factors(), ratings, nn.MSELoss(), adam(0.03))
 
 
 class Factors(nn.Module):

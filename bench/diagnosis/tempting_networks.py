@@ -41,7 +41,11 @@ class ZeroBranch(nn.Module):
 
 @clean("Residual branches whose last layer starts at 0: their first gradient is 0, and they learn.")
 def zero_initialised_branches() -> Case:
-    return Case(nn.Sequential(nn.Linear(16, 48), *[ZeroBranch(48) for _ in range(6)], nn.Linear(48, 4)), blobs(), F.cross_entropy)
+    return Case(
+        nn.Sequential(nn.Linear(16, 48), *[ZeroBranch(48) for _ in range(6)], nn.Linear(48, 4)),
+        blobs(),
+        F.cross_entropy,
+    )
 
 
 class Rezero(nn.Module):
@@ -55,7 +59,9 @@ class Rezero(nn.Module):
 
 @clean("Branches scaled by a learned number that starts at 0: no gradient reaches them in the first step.")
 def rezero() -> Case:
-    return Case(nn.Sequential(nn.Linear(16, 48), *[Rezero(48) for _ in range(8)], nn.Linear(48, 4)), blobs(), F.cross_entropy)
+    return Case(
+        nn.Sequential(nn.Linear(16, 48), *[Rezero(48) for _ in range(8)], nn.Linear(48, 4)), blobs(), F.cross_entropy
+    )
 
 
 class SometimesSkipped(nn.Module):
@@ -88,7 +94,11 @@ def batch_norm_large_weights() -> Case:
 
 @clean("A bottleneck: two linear layers with nothing between them and few units in the middle.")
 def low_rank_factors() -> Case:
-    return Case(nn.Sequential(nn.Linear(16, 4, bias=False), nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 4)), blobs(), F.cross_entropy)
+    return Case(
+        nn.Sequential(nn.Linear(16, 4, bias=False), nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 4)),
+        blobs(),
+        F.cross_entropy,
+    )
 
 
 class Adapted(nn.Module):
@@ -107,7 +117,12 @@ class Adapted(nn.Module):
 @clean("LoRA: two linear layers in a row on purpose, the second starts at 0, and the rest is frozen.")
 def lora() -> Case:
     model = nn.Sequential(Adapted(16, 64), nn.ReLU(), Adapted(64, 64), nn.ReLU(), nn.Linear(64, 4))
-    return Case(model, blobs(), F.cross_entropy, lambda m: torch.optim.Adam([p for p in m.parameters() if p.requires_grad], lr=3e-3))
+    return Case(
+        model,
+        blobs(),
+        F.cross_entropy,
+        lambda m: torch.optim.Adam([p for p in m.parameters() if p.requires_grad], lr=3e-3),
+    )
 
 
 class Inverted(nn.Module):
@@ -115,11 +130,12 @@ class Inverted(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        wide = 4 * width
         self.block = nn.Sequential(
-            nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width), nn.ReLU6(inplace=True),
-            nn.Conv2d(4 * width, 4 * width, 3, padding=1, groups=4 * width, bias=False), nn.BatchNorm2d(4 * width), nn.ReLU6(inplace=True),
-            nn.Conv2d(4 * width, width, 1, bias=False), nn.BatchNorm2d(width),
-        )  # fmt: skip
+            *(nn.Conv2d(width, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6(inplace=True)),
+            *(nn.Conv2d(wide, wide, 3, padding=1, groups=wide, bias=False), nn.BatchNorm2d(wide)),
+            *(nn.ReLU6(inplace=True), nn.Conv2d(wide, width, 1, bias=False), nn.BatchNorm2d(width)),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.block(x)
@@ -128,13 +144,17 @@ class Inverted(nn.Module):
 @clean("Inverted residuals with linear bottlenecks: the projection of one block meets the expansion of the next.")
 def mobile_inverted() -> Case:
     ends = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)]
-    return Case(nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), Inverted(8), Inverted(8), *ends), pictures(), F.cross_entropy)
+    return Case(
+        nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), Inverted(8), Inverted(8), *ends), pictures(), F.cross_entropy
+    )
 
 
 @clean("Depthwise separable convolutions: depthwise and pointwise with nothing between, by design.")
 def depthwise_separable() -> Case:
     pair = [nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Conv2d(8, 16, 1), nn.ReLU()]
-    model = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), *pair, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 4))
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), *pair, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 4)
+    )
     return Case(model, pictures(), F.cross_entropy)
 
 
@@ -150,8 +170,20 @@ class Excite(nn.Module):
 
 @clean("Squeeze-and-excite: a sigmoid in the middle is a gate.")
 def squeeze_and_excite() -> Case:
-    stages = [nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), Excite(16), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), Excite(16)]
-    return Case(nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)), pictures(), F.cross_entropy, adam(3e-3))
+    stages = [
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        Excite(16),
+        nn.Conv2d(16, 16, 3, padding=1),
+        nn.ReLU(),
+        Excite(16),
+    ]
+    return Case(
+        nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)),
+        pictures(),
+        F.cross_entropy,
+        adam(3e-3),
+    )
 
 
 class Highway(nn.Module):
@@ -169,7 +201,9 @@ class Highway(nn.Module):
 
 @clean("A highway network whose gates start nearly closed.")
 def highway() -> Case:
-    return Case(nn.Sequential(nn.Linear(16, 32), *[Highway(32) for _ in range(8)], nn.Linear(32, 4)), blobs(), F.cross_entropy)
+    return Case(
+        nn.Sequential(nn.Linear(16, 32), *[Highway(32) for _ in range(8)], nn.Linear(32, 4)), blobs(), F.cross_entropy
+    )
 
 
 class Sine(nn.Module):
@@ -190,13 +224,22 @@ def wave(step: int) -> tuple[Tensor, Tensor]:
 
 @clean("SIREN: sines of thirty times the layer, initialised as its authors say.")
 def siren() -> Case:
-    return Case(nn.Sequential(Sine(1, 32, first=True), Sine(32, 32), Sine(32, 32), nn.Linear(32, 1)), wave, nn.MSELoss(), adam(1e-4))
+    return Case(
+        nn.Sequential(Sine(1, 32, first=True), Sine(32, 32), Sine(32, 32), nn.Linear(32, 1)),
+        wave,
+        nn.MSELoss(),
+        adam(1e-4),
+    )
 
 
 @clean("A self-normalising network as it should be: SELU, LeCun's initialisation, alpha dropout.")
 def self_normalising() -> Case:
     layers = [layer for _ in range(10) for layer in (nn.Linear(64, 64), nn.SELU(), nn.AlphaDropout(0.05))]
-    return Case(initialised(nn.Sequential(nn.Linear(16, 64), nn.SELU(), *layers, nn.Linear(64, 4)), lecun), blobs(), F.cross_entropy)
+    return Case(
+        initialised(nn.Sequential(nn.Linear(16, 64), nn.SELU(), *layers, nn.Linear(64, 4)), lecun),
+        blobs(),
+        F.cross_entropy,
+    )
 
 
 class Experts(nn.Module):
@@ -234,7 +277,11 @@ class Mixer(nn.Module):
 class MixerNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.patches, self.mix, self.out = nn.Conv2d(1, 32, 2, stride=2), nn.Sequential(Mixer(16, 32), Mixer(16, 32)), nn.Linear(32, 4)
+        self.patches, self.mix, self.out = (
+            nn.Conv2d(1, 32, 2, stride=2),
+            nn.Sequential(Mixer(16, 32), Mixer(16, 32)),
+            nn.Linear(32, 4),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.mix(self.patches(x).flatten(2).transpose(1, 2)).mean(1))
@@ -307,18 +354,20 @@ def graph_convolutions() -> Case:
     return Case(GraphLayers(), nodes, F.cross_entropy, adam(0.01))
 
 
-
-
 @clean("ReLU6, hard-sigmoid and hard-swish, whose slopes are exactly 0 over much of their range.")
 def hard_activations() -> Case:
     layers = [nn.Conv2d(1, 16, 3, padding=1), nn.Hardswish(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU6(), nn.Flatten()]
-    return Case(nn.Sequential(*layers, nn.Linear(1024, 16), nn.Hardsigmoid(), nn.Linear(16, 4)), pictures(), F.cross_entropy)
+    return Case(
+        nn.Sequential(*layers, nn.Linear(1024, 16), nn.Hardsigmoid(), nn.Linear(16, 4)), pictures(), F.cross_entropy
+    )
 
 
 @clean("One ReLU object is used everywhere: it has nothing to learn, so nothing is shared by accident.")
 def one_relu_for_all() -> Case:
     act = nn.ReLU()
-    return Case(nn.Sequential(nn.Linear(16, 32), act, nn.Linear(32, 32), act, nn.Linear(32, 4)), blobs(), F.cross_entropy)
+    return Case(
+        nn.Sequential(nn.Linear(16, 32), act, nn.Linear(32, 32), act, nn.Linear(32, 4)), blobs(), F.cross_entropy
+    )
 
 
 class Recursive(nn.Module):
@@ -342,7 +391,9 @@ def recursive_block() -> Case:
 
 @clean("Weight decay of 0.01 in a network without activation parameters.")
 def decayed_weights() -> Case:
-    model = nn.Sequential(nn.Linear(16, 64), nn.GELU(), nn.LayerNorm(64), nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 4))
+    model = nn.Sequential(
+        nn.Linear(16, 64), nn.GELU(), nn.LayerNorm(64), nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 4)
+    )
     return Case(model, blobs(), F.cross_entropy, adamw())
 
 
@@ -368,7 +419,9 @@ def deep_residual_gelu() -> Case:
 def frozen_features() -> Case:
     features = nn.Sequential(nn.Linear(16, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh()).requires_grad_(False)
     head = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 4))
-    return Case(nn.Sequential(features, head), blobs(), F.cross_entropy, lambda m: torch.optim.Adam(m[1].parameters(), lr=3e-3))
+    return Case(
+        nn.Sequential(features, head), blobs(), F.cross_entropy, lambda m: torch.optim.Adam(m[1].parameters(), lr=3e-3)
+    )
 
 
 @clean("Maxout and a difference of ReLUs, spelled by hand.")

@@ -87,7 +87,11 @@ class WriterBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm1, self.norm2, self.mix = nn.LayerNorm(width), nn.LayerNorm(width), nn.Linear(width, 3 * width)
-        self.back, self.up, self.down = nn.Linear(width, width), nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.back, self.up, self.down = (
+            nn.Linear(width, width),
+            nn.Linear(width, 4 * width),
+            nn.Linear(4 * width, width),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = self.mix(self.norm1(x)).chunk(3, dim=-1)
@@ -144,7 +148,12 @@ def attention_pooling() -> Case:
 
 @clean("A bag of words: the mean of embeddings and one linear layer.")
 def bag_of_words() -> Case:
-    return Case(nn.Sequential(nn.EmbeddingBag(20, 32, mode="mean"), nn.Linear(32, 3)), token_classes(), F.cross_entropy, adam(0.01))
+    return Case(
+        nn.Sequential(nn.EmbeddingBag(20, 32, mode="mean"), nn.Linear(32, 3)),
+        token_classes(),
+        F.cross_entropy,
+        adam(0.01),
+    )
 
 
 class Gated(nn.Module):
@@ -198,7 +207,9 @@ def tiny_bert_classifier() -> Case:
     return Case(tiny_bert("gelu"), token_classes(), lambda output, y: F.cross_entropy(output.logits, y), adamw(1e-3))
 
 
-@clean("GPT-2 with random weights, from the Transformers package: its GELU is the tanh approximation, as its config says.")
+@clean(
+    "GPT-2 with random weights, from the Transformers package: its GELU is the tanh approximation, as its config says."
+)
 def tiny_gpt() -> Case:
     from transformers import GPT2Config, GPT2LMHeadModel
 
