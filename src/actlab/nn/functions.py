@@ -22,6 +22,7 @@ from actlab.nn.into import write
 from actlab.nn.matched import Matched, matched
 from actlab.nn.operator import Pointwise, apply, pointwise_of
 from actlab.nn.own_operator import OwnOperator, own_operator
+from actlab.nn.shown import is_followed, shown
 
 
 @final
@@ -51,6 +52,8 @@ class Functional:
                 follows only piecewise linear activations in place.
             params: parameters, each a number or a tensor.
         """
+        if is_followed():
+            return shown(Functional.__call__, self, *inputs, out=out, **params)
         if len(inputs) != len(self.activation.inputs):
             act = self.activation
             takes = "one tensor" if len(act.inputs) == 1 else "two tensors"
@@ -122,6 +125,8 @@ class AxisFunctional:
         self._made = axiswise(act)
 
     def __call__(self, x: Tensor, dim: int = -1) -> Tensor:
+        if is_followed():
+            return shown(AxisFunctional.__call__, self, x, dim=dim)
         return apply_along_axis(self._made, x, axis=dim)
 
     def __eq__(self, other: object) -> bool:

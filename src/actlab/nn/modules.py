@@ -24,6 +24,7 @@ from actlab.nn.functions import drawn, refuse_mode
 from actlab.nn.matched import Matched, matched
 from actlab.nn.operator import apply, pointwise_of
 from actlab.nn.packed_gate import Layout, apply_packed, split, takes_packed
+from actlab.nn.shown import is_followed, shown
 
 
 class ActivationModule(nn.Module, ABC):
@@ -114,6 +115,8 @@ class Elementwise(ActivationModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """The activation of each element; random parameters are drawn while training only."""
+        if is_followed():
+            return shown(Elementwise.forward, self, x)
         if self.few is not None:
             return self.few(x)
         if self._random is not None and self.training:
@@ -153,6 +156,8 @@ class Gated(ActivationModule):
 
     def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
         """The gated unit: half the size of a packed `x` along `dim`, or the size of `x` and `gate`."""
+        if is_followed():
+            return shown(Gated.forward, self, *(each for each in (x, gate) if each is not None))
         value, gate = self._parts(x, gate)
         learned = self.trained(value)
         if self.layout == "two" or learned or not takes_packed(self._steady, x):
@@ -189,6 +194,8 @@ class AsPyTorch(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """PyTorch's own result."""
+        if is_followed():
+            return shown(AsPyTorch.forward, self, x)
         return self._own(x, self.dim)
 
     def extra_repr(self) -> str:
@@ -208,6 +215,8 @@ class AlongAxis(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The activation along the axis; the same shape."""
+        if is_followed():
+            return shown(AlongAxis.forward, self, x)
         return apply_along_axis(self._made, x, axis=self.dim)
 
     def extra_repr(self) -> str:

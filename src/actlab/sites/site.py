@@ -26,6 +26,7 @@ class Site:
         calls: how often one forward pass comes by.
         channel_axis: the axis along which its units lie: 1 behind a convolution, else the last.
         formula: the activation itself, its parameters bound.
+        gate: of a gated unit the function of its gate; what is measured of it.
     """
 
     activation: str
@@ -40,6 +41,12 @@ class Site:
     formula: Activation | AxisActivation = field(repr=False, compare=False)
     calls: int = 1
     channel_axis: int = -1
+    gate: Activation | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def measured(self) -> Activation | AxisActivation:
+        """The function of one input that is measured: the activation, or that of the gate."""
+        return self.formula if self.gate is None else self.gate
 
     @property
     def name(self) -> str:

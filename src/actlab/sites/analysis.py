@@ -1,0 +1,308 @@
+"""From the calls of one forward pass to the activations that they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+from actlab.catalog.index import get
+from actlab.formula.activation import Activation, typed
+from actlab.formula.expr import Expr
+from actlab.formula.text import text
+from actlab.sites.elementwise import bends, holds_activation, recognised
+from actlab.sites.known import CONVOLUTIONS, LINEAR, AnyActivation, after_weights
+from actlab.sites.recorder import Recorder
+from actlab.sites.site import Site, Unseen
+from actlab.sites.trace import Step, Trace
+
+# They move numbers or scale them and leave it open what made them.
+THROUGH = frozenset(
+    {
+        "view",
+        "reshape",
+        "flatten",
+        "unflatten",
+        "transpose",
+        "permute",
+        "squeeze",
+        "unsqueeze",
+        "contiguous",
+        "chunk",
+        "split",
+        "getitem",
+        "unbind",
+        "narrow",
+        "T",
+        "mT",
+        "to",
+        "float",
+        "half",
+        "bfloat16",
+        "dropout",
+        "add",
+        "mul",
+        "sub",
+        "rsub",
+        "div",
+        "neg",
+        "batch_norm",
+        "layer_norm",
+        "group_norm",
+        "instance_norm",
+        "rms_norm",
+        "max_pool1d",
+        "max_pool2d",
+        "max_pool3d",
+        "avg_pool1d",
+        "avg_pool2d",
+        "adaptive_avg_pool2d",
+        "activation",
+    }
+)
+
+# The gated unit that a value times the activation of a gate is.
+_GATED = {"sigmoid": "glu", "relu": "reglu", "gelu": "geglu", "gelu_tanh": "geglu", "silu": "swiglu"}
+_ARITHMETIC = frozenset({"exponential", "sine", "cosine", "erf", "arctan"})
+_PARTS = frozenset({"chunk", "split", "getitem", "unbind", "narrow"})
+
+
+@final
+@dataclass(frozen=True)
+class Found:
+    """An activation among the steps.
+
+    Attributes:
+        activation: which.
+        steps: the places of the steps that it is made of, in order.
+        source: the number of the value that it is applied to.
+        gate: of a gated unit, the function of its gate.
+        written: the formula of several steps.
+    """
+
+    activation: AnyActivation
+    steps: tuple[int, ...]
+    source: int
+    gate: Activation | None = None
+    written: str = ""
+
+
+def analysed(recorder: Recorder, *, outputs: Sequence[int], loss: int | None, unseen: Sequence[Unseen]) -> Trace:
+    """The trace of what was written down."""
+    bare = Trace(tuple(recorder.values), tuple(recorder.steps), tuple(outputs), loss, (), {}, tuple(unseen))
+    found = sorted(_gated(bare, [*_composites(recorder, bare), *_singles(recorder, bare)]), key=lambda f: f.steps[0])
+    sites, site_of = _merged(bare, found)
+    return Trace(bare.values, bare.steps, bare.outputs, loss, tuple(sites), site_of, (*unseen, *_opaque(bare)))
+
+
+def _composites(recorder: Recorder, trace: Trace) -> list[Found]:
+    """Activations that are written out in several steps, the largest first."""
+    used: set[int] = set()
+    found: list[Found] = []
+    for step in reversed(trace.steps):
+        made = recorder.pointwise.get(step.outputs[0]) if step.outputs else None
+        if made is None or not isinstance(made.formula, Expr) or step.place in used or step.part == "loss":
+            continue
+        steps = _cone(recorder, trace, step, root=made.root)
+        alone = len(steps) == 1 and step.place in recorder.activations
+        if alone or not used.isdisjoint(steps) or not _is_closed(trace, steps, step):
+            continue
+        act = _meant(recorder, trace, steps, made.formula, root=made.root)
+        if act is not None:
+            used.update(steps)
+            found.append(Found(act, tuple(sorted(steps)), made.root, written=text(made.formula)))
+    return found
+
+
+def _cone(recorder: Recorder, trace: Trace, last: Step, *, root: int) -> set[int]:
+    """The places of the steps from the root to this one."""
+    steps: set[int] = set()
+    waiting = [last]
+    while waiting:
+        step = waiting.pop()
+        if step.place in steps:
+            continue
+        steps.add(step.place)
+        for value in step.inputs:
+            maker = trace.maker(value)
+            known = recorder.pointwise.get(value)
+            if value != root and maker is not None and known is not None and known.root == root:
+                waiting.append(maker)
+    return steps
+
+
+def _is_closed(trace: Trace, steps: set[int], last: Step) -> bool:
+    """Whether nothing else reads what is computed on the way."""
+    for place in steps - {last.place}:
+        for value in trace.steps[place].outputs:
+            if value in trace.outputs or any(reader.place not in steps for reader in trace.readers(value)):
+                return False
+    return True
+
+
+def _meant(recorder: Recorder, trace: Trace, steps: set[int], formula: Expr, *, root: int) -> Activation | None:
+    act = recognised(formula)
+    if act is None:
+        return _unnamed(recorder, trace, steps, formula, root=root)
+    if len(steps) == 1 and (act.name in _ARITHMETIC or act.name in {"relu2", "gaussian"}):
+        return None
+    return None if act.name in _ARITHMETIC and not _follows_weights(trace, root) else act
+
+
+def _unnamed(recorder: Recorder, trace: Trace, steps: set[int], formula: Expr, *, root: int) -> Activation | None:
+    """The formula as an activation of its own: what gates itself, and holds an activation among its steps."""
+    reads = sum(root in trace.steps[place].inputs for place in steps)
+    if reads < 2 or (not any(place in recorder.activations for place in steps) and not holds_activation(formula)):
+        return None
+    if not bends(formula) or any(trace.steps[place].function in {"add", "sub", "rsub"} and root in
+                                 trace.steps[place].inputs for place in steps):  # fmt: skip
+        return None  # x + f(x): a residual branch around the activation f
+    return typed(text(formula), formula)
+
+
+def _singles(recorder: Recorder, trace: Trace) -> Iterator[Found]:
+    """Activations that are one step."""
+    for step in trace.steps:
+        if step.part == "loss" or not step.inputs or step.function == "getitem":
+            continue
+        source = _source(step, trace)
+        act = recorder.activations.get(step.place)
+        if act is None and _follows_weights(trace, source):
+            act = after_weights(step.function, step.arguments)
+        if act is not None and trace.values[source].dtype.startswith(("float", "bfloat")):
+            yield Found(act, (step.place,), source)
+
+
+def _source(step: Step, trace: Trace) -> int:
+    return next((value for value in step.inputs if not trace.values[value].origin.startswith("parameter")),
+                step.inputs[0])  # fmt: skip
+
+
+def _gated(trace: Trace, found: Sequence[Found]) -> Iterator[Found]:
+    """The same, each once, and a value times an activation of a gate as the gated unit that it is."""
+    taken: set[int] = set()
+    for each in found:
+        if taken.isdisjoint(each.steps):
+            taken.update(each.steps)
+            yield _as_gated(trace, each) or each
+
+
+def _as_gated(trace: Trace, found: Found) -> Found | None:
+    name = _GATED.get(found.activation.name)
+    result = trace.steps[found.steps[-1]].outputs[0]
+    readers = trace.readers(result)
+    if (
+        name is None
+        or len(readers) != 1
+        or readers[0].function != "mul"
+        or not isinstance(found.activation, Activation)
+    ):
+        return None
+    others = [value for value in readers[0].inputs if value != result]
+    if len(others) != 1 or others[0] == found.source:
+        return None
+    value, gate = trace.values[others[0]], trace.values[found.source]
+    if value.shape != gate.shape or not (_is_projected(trace, others[0]) and _is_projected(trace, found.source)):
+        return None
+    return Found(get(name), (*found.steps, readers[0].place), found.source, found.activation, found.written)
+
+
+def _is_projected(trace: Trace, value: int) -> bool:
+    """Whether weights, or a part of what they gave, made the value."""
+    maker = trace.maker(value)
+    while maker is not None and maker.function in _PARTS and maker.inputs:
+        maker = trace.maker(maker.inputs[0])
+    return maker is not None and maker.function in LINEAR
+
+
+def _follows_weights(trace: Trace, value: int) -> bool:
+    maker = _weights_before(trace, value, through=frozenset({"mul", "add", "view", "reshape"}))
+    return maker is not None and maker.function in LINEAR
+
+
+def _weights_before(trace: Trace, value: int, *, through: frozenset[str] = THROUGH) -> Step | None:
+    """The nearest step with weights upstream, along first arguments."""
+    for _ in range(len(trace.steps) + 1):
+        maker = trace.maker(value)
+        if maker is None:
+            return None
+        if maker.function in LINEAR:
+            return maker
+        if (maker.function not in through and trace.site_of.get(maker.place) is None) or not maker.inputs:
+            return None
+        value = maker.inputs[0]
+    return None
+
+
+def channel_axis(trace: Trace, value: int) -> int:
+    """The axis along which the value's units lie: 1 behind a convolution, else the last."""
+    maker = _weights_before(trace, value, through=THROUGH | frozenset(_GATED) | {"relu", "leaky_relu", "elu"})
+    behind = maker is not None and maker.function in CONVOLUTIONS and len(trace.values[value].shape) > 2
+    return 1 if behind else -1
+
+
+def _merged(trace: Trace, found: Sequence[Found]) -> tuple[list[Site], dict[int, int]]:
+    """One site for every place; calls of one line that follow the same weights, as in a loop over time, are one."""
+    sites: list[Site] = []
+    site_of: dict[int, int] = {}
+    known: dict[tuple[Any, ...], int] = {}
+    counted: Counter[str] = Counter()
+    for each in found:
+        first = trace.steps[each.steps[0]]
+        key = (first.path, first.file, first.line, each.activation, *_weights(trace, each.source))
+        if key not in known or not _weights(trace, each.source):
+            known[key] = len(sites)
+            sites.append(_site(trace, each, index=counted[first.path]))
+            counted[first.path] += 1
+        else:
+            at = known[key]
+            sites[at] = replace(sites[at], calls=sites[at].calls + 1)
+        site_of.update(dict.fromkeys(each.steps, known[key]))
+    return sites, site_of
+
+
+def _weights(trace: Trace, value: int) -> tuple[str, ...]:
+    """The names of the weights that the value follows directly."""
+    maker = _weights_before(trace, value)
+    origins = () if maker is None else (trace.values[each].origin for each in maker.inputs)
+    return tuple(origin for origin in origins if origin.startswith("parameter"))
+
+
+def _site(trace: Trace, found: Found, *, index: int) -> Site:
+    first, last = trace.steps[found.steps[0]], trace.steps[found.steps[-1]]
+    value = trace.values[found.source]
+    return Site(
+        activation=found.activation.name,
+        parameters=_parameters(found.activation),
+        path=first.path,
+        spelling=_spelling(trace, found),
+        file=last.file,
+        line=last.line,
+        index=index,
+        shape=value.shape,
+        dtype=value.dtype,
+        formula=found.activation,
+        channel_axis=channel_axis(trace, found.source),
+        gate=found.gate,
+    )
+
+
+def _parameters(act: AnyActivation) -> Mapping[str, float]:
+    return {param.name: param.value for param in act.params} if isinstance(act, Activation) else {}
+
+
+def _spelling(trace: Trace, found: Found) -> str:
+    """How the activation is written: the call, or the formula of several."""
+    if len(found.steps) == 1:
+        return trace.steps[found.steps[0]].spelling
+    if found.gate is not None:
+        return f"value * {found.written or trace.steps[found.steps[0]].spelling}"
+    return found.written
+
+
+def _opaque(trace: Trace) -> Iterator[Unseen]:
+    """What came from functions that nobody follows."""
+    for kind in dict.fromkeys(value.origin for value in trace.values if value.origin.startswith("opaque")):
+        name = kind.removeprefix("opaque ").removesuffix("Backward")
+        yield Unseen("", f"autograd.Function {name}", "its code is not made of PyTorch's functions")

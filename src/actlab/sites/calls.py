@@ -1,0 +1,196 @@
+"""PyTorch's functions under one name each, however they are spelled."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from torch import Tensor
+
+# Other spellings of the same function; a trailing underscore (in place) is taken off first.
+_SAME = {
+    "__add__": "add",
+    "__radd__": "add",
+    "__iadd__": "add",
+    "__sub__": "sub",
+    "__isub__": "sub",
+    "__rsub__": "rsub",
+    "__mul__": "mul",
+    "__rmul__": "mul",
+    "__imul__": "mul",
+    "__truediv__": "div",
+    "__itruediv__": "div",
+    "__rtruediv__": "rdiv",
+    "__rdiv__": "rdiv",
+    "__pow__": "pow",
+    "__ipow__": "pow",
+    "__rpow__": "rpow",
+    "__neg__": "neg",
+    "__abs__": "abs",
+    "__matmul__": "matmul",
+    "__rmatmul__": "matmul",
+    "__getitem__": "getitem",
+    "__gt__": "gt",
+    "__ge__": "ge",
+    "__lt__": "lt",
+    "__le__": "le",
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "div",
+    "true_divide": "div",
+    "negative": "neg",
+    "absolute": "abs",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "less": "lt",
+    "less_equal": "le",
+    "clip": "clamp",
+    "clamp_min": "clamp",
+    "clamp_max": "clamp",
+    "special_expit": "sigmoid",
+    "special_erf": "erf",
+    "special_erfc": "erfc",
+    "special_expm1": "expm1",
+    "special_log1p": "log1p",
+    "special_softmax": "softmax",
+    "special_log_softmax": "log_softmax",
+    "arctan": "atan",
+    "concat": "cat",
+    "concatenate": "cat",
+}
+
+# The names of the arguments that PyTorch's own compiled functions take by place.
+_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
+    "clamp": ("input", "min", "max"),
+    "clamp_min": ("input", "min"),
+    "clamp_max": ("input", "max"),
+    "gelu": ("input", "approximate"),
+    "softplus": ("input", "beta", "threshold"),
+    "softmax": ("input", "dim", "dtype"),
+    "log_softmax": ("input", "dim", "dtype"),
+    "glu": ("input", "dim"),
+    "hardshrink": ("input", "lambd"),
+    "softshrink": ("input", "lambd"),
+    "threshold": ("input", "threshold", "value"),
+    "leaky_relu": ("input", "negative_slope"),
+    "celu": ("input", "alpha"),
+    "rrelu": ("input", "lower", "upper", "training"),
+    "dropout": ("input", "p", "training"),
+    "pow": ("input", "exponent"),
+    "where": ("condition", "input", "other"),
+    "sum": ("input", "dim", "keepdim"),
+    "mean": ("input", "dim", "keepdim"),
+    "logsumexp": ("input", "dim", "keepdim"),
+    "max": ("input", "dim", "keepdim"),
+    "transpose": ("input", "dim0", "dim1"),
+    "flatten": ("input", "start_dim", "end_dim"),
+    "squeeze": ("input", "dim"),
+    "unsqueeze": ("input", "dim"),
+    "chunk": ("input", "chunks", "dim"),
+    "split": ("input", "split_size", "dim"),
+    "cat": ("tensors", "dim"),
+    "stack": ("tensors", "dim"),
+    "gather": ("input", "dim", "index"),
+    "getitem": ("input", "index"),
+}
+
+_SIGNS = {
+    "add": "+",
+    "sub": "-",
+    "rsub": "-",
+    "mul": "*",
+    "div": "/",
+    "rdiv": "/",
+    "pow": "**",
+    "rpow": "**",
+    "neg": "-",
+    "matmul": "@",
+    "gt": ">",
+    "ge": ">=",
+    "lt": "<",
+    "le": "<=",
+}
+
+
+@lru_cache(maxsize=4096)
+def name_of(function: Callable[..., Any]) -> str:
+    """The function's name, the same for a method, a function and in place; empty for what computes nothing."""
+    name = getattr(function, "__name__", "") or ""
+    if name == "__get__":  # a property: of interest where it gives a tensor, as x.T does
+        owner = getattr(getattr(function, "__self__", None), "__name__", "")
+        return owner if owner in {"T", "mT", "H", "mH", "data", "real"} else ""
+    if name in {"__set__", "__delete__"}:
+        return ""
+    plain = name if name.startswith("__") else name.rstrip("_")
+    return _SAME.get(plain, plain)
+
+
+@lru_cache(maxsize=4096)
+def is_in_place(function: Callable[..., Any]) -> bool:
+    """Whether the function's name says that it overwrites its first argument."""
+    name = getattr(function, "__name__", "")
+    if name in {"__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__"}:
+        return True
+    return name.endswith("_") and not name.endswith("__")
+
+
+@lru_cache(maxsize=4096)
+def spelling_of(function: Callable[..., Any]) -> str:
+    """How a program writes the call: `F.relu`, `torch.relu`, `x.relu_()` or an operator's sign."""
+    name = getattr(function, "__name__", "")
+    module = getattr(function, "__module__", None) or ""
+    # an operator on tensors arrives as the method of that name
+    if name_of(function) in _SIGNS and not module.startswith("torch._C") and module != "torch":
+        return _SIGNS[name_of(function)]
+    if module in {"torch.nn.functional", "torch._C._nn"}:
+        return f"F.{name}"
+    is_method = type(function).__name__ in {"method_descriptor", "wrapper_descriptor"} or module == "torch._tensor"
+    if is_method or not module.startswith("torch"):
+        return f"x.{name}()"
+    return f"{'torch.special' if 'special' in module else 'torch'}.{name.removeprefix('special_')}"
+
+
+def named_arguments(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """All arguments by name; those whose names are not known, by their places."""
+    raw = getattr(function, "__name__", "")
+    places = _signature(function) or _ARGUMENTS.get(raw.rstrip("_")) or _ARGUMENTS.get(name_of(function), ())
+    named = {places[at] if at < len(places) else str(at): value for at, value in enumerate(args)}
+    named.update(kwargs)
+    return named
+
+
+@lru_cache(maxsize=4096)
+def _signature(function: Callable[..., Any]) -> tuple[str, ...]:
+    if not inspect.isfunction(function):
+        return ()
+    parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
+    return tuple(each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD)
+
+
+def tensors_in(arguments: Mapping[str, Any] | tuple[Any, ...] | list[Any]) -> list[Tensor]:
+    """The tensors among the arguments, in order, also those in tuples and lists."""
+    found: list[Tensor] = []
+    for value in arguments.values() if isinstance(arguments, Mapping) else arguments:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple | dict):
+            found += tensors_in(value)
+    return found
+
+
+def settings_in(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that are numbers, texts, flags, None or tuples of those."""
+    return {name: kept for name, value in arguments.items() if (kept := _setting(value)) is not _DROPPED}
+
+
+_DROPPED = object()
+
+
+def _setting(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(each, bool | int | float | str) for each in value):
+        return tuple(value)
+    return _DROPPED

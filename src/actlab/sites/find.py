@@ -1,0 +1,71 @@
+"""The sites of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, final, overload
+
+import torch
+from torch import nn
+
+from actlab.plain import plain
+from actlab.sites.site import Site, Unseen
+from actlab.sites.tracing import traced
+
+
+@final
+@dataclass(frozen=True)
+class Sites(Sequence[Site]):
+    """Where a model applies activations, in the order of their calls, and what could not be looked into."""
+
+    found: tuple[Site, ...]
+    unseen: tuple[Unseen, ...]
+
+    @overload
+    def __getitem__(self, at: int) -> Site: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Site, ...]: ...
+    def __getitem__(self, at: int | slice) -> Site | tuple[Site, ...]:
+        return self.found[at]
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def __iter__(self) -> Iterator[Site]:
+        return iter(self.found)
+
+    def to_json(self) -> dict[str, Any]:
+        """The sites, and what was not seen."""
+        return {"sites": [plain(site.to_json()) for site in self.found], "unseen": plain(self.unseen)}
+
+    def lines(self) -> list[str]:
+        """One line a site."""
+        from_to = [(site.name, site.activation, site.spelling, f"{site.file}:{site.line}") for site in self.found]
+        widths = [max((len(row[at]) for row in from_to), default=0) for at in range(3)]
+        rows = ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
+                for row in from_to]  # fmt: skip
+        hidden = [f"not seen: {each.what} at {each.path or 'the top'}: {each.why}." for each in self.unseen]
+        return [*rows, *hidden] or ["no activation was found."]
+
+
+def sites(model: nn.Module, *inputs: Any, **kwargs: Any) -> Sites:
+    """Every place where the model applies an activation, however it is spelled.
+
+    The model runs once on the inputs, without gradients; random state and buffers are left as they were.
+
+    Args:
+        model: the model, in the mode in which it is to be looked at.
+        inputs, kwargs: what it is called with.
+
+    Raises:
+        BadInput: the model raises, or is wrapped in a way that cannot be looked through.
+
+    Example:
+        >>> found = sites(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), torch.ones(1, 4))
+        >>> [(site.activation, site.path, site.spelling) for site in found]
+        [('relu', '1', 'nn.ReLU')]
+    """
+    with torch.no_grad():
+        trace = traced(model, inputs, kwargs).trace
+    return Sites(trace.sites, trace.unseen)

@@ -1,0 +1,230 @@
+"""Listening to the activations of a model while it is used by somebody else: in a training loop, say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol, final
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from actlab.sites.analysis import analysed
+from actlab.sites.calls import name_of, named_arguments, tensors_in
+from actlab.sites.known import known as known_activation
+from actlab.sites.place import here, places_of
+from actlab.sites.recorder import Recorder
+from actlab.sites.site import Site
+from actlab.sites.trace import Step, Trace
+from actlab.sites.unseen import unseen_in
+
+
+class Listener(Protocol):
+    """Who is told of the activations."""
+
+    def wants(self, forward: int) -> bool:
+        """Whether this forward pass of the model, counted from 0, is of interest."""
+
+    def before(self, site: Site, z: Tensor) -> None:
+        """An activation is about to be applied to `z`; of a gated unit, to its gate."""
+
+    def after(self, site: Site, y: Tensor) -> None:
+        """It was applied: `y` is what the model goes on with."""
+
+    def traced(self, trace: Trace) -> None:
+        """A forward pass was followed from end to end, as the first of interest is: nothing else was told of it."""
+
+
+Key = tuple[str, str, int, str]
+
+
+@final
+class Listening(TorchFunctionMode):
+    """Tells a listener of the activations of one forward pass after another.
+
+    Attributes:
+        trace: the forward pass that was followed from end to end; None before there was one.
+    """
+
+    def __init__(self, model: nn.Module, listener: Listener, *, known: Trace | None = None) -> None:
+        super().__init__()
+        self.trace = known
+        self._listener = listener
+        self._model = model
+        self._paths = places_of(model)
+        self._starts: Mapping[Key, list[tuple[int, int]]] = {}
+        self._ends: Mapping[Key, list[tuple[int, int]]] = {}
+        self._functions: frozenset[str] = frozenset()
+        self._seen: dict[Key, int] = {}
+        self._forwards = 0
+        self._running: list[TorchFunctionMode | None] = []
+        if known is not None:
+            self._learn(known)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = "activation" if (getattr(func, "__module__", None) or "").startswith("actlab.nn.") else name_of(func)
+        if name not in self._functions:
+            return func(*args, **kwargs)
+        starting, ending = self._sites(func, name, args, kwargs)
+        if starting is not None:
+            z = _input(args, kwargs)
+            if z is not None:
+                self._listener.before(starting, z)
+        result = func(*args, **kwargs)
+        if ending is not None and isinstance(result, Tensor):
+            self._listener.after(ending, result)
+        return result
+
+    def _sites(
+        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[Site | None, Site | None]:
+        """The sites that this very call begins and ends."""
+        place = here(self._paths, depth=3)
+        key = (place.path, place.file, place.line, name)
+        at = self._seen.get(key, 0)
+        self._seen[key] = at + 1
+        assert self.trace is not None
+        found = [_at(table.get(key, ()), at) for table in (self._starts, self._ends)]
+        if key not in self._starts and key not in self._ends:
+            site = _unknown(func, name, place.path, place.file, place.line, args, kwargs)
+            return site, site
+        sites = [None if each is None else self.trace.sites[each] for each in found]
+        return sites[0], sites[1]
+
+    def _learn(self, trace: Trace) -> None:
+        self.trace = trace
+        starts: dict[Key, list[tuple[int, int]]] = {}
+        ends: dict[Key, list[tuple[int, int]]] = {}
+        counted: dict[Key, int] = {}
+        groups = _groups(trace)
+        first, last = {steps[0]: at for steps, at in groups}, {steps[-1]: at for steps, at in groups}
+        for step in trace.steps:
+            key = (step.path, step.file, step.line, step.function)
+            at = counted.get(key, 0)
+            counted[key] = at + 1
+            if step.place in first:
+                starts.setdefault(key, []).append((at, first[step.place]))
+            if step.place in last:
+                ends.setdefault(key, []).append((at, last[step.place]))
+        self._starts, self._ends = starts, ends
+        self._functions = frozenset(key[3] for key in (*starts, *ends)) | _ALWAYS
+
+    def begin(self, *_: object) -> None:
+        """A forward pass begins."""
+        wanted = not self._running and self._listener.wants(self._forwards)
+        self._forwards += 1
+        if not wanted:
+            self._running.append(None)
+            return
+        mode: TorchFunctionMode = self if self.trace is not None else Recorder(self._model)
+        self._seen.clear()
+        mode.__enter__()  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
+        self._running.append(mode)
+
+    def end(self, module: object, args: object, output: object) -> None:
+        """It is over, by whatever way."""
+        mode = self._running.pop()
+        if mode is None:
+            return
+        mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # likewise
+        if isinstance(mode, Recorder) and output is not None:  # nothing comes out of a pass that raised
+            outputs = [mode.number(each) for each in tensors_in([output])]
+            trace = analysed(mode, outputs=outputs, loss=None, unseen=unseen_in(self._model))
+            self._learn(trace)
+            self._listener.traced(trace)
+
+
+@contextmanager
+def listening(model: nn.Module, listener: Listener, *, known: Trace | None = None) -> Iterator[Listening]:
+    """A block in which the listener is told of the activations of every forward pass of `model`.
+
+    A pass in which nobody is interested costs a call; nothing stays behind on any way out.
+
+    Args:
+        model: the model, which is called by its own name (`model(x)`), not by a part of it.
+        listener: who is told.
+        known: a forward pass that was followed; without it the first one of interest is.
+    """
+    mode = Listening(model, listener, known=known)
+    handles = (
+        model.register_forward_pre_hook(mode.begin),
+        model.register_forward_hook(mode.end, always_call=True),
+    )
+    try:
+        yield mode
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _groups(trace: Trace) -> list[tuple[list[int], int]]:
+    """The steps of every application of every site, with the site; of a gated unit, of its gate alone."""
+    groups: list[tuple[list[int], int]] = []
+    open_at: dict[int, list[int]] = {}
+    for step in trace.steps:
+        at = trace.site_of.get(step.place)
+        if at is None:
+            continue
+        group = open_at.get(at)
+        if group is None or _restarts(trace, step, group):
+            group = open_at[at] = []
+            groups.append((group, at))
+        group.append(step.place)
+    return [(_of_gate(trace, steps, at), at) for steps, at in groups]
+
+
+def _restarts(trace: Trace, step: Step, group: list[int]) -> bool:
+    """Whether the step begins another application of a site that is applied several times."""
+    made = {value for place in group for value in trace.steps[place].outputs}
+    source = trace.steps[group[0]].inputs[:1]
+    return made.isdisjoint(step.inputs) and set(source).isdisjoint(step.inputs)
+
+
+def _of_gate(trace: Trace, steps: list[int], at: int) -> list[int]:
+    return steps[:-1] if trace.sites[at].gate is not None and len(steps) > 1 else steps
+
+
+def _at(places: Any, at: int) -> int | None:
+    """The site of the `at`-th call of a line; of a call beyond those that were seen, if all were of one site."""
+    for place, site in places:
+        if place == at:
+            return int(site)
+    sites = {site for _, site in places}
+    beyond = bool(places) and at > places[-1][0] and len(sites) == 1 and len(places) > 1
+    return int(sites.pop()) if beyond else None
+
+
+# What is told even where the pass that was followed did not come by.
+_ALWAYS = frozenset(
+    {"relu", "relu6", "leaky_relu", "sigmoid", "tanh", "elu", "selu", "silu", "gelu", "mish", "softplus", "hardswish"}
+    | {"hardtanh", "hardsigmoid", "celu", "prelu", "softsign", "activation"}
+)
+
+
+def _unknown(
+    func: Callable[..., Any],
+    name: str,
+    path: str,
+    file: str,
+    line: int,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Site | None:
+    """A site that the followed pass did not come by: a branch not taken then."""
+    arguments = named_arguments(func, args, kwargs)
+    owner = getattr(next(iter(arguments.values()), None), "activation", None)
+    act = owner if name == "activation" else known_activation(name, arguments)
+    tensors = tensors_in(arguments)
+    if act is None or not tensors or not tensors[0].is_floating_point():
+        return None
+    dtype = str(tensors[0].dtype).removeprefix("torch.")
+    return Site(act.name, {}, path, name, file, line, -1, tuple(tensors[0].shape), dtype, act)
+
+
+def _input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+    """The tensor that the call acts on."""
+    found = tensors_in([*args, *kwargs.values()])
+    return found[0] if found else None

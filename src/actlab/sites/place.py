@@ -1,0 +1,67 @@
+"""Where in the user's code a call stands, and in which module's `forward`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import FrameType
+from typing import final
+
+import torch
+from torch import nn
+
+_TORCH = str(Path(torch.__file__).parent) + os.sep
+_OURS = str(Path(__file__).parents[1]) + os.sep
+
+
+@final
+@dataclass(frozen=True)
+class Place:
+    """Where a call stands.
+
+    Attributes:
+        path: the dotted path of the innermost module whose `forward` makes it; empty for the model itself.
+        module: the class of PyTorch's own module that makes it, such as `ReLU`; empty where the user's code does.
+        file, line: of the innermost line that is neither PyTorch's nor actlab's.
+    """
+
+    path: str
+    module: str
+    file: str
+    line: int
+
+
+def places_of(model: nn.Module) -> dict[int, str]:
+    """The dotted path of every module of the model, by its identity."""
+    return {id(module): path for path, module in reversed(list(model.named_modules(remove_duplicate=False)))}
+
+
+def here(paths: Mapping[int, str], *, depth: int = 2) -> Place:
+    """The place of the call that is being made: looked for from the frame `depth` above this one."""
+    frame: FrameType | None = sys._getframe(depth)
+    file, line, path, module = "", 0, None, ""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        whose = _owner(name)
+        if not file and whose == "user":
+            file, line = name, frame.f_lineno
+        if path is None and whose != "ours" and frame.f_code.co_argcount and frame.f_code.co_varnames[0] == "self":
+            owner = frame.f_locals.get("self")
+            if id(owner) in paths and isinstance(owner, nn.Module):
+                path = paths[id(owner)]
+                module = type(owner).__name__ if type(owner).__module__.startswith("torch.") else ""
+        if file and path is not None:
+            break
+        frame = frame.f_back
+    return Place(path or "", module, file, line)
+
+
+@lru_cache(maxsize=4096)
+def _owner(file: str) -> str:
+    if file.startswith((_OURS, "<frozen")):
+        return "ours"
+    return "torch" if file.startswith(_TORCH) else "user"

@@ -1,0 +1,269 @@
+"""What a forward pass does, written down call by call while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from actlab.errors import ActlabError
+from actlab.formula.activation import Activation
+from actlab.formula.along_axis import AxisActivation
+from actlab.formula.expr import Compare, Expr, Where, expr, walk
+from actlab.nn.shown import is_shown
+from actlab.sites.calls import is_in_place, name_of, named_arguments, settings_in, spelling_of, tensors_in
+from actlab.sites.elementwise import COMPARED, LARGEST, TRANSLATED, X
+from actlab.sites.known import AnyActivation, known
+from actlab.sites.place import here, places_of
+from actlab.sites.trace import Part, Step, Value
+
+Observer = Callable[[Step, tuple[Tensor, ...], tuple[Tensor, ...]], None]
+
+# They read sizes and make constants: nothing of the data passes through them.
+_SILENT = frozenset(
+    {
+        "",
+        "dim",
+        "size",
+        "numel",
+        "stride",
+        "is_floating_point",
+        "is_complex",
+        "is_contiguous",
+        "data_ptr",
+        "item",
+        "tolist",
+        "requires_grad",
+        "element_size",
+        "ndimension",
+        "storage_offset",
+        "untyped_storage",
+        "register_hook",
+        "backward",
+        "__len__",
+        "__repr__",
+        "__format__",
+        "__bool__",
+        "__hash__",
+        "_set_grad_enabled",
+        "get_device",
+        "is_nonzero",
+    }
+)
+
+
+@final
+@dataclass(frozen=True)
+class Pointwise:
+    """What a value is of another one, number by number.
+
+    Attributes:
+        root: the number of the other value.
+        formula: of `x`, which stands for it; a comparison where it is a mask.
+    """
+
+    root: int
+    formula: Expr | Compare
+
+
+@final
+class Recorder(TorchFunctionMode):
+    """Writes down every call of PyTorch.
+
+    Attributes:
+        values, steps: as in `Trace`.
+        pointwise: of each value that is computed number by number from one other, how.
+        activations: by the place of a step, the activation that its function is.
+        gates: by the place of a step that is a gated unit of actlab's.
+        part: whether the model or the loss is running.
+    """
+
+    def __init__(self, model: nn.Module, *, observe: Observer | None = None) -> None:
+        super().__init__()
+        self.values: list[Value] = []
+        self.steps: list[Step] = []
+        self.pointwise: dict[int, Pointwise] = {}
+        self.activations: dict[int, AnyActivation] = {}
+        self.part: Part = "model"
+        self._observe = observe
+        self._paths = places_of(model)
+        self._names = _named_tensors(model)
+        self._numbers: dict[int, int] = {}
+        self._alive: list[Tensor] = []  # so that no identity is used twice
+
+    def given(self, tensors: list[Tensor], origin: str) -> None:
+        """Name tensors that come from outside."""
+        for at, tensor in enumerate(tensors):
+            self._new(tensor, origin=f"{origin} {at}" if origin == "input" else origin)
+
+    def number(self, tensor: Tensor) -> int:
+        """The number of the tensor's value now."""
+        found = self._numbers.get(id(tensor))
+        return self._new(tensor, origin=self._origin(tensor)) if found is None else found
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = "activation" if is_shown(func) else name_of(func)
+        if name in _SILENT:
+            return func(*args, **kwargs)
+        arguments = named_arguments(func, args, kwargs)
+        read = tensors_in(arguments)
+        overwrites = is_in_place(func) or arguments.get("inplace") is True or isinstance(arguments.get("out"), Tensor)
+        numbers = tuple(self.number(tensor) for tensor in read)
+        before = tuple(tensor.detach().clone() for tensor in read) if overwrites and self._observe else tuple(read)
+        result = func(*args, **kwargs)
+        made = tensors_in([result])
+        if name == "__setitem__":
+            made = read[:1]
+        if made:
+            self._note(func, name, arguments, numbers, before, made)
+        return result
+
+    def _note(
+        self,
+        func: Callable[..., Any],
+        name: str,
+        arguments: dict[str, Any],
+        numbers: tuple[int, ...],
+        before: tuple[Tensor, ...],
+        made: list[Tensor],
+    ) -> None:
+        place = here(self._paths, depth=3)
+        spelling = spelling_of(func)
+        if name == "activation":
+            spelling = _spelling_of_ours(arguments)
+        elif place.module and self.part == "model":
+            spelling = f"nn.{place.module}"
+        step = Step(
+            place=len(self.steps),
+            function=name,
+            spelling=spelling,
+            part=self.part,
+            path=place.path if self.part == "model" else "",
+            file=place.file,
+            line=place.line,
+            inputs=numbers,
+            outputs=tuple(self._new(tensor, origin="") for tensor in made),
+            arguments=settings_in(arguments) | _axis_of_ours(name, arguments),
+        )
+        self.steps.append(step)
+        act = _ours(arguments) if name == "activation" else known(name, arguments)
+        if act is not None:
+            self.activations[step.place] = act
+        self._follow(step, arguments, act)
+        if self._observe is not None:
+            self._observe(step, before, tuple(made))
+
+    def _follow(self, step: Step, arguments: dict[str, Any], act: AnyActivation | None) -> None:
+        """What the step's result is of one value, if it is computed number by number."""
+        if len(step.outputs) != 1 or isinstance(act, AxisActivation):
+            return
+        operands = [self._operand(value) for value in arguments.values() if _is_operand(value)]
+        roots = {operand.root for operand in operands if isinstance(operand, Pointwise)}
+        function = act if isinstance(act, Activation) and len(act.inputs) == 1 else None
+        if len(roots) != 1 or any(operand is None for operand in operands):
+            return
+        formulas = [operand.formula if isinstance(operand, Pointwise) else operand for operand in operands]
+        formula = _applied(step.function, function, formulas, arguments)
+        if formula is not None and sum(1 for _ in walk(formula)) <= LARGEST:
+            self.pointwise[step.outputs[0]] = Pointwise(roots.pop(), formula)
+
+    def _operand(self, value: Any) -> Pointwise | float | None:
+        """A number, or a value as a formula of its root; None where it is neither."""
+        if not isinstance(value, Tensor):
+            return float(value)
+        number = self.number(value)
+        known_of = self.pointwise.get(number)
+        if known_of is not None:
+            return known_of
+        if value.numel() == 1 and (value.dim() == 0 or self.values[number].origin):
+            return float(value.detach()) if not value.is_meta else None
+        if self.values[number].origin.startswith(("parameter", "buffer")):
+            return None
+        return Pointwise(number, X)
+
+    def _new(self, tensor: Tensor, *, origin: str) -> int:
+        number = len(self.values)
+        shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+        self.values.append(Value(number, shape, dtype, origin, tensor.requires_grad))
+        self._numbers[id(tensor)] = number
+        self._alive.append(tensor)
+        return number
+
+    def _origin(self, tensor: Tensor) -> str:
+        named = self._names.get(id(tensor))
+        if named is not None:
+            return named
+        made_by = tensor.grad_fn
+        return "constant" if made_by is None else f"opaque {type(made_by).__name__}"
+
+
+def _named_tensors(model: nn.Module) -> dict[int, str]:
+    parameters = {id(value): f"parameter {name}" for name, value in model.named_parameters()}
+    return {**{id(value): f"buffer {name}" for name, value in model.named_buffers()}, **parameters}
+
+
+def _is_operand(value: Any) -> bool:
+    return isinstance(value, Tensor) or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _ours(arguments: dict[str, Any]) -> AnyActivation | None:
+    found = getattr(next(iter(arguments.values())), "activation", None)
+    return found if isinstance(found, Activation | AxisActivation) else None
+
+
+def _axis_of_ours(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The axis that a module of ours acts along, which is no argument of its call."""
+    owner = next(iter(arguments.values())) if name == "activation" else None
+    return {"dim": owner.dim} if isinstance(owner, nn.Module) and isinstance(getattr(owner, "dim", None), int) else {}
+
+
+def _spelling_of_ours(arguments: dict[str, Any]) -> str:
+    owner = next(iter(arguments.values()))
+    return "actlab.module" if isinstance(owner, nn.Module) else "actlab.functional"
+
+
+def _applied(
+    name: str, act: Activation | None, formulas: list[Any], arguments: dict[str, Any]
+) -> Expr | Compare | None:
+    try:
+        if act is not None:
+            first = next((each for each in formulas if isinstance(each, Expr)), None)
+            return None if first is None else act(first)
+        if name == "where":
+            return _where(formulas)
+        if name in {"max", "min"} and len(formulas) == 2:
+            name = {"max": "maximum", "min": "minimum"}[name]
+        if name == "clamp":
+            return _clamped(formulas[0], arguments)
+        if any(isinstance(each, Compare) for each in formulas):
+            return None
+        table: Mapping[str, Callable[..., Expr | Compare]] = {**TRANSLATED, **COMPARED}
+        if name in {"add", "sub"} and "alpha" in arguments:
+            return None
+        return table[name](*formulas) if name in table else None
+    except (ActlabError, TypeError, ZeroDivisionError, OverflowError):
+        return None
+
+
+def _where(formulas: list[Any]) -> Expr | None:
+    condition, *branches = formulas
+    return Where(condition, *map(expr, branches)) if isinstance(condition, Compare) and len(branches) == 2 else None
+
+
+def _clamped(formula: Any, arguments: dict[str, Any]) -> Expr | None:
+    result = formula
+    for name, function in (("min", TRANSLATED["maximum"]), ("max", TRANSLATED["minimum"])):
+        limit = arguments.get(name)
+        if isinstance(limit, Tensor):
+            if limit.numel() != 1:
+                return None
+            limit = float(limit.detach())
+        if limit is not None:
+            result = function(result, limit)
+    return result if isinstance(result, Expr) else None

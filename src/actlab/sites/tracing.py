@@ -1,0 +1,119 @@
+"""One forward pass, followed: what was computed, and the activations in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from actlab.errors import BadInput
+from actlab.foreign import their_code
+from actlab.sites.analysis import analysed
+from actlab.sites.calls import tensors_in
+from actlab.sites.recorder import Observer, Recorder
+from actlab.sites.trace import Trace
+from actlab.sites.unseen import unseen_in
+
+Loss = Callable[..., Tensor]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """A forward pass that was followed.
+
+    Attributes:
+        trace: what was computed.
+        output: what the model gave.
+        loss: the loss; None without one.
+    """
+
+    trace: Trace
+    output: Any
+    loss: Tensor | None
+
+
+def traced(
+    model: nn.Module,
+    inputs: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    loss: Loss | None = None,
+    targets: Any = None,
+    observe: Observer | None = None,
+) -> Traced:
+    """One forward pass of the model, followed; random state and buffers are as before afterwards.
+
+    Args:
+        model: in whatever mode it is; `torch.compile`'s and DDP's wrappers are taken off.
+        inputs, kwargs: what it is called with.
+        loss: a function of the output and the targets, followed too.
+        targets: handed to the loss.
+        observe: is told of every step with its tensors; what is overwritten in place is told as it was.
+
+    Raises:
+        BadInput: the model is wrapped in a way that cannot be looked through, or it or the loss raises.
+    """
+    model = unwrapped(model)
+    recorder = Recorder(model, observe=observe)
+    recorder.given(tensors_in([*inputs, kwargs or {}]), "input")
+    if targets is not None:
+        recorder.given(tensors_in([targets]), "target")
+    with undisturbed(model):
+        with recorder, their_code("the model", error=BadInput):
+            output = model(*inputs, **(kwargs or {}))
+        outputs = [recorder.number(tensor) for tensor in tensors_in([output])]
+        value = _loss(recorder, loss, output, targets)
+    number = None if value is None else recorder.number(value)
+    return Traced(analysed(recorder, outputs=outputs, loss=number, unseen=unseen_in(model)), output, value)
+
+
+def _loss(recorder: Recorder, loss: Loss | None, output: Any, targets: Any) -> Tensor | None:
+    if loss is None:
+        return None
+    recorder.part = "loss"
+    with recorder, their_code("the loss", error=BadInput):
+        value = loss(output) if targets is None else loss(output, targets)
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise BadInput(f"the loss must give one number; it gave {found}.")
+    return value
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model itself, without `torch.compile`'s, DDP's or DataParallel's wrapper.
+
+    Raises:
+        BadInput: it is no module, or sharded or compiled in a way that cannot be looked through.
+    """
+    if not isinstance(model, nn.Module):
+        raise BadInput(f"a model is a torch.nn.Module; got {type(model).__name__}.")
+    name = type(model).__name__
+    if name.startswith(("FullyShardedDataParallel", "FSDP")):
+        raise BadInput(
+            f"the model is wrapped in {name}, whose parts lie on other processes; give the module before it."
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise BadInput("the model is scripted (torch.jit), and its code cannot be followed; give the module before it.")
+    inner = getattr(model, "_orig_mod", None)
+    if inner is None and name in {"DistributedDataParallel", "DataParallel"}:
+        inner = model.module
+    return unwrapped(inner) if isinstance(inner, nn.Module) else model
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """A block after which random state, buffers and gradients of the model are as they were."""
+    buffers = {name: (buffer, buffer.detach().clone()) for name, buffer in model.named_buffers()}
+    devices = sorted({value.device for value in model.parameters() if value.is_cuda}, key=str)
+    with torch.random.fork_rng(devices=devices):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, kept in buffers.values():
+                    buffer.copy_(kept)

@@ -1,0 +1,77 @@
+"""What a check or a watched run found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from actlab.errors import ActlabError
+from actlab.plain import plain
+from actlab.sites.site import Site, Unseen
+from actlab.watch.finding import SEVERITIES, Finding
+from actlab.watch.quantities import Quantities
+from actlab.watch.remedies import REMEDIES
+
+
+class FindingsFound(ActlabError, AssertionError):
+    """Findings that a test does not accept."""
+
+
+@final
+@dataclass(frozen=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        findings: the gravest first.
+        unseen: what could not be looked into.
+        sites: where the model applies activations.
+        quantities: what was measured while it trained; None if it did not.
+    """
+
+    findings: tuple[Finding, ...]
+    unseen: tuple[Unseen, ...] = ()
+    sites: tuple[Site, ...] = ()
+    quantities: Quantities | None = None
+
+    @property
+    def is_well(self) -> bool:
+        """Whether there is neither an error nor a warning."""
+        return all(finding.severity == "information" for finding in self.findings)
+
+    def raise_if_found(self, *prefixes: str) -> None:
+        """Nothing, where no error and no warning has an id that begins with one of the prefixes (any id, without).
+
+        Raises:
+            FindingsFound: there is one; the message tells all of them.
+        """
+        told = [
+            finding
+            for finding in self.findings
+            if finding.severity != "information" and finding.id.startswith(prefixes or ("",))
+        ]
+        if told:
+            raise FindingsFound("\n".join(_line(finding) for finding in told))
+
+    def to_json(self) -> dict[str, Any]:
+        """The findings, and what was not seen."""
+        return {"findings": [finding.to_json() for finding in self.findings], "unseen": plain(self.unseen)}
+
+    def lines(self) -> list[str]:
+        """For reading."""
+        lines: list[str] = []
+        for finding in self.findings:
+            lines += [_line(finding), *(f"    {REMEDIES[remedy]}" for remedy in finding.remedies[:1])]
+        hidden = [f"not seen: {each.what} at {each.path or 'the top'}: {each.why}." for each in self.unseen]
+        return [*(lines or [f"nothing found at {len(self.sites)} sites."]), *hidden]
+
+
+def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings, the gravest first, each severity in the order of ids."""
+    return tuple(sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.id)))
+
+
+def _line(finding: Finding) -> str:
+    place = "" if finding.site is None else f" at {finding.site.name} ({finding.site.file}:{finding.site.line})"
+    return f"{finding.severity} {finding.id}{place}: {finding.message}"
