@@ -119,18 +119,19 @@ def vision_transformer() -> Case:
 
 @clean("A decoder of PyTorch's own layers over an encoded series, norm first.", steps=120)
 def cross_attention() -> Case:
-    return Case(Crosses(), series(), CrossEntropyLoss(), adam(3e-3))
+    return Case(Crosses(), series(), CrossEntropyLoss(), adam(0.01))
 
 
 class Crosses(Module):
     def __init__(self) -> None:
         super().__init__()
         self.enter, self.ask, self.head = Linear(3, 32), Parameter(torch.randn(1, 2, 32)), Linear(64, 3)
+        self.place = Parameter(0.5 * torch.randn(16, 32))
         layer = TransformerDecoderLayer(32, 4, 64, 0.0, batch_first=True, norm_first=True)
         self.decode = TransformerDecoder(layer, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.decode(self.ask.expand(len(x), -1, -1), self.enter(x)).flatten(1))
+        return self.head(self.decode(self.ask.expand(len(x), -1, -1), self.enter(x) + self.place).flatten(1))
 
 
 class Steps(Module):

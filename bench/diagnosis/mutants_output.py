@@ -148,6 +148,7 @@ def sigmoid_twice_segmentation(wrong: bool) -> Case:
 @twins("Binary cross-entropy of raw outputs, which PyTorch refuses as soon as one leaves [0, 1].", "AL204")
 def no_sigmoid_refused(wrong: bool) -> Case:
     model = perceptron(16, 1, nn.ReLU)
+    nn.init.zeros_(model[4].bias)
     model.append(nn.Identity() if wrong else nn.Sigmoid())
     return Case(model, binary(), nn.BCELoss())
 
@@ -338,6 +339,7 @@ class BinaryRelu(nn.Module):
     def __init__(self, wrong: bool) -> None:
         super().__init__()
         self.body, self.wrong = Perceptron(16, 1), wrong
+        nn.init.zeros_(self.body.fc3.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.body(x)

