@@ -22,7 +22,7 @@ PAIRS = {pair.faulty.name: pair for pair in everything.twins()}
 
 
 def seen(case, *, steps=1, layer=None):
-    """From a few steps of training: what the layer gave, the losses, and of each weight gradient and relative update."""
+    """From a few steps of training: what the layer gave, losses, gradients of the weights, relative updates."""
     outputs, losses, gradients, ratios = [], [], [], []
     handle = layer.register_forward_hook(lambda *call: outputs.append(call[2].detach())) if layer else None
     optimiser = case.optimiser(case.model)
