@@ -11,7 +11,7 @@ from actlab.catalog.index import get
 from actlab.formula.activation import Activation, typed
 from actlab.formula.expr import Expr
 from actlab.formula.text import text
-from actlab.sites.elementwise import bends, holds_activation, recognised
+from actlab.sites.elementwise import SAME_NUMBERS, bends, holds_activation, recognised
 from actlab.sites.known import CONVOLUTIONS, LINEAR, AnyActivation, after_weights
 from actlab.sites.recorder import Recorder
 from actlab.sites.site import Site, Unseen
@@ -105,7 +105,8 @@ def _composites(recorder: Recorder, trace: Trace) -> list[Found]:
         if made is None or not isinstance(made.formula, Expr) or step.place in used or step.part == "loss":
             continue
         steps = _cone(recorder, trace, step, root=made.root)
-        alone = len(steps) == 1 and step.place in recorder.activations
+        work = {place for place in steps if trace.steps[place].function not in SAME_NUMBERS}
+        alone = len(work) == 1 and not work.isdisjoint(recorder.activations)
         if alone or not used.isdisjoint(steps) or not _is_closed(trace, steps, step):
             continue
         act = _meant(recorder, trace, steps, made.formula, root=made.root)
@@ -250,7 +251,7 @@ def _merged(trace: Trace, found: Sequence[Found]) -> tuple[list[Site], dict[int,
     counted: Counter[str] = Counter()
     for each in found:
         first = trace.steps[each.steps[0]]
-        key = (first.path, first.file, first.line, each.activation, *_weights(trace, each.source))
+        key = (first.path, first.file, first.line, first.spelling, each.activation, *_weights(trace, each.source))
         if key not in known or not _weights(trace, each.source):
             known[key] = len(sites)
             sites.append(_site(trace, each, index=counted[first.path]))

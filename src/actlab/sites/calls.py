@@ -49,6 +49,7 @@ _SAME = {
     "clip": "clamp",
     "clamp_min": "clamp",
     "clamp_max": "clamp",
+    "log_sigmoid": "logsigmoid",
     "special_expit": "sigmoid",
     "special_erf": "erf",
     "special_erfc": "erfc",
@@ -123,7 +124,8 @@ def name_of(function: Callable[..., Any]) -> str:
         return owner if owner in {"T", "mT", "H", "mH", "data", "real"} else ""
     if name in {"__set__", "__delete__"}:
         return ""
-    plain = name if name.startswith("__") else name.rstrip("_")
+    name = name.partition(".")[0]  # an overload: relu.default
+    plain = name if name.startswith("__") else name.strip("_")
     return _SAME.get(plain, plain)
 
 
@@ -144,8 +146,10 @@ def spelling_of(function: Callable[..., Any]) -> str:
     # an operator on tensors arrives as the method of that name
     if name_of(function) in _SIGNS and not module.startswith("torch._C") and module != "torch":
         return _SIGNS[name_of(function)]
+    if module.startswith("torch._ops"):
+        return f"torch.ops.aten.{name.partition('.')[0]}"
     if module in {"torch.nn.functional", "torch._C._nn"}:
-        return f"F.{name}"
+        return f"F.{name.lstrip('_')}"
     is_method = type(function).__name__ in {"method_descriptor", "wrapper_descriptor"} or module == "torch._tensor"
     if is_method or not module.startswith("torch"):
         return f"x.{name}()"

@@ -21,6 +21,8 @@ X = Input("x")
 LARGEST = 80
 """Nodes of a formula that is still looked at: no activation of the catalog, written by hand, comes near."""
 
+SAME_NUMBERS = frozenset({"to", "float", "double", "clone", "contiguous"})
+
 # By PyTorch's name: the same in our atoms. Only what acts on each number alone stands here.
 TRANSLATED: Mapping[str, Callable[..., Expr]] = {
     "add": lambda a, b: expr(a) + b,
@@ -46,8 +48,10 @@ TRANSLATED: Mapping[str, Callable[..., Expr]] = {
     "erfc": atoms.erfc,
     "abs": atoms.abs,
     "sign": atoms.sign,
+    "special_ndtr": atoms.normal_cdf,
     "maximum": atoms.max,
     "minimum": atoms.min,
+    **dict.fromkeys(SAME_NUMBERS, expr),
 }
 COMPARED: Mapping[str, Callable[[Operand, Operand], Compare]] = {
     "gt": lambda a, b: expr(a) > b,

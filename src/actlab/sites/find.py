@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from actlab.plain import plain
+from actlab.sites.routes import routed
 from actlab.sites.site import Site, Unseen
 from actlab.sites.tracing import traced
 
@@ -68,4 +69,4 @@ def sites(model: nn.Module, *inputs: Any, **kwargs: Any) -> Sites:
     """
     with torch.no_grad():
         trace = traced(model, inputs, kwargs).trace
-    return Sites(trace.sites, trace.unseen)
+    return Sites(routed(trace), trace.unseen)

@@ -52,7 +52,6 @@ _PLAIN: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "hardsigmoid": ("hard_sigmoid", {}),
     "logsigmoid": ("log_sigmoid", {}),
     "tanh": ("tanh", {}),
-    "hardtanh": ("hard_tanh", {"min_val": "min_val", "max_val": "max_val"}),
     "softsign": ("softsign", {}),
     "elu": ("elu", {"alpha": "alpha"}),
     "celu": ("celu", {"alpha": "alpha"}),
@@ -120,6 +119,11 @@ def _rrelu(arguments: Arguments) -> AnyActivation | None:
     return get("rrelu")
 
 
+def _hardtanh(arguments: Arguments) -> AnyActivation | None:
+    low, high = arguments.get("min_val", -1.0), arguments.get("max_val", 1.0)
+    return get("relu6") if (low, high) == (0, 6) else bound("hard_tanh", {"min_val": float(low), "max_val": float(high)})
+
+
 def _clamped(arguments: Arguments, *, anywhere: bool = True) -> AnyActivation | None:
     low, high = arguments.get("min"), arguments.get("max")
     if high is None and _is_zero(low):
@@ -141,6 +145,7 @@ def _is_zero(value: Any) -> bool:
 
 _SPECIAL: Mapping[str, Callable[[Arguments], AnyActivation | None]] = {
     "gelu": _gelu,
+    "hardtanh": _hardtanh,
     "prelu": _prelu,
     "rrelu": _rrelu,
     "clamp": _clamped,

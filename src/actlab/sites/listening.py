@@ -99,8 +99,8 @@ class Listening(TorchFunctionMode):
         starts: dict[Key, list[tuple[int, int]]] = {}
         ends: dict[Key, list[tuple[int, int]]] = {}
         counted: dict[Key, int] = {}
-        groups = _groups(trace)
-        first, last = {steps[0]: at for steps, at in groups}, {steps[-1]: at for steps, at in groups}
+        parts = groups(trace)
+        first, last = {steps[0]: at for steps, at in parts}, {steps[-1]: at for steps, at in parts}
         for step in trace.steps:
             key = (step.path, step.file, step.line, step.function)
             at = counted.get(key, 0)
@@ -160,9 +160,9 @@ def listening(model: nn.Module, listener: Listener, *, known: Trace | None = Non
             handle.remove()
 
 
-def _groups(trace: Trace) -> list[tuple[list[int], int]]:
-    """The steps of every application of every site, with the site; of a gated unit, of its gate alone."""
-    groups: list[tuple[list[int], int]] = []
+def groups(trace: Trace, *, with_product: bool = False) -> list[tuple[list[int], int]]:
+    """The steps of every application of every site, with the site; of a gated unit, of its gate alone unless asked."""
+    found: list[tuple[list[int], int]] = []
     open_at: dict[int, list[int]] = {}
     for step in trace.steps:
         at = trace.site_of.get(step.place)
@@ -171,9 +171,9 @@ def _groups(trace: Trace) -> list[tuple[list[int], int]]:
         group = open_at.get(at)
         if group is None or _restarts(trace, step, group):
             group = open_at[at] = []
-            groups.append((group, at))
+            found.append((group, at))
         group.append(step.place)
-    return [(_of_gate(trace, steps, at), at) for steps, at in groups]
+    return found if with_product else [(_of_gate(trace, steps, at), at) for steps, at in found]
 
 
 def _restarts(trace: Trace, step: Step, group: list[int]) -> bool:

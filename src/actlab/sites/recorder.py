@@ -55,6 +55,13 @@ _SILENT = frozenset(
 )
 
 
+# They fill a tensor with one number.
+_FILLED = {"zeros_like": 0.0, "zeros": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "ones": 1.0, "new_ones": 1.0}
+
+# They take a mask for zeros and ones.
+_OF_MASKS = frozenset({"mul", "to", "float"})
+
+
 @final
 @dataclass(frozen=True)
 class Pointwise:
@@ -92,6 +99,8 @@ class Recorder(TorchFunctionMode):
         self._paths = places_of(model)
         self._names = _named_tensors(model)
         self._numbers: dict[int, int] = {}
+        self._read: dict[int, int] = {}  # of the call that runs: what its arguments were before it
+        self._filled: dict[int, float] = {}
         self._alive: list[Tensor] = []  # so that no identity is used twice
 
     def given(self, tensors: list[Tensor], origin: str) -> None:
@@ -155,7 +164,10 @@ class Recorder(TorchFunctionMode):
         act = _ours(arguments) if name == "activation" else known(name, arguments)
         if act is not None:
             self.activations[step.place] = act
+        self._read = {id(tensor): number for tensor, number in zip(tensors_in(arguments), numbers, strict=True)}
         self._follow(step, arguments, act)
+        if name in _FILLED and step.outputs:
+            self._filled[step.outputs[0]] = _FILLED[name]
         if self._observe is not None:
             self._observe(step, before, tuple(made))
 
@@ -177,7 +189,9 @@ class Recorder(TorchFunctionMode):
         """A number, or a value as a formula of its root; None where it is neither."""
         if not isinstance(value, Tensor):
             return float(value)
-        number = self.number(value)
+        number = self._read[id(value)]
+        if number in self._filled:
+            return self._filled[number]
         known_of = self.pointwise.get(number)
         if known_of is not None:
             return known_of
@@ -241,6 +255,8 @@ def _applied(
             name = {"max": "maximum", "min": "minimum"}[name]
         if name == "clamp":
             return _clamped(formulas[0], arguments)
+        if name in _OF_MASKS:
+            formulas = [Where(each, expr(1), expr(0)) if isinstance(each, Compare) else each for each in formulas]
         if any(isinstance(each, Compare) for each in formulas):
             return None
         table: Mapping[str, Callable[..., Expr | Compare]] = {**TRANSLATED, **COMPARED}

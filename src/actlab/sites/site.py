@@ -12,6 +12,40 @@ from actlab.formula.along_axis import AxisActivation
 
 @final
 @dataclass(frozen=True)
+class RoutedCall:
+    """A call that is part of a site, in a form that a later pass can be compared with.
+
+    Attributes:
+        function: its name.
+        at: the how-manyth call of that function it is while the owner's `forward` runs; -1 for each of them.
+        at_all: the how-manyth of the whole pass.
+        takes: which of the tensors it reads the activation is applied to; -1 where none.
+        is_last: whether it gives the activation's result.
+    """
+
+    function: str
+    at: int
+    at_all: int
+    takes: int
+    is_last: bool
+
+
+@final
+@dataclass(frozen=True)
+class Route:
+    """All calls that a site is made of.
+
+    Attributes:
+        owner: the dotted path of the innermost module in whose `forward` they all are.
+        calls: for each time that the activation is applied.
+    """
+
+    owner: str
+    calls: tuple[tuple[RoutedCall, ...], ...]
+
+
+@final
+@dataclass(frozen=True)
 class Site:
     """One place in the code where a model applies an activation.
 
@@ -26,11 +60,12 @@ class Site:
         calls: how often one forward pass comes by.
         channel_axis: the axis along which its units lie: 1 behind a convolution, else the last.
         formula: the activation itself, its parameters bound.
+        route: the calls that it is made of; what `swap` goes by.
         gate: of a gated unit the function of its gate; what is measured of it.
     """
 
     activation: str
-    parameters: Mapping[str, float | tuple[float, ...]]
+    parameters: Mapping[str, float | tuple[float, ...]] = field(hash=False)
     path: str
     spelling: str
     file: str
@@ -42,6 +77,7 @@ class Site:
     calls: int = 1
     channel_axis: int = -1
     gate: Activation | None = field(default=None, repr=False, compare=False)
+    route: Route | None = field(default=None, repr=False, compare=False)
 
     @property
     def measured(self) -> Activation | AxisActivation:

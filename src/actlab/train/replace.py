@@ -16,35 +16,9 @@ from actlab.foreign import their_code
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.nn.modules import Elementwise
+from actlab.nn.torch_modules import TORCH_NAMES
 from actlab.train.factory import FEW, Build
 from actlab.train.task import Task
-
-# MultiheadAttention is no activation; softmax and its kin act along an axis and stand for attention or an output.
-TORCH_NAMES: dict[type[nn.Module], str] = {
-    nn.CELU: "celu",
-    nn.ELU: "elu",
-    nn.GELU: "gelu",
-    nn.Hardshrink: "hard_shrink",
-    nn.Hardsigmoid: "hard_sigmoid",
-    nn.Hardswish: "hard_swish",
-    nn.Hardtanh: "hard_tanh",
-    nn.LeakyReLU: "leaky_relu",
-    nn.LogSigmoid: "log_sigmoid",
-    nn.Mish: "mish",
-    nn.PReLU: "prelu",
-    nn.ReLU: "relu",
-    nn.ReLU6: "relu6",
-    nn.RReLU: "rrelu",
-    nn.SELU: "selu",
-    nn.Sigmoid: "sigmoid",
-    nn.SiLU: "silu",
-    nn.Softplus: "softplus",
-    nn.Softshrink: "soft_shrink",
-    nn.Softsign: "softsign",
-    nn.Tanh: "tanh",
-    nn.Tanhshrink: "tanh_shrink",
-    nn.Threshold: "threshold",
-}
 
 
 def torch_module(act: Activation | AxisActivation) -> type[nn.Module] | None:

@@ -1,0 +1,61 @@
+"""PyTorch's fused recurrent networks as ours, with the same weights: their activations can then be seen and swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+import actlab.nn as ours
+from actlab.errors import BadInput
+
+_LAYERS: Mapping[type[nn.Module], Callable[..., nn.Module]] = {nn.RNN: ours.RNN, nn.GRU: ours.GRU, nn.LSTM: ours.LSTM}
+_CELLS: Mapping[type[nn.Module], Callable[..., nn.Module]] = {
+    nn.RNNCell: ours.RNNCell,
+    nn.GRUCell: ours.GRUCell,
+    nn.LSTMCell: ours.LSTMCell,
+}
+_OURS = (ours.RNN, ours.GRU, ours.LSTM, ours.RNNCell, ours.GRUCell, ours.LSTMCell)
+
+
+def is_fused(module: nn.Module) -> bool:
+    """Whether the module is one of PyTorch's fused recurrent networks."""
+    return type(module) in _LAYERS or type(module) in _CELLS
+
+
+def is_ours(replacement: object) -> bool:
+    """Whether a fused network is to be replaced by ours: by its class, or by activations for its roles."""
+    return isinstance(replacement, Mapping) or replacement in _OURS
+
+
+def opened(old: nn.Module, roles: Mapping[str, Any]) -> nn.Module:
+    """Our network with the weights of PyTorch's, which are shared, not copied.
+
+    Args:
+        old: the fused network.
+        roles: other activations by role: `nonlinearity`; `gate`, `candidate`; of an LSTM also `output`.
+
+    Raises:
+        BadInput: it is none, or has no such role.
+    """
+    make = _LAYERS.get(type(old)) or _CELLS.get(type(old))
+    if make is None:
+        raise BadInput(f"{type(old).__name__} is no fused recurrent network of PyTorch")
+    options = {name: getattr(old, name) for name in _options(old)}
+    try:
+        new = make(old.input_size, old.hidden_size, **{**options, **roles})
+    except TypeError as error:
+        raise BadInput(f"{type(old).__name__} has no role {' or '.join(map(repr, roles))}") from error
+    for name, parameter in old.named_parameters(recurse=False):
+        new.register_parameter(name, parameter)
+    return new
+
+
+def _options(old: nn.Module) -> list[str]:
+    names = ["bias"]
+    if type(old) in _LAYERS:
+        names += ["num_layers", "batch_first", "dropout", "bidirectional"]
+    if isinstance(old, nn.LSTM):
+        names.append("proj_size")
+    return [*names, "nonlinearity"] if isinstance(old, nn.RNN | nn.RNNCell) else names

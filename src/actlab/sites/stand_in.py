@@ -1,0 +1,124 @@
+"""What is put in the place of an activation, as a module."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, final
+
+from torch import Tensor, nn
+
+from actlab.catalog.index import get
+from actlab.errors import BadInput
+from actlab.formula.activation import Activation
+from actlab.formula.along_axis import AxisActivation
+from actlab.nn.modules import ActivationModule, module
+from actlab.sites.site import Site
+
+Replacement = str | Activation | AxisActivation | nn.Module | type[nn.Module] | Callable[[Tensor], Tensor]
+
+
+@final
+class Applying(nn.Module):
+    """A function of a tensor as a module."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """What the function makes of the inputs."""
+        return self.function(*inputs)
+
+
+@final
+class GateFirst(nn.Module):
+    """A gated unit of two tensors that is given its gate first, in the order in which programs compute them."""
+
+    def __init__(self, unit: nn.Module) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def forward(self, gate: Tensor, value: Tensor) -> Tensor:
+        """The gated unit."""
+        result: Tensor = self.unit(value, gate)
+        return result
+
+
+def stand_in(replacement: Replacement, site: Site | None, *, axis: int = -1) -> nn.Module:
+    """A fresh module for the place.
+
+    Args:
+        replacement: a name, a formula, an activation, a module (of which a copy is taken), its class, or a function.
+        site: what stands there now, where that is known.
+        axis: along which the new activation acts, if it acts along one.
+
+    Raises:
+        UnknownActivation, BadFormula: as `actlab.get`.
+        BadInput: it does not fit the place.
+    """
+    if isinstance(replacement, nn.Module):
+        return copy.deepcopy(replacement)
+    if isinstance(replacement, type) and issubclass(replacement, nn.Module):
+        return replacement()
+    if not isinstance(replacement, str | Activation | AxisActivation):
+        if not callable(replacement):
+            raise BadInput(f"{replacement!r} is neither an activation nor a module nor a function.")
+        return Applying(replacement)
+    act = get(replacement)
+    _refuse_unfit(act, site)
+    if isinstance(act, AxisActivation):
+        return module(act, dim=axis)
+    return GateFirst(module(act, layout="two")) if len(act.inputs) == 2 else module(act)
+
+
+def _refuse_unfit(act: Activation | AxisActivation, site: Site | None) -> None:
+    if site is None:
+        return
+    if isinstance(act, AxisActivation) != isinstance(site.formula, AxisActivation):
+        one, other = ("acts", "does not") if isinstance(act, AxisActivation) else ("does not act", "does")
+        raise BadInput(f"{act.name} {one} along an axis, and {site.activation} {other}")
+    if len(act.inputs) > len(site.formula.inputs):
+        raise BadInput(f"{act.name} is a gated unit of two inputs, and {site.activation} has one")
+
+
+def placed(new: nn.Module, *, like: nn.Module, old: nn.Module | None) -> nn.Module:
+    """The new module on the device and in the precision of the model, in the mode of the old, with its hooks."""
+    tensor = next((each for each in like.parameters() if each.is_floating_point()), None)
+    if tensor is not None:
+        new.to(device=tensor.device, dtype=tensor.dtype)
+    new.train(like.training if old is None else old.training)
+    if old is not None:
+        for name in _HOOKS:
+            # the same dictionaries, so that the handles of the hooks still take them off
+            new.__dict__[name] = old.__dict__[name]
+    return new
+
+
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_is_full_backward_hook",
+)
+
+
+def learns(new: nn.Module) -> bool:
+    """Whether the module has parameters of its own."""
+    return any(True for _ in new.parameters())
+
+
+def label_of(new: nn.Module) -> str:
+    """What the module is called in a report."""
+    if isinstance(new, GateFirst):
+        return label_of(new.unit)
+    if isinstance(new, ActivationModule):
+        return new.activation.label
+    found: Any = getattr(new, "activation", None)
+    return str(found) if isinstance(found, AxisActivation) else type(new).__name__
+
+

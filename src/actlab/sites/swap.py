@@ -1,0 +1,344 @@
+"""Other activations at the places where a model applies them, and back again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from types import TracebackType
+from typing import Any, final
+
+from torch import nn
+
+from actlab.catalog.index import NAMES
+from actlab.errors import ActlabError, BadInput
+from actlab.formula.along_axis import AxisActivation
+from actlab.nn.modules import ActivationModule, AlongAxis
+from actlab.nn.torch_modules import TORCH_NAMES
+from actlab.sites.find import sites
+from actlab.sites.recurrent import is_fused, is_ours, opened
+from actlab.sites.rerouting import Rerouted, Turn
+from actlab.sites.site import RoutedCall, Site
+from actlab.sites.stand_in import GateFirst, Replacement, label_of, learns, placed, stand_in
+from actlab.sites.tracing import unwrapped
+
+Key = Site | str
+Choice = Replacement | Mapping[str, Any]
+
+
+@final
+@dataclass(frozen=True)
+class Changed:
+    """A place with another activation.
+
+    Attributes:
+        place: the site's name, or the path of a module.
+        before, after: what stood and what stands there.
+        note: what else is to be known, such as that a shared activation is now several.
+    """
+
+    place: str
+    before: str
+    after: str
+    note: str = ""
+
+
+@final
+@dataclass(frozen=True)
+class Unchanged:
+    """A place that stayed as it was, and why."""
+
+    place: str
+    why: str
+
+
+@final
+class Swap:
+    """What was swapped; as a block it is undone at the end.
+
+    Attributes:
+        changed: the places with another activation.
+        unchanged: what was asked for and could not be done, with the reason.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.changed: tuple[Changed, ...] = ()
+        self.unchanged: tuple[Unchanged, ...] = ()
+        self._back: list[Callable[[], None]] = []
+
+    def __enter__(self) -> Swap:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.undo()
+
+    def undo(self) -> None:
+        """Puts everything back as it was; a second time nothing happens."""
+        while self._back:
+            self._back.pop()()
+
+    def lines(self) -> list[str]:
+        """One line a place."""
+        done = [f"{each.place}: {each.before} -> {each.after}{each.note and f' ({each.note})'}" for each in self.changed]
+        return [*done, *(f"{each.place} stays: {each.why}." for each in self.unchanged)]
+
+    def put(self, parent: nn.Module, name: str, new: nn.Module, done: Changed) -> None:
+        """Another submodule in the place of one."""
+        old = parent._modules[name]
+        parent._modules[name] = new
+        self._back.append(lambda: parent._modules.__setitem__(name, old))
+        self.changed += (done,)
+
+    def reroute(self, owner: nn.Module, turns: dict[tuple[str, int], Turn], added: Mapping[str, nn.Module]) -> None:
+        """Another `forward` for one module, with submodules for the calls that it turns."""
+        before = owner.__dict__.get("forward")
+        if isinstance(before, Rerouted):
+            turns = {**before.turns, **turns}
+        for name, module in added.items():
+            owner.add_module(name, module)
+        owner.forward = Rerouted(owner, turns)
+
+        def back() -> None:
+            for name in added:
+                del owner._modules[name]
+            owner.__dict__.pop("forward")
+            if before is not None:
+                owner.__dict__["forward"] = before
+
+        self._back.append(back)
+
+    def leave(self, place: str, why: str) -> None:
+        """Notes a place that stays as it is."""
+        self.unchanged += (Unchanged(place, why),)
+
+
+def swap(model: nn.Module, mapping: Mapping[Key, Choice], *inputs: Any, **kwargs: Any) -> Swap:
+    """Other activations in the model, at every place that the mapping names.
+
+    Modules are exchanged in their parents; calls of functions and methods, and formulas written out, are turned to the
+    new activation by a `forward` of that one module instance, which copies, saves, compiles and exports. What learns is
+    a submodule, for the optimiser and the state to see; every place has its own.
+
+    Args:
+        model: changed until `undo()`.
+        mapping: from a site, a site's name (`encoder.act[0]`), a pattern of paths (`encoder.*`) or the name of an
+            activation (`relu`), to a name, a formula, an activation, a module, its class or a function. A fused RNN,
+            GRU or LSTM is exchanged for ours by `{path: actlab.nn.LSTM}`, or `{path: {"gate": "hard_sigmoid"}}`.
+        inputs, kwargs: what the model is called with: needed to find what is no module, unless sites are named.
+
+    Raises:
+        BadInput: the model cannot be looked into, or a replacement is none.
+        UnknownActivation, BadFormula: as `actlab.get`.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+        >>> done = swap(model, {"relu": "swish"})
+        >>> done.lines()
+        ['1: relu -> swish(beta=1)']
+        >>> done.undo()
+        >>> model[1]
+        ReLU()
+    """
+    inner = unwrapped(model)
+    found = tuple(sites(inner, *inputs, **kwargs)) if inputs or kwargs else ()
+    done = Swap(inner)
+    try:
+        for key, choice in mapping.items():
+            _swap_one(done, key, choice, found, was_run=bool(inputs or kwargs))
+    except BaseException:
+        done.undo()
+        raise
+    return done
+
+
+def _swap_one(done: Swap, key: Key, choice: Choice, found: tuple[Site, ...], *, was_run: bool) -> None:
+    before = len(done.changed) + len(done.unchanged)
+    opened_paths = _open_recurrent(done, key, choice)
+    chosen = [key] if isinstance(key, Site) else [site for site in found if _matches(key, site)]
+    if not isinstance(choice, Mapping) and not opened_paths:
+        if chosen:
+            _swap_sites(done, chosen, choice, found)
+        elif isinstance(key, str) and not was_run:
+            _swap_modules(done, key, choice)
+    if len(done.changed) + len(done.unchanged) == before:
+        seen = "no activation matches" if was_run else (
+            "no activation module matches; give the model's inputs too, swap(model, mapping, x), to find calls of"
+            " functions"
+        )  # fmt: skip
+        done.leave(key if isinstance(key, str) else key.name, seen)
+
+
+def _matches(key: str, site: Site) -> bool:
+    if key in (site.name, site.path) or fnmatchcase(site.path, key) or fnmatchcase(site.name, key):
+        return True
+    return _names(key, site.activation) or (site.gate is not None and _names(key, site.gate.name))
+
+
+def _names(key: str, activation: str) -> bool:
+    """Whether the key is a name of the activation."""
+    return key == activation or (key in NAMES and NAMES[key].name == activation)
+
+
+def _open_recurrent(done: Swap, key: Key, choice: Choice) -> list[str]:
+    """Our networks in the places of PyTorch's fused ones."""
+    paths = [
+        path
+        for path, module in done.model.named_modules()
+        if isinstance(key, str) and path and is_fused(module) and fnmatchcase(path, key)
+    ]
+    for path in paths:
+        old = done.model.get_submodule(path)
+        if not is_ours(choice):
+            done.leave(path, f"nn.{type(old).__name__} is one fused call: name activations for its roles,"
+                             " {'gate': ...}, or actlab.nn's own class")  # fmt: skip
+            continue
+        roles = choice if isinstance(choice, Mapping) else {}
+        new = placed(opened(old, roles), like=done.model, old=old)
+        parent, _, name = path.rpartition(".")
+        done.put(done.model.get_submodule(parent), name, new, Changed(path, f"nn.{type(old).__name__}", _ours(new)))
+    return paths
+
+
+def _ours(new: nn.Module) -> str:
+    return f"actlab.nn.{type(new).__name__}"
+
+
+def _swap_modules(done: Swap, key: str, choice: Replacement) -> None:
+    """Activation modules in their parents, by what they are: nothing was run."""
+    for parent, name, path, old in _children(done.model):
+        act = _activation_of(old)
+        if act is not None and (fnmatchcase(path, key) or _names(key, act)):
+            new = placed(stand_in(choice, None, axis=getattr(old, "dim", -1) or -1), like=done.model, old=old)
+            note = "shared before, now one of its own" if _times(done.model, old) > 1 and learns(new) else ""
+            done.put(parent, name, new, Changed(path, act, label_of(new), note))
+
+
+def _children(model: nn.Module) -> list[tuple[nn.Module, str, str, nn.Module]]:
+    """Every place of a submodule, also of one that has several."""
+    found = []
+    for path, parent in model.named_modules():
+        for name, child in parent._modules.items():
+            if child is not None:
+                found.append((parent, name, f"{path}.{name}".removeprefix("."), child))
+    return found
+
+
+def _times(model: nn.Module, module: nn.Module) -> int:
+    return sum(child is module for _, _, _, child in _children(model))
+
+
+def _activation_of(module: nn.Module) -> str | None:
+    if isinstance(module, ActivationModule | AlongAxis):
+        return module.activation.name
+    if type(module) is nn.GELU and module.approximate == "tanh":
+        return "gelu_tanh"
+    softmax: dict[type[nn.Module], str] = {nn.Softmax: "softmax", nn.LogSoftmax: "log_softmax", nn.Softmin: "softmin"}
+    return TORCH_NAMES.get(type(module)) or softmax.get(type(module))
+
+
+def _swap_sites(done: Swap, chosen: list[Site], choice: Replacement, found: tuple[Site, ...]) -> None:
+    for site in chosen:
+        try:
+            _swap_site(done, site, choice, alone=_is_alone(site, chosen, found), in_one=_in_one(site, found))
+        except BadInput as error:
+            done.leave(site.name, str(error).removesuffix("."))
+
+
+def _is_alone(site: Site, chosen: list[Site], found: tuple[Site, ...]) -> bool:
+    """Whether the module at the site's path is used there alone."""
+    return [each for each in (*found, *chosen) if each.path == site.path and each != site] == []
+
+
+def _in_one(site: Site, found: tuple[Site, ...]) -> bool:
+    """Whether a run of the module at the site's path holds all its calls: not where a module is called repeatedly."""
+    same = [each for each in found or (site,) if each.path == site.path]
+    reused = len(same) > 1 and site.spelling.startswith(("nn.", "actlab.module"))
+    return not reused and all(each.calls == 1 or _is_each(each) for each in same)
+
+
+def _is_each(site: Site) -> bool:
+    return site.route is not None and all(call.at == -1 for calls in site.route.calls for call in calls)
+
+
+def _swap_site(done: Swap, site: Site, choice: Replacement, *, alone: bool, in_one: bool) -> None:
+    axis = site.channel_axis if isinstance(site.formula, AxisActivation) else -1
+    new = placed(stand_in(choice, site, axis=axis), like=done.model, old=None)
+    module = done.model.get_submodule(site.path)
+    if site.path and alone and _activation_of(module) is not None and not isinstance(new, GateFirst):
+        _exchange(done, site, module, new)
+        return
+    if site.route is None:
+        raise BadInput("it is not known which calls it is made of: take the site from actlab.sites(model, *inputs)")
+    owner = done.model.get_submodule(site.route.owner if in_one else "")
+    name = _free_name(owner, site)
+    done.reroute(owner, _turns(site, new, name, in_one=in_one, owner=owner), {name: new})
+    was_shared = not alone and _activation_of(module) is not None
+    note = "it shared one module with other places and has its own now" if was_shared and learns(new) else ""
+    done.changed += (Changed(site.name, site.activation, label_of(new), note),)
+
+
+def _exchange(done: Swap, site: Site, old: nn.Module, new: nn.Module) -> None:
+    places = [(parent, name) for parent, name, _, child in _children(done.model) if child is old]
+    new = placed(new, like=done.model, old=old)
+    for parent, name in places:
+        done.put(parent, name, new, Changed(site.name, site.activation, label_of(new)))
+
+
+def _free_name(owner: nn.Module, site: Site) -> str:
+    start = f"swapped_{(site.path or 'model').replace('.', '_')}_{site.index}"
+    name, more = start, 0
+    while name in owner._modules or hasattr(owner, name):
+        more += 1
+        name = f"{start}_{more}"
+    return name
+
+
+def _turns(site: Site, new: nn.Module, name: str, *, in_one: bool, owner: nn.Module) -> dict[tuple[str, int], Turn]:
+    """What becomes of the calls of every application of the site."""
+    before = owner.__dict__.get("forward")
+    slots = max((turn.slot for turn in before.turns.values()), default=-1) + 1 if isinstance(before, Rerouted) else 0
+    turns = {}
+    for slot, calls in enumerate(_of_gate(site, new)):
+        for call in calls:
+            at = call.at if in_one else call.at_all
+            turns[call.function, at] = Turn(slots + slot, call.takes, name if call.is_last else "")
+    return turns
+
+
+def _of_gate(site: Site, new: nn.Module) -> Iterator[tuple[RoutedCall, ...]]:
+    """The calls of each application; where a gated unit gets a function of one input, those of its gate."""
+    is_gated = site.gate is not None and not isinstance(new, GateFirst)
+    for calls in site.route.calls if site.route is not None else ():
+        if is_gated and len(calls) > 1:
+            *_, last = kept = calls[:-1]
+            yield (*kept[:-1], RoutedCall(last.function, last.at, last.at_all, last.takes, True))
+        else:
+            yield calls
+
+
+def trainable_activation_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that activations learn, each once: for an optimiser group without weight decay.
+
+    Those of our modules, of `nn.PReLU`, and of whatever `swap` has put there.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(3, 4), nn.PReLU(), nn.Linear(4, 2))
+        >>> trainable_activation_parameters(model)
+        [Parameter containing:
+        tensor([0.2500], requires_grad=True)]
+    """
+    found: dict[int, nn.Parameter] = {}
+    for module in unwrapped(model).modules():
+        swapped = [module._modules[turn.gives] for turn in _turned(module) if turn.gives]
+        owners = [module] if isinstance(module, ActivationModule | nn.PReLU) else []
+        for owner in (*owners, *swapped):
+            found.update((id(each), each) for each in (owner.parameters() if owner is not None else ()))
+    return [each for each in found.values() if each.requires_grad]
+
+
+def _turned(module: nn.Module) -> list[Turn]:
+    forward = module.__dict__.get("forward")
+    return list(forward.turns.values()) if isinstance(forward, Rerouted) else []
