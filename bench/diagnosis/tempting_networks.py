@@ -85,8 +85,8 @@ def stochastic_depth() -> Case:
 @clean("A deep network with batch normalisation, whose weights may have any scale.")
 def batch_norm_large_weights() -> Case:
     layers = [layer for _ in range(8) for layer in (nn.Linear(32, 32, bias=False), nn.BatchNorm1d(32), nn.ReLU())]
-    model = nn.Sequential(nn.Linear(16, 32), *layers, nn.Linear(32, 4))
-    for layer in model[1:-1]:
+    model = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), *layers, nn.Linear(32, 4))
+    for layer in model[2:-1]:
         if isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight)
     return Case(model, blobs(), F.cross_entropy)
