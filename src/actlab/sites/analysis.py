@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 from actlab.catalog.index import get
 from actlab.formula.activation import Activation, typed
 from actlab.formula.expr import Expr
 from actlab.formula.text import text
-from actlab.sites.elementwise import SAME_NUMBERS, bends, holds_activation, recognised
+from actlab.sites.elementwise import SAME_NUMBERS, bends, has_least_zero, holds_activation, recognised
 from actlab.sites.known import CONVOLUTIONS, LINEAR, AnyActivation, after_weights
+from actlab.sites.learned import Learned, shown_parameters
 from actlab.sites.recorder import Recorder
 from actlab.sites.site import Site, Unseen
 from actlab.sites.trace import Step, Trace
@@ -79,6 +80,7 @@ class Found:
         source: the number of the value that it is applied to.
         gate: of a gated unit, the function of its gate.
         written: the formula of several steps.
+        learned: what it has learned, all values.
     """
 
     activation: AnyActivation
@@ -86,13 +88,14 @@ class Found:
     source: int
     gate: Activation | None = None
     written: str = ""
+    learned: Learned = field(default_factory=dict)
 
 
 def analysed(recorder: Recorder, *, outputs: Sequence[int], loss: int | None, unseen: Sequence[Unseen]) -> Trace:
     """The trace of what was written down."""
     bare = Trace(tuple(recorder.values), tuple(recorder.steps), tuple(outputs), loss, (), {}, tuple(unseen))
     found = sorted(_gated(bare, [*_composites(recorder, bare), *_singles(recorder, bare)]), key=lambda f: f.steps[0])
-    sites, site_of = _merged(bare, found)
+    sites, site_of = _merged(bare, found, recorder.instructions)
     return Trace(bare.values, bare.steps, bare.outputs, loss, tuple(sites), site_of, (*unseen, *_opaque(bare)))
 
 
@@ -100,13 +103,16 @@ def _composites(recorder: Recorder, trace: Trace) -> list[Found]:
     """Activations that are written out in several steps, the largest first."""
     used: set[int] = set()
     found: list[Found] = []
+    weights = _of_weights_alone(trace)
     for step in reversed(trace.steps):
         made = recorder.pointwise.get(step.outputs[0]) if step.outputs else None
-        if made is None or not isinstance(made.formula, Expr) or step.place in used or step.part == "loss":
+        if made is None or step.place in used or step.part == "loss" or made.root in weights:
+            continue
+        if not isinstance(made.formula, Expr) or not _is_float(trace, made.root):
             continue
         steps = _cone(recorder, trace, step, root=made.root)
         work = {place for place in steps if trace.steps[place].function not in SAME_NUMBERS}
-        alone = len(work) == 1 and not work.isdisjoint(recorder.activations)
+        alone = work <= recorder.activations.keys()  # each is a site of its own, also relu after relu
         if alone or not used.isdisjoint(steps) or not _is_closed(trace, steps, step):
             continue
         act = _meant(recorder, trace, steps, made.formula, root=made.root)
@@ -146,8 +152,10 @@ def _meant(recorder: Recorder, trace: Trace, steps: set[int], formula: Expr, *, 
     act = recognised(formula)
     if act is None:
         return _unnamed(recorder, trace, steps, formula, root=root)
-    if len(steps) == 1 and (act.name in _ARITHMETIC or act.name in {"relu2", "gaussian"}):
-        return None
+    if len(steps) == 1 and act.name not in {"relu", "relu6", "hard_tanh"}:
+        return None  # a single step of arithmetic, such as a square, is an activation only by the rules for those
+    if len(steps) == 1 and act.name == "relu" and not has_least_zero(formula):
+        return None  # a floor of 1e-6 keeps a logarithm finite
     return None if act.name in _ARITHMETIC and not _follows_weights(trace, root) else act
 
 
@@ -164,6 +172,7 @@ def _unnamed(recorder: Recorder, trace: Trace, steps: set[int], formula: Expr, *
 
 def _singles(recorder: Recorder, trace: Trace) -> Iterator[Found]:
     """Activations that are one step."""
+    weights = _of_weights_alone(trace)
     for step in trace.steps:
         if step.part == "loss" or not step.inputs or step.function == "getitem":
             continue
@@ -171,8 +180,22 @@ def _singles(recorder: Recorder, trace: Trace) -> Iterator[Found]:
         act = recorder.activations.get(step.place)
         if act is None and _follows_weights(trace, source):
             act = after_weights(step.function, step.arguments)
-        if act is not None and trace.values[source].dtype.startswith(("float", "bfloat")):
-            yield Found(act, (step.place,), source)
+        if act is not None and _is_float(trace, source) and source not in weights:
+            yield Found(act, (step.place,), source, learned=recorder.learned.get(step.place, {}))
+
+
+def _is_float(trace: Trace, value: int) -> bool:
+    return trace.values[value].dtype.startswith(("float", "bfloat"))
+
+
+def _of_weights_alone(trace: Trace) -> set[int]:
+    """The values that are computed of weights only: a learned number kept positive by a softplus is no site."""
+    fixed = {value.number for value in trace.values if value.origin.startswith(("buffer", "constant"))}
+    found = {value.number for value in trace.values if value.origin.startswith("parameter")}
+    for step in trace.steps:
+        if not found.isdisjoint(step.inputs) and all(value in found or value in fixed for value in step.inputs):
+            found.update(step.outputs)
+    return found
 
 
 def _source(step: Step, trace: Trace) -> int:
@@ -243,16 +266,18 @@ def channel_axis(trace: Trace, value: int) -> int:
     return 1 if behind else -1
 
 
-def _merged(trace: Trace, found: Sequence[Found]) -> tuple[list[Site], dict[int, int]]:
-    """One site for every place; calls of one line that follow the same weights, as in a loop over time, are one."""
+def _merged(trace: Trace, found: Sequence[Found], instructions: Sequence[int]) -> tuple[list[Site], dict[int, int]]:
+    """One site for every place; calls of one place that follow the same weights, as in a loop over time, are one."""
     sites: list[Site] = []
     site_of: dict[int, int] = {}
     known: dict[tuple[Any, ...], int] = {}
     counted: Counter[str] = Counter()
+    weights = _weights(trace)
     for each in found:
         first = trace.steps[each.steps[0]]
-        key = (first.path, first.file, first.line, first.spelling, each.activation, *_weights(trace, each.source))
-        if key not in known or not _weights(trace, each.source):
+        place = (first.path, first.file, first.line, instructions[first.place], first.spelling)
+        key = (*place, each.activation, weights.get(each.source, frozenset()))
+        if key not in known:
             known[key] = len(sites)
             sites.append(_site(trace, each, index=counted[first.path]))
             counted[first.path] += 1
@@ -263,11 +288,16 @@ def _merged(trace: Trace, found: Sequence[Found]) -> tuple[list[Site], dict[int,
     return sites, site_of
 
 
-def _weights(trace: Trace, value: int) -> tuple[str, ...]:
-    """The names of the weights that the value follows directly."""
-    maker = _weights_before(trace, value)
-    origins = () if maker is None else (trace.values[each].origin for each in maker.inputs)
-    return tuple(origin for origin in origins if origin.startswith("parameter"))
+def _weights(trace: Trace) -> Mapping[int, frozenset[str]]:
+    """Of every value the names of the weights that it follows directly, by whatever way."""
+    found: dict[int, frozenset[str]] = {}
+    for step in trace.steps:
+        origins = (trace.values[value].origin for value in step.inputs)
+        own = frozenset(origin for origin in origins if origin.startswith("parameter"))
+        if step.function not in LINEAR or not own:
+            own = frozenset[str]().union(*(found.get(value, frozenset()) for value in step.inputs))
+        found.update(dict.fromkeys(step.outputs, own))
+    return found
 
 
 def _site(trace: Trace, found: Found, *, index: int) -> Site:
@@ -275,7 +305,7 @@ def _site(trace: Trace, found: Found, *, index: int) -> Site:
     value = trace.values[found.source]
     return Site(
         activation=found.activation.name,
-        parameters=_parameters(found.activation),
+        parameters=shown_parameters(found.activation, found.learned),
         path=first.path,
         spelling=_spelling(trace, found),
         file=last.file,
@@ -289,10 +319,6 @@ def _site(trace: Trace, found: Found, *, index: int) -> Site:
     )
 
 
-def _parameters(act: AnyActivation) -> Mapping[str, float]:
-    return {param.name: param.value for param in act.params} if isinstance(act, Activation) else {}
-
-
 def _spelling(trace: Trace, found: Found) -> str:
     """How the activation is written: the call, or the formula of several."""
     if len(found.steps) == 1:
@@ -303,7 +329,19 @@ def _spelling(trace: Trace, found: Found) -> str:
 
 
 def _opaque(trace: Trace) -> Iterator[Unseen]:
-    """What came from functions that nobody follows."""
+    """What came from functions that nobody follows, and calls that have an activation inside."""
     for kind in dict.fromkeys(value.origin for value in trace.values if value.origin.startswith("opaque")):
         name = kind.removeprefix("opaque ").removesuffix("Backward")
         yield Unseen("", f"autograd.Function {name}", "its code is not made of PyTorch's functions")
+    named = {each.path for each in trace.unseen}
+    calls = dict.fromkeys((step.path, step.function) for step in trace.steps if step.function in _INSIDE)
+    for path, function in calls:
+        if path not in named:
+            yield Unseen(path, f"F.{function}", f"its {_INSIDE[function]} is inside one fused call")
+
+
+_INSIDE = {
+    "scaled_dot_product_attention": "softmax",
+    "multi_head_attention_forward": "softmax",
+    "gumbel_softmax": "softmax",
+}

@@ -13,7 +13,7 @@ from actlab.catalog.index import CATALOG
 from actlab.errors import ActlabError
 from actlab.formula import atoms
 from actlab.formula.activation import Activation
-from actlab.formula.expr import Call, Compare, Expr, Input, Operand, ParamRef, Pow, Where, expr, walk
+from actlab.formula.expr import Call, Compare, Expr, Input, Number, Operand, ParamRef, Pow, Where, expr, walk
 from actlab.lower.to_numpy import program
 from actlab.sites.known import bound
 
@@ -81,7 +81,27 @@ def _recognised(formula: Expr) -> Activation | None:
             act = CATALOG[name]
             assert isinstance(act, Activation)
             return act
-    return next((found for name in _FITTED if (found := _fitted(name, values)) is not None), None)
+    return _with_constants(formula, values) or next(
+        (found for name in _FITTED if (found := _fitted(name, values)) is not None), None
+    )
+
+
+def _with_constants(formula: Expr, values: np.ndarray[Any, Any]) -> Activation | None:
+    """An activation of one parameter, which is one of the numbers that stand in the formula."""
+    numbers = dict.fromkeys(float(node.value) for node in walk(formula) if isinstance(node, Number))
+    for name in _FITTED:
+        act = CATALOG[name]
+        for number in numbers if len(act.params) == 1 else ():
+            found = bound(name, {act.params[0].name: number}) if _is_usual(name, number) else None
+            made = evaluated(found.formula) if isinstance(found, Activation) else None
+            if made is not None and _is_close(values, made):
+                return found if isinstance(found, Activation) else None
+    return None
+
+
+def _is_usual(name: str, number: float) -> bool:
+    low, high = _USUAL.get(name, (-np.inf, np.inf))
+    return bool(low < number < high)
 
 
 def evaluated(formula: Expr) -> np.ndarray[Any, Any] | None:
@@ -102,6 +122,12 @@ def bends(formula: Expr) -> bool:
     return values is not None and not _is_affine(values)
 
 
+def has_least_zero(formula: Expr) -> bool:
+    """Whether the formula's smallest value is exactly 0."""
+    values = evaluated(formula)
+    return values is not None and float(values.min()) == 0.0
+
+
 def holds_activation(formula: Expr) -> bool:
     """Whether the formula holds what is an activation by itself, not only arithmetic."""
     return any(
@@ -117,11 +143,26 @@ def _is_affine(values: np.ndarray[Any, Any]) -> bool:
 
 
 def _is_close(values: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> bool:
-    return bool(np.allclose(values[:97], known[:97], rtol=_CLOSE, atol=_CLOSE))
+    # far out too, where clipped kinds part from the others
+    return bool(np.allclose(values, known, rtol=_CLOSE, atol=_CLOSE))
 
 
 # Those with a parameter that programs set.
-_FITTED = ("swish", "leaky_relu", "elu", "celu", "softplus", "scaled_tanh", "sine", "snake", "squareplus", "threshold")
+_FITTED = (
+    "swish",
+    "leaky_relu",
+    "elu",
+    "celu",
+    "softplus",
+    "scaled_tanh",
+    "sine",
+    "snake",
+    "squareplus",
+    "threshold",
+    "xielu",
+)
+# Outside, the fit has found another function: |x| is no leaky relu, and a steep swish is min(x, 0) or max(x, 0).
+_USUAL = {"leaky_relu": (0.0, 1.0), "swish": (0.0, 20.0)}
 
 
 @lru_cache(maxsize=1)
@@ -152,6 +193,8 @@ def _fitted(name: str, values: np.ndarray[Any, Any]) -> Activation | None:
     with np.errstate(all="ignore"):
         fit = least_squares(off, start, xtol=1e-12, ftol=1e-14, gtol=1e-14, max_nfev=60)
     if np.abs(fit.fun).max() > _CLOSE * max(1.0, np.abs(values[:97]).max()):
+        return None
+    if not _is_usual(name, float(fit.x[0])):
         return None
     found = bound(name, {param.name: _tidy(value) for param, value in zip(act.params, fit.x, strict=True)})
     return found if isinstance(found, Activation) else None

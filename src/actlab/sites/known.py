@@ -121,7 +121,9 @@ def _rrelu(arguments: Arguments) -> AnyActivation | None:
 
 def _hardtanh(arguments: Arguments) -> AnyActivation | None:
     low, high = arguments.get("min_val", -1.0), arguments.get("max_val", 1.0)
-    return get("relu6") if (low, high) == (0, 6) else bound("hard_tanh", {"min_val": float(low), "max_val": float(high)})
+    return (
+        get("relu6") if (low, high) == (0, 6) else bound("hard_tanh", {"min_val": float(low), "max_val": float(high)})
+    )
 
 
 def _clamped(arguments: Arguments, *, anywhere: bool = True) -> AnyActivation | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Protocol, final
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -35,6 +38,8 @@ class Listener(Protocol):
         """A forward pass was followed from end to end, as the first of interest is: nothing else was told of it."""
 
 
+_FUSED = (nn.TransformerEncoderLayer, nn.TransformerEncoder, nn.MultiheadAttention)
+
 Key = tuple[str, str, int, str]
 
 
@@ -44,6 +49,8 @@ class Listening(TorchFunctionMode):
 
     Attributes:
         trace: the forward pass that was followed from end to end; None before there was one.
+        left_alone: how many passes were of interest and not followed: whoever follows PyTorch's functions switches off
+            the fused path of its transformer layers in evaluation, which changes the last bits of the output.
     """
 
     def __init__(self, model: nn.Module, listener: Listener, *, known: Trace | None = None) -> None:
@@ -57,7 +64,9 @@ class Listening(TorchFunctionMode):
         self._functions: frozenset[str] = frozenset()
         self._seen: dict[Key, int] = {}
         self._forwards = 0
-        self._running: list[TorchFunctionMode | None] = []
+        self.left_alone = 0
+        self._fused = [module for module in model.modules() if isinstance(module, _FUSED)]
+        self._running: list[tuple[FrameType, TorchFunctionMode | None]] = []
         if known is not None:
             self._learn(known)
 
@@ -112,21 +121,41 @@ class Listening(TorchFunctionMode):
         self._starts, self._ends = starts, ends
         self._functions = frozenset(key[3] for key in (*starts, *ends)) | _ALWAYS
 
-    def begin(self, *_: object) -> None:
+    def begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A forward pass begins."""
+        frame = sys._getframe(1)
+        self._drop_stale(frame)
         wanted = not self._running and self._listener.wants(self._forwards)
         self._forwards += 1
+        if wanted and self._may_run_fused():
+            self.left_alone += 1
+            wanted = False
         if not wanted:
-            self._running.append(None)
+            self._running.append((frame, None))
             return
-        mode: TorchFunctionMode = self if self.trace is not None else Recorder(self._model)
+        mode: TorchFunctionMode = self if self.trace is not None else _recorder(self._model, args, kwargs)
         self._seen.clear()
         mode.__enter__()  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
-        self._running.append(mode)
+        self._running.append((frame, mode))
+
+    def stop(self) -> None:
+        """Ends the passes that Ctrl-C has ended: no hook is told of that."""
+        while self._running:
+            _, mode = self._running.pop()
+            if mode is not None:
+                mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
+
+    def _drop_stale(self, frame: FrameType) -> None:
+        """Ends passes that are over, and not those of a model that calls itself."""
+        if self._running and not _is_within(frame, self._running[-1][0]):
+            self.stop()
+
+    def _may_run_fused(self) -> bool:
+        return not torch.is_grad_enabled() and any(not module.training for module in self._fused)
 
     def end(self, module: object, args: object, output: object) -> None:
         """It is over, by whatever way."""
-        mode = self._running.pop()
+        _, mode = self._running.pop()
         if mode is None:
             return
         mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # likewise
@@ -150,14 +179,28 @@ def listening(model: nn.Module, listener: Listener, *, known: Trace | None = Non
     """
     mode = Listening(model, listener, known=known)
     handles = (
-        model.register_forward_pre_hook(mode.begin),
+        model.register_forward_pre_hook(mode.begin, with_kwargs=True),
         model.register_forward_hook(mode.end, always_call=True),
     )
     try:
         yield mode
     finally:
+        mode.stop()
         for handle in handles:
             handle.remove()
+
+
+def _recorder(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recorder:
+    recorder = Recorder(model)
+    recorder.given(tensors_in([*args, kwargs]), "input")
+    return recorder
+
+
+def _is_within(frame: FrameType, outer: FrameType) -> bool:
+    found: FrameType | None = frame
+    while found is not None and found is not outer:
+        found = found.f_back
+    return found is not None
 
 
 def groups(trace: Trace, *, with_product: bool = False) -> list[tuple[list[int], int]]:

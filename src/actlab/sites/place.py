@@ -27,28 +27,36 @@ class Place:
         path: the dotted path of the innermost module whose `forward` makes it; empty for the model itself.
         module: the class of PyTorch's own module that makes it, such as `ReLU`; empty where the user's code does.
         file, line: of the innermost line that is neither PyTorch's nor actlab's.
+        instruction: which of the calls on that line it is.
     """
 
     path: str
     module: str
     file: str
     line: int
+    instruction: int
 
 
 def places_of(model: nn.Module) -> dict[int, str]:
     """The dotted path of every module of the model, by its identity."""
-    return {id(module): path for path, module in reversed(list(model.named_modules(remove_duplicate=False)))}
+    modules = reversed(list(model.named_modules(remove_duplicate=False)))
+    return {id(module): without_compiler(path) for path, module in modules}
+
+
+def without_compiler(path: str) -> str:
+    """The path without the wrappers that `torch.compile` puts around modules."""
+    return ".".join(part for part in path.split(".") if part != "_orig_mod")
 
 
 def here(paths: Mapping[int, str], *, depth: int = 2) -> Place:
     """The place of the call that is being made: looked for from the frame `depth` above this one."""
     frame: FrameType | None = sys._getframe(depth)
-    file, line, path, module = "", 0, None, ""
+    file, line, instruction, path, module = "", 0, -1, None, ""
     while frame is not None:
         name = frame.f_code.co_filename
         whose = _owner(name)
         if not file and whose == "user":
-            file, line = name, frame.f_lineno
+            file, line, instruction = name, frame.f_lineno, frame.f_lasti
         if path is None and whose != "ours" and frame.f_code.co_argcount and frame.f_code.co_varnames[0] == "self":
             owner = frame.f_locals.get("self")
             if id(owner) in paths and isinstance(owner, nn.Module):
@@ -57,7 +65,7 @@ def here(paths: Mapping[int, str], *, depth: int = 2) -> Place:
         if file and path is not None:
             break
         frame = frame.f_back
-    return Place(path or "", module, file, line)
+    return Place(path or "", module, file, line, instruction)
 
 
 @lru_cache(maxsize=4096)

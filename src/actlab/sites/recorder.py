@@ -17,6 +17,7 @@ from actlab.nn.shown import is_shown
 from actlab.sites.calls import is_in_place, name_of, named_arguments, settings_in, spelling_of, tensors_in
 from actlab.sites.elementwise import COMPARED, LARGEST, TRANSLATED, X
 from actlab.sites.known import AnyActivation, known
+from actlab.sites.learned import learned_in, with_learned
 from actlab.sites.place import here, places_of
 from actlab.sites.trace import Part, Step, Value
 
@@ -84,7 +85,8 @@ class Recorder(TorchFunctionMode):
         values, steps: as in `Trace`.
         pointwise: of each value that is computed number by number from one other, how.
         activations: by the place of a step, the activation that its function is.
-        gates: by the place of a step that is a gated unit of actlab's.
+        instructions: by the place of a step, which of the calls on its line it is.
+        learned: by the same place, the parameters of that activation that are tensors, all their values.
         part: whether the model or the loss is running.
     """
 
@@ -94,6 +96,8 @@ class Recorder(TorchFunctionMode):
         self.steps: list[Step] = []
         self.pointwise: dict[int, Pointwise] = {}
         self.activations: dict[int, AnyActivation] = {}
+        self.learned: dict[int, Mapping[str, tuple[float, ...]]] = {}
+        self.instructions: list[int] = []
         self.part: Part = "model"
         self._observe = observe
         self._paths = places_of(model)
@@ -161,9 +165,12 @@ class Recorder(TorchFunctionMode):
             arguments=settings_in(arguments) | _axis_of_ours(name, arguments),
         )
         self.steps.append(step)
+        self.instructions.append(place.instruction)
         act = _ours(arguments) if name == "activation" else known(name, arguments)
         if act is not None:
-            self.activations[step.place] = act
+            learned = learned_in(arguments)
+            self.learned[step.place] = learned
+            act = self.activations[step.place] = with_learned(act, learned)
         self._read = {id(tensor): number for tensor, number in zip(tensors_in(arguments), numbers, strict=True)}
         self._follow(step, arguments, act)
         if name in _FILLED and step.outputs:
@@ -193,6 +200,8 @@ class Recorder(TorchFunctionMode):
         if number in self._filled:
             return self._filled[number]
         known_of = self.pointwise.get(number)
+        if known_of is not None and value.numel() == 1 and self._is_fixed(known_of.root):
+            return float(value.detach())  # what a program computes of one learned number
         if known_of is not None:
             return known_of
         if value.numel() == 1 and (value.dim() == 0 or self.values[number].origin):
@@ -200,6 +209,9 @@ class Recorder(TorchFunctionMode):
         if self.values[number].origin.startswith(("parameter", "buffer")):
             return None
         return Pointwise(number, X)
+
+    def _is_fixed(self, number: int) -> bool:
+        return self.values[number].origin.startswith(("parameter", "buffer", "constant"))
 
     def _new(self, tensor: Tensor, *, origin: str) -> int:
         number = len(self.values)

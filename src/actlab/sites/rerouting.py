@@ -50,7 +50,7 @@ def _is_named(home: object, attribute: str, name: str) -> bool:
 
 
 class Rerouting(TorchFunctionMode):
-    """Turns calls while one `forward` runs. Plain enough for the compiler to follow: no frames, no names of functions."""
+    """Turns calls while one `forward` runs; plain enough for the compiler to follow: it looks at no frames."""
 
     def __init__(
         self,

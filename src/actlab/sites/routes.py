@@ -17,9 +17,7 @@ def routed(trace: Trace) -> tuple[Site, ...]:
     for steps, at in groups(trace, with_product=True):
         applied[at].append([trace.steps[place] for place in steps])
     everywhere = _counted(trace, "")
-    return tuple(
-        replace(site, route=_route(trace, at, applied[at], everywhere)) for at, site in enumerate(trace.sites)
-    )
+    return tuple(replace(site, route=_route(trace, at, applied[at], everywhere)) for at, site in enumerate(trace.sites))
 
 
 def _route(trace: Trace, at: int, applied: list[list[Step]], everywhere: dict[int, int]) -> Route:

@@ -15,7 +15,7 @@ from actlab.formula.along_axis import AxisActivation
 from actlab.nn.modules import ActivationModule, module
 from actlab.sites.site import Site
 
-Replacement = str | Activation | AxisActivation | nn.Module | type[nn.Module] | Callable[[Tensor], Tensor]
+Replacement = str | Activation | AxisActivation | nn.Module | type[nn.Module] | Callable[..., Tensor]
 
 
 @final
@@ -59,8 +59,8 @@ def stand_in(replacement: Replacement, site: Site | None, *, axis: int = -1) -> 
     """
     if isinstance(replacement, nn.Module):
         return copy.deepcopy(replacement)
-    if isinstance(replacement, type) and issubclass(replacement, nn.Module):
-        return replacement()
+    if isinstance(replacement, type):
+        return _made(replacement)
     if not isinstance(replacement, str | Activation | AxisActivation):
         if not callable(replacement):
             raise BadInput(f"{replacement!r} is neither an activation nor a module nor a function.")
@@ -70,6 +70,12 @@ def stand_in(replacement: Replacement, site: Site | None, *, axis: int = -1) -> 
     if isinstance(act, AxisActivation):
         return module(act, dim=axis)
     return GateFirst(module(act, layout="two")) if len(act.inputs) == 2 else module(act)
+
+
+def _made(kind: type) -> nn.Module:
+    if not issubclass(kind, nn.Module):
+        raise BadInput(f"{kind.__name__} is no class of modules.")
+    return kind()
 
 
 def _refuse_unfit(act: Activation | AxisActivation, site: Site | None) -> None:
@@ -120,5 +126,3 @@ def label_of(new: nn.Module) -> str:
         return new.activation.label
     found: Any = getattr(new, "activation", None)
     return str(found) if isinstance(found, AxisActivation) else type(new).__name__
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -11,7 +12,7 @@ from typing import Any, final
 from torch import nn
 
 from actlab.catalog.index import NAMES
-from actlab.errors import ActlabError, BadInput
+from actlab.errors import BadInput
 from actlab.formula.along_axis import AxisActivation
 from actlab.nn.modules import ActivationModule, AlongAxis
 from actlab.nn.torch_modules import TORCH_NAMES
@@ -82,7 +83,9 @@ class Swap:
 
     def lines(self) -> list[str]:
         """One line a place."""
-        done = [f"{each.place}: {each.before} -> {each.after}{each.note and f' ({each.note})'}" for each in self.changed]
+        done = [
+            f"{each.place}: {each.before} -> {each.after}{each.note and f' ({each.note})'}" for each in self.changed
+        ]
         return [*done, *(f"{each.place} stays: {each.why}." for each in self.unchanged)]
 
     def put(self, parent: nn.Module, name: str, new: nn.Module, done: Changed) -> None:
@@ -208,11 +211,13 @@ def _ours(new: nn.Module) -> str:
 
 def _swap_modules(done: Swap, key: str, choice: Replacement) -> None:
     """Activation modules in their parents, by what they are: nothing was run."""
-    for parent, name, path, old in _children(done.model):
+    children = _children(done.model)
+    shared = Counter(id(child) for *_, child in children)
+    for parent, name, path, old in children:
         act = _activation_of(old)
         if act is not None and (fnmatchcase(path, key) or _names(key, act)):
             new = placed(stand_in(choice, None, axis=getattr(old, "dim", -1) or -1), like=done.model, old=old)
-            note = "shared before, now one of its own" if _times(done.model, old) > 1 and learns(new) else ""
+            note = "shared before, now one of its own" if shared[id(old)] > 1 and learns(new) else ""
             done.put(parent, name, new, Changed(path, act, label_of(new), note))
 
 
@@ -224,10 +229,6 @@ def _children(model: nn.Module) -> list[tuple[nn.Module, str, str, nn.Module]]:
             if child is not None:
                 found.append((parent, name, f"{path}.{name}".removeprefix("."), child))
     return found
-
-
-def _times(model: nn.Module, module: nn.Module) -> int:
-    return sum(child is module for _, _, _, child in _children(model))
 
 
 def _activation_of(module: nn.Module) -> str | None:

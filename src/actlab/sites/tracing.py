@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -16,6 +15,7 @@ from actlab.sites.analysis import analysed
 from actlab.sites.calls import tensors_in
 from actlab.sites.recorder import Observer, Recorder
 from actlab.sites.trace import Trace
+from actlab.sites.undisturbed import uncompiled, undisturbed
 from actlab.sites.unseen import unseen_in
 
 Loss = Callable[..., Tensor]
@@ -48,6 +48,8 @@ def traced(
 ) -> Traced:
     """One forward pass of the model, followed; random state and buffers are as before afterwards.
 
+    Parts that `torch.compile` has compiled run uncompiled.
+
     Args:
         model: in whatever mode it is; `torch.compile`'s and DDP's wrappers are taken off.
         inputs, kwargs: what it is called with.
@@ -63,7 +65,7 @@ def traced(
     recorder.given(tensors_in([*inputs, kwargs or {}]), "input")
     if targets is not None:
         recorder.given(tensors_in([targets]), "target")
-    with undisturbed(model):
+    with undisturbed(model), uncompiled():
         with recorder, their_code("the model", error=BadInput):
             output = model(*inputs, **(kwargs or {}))
         outputs = [recorder.number(tensor) for tensor in tensors_in([output])]
@@ -103,17 +105,3 @@ def unwrapped(model: nn.Module) -> nn.Module:
     if inner is None and name in {"DistributedDataParallel", "DataParallel"}:
         inner = model.module
     return unwrapped(inner) if isinstance(inner, nn.Module) else model
-
-
-@contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """A block after which random state, buffers and gradients of the model are as they were."""
-    buffers = {name: (buffer, buffer.detach().clone()) for name, buffer in model.named_buffers()}
-    devices = sorted({value.device for value in model.parameters() if value.is_cuda}, key=str)
-    with torch.random.fork_rng(devices=devices):
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for buffer, kept in buffers.values():
-                    buffer.copy_(kept)

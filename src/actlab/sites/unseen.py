@@ -28,8 +28,6 @@ def _unseen(model: nn.Module) -> Iterator[Unseen]:
             yield Unseen(path, "nn.MultiheadAttention", "its softmax is inside one fused call")
         elif isinstance(module, torch.jit.ScriptModule) and not _is_inside_script(model, path):
             yield Unseen(path, "a scripted module", "scripted code calls no function of Python's")
-        elif name == "OptimizedModule":
-            yield Unseen(path, "a compiled module", "compiled code is not followed; compile the whole model instead")
 
 
 def _is_inside_script(model: nn.Module, path: str) -> bool:

@@ -1,0 +1,46 @@
+"""The parameters that an activation has learned, where it is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from actlab.formula.activation import Activation
+from actlab.sites.known import AnyActivation
+
+Learned = Mapping[str, tuple[float, ...]]
+
+
+def learned_in(arguments: Mapping[str, Any]) -> Learned:
+    """The parameters among the arguments of a call, and those of a module of ours that is called, all their values."""
+    owner = next(iter(arguments.values()), None)
+    given = dict(owner.named_parameters(recurse=False)) if isinstance(owner, nn.Module) else _given(arguments)
+    return {name: tuple(value.detach().double().flatten().tolist()) for name, value in given.items()}
+
+
+def _given(arguments: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What is handed over beside the input; a slope handed over by its place is `nn.PReLU`'s weight."""
+    tensors = [(name, value) for name, value in arguments.items() if isinstance(value, Tensor)][1:]
+    return {"weight" if name == "1" else name: value for name, value in tensors if value.is_floating_point()}
+
+
+def with_learned(act: AnyActivation, learned: Learned) -> AnyActivation:
+    """The activation with what it has learned; one of its own for every channel by their mean."""
+    if not isinstance(act, Activation):
+        return act
+    for param in act.params:
+        values = learned.get(param.name, ())
+        middle = sum(values) / len(values) if values else param.value
+        if param.admits(middle):
+            act = act.bind(**{param.name: middle})
+    return act
+
+
+def shown_parameters(act: AnyActivation, learned: Learned) -> Mapping[str, float | tuple[float, ...]]:
+    """The parameters as a site shows them."""
+    if not isinstance(act, Activation):
+        return {}
+    found = {param.name: learned.get(param.name, (param.value,)) for param in act.params}
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}

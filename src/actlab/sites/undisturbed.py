@@ -1,0 +1,66 @@
+"""A block after which random numbers and buffers are as they were before it."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """A block after which the streams of random numbers and the buffers of the model are as they were."""
+    devices = sorted({value.device for value in model.parameters() if value.is_cuda}, key=str)
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=devices))
+        stack.enter_context(_python_streams())
+        stack.enter_context(_buffers(model))
+        yield
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """A block in which what `torch.compile` has compiled runs as it is written."""
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and its import takes a second
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@contextmanager
+def _python_streams() -> Iterator[None]:
+    plain, numpy_random = random.getstate(), sys.modules.get("numpy.random")
+    arrays = None if numpy_random is None else numpy_random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(plain)
+        if numpy_random is not None:
+            numpy_random.set_state(arrays)
+
+
+@contextmanager
+def _buffers(model: nn.Module) -> Iterator[None]:
+    saved = [
+        (module, name, buffer, None if buffer is None else buffer.detach().clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+    ]
+    try:
+        yield
+    finally:
+        for module, name, buffer, kept in saved:
+            module._buffers[name] = buffer
+            if buffer is not None and kept is not None and not _is_same(buffer, kept):
+                with torch.no_grad():
+                    buffer.copy_(kept)
+
+
+def _is_same(buffer: Tensor, kept: Tensor) -> bool:
+    """Whether nothing was written: a write of the same numbers would keep autograd from going back through them."""
+    return buffer.shape == kept.shape and torch.equal(buffer.nan_to_num(), kept.nan_to_num())

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import actlab
+from actlab.errors import BadInput, UnknownActivation
+from actlab.sites.find import sites
+from actlab.sites.swap import swap, trainable_activation_parameters
+from unit.sites.small import Between, left, rows
+
+
+class Plain(nn.Module):
+    """A function, a formula written out, a method in place, and a module that is used twice."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.act = nn.Linear(6, 6), nn.Linear(6, 6), nn.ReLU()
+
+    def forward(self, x):
+        x = F.relu(self.first(x))
+        x = self.second(x)
+        x = x * torch.sigmoid(x)
+        y = self.first(x).relu_()
+        return self.act(self.second(self.act(self.first(y))))
+
+
+def expected(model, x, *functions):
+    one, two, three, four, five = functions
+    y = three(model.first(two(model.second(one(model.first(x))))))
+    return five(model.second(four(model.first(y))))
+
+
+relu, silu, gelu = F.relu, F.silu, F.gelu
+
+CHOICES = {
+    "a name": ({"relu": "gelu"}, (gelu, silu, gelu, gelu, gelu)),
+    "a formula written out": ({"silu": "gelu"}, (relu, gelu, relu, relu, relu)),
+    "one call of a function": ({"model[0]": "gelu"}, (gelu, silu, relu, relu, relu)),
+    "one call in place": ({"model[2]": "gelu"}, (relu, silu, gelu, relu, relu)),
+    "one use of a module": ({"act[1]": torch.tanh}, (relu, silu, relu, relu, torch.tanh)),
+    "a path": ({"act": nn.Tanh}, (relu, silu, relu, torch.tanh, torch.tanh)),
+    "a pattern": ({"a*": nn.Tanh()}, (relu, silu, relu, torch.tanh, torch.tanh)),
+    "everything": ({"*": "x*sigmoid(x)"}, (silu,) * 5),
+    "several": ({"act": "tanh", "silu": "sigmoid"}, (relu, torch.sigmoid, relu, torch.tanh, torch.tanh)),
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_the_model_computes_with_the_other_activation_and_then_as_before(choice):
+    mapping, functions = CHOICES[choice]
+    model, x = Plain(), rows()
+    before, names = model(x), list(model.state_dict())
+    done = swap(model, mapping, x)
+    torch.testing.assert_close(model(x), expected(model, x, *functions), rtol=1e-5, atol=1e-6)
+    assert done.unchanged == ()
+    done.undo()
+    assert torch.equal(model(x), before)
+    assert list(model.state_dict()) == names
+    assert left(model) == []
+
+
+def test_gradients_are_those_of_the_other_activation():
+    model, x = Plain(), rows()
+    want = torch.autograd.grad(expected(model, x, *[silu] * 5).sum(), list(model.parameters()))
+    swap(model, {"*": "silu"}, x)
+    got = torch.autograd.grad(model(x).sum(), list(model.parameters()))
+    for one, other in zip(got, want, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("mapping", [{"relu": "gelu"}, {"silu": "gelu"}, {"act[1]": "tanh"}, {"*": "swish"}], ids=str)
+def test_the_swapped_model_copies_saves_compiles_and_exports(mapping):
+    model, x = Plain(), rows()
+    swap(model, mapping, x)
+    want = model(x)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(other(x), want)
+        other.first.weight.data.zero_()  # a copy of its own
+    assert torch.equal(model(x), want)
+    torch.compiler.reset()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), want, rtol=1e-4, atol=1e-5)
+    exported = torch.export.export(model, (x,)).module()
+    torch.testing.assert_close(exported(x), want, rtol=1e-4, atol=1e-5)
+
+
+def test_the_swapped_sites_are_found_again():
+    model, x = Plain(), rows()
+    swap(model, {"*": "mish"}, x)
+    assert [site.activation for site in sites(model, x)] == ["mish"] * 5
+
+
+def test_a_site_is_a_key_without_inputs():
+    model, x = Plain(), rows()
+    site = sites(model, x)[0]
+    swap(model, {site: "gelu"})
+    torch.testing.assert_close(model(x), expected(model, x, gelu, silu, relu, relu, relu), rtol=1e-5, atol=1e-6)
+
+
+def test_what_learns_is_a_submodule_of_every_place_and_that_is_said():
+    model, x = Plain(), rows()
+    done = swap(model, {"relu": "swish(beta=1.5)"}, x)
+    learned = trainable_activation_parameters(model)
+    assert len(learned) == 4
+    assert sum(name.endswith("beta") for name in model.state_dict()) == 4
+    assert [each.place for each in done.changed if "has its own now" in each.note] == ["act[0]", "act[1]"]
+    model(x).sum().backward()
+    assert all(parameter.grad is not None for parameter in learned)
+    assert all(parameter.dtype == torch.float64 for parameter in trainable_activation_parameters(model.double()))
+
+
+def test_only_the_named_instance_changes():
+    one, other = Plain(), Plain()
+    swap(one, {"relu": "tanh"}, rows())
+    assert not torch.equal(one(rows()), other(rows()))
+    assert [site.activation for site in sites(other, rows())].count("relu") == 4
+
+
+def test_a_module_keeps_its_mode_and_its_hooks():
+    model = nn.Sequential(nn.Linear(6, 6), nn.ReLU()).eval()
+    heard = []
+    handle = model[1].register_forward_hook(lambda *_: heard.append(1))
+    swap(model, {"relu": "rrelu"})
+    model(rows())
+    assert (heard, model[1].training) == ([1], False)
+    handle.remove()
+    model(rows())
+    assert heard == [1]
+
+
+def test_a_shared_module_becomes_several_where_it_learns():
+    act = nn.ReLU()
+    model = nn.Sequential(nn.Linear(6, 6), act, nn.Linear(6, 6), act)
+    done = swap(model, {"relu": "prelu"})
+    assert model[1] is not model[3]
+    assert [each.note for each in done.changed] == ["shared before, now one of its own"] * 2
+    done.undo()
+    assert model[1] is model[3] is act
+
+
+def test_a_gate_is_given_a_function_of_one_input_or_a_unit_of_two():
+    class Gate(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate, self.value = nn.Linear(6, 6), nn.Linear(6, 6)
+
+        def forward(self, x):
+            return F.silu(self.gate(x)) * self.value(x)
+
+    for mapping in ({"silu": "gelu"}, {"swiglu": "geglu"}):
+        model, x = Gate(), rows()
+        swap(model, mapping, x)
+        torch.testing.assert_close(model(x), F.gelu(model.gate(x)) * model.value(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_a_fused_network_is_opened_with_the_same_weights(kind):
+    model = nn.ModuleDict({"part": getattr(nn, kind)(6, 5, 2, batch_first=True, bidirectional=True)})
+    x = torch.randn(2, 4, 6)
+    model.forward = lambda x: model["part"](x)[0]
+    before, old = model(x), model["part"]
+    with swap(model, {"part": getattr(actlab.nn, kind)}) as done:
+        assert [each.after for each in done.changed] == [f"actlab.nn.{kind}"]
+        torch.testing.assert_close(model(x), before, rtol=1e-5, atol=1e-6)
+        assert {id(each) for each in old.parameters()} <= {id(each) for each in model.parameters()}
+        found = sites(model, x)
+        assert {site.calls for site in found} <= {4, 8}  # 8: an LSTM's gates are applied in two calls a step
+        assert found.unseen == ()
+    assert model["part"] is old
+
+
+def test_a_fused_network_takes_activations_by_role_only():
+    model = nn.Sequential(nn.LSTM(6, 5))
+    done = swap(model, {"0": "relu"})
+    assert "one fused call" in done.unchanged[0].why
+    swap(model, {"0": {"gate": "hard_sigmoid"}})
+    assert model[0].activations["gate"].activation.name == "hard_sigmoid"
+    with pytest.raises(BadInput, match="no role 'gates'"):
+        swap(nn.Sequential(nn.LSTM(6, 5)), {"0": {"gates": "relu"}})
+
+
+def test_what_cannot_be_changed_is_said():
+    model = nn.Sequential(nn.Linear(6, 6), nn.Softmax(-1))
+    done = swap(model, {"softmax": "relu", "tanh": "relu"}, rows())
+    assert [(each.place, each.why) for each in done.unchanged] == [
+        ("1[0]", "relu does not act along an axis, and softmax does"),
+        ("tanh", "no activation matches"),
+    ]
+    assert "give the model's inputs too" in swap(Between(F.relu), {"relu": "tanh"}).unchanged[0].why
+    assert done.lines()[0] == "1[0] stays: relu does not act along an axis, and softmax does."
+
+
+def test_an_unknown_activation_leaves_the_model_as_it_was():
+    model = Plain()
+    with pytest.raises(UnknownActivation, match="swsh"):
+        swap(model, {"silu": "tanh", "relu": "swsh"}, rows())
+    assert left(model) == []
+    assert list(model._modules) == ["first", "second", "act"]
+
+
+def test_parameters_of_activations_are_told_from_weights():
+    model = nn.Sequential(nn.Linear(6, 6), nn.PReLU(), actlab.module("swish"), nn.PReLU())
+    model.append(model[1])
+    assert [id(each) for each in trainable_activation_parameters(model)] == [
+        id(model[1].weight),
+        id(model[2].beta),
+        id(model[3].weight),
+    ]

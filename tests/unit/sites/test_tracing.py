@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from actlab.errors import BadInput
+from actlab.sites.tracing import traced
+from unit.sites.small import Between, left, rows
+
+
+def test_the_flow_leads_from_the_loss_back_to_the_input():
+    model, x = Between(F.relu), rows()
+    found = traced(model, (x,), loss=nn.CrossEntropyLoss(), targets=torch.zeros(4, dtype=torch.long))
+    trace = found.trace
+    last = trace.maker(trace.loss)
+    assert (last.function, last.part) == ("cross_entropy", "loss")
+    assert trace.outputs[0] in last.inputs
+    names = []
+    step = trace.maker(trace.outputs[0])
+    while step is not None:
+        names.append(step.function)
+        step, value = trace.maker(step.inputs[0]), step.inputs[0]
+    assert (names, trace.values[value].origin) == (["linear", "relu", "linear"], "input 0")
+    assert torch.equal(found.output, model(x))
+    assert {value.origin for value in trace.values} >= {"input 0", "target", "parameter first.weight"}
+
+
+def test_an_observer_sees_what_a_call_read_also_in_place():
+    seen = {}
+
+    def observe(step, inputs, outputs):
+        seen[step.function] = [each.detach().clone() for each in (inputs[0], outputs[0])]
+
+    model, x = Between(lambda x: x.relu_()), rows()
+    traced(model, (x,), observe=observe)
+    torch.testing.assert_close(seen["relu"][0], model.first(x).detach())
+    torch.testing.assert_close(seen["relu"][1], F.relu(seen["relu"][0]))
+
+
+def test_autograd_goes_back_through_what_was_traced():
+    model = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.ReLU()).eval()
+    traced(model, (rows(),), loss=lambda y, _: y.sum(), targets=0).loss.backward()
+    assert model[0].weight.grad is not None
+
+
+class Drawing(nn.Module):
+    """Draws from every stream, and puts a new buffer in the place of the old."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x):
+        self.seen = self.seen + 1
+        return x * torch.rand(()) * random.random() * np.random.rand()
+
+
+def test_random_numbers_and_buffers_are_as_before():
+    model = Drawing()
+    buffer, streams = model.seen, (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist())
+    traced(model, (rows(),))
+    assert model.seen is buffer
+    assert float(buffer) == 0
+    assert torch.equal(torch.get_rng_state(), streams[0])
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == streams[1:]
+    assert left(model) == []
+
+
+@pytest.mark.parametrize("loss", [lambda y, t: y, lambda y, t: 1.0], ids=["many numbers", "no tensor"])
+def test_a_loss_that_is_no_number_is_refused(loss):
+    with pytest.raises(BadInput, match="the loss must give one number"):
+        traced(Between(F.relu), (rows(),), loss=loss, targets=0)
+
+
+def test_a_loss_that_raises_is_said():
+    with pytest.raises(BadInput, match="the loss raised"):
+        traced(Between(F.relu), (rows(),), loss=nn.CrossEntropyLoss(), targets=torch.zeros(3, dtype=torch.long))
