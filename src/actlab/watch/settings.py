@@ -29,6 +29,23 @@ class Settings:
         depth_factor: by how much a signal may grow or shrink over all layers at the start. Adam and biases correct two
             orders of magnitude.
         lecun_factor: selu's fixed point attracts variances within about a factor of 1.5 (FACTS: contraction .79).
+        most: more than this share of the units or parameters is a matter of the layer or the model, not of some.
+            Healthy small ReLU networks have 9 to 30 % dead units.
+        nearly_all: beyond this share of dead units what is left of a layer is no layer.
+        growth: by how much the share of dead units must rise over the points to be growing; batches alone make it waver
+            by a few hundredths.
+        constant_share: a unit whose standard deviation is below this share of the layer's own size tells nothing: what
+            follows sees it as a bias.
+        learned_share: a loss that fell by this share was not hindered by what was found; warnings become information.
+        fewest_losses: with fewer losses nothing is said of where the loss goes: the standard error of a median of so
+            few is of the order of what is looked for.
+        sure_of_fall: by how many standard errors a loss must have fallen. 3: one in 700 by chance.
+        confident_loss: a saturated output that is right leaves a loss below this; at .1 a probability is .9 on average.
+        gradient_floor: where no site's gradient exceeds this, the network is at rest and nothing vanishes.
+        steady_share: the share of the steps from site to site that must go the fit's way: a signal that swings to and
+            fro is no geometric fall.
+        largest_jump: the largest share of the whole fall that one step from site to site may take: a single jump is two
+            parts of a model with other scales, or one layer at fault, which is told as such.
     """
 
     dead_floor: float = 1e-3
@@ -46,3 +63,15 @@ class Settings:
     zero_gradient_share: float = 0.2
     depth_factor: float = 100.0
     lecun_factor: float = 1.5
+
+    most: float = 0.5
+    nearly_all: float = 0.9
+    growth: float = 0.1
+    constant_share: float = 1e-3
+    learned_share: float = 0.5
+    fewest_losses: int = 20
+    sure_of_fall: float = 3.0
+    confident_loss: float = 0.1
+    gradient_floor: float = 1e-7
+    steady_share: float = 0.75
+    largest_jump: float = 0.6

@@ -1,0 +1,71 @@
+"""What is measured of an activation: its slope as a program, and how large that gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import isfinite
+from typing import final
+
+import torch
+from torch import Tensor
+
+from actlab.formula.activation import Activation
+from actlab.formula.expr import Expr, Input
+from actlab.lower.to_torch import program
+from actlab.theory.properties import properties
+
+Pair = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@final
+@dataclass(frozen=True)
+class Measured:
+    """An activation, ready to be measured.
+
+    Attributes:
+        value, slope: f and f' as formulas of the input.
+        input: its name.
+        pair: both, as a program.
+        bound: the largest |f'|; 1 where it has no bound, so that floors are absolute there.
+        saturates: whether f levels off on a side without being exactly flat there.
+        by_output: in 16-bit types, the name of the function whose gradient PyTorch computes of the rounded output.
+    """
+
+    value: Expr
+    slope: Expr
+    input: Input
+    pair: Pair
+    bound: float
+    saturates: bool
+    by_output: str
+
+
+@lru_cache(maxsize=256)
+def measured(act: Activation) -> Measured:
+    """The activation with its parameters at their values, ready to be measured."""
+    x = Input(act.inputs[0])
+    value, slope = act.formula, act.derivative()
+    made = program([value, slope], [x]).function
+
+    def pair(z: Tensor) -> tuple[Tensor, Tensor]:
+        results = made(z)
+        assert isinstance(results, tuple)
+        first, second = (torch.as_tensor(each, dtype=z.dtype, device=z.device).expand(z.shape) for each in results)
+        return first, second
+
+    found = properties(act).lipschitz
+    bound = float(found) if isinstance(found, float | int) and isfinite(found) and found > 0 else 1.0
+    by_output = act.name if act.name in {"sigmoid", "tanh"} else ""
+    return Measured(value, slope, x, pair, bound, _saturates(pair, bound), by_output)
+
+
+def _saturates(pair: Pair, bound: float) -> bool:
+    """Whether the slope, far out on a side, is small and yet not 0."""
+    far = torch.tensor([10.0, 11.0, 12.0, 13.0], dtype=torch.float64)
+    for side in (far, -far):
+        slopes = pair(side)[1].abs()
+        if bool(((slopes > 0) & (slopes < 0.05 * bound)).all()):
+            return True
+    return False

@@ -1,0 +1,73 @@
+"""Where a loss goes: whether it falls, stays or cannot be told for noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Any, final
+
+from actlab.watch.settings import Settings
+
+
+@final
+@dataclass(frozen=True)
+class Progress:
+    """Where the loss was and is.
+
+    Attributes:
+        losses: how many finite losses this rests on.
+        first, last: medians of the first and the last of them; NaN without any.
+        error: the standard error of their difference, from the noise between neighbours.
+        falls: it fell, by more than its noise and more than a trifle.
+        stalls: it did not fall, as far as a median can say. Where neither holds noise hides it, or there are too few.
+        learned: it fell by so much that nothing can have hindered it.
+    """
+
+    losses: int
+    first: float
+    last: float
+    error: float
+    falls: bool
+    stalls: bool
+    learned: bool
+
+    def evidence(self) -> dict[str, Any]:
+        """The numbers, for a finding."""
+        return {"losses": self.losses, "first_loss": self.first, "last_loss": self.last, "standard_error": self.error}
+
+
+def progress(losses: Sequence[tuple[int, float]], settings: Settings) -> Progress:
+    """Where the losses go, of pairs of step and loss."""
+    finite = [loss for _, loss in losses if math.isfinite(loss)]
+    if not finite:
+        return Progress(0, math.nan, math.nan, math.nan, falls=False, stalls=False, learned=False)
+    early = max(3, len(finite) // 20)  # short: most of a fall may happen in the first steps
+    late = max(3, len(finite) // 4)
+    first, last = median(finite[:early]), median(finite[-late:])
+    # 1.253 = sqrt(pi / 2): the standard error of a median over that of a mean.
+    error = 1.253 * _noise(finite) * math.sqrt(1 / early + 1 / late)
+    fall, size = first - last, max(abs(first), 1e-30)
+    enough = len(finite) >= settings.fewest_losses
+    sure = enough and fall > settings.sure_of_fall * error
+    return Progress(
+        len(finite),
+        first,
+        last,
+        error,
+        falls=sure and fall > settings.stalled_share * size,
+        stalls=enough and fall < settings.stalled_share * size,
+        learned=sure and fall > settings.learned_share * size,
+    )
+
+
+def _noise(losses: Sequence[float]) -> float:
+    """The standard deviation of a loss about its trend, from the differences of neighbours."""
+    if len(losses) < 2:
+        return math.inf
+    steps = [after - before for before, after in pairwise(losses)]
+    middle = median(steps)
+    # 1.4826 makes a median deviation a standard deviation; a difference has twice the variance of its terms.
+    return 1.4826 * median(abs(step - middle) for step in steps) / math.sqrt(2)

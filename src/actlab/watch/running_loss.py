@@ -1,0 +1,33 @@
+"""A loss that does not move, and what is likely to hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from actlab.watch.finding import Finding
+from actlab.watch.kinds import KINDS
+from actlab.watch.progress import Progress
+from actlab.watch.running_units import found
+
+# The nearer to certain that it stops learning altogether, the earlier.
+CAUSES = ("AL107", "AL101", "AL103", "AL102", "AL106", "AL104", "AL105", "AL109", "AL108", "AL110")
+
+
+def loss_does_not_move(others: Sequence[Finding], course: Progress) -> Iterator[Finding]:
+    """AL111: information, unless another finding says why.
+
+    A loss at its best, and the losses of adversarial and of reinforcement learning, do not fall either.
+    """
+    if not course.stalls:
+        return
+    grave = [finding for finding in others if finding.severity != "information" and finding.id in CAUSES]
+    cause = min(grave, key=lambda finding: CAUSES.index(finding.id), default=None)
+    went = f"the loss went from {course.first:.4g} to {course.last:.4g} over {course.losses} losses"
+    if cause is None:
+        evidence = {**course.evidence(), "likely_cause": None}
+        yield found("AL111", "information", f"{went}; nothing that was measured says why", None, evidence)
+        return
+    place = "" if cause.site is None else f" at {cause.site.name}"
+    message = f"{went}; the likely cause is {cause.id} ({KINDS[cause.id].title}){place}"
+    evidence = {**course.evidence(), "likely_cause": cause.id}
+    yield Finding("AL111", "warning", message, cause.site, evidence, cause.remedies)

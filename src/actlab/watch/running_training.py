@@ -1,0 +1,71 @@
+"""How training goes: numbers that are not finite, and steps that are too small or too large."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from actlab.formula.activation import Activation
+from actlab.watch.finding import Finding, Severity
+from actlab.watch.kinds import KINDS
+from actlab.watch.progress import Progress
+from actlab.watch.quantities import Quantities
+from actlab.watch.running_units import found
+from actlab.watch.settings import Settings
+
+
+def non_finite(quantities: Quantities, course: Progress, settings: Settings) -> Iterator[Finding]:
+    """AL107: the first site and step, or the loss if that came before."""
+    first = quantities.first_non_finite
+    lost = next((step for step, loss in quantities.losses if not math.isfinite(loss)), None)
+    if first is not None and (lost is None or first.step <= lost):
+        is_masked = not isinstance(first.site.formula, Activation) and lost is None  # -inf before a softmax is a mask
+        severity: Severity = "information" if is_masked else "error"
+        message = (
+            f"{first.site.activation} at {first.site.name} got or gave numbers that are not finite, first at step"
+            f" {first.step}"
+        )
+        yield Finding("AL107", severity, message, first.site, {"step": first.step}, KINDS["AL107"].remedies)
+    elif lost is not None:
+        message = f"the loss is not finite, first at step {lost}, and no activation before it was at fault"
+        evidence = {"step": lost, "first_activation_step": None if first is None else first.step}
+        yield found("AL107", "error", message, None, evidence)
+
+
+def updates(quantities: Quantities, course: Progress, settings: Settings) -> Iterator[Finding]:
+    """AL108 and AL109, of most parameters at once: biases and what begins at 0 have any ratio for a while."""
+    paces = [_usual(each.updates) for each in quantities.parameters if _has_size(each.name, each.updates, settings)]
+    usual = [pace for pace in paces if pace is not None]
+    if not usual:
+        return
+    middle = median(usual)
+    small = sum(ratio < settings.updates_low for ratio in usual) / len(usual)
+    large = sum(ratio > settings.updates_high for ratio in usual) / len(usual)
+    evidence = {"parameters": len(usual), "median_ratio": middle, "steps": quantities.measured, **course.evidence()}
+    if small > settings.most:
+        message = f"weights change by {middle:.1e} of their size a step; at this pace they stay what they were"
+        severity: Severity = "warning" if course.stalls else "information"
+        yield found("AL108", severity, message, None, {**evidence, "share_below": small})
+    if large > settings.most:
+        message = f"weights change by {middle:.1e} of their size a step; each overwrites what the last ones learned"
+        diverges = course.stalls or any(not math.isfinite(loss) for _, loss in quantities.losses)
+        severity = "warning" if diverges else "information"
+        yield found("AL109", severity, message, None, {**evidence, "share_above": large})
+
+
+def _has_size(name: str, pairs: Sequence[tuple[int, float]], settings: Settings) -> bool:
+    return len(pairs) >= settings.fewest_steps and name.rpartition(".")[2] != "bias"
+
+
+def _usual(pairs: Sequence[tuple[int, float]]) -> float | None:
+    """The usual ratio once training runs; None of one that still rises or falls, as under a schedule or from 0 on."""
+    late = [ratio for _, ratio in pairs[len(pairs) // 3 :] if not math.isnan(ratio)]
+    half = len(late) // 2
+    if not half:
+        return None
+    before, after = median(late[:half]), median(late[half:])
+    # A factor of 2 within the last two thirds: a weight that began at 0, a warm-up or a decay, not the usual pace.
+    if not (before > 0 and after > 0 and 0.5 <= after / before <= 2):
+        return None
+    return median(late)

@@ -1,0 +1,143 @@
+"""Units that are dead, and units that never vary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from actlab.formula.activation import Activation
+from actlab.theory.properties import properties
+from actlab.watch.finding import Finding, Severity
+from actlab.watch.kinds import KINDS
+from actlab.watch.progress import Progress
+from actlab.watch.quantities import Point, Quantities, SiteQuantities, UnitStatistics
+from actlab.watch.settings import Settings
+
+
+def dead_units(quantities: Quantities, course: Progress, settings: Settings) -> Iterator[Finding]:
+    """AL101, site by site."""
+    for at in unit_sites(quantities):
+        units = at.recent
+        dead = is_dead(units)
+        count, width = int(dead.sum()), dead.numel()
+        if not count:
+            continue
+        if units.examples < settings.fewest_examples:
+            if count == width and units.examples:
+                yield _too_few(at, count)
+            continue
+        is_output = at is quantities.sites[-1] and _can_be_confident(at)
+        severity = "information" if is_output else _severity(at, count / width, course, settings)
+        yield _dead(at, dead, severity, course)
+
+
+def constant_units(quantities: Quantities, course: Progress, settings: Settings) -> Iterator[Finding]:
+    """AL110, site by site; dead units are told as such and not again."""
+    for at in unit_sites(quantities):
+        units = at.recent
+        if units.examples < settings.fewest_examples or units.variance.numel() < 1:
+            continue
+        size = float((units.variance + units.mean.square()).nanmean().sqrt())
+        still = (units.variance.sqrt() <= settings.constant_share * size) & ~is_dead(units) & _is_finite(units)
+        count, width = int(still.sum()), still.numel()
+        if count:
+            severity: Severity = "warning" if count == width and course.stalls else "information"
+            evidence = {
+                "examples": units.examples,
+                "units": width,
+                "constant": count,
+                "constant_units": indices(still),
+                "layer_size": size,
+            }
+            message = (
+                f"{at.site.activation} at {at.site.name}: {count} of {width} units got the same input for each of"
+                f" {units.examples} examples; they are biases to what follows"
+            )
+            yield found("AL110", severity, message, at, evidence)
+
+
+def unit_sites(quantities: Quantities) -> Iterator[SiteQuantities]:
+    """The sites whose units can be dead or saturated: neither a softmax nor the gate of a gated unit."""
+    for at in quantities.sites:
+        if isinstance(at.site.formula, Activation) and at.site.gate is None:
+            yield at
+
+
+def is_dead(units: UnitStatistics) -> Tensor:
+    """Of every unit, whether it never fired."""
+    return (units.fired == 0) & (units.positions > 0) & _is_finite(units)
+
+
+def indices(units: Tensor) -> tuple[int, ...]:
+    """The places of the units that are marked."""
+    return tuple(int(place) for place in units.flatten().nonzero().flatten())
+
+
+def found(id: str, severity: Severity, message: str, at: SiteQuantities | None, evidence: dict[str, Any]) -> Finding:
+    """A finding of a kind, with the remedies of its kind."""
+    return Finding(id, severity, message, None if at is None else at.site, evidence, KINDS[id].remedies)
+
+
+def _is_finite(units: UnitStatistics) -> Tensor:
+    # What is not finite has no slope; it is told as non-finite.
+    return units.non_finite == 0
+
+
+def _can_be_confident(at: SiteQuantities) -> bool:
+    """Whether a flat stretch of it may be what training aims at, in an output: a probability near 0 or 1."""
+    limits = properties(at.site.measured).limits
+    return all(isinstance(limit, float) and abs(limit) < float("inf") for limit in (limits.left, limits.right))
+
+
+def _severity(at: SiteQuantities, share: float, course: Progress, settings: Settings) -> Severity:
+    if share == 1:
+        return "error"
+    grows = growth(at.points) > settings.growth
+    if share > settings.most and course.stalls and (grows or share > settings.nearly_all):
+        return "warning"
+    return "information"
+
+
+def growth(points: Sequence[Point]) -> float:
+    """By how much the share of dead units rose from the first third of the points to the last."""
+    third = len(points) // 3
+    if not third:
+        return 0.0
+    first, last = points[:third], points[-third:]
+    return sum(point.dead_share for point in last) / third - sum(point.dead_share for point in first) / third
+
+
+def _dead(at: SiteQuantities, dead: Tensor, severity: Severity, course: Progress) -> Finding:
+    count, width, examples = int(dead.sum()), dead.numel(), at.recent.examples
+    evidence = {
+        "examples": examples,
+        "units": width,
+        "dead": count,
+        "dead_share": count / width,
+        "rate_bound": 3 / examples,
+        "growth": growth(at.points),
+        "dead_units": indices(dead),
+        **course.evidence(),
+    }
+    follows = {
+        "error": "the whole layer is dead, and no gradient passes it",
+        "warning": "most of the layer is dead, and the loss does not fall",
+        "information": "they do not learn",
+    }[severity]
+    message = (
+        f"{at.site.activation} at {at.site.name}: {count} of {width} units had no slope on any of {examples} examples"
+        f" (they fire on at most {3 / examples:.2g} of all, at 95 %); {follows}"
+    )
+    return found("AL101", severity, message, at, evidence)
+
+
+def _too_few(at: SiteQuantities, count: int) -> Finding:
+    examples = at.recent.examples
+    message = (
+        f"{at.site.activation} at {at.site.name}: no unit had a slope on {examples} examples, which are too few to call"
+        " a unit dead"
+    )
+    evidence = {"examples": examples, "units": count, "silent": count, "rate_bound": min(1.0, 3 / examples)}
+    return found("AL101", "information", message, at, evidence)
