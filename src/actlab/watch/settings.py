@@ -26,8 +26,8 @@ class Settings:
         stalled_share: a loss that fell by less than this share of its start has not moved.
         reach: targets outside the range by more than this share of their spread cannot be reached.
         zero_gradient_share: how much of the input may have gradient 0 in its dtype: one in five still trains.
-        depth_factor: by how much a signal may grow or shrink over all layers at the start. Adam and biases correct two
-            orders of magnitude.
+        depth_factor: by how much a signal's size may grow or shrink over all layers at the start. Adam and biases
+            correct two orders of magnitude.
         lecun_factor: selu's fixed point attracts variances within about a factor of 1.5 (FACTS: contraction .79).
         most: more than this share of the units or parameters is a matter of the layer or the model, not of some.
             Healthy small ReLU networks have 9 to 30 % dead units.

@@ -10,7 +10,8 @@ CONSTRUCTION: tuple[Row, ...] = (
         "linear-layers-collapse",
         "warning",
         "two linear layers follow each other with no non-linearity between",
-        "W₂(W₁x + b₁) + b₂ is one linear layer with weight W₂W₁: the second layer adds parameters and time, and no function"
+        "W₂(W₁x + b₁) + b₂ is one linear layer with weight W₂W₁: the second layer adds parameters and time, and"
+        " no function"
         " that one layer could not give. A bottleneck that is narrower than both its sides (a low-rank factorisation,"
         " LoRA), attention's projections and depthwise convolutions are meant so and are not told. Batch normalisation"
         " between them is linear too once the model is in evaluation mode.",
@@ -33,8 +34,10 @@ CONSTRUCTION: tuple[Row, ...] = (
         "initialisation-does-not-fit",
         "warning",
         "the weights' size at the start does not fit the activation, over many layers",
-        "Through layer after layer the second moment of the signal is multiplied by fan_in·E w²·E f(√q z)²/q. Where that"
-        " is far from 1 the signal, and with it the gradient, grows or dies with depth. Told only where the product over"
+        "Through layer after layer the second moment of the signal is multiplied by fan_in·E w²·E f(√q z)²/q."
+        " Where that"
+        " is far from 1 the signal, and with it the gradient, grows or dies with depth. Told only where the"
+        " product over"
         " all layers is more than a factor of 100 and nothing normalises between them.",
         "He et al. 2015, arXiv:1502.01852; Schoenholz et al. 2017, arXiv:1611.01232",
         ("init-with-gain", "add-normalisation"),
@@ -44,7 +47,8 @@ CONSTRUCTION: tuple[Row, ...] = (
         "selu-without-lecun",
         "warning",
         "selu without the initialisation that it relies on",
-        "SELU keeps mean 0 and variance 1 through layers only if weights have mean 0 and variance 1/fan_in (LeCun). With"
+        "SELU keeps mean 0 and variance 1 through layers only if weights have mean 0 and variance 1/fan_in"
+        " (LeCun). With"
         " other variances the fixed point is left and what selu promises does not hold.",
         "Klambauer et al. 2017, arXiv:1706.02515",
         ("lecun-init",),
@@ -54,7 +58,8 @@ CONSTRUCTION: tuple[Row, ...] = (
         "selu-with-dropout",
         "warning",
         "selu with plain dropout",
-        "Dropout sets units to 0, which is not selu's low saturation value: it moves mean and variance away from the fixed"
+        "Dropout sets units to 0, which is not selu's low saturation value: it moves mean and variance away"
+        " from the fixed"
         " point. Alpha dropout sets them to −λα and rescales.",
         "Klambauer et al. 2017, arXiv:1706.02515, section 'New Dropout Technique'",
         ("alpha-dropout",),
@@ -64,7 +69,8 @@ CONSTRUCTION: tuple[Row, ...] = (
         "learnable-activation-shared",
         "warning",
         "one learnable activation serves several places",
-        "A module with a parameter that is called in several places learns one value for all of them: each place's gradient"
+        "A module with a parameter that is called in several places learns one value for all of them: each"
+        " place's gradient"
         " pulls it its own way. Mostly the module was made once for convenience, as one does with nn.ReLU.",
         "He et al. 2015, arXiv:1502.01852 (one slope a layer, or a channel)",
         ("one-each",),
@@ -84,7 +90,8 @@ CONSTRUCTION: tuple[Row, ...] = (
         "random-in-eval",
         "warning",
         "a random activation is active in evaluation mode",
-        "Randomised activations (rrelu) and dropout draw afresh at every call while training and are fixed in evaluation."
+        "Randomised activations (rrelu) and dropout draw afresh at every call while training and are fixed in"
+        " evaluation."
         " Called as functions with training=True they stay random: the same input gives other answers every time.",
         "Xu et al. 2015, arXiv:1505.00853",
         ("call-eval",),
@@ -94,7 +101,8 @@ CONSTRUCTION: tuple[Row, ...] = (
         "gelu-variant-differs",
         "warning",
         "another variant of gelu than the model's configuration says",
-        "gelu and its tanh approximation differ by up to 5e-4, quick_gelu by 2e-2. A checkpoint that was trained with one"
+        "gelu and its tanh approximation differ by up to 5e-4, quick_gelu by 2e-2. A checkpoint that was"
+        " trained with one"
         " and run with another is a slightly different model at every layer.",
         "Hendrycks, Gimpel 2016, arXiv:1606.08415",
         ("match-config",),
@@ -104,7 +112,8 @@ CONSTRUCTION: tuple[Row, ...] = (
         "gradient-zero-in-dtype",
         "warning",
         "in this dtype the activation's gradient is exactly 0 over much of its input",
-        "PyTorch computes tanh' as 1 − y² and sigmoid' as y(1 − y): in bfloat16 they are exactly 0 from 3.47 and 6.25 on,"
+        "PyTorch computes tanh' as 1 − y² and sigmoid' as y(1 − y): in bfloat16 they are exactly 0 from 3.47"
+        " and 6.25 on,"
         " though the true slope is not. Units there stop learning for ever.",
         "measured: `actlab certify tanh --dtype bfloat16 --against torch`",
         ("wider-dtype", "add-normalisation"),

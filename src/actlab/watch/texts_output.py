@@ -12,12 +12,16 @@ OUTPUT: tuple[Row, ...] = (
         "softmax-before-cross-entropy",
         "error",
         "softmax is applied before a loss that applies it again",
-        "cross_entropy takes logits and applies log_softmax itself. Fed with probabilities it sees numbers between 0 and"
+        "cross_entropy takes logits and applies log_softmax itself. Fed with probabilities it sees numbers"
+        " between 0 and"
         " 1: the loss cannot fall below log(1 + (K − 1)/e) for K classes, gradients shrink, and training is slow or"
-        " stalls while nothing looks broken. Told by the flow of data: the loss's first input is made by a softmax, with"
-        " nothing between that changes its meaning. Rules that look for a softmax by name fire on correct programs; this"
+        " stalls while nothing looks broken. Told by the flow of data: the loss's first input is made by a"
+        " softmax, with"
+        " nothing between that changes its meaning. Rules that look for a softmax by name fire on correct"
+        " programs; this"
         " one follows the tensor.",
-        "PyTorch documentation of CrossEntropyLoss; Humbatova et al. 2020, arXiv:1910.11015 (wrong activation, wrong loss)",
+        "PyTorch documentation of CrossEntropyLoss; Humbatova et al. 2020, arXiv:1910.11015 (wrong activation,"
+        " wrong loss)",
         ("remove-output-activation",),
     ),
     (
@@ -25,7 +29,8 @@ OUTPUT: tuple[Row, ...] = (
         "log-softmax-before-cross-entropy",
         "information",
         "log_softmax is applied before a loss that applies it again",
-        "log_softmax of a log_softmax is the same log_softmax: the loss's value and gradients are right, a pass over the"
+        "log_softmax of a log_softmax is the same log_softmax: the loss's value and gradients are right, a pass"
+        " over the"
         " logits is wasted. Nothing is wrong; nll_loss says the same with one pass.",
         "idempotence of log_softmax: logsumexp of its result is 0",
         ("remove-output-activation",),
@@ -67,7 +72,8 @@ OUTPUT: tuple[Row, ...] = (
         "softmax-over-one-unit",
         "error",
         "softmax acts along an axis of length 1",
-        "Softmax along one number is 1, whatever the number: the output is constant and no gradient passes. What was meant"
+        "Softmax along one number is 1, whatever the number: the output is constant and no gradient passes."
+        " What was meant"
         " is a sigmoid.",
         "Humbatova et al. 2020, arXiv:1910.11015",
         ("use-sigmoid", "softmax-over-classes"),
@@ -87,9 +93,11 @@ OUTPUT: tuple[Row, ...] = (
         "output-cannot-reach-targets",
         "error",
         "the range of the output activation does not hold the targets",
-        "A regression's output can only take values in the range of its last activation: (0, 1) for a sigmoid, [0, ∞) for"
+        "A regression's output can only take values in the range of its last activation: (0, 1) for a sigmoid,"
+        " [0, ∞) for"
         " a ReLU. Targets outside are never reached; the loss stays above a bound that can be computed, and the"
-        " activation is driven into saturation. Told for targets in the batch that lie outside by more than 1 % of their"
+        " activation is driven into saturation. Told for targets in the batch that lie outside by more than 1 %"
+        " of their"
         " spread.",
         "the range of the activation (`actlab show NAME`)",
         ("linear-output", "scale-targets"),
@@ -99,7 +107,8 @@ OUTPUT: tuple[Row, ...] = (
         "relu-on-logits",
         "warning",
         "a half-line activation is applied to the logits",
-        "A ReLU before the loss makes every negative logit 0: the model cannot say that a class is unlikely, and where all"
+        "A ReLU before the loss makes every negative logit 0: the model cannot say that a class is unlikely,"
+        " and where all"
         " logits are 0 no gradient passes at all. With a binary loss the answer can never fall below one half.",
         "Humbatova et al. 2020, arXiv:1910.11015",
         ("remove-output-activation",),
@@ -109,7 +118,8 @@ OUTPUT: tuple[Row, ...] = (
         "softmax-for-multi-label",
         "error",
         "softmax over classes of which several may hold at once",
-        "Softmax gives shares that sum to 1: it cannot say that two classes hold, or none. With targets in which rows hold"
+        "Softmax gives shares that sum to 1: it cannot say that two classes hold, or none. With targets in"
+        " which rows hold"
         " several ones, or none, the best answer is wrong by construction.",
         "Humbatova et al. 2020, arXiv:1910.11015; Bishop 2006, section 4.3",
         ("use-bce-with-logits",),

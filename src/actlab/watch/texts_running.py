@@ -10,9 +10,12 @@ RUNNING: tuple[Row, ...] = (
         "dead-units",
         "information",
         "units whose slope was 0 on every example",
-        "A unit is dead if |f'(z)| was 0 in the dtype, or below a thousandth of its largest, on every one of n examples: no"
-        " gradient reaches its weights. Told with n, and with 3/n, the bound (at 95 %) of the rate at which it may still"
-        " fire. Zeros in one batch are sparsity, not death. Healthy small ReLU networks have 9 to 30 % dead units, so that"
+        "A unit is dead if |f'(z)| was 0 in the dtype, or below a thousandth of its largest, on every one of n"
+        " examples: no"
+        " gradient reaches its weights. Told with n, and with 3/n, the bound (at 95 %) of the rate at which it"
+        " may still"
+        " fire. Zeros in one batch are sparsity, not death. Healthy small ReLU networks have 9 to 30 % dead"
+        " units, so that"
         " the severity follows the consequence: a whole layer dead is an error; more than half, growing while the loss"
         " stalls, a warning; anything less is information.",
         "Lu et al. 2019, arXiv:1903.06733; the rule of three: Hanley, Lippman-Hand 1983",
@@ -23,8 +26,10 @@ RUNNING: tuple[Row, ...] = (
         "saturated-units",
         "warning",
         "units that stay where the function is flat",
-        "A unit is saturated if the mean of |f'(z)| over the data is below 0.05 of its largest, on a side where f tends to a"
-        " limit without being exactly linear (sigmoid, tanh, erf, softsign). A ReLU is dead or sparse, never saturated.",
+        "A unit is saturated if the mean of |f'(z)| over the data is below 0.05 of its largest, on a side where"
+        " f tends to a"
+        " limit without being exactly linear (sigmoid, tanh, erf, softsign). A ReLU is dead or sparse, never"
+        " saturated.",
         "Glorot, Bengio 2010 (AISTATS); LeCun et al. 1998, Efficient BackProp",
         ("use-non-saturating", "add-normalisation", "init-with-gain"),
     ),
@@ -33,8 +38,10 @@ RUNNING: tuple[Row, ...] = (
         "vanishing-gradient",
         "warning",
         "the loss's gradient falls from layer to layer on its way back",
-        "Told from the size (RMS) of the gradient at successive activations: a straight line through its logarithm, and the"
-        " ratio of the first to the last. What counts is the fall from layer to layer; a small gradient everywhere is what a"
+        "Told from the size (RMS) of the gradient at successive activations: a straight line through its"
+        " logarithm, and the"
+        " ratio of the first to the last. What counts is the fall from layer to layer; a small gradient"
+        " everywhere is what a"
         " trained network has.",
         "Hochreiter 1991; Glorot, Bengio 2010 (AISTATS)",
         ("use-non-saturating", "init-with-gain", "add-normalisation", "residual"),
@@ -44,7 +51,8 @@ RUNNING: tuple[Row, ...] = (
         "exploding-gradient",
         "warning",
         "the loss's gradient grows from layer to layer on its way back",
-        "As for vanishing gradients, the other way: early layers get gradients that are orders of magnitude larger than late"
+        "As for vanishing gradients, the other way: early layers get gradients that are orders of magnitude"
+        " larger than late"
         " ones, and one step ruins what was learned.",
         "Pascanu, Mikolov, Bengio 2013, arXiv:1211.5063",
         ("init-with-gain", "clip-gradients", "add-normalisation"),
@@ -54,7 +62,8 @@ RUNNING: tuple[Row, ...] = (
         "activations-explode",
         "warning",
         "the activations' size grows from layer to layer",
-        "The variance of what successive activations give grows geometrically with depth: the last layers see numbers of"
+        "The variance of what successive activations give grows geometrically with depth: the last layers see"
+        " numbers of"
         " another order than the first, and overflow is near in 16 bits.",
         "He et al. 2015, arXiv:1502.01852",
         ("init-with-gain", "add-normalisation"),
@@ -64,7 +73,8 @@ RUNNING: tuple[Row, ...] = (
         "activations-collapse",
         "warning",
         "the activations' variation dies out from layer to layer",
-        "The variance of what successive activations give falls geometrically with depth: the last layers give nearly the"
+        "The variance of what successive activations give falls geometrically with depth: the last layers give"
+        " nearly the"
         " same for every input, and the network can learn little more than a constant.",
         "Schoenholz et al. 2017, arXiv:1611.01232",
         ("init-with-gain", "add-normalisation", "use-non-saturating"),
@@ -74,7 +84,8 @@ RUNNING: tuple[Row, ...] = (
         "non-finite",
         "error",
         "numbers that are not finite",
-        "NaN or infinity at an activation: told with the first site and the first measured step. What comes after it in the"
+        "NaN or infinity at an activation: told with the first site and the first measured step. What comes"
+        " after it in the"
         " same step is a consequence.",
         "IEEE 754",
         ("check-data", "lower-learning-rate", "clip-gradients"),
@@ -84,7 +95,8 @@ RUNNING: tuple[Row, ...] = (
         "updates-too-small",
         "information",
         "weights hardly change",
-        "The RMS of a step over the RMS of the weights is below 1e-4 for most parameters: at this pace the weights stay what"
+        "The RMS of a step over the RMS of the weights is below 1e-4 for most parameters: at this pace the"
+        " weights stay what"
         " they were. About 1e-3 is usual.",
         "Bottou 2012, Stochastic Gradient Descent Tricks; Karpathy 2016, CS231n (ratio of updates to weights)",
         ("raise-learning-rate",),
@@ -94,7 +106,8 @@ RUNNING: tuple[Row, ...] = (
         "updates-too-large",
         "warning",
         "weights change by a tenth of their size at every step",
-        "The RMS of a step over the RMS of the weights is above 1e-1 for most parameters: every step overwrites what the last"
+        "The RMS of a step over the RMS of the weights is above 1e-1 for most parameters: every step overwrites"
+        " what the last"
         " ones learned.",
         "Bottou 2012, Stochastic Gradient Descent Tricks; Karpathy 2016, CS231n (ratio of updates to weights)",
         ("lower-learning-rate",),
@@ -104,7 +117,8 @@ RUNNING: tuple[Row, ...] = (
         "constant-units",
         "information",
         "units that give the same for every example",
-        "The input of these units does not vary over n examples: they are biases, and tell the next layer nothing about the"
+        "The input of these units does not vary over n examples: they are biases, and tell the next layer"
+        " nothing about the"
         " example. Dead units are told as such and not again here.",
         "Morcos et al. 2018, arXiv:1803.06959",
         ("remove-units", "check-data"),
@@ -114,7 +128,8 @@ RUNNING: tuple[Row, ...] = (
         "loss-does-not-move",
         "warning",
         "the loss is where it was at the start",
-        "Over the measured steps the loss shows no trend beyond its noise. The finding names which of the others is the likely"
+        "Over the measured steps the loss shows no trend beyond its noise. The finding names which of the"
+        " others is the likely"
         " cause, if any.",
         "Cleveland 1979 (robust trend); see the findings that it names",
         ("check-loss", "raise-learning-rate"),

@@ -1,0 +1,240 @@
+"""Back along the flow of data: which function made what a step reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+from actlab.formula.activation import Activation
+from actlab.sites.known import AnyActivation, known
+from actlab.sites.site import Site
+from actlab.sites.trace import Step, Trace
+
+# They move numbers, pick some of them or change their type, and leave each what it is.
+MOVES = frozenset(
+    {
+        "view",
+        "reshape",
+        "flatten",
+        "unflatten",
+        "transpose",
+        "permute",
+        "movedim",
+        "moveaxis",
+        "swapaxes",
+        "squeeze",
+        "unsqueeze",
+        "contiguous",
+        "chunk",
+        "split",
+        "getitem",
+        "unbind",
+        "narrow",
+        "select",
+        "T",
+        "mT",
+        "to",
+        "float",
+        "half",
+        "bfloat16",
+        "double",
+        "type",
+        "type_as",
+        "clone",
+        "detach",
+        "expand",
+        "expand_as",
+        "gather",
+        "index_select",
+        "masked_select",
+        "take_along_dim",
+        "nan_to_num",
+        "view_as",
+        "reshape_as",
+        "identity",
+        "requires_grad",
+        "alias",
+        "tile",
+    }
+)
+# Joined in one: what holds of all parts holds of the whole.
+_JOINED = frozenset({"cat", "stack"})
+# A number smaller than this, added before a logarithm, guards it and means nothing.
+_GUARD = 1e-3
+LAYERS = frozenset(
+    {
+        "linear",
+        "addmm",
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "conv_transpose3d",
+        "bilinear",
+    }
+)
+# How PyTorch chooses softmax's axis where none is given.
+_IMPLICIT = {0: 0, 1: 0, 3: 0}
+
+
+@final
+@dataclass(frozen=True)
+class Made:
+    """What made a value, once moves are taken off.
+
+    Attributes:
+        name: the activation's name, or the function's.
+        value: the number of the value that it made.
+        step: the last step of it; None where the value came from outside.
+        source: the number of what it was applied to; None where that is not one value.
+        site: where it is applied, if the model applies it.
+        activation: the activation that it is, if it is one.
+        dim: the axis along which it acts, from 0; None where it acts on single numbers.
+    """
+
+    name: str
+    value: int
+    step: Step | None
+    source: int | None = None
+    site: Site | None = None
+    activation: AnyActivation | None = None
+    dim: int | None = None
+
+
+def makers(trace: Trace, value: int, *, limit: int = 64) -> tuple[Made, ...]:
+    """What made the value: one, or several where values were joined."""
+    step = trace.maker(value)
+    while step is not None and is_move(step) and step.inputs:
+        value = step.inputs[0]
+        step = trace.maker(value)
+    if step is not None and step.function in _JOINED and limit > 0:
+        return tuple(made for part in step.inputs for made in makers(trace, part, limit=limit - len(step.inputs)))
+    return (made_by(trace, value),)
+
+
+def sole(trace: Trace, value: int) -> Made:
+    """What made the value, where all its parts were made alike; else the function that joined them."""
+    found = makers(trace, value)
+    return found[0] if len({made.name for made in found}) == 1 else Made("joined", value, trace.maker(value))
+
+
+def is_move(step: Step) -> bool:
+    """Whether the step leaves every number what it is, but for a guard against 0."""
+    if step.function in MOVES:
+        return True
+    if step.function == "add" and len(step.inputs) == 1:
+        return any(isinstance(number, float) and abs(number) <= _GUARD for number in step.arguments.values())
+    if step.function != "clamp":
+        return False
+    low, high = step.arguments.get("min"), step.arguments.get("max")
+    guards_low = low is None or (isinstance(low, int | float) and 0 < low <= _GUARD)
+    guards_high = high is None or (isinstance(high, int | float) and 1 - _GUARD <= high <= 1)
+    return guards_low and guards_high
+
+
+def made_by(trace: Trace, value: int) -> Made:
+    """What the step that made the value is: an activation, a softmax in several steps, or a plain function."""
+    step = trace.maker(value)
+    if step is None:
+        return Made("outside", value, None)
+    found = _divided(trace, value, step) or _subtracted(trace, value, step) or _logarithm(trace, value, step)
+    if found is not None:
+        return found
+    site = trace.site_at(step)
+    act = site.formula if site is not None and step.outputs else known(step.function, step.arguments)
+    if act is None:
+        return Made(step.function, value, step, step.inputs[0] if step.inputs else None)
+    source = step.inputs[0] if step.inputs else None
+    dim = None if isinstance(act, Activation) else axis_of(trace, step)
+    if site is not None and site.gate is not None:
+        return Made("gated", value, step, source, site, act)
+    return Made(act.name, value, step, source, site, act, dim)
+
+
+def axis_of(trace: Trace, step: Step) -> int:
+    """The axis along which a softmax acts, from 0."""
+    length = len(trace.values[step.inputs[0]].shape)
+    dim = step.arguments.get("dim")
+    if not isinstance(dim, int) or isinstance(dim, bool):
+        dim = _IMPLICIT.get(length, 1) if step.function != "activation" else -1
+    return dim % max(length, 1)
+
+
+def _divided(trace: Trace, value: int, step: Step) -> Made | None:
+    """exp(x) / exp(x).sum(dim), which is softmax."""
+    if step.function != "div" or len(step.inputs) != 2:
+        return None
+    above, below = trace.maker(step.inputs[0]), trace.maker(step.inputs[1])
+    if above is None or below is None or above.function != "exp" or below.function != "sum":
+        return None
+    if below.inputs[0] != step.inputs[0]:
+        return None
+    return _softmax(trace, "softmax", value, step, source=above.inputs[0], total=below)
+
+
+def _subtracted(trace: Trace, value: int, step: Step) -> Made | None:
+    """x - logsumexp(x), which is log_softmax."""
+    if step.function != "sub" or len(step.inputs) != 2:
+        return None
+    below = trace.maker(step.inputs[1])
+    if below is None or below.function != "logsumexp" or below.inputs[0] != step.inputs[0]:
+        return None
+    return _softmax(trace, "log_softmax", value, step, source=step.inputs[0], total=below)
+
+
+def _softmax(trace: Trace, name: str, value: int, step: Step, *, source: int, total: Step) -> Made | None:
+    dim = total.arguments.get("dim")
+    dim = dim[0] if isinstance(dim, tuple) and len(dim) == 1 else dim
+    length = len(trace.values[source].shape)
+    return Made(name, value, step, source, dim=dim % length) if isinstance(dim, int) and length else None
+
+
+def _logarithm(trace: Trace, value: int, step: Step) -> Made | None:
+    """The logarithm of a softmax or a sigmoid, which is log_softmax or log_sigmoid."""
+    if step.function != "log" or not step.inputs:
+        return None
+    inner = sole(trace, step.inputs[0])
+    name = {"softmax": "log_softmax", "sigmoid": "log_sigmoid"}.get(inner.name)
+    return None if name is None else Made(name, value, step, inner.source, inner.site, None, inner.dim)
+
+
+def upstream(trace: Trace, value: int | None) -> frozenset[int]:
+    """The places of all steps that the value depends on; of every step where there is none."""
+    if value is None:
+        return frozenset(step.place for step in trace.steps)
+    found: set[int] = set()
+    waiting = [value]
+    while waiting:
+        step = trace.maker(waiting.pop())
+        if step is not None and step.place not in found:
+            found.add(step.place)
+            waiting += step.inputs
+    return frozenset(found)
+
+
+def parameters_of(trace: Trace, step: Step) -> tuple[str, ...]:
+    """The names of the parameters that the step reads."""
+    origins = (trace.values[value].origin for value in step.inputs)
+    return tuple(origin.removeprefix("parameter ") for origin in origins if origin.startswith("parameter "))
+
+
+def is_layer(trace: Trace, step: Step | None) -> bool:
+    """Whether the step multiplies by weights that are parameters."""
+    return step is not None and step.function in LAYERS and bool(parameters_of(trace, step))
+
+
+def data_of(trace: Trace, step: Step) -> int | None:
+    """The number of the value, other than weights, that a layer is applied to."""
+    return next((value for value in step.inputs if not trace.values[value].origin.startswith("parameter")), None)
+
+
+def back(trace: Trace, value: int, through: frozenset[str]) -> Iterator[Step]:
+    """The steps backwards along first inputs: those of `through`, and at last the first that is none of them."""
+    step = trace.maker(value)
+    while step is not None:
+        yield step
+        if step.function not in through or not step.inputs:
+            return
+        step = trace.maker(step.inputs[0])

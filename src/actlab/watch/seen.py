@@ -1,0 +1,146 @@
+"""What a rule looks at: one pass of a model, the numbers in its loss, the optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from actlab.sites.site import Site
+from actlab.sites.trace import Step, Trace
+from actlab.watch.finding import Finding, Severity
+from actlab.watch.flow import LAYERS, upstream
+from actlab.watch.kinds import KINDS
+from actlab.watch.settings import Settings
+
+REGRESSIONS = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
+LOSSES = REGRESSIONS | frozenset(
+    {
+        "cross_entropy",
+        "nll_loss",
+        "binary_cross_entropy",
+        "binary_cross_entropy_with_logits",
+        "multilabel_soft_margin_loss",
+        "kl_div",
+        "ctc_loss",
+    }
+)
+_DIFFERENCES = frozenset({"sub", "rsub"})
+_HALF = frozenset({torch.float16, torch.bfloat16})
+
+
+@final
+@dataclass(frozen=True)
+class ZeroGradient:
+    """Of one call in 16 bits: its inputs, and at how many PyTorch's gradient is 0 though the true one is not."""
+
+    numbers: int
+    zeros: int
+    dtype: str
+
+
+@final
+class Observed:
+    """Looks at the numbers while a pass runs.
+
+    Attributes:
+        tensors: by the place of a step that compares with targets, what it read.
+        zeros: by the place of a smooth activation in 16 bits, where its gradient is 0.
+        size: by the place of a layer, the mean square of what it was applied to.
+    """
+
+    def __init__(self) -> None:
+        self.tensors: dict[int, tuple[Tensor, ...]] = {}
+        self.zeros: dict[int, ZeroGradient] = {}
+        self.size: dict[int, float] = {}
+
+    def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
+        if step.function in LOSSES or (step.part == "loss" and step.function in _DIFFERENCES):
+            self.tensors[step.place] = tuple(tensor.detach() for tensor in inputs)
+        if step.function in LAYERS and inputs and inputs[0].is_floating_point():
+            self.size[step.place] = float(inputs[0].detach().float().square().mean())
+        if step.function in _SMOOTH and inputs and inputs[0].dtype in _HALF:
+            self.zeros[step.place] = _zero_gradient(step, inputs[0].detach())
+
+
+# Smooth and strictly rising somewhere near every number: a gradient of exactly 0 is the dtype's doing.
+_SMOOTH: Mapping[str, Any] = {
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "logsigmoid": nn.functional.logsigmoid,
+    "softplus": nn.functional.softplus,
+    "softsign": nn.functional.softsign,
+    "erf": torch.erf,
+}
+
+
+def _zero_gradient(step: Step, z: Tensor) -> ZeroGradient:
+    with torch.enable_grad():
+        found = _slope(_SMOOTH[step.function], z)
+        true = _slope(_SMOOTH[step.function], z.double())
+    least = torch.finfo(z.dtype).tiny * torch.finfo(z.dtype).eps  # the smallest that the dtype can hold
+    lost = (found == 0) & (true.abs() > least)
+    return ZeroGradient(z.numel(), int(lost.sum()), str(z.dtype).removeprefix("torch."))
+
+
+def _slope(function: Any, z: Tensor) -> Tensor:
+    z = z.detach().clone().requires_grad_()
+    (slope,) = torch.autograd.grad(function(z).sum(), z)
+    return slope
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a rule looks at.
+
+    Attributes:
+        trace: the pass as in training, with the loss.
+        observed: the numbers in it.
+        model: its parameters and settings are read, nothing is called.
+        settings: the thresholds.
+        optimiser: None where none was given.
+        evaluated: the pass as in evaluation; None where it could not be run.
+        is_fresh: whether the weights are as they were started.
+    """
+
+    trace: Trace
+    observed: Observed
+    model: nn.Module
+    settings: Settings = field(default_factory=Settings)
+    optimiser: Optimizer | None = None
+    evaluated: Trace | None = None
+    is_fresh: bool = True
+
+    @cached_property
+    def to_loss(self) -> frozenset[int]:
+        """The places of the steps that the loss depends on."""
+        return upstream(self.trace, self.trace.loss)
+
+    def losses(self, *functions: str) -> list[Step]:
+        """The steps with these losses on the way to the loss, in order."""
+        return [step for step in self.trace.steps if step.function in functions and step.place in self.to_loss]
+
+    def tensor(self, step: Step, at: int) -> Tensor | None:
+        """The tensor that a loss read at this place of its arguments."""
+        held = self.observed.tensors.get(step.place, ())
+        return held[at] if at < len(held) else None
+
+
+def finding(
+    kind: str,
+    message: str,
+    *,
+    site: Site | None = None,
+    severity: Severity | None = None,
+    remedies: tuple[str, ...] = (),
+    **evidence: Any,
+) -> Finding:
+    """A finding of this kind, with the kind's severity and remedies unless others are given."""
+    known = KINDS[kind]
+    return Finding(kind, severity or known.severity, message, site, evidence, remedies or known.remedies)

@@ -1,0 +1,78 @@
+"""A copy of a model, trained for some steps and watched."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from itertools import cycle, islice
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from actlab.errors import BadInput
+from actlab.foreign import their_code
+from actlab.sites.tracing import Loss
+from actlab.watch.report import Report
+
+
+def trial(
+    model: nn.Module, data: Iterable[tuple[Any, Any]], loss: Loss, *, optimiser: Optimizer | None, steps: int
+) -> Report | BadInput:
+    """What a trial run of a copy gave; the error, where the run itself broke.
+
+    Raises:
+        BadInput: the model or its optimiser cannot be copied, or there is no data.
+    """
+    batches = list(islice(data, steps))
+    if not batches:
+        raise BadInput("the loader is empty: it gave no batch.")
+    from actlab.watch.watch import watch
+
+    devices = sorted({value.device for value in model.parameters() if value.is_cuda}, key=str)
+    with torch.random.fork_rng(devices=devices), torch.enable_grad():
+        with their_code("copying the model", error=BadInput):
+            twin = copy.deepcopy(model).train()
+        stepper = _same_optimiser(optimiser, model, twin)
+        try:
+            with watch(twin) as watched:
+                for inputs, targets in islice(cycle(batches), steps):
+                    value = _stepped(twin, stepper, loss, inputs, targets)
+                    watched.step(value)
+        except BadInput as broke:
+            return broke
+        report: Report = watched.report()
+    return report
+
+
+def _stepped(model: nn.Module, optimiser: Optimizer, loss: Loss, inputs: Any, targets: Any) -> torch.Tensor:
+    kwargs = inputs if isinstance(inputs, dict) else {}
+    args = tuple(inputs) if isinstance(inputs, tuple | list) else () if kwargs else (inputs,)
+    with their_code("the training step", error=BadInput):
+        optimiser.zero_grad()
+        output = model(*args, **kwargs)
+        value = loss(output) if targets is None else loss(output, targets)
+        torch.autograd.backward(value)
+        optimiser.step()
+    return value.detach()
+
+
+def _same_optimiser(optimiser: Optimizer | None, model: nn.Module, twin: nn.Module) -> Optimizer:
+    """The optimiser's settings and state over the copy's parameters; Adam where there is none."""
+    if optimiser is None:
+        return torch.optim.Adam(value for value in twin.parameters() if value.requires_grad)
+    pairs = zip(model.parameters(), twin.parameters(), strict=True)
+    copies = {id(mine): its for mine, its in pairs}
+    groups = [
+        {**group, "params": [copies[id(value)] for value in group["params"] if id(value) in copies]}
+        for group in optimiser.param_groups
+    ]
+    with their_code("copying the optimiser", error=BadInput):
+        kind: Callable[..., Optimizer] = type(optimiser)
+        made = kind([{"params": group["params"]} for group in groups])
+        for mine, its in zip(made.param_groups, groups, strict=True):
+            mine.update({name: value for name, value in its.items() if name != "params"})
+        state = copy.deepcopy(optimiser.state_dict())
+        made.load_state_dict(state)
+    return made
