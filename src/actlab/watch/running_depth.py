@@ -35,9 +35,9 @@ def exploding_gradient(quantities: Quantities, progress: Progress, settings: Set
     sizes, line = _gradients(quantities, settings)
     if line is not None and line.slope < 0 and line.is_geometric(settings.vanishing_ratio, settings):
         message = (
-            f"on its way back the loss's gradient grows by a factor of {math.exp(-line.slope):.2g} a layer: at the"
-            f" first of {line.layers} activations it is {1 / line.ratio:.1e} times the last one's, and one step ruins what was"
-            " learned"
+            f"on its way back the loss's gradient grows by a factor of {math.exp(-line.slope):.2g} a layer: at"
+            f" the first of {line.layers} activations it is {1 / line.ratio:.1e} times the last one's, and one step"
+            " ruins what was learned"
         )
         evidence = {**line.evidence(), "gradients": tuple(sizes.values())}
         yield found("AL104", _unless_learned(progress), message, _first(quantities), evidence)
@@ -103,7 +103,7 @@ def _numbers(at: SiteQuantities) -> int:
 
 
 def _silent_front(quantities: Quantities, settings: Settings) -> int:
-    """How many of the first sites never got a gradient although the last did; 0 if that may be a matter of the start."""
+    """How many of the first sites never got a gradient though the last did; 0 if that may be the start's doing."""
     sites = [at for at in _elementwise(quantities) if at.points]
     if len(sites) < settings.fewest_layers or min(len(at.points) for at in sites) < settings.fewest_steps:
         return 0

@@ -34,7 +34,7 @@ def dead_units(quantities: Quantities, course: Progress, settings: Settings) -> 
 
 
 def constant_units(quantities: Quantities, course: Progress, settings: Settings) -> Iterator[Finding]:
-    """AL110, site by site; dead units are told as such and not again."""
+    """AL110, site by site; dead units are told as such and not again. What follows from it is told by other findings."""
     for at in unit_sites(quantities):
         units = at.recent
         if units.examples < settings.fewest_examples or units.variance.numel() < 1:
@@ -43,7 +43,6 @@ def constant_units(quantities: Quantities, course: Progress, settings: Settings)
         still = (units.variance.sqrt() <= settings.constant_share * size) & ~is_dead(units) & _is_finite(units)
         count, width = int(still.sum()), still.numel()
         if count:
-            severity: Severity = "warning" if count == width and course.stalls else "information"
             evidence = {
                 "examples": units.examples,
                 "units": width,
@@ -55,7 +54,7 @@ def constant_units(quantities: Quantities, course: Progress, settings: Settings)
                 f"{at.site.activation} at {at.site.name}: {count} of {width} units got the same input for each of"
                 f" {units.examples} examples; they are biases to what follows"
             )
-            yield found("AL110", severity, message, at, evidence)
+            yield found("AL110", "information", message, at, evidence)
 
 
 def unit_sites(quantities: Quantities) -> Iterator[SiteQuantities]:

@@ -16,8 +16,8 @@ class Settings:
             beside the others in any optimiser's step.
         fewest_examples: with fewer no unit is called dead. 3/30 bounds the rate of firing by a tenth.
         saturated_floor: a mean slope below this share of the largest is saturation: learning is twenty times slower.
-        vanishing_ratio: how many times smaller the first site's gradient is than the last one's before it is told. Below
-            a thousandth, one learning rate cannot serve both ends.
+        vanishing_ratio: how many times smaller the first site's gradient is than the last one's before it is told.
+            Below a thousandth, one learning rate cannot serve both ends.
         slope_per_layer: the fall or rise a layer, in powers of e, that is steady enough to be told: a factor of 1.6.
         fewest_layers: with fewer sites there is no depth to speak of.
         variance_ratio: likewise for the variance of activations.
