@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from actlab.watch.check import check
-from actlab.watch.watch import watch
 from torch import Tensor, nn
 
+from actlab.watch.check import check
 from actlab.watch.quantities import SiteQuantities
+from actlab.watch.watch import watch
 from diagnosis.judge import Share
-from diagnosis.known_layers import BATCH, STEPS, UNITS, dead_layer, saturated_layer
+from diagnosis.known_layers import BATCH, UNITS, dead_layer, lies_far_out, never_fires, saturated_layer
 
 DEPTH, WIDTH = 20, 64
 
@@ -54,24 +54,34 @@ class Exactness:
 def exactness(*, seeds: int) -> list[Exactness]:
     """Dead and saturated units, and depths, each over several seeds."""
     dead = {"ReLU": nn.ReLU, "ReLU6": nn.ReLU6, "Hardtanh": nn.Hardtanh, "GELU": nn.GELU, "Softplus": nn.Softplus}
-    layers = [counted(f"dead units of {name}", seeds, kind(), dead_layer, is_dead) for name, kind in dead.items()]
+    layers = [
+        counted(f"dead units of {name}", seeds, kind(), dead_layer, is_dead, never_fires) for name, kind in dead.items()
+    ]
     for name, kind in {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "Softsign": nn.Softsign}.items():
-        layers.append(counted(f"saturated units of {name}", seeds, kind(), saturated_layer, is_saturated))
+        layers.append(counted(f"saturated units of {name}", seeds, kind(), saturated_layer, is_saturated, lies_far_out))
     return [*layers, depths(seeds)]
 
 
-Layer = Callable[[int], tuple[nn.Linear, list[Tensor], Tensor]]
+Layer = Callable[[int], tuple[nn.Linear, list[Tensor]]]
+Is = Callable[[Tensor], Tensor]
 
 
-def counted(what: str, seeds: int, act: nn.Module, layer: Layer, said: Callable[[SiteQuantities], Tensor]) -> Exactness:
-    right = wrong = missed = 0
+def counted(
+    what: str, seeds: int, act: nn.Module, layer: Layer, said: Callable[[SiteQuantities], Tensor], truth: Is
+) -> Exactness:
+    """The truth is of the examples that were measured: the steps among the points."""
+    right = wrong = missed = examples = 0
     for seed in range(seeds):
-        linear, batches, true = layer(seed)
-        found = said(measured(nn.Sequential(linear, act), batches))
+        linear, batches = layer(seed)
+        site = measured(nn.Sequential(linear, act), batches)
+        seen = torch.cat([batches[point.step] for point in site.points])
+        examples = site.total.examples
+        assert examples == len(seen), f"{examples} examples are told, {len(seen)} were in the steps that were measured"
+        found, true = said(site), truth(linear(seen).detach())
         right += int((found & true).sum())
         wrong += int((found & ~true).sum())
         missed += int((~found & true).sum())
-    return Exactness(what, right, wrong, missed, UNITS * seeds, BATCH * STEPS)
+    return Exactness(what, right, wrong, missed, UNITS * seeds, examples)
 
 
 def measured(model: nn.Module, batches: list[Tensor]) -> SiteQuantities:

@@ -284,7 +284,11 @@ class Unrolls(Module):
 
 
 @twins(
-    "A recurrent state is multiplied by 0.2 at every step: what came first is forgotten.", "AL103", "AL106", group="E"
+    "A recurrent state is multiplied by 0.2 at every step: what came first is forgotten.",
+    "AL103",
+    "AL106",
+    "AL303",
+    group="E",
 )
 def forgets(wrong: bool) -> Case:
     def starts(step: int) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 UNITS, DEAD, RARE, BATCH, STEPS = 64, 20, 12, 50, 8
 
 
-def dead_layer(seed: int) -> tuple[nn.Linear, list[Tensor], Tensor]:
+def dead_layer(seed: int) -> tuple[nn.Linear, list[Tensor]]:
     """Units at bias -100, units that lie at 0.5 for one example and below -17 for all others, and units around 0.
 
     Below -17 every one of these activations is flat to a millionth of its largest slope.
@@ -24,17 +24,17 @@ def dead_layer(seed: int) -> tuple[nn.Linear, list[Tensor], Tensor]:
         top = z[:, DEAD : DEAD + RARE].topk(2, dim=0).values
         linear.weight[DEAD : DEAD + RARE] *= (18 / (top[0] - top[1]))[:, None]
         linear.bias[DEAD : DEAD + RARE] = 0.5 - 18 * top[0] / (top[0] - top[1])
-    return linear, list(inputs.split(BATCH)), torch.arange(UNITS) < DEAD
+    return linear, list(inputs.split(BATCH))
 
 
-def saturated_layer(seed: int) -> tuple[nn.Linear, list[Tensor], Tensor]:
+def saturated_layer(seed: int) -> tuple[nn.Linear, list[Tensor]]:
     """Units that lie around 100 or -100, and units around 0 whose slope is near its largest."""
     linear, inputs = drawn(seed)
     with torch.no_grad():
         linear.weight *= 0.5
         linear.bias.zero_()
         linear.bias[:DEAD] = torch.where(torch.arange(DEAD) % 2 == 0, 100.0, -100.0)
-    return linear, list(inputs.split(BATCH)), torch.arange(UNITS) < DEAD
+    return linear, list(inputs.split(BATCH))
 
 
 def drawn(seed: int) -> tuple[nn.Linear, Tensor]:
@@ -44,3 +44,13 @@ def drawn(seed: int) -> tuple[nn.Linear, Tensor]:
     with torch.no_grad():
         linear.weight.copy_(torch.randn(UNITS, 16, generator=chance) / 4)
     return linear, torch.randn(BATCH * STEPS, 16, generator=chance)
+
+
+def never_fires(z: Tensor) -> Tensor:
+    """Of the inputs of these dead layers: whether a unit lies below -17 for every example."""
+    return (z < -17).all(0)
+
+
+def lies_far_out(z: Tensor) -> Tensor:
+    """Of the inputs of these saturated layers: whether a unit lies beyond 90 on either side for every example."""
+    return (z.abs() > 90).all(0)

@@ -1,4 +1,7 @@
-"""B: one line wrong that shows when the network runs."""
+"""B: one line wrong that shows when the network runs.
+
+Where that line is an initialisation, the finding about initialisation names it as well as the one about what follows.
+"""
 
 from __future__ import annotations
 
@@ -119,7 +122,7 @@ def vanishing_sigmoid(wrong: bool) -> Case:
     return Case(model, blobs(), F.cross_entropy)
 
 
-@twins("Twenty layers of tanh whose weights are half as large as Xavier's.", "AL103", "AL106")
+@twins("Twenty layers of tanh whose weights are half as large as Xavier's.", "AL103", "AL106", "AL303")
 def vanishing_tanh(wrong: bool) -> Case:
     gain = 0.5 if wrong else 1.0
     model = initialised(deep(nn.Tanh, depth=20), lambda w: nn.init.xavier_normal_(w, gain=gain))
@@ -149,7 +152,7 @@ def scaled(model: nn.Module, factor: float) -> nn.Module:
     return initialised(model, lambda weight: kaiming(weight).mul_(factor))
 
 
-@twins("Weights three times as large as Kaiming's, twelve layers deep.", "AL104")
+@twins("Weights three times as large as Kaiming's, twelve layers deep.", "AL104", "AL303")
 def exploding_relu(wrong: bool) -> Case:
     model = scaled(deep(nn.ReLU, depth=12), 3.0 if wrong else 1.0)
     return Case(model, blobs(), F.cross_entropy, adam(3e-4))
@@ -175,13 +178,15 @@ def exploding_recurrent(wrong: bool) -> Case:
     return Case(Unrolled(5.0 if wrong else 1.0), series(), F.cross_entropy)
 
 
-@twins("Weights 2.5 times as large as Kaiming's, in twelve convolutions.", "AL104", "AL105")
+@twins("Weights 2.5 times as large as Kaiming's, in twelve convolutions.", "AL104", "AL105", "AL303")
 def exploding_cnn(wrong: bool) -> Case:
     return Case(scaled(DeepPictures(F.relu, 12), 2.5 if wrong else 1.0), pictures(), F.cross_entropy, adam(3e-4))
 
 
 @twins(
-    "Weights 2.3 times as large as Kaiming's, sixteen layers deep: the signal grows by half a million or more.", "AL105"
+    "Weights 2.3 times as large as Kaiming's, sixteen layers deep: the signal grows by half a million or more.",
+    "AL105",
+    "AL303",
 )
 def signal_explodes(wrong: bool) -> Case:
     model = scaled(deep(nn.ReLU, depth=16), 2.3 if wrong else 1.0)
@@ -208,12 +213,12 @@ def residual_explodes(wrong: bool) -> Case:
     return Case(Piles(10.0 if wrong else 0.3), blobs(), F.cross_entropy, adam(3e-4))
 
 
-@twins("Weights a third as large as Kaiming's, fourteen layers deep: the signal fades.", "AL106")
+@twins("Weights a third as large as Kaiming's, fourteen layers deep: the signal fades.", "AL106", "AL303")
 def signal_collapses(wrong: bool) -> Case:
     return Case(scaled(deep(nn.ReLU, depth=14), 0.33 if wrong else 1.0), blobs(), F.cross_entropy)
 
 
-@twins("Convolutions that lose four fifths of the signal each, ten layers deep.", "AL106")
+@twins("Convolutions that lose four fifths of the signal each, ten layers deep.", "AL106", "AL303")
 def signal_collapses_cnn(wrong: bool) -> Case:
     return Case(scaled(DeepPictures(F.silu), 0.3 if wrong else 1.2), pictures(), F.cross_entropy)
 
@@ -252,7 +257,7 @@ def overflowing_softplus(wrong: bool) -> Case:
         x, y = stream(step)
         return 300 * x, y
 
-    layers = [nn.Linear(8, 16), OwnSoftplus(wrong), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1)]
+    layers = [nn.Linear(8, 16), OwnSoftplus(wrong), nn.LayerNorm(16), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1)]
     return Case(nn.Sequential(*layers), large, nn.MSELoss())
 
 

@@ -14,7 +14,7 @@ BENCH = Path(__file__).parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 try:
     everything = import_module("diagnosis.everything")
-    exact = import_module("diagnosis.known_layers")
+    known = import_module("diagnosis.known_layers")
 finally:
     sys.path.remove(str(BENCH))
 
@@ -156,16 +156,20 @@ def test_the_loss_stands(name):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_units_of_known_layers_are_dead_alive_and_rare(seed):
-    linear, batches, dead = exact.dead_layer(seed)
-    fired = (linear(torch.cat(batches)) > 0).sum(0)
-    assert (fired[dead] == 0).all()
-    assert (fired[exact.DEAD : exact.DEAD + exact.RARE] == 1).all()
-    assert (fired[exact.DEAD + exact.RARE :] > 10).all()
+    linear, batches = known.dead_layer(seed)
+    z = linear(torch.cat(batches))
+    fired = (z > 0).sum(0)
+    assert torch.equal(known.never_fires(z), torch.arange(known.UNITS) < known.DEAD)
+    assert (fired[: known.DEAD] == 0).all()
+    assert (fired[known.DEAD : known.DEAD + known.RARE] == 1).all()
+    assert (fired[known.DEAD + known.RARE :] > 10).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_units_of_known_layers_are_saturated_or_not(seed):
-    linear, batches, saturated = exact.saturated_layer(seed)
-    slope = (1 - torch.tanh(linear(torch.cat(batches))) ** 2).mean(0)
-    assert (slope[saturated] < 1e-6).all()
-    assert (slope[~saturated] > 0.3).all()
+    linear, batches = known.saturated_layer(seed)
+    z = linear(torch.cat(batches))
+    slope = (1 - torch.tanh(z) ** 2).mean(0)
+    assert torch.equal(known.lies_far_out(z), torch.arange(known.UNITS) < known.DEAD)
+    assert (slope[: known.DEAD] < 1e-6).all()
+    assert (slope[known.DEAD :] > 0.3).all()
