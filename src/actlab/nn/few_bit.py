@@ -18,6 +18,7 @@ from actlab.kernels.slope_samples import Density
 from actlab.kernels.steps import MOST_BITS, spread_levels, step_table
 from actlab.nn.exact_steps import exact_staircase
 from actlab.nn.operator import HALF, applied, apply, pointwise_of
+from actlab.nn.shown import is_followed, shown
 
 DTYPES = (torch.float32, torch.float64)
 
@@ -56,6 +57,8 @@ class FewBit:
         self._made = pointwise_of(act)
 
     def __call__(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        if is_followed():
+            return shown(FewBit.__call__, self, x, generator=generator)
         if not isinstance(x, Tensor) or not x.is_floating_point() or not _learns(x):
             return apply(self._made, x)
         return applied(Kept, self, generator, x)

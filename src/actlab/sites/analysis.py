@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -330,9 +331,12 @@ def _spelling(trace: Trace, found: Found) -> str:
 
 def _opaque(trace: Trace) -> Iterator[Unseen]:
     """What came from functions that nobody follows, and calls that have an activation inside."""
-    for kind in dict.fromkeys(value.origin for value in trace.values if value.origin.startswith("opaque")):
-        name = kind.removeprefix("opaque ").removesuffix("Backward")
-        yield Unseen("", f"autograd.Function {name}", "its code is not made of PyTorch's functions")
+    scripted = {each.path.rpartition(".")[0] for each in trace.unseen if each.what == "a scripted module"}
+    hidden = [value for value in trace.values if value.origin.startswith("opaque")]
+    for path, origin in dict.fromkeys((_path_of_readers(trace, value.number), value.origin) for value in hidden):
+        what, why = _unshown(origin.removeprefix("opaque "))
+        if path not in scripted or what.startswith("autograd"):  # a scripted module is named already
+            yield Unseen(path, what, why)
     named = {each.path for each in trace.unseen}
     calls = dict.fromkeys((step.path, step.function) for step in trace.steps if step.function in _INSIDE)
     for path, function in calls:
@@ -345,3 +349,15 @@ _INSIDE = {
     "multi_head_attention_forward": "softmax",
     "gumbel_softmax": "softmax",
 }
+
+
+def _unshown(backward: str) -> tuple[str, str]:
+    """What a call was that only its backward node tells of, and why it is not seen."""
+    if re.search(r"Backward\d+$", backward):  # one of PyTorch's own nodes
+        return f"a call that ends in {backward}", "scripted code and custom operators show PyTorch no function"
+    return f"autograd.Function {backward.removesuffix('Backward')}", "its code is not made of PyTorch's functions"
+
+
+def _path_of_readers(trace: Trace, value: int) -> str:
+    readers = trace.readers(value)
+    return readers[0].path.rpartition(".")[0] if readers else ""

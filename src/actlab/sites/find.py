@@ -53,7 +53,7 @@ class Sites(Sequence[Site]):
 def sites(model: nn.Module, *inputs: Any, **kwargs: Any) -> Sites:
     """Every place where the model applies an activation, however it is spelled.
 
-    The model runs once on the inputs, without gradients; random state and buffers are left as they were.
+    The model runs once on the inputs; random state and buffers are left as they were.
 
     Args:
         model: the model, in the mode in which it is to be looked at.
@@ -67,6 +67,6 @@ def sites(model: nn.Module, *inputs: Any, **kwargs: Any) -> Sites:
         >>> [(site.activation, site.path, site.spelling) for site in found]
         [('relu', '1', 'nn.ReLU')]
     """
-    with torch.no_grad():
+    with torch.enable_grad():  # autograd knows of calls that PyTorch does not show, such as scripted ones
         trace = traced(model, inputs, kwargs).trace
     return Sites(routed(trace), trace.unseen)

@@ -17,7 +17,17 @@ def learned_in(arguments: Mapping[str, Any]) -> Learned:
     """The parameters among the arguments of a call, and those of a module of ours that is called, all their values."""
     owner = next(iter(arguments.values()), None)
     given = dict(owner.named_parameters(recurse=False)) if isinstance(owner, nn.Module) else _given(arguments)
-    return {name: tuple(value.detach().double().flatten().tolist()) for name, value in given.items()}
+    learned = {name: tuple(value.detach().double().flatten().tolist()) for name, value in given.items()}
+    return {**learned, **_numbers(arguments)} if hasattr(owner, "activation") else learned
+
+
+def _numbers(arguments: Mapping[str, Any]) -> Learned:
+    """The parameters that a function of ours is given as numbers."""
+    return {
+        name: (float(value),)
+        for name, value in arguments.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Tensor]:

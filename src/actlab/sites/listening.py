@@ -155,6 +155,8 @@ class Listening(TorchFunctionMode):
 
     def end(self, module: object, args: object, output: object) -> None:
         """It is over, by whatever way."""
+        if not self._running:  # the listener raised before the pass began
+            return
         _, mode = self._running.pop()
         if mode is None:
             return

@@ -336,3 +336,23 @@ def test_a_compiled_part_is_seen_as_it_is_written():
     found = sites(model, rows())
     assert [(site.activation, site.path) for site in found] == [("relu", "0.between"), ("tanh", "1")]
     assert found.unseen == ()
+
+
+@torch.jit.script
+def scripted(x: torch.Tensor) -> torch.Tensor:
+    return x * torch.sigmoid(x)
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [(scripted, "a call that ends in MulBackward0"), (actlab.functional("gelu", memory="few-bit"), "")],
+)
+def test_a_call_that_shows_no_function_is_named(call, what):
+    found = sites(Between(call), rows())
+    assert [each.what for each in found.unseen] == ([what] if what else [])
+    assert len(found) == (0 if what else 1)
+
+
+def test_numbers_given_to_our_function_are_its_parameters():
+    (site,) = sites(Between(lambda x: actlab.functional("swish")(x, beta=2.0)), rows())
+    assert dict(site.parameters) == {"beta": 2.0}

@@ -165,6 +165,16 @@ def test_nothing_stays_after_an_exception(error):
     assert torch.overrides._get_current_function_mode_stack() == []
 
 
+def test_a_listener_that_raises_is_heard_itself():
+    def fails(forward):
+        raise ValueError("not now")
+
+    model = Between(F.relu)
+    with pytest.raises(ValueError, match="not now"), listening(model, Notes(fails)):
+        model(rows())
+    assert left(model) == []
+
+
 def test_after_an_interrupted_pass_the_next_is_told():
     class Once(Between):
         interrupt = True

@@ -213,3 +213,15 @@ def test_parameters_of_activations_are_told_from_weights():
         id(model[2].beta),
         id(model[3].weight),
     ]
+
+
+def test_a_call_in_place_still_overwrites_its_input():
+    def overwrite(x):
+        x.relu_()
+        return x
+
+    model, x = Between(overwrite), rows()
+    swap(model, {"relu": "gelu"}, x)
+    torch.testing.assert_close(model(x), model.second(F.gelu(model.first(x))), rtol=1e-5, atol=1e-6)
+    model(x).sum().backward()
+    assert model.first.weight.grad is not None
