@@ -110,7 +110,7 @@ class Recording:
         if row is None or not y.requires_grad:
             return
         self.hooked += 1
-        self._handles.append(y.register_hook(partial(self._gradient, row)))
+        self._handles.append(y.register_hook(partial(self._gradient, row)))  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
 
     def _gradient(self, row: Row, gradient: Tensor) -> None:
         self.arrived += 1

@@ -1,4 +1,4 @@
-"""The preallocated tables in which everything is added up, one set a device: nothing is read back before it is asked."""
+"""The preallocated tables in which everything is added up, one set a device: nothing is read back unasked."""
 
 from __future__ import annotations
 
@@ -93,6 +93,7 @@ class Table:
         self.histogram_older, self.histogram_newer = self.histogram_newer, torch.zeros_like(self.histogram_newer)
         count = self.older[Field.POSITIONS] - self.older[Field.NON_FINITE]
         by = torch.where(count > 0, self.older[Field.SHIFTED] / count.clamp(min=1), 0.0)
+        by = (self.shift + by).float().double() - self.shift  # kernels count from it in float32
         self.shift += by
         for kept in (self.total, self.older):
             _moved(kept, by)

@@ -79,7 +79,9 @@ class Watch:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stack.close()
         self._updates.drop()
         self._side_outputs.clear()
@@ -196,7 +198,7 @@ class Watch:
         def carried(gradient: Tensor) -> None:
             torch.autograd.grad(side, places, gradient, allow_unused=True)
 
-        self._recording._handles.append(real.register_hook(carried))
+        self._recording._handles.append(real.register_hook(carried))  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
 
     # what optimisers and losses tell
 

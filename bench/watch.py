@@ -1,0 +1,143 @@
+"""What does watching a network cost, beside what others do every step?
+
+Every contender trains the same network; the loops are run in turn, and the ratio is to the bare loop of the same turn.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.util import find_spec
+
+import torch
+from harness import options, percentiles_of, record, row
+from torch import Tensor, nn
+
+from actlab.watch.watch import watch
+
+Attached = Callable[[nn.Module], AbstractContextManager[Callable[[int], None]]]
+
+
+def cnn() -> tuple[nn.Module, Tensor]:
+    layers: list[nn.Module] = []
+    for inner, outer in ((1, 16), (16, 32), (32, 32)):
+        layers += [nn.Conv2d(inner, outer, 3, padding=1), nn.BatchNorm2d(outer), nn.ReLU()]
+    model = nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, 10)
+    )
+    return model, torch.randn(32, 1, 28, 28)
+
+
+class Transformer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(64, 4, 256, dropout=0.0, activation="gelu", batch_first=True)
+        self.body, self.head = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).mean(1))
+
+
+def transformer() -> tuple[nn.Module, Tensor]:
+    return Transformer(), torch.randn(32, 32, 64)
+
+
+@contextmanager
+def with_item(model: nn.Module) -> Iterator[Callable[[int], None]]:
+    """What many write by hand: one hook a layer, a few numbers read back."""
+    told: list[float] = []
+
+    def seen(module: nn.Module, args: object, output: Tensor) -> None:
+        told.extend((output.mean().item(), output.std().item(), (output == 0).float().mean().item()))
+
+    handles = [
+        each.register_forward_hook(seen)
+        for each in model.modules()
+        if isinstance(each, nn.Linear | nn.Conv2d | nn.ReLU)
+    ]
+    yield lambda step: told.clear()
+    for handle in handles:
+        handle.remove()
+
+
+@contextmanager
+def with_tensorboard(model: nn.Module) -> Iterator[Callable[[int], None]]:
+    """Histograms of every activation and gradient."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    kept: dict[str, Tensor] = {}
+    modules = {name: each for name, each in model.named_modules() if isinstance(each, nn.Linear | nn.Conv2d | nn.ReLU)}
+    handles = [
+        each.register_forward_hook(lambda module, args, output, name=name: kept.__setitem__(name, output.detach()))
+        for name, each in modules.items()
+    ]
+    with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as writer:
+
+        def write(step: int) -> None:
+            for name, value in kept.items():
+                writer.add_histogram(f"activation/{name}", value, step)
+            for name, each in model.named_parameters():
+                if each.grad is not None:
+                    writer.add_histogram(f"gradient/{name}", each.grad, step)
+
+        yield write
+    for handle in handles:
+        handle.remove()
+
+
+@contextmanager
+def with_watch(model: nn.Module, *, every: int | None = None) -> Iterator[Callable[[int], None]]:
+    with watch(model) if every is None else watch(model, every=every):
+        yield lambda step: None
+
+
+def contenders() -> dict[str, Attached]:
+    found: dict[str, Attached] = {
+        "bare": lambda model: nullcontext(lambda step: None),
+        "actlab.watch": with_watch,
+        "actlab.watch every step": lambda model: with_watch(model, every=1),
+        "hooks with .item()": with_item,
+    }
+    if find_spec("tensorboard"):
+        found["TensorBoard histograms"] = with_tensorboard
+    return found
+
+
+def seconds(case: Callable[[], tuple[nn.Module, Tensor]], attached: Attached, *, steps: int) -> float:
+    """Seconds for one step of the loop."""
+    torch.manual_seed(0)
+    model, x = case()
+    target = torch.randint(10, (len(x),))
+    optimiser, loss = torch.optim.Adam(model.parameters(), 1e-3), nn.CrossEntropyLoss()
+    start = 0.0
+    with attached(model) as after:
+        for step in range(-10, steps):
+            if step == 0:
+                start = time.perf_counter()
+            optimiser.zero_grad()
+            loss(model(x), target).backward()
+            optimiser.step()
+            after(step)
+        return (time.perf_counter() - start) / steps
+
+
+def main() -> None:
+    asked = options(__doc__ or "")
+    torch.set_num_threads(2)
+    steps, rows = 20 if asked.quick else 200, []
+    for name, case in (("cnn", cnn), ("transformer", transformer)):
+        ratios: dict[str, list[float]] = {}
+        for _ in range(asked.repeats(15)):
+            bare = seconds(case, contenders()["bare"], steps=steps)
+            for contender, attached in contenders().items():
+                ratios.setdefault(contender, []).append(seconds(case, attached, steps=steps) / bare)
+        for contender, values in ratios.items():
+            rows.append(row(f"watching a small {name}", contender, unit="ratio to the bare loop",
+                            measured=percentiles_of(values), dtype="float32", shape=name, note="2 threads"))  # fmt: skip
+    record("watch", rows, asked=asked)
+
+
+if __name__ == "__main__":
+    main()
