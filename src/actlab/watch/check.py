@@ -22,6 +22,7 @@ from actlab.watch.seen import Observed, Seen
 from actlab.watch.settings import Settings
 from actlab.watch.still import still_findings
 from actlab.watch.trial import trial
+from actlab.watch.watch import refuse_watched
 
 Batch = tuple[Any, Any]
 
@@ -61,6 +62,7 @@ def check(
         ['AL201']
     """
     model = unwrapped(model)
+    refuse_watched(model)
     inputs, targets = _first(batch)
     args, kwargs = called_with(inputs)
     if train_steps < 0:
@@ -85,10 +87,11 @@ def check(
     if loss is None:
         raise BadInput("training needs a loss; none was given.")
     batches = [(inputs, targets)] if data is None else data
-    return _with_trial(report, trial(model, batches, loss, optimiser=optimiser, steps=train_steps), seen.settings)
+    ran = trial(model, batches, loss, optimiser=optimiser, steps=train_steps, settings=seen.settings)
+    return _with_trial(report, ran)
 
 
-def _with_trial(report: Report, ran: Report | BadInput, settings: Settings) -> Report:
+def _with_trial(report: Report, ran: Report | BadInput) -> Report:
     """Both reports in one; a trial run that broke is told, unless an error that was found says why."""
     if isinstance(ran, BadInput):
         if any(finding.severity == "error" for finding in report.findings):

@@ -11,7 +11,7 @@ from actlab.formula.activation import Activation
 from actlab.sites.trace import Step
 from actlab.watch.finding import Finding
 from actlab.watch.flow import Made, is_layer, makers, sole
-from actlab.watch.seen import LOSSES, Seen, finding
+from actlab.watch.seen import LOSSES, REGRESSIONS, Seen, finding
 
 _SQUASHED = frozenset({"sigmoid", "hard_sigmoid"})
 _OFF = 0.05
@@ -47,7 +47,7 @@ def sigmoid_twice(seen: Seen) -> Iterator[Finding]:
     """AL203: sigmoid before a binary loss that takes logits."""
     for step in seen.losses("binary_cross_entropy_with_logits", "multilabel_soft_margin_loss"):
         made = sole(seen.trace, step.inputs[0])
-        if made.name in _SQUASHED or (made.name == "softmax" and not _is_multi_label(seen, step)):
+        if made.name in _SQUASHED or (made.name == "softmax" and not is_multi_label(seen, step)):
             yield finding(
                 "AL203",
                 f"{made.name} is applied before {step.function}, which takes logits: every answer lies between 0.50 and"
@@ -200,10 +200,10 @@ def _attention(seen: Seen, weights: int) -> Made | None:
 
 def softmax_for_several(seen: Seen) -> Iterator[Finding]:
     """AL210: shares that sum to 1 for targets of which several hold."""
-    for step in seen.losses("binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "mse_loss"):
+    for step in seen.losses("binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", *REGRESSIONS):
         made = sole(seen.trace, step.inputs[0])
         is_softmax = step.function == "cross_entropy" or (made.name == "softmax" and _length(seen, made) != 1)
-        if is_softmax and _is_multi_label(seen, step):
+        if is_softmax and is_multi_label(seen, step):
             several, rows = _several(seen.tensor(step, 1), _classes(step))
             yield finding(
                 "AL210",
@@ -217,7 +217,8 @@ def softmax_for_several(seen: Seen) -> Iterator[Finding]:
             )
 
 
-def _is_multi_label(seen: Seen, step: Step) -> bool:
+def is_multi_label(seen: Seen, step: Step) -> bool:
+    """Whether the loss's targets are noughts and ones with several ones in a row."""
     several, _ = _several(seen.tensor(step, 1), _classes(step))
     return several > 0
 

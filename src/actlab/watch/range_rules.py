@@ -12,6 +12,7 @@ from actlab.sites.trace import Step
 from actlab.theory.properties import properties
 from actlab.watch.finding import Finding, Severity
 from actlab.watch.flow import Made, parameters_of, sole, upstream
+from actlab.watch.output_rules import is_multi_label
 from actlab.watch.seen import REGRESSIONS, Seen, finding
 
 _HALF_LINE = frozenset({"relu", "relu6", "relu2", "threshold", "softplus", "squareplus"})
@@ -88,8 +89,43 @@ def _outside(targets: Tensor, bounds: tuple[float, float], reach: float) -> int:
     spread = float(targets.max() - targets.min()) or float(targets.abs().max())
     margin = reach * spread
     outside = (targets < bounds[0] - margin) | (targets > bounds[1] + margin)
-    marks_missing = len(targets[outside].unique()) == 1 and len(targets[~outside].unique()) > 1
+    marks_missing = _kinds(targets[outside]) == 1 < _kinds(targets[~outside])
     return 0 if marks_missing else int(outside.sum())
+
+
+def _kinds(targets: Tensor) -> int:
+    return len(set(targets.flatten().tolist()))
+
+
+def cannot_sum(seen: Seen) -> Iterator[Finding]:
+    """AL208: a softmax for targets that do not sum to 1 along its axis."""
+    for step in seen.losses("binary_cross_entropy", *REGRESSIONS):
+        made, targets = sole(seen.trace, step.inputs[0]), seen.tensor(step, 1)
+        if made.name != "softmax" or made.dim is None or targets is None or not targets.is_floating_point():
+            continue
+        if (
+            is_multi_label(seen, step)
+            or tuple(targets.shape) != seen.trace.values[made.value].shape
+            or targets.shape[made.dim] < 2
+        ):
+            continue
+        sums = targets.double().sum(made.dim)
+        off, rows = int(((sums - 1).abs() > _SUM).sum()), sums.numel()
+        if off > rows / 2:
+            yield finding(
+                "AL208",
+                f"softmax gives shares that sum to 1, and in {off} of {rows} rows the targets sum to something else, in"
+                f" the mean {float(sums.mean()):.3g}: they are never reached.",
+                site=made.site,
+                remedies=("use-sigmoid", "linear-output"),
+                rows=rows,
+                off=off,
+                mean_sum=float(sums.mean()),
+            )
+
+
+_SUM = 0.1
+"""How far from 1 targets may sum and still be shares: smoothing and rounding stay within it."""
 
 
 def range_of(made: Made) -> tuple[float, float] | None:
@@ -134,4 +170,4 @@ def _logits(seen: Seen) -> Iterator[tuple[Step, int]]:
             yield step, made.source
 
 
-RULES = (cannot_reach, half_line_on_logits)
+RULES = (cannot_reach, cannot_sum, half_line_on_logits)

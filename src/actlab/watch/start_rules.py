@@ -101,7 +101,7 @@ def does_not_fit(seen: Seen) -> Iterator[Finding]:
     """AL303: over a chain of layers the signal, or its gradient, grows or shrinks out of bounds."""
     if not seen.is_fresh:
         return
-    for chain in chains(seen):
+    for chain in (_hidden(seen, chain) for chain in chains(seen)):
         if len(chain) < 3 or any(stage.site.activation == "selu" for stage in chain):
             continue
         change = _carried(seen, chain)
@@ -111,6 +111,19 @@ def does_not_fit(seen: Seen) -> Iterator[Finding]:
         grows = abs(change.steady(change.forward)) > limit or abs(change.steady(change.backward)) > limit
         if grows or change.saturated >= max(3, len(chain) / 2):
             yield _misfit(seen, chain, change)
+
+
+def _hidden(seen: Seen, chain: list[Stage]) -> list[Stage]:
+    """The chain without an output activation, whose layer may start small on purpose."""
+    waiting, looked = [chain[-1].answer], {chain[-1].answer}
+    while waiting:
+        for reader in seen.trace.readers(waiting.pop()):
+            if reader.part == "model" and is_layer(seen.trace, reader):
+                return chain
+            new = [value for value in reader.outputs if value not in looked]
+            looked.update(new)
+            waiting += new
+    return chain[:-1]
 
 
 @final
@@ -128,7 +141,7 @@ class Change:
     saturated: int
 
     def steady(self, factors: tuple[float, ...]) -> float:
-        """Over all layers but the most extreme, which may be an output layer that starts small on purpose."""
+        """Over all layers but the most extreme: depth is to blame only where it adds up."""
         return sum(factors) - max(factors, key=abs, default=0.0)
 
 

@@ -15,10 +15,21 @@ from actlab.errors import BadInput
 from actlab.foreign import their_code
 from actlab.sites.tracing import Loss
 from actlab.watch.report import Report
+from actlab.watch.settings import Settings
+from actlab.watch.watch import watch
+
+_MEASURED = 200
+"""Steps of a trial run that are measured: a short run is measured whole, a long one at even distances."""
 
 
 def trial(
-    model: nn.Module, data: Iterable[tuple[Any, Any]], loss: Loss, *, optimiser: Optimizer | None, steps: int
+    model: nn.Module,
+    data: Iterable[tuple[Any, Any]],
+    loss: Loss,
+    *,
+    optimiser: Optimizer | None,
+    steps: int,
+    settings: Settings,
 ) -> Report | BadInput:
     """What a trial run of a copy gave; the error, where the run itself broke.
 
@@ -28,15 +39,13 @@ def trial(
     batches = list(islice(data, steps))
     if not batches:
         raise BadInput("the loader is empty: it gave no batch.")
-    from actlab.watch.watch import watch
-
     devices = sorted({value.device for value in model.parameters() if value.is_cuda}, key=str)
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
         with their_code("copying the model", error=BadInput):
             twin = copy.deepcopy(model).train()
         stepper = _same_optimiser(optimiser, model, twin)
         try:
-            with watch(twin) as watched:
+            with watch(twin, every=max(1, steps // _MEASURED), settings=settings) as watched:
                 for inputs, targets in islice(cycle(batches), steps):
                     value = _stepped(twin, stepper, loss, inputs, targets)
                     watched.step(value)

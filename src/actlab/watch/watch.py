@@ -64,7 +64,7 @@ class Watch:
         self._scale: Tensor | float | None = None
 
     def __enter__(self) -> Self:
-        _refuse_watched(self._outer, self._model)
+        refuse_watched(self._outer, self._model)
         with ExitStack() as stack:
             for handle in listen_to_optimisers(self._before_step, self._after_step):
                 stack.callback(handle.remove)
@@ -301,7 +301,12 @@ def _is_compiled(model: nn.Module) -> bool:
     return found
 
 
-def _refuse_watched(*models: nn.Module) -> None:
+def refuse_watched(*models: nn.Module) -> None:
+    """Nothing, where none of the models is watched.
+
+    Raises:
+        BadInput: one is.
+    """
     for model in models:
         for hook in model._forward_pre_hooks.values():
             owner = getattr(hook, "__self__", None)

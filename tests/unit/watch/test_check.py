@@ -1,0 +1,163 @@
+"""check: what it is given, what it leaves behind, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from actlab.errors import ActlabError, BadInput
+from actlab.watch.check import check
+from actlab.watch.report import FindingsFound
+from actlab.watch.watch import watch
+
+X, Y = torch.randn(16, 4), torch.arange(16) % 3
+
+
+def network(*end: nn.Module) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3), *end)
+
+
+def test_the_model_and_the_random_state_are_as_before():
+    model = network().eval()
+    model[1].train()
+    before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    check(model, (X, Y), F.cross_entropy)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [module.training for module in model] == [False, True, False, False, False]
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(value.grad is None for value in model.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_softmax_of_evaluation_alone_is_none_of_the_loss():
+    class OnlyThen(nn.Sequential):
+        def forward(self, x):
+            z = super().forward(x)
+            return z if self.training else z.softmax(1)
+
+    assert check(OnlyThen(*network()).eval(), (X, Y), F.cross_entropy).is_well
+
+
+def test_inputs_by_name_by_place_and_outputs_in_a_mapping():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = network()
+
+        def forward(self, a, b):
+            return {"logits": self.body(a + b), "extra": (a, b)}
+
+    def loss(output, targets):
+        return F.cross_entropy(output["logits"].softmax(1), targets)
+
+    for inputs in ((X, X), {"a": X, "b": X}):
+        assert [found.id for found in check(Named(), (inputs, Y), loss).findings] == ["AL201"]
+
+
+def test_a_loader_gives_its_first_batch():
+    assert check(network(), DataLoader(TensorDataset(X, Y), 8), F.cross_entropy).is_well
+
+
+def test_without_a_loss_the_construction_is_looked_at():
+    found = check(nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3)), (X, None)).findings
+    assert [each.id for each in found] == ["AL301"]
+
+
+def test_a_compiled_model_is_looked_through():
+    model = torch.compile(network(nn.Softmax(1)), backend="eager")
+    assert [found.id for found in check(model, (X, Y), F.cross_entropy).findings] == ["AL201"]
+
+
+class Raises(nn.Module):
+    def forward(self, x):
+        raise RuntimeError("no such luck")
+
+
+@pytest.mark.parametrize(
+    ("model", "batch", "loss", "message"),
+    [
+        ("network", (X, Y), F.cross_entropy, "a torch.nn.Module; got str"),
+        (network(), (X[:, :2], Y), F.cross_entropy, "the model raised RuntimeError: mat1 and mat2"),
+        (Raises(), (X, Y), F.cross_entropy, "the model raised RuntimeError: no such luck"),
+        (network(), (X, Y), lambda z, y: F.cross_entropy(z, y, reduction="none"), "the loss must give one number"),
+        (network(), (X, Y), lambda z, y: (z.argmax(1) == y).float().mean(), "the loss has no gradient: it is cut off"),
+        (network().requires_grad_(False), (X, Y), F.cross_entropy, "no parameter requires one"),
+        (network(), DataLoader(TensorDataset(X[:0], Y[:0]), 8), F.cross_entropy, "the loader is empty"),
+        (network(), X, F.cross_entropy, "a batch is a pair of inputs and targets; got a"),
+        (network(), (X,), F.cross_entropy, "a batch is a pair of inputs and targets; got a tuple of 1"),
+        (network().to("meta"), (X, Y), F.cross_entropy, "the model is on meta and the batch on cpu"),
+        (torch.jit.script(network()), (X, Y), F.cross_entropy, "scripted"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_by_name(model, batch, loss, message):
+    with pytest.raises(BadInput) as caught:
+        check(model, batch, loss)
+    assert message in str(caught.value)
+
+
+def test_fewer_than_no_steps_are_refused():
+    with pytest.raises(BadInput, match="got -1"):
+        check(network(), (X, Y), F.cross_entropy, train_steps=-1)
+
+
+def test_a_model_that_raised_is_as_before():
+    model = nn.Sequential(network().eval(), Raises()).eval()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(BadInput):
+        check(model, (X, Y), F.cross_entropy)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module.training for module in model.modules())
+
+
+def test_a_report_fails_a_test_on_the_prefixes_it_names():
+    report = check(network(nn.Softmax(1)), (X, Y), F.cross_entropy)
+    report.raise_if_found("AL3")
+    with pytest.raises(FindingsFound, match="AL201") as caught:
+        report.raise_if_found("AL2")
+    assert isinstance(caught.value, AssertionError)
+    assert isinstance(caught.value, ActlabError)
+    (told,) = report.to_json()["findings"]
+    assert set(told) == {"id", "severity", "message", "site", "evidence", "remedies"}
+    assert told["site"]["path"] == "5"
+
+
+def test_a_trial_run_trains_a_copy_and_tells_what_it_measured():
+    model = network()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    report = check(model, (X, Y), F.cross_entropy, optimiser=optimiser, train_steps=3)
+    assert report.quantities is not None
+    assert report.quantities.steps == 3
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert optimiser.state == {}
+
+
+def test_a_trial_run_that_breaks_is_told_unless_an_error_says_why():
+    class Tires(nn.Sequential):
+        calls = 0
+
+        def forward(self, x):
+            Tires.calls += 1
+            if Tires.calls > 3:
+                raise RuntimeError("tired")
+            return super().forward(x)
+
+    with pytest.raises(BadInput, match="the training step raised RuntimeError: tired"):
+        check(Tires(*network()), (X, Y), F.cross_entropy, train_steps=5)
+    refused = network()
+    nn.init.constant_(refused[-1].bias, 5.0)
+    report = check(refused, (X, F.one_hot(Y).float()), F.binary_cross_entropy, train_steps=2)
+    assert [found.id for found in report.findings] == ["AL204"]
+
+
+def test_a_model_that_is_watched_is_refused():
+    model = network()
+    with watch(model), pytest.raises(BadInput, match="is already watched"):
+        check(model, (X, Y), F.cross_entropy)
+    assert check(model, (X, Y), F.cross_entropy).is_well
