@@ -131,7 +131,7 @@ def _units(calls, bound):
 
 
 def _point(call, bound):
-    site, step, z, slope, y, gradient = call
+    site, step, _, slope, y, gradient = call
     slopes = _rows(slope, site).double().abs()
     y = y.double()
     return Point(

@@ -51,6 +51,8 @@ def progress(losses: Sequence[tuple[int, float]], settings: Settings) -> Progres
     error = 1.253 * _noise(finite) * math.sqrt(1 / early + 1 / late)
     fall, size = first - last, max(abs(first), 1e-30)
     enough = len(finite) >= settings.fewest_losses
+    # Where a fall of this share would be lost in the noise, as in reinforcement learning, its absence says nothing.
+    telling = settings.sure_of_fall * error <= settings.noise_share * size
     sure = enough and fall > settings.sure_of_fall * error
     return Progress(
         len(finite),
@@ -58,7 +60,7 @@ def progress(losses: Sequence[tuple[int, float]], settings: Settings) -> Progres
         last,
         error,
         falls=sure and fall > settings.stalled_share * size,
-        stalls=enough and fall < settings.stalled_share * size,
+        stalls=enough and (fall < -settings.sure_of_fall * error or (telling and fall < settings.stalled_share * size)),
         learned=sure and fall > settings.learned_share * size,
     )
 

@@ -34,7 +34,7 @@ def dead_units(quantities: Quantities, course: Progress, settings: Settings) -> 
 
 
 def constant_units(quantities: Quantities, course: Progress, settings: Settings) -> Iterator[Finding]:
-    """AL110, site by site; dead units are told as such and not again. What follows from it is told by other findings."""
+    """AL110, site by site; dead units are told as such and not again."""
     for at in unit_sites(quantities):
         units = at.recent
         if units.examples < settings.fewest_examples or units.variance.numel() < 1:

@@ -40,6 +40,7 @@ class Settings:
         fewest_losses: with fewer losses nothing is said of where the loss goes: the standard error of a median of so
             few is of the order of what is looked for.
         sure_of_fall: by how many standard errors a loss must have fallen. 3: one in 700 by chance.
+        noise_share: a loss so noisy that a fall by this share would go unseen is not said to have stalled.
         confident_loss: a saturated output that is right leaves a loss below this; at .1 a probability is .9 on average.
         gradient_floor: where no site's gradient exceeds this, the network is at rest and nothing vanishes.
         steady_share: the share of the steps from site to site that must go the fit's way: a signal that swings to and
@@ -69,8 +70,9 @@ class Settings:
     growth: float = 0.1
     constant_share: float = 1e-3
     learned_share: float = 0.5
-    fewest_losses: int = 20
+    fewest_losses: int = 30
     sure_of_fall: float = 3.0
+    noise_share: float = 0.1
     confident_loss: float = 0.1
     gradient_floor: float = 1e-7
     steady_share: float = 0.75

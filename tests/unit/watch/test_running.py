@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from slow_measuring import trained
 from torch import nn
 from torch.nn import functional
 
@@ -14,6 +13,7 @@ from actlab.watch.depth import course
 from actlab.watch.progress import progress
 from actlab.watch.running import running_findings
 from actlab.watch.settings import Settings
+from slow_measuring import trained
 
 
 def batches(steps, *, scale=1.0, size=32):
@@ -166,3 +166,8 @@ def test_where_a_loss_goes(losses, falls, stalls):
     found = progress(list(enumerate(losses)), Settings())
     assert found.falls is falls
     assert stalls is None or found.stalls is stalls
+
+
+def test_a_loss_that_is_mostly_noise_is_not_said_to_stall():
+    draws = torch.randn(60, generator=torch.Generator().manual_seed(1)).abs().tolist()
+    assert not progress(list(enumerate(draws)), Settings()).stalls
