@@ -17,7 +17,8 @@ from actlab.sites.calls import tensors_in
 from actlab.sites.listening import Listening, listening
 from actlab.sites.site import Site
 from actlab.sites.trace import Trace
-from actlab.sites.tracing import undisturbed, unwrapped
+from actlab.sites.tracing import unwrapped
+from actlab.sites.undisturbed import undisturbed
 from actlab.watch.merge import gathered
 from actlab.watch.quantities import ParameterQuantities, Quantities
 from actlab.watch.recording import Recording
