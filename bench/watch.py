@@ -134,8 +134,9 @@ def main() -> None:
             for contender, attached in contenders().items():
                 ratios.setdefault(contender, []).append(seconds(case, attached, steps=steps) / bare)
         for contender, values in ratios.items():
-            rows.append(row(f"watching a small {name}", contender, unit="ratio to the bare loop",
-                            measured=percentiles_of(values), dtype="float32", shape=name, note="2 threads"))  # fmt: skip
+            measured = percentiles_of(values)
+            question, unit = f"watching a small {name}", "ratio to the bare loop"
+            rows.append(row(question, contender, unit=unit, measured=measured, dtype="float32", note="2 threads"))
     record("watch", rows, asked=asked)
 
 
