@@ -22,5 +22,7 @@ def told(recording: Recording, updates: Updates) -> dict[str, Any]:
         found[f"{name}/histogram"] = {"borders": list(BORDERS), "counts": histogram}
     if updates.rows:
         _, places, ratios = updates.rows[-1]
-        found.update({f"{updates.names[at]}/update": ratio for at, ratio in zip(places, ratios.tolist(), strict=True)})
+        found.update(
+            {f"{updates.names[at]}/update": ratio for at, ratio in zip(places, ratios.tolist(), strict=True)}
+        )
     return found
