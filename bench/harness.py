@@ -25,6 +25,8 @@ from statistics import quantiles
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from actlab.measure.speed import Spread
 
 ROOT = Path(__file__).parents[1]
@@ -269,7 +271,7 @@ def record(name: str, rows: Iterable[Row], *, asked: Options) -> None:
     keep(name, rows, asked=asked)
 
 
-def keep(name: str, rows: Sequence[Row] | Sequence[Timing], *, asked: Options) -> None:
+def keep(name: str, rows: Sequence[DataclassInstance], *, asked: Options) -> None:
     """Appends the rows to `name`.csv unless the run was only to see that it runs."""
     if asked.results is None or not rows:
         return
@@ -277,7 +279,7 @@ def keep(name: str, rows: Sequence[Row] | Sequence[Timing], *, asked: Options) -
     append(asked.results / f"{name}.csv", rows)
 
 
-def append(file: Path, rows: Sequence[Row] | Sequence[Timing]) -> None:
+def append(file: Path, rows: Sequence[DataclassInstance]) -> None:
     """The rows, all of one kind, at the end of the file, under a header that must be theirs."""
     names = [field.name for field in fields(rows[0])]
     if file.exists() and (found := file.read_text(encoding="utf-8").split("\n", 1)[0].split(",")) != names:

@@ -114,7 +114,29 @@ def table(outcomes: Sequence[Outcome], exact: Sequence[Exactness]) -> list[str]:
     for group in sorted({outcome.program.group for outcome in outcomes}):
         rate = alarms_per_program([outcome for outcome in outcomes if outcome.program.group == group])
         lines.append(f"{group:<6} false alarms per correct program        {rate:.3f}")
-    return lines + [one.line() for one in exact]
+    return [*lines, *(one.line() for one in exact), *goals(outcomes, exact)]
+
+
+def goals(outcomes: Sequence[Outcome], exact: Sequence[Exactness]) -> list[str]:
+    """What was asked of the diagnosis, and whether it is reached; a goal of which nothing was run is left out."""
+    faulty = [one for one in outcomes if one.program.fault and one.program.group in "AB"]
+    tempting = [one for one in outcomes if one.program.group == "C"]
+    well = [one for one in faulty if one.named and one.placed is not False]
+    loud = [one for one in tempting if one.broke or one.running_alarms or has_error(one)]
+    confused = [one for one in exact if one.wrong or one.missed]
+    asked = {
+        f"A and B: nine in ten faults named at the right site ({len(well)} of {len(faulty)})": (
+            faulty,
+            10 * len(well) >= 9 * len(faulty),
+        ),
+        f"C: no error and no running warning ({len(loud)} of {len(tempting)} alarmed)": (tempting, not loud),
+        f"D: precision and recall of 1 ({len(confused)} of {len(exact)} fell short)": (exact, not confused),
+    }
+    return [f"{'reached' if reached else 'missed'}: {goal}" for goal, (tried, reached) in asked.items() if tried]
+
+
+def has_error(outcome: Outcome) -> bool:
+    return any(found.severity == "error" for found in outcome.alarms)
 
 
 def share_line(share: Share) -> str:

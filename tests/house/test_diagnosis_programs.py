@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib import import_module
@@ -10,6 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from actlab.catalog.index import get
+from actlab.sites.site import Site
+from actlab.watch.finding import Finding
+
+RELU = get("relu")
 BENCH = Path(__file__).parents[2] / "bench"
 IDS = {f"AL{number}" for number in (*range(101, 112), *range(201, 211), *range(301, 311))}
 
@@ -171,4 +177,37 @@ def test_the_scoreboard_runs_on_a_few(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "false alarms per correct program" in done.stdout
+    assert "A and B: nine in ten faults named" in done.stdout
     assert (tmp_path / "diagnosis.csv").read_text(encoding="utf-8").startswith("question,group,measure,hits,of,share")
+
+
+def test_one_program_is_shown_at_length():
+    command = [sys.executable, BENCH / "scoreboard.py", "--only", "softmax_module_cross_entropy", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    faulty, right = json.loads(done.stdout)["outcomes"]
+    assert (faulty["verdict"], right["verdict"]) == ("found", "well")
+    assert "AL201" in {found["id"] for found in faulty["findings"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "placed"),
+    [("", "right", True), ("", "other", False), ("elsewhere", "right", False)],
+)
+def test_a_site_must_be_that_of_the_fault(path, line, placed):
+    program = next(one for one in PROGRAMS if one.name == "softmax_functional_cross_entropy")
+    (at,) = program.lines
+    site = Site("softmax", {}, path, "F.softmax", program.file, at + (line == "other"), 0, (4, 4), "float32", RELU)
+    found = Finding("AL201", "error", "", site, {}, ())
+    assert judge.stands_right(found, program) is placed
+    assert judge.Outcome(program, (found,), 0.0).placed is placed
+
+
+def test_a_wrong_name_is_no_answer_and_a_warning_on_a_correct_program_is_a_false_alarm():
+    pair = next(one for one in everything.twins() if one.faulty.name == "softmax_functional_cross_entropy")
+    found = Finding("AL302", "warning", "", None, {}, ())
+    assert judge.verdict(judge.Outcome(pair.faulty, (found,), 0.0)) == "misnamed"
+    assert judge.verdict(judge.Outcome(pair.faulty, (), 0.0)) == "missed"
+    assert judge.verdict(judge.Outcome(pair.right, (found,), 0.0)) == "false alarm"
+    assert judge.verdict(judge.Outcome(pair.right, (), 0.0)) == "well"
+    assert judge.verdict(judge.Outcome(pair.right, (), 0.0, "Traceback")) == "no answer"
