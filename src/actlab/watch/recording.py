@@ -30,29 +30,24 @@ Key = tuple[str, str, int, int, str]
 
 
 @final
-@dataclass(eq=False)
 class Row:
-    """A site's place in the tables.
+    """A site's place in the tables, and what is counted of it on the way.
 
     Attributes:
         site, act: what is measured.
         table: the device's.
         units: its columns.
         at: its row.
-        examples: counted in this step, in all, and in both halves of what is recent.
+        now, total, newer, older: examples in this step, in all, and in both halves of what is recent.
+        gradient_numbers: how many numbers of gradients came in this step.
+        told: the last step at which its numbers were told; -1 before.
     """
 
-    site: Site
-    act: Measured
-    table: Table
-    units: slice
-    at: int
-    now: int = 0
-    total: int = 0
-    newer: int = 0
-    older: int = 0
-    gradient_numbers: int = 0
-    told: int = -1
+    def __init__(self, site: Site, act: Measured, *, table: Table, units: slice, at: int) -> None:
+        self.site, self.act, self.table, self.units, self.at = site, act, table, units, at
+        self.now = self.total = self.newer = self.older = 0
+        self.gradient_numbers = 0
+        self.told = -1
 
 
 @final
@@ -128,7 +123,7 @@ class Recording:
             table = self._tables.setdefault(z.device, Table(z.device))
             act = measured(site.measured)
             columns = table.grown(act, units)
-            row = self.rows[key] = Row(site, act, table, columns, table.sites - 1)
+            row = self.rows[key] = Row(site, act, table=table, units=columns, at=table.sites - 1)
             first = by_unit(z.detach(), axis=_axis(site, z))[0].double()
             table.shift[columns] = torch.where(torch.isfinite(first), first, 0.0)
         fits = z.device == row.table.device and row.units.stop - row.units.start == units and z.numel() > 0

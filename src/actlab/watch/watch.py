@@ -291,14 +291,15 @@ def _is_compiled(model: nn.Module) -> bool:
     Raises:
         BadInput: the model is compiled in place, where no hook is heard and no uncompiled model is left.
     """
-    each, found = model, False
+    each: nn.Module | None = model
+    found = False
     while isinstance(each, nn.Module):
         if getattr(each, "_compiled_call_impl", None) is not None:
             raise BadInput("the model is compiled in place by model.compile(); use torch.compile(model) instead.")
         inner = getattr(each, "_orig_mod", None)
         found = found or inner is not None
         wrapped = type(each).__name__ in {"DistributedDataParallel", "DataParallel"}
-        each = inner if inner is not None else each.module if wrapped else None  # type: ignore[assignment]
+        each = inner if isinstance(inner, nn.Module) else getattr(each, "module", None) if wrapped else None
     return found
 
 

@@ -287,7 +287,7 @@ def test_what_cannot_be_looked_into_is_refused_by_name():
     with pytest.raises(BadInput, match="FullyShardedDataParallel"):
         watch(FullyShardedDataParallel())
     with pytest.raises(BadInput, match=r"torch\.nn\.Module"):
-        watch("model")  # type: ignore[arg-type]
+        watch("model")  # type: ignore[arg-type]  # what is refused
     model = network()
     model.compile(backend="eager")
     with pytest.raises(BadInput, match="compiled in place"):
