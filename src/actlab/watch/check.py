@@ -67,6 +67,9 @@ def check(
     args, kwargs = called_with(inputs)
     if train_steps < 0:
         raise BadInput(f"train_steps counts steps, 0 or more; got {train_steps}.")
+    if loss is not None and not callable(loss):
+        raise BadInput(f"the loss is a function of the model's output and the targets; got {loss!r}.")
+    _has_examples(inputs)
     _same_device(model, inputs, targets)
     observed = Observed()
     with _mode(model, training=True), _Lenient(), torch.enable_grad():
@@ -121,6 +124,13 @@ def _first(batch: Any) -> Batch:
         size = f" of {len(batch)}" if isinstance(batch, Sequence) else ""
         raise BadInput(f"a batch is a pair of inputs and targets; got a {type(batch).__name__}{size}.")
     return batch[0], batch[1]
+
+
+def _has_examples(inputs: Any) -> None:
+    """Nothing, unless there is not one example in the batch: nothing found in it would look like health."""
+    empty = [tuple(tensor.shape) for tensor in tensors_in([inputs]) if tensor.dim() > 0 and tensor.shape[0] == 0]
+    if empty:
+        raise BadInput(f"the batch is empty: its inputs have the shape {empty[0]}.")
 
 
 def _same_device(model: nn.Module, inputs: Any, targets: Any) -> None:

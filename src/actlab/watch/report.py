@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from actlab.errors import ActlabError
+from actlab.errors import ActlabError, BadInput
 from actlab.plain import plain
 from actlab.sites.site import Site, Unseen
 from actlab.watch.finding import SEVERITIES, Finding
+from actlab.watch.kinds import KINDS
 from actlab.watch.quantities import Quantities
 from actlab.watch.remedies import REMEDIES
 
@@ -45,7 +46,11 @@ class Report:
 
         Raises:
             FindingsFound: there is one; the message tells all of them.
+            BadInput: no kind of finding has an id that begins so: the test could never fail.
         """
+        for prefix in prefixes:
+            if not any(name.startswith(prefix) for name in KINDS):
+                raise BadInput(f"no finding's id begins with '{prefix}'; `actlab explain` lists them all.")
         told = [
             finding
             for finding in self.findings
@@ -64,7 +69,13 @@ class Report:
         for finding in self.findings:
             lines += [_line(finding), *(f"    {REMEDIES[remedy]}" for remedy in finding.remedies[:1])]
         hidden = [f"not seen: {each.what} at {each.path or 'the top'}: {each.why}." for each in self.unseen]
-        return [*(lines or [f"nothing found at {len(self.sites)} sites."]), *hidden]
+        return [*(lines or [self._nothing()]), *hidden]
+
+    def _nothing(self) -> str:
+        """That nothing was found, or that nothing was looked at."""
+        if self.quantities is not None and self.quantities.measured == 0:
+            return "nothing was measured: no training step came by that counts."
+        return f"nothing found at {len(self.sites)} site{'' if len(self.sites) == 1 else 's'}."
 
 
 def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, Self, SupportsFloat, final
 
 import torch
 from torch import Tensor, nn
@@ -230,6 +230,8 @@ class Watch:
                     "Look for a detach() or no_grad() between them."
                 )
             loss = loss.detach().clone()
+        elif not isinstance(loss, SupportsFloat):
+            raise BadInput(f"a step's loss is one number; got {loss!r}.")
         if self._losses and self._losses[-1][0] == self._steps:
             self._losses.pop()
         self._losses.append((self._steps, loss))

@@ -88,6 +88,8 @@ class Raises(nn.Module):
         (network(), (X, Y), lambda z, y: (z.argmax(1) == y).float().mean(), "the loss has no gradient: it is cut off"),
         (network().requires_grad_(False), (X, Y), F.cross_entropy, "no parameter requires one"),
         (network(), DataLoader(TensorDataset(X[:0], Y[:0]), 8), F.cross_entropy, "the loader is empty"),
+        (network(), (X[:0], Y[:0]), F.cross_entropy, "the batch is empty: its inputs have the shape (0, "),
+        (network(), (X, Y), "mse", "the loss is a function of the model's output and the targets; got 'mse'"),
         (network(), X, F.cross_entropy, "a batch is a pair of inputs and targets; got a"),
         (network(), (X,), F.cross_entropy, "a batch is a pair of inputs and targets; got a tuple of 1"),
         (network().to("meta"), (X, Y), F.cross_entropy, "the model is on meta and the batch on cpu"),
@@ -124,6 +126,19 @@ def test_a_report_fails_a_test_on_the_prefixes_it_names():
     (told,) = report.to_json()["findings"]
     assert set(told) == {"id", "severity", "message", "site", "evidence", "remedies"}
     assert told["site"]["path"] == "5"
+
+
+def test_a_prefix_that_no_finding_has_is_refused_as_a_test_of_it_could_never_fail():
+    report = check(network(), (X, Y), F.cross_entropy)
+    with pytest.raises(BadInput, match="no finding's id begins with 'softmax'"):
+        report.raise_if_found("AL2", "softmax")
+
+
+def test_one_site_is_counted_as_one():
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    assert check(model, (torch.randn(8, 4), torch.arange(8) % 3), F.cross_entropy).lines() == [
+        "nothing found at 1 site."
+    ]
 
 
 def test_a_trial_run_trains_a_copy_and_tells_what_it_measured():

@@ -358,3 +358,14 @@ def test_memory_is_bounded():
     assert 200 < len(found.sites[0].points) <= 513
     assert 512 <= found.sites[0].recent.examples <= 1024
     assert found.sites[0].total.examples == 2598
+
+
+def test_where_no_step_came_by_the_report_does_not_say_that_all_is_well():
+    with watch(nn.Sequential(nn.Linear(4, 8), nn.ReLU())) as watched:
+        pass
+    assert watched.report().lines() == ["nothing was measured: no training step came by that counts."]
+
+
+def test_a_loss_that_is_no_number_is_refused():
+    with watch(nn.Sequential(nn.Linear(4, 8), nn.ReLU())) as watched, pytest.raises(BadInput, match="got 'low'"):
+        watched.step("low")
