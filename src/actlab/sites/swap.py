@@ -127,7 +127,7 @@ def swap(model: nn.Module, mapping: Mapping[Key, Choice], *inputs: Any, **kwargs
 
     Args:
         model: changed until `undo()`.
-        mapping: from a site, a site's name (`encoder.act[0]`), a pattern of paths (`encoder.*`) or the name of an
+        mapping: the last key that names a place has it; from a site, a site's name (`encoder.act[0]`), a pattern of paths (`encoder.*`) or the name of an
             activation (`relu`), to a name, a formula, an activation, a module, its class or a function. A fused RNN,
             GRU or LSTM is exchanged for ours by `{path: actlab.nn.LSTM}`, or `{path: {"gate": "hard_sigmoid"}}`.
         inputs, kwargs: what the model is called with: needed to find what is no module, unless sites are named.
@@ -149,29 +149,41 @@ def swap(model: nn.Module, mapping: Mapping[Key, Choice], *inputs: Any, **kwargs
     found = tuple(sites(inner, *inputs, **kwargs)) if inputs or kwargs else ()
     done = Swap(inner)
     try:
-        for key, choice in mapping.items():
-            _swap_one(done, key, choice, found, was_run=bool(inputs or kwargs))
+        for at, (key, choice) in enumerate(mapping.items()):
+            later = [site for other in list(mapping)[at + 1 :] for site in _chosen(other, found)]
+            _swap_one(done, key, choice, found, later=later, was_run=bool(inputs or kwargs))
     except BaseException:
         done.undo()
         raise
     return done
 
 
-def _swap_one(done: Swap, key: Key, choice: Choice, found: tuple[Site, ...], *, was_run: bool) -> None:
+def _swap_one(
+    done: Swap, key: Key, choice: Choice, found: tuple[Site, ...], *, later: list[Site], was_run: bool
+) -> None:
     before = len(done.changed) + len(done.unchanged)
     opened_paths = _open_recurrent(done, key, choice)
-    chosen = [key] if isinstance(key, Site) else [site for site in found if _matches(key, site)]
+    named = _chosen(key, found)
+    chosen = [site for site in named if site not in later]
     if not isinstance(choice, Mapping) and not opened_paths:
         if chosen:
             _swap_sites(done, chosen, choice, found)
         elif isinstance(key, str) and not was_run:
             _swap_modules(done, key, choice)
     if len(done.changed) + len(done.unchanged) == before:
-        seen = "no activation matches" if was_run else (
-            "no activation module matches; give the model's inputs too, swap(model, mapping, x), to find calls of"
-            " functions"
-        )  # fmt: skip
-        done.leave(key if isinstance(key, str) else key.name, seen)
+        done.leave(key if isinstance(key, str) else key.name, _why_nothing(named, was_run=was_run))
+
+
+def _why_nothing(named: list[Site], *, was_run: bool) -> str:
+    if named:
+        return "a later key names the same places"
+    if was_run:
+        return "no activation matches"
+    return "no activation module matches; give the model's inputs too, swap(model, mapping, x), to find calls of functions"
+
+
+def _chosen(key: Key, found: tuple[Site, ...]) -> list[Site]:
+    return [key] if isinstance(key, Site) else [site for site in found if _matches(key, site)]
 
 
 def _matches(key: str, site: Site) -> bool:

@@ -225,3 +225,19 @@ def test_a_call_in_place_still_overwrites_its_input():
     torch.testing.assert_close(model(x), model.second(F.gelu(model.first(x))), rtol=1e-5, atol=1e-6)
     model(x).sum().backward()
     assert model.first.weight.grad is not None
+
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gate, self.value = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return F.silu(self.gate(x)) * self.value(x)
+
+
+def test_a_place_that_two_keys_name_is_the_last_ones_and_told_once():
+    model, x = Gated(), torch.randn(2, 4)
+    done = swap(model, {"silu": "mish", "swiglu": "tanh"}, x)
+    assert done.lines() == ["model[0]: swiglu -> tanh", "silu stays: a later key names the same places."]
+    assert torch.allclose(model(x), torch.tanh(model.gate(x)) * model.value(x))
