@@ -82,7 +82,7 @@ def diagnosis(report: Report, *, root: Path) -> Diagnosis:
                 mark=MARKS[finding.severity],
                 id=finding.id,
                 message=sentence_text(finding.message),
-                place=place_text(finding.site, root=root),
+                place=place_text(finding, root=root),
                 evidence=evidence_text(finding.evidence),
                 remedies=tuple(REMEDIES.get(remedy, remedy) for remedy in finding.remedies),
             )

@@ -76,7 +76,7 @@ class FindingTable:
 
     def _told(self, finding: Finding) -> Iterator[Text]:
         yield Text(sentence_text(finding.message))
-        yield Text(place_text(finding.site, root=self.root), style="cyan")
+        yield Text(place_text(finding, root=self.root), style="cyan")
         if finding.evidence:
             yield Text(f"evidence: {evidence_text(finding.evidence)}", style="dim")
         for remedy in finding.remedies:

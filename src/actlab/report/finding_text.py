@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from actlab.report.wording import name_text
-from actlab.sites.site import Site, Unseen
+from actlab.sites.site import Unseen
 from actlab.watch.finding import SEVERITIES, Finding
 
 MARKS = {"error": "✖", "warning": "▲", "information": "●"}
@@ -53,11 +53,11 @@ def end_text(text: str, limit: int) -> str:
     return line if len(line) <= limit else "…" + line[1 - limit :]
 
 
-def place_text(site: Site | None, *, root: Path) -> str:
+def place_text(finding: Finding, *, root: Path) -> str:
     """Where a finding is: file and line, place in the model, spelling."""
-    if site is None:
-        return "the model as a whole"
-    return f"{shown_path(site.file, root=root)}:{site.line}  {site.name}  {name_text(site.spelling, 40)}"
+    lines = ", ".join(f"{shown_path(file, root=root)}:{line}" for file, line in finding.lines)
+    site = finding.site
+    return lines or "the model as a whole" if site is None else f"{lines}  {site.name}  {name_text(site.spelling, 40)}"
 
 
 def sentence_text(message: str) -> str:
@@ -73,13 +73,15 @@ def sentence_text(message: str) -> str:
 
 
 def evidence_text(evidence: Mapping[str, Any]) -> str:
-    """The numbers of a finding in one line.
+    """The numbers of a finding in one line; lines of code are told as its place.
 
     Example:
         >>> evidence_text({"examples": 512, "dead_share": 0.51234, "units": (1, 2, 3, 4, 5, 6)})
         'examples 512, dead share 0.512, units 1 2 3 4 … (6)'
     """
-    return ", ".join(f"{name.replace('_', ' ')} {value_text(value)}" for name, value in evidence.items())
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value_text(value)}" for name, value in evidence.items() if name != "lines"
+    )
 
 
 def value_text(value: Any) -> str:

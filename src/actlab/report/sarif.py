@@ -11,7 +11,7 @@ from urllib.parse import quote
 from actlab.plain import plain
 from actlab.report.finding_text import by_severity, evidence_text, sentence_text
 from actlab.report.fingerprint import fingerprints
-from actlab.sites.site import Site, Unseen
+from actlab.sites.site import Unseen
 from actlab.watch.finding import Finding
 from actlab.watch.kinds import KINDS, FindingKind
 from actlab.watch.remedies import REMEDIES
@@ -48,7 +48,7 @@ def sarif(
     digests = dict(zip(map(id, findings), fingerprints(findings), strict=True))
     suppressed = set(map(id, accepted))
     results = [
-        _result(finding, digest=digests[id(finding)], place=_location(finding.site, whole=whole, root=root))
+        _result(finding, digest=digests[id(finding)], place=_location(finding, whole=whole, root=root))
         | ({"suppressions": [{"kind": "external", "status": "accepted"}]} if id(finding) in suppressed else {})
         for finding in by_severity(findings)
     ]
@@ -107,9 +107,9 @@ def _result(finding: Finding, *, digest: str, place: dict[str, Any]) -> dict[str
     }
 
 
-def _location(site: Site | None, *, whole: tuple[str, int], root: Path) -> dict[str, Any]:
-    name = "model" if site is None else site.name
-    file, line = whole if site is None else (site.file, site.line)
+def _location(finding: Finding, *, whole: tuple[str, int], root: Path) -> dict[str, Any]:
+    name = "model" if finding.site is None else finding.site.name
+    file, line = (*finding.lines, whole)[0]
     named = {"logicalLocations": [{"fullyQualifiedName": name, "kind": "member"}]}
     artifact = _artifact(file, root=root)
     if artifact is None:

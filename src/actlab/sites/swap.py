@@ -127,9 +127,10 @@ def swap(model: nn.Module, mapping: Mapping[Key, Choice], *inputs: Any, **kwargs
 
     Args:
         model: changed until `undo()`.
-        mapping: the last key that names a place has it; from a site, a site's name (`encoder.act[0]`), a pattern of paths (`encoder.*`) or the name of an
-            activation (`relu`), to a name, a formula, an activation, a module, its class or a function. A fused RNN,
-            GRU or LSTM is exchanged for ours by `{path: actlab.nn.LSTM}`, or `{path: {"gate": "hard_sigmoid"}}`.
+        mapping: from a site, a site's name (`encoder.act[0]`), a pattern of paths (`encoder.*`) or the name of an
+            activation (`relu`), to a name, a formula, an activation, a module, its class or a function. The last key
+            that names a place has it. A fused RNN, GRU or LSTM is exchanged for ours by `{path: actlab.nn.LSTM}`, or
+            `{path: {"gate": "hard_sigmoid"}}`.
         inputs, kwargs: what the model is called with: needed to find what is no module, unless sites are named.
 
     Raises:
@@ -179,7 +180,9 @@ def _why_nothing(named: list[Site], *, was_run: bool) -> str:
         return "a later key names the same places"
     if was_run:
         return "no activation matches"
-    return "no activation module matches; give the model's inputs too, swap(model, mapping, x), to find calls of functions"
+    return (
+        "no activation module matches; give the model's inputs too, swap(model, mapping, x), to find calls of functions"
+    )
 
 
 def _chosen(key: Key, found: tuple[Site, ...]) -> list[Site]:

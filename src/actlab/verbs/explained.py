@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
+from shutil import get_terminal_size
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from actlab.watch.kinds import FindingKind
 
-WIDTH = 88
+MOST = 88
+"""Columns of a text that reads well; a narrower terminal has its own."""
+
+
+def _filled(text: str, *, indent: int = 0) -> str:
+    return fill(text, min(MOST, get_terminal_size().columns), subsequent_indent=" " * indent)
 
 
 @dataclass(frozen=True)
@@ -27,12 +34,12 @@ class Explained:
         from actlab.watch.remedies import REMEDIES
 
         kind = self.kind
-        lines = [fill(f"{kind.id}  {kind.title}", WIDTH), f"{kind.name}, usually: {kind.severity}", ""]
+        lines = [_filled(f"{kind.id}  {kind.title}", indent=7), f"{kind.name}, usually: {kind.severity}", ""]
         for paragraph in kind.explanation.split("\n\n"):
-            lines += [*fill(" ".join(paragraph.split()), WIDTH).split("\n"), ""]
+            lines += [*_filled(" ".join(paragraph.split())).split("\n"), ""]
         lines += ["What answers it:"]
-        lines += [fill(f"→ {REMEDIES[one]}", WIDTH, subsequent_indent="  ") for one in kind.remedies]
-        lines += ["", fill(f"Source: {kind.source}", WIDTH, subsequent_indent="  ")]
+        lines += [_filled(f"→ {REMEDIES[one]}", indent=2) for one in kind.remedies]
+        lines += ["", _filled(f"Source: {kind.source}", indent=2)]
         return "\n".join(lines).split("\n")
 
 
@@ -49,8 +56,15 @@ class Kinds:
     def lines(self) -> list[str]:
         """One line a kind."""
         width = max(len(kind.severity) for kind in self.kinds)
-        rows = [f"{kind.id}  {kind.severity:<{width}}  {kind.title}" for kind in self.kinds]
-        return [*rows, "", f"{len(rows)} kinds of finding; `actlab explain {self.kinds[0].id}` tells one at length."]
+        rows = [
+            _filled(f"{kind.id}  {kind.severity:<{width}}  {kind.title}", indent=width + 9).split("\n")
+            for kind in self.kinds
+        ]
+        return [
+            *chain(*rows),
+            "",
+            f"{len(rows)} kinds of finding; `actlab explain {self.kinds[0].id}` tells one at length.",
+        ]
 
 
 def kinds() -> Kinds:

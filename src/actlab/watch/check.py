@@ -17,7 +17,9 @@ from actlab.errors import BadInput
 from actlab.sites.calls import tensors_in
 from actlab.sites.trace import Trace
 from actlab.sites.tracing import Loss, Traced, traced, unwrapped
+from actlab.watch.finding import Finding
 from actlab.watch.report import Report, ordered
+from actlab.watch.running_loss import blamed
 from actlab.watch.seen import Observed, Seen
 from actlab.watch.settings import Settings
 from actlab.watch.still import still_findings
@@ -100,7 +102,16 @@ def _with_trial(report: Report, ran: Report | BadInput) -> Report:
         if any(finding.severity == "error" for finding in report.findings):
             return report
         raise ran
-    return replace(report, findings=ordered([*report.findings, *ran.findings]), quantities=ran.quantities)
+    running = [_blamed(finding, report.findings) for finding in ran.findings]
+    return replace(report, findings=ordered([*report.findings, *running]), quantities=ran.quantities)
+
+
+def _blamed(finding: Finding, still: Sequence[Finding]) -> Finding:
+    """A loss that does not move with no cause in what was measured: an error that one batch shows is the likely one."""
+    error = next((each for each in still if each.severity == "error"), None)
+    if error is None or finding.id != "AL111" or finding.evidence["likely_cause"] is not None:
+        return finding
+    return blamed(finding, error)
 
 
 def called_with(inputs: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:

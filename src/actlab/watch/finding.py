@@ -34,6 +34,14 @@ class Finding:
     evidence: Mapping[str, Any]
     remedies: tuple[str, ...]
 
+    @property
+    def lines(self) -> tuple[tuple[str, int], ...]:
+        """File and line of each place in the code that it is about: its site's, or those that the evidence names."""
+        if self.site is not None:
+            return ((self.site.file, self.site.line),)
+        parts = [str(place).rpartition(":") for place in self.evidence.get("lines", ())]
+        return tuple(dict.fromkeys((file, int(line)) for file, _, line in parts))
+
     def to_json(self) -> dict[str, Any]:
         """As plain values; of the site what tells it from others."""
         site = None

@@ -66,9 +66,17 @@ def test_brackets_in_a_place_are_no_markup() -> None:
 
 
 def test_a_place_is_told_from_the_folder_one_stands_in() -> None:
-    assert place_text(site(file="/data/net.py"), root=Path("/data")) == "net.py:12  head[0]  nn.Softmax"
-    assert place_text(site(file="/else/net.py"), root=Path("/data")).startswith("/else/net.py:12")
+    assert place_text(finding(where=site(file="/data/net.py")), root=Path("/data")) == "net.py:12  head[0]  nn.Softmax"
+    assert place_text(finding(where=site(file="/else/net.py")), root=Path("/data")).startswith("/else/net.py:12")
 
 
 def test_evidence_that_is_not_finite_can_be_read() -> None:
     assert evidence_text({"worst": float("nan"), "unit": None}) == "worst nan, unit –"
+
+
+def test_without_a_site_the_lines_of_the_evidence_are_its_place_and_no_number():
+    evidence = {"weights": 3, "lines": ["/data/net.py:4", "/data/net.py:4", "/data/net.py:9"]}
+    found = finding("AL301", evidence=evidence)
+    assert place_text(found, root=Path("/data")) == "net.py:4, net.py:9"
+    assert evidence_text(evidence) == "weights 3"
+    assert place_text(finding("AL301"), root=Path("/data")) == "the model as a whole"

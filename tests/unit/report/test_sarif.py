@@ -117,3 +117,11 @@ def test_a_second_one_in_the_same_place_is_another(tmp_path: Path) -> None:
     assert first != second
     results = log(finding(), finding(), root=tmp_path)["runs"][0]["results"]
     assert [one["partialFingerprints"][FINGERPRINT] for one in results] == [first, second]
+
+
+def test_a_finding_without_a_site_is_at_the_line_that_its_evidence_names(tmp_path: Path) -> None:
+    found = finding("AL301", "warning", evidence={"lines": [f"{tmp_path / 'net.py'}:9"]})
+    made = log(found, root=tmp_path, whole=(str(tmp_path / "task.py"), 7))
+    (place,) = made["runs"][0]["results"][0]["locations"]
+    assert place["physicalLocation"]["artifactLocation"]["uri"] == "net.py"
+    assert place["physicalLocation"]["region"] == {"startLine": 9}

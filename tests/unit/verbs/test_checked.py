@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from actlab.verbs.checked import NEVER, Checked
+from actlab.verbs.explained import explain, kinds
 from actlab.watch.finding import SEVERITIES, Severity
 from actlab.watch.report import Report
 from unit.report.findings import finding
@@ -33,3 +34,9 @@ def test_what_is_accepted_never_fails_and_is_counted() -> None:
     assert "2 accepted by the baseline" in answer.lines()[-1]
     assert [one["id"] for one in answer.to_json()["accepted"]] == ["AL101", "AL101"]
     assert answer.to_json()["findings"] == []
+
+
+def test_what_is_explained_fits_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    told = [*kinds().lines(), *(line for kind in kinds().kinds for line in explain(kind.id).lines())]
+    assert max(map(len, told)) <= 80

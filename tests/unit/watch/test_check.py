@@ -176,3 +176,12 @@ def test_a_model_that_is_watched_is_refused():
     with watch(model), pytest.raises(BadInput, match="is already watched"):
         check(model, (X, Y), F.cross_entropy)
     assert check(model, (X, Y), F.cross_entropy).is_well
+
+
+def test_a_loss_that_does_not_move_is_laid_to_an_error_that_one_batch_shows():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Sigmoid(), nn.Linear(8, 3), nn.Softmax(1))
+    batch = (torch.randn(64, 4), torch.randint(3, (64,)))
+    found = {each.id: each for each in check(model, batch, F.cross_entropy, train_steps=30).findings}
+    assert found["AL111"].evidence["likely_cause"] == "AL201"
+    assert found["AL111"].remedies == found["AL201"].remedies
