@@ -62,6 +62,7 @@ class Listening(TorchFunctionMode):
         self._starts: Mapping[Key, list[tuple[int, int]]] = {}
         self._ends: Mapping[Key, list[tuple[int, int]]] = {}
         self._functions: frozenset[str] = frozenset()
+        self._followed: frozenset[Key] = frozenset()
         self._seen: dict[Key, int] = {}
         self._forwards = 0
         self.left_alone = 0
@@ -97,7 +98,7 @@ class Listening(TorchFunctionMode):
         self._seen[key] = at + 1
         assert self.trace is not None
         found = [_at(table.get(key, ()), at) for table in (self._starts, self._ends)]
-        if key not in self._starts and key not in self._ends:
+        if key not in self._followed:
             site = _unknown(func, name, place.path, place.file, place.line, args, kwargs)
             return site, site
         sites = [None if each is None else self.trace.sites[each] for each in found]
@@ -119,6 +120,7 @@ class Listening(TorchFunctionMode):
             if step.place in last:
                 ends.setdefault(key, []).append((at, last[step.place]))
         self._starts, self._ends = starts, ends
+        self._followed = frozenset(counted)  # also the middle of a formula, which is no site of its own
         self._functions = frozenset(key[3] for key in (*starts, *ends)) | _ALWAYS
 
     def begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -42,6 +42,10 @@ SPELLED = {
     "in place": (lambda x: x.relu_(), F.relu),
     "module": (nn.ReLU(inplace=True), F.relu),
     "written out": (lambda x: x * torch.sigmoid(x), F.silu),
+    "an activation in the middle of a formula": (
+        lambda x: 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3))),
+        lambda x: F.gelu(x, approximate="tanh"),
+    ),
     "written out in place": (lambda x: x.mul_(torch.sigmoid(x)), F.silu),
     "ours": (actlab.module("mish"), F.mish),
     "softmax": (lambda x: x.softmax(-1), lambda x: F.softmax(x, -1)),
