@@ -320,7 +320,9 @@ def _scaler_above(frame: Any) -> Any:
     for _ in range(12):
         if frame is None:
             return None
-        owner = frame.f_locals.get("self")
+        # asking a frame for its locals leaves a copy of them in it, which keeps the user's own model alive
+        is_scaler = frame.f_code.co_filename.endswith("grad_scaler.py")
+        owner = frame.f_locals.get("self") if is_scaler else None
         if hasattr(owner, "unscale_") and isinstance(getattr(owner, "_scale", None), Tensor):
             return owner
         frame = frame.f_back
