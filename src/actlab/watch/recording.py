@@ -114,6 +114,8 @@ class Recording:
         row.table.gradients[row.at] += torch.linalg.vector_norm(gradient, dtype=wide).double().square()
 
     def _row(self, site: Site, z: Tensor) -> Row | None:
+        if z.is_meta:  # a shape without numbers
+            return None
         key = _key(site)
         row = self.rows.get(key)
         units = 1 if z.dim() == 0 else z.shape[_axis(site, z)]

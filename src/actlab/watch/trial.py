@@ -74,7 +74,7 @@ def _same_optimiser(optimiser: Optimizer | None, model: nn.Module, twin: nn.Modu
     pairs = zip(model.parameters(), twin.parameters(), strict=True)
     copies = {id(mine): its for mine, its in pairs}
     groups = [
-        {**group, "params": [copies[id(value)] for value in group["params"] if id(value) in copies]}
+        {**group, "params": [_its_own(value, copies) for value in group["params"]]}
         for group in optimiser.param_groups
     ]
     with their_code("copying the optimiser", error=BadInput):
@@ -85,3 +85,9 @@ def _same_optimiser(optimiser: Optimizer | None, model: nn.Module, twin: nn.Modu
         state = copy.deepcopy(optimiser.state_dict())
         made.load_state_dict(state)
     return made
+
+
+def _its_own(value: torch.Tensor, copies: dict[int, nn.Parameter]) -> torch.Tensor:
+    """The copy's parameter; of one that is not the model's, a copy too: the optimiser goes on as it is."""
+    found = copies.get(id(value))
+    return value.detach().clone().requires_grad_(value.requires_grad) if found is None else found
