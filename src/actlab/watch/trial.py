@@ -74,8 +74,7 @@ def _same_optimiser(optimiser: Optimizer | None, model: nn.Module, twin: nn.Modu
     pairs = zip(model.parameters(), twin.parameters(), strict=True)
     copies = {id(mine): its for mine, its in pairs}
     groups = [
-        {**group, "params": [_its_own(value, copies) for value in group["params"]]}
-        for group in optimiser.param_groups
+        {**group, "params": [_its_own(value, copies) for value in group["params"]]} for group in optimiser.param_groups
     ]
     with their_code("copying the optimiser", error=BadInput):
         kind: Callable[..., Optimizer] = type(optimiser)

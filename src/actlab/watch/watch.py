@@ -178,9 +178,8 @@ class Watch:
         self._is_beside = True
         self._side_outputs.clear()
         try:
-            with undisturbed(self._model):
-                with listening(self._model, self, known=self._trace):
-                    output = self._model(*args, **kwargs)
+            with undisturbed(self._model), listening(self._model, self, known=self._trace):
+                output = self._model(*args, **kwargs)
         finally:
             self._is_beside = False
         self._is_measuring = True
