@@ -1,6 +1,7 @@
 """What does watching a network cost, beside what others do every step?
 
-Every contender trains the same network; the loops are run in turn, and the ratio is to the bare loop of the same turn.
+Every contender trains the same network; some steps of each are run in turn, and the ratio is to the bare loop of the
+same turn.
 """
 
 from __future__ import annotations
@@ -8,14 +9,17 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib.util import find_spec
 
 import torch
 from harness import options, percentiles_of, record, row
 from torch import Tensor, nn
 
-from actlab.watch.watch import watch
+from actlab.watch.watch import EVERY, watch
+
+# Steps in turn: as many as hold one measured step at the default.
+BLOCK = EVERY
 
 Attached = Callable[[nn.Module], AbstractContextManager[Callable[[int], None]]]
 
@@ -105,38 +109,60 @@ def contenders() -> dict[str, Attached]:
     return found
 
 
-def seconds(case: Callable[[], tuple[nn.Module, Tensor]], attached: Attached, *, steps: int) -> float:
-    """Seconds for one step of the loop."""
-    torch.manual_seed(0)
-    model, x = case()
-    target = torch.randint(10, (len(x),))
-    optimiser, loss = torch.optim.Adam(model.parameters(), 1e-3), nn.CrossEntropyLoss()
-    start = 0.0
-    with attached(model) as after:
-        for step in range(-10, steps):
-            if step == 0:
-                start = time.perf_counter()
-            optimiser.zero_grad()
-            loss(model(x), target).backward()
-            optimiser.step()
-            after(step)
-        return (time.perf_counter() - start) / steps
+class Loop:
+    """One contender's training loop, which goes on where it was left."""
+
+    def __init__(self, case: Callable[[], tuple[nn.Module, Tensor]], attached: Attached, stack: ExitStack) -> None:
+        torch.manual_seed(0)
+        self.model, self.x = case()
+        self.target = torch.randint(10, (len(self.x),))
+        self.optimiser, self.loss = torch.optim.Adam(self.model.parameters(), 1e-3), nn.CrossEntropyLoss()
+        self.after = stack.enter_context(attached(self.model))
+        self.step = 0
+
+    def seconds(self) -> float:
+        """Seconds of the processor for the next block of steps: what others do meanwhile is not in them."""
+        start = time.process_time()
+        for _ in range(BLOCK):
+            self.optimiser.zero_grad()
+            self.loss(self.model(self.x), self.target).backward()
+            self.optimiser.step()
+            self.after(self.step)
+            self.step += 1
+        return time.process_time() - start
+
+
+def ratios(case: Callable[[], tuple[nn.Module, Tensor]], *, limit: float) -> dict[str, list[float]]:
+    """Of every contender its time over that of the bare loop in the same round, for as many rounds as there is time.
+
+    A round begins at another contender each time: what a neighbour on the machine does then hits each as often.
+    """
+    with ExitStack() as stack:
+        loops = {name: Loop(case, attached, stack) for name, attached in contenders().items()}
+        for loop in loops.values():
+            loop.seconds()
+        found: dict[str, list[float]] = {name: [] for name in loops}
+        end, order = time.perf_counter() + limit, list(loops)
+        while len(found["bare"]) < 2 or time.perf_counter() < end:
+            order = [*order[1:], order[0]]
+            took = {name: loops[name].seconds() for name in order}
+            took["bare"] = (took["bare"] + loops["bare"].seconds()) / 2
+            for name, seconds in took.items():
+                found[name].append(seconds / took["bare"])
+        return found
 
 
 def main() -> None:
     asked = options(__doc__ or "")
-    torch.set_num_threads(2)
-    steps, rows = 20 if asked.quick else 200, []
+    torch.set_num_threads(1)  # threads that wait for each other measure the machine's other work
+    rows = []
     for name, case in (("cnn", cnn), ("transformer", transformer)):
-        ratios: dict[str, list[float]] = {}
-        for _ in range(asked.repeats(15)):
-            bare = seconds(case, contenders()["bare"], steps=steps)
-            for contender, attached in contenders().items():
-                ratios.setdefault(contender, []).append(seconds(case, attached, steps=steps) / bare)
-        for contender, values in ratios.items():
-            measured = percentiles_of(values)
+        for contender, values in ratios(case, limit=2.0 if asked.quick else 90.0).items():
             question, unit = f"watching a small {name}", "ratio to the bare loop"
-            rows.append(row(question, contender, unit=unit, measured=measured, dtype="float32", note="2 threads"))
+            note = f"CPU time, 1 thread; {len(values)} rounds of {BLOCK} steps; watched every {EVERY} steps unless said"
+            rows.append(
+                row(question, contender, unit=unit, measured=percentiles_of(values), dtype="float32", note=note)
+            )
     record("watch", rows, asked=asked)
 
 

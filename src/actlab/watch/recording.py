@@ -84,6 +84,7 @@ class Recording:
         self.number = 0
         self._tables: dict[torch.device, Table] = {}
         self._handles: list[Any] = []
+        self._norms: dict[torch.device, list[tuple[int, Tensor]]] = {}
         self._every = 1
         self._closed = 0
 
@@ -111,9 +112,19 @@ class Recording:
         self.arrived += 1
         row.gradient_numbers += gradient.numel()
         wide = torch.promote_types(gradient.dtype, torch.float32)
-        row.table.gradients[row.at] += torch.linalg.vector_norm(gradient, dtype=wide).double().square()
+        self._norms.setdefault(row.table.device, []).append((row.at, torch.linalg.vector_norm(gradient, dtype=wide)))
+
+    def _add_norms(self) -> None:
+        """All gradients that came, in a few operations for each device."""
+        for device, pairs in self._norms.items():
+            at = torch.tensor([at for at, _ in pairs], device=device)
+            norms = torch.stack([norm.double() for _, norm in pairs])
+            self._tables[device].gradients.index_add_(0, at, norms.square())
+        self._norms.clear()
 
     def _row(self, site: Site, z: Tensor) -> Row | None:
+        if z.is_meta:  # a shape without numbers
+            return None
         key = _key(site)
         row = self.rows.get(key)
         units = 1 if z.dim() == 0 else z.shape[_axis(site, z)]
@@ -132,6 +143,7 @@ class Recording:
     def close(self, step: int, *, scale: Tensor | float | None) -> None:
         """The measured step is over."""
         self.unhook()
+        self._add_norms()
         points = {
             device: table.closed(step, saturated_floor=self.settings.saturated_floor, several=self.examples > 1)
             for device, table in self._tables.items()

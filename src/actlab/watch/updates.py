@@ -35,6 +35,7 @@ class Updates:
         self._place = {id(each): at for at, (_, each) in enumerate(named)}
         self._parameters = [each for _, each in named]
         self._every, self._seen, self._kept, self._last = 1, 0, 0, -1
+        self._views: dict[int, Tensor] = {}
         self._before: tuple[list[int], list[Tensor], list[Tensor]] | None = None
 
     def concerns(self, optimiser: Optimizer) -> bool:
@@ -45,9 +46,17 @@ class Updates:
         """Its step begins: keep what the parameters are."""
         params = [each for group in optimiser.param_groups for each in group["params"]]
         places = [self._place[id(each)] for each in params if id(each) in self._place and each.grad is not None]
-        views = [_sampled(self._parameters[at]) for at in places]
+        views = [self._view(at) for at in places]
         if views:
             self._before = (places, views, [view.clone() for view in views])
+
+    def _view(self, at: int) -> Tensor:
+        """The parameter's sampled elements; made once for as long as it stays where it is."""
+        parameter = self._parameters[at]
+        found = self._views.get(at)
+        if found is None or found.data_ptr() != parameter.data_ptr():
+            found = self._views[at] = _sampled(parameter)
+        return found
 
     def end(self, step: int) -> None:
         """It is over: compare."""
@@ -78,8 +87,9 @@ class Updates:
         return (self._seen - 1) % self._every == 0
 
     def drop(self) -> None:
-        """Forget a step that was not finished."""
+        """Forget a step that was not finished, and let go of the parameters' memory."""
         self._before = None
+        self._views.clear()
 
 
 def _sampled(parameter: Tensor) -> Tensor:

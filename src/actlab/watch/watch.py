@@ -30,7 +30,7 @@ from actlab.watch.updates import Updates, listen_to_optimisers
 
 Sink = Callable[[dict[str, Any], int], None]
 
-# Measuring at every tenth step costs a tenth of measuring at every one.
+# A measured step takes up to 1.15 times a bare one in bench/watch.py: at every tenth, that is below 2 %.
 EVERY = 10
 _MOST_LOSSES = 4096
 
