@@ -29,8 +29,8 @@ def random_in_eval(seen: Seen) -> Iterator[Finding]:
             site = trace.site_at(step)
             yield finding(
                 "AL308",
-                f"{step.function if site is None else site.activation} draws its slopes though the model is in evaluation"
-                " mode: the same input gives other answers at every call.",
+                f"{step.function if site is None else site.activation} draws at random though the model is in"
+                " evaluation mode: the same input gives other answers at every call.",
                 site=site,
             )
 

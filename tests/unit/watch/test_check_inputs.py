@@ -69,7 +69,7 @@ class FullyShardedDataParallel(nn.Module):
 def test_a_sharded_model_is_refused_by_name_and_left_as_it_was():
     model = FullyShardedDataParallel(network())
     before = kept(model)
-    with pytest.raises(BadInput, match="wrapped in FullyShardedDataParallel.*give the module before it"):
+    with pytest.raises(BadInput, match=r"wrapped in FullyShardedDataParallel.*give the module before it"):
         check(model, (X, Y), F.cross_entropy)
     assert_as_before(before, model)
 

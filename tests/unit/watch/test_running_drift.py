@@ -90,3 +90,18 @@ def test_a_dead_branch_beside_what_learns_is_no_error(is_beside, severity):
     (found,) = told(ran(Gated(is_beside=is_beside), 1e-2, steps=120), "AL101")
     assert found.severity == severity
     assert found.evidence["dead"] == 16
+
+
+@pytest.mark.parametrize(("step", "why"), [(0, "before any activation was measured"), (9, "no activation that was")])
+def test_a_loss_that_is_lost_before_the_first_measured_step_clears_no_activation(step, why):
+    torch.manual_seed(0)
+    calls = iter(range(100))
+
+    def loss(z, y):
+        return F.cross_entropy(z, y) * (torch.nan if next(calls) == step + 1 else 1)  # one more of the pass before
+
+    model = nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 5))
+    data = clouds(10)
+    (found,) = told(check(model, data[0], loss, train_steps=10, data=data), "AL107")
+    assert f"first at step {step}" in found.message
+    assert why in found.message
