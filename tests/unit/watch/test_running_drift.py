@@ -64,11 +64,12 @@ def test_steps_that_overwrite_the_weights_at_first_are_told(act, rate, thrown):
     assert len(found) == thrown
 
 
-def test_a_weight_that_begins_at_zero_is_not_overwritten():
+@pytest.mark.parametrize("size", [0.0, 1e-3])
+def test_weights_that_begin_near_zero_are_overwritten_and_it_does_no_harm(size):
     torch.manual_seed(2)
     model = nn.Sequential(nn.Linear(12, 40), nn.ReLU(), nn.Linear(40, 5))
-    for parameter in model[2].parameters():
-        nn.init.zeros_(parameter)
+    for layer in (model[2],) if size == 0 else (model[0], model[2]):
+        nn.init.normal_(layer.weight, 0, size)
     assert told(ran(model, 1e-2), "AL109") == []
 
 
