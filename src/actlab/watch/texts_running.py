@@ -17,8 +17,8 @@ RUNNING: tuple[Row, ...] = (
         " fire. Zeros in one batch are sparsity, not death. Healthy small ReLU networks have 9 to 30 % dead"
         " units, so that"
         " the severity follows the consequence: a whole layer dead is an error, and a warning where the loss halved"
-        " all the same, as beside a main path; more than half, growing while the loss stalls, a warning; anything less"
-        " is information.",
+        " or falls by a way around it, as of a gate; more than half, growing while the loss stalls, a warning; anything"
+        " less is information.",
         "Lu et al. 2019, arXiv:1903.06733; the rule of three: Hanley, Lippman-Hand 1983",
         ("use-leaky", "lower-learning-rate", "init-with-gain"),
     ),

@@ -106,3 +106,29 @@ def test_a_loss_that_is_lost_before_the_first_measured_step_clears_no_activation
     (found,) = told(check(model, data[0], loss, train_steps=10, data=data), "AL107")
     assert f"first at step {step}" in found.message
     assert why in found.message
+
+
+class Squeezed(nn.Module):
+    """A gate of which the squeeze is dead, beside a main path; or the squeeze alone."""
+
+    def __init__(self, *, is_gate):
+        super().__init__()
+        self.body, self.squeeze, self.head, self.is_gate = (
+            nn.Linear(12, 16),
+            nn.Linear(16, 16),
+            nn.Linear(16, 5),
+            is_gate,
+        )
+        nn.init.constant_(self.squeeze.bias, -50)
+
+    def forward(self, x):
+        h = self.body(x).tanh()
+        dead = self.squeeze(h).relu()
+        return self.head(h * (1 + dead) if self.is_gate else dead)
+
+
+@pytest.mark.parametrize(("is_gate", "severity"), [(True, "warning"), (False, "error")])
+def test_a_dead_gate_is_no_error_while_the_loss_has_only_begun_to_fall(is_gate, severity):
+    torch.manual_seed(0)
+    (found,) = told(ran(Squeezed(is_gate=is_gate), 1e-3, steps=40), "AL101")
+    assert found.severity == severity
