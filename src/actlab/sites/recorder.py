@@ -167,7 +167,7 @@ class Recorder(TorchFunctionMode):
             line=place.line,
             inputs=numbers,
             outputs=tuple(self._new(tensor, origin="") for tensor in made),
-            arguments=settings_in(arguments) | _axis_of_ours(name, arguments),
+            arguments=settings_in(arguments) | _state_of_ours(name, arguments),
         )
         self.steps.append(step)
         self.instructions.append(place.instruction)
@@ -262,10 +262,14 @@ def _ours(arguments: dict[str, Any]) -> AnyActivation | None:
     return found if isinstance(found, Activation | AxisActivation) else None
 
 
-def _axis_of_ours(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The axis that a module of ours acts along, which is no argument of its call."""
+def _state_of_ours(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The axis that a module of ours acts along and whether it draws at random, which are no arguments of its call."""
     owner = next(iter(arguments.values())) if name == "activation" else None
-    return {"dim": owner.dim} if isinstance(owner, nn.Module) and isinstance(getattr(owner, "dim", None), int) else {}
+    if not isinstance(owner, nn.Module):
+        return {}
+    dim = getattr(owner, "dim", None)
+    draws = owner.training and bool(getattr(getattr(owner, "activation", None), "samplers", None))
+    return ({"dim": dim} if isinstance(dim, int) else {}) | ({"training": True} if draws else {})
 
 
 def _spelling_of_ours(arguments: dict[str, Any]) -> str:

@@ -128,7 +128,10 @@ def _first(batch: Any) -> Batch:
         BadInput: the loader is empty, or what it gives is no pair.
     """
     if not isinstance(batch, Sequence) and isinstance(batch, Iterable) and not isinstance(batch, Tensor):
-        batch = next(iter(batch), None)
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # a loader draws a seed when it is asked, even one that does not shuffle
+            batch = next(iter(batch), None)
         if batch is None:
             raise BadInput("the loader is empty: it gave no batch.")
     if not isinstance(batch, Sequence) or len(batch) != 2:

@@ -17,6 +17,7 @@ _GELUS = {
     "gelu_python_tanh": "gelu_tanh",
     "gelu_accurate": "gelu_tanh",
 }
+_DRAWING = frozenset({"rrelu", "activation"})  # of ours only those that draw say so
 _SETTINGS = ("hidden_act", "activation_function", "hidden_activation", "activation")
 
 
@@ -24,12 +25,13 @@ def random_in_eval(seen: Seen) -> Iterator[Finding]:
     """AL308: an activation that draws though the model evaluates."""
     trace = seen.evaluated
     for step in () if trace is None else trace.steps:
-        if step.function == "rrelu" and step.arguments.get("training") is True and trace is not None:
+        if step.function in _DRAWING and step.arguments.get("training") is True and trace is not None:
+            site = trace.site_at(step)
             yield finding(
                 "AL308",
-                "rrelu draws its slopes though the model is in evaluation mode: the same input gives other answers at"
-                " every call.",
-                site=trace.site_at(step),
+                f"{step.function if site is None else site.activation} draws at random though the model is in"
+                " evaluation mode: the same input gives other answers at every call.",
+                site=site,
             )
 
 

@@ -28,7 +28,12 @@ def non_finite(quantities: Quantities, course: Progress, settings: Settings) -> 
         )
         yield Finding("AL107", severity, message, first.site, {"step": first.step}, KINDS["AL107"].remedies)
     elif lost is not None:
-        message = f"the loss is not finite, first at step {lost}, and no activation before it was at fault"
+        measured = [point.step for at in quantities.sites for point in at.points]
+        if lost < min(measured, default=lost + 1):
+            why = "before any activation was measured"
+        else:
+            why = "and no activation that was measured before it was at fault"
+        message = f"the loss is not finite, first at step {lost}, {why}"
         evidence = {"step": lost, "first_activation_step": None if first is None else first.step}
         yield found("AL107", "error", message, None, evidence)
 

@@ -30,6 +30,8 @@ def dead_units(quantities: Quantities, course: Progress, settings: Settings) -> 
             continue
         is_output = at is quantities.sites[-1] and _can_be_confident(at)
         severity = "information" if is_output else _severity(at, count / width, course, settings)
+        if severity == "error" and course.falls and _is_passed_by(at, quantities):
+            severity = "warning"
         yield _dead(at, dead, severity, course)
 
 
@@ -118,6 +120,12 @@ def growth(points: Sequence[Point]) -> float:
         return 0.0
     first, last = points[:third], points[-third:]
     return sum(point.dead_share for point in last) / third - sum(point.dead_share for point in first) / third
+
+
+def _is_passed_by(dead: SiteQuantities, quantities: Quantities) -> bool:
+    """Whether a gradient still reaches an activation before the dead one: there is a way around it."""
+    before = quantities.sites[: quantities.sites.index(dead)]
+    return any(at.points and at.points[-1].gradient_rms > 0 for at in before)
 
 
 def _dead(at: SiteQuantities, dead: Tensor, severity: Severity, course: Progress) -> Finding:

@@ -16,8 +16,9 @@ RUNNING: tuple[Row, ...] = (
         " may still"
         " fire. Zeros in one batch are sparsity, not death. Healthy small ReLU networks have 9 to 30 % dead"
         " units, so that"
-        " the severity follows the consequence: a whole layer dead is an error; more than half, growing while the loss"
-        " stalls, a warning; anything less is information.",
+        " the severity follows the consequence: a whole layer dead is an error, and a warning where the loss halved"
+        " or falls by a way around it, as of a gate; more than half, growing while the loss stalls, a warning; anything"
+        " less is information.",
         "Lu et al. 2019, arXiv:1903.06733; the rule of three: Hanley, Lippman-Hand 1983",
         ("use-leaky", "lower-learning-rate", "init-with-gain"),
     ),
@@ -64,7 +65,8 @@ RUNNING: tuple[Row, ...] = (
         "the activations' size grows from layer to layer",
         "The variance of what successive activations give grows geometrically with depth: the last layers see"
         " numbers of"
-        " another order than the first, and overflow is near in 16 bits.",
+        " another order than the first, and overflow is near in 16 bits. Of a layer that is applied to what it gave,"
+        " the size of its state is followed from call to call, in one pass and without training.",
         "He et al. 2015, arXiv:1502.01852",
         ("init-with-gain", "add-normalisation"),
     ),
@@ -108,7 +110,8 @@ RUNNING: tuple[Row, ...] = (
         "weights change by a tenth of their size at every step",
         "The RMS of a step over the RMS of the weights is above 1e-1 for most parameters: every step overwrites"
         " what the last"
-        " ones learned.",
+        " ones learned. Also told where most weights once moved by half their size and the loss was thrown above"
+        " three times its first: afterwards the weights are so large that the same step is small beside them.",
         "Bottou 2012, Stochastic Gradient Descent Tricks; Karpathy 2016, CS231n (ratio of updates to weights)",
         ("lower-learning-rate",),
     ),
@@ -119,7 +122,8 @@ RUNNING: tuple[Row, ...] = (
         "units that give the same for every example",
         "The input of these units does not vary over n examples: they are biases, and tell the next layer"
         " nothing about the"
-        " example. Dead units are told as such and not again here.",
+        " example. What training changes from step to step does not count as variation."
+        " Dead units are told as such and not again here.",
         "Morcos et al. 2018, arXiv:1803.06959",
         ("remove-units", "check-data"),
     ),
@@ -130,7 +134,7 @@ RUNNING: tuple[Row, ...] = (
         "the loss is where it was at the start",
         "Over the measured steps the loss shows no trend beyond its noise. The finding names which of the"
         " others is the likely"
-        " cause, if any.",
+        " cause, if any. An error, without training, where the optimiser holds none of the model's parameters.",
         "Cleveland 1979 (robust trend); see the findings that it names",
         ("check-loss", "raise-learning-rate"),
     ),

@@ -36,7 +36,8 @@ def trial(
     Raises:
         BadInput: the model or its optimiser cannot be copied, or there is no data.
     """
-    batches = list(islice(data, steps))
+    with torch.random.fork_rng(devices=[]):  # a loader draws when it is asked
+        batches = list(islice(data, steps))
     if not batches:
         raise BadInput("the loader is empty: it gave no batch.")
     devices = sorted({value.device for value in model.parameters() if value.is_cuda}, key=str)

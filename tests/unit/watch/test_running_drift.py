@@ -64,11 +64,12 @@ def test_steps_that_overwrite_the_weights_at_first_are_told(act, rate, thrown):
     assert len(found) == thrown
 
 
-def test_a_weight_that_begins_at_zero_is_not_overwritten():
+@pytest.mark.parametrize("size", [0.0, 1e-3])
+def test_weights_that_begin_near_zero_are_overwritten_and_it_does_no_harm(size):
     torch.manual_seed(2)
     model = nn.Sequential(nn.Linear(12, 40), nn.ReLU(), nn.Linear(40, 5))
-    for parameter in model[2].parameters():
-        nn.init.zeros_(parameter)
+    for layer in (model[2],) if size == 0 else (model[0], model[2]):
+        nn.init.normal_(layer.weight, 0, size)
     assert told(ran(model, 1e-2), "AL109") == []
 
 
@@ -90,3 +91,44 @@ def test_a_dead_branch_beside_what_learns_is_no_error(is_beside, severity):
     (found,) = told(ran(Gated(is_beside=is_beside), 1e-2, steps=120), "AL101")
     assert found.severity == severity
     assert found.evidence["dead"] == 16
+
+
+@pytest.mark.parametrize(("step", "why"), [(0, "before any activation was measured"), (9, "no activation that was")])
+def test_a_loss_that_is_lost_before_the_first_measured_step_clears_no_activation(step, why):
+    torch.manual_seed(0)
+    calls = iter(range(100))
+
+    def loss(z, y):
+        return F.cross_entropy(z, y) * (torch.nan if next(calls) == step + 1 else 1)  # one more of the pass before
+
+    model = nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 5))
+    data = clouds(10)
+    (found,) = told(check(model, data[0], loss, train_steps=10, data=data), "AL107")
+    assert f"first at step {step}" in found.message
+    assert why in found.message
+
+
+class Squeezed(nn.Module):
+    """A gate of which the squeeze is dead, beside a main path; or the squeeze alone."""
+
+    def __init__(self, *, is_gate):
+        super().__init__()
+        self.body, self.squeeze, self.head, self.is_gate = (
+            nn.Linear(12, 16),
+            nn.Linear(16, 16),
+            nn.Linear(16, 5),
+            is_gate,
+        )
+        nn.init.constant_(self.squeeze.bias, -50)
+
+    def forward(self, x):
+        h = self.body(x).tanh()
+        dead = self.squeeze(h).relu()
+        return self.head(h * (1 + dead) if self.is_gate else dead)
+
+
+@pytest.mark.parametrize(("is_gate", "severity"), [(True, "warning"), (False, "error")])
+def test_a_dead_gate_is_no_error_while_the_loss_has_only_begun_to_fall(is_gate, severity):
+    torch.manual_seed(0)
+    (found,) = told(ran(Squeezed(is_gate=is_gate), 1e-3, steps=40), "AL101")
+    assert found.severity == severity
