@@ -97,4 +97,4 @@ def xielu(
 ):
     """A parabola where positive, else the integral of elu; trainable on both sides."""
     # one term in x on either side, so that -infinity does not meet infinity
-    return where(x <= 0, alpha_n * expm1(x) + (beta - alpha_n) * x, alpha_p * (x * x) + beta * x)
+    return where(x <= 0, alpha_n * expm1(x) + (beta - alpha_n) * x, (alpha_p * x) * x + beta * x)

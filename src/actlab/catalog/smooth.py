@@ -22,8 +22,8 @@ def softplus_(x, beta=Param(1.0, above=0)):
 def squareplus(x, b=Param(4.0, above=0)):
     """(x + sqrt(x**2 + b))/2: a smooth relu of algebra alone."""
     root = hypotenuse(x, b)
-    # the textbook form cancels where x is negative
-    return where(x < 0, b / (2 * (root - x)), (x + root) / 2)
+    # the textbook form cancels where x is negative; halves first, so that no sum overflows
+    return where(x < 0, (b / 4) / (root / 2 - x / 2), x / 2 + root / 2)
 
 
 @activation(source="JAX, jax.nn.sparse_plus", known={-2: 0, -0.5: 0.0625, 0.25: 0.390625, 3: 3})
