@@ -127,7 +127,15 @@ def _units(calls, bound):
         non_finite=(~finite).double().sum(0),
         histogram_borders=BORDERS,
         histogram=torch.zeros(len(BORDERS) + 1, dtype=torch.float64),
+        within=_within([_rows(call[2], call[0]).double() for call in calls if len(call[2]) > 1]),
     )
+
+
+def _within(parts):
+    """The variance of z about its mean in the same call."""
+    numbers = sum(len(part) for part in parts)
+    squares = [(part - part.mean(0)).square().sum(0) for part in parts]
+    return torch.stack(squares).sum(0) / numbers if parts else torch.tensor(torch.nan)
 
 
 def _point(call, bound):

@@ -17,7 +17,7 @@ from actlab.lower.straight_line import Leaf
 from actlab.lower.to_torch import program
 
 # The places where the formula is watched on its way out, and how near the last two values must lie to each other.
-_PLACES = tuple(10.0**power for power in (1, 2, 4, 8, 16, 32, 64, 100))
+PLACES = tuple(10.0**power for power in (1, 2, 4, 8, 16, 32, 64, 100))
 _SETTLED = 1e-9
 _GONE = 1e-12
 _SAME = 2.0**-52
@@ -45,21 +45,25 @@ def ends(root: Expr, arg: Leaf) -> tuple[End | None, End | None]:
     Seen, at eight places out to 10^100, as a value that no longer moves, as a size that keeps shrinking to nothing,
     or as one that keeps growing; with a sine in it, that grows as the argument does.
     """
-    swings = any(isinstance(node, Call) and node.atom in _OSCILLATING for node in walk(root))
-    function = program((root,), (arg,)).function
-    return _missed(function, sign=-1.0, swings=swings), _missed(function, sign=1.0, swings=swings)
+    function, swinging = program((root,), (arg,)).function, swings(root)
+    return _missed(function, sign=-1.0, swings=swinging), _missed(function, sign=1.0, swings=swinging)
+
+
+def swings(root: Expr) -> bool:
+    """Whether there is a sine in the formula, or the like."""
+    return any(isinstance(node, Call) and node.atom in _OSCILLATING for node in walk(root))
 
 
 def _missed(function: Callable[..., Any], *, sign: float, swings: bool) -> End | None:
     """The end on one side, where the formula itself gives NaN there."""
-    places = sign * torch.tensor([*_PLACES, inf], dtype=torch.float64)
+    places = sign * torch.tensor([*PLACES, inf], dtype=torch.float64)
     with torch.no_grad():
         values: Tensor = function(places)
     values = values.expand(places.shape)
     if not bool(values[-1].isnan()):
         return None
-    limit = _limit(values[:-1].tolist(), swings=swings)
-    return None if limit is None else End(limit, sign * _reached(limit, values[:-1].tolist()))
+    seen = limit(values[:-1].tolist(), swings=swings)
+    return None if seen is None else End(seen, sign * _reached(seen, values[:-1].tolist()))
 
 
 def _reached(limit: float, values: list[float]) -> float:
@@ -67,11 +71,12 @@ def _reached(limit: float, values: list[float]) -> float:
     near = _SAME * abs(limit) if isfinite(limit) else -1.0
     for at in range(2, len(values)):
         if all(abs(value - limit) <= near for value in values[at:]):
-            return _PLACES[at]
+            return PLACES[at]
     return inf
 
 
-def _limit(values: list[float], *, swings: bool) -> float | None:
+def limit(values: list[float], *, swings: bool) -> float | None:
+    """Where values at `PLACES` tend, of a formula with a sine in it or without; None where that is not seen."""
     *_, third, second, last = values
     if any(isnan(each) for each in (third, second, last)):
         return None
@@ -84,7 +89,7 @@ def _limit(values: list[float], *, swings: bool) -> float | None:
     if all(after < before for before, after in pairwise(sizes)) and sizes[-1] < _GONE:
         return copysign(0.0, last)
     if swings:  # its sizes at eight places may grow by chance
-        ratios = [value / place for value, place in zip(values, _PLACES, strict=True)][-3:]
+        ratios = [value / place for value, place in zip(values, PLACES, strict=True)][-3:]
         along = ratios[-1] != 0 and max(ratios) - min(ratios) <= _SETTLED * abs(ratios[-1])
         return copysign(inf, last) if along else None
     grows = all(after > before for before, after in pairwise(sizes)) and sizes[-1] > 2 * sizes[0]

@@ -145,5 +145,16 @@ def _obstacle(act: Activation, x: Tensor, mode: Mode) -> str | None:
 def _said(how: Recipe) -> str:
     if how.kind == "double" and how.accuracy == "short":
         return "in float64, rounded once"
-    carried = ", carrying every rounding error" if how.paired else ", carrying quotients' errors" if how.light else ""
-    return f"in {'float32' if how.kind == 'float' else 'float64'}{carried}"
+    return f"in {'float32' if how.kind == 'float' else 'float64'}{_carried(how)}"
+
+
+def _carried(how: Recipe) -> str:
+    """Whose rounding errors are carried along."""
+    if how.paired:
+        return ", carrying every rounding error"
+    if how.light:
+        return ", carrying the errors of quotients and of what functions are applied to"
+    if not how.firm:
+        return ""
+    more = " and of what functions are applied to" if how.argued else " and of all sums and products" * how.outer
+    return f", carrying the errors of what is divided{more}"

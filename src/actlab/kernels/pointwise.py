@@ -9,6 +9,7 @@ from typing import final
 
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Add, Expr, Mul, Neg, Sub, Where, is_constant
+from actlab.kernels import far_out
 from actlab.kernels.ends import ends
 from actlab.kernels.module_text import Access, Memory, Plan, text_of
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe
@@ -111,27 +112,43 @@ def _formulas(shape: Shape) -> tuple[Expr, ...]:
 
 def _forward(shape: Shape) -> Body:
     def body(arithmetic: Arithmetic, numbers: Sequence[Num]) -> Sequence[Num]:
-        value = Lowering(arithmetic, dict(zip(shape.args, numbers, strict=True)), at_ends=_ended).number(
-            shape.expression
-        )
-        return [_with_ends(arithmetic, shape, shape.expression, numbers[0], value, factor=None)]
+        return _written(shape, arithmetic, numbers, lambda low, formula: low.number(formula), dy=None)
 
     return body
 
 
 def _backward(shape: Shape) -> Body:
-    formulas = _formulas(shape)
-
     def body(arithmetic: Arithmetic, numbers: Sequence[Num]) -> Sequence[Num]:
         dy, *given = numbers
-        low = Lowering(arithmetic, dict(zip(shape.args, given, strict=True)), at_ends=_ended)
-        products = [low.product(dy, formula) for formula in formulas]
-        return [
-            _with_ends(arithmetic, shape, formula, given[0], product, factor=dy)
-            for formula, product in zip(formulas, products, strict=True)
-        ]
+        return _written(shape, arithmetic, given, lambda low, formula: low.product(dy, formula), dy=dy)
 
     return body
+
+
+def _written(
+    shape: Shape, a: Arithmetic, given: Sequence[Num], write: Callable[[Lowering, Expr], Num], *, dy: Num | None
+) -> list[Num]:
+    """The formulas' results, each as it is written, and what it tends to where its only input is infinite."""
+    formulas = _formulas(shape)
+    low = Lowering(a, dict(zip(shape.args, given, strict=True)), at_ends=_ended)
+    needed = [far_out.is_needed(formula, shape.args) for formula in formulas]
+    if not any(needed):
+        values = [write(low, formula) for formula in formulas]
+        return [
+            _with_ends(a, shape, formula, given[0], value, factor=dy)
+            for formula, value in zip(formulas, values, strict=True)
+        ]
+    x, infinite = far_out.large(a, given[0])
+    far = Lowering(a, dict(zip(shape.args, (x, *given[1:]), strict=True)), at_ends=_ended)
+    results = []
+    for formula, is_needed in zip(formulas, needed, strict=True):
+        if not is_needed:
+            results.append(write(low, formula))
+            continue
+        tended = far_out.on_its_way(a, far.number(formula))
+        held = Num(tended if dy is None else a.block.mul(dy.hi, tended))
+        results.append(a.select(infinite, held, write(far, formula)))
+    return results
 
 
 def _with_ends(a: Arithmetic, shape: Shape, formula: Expr, x: Num, value: Num, *, factor: Num | None) -> Num:

@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from actlab.formula.expr import ParamRef
 from actlab.kernels import cache
 from actlab.kernels.compiled import compiled
 from actlab.kernels.launch import Grid, run
@@ -40,6 +41,8 @@ _CAREFUL = {
         Recipe("float", paired=False, accuracy="single", light=True),
         Recipe("float", paired=True, accuracy="single"),
         Recipe("double", paired=False, accuracy="short"),
+        # tails beyond float32's range, which another input brings back into it
+        Recipe("double", paired=False, accuracy="full"),
     ),
     "double": (
         Recipe("double", paired=False, accuracy="full", light=True),
@@ -135,6 +138,9 @@ def sample(shape: Shape, wide: Memory) -> list[Tensor]:
     """Points for every argument (and an incoming gradient of 1): dense, random, tiny, huge, and the special ones."""
     x = _line(torch.float64 if wide == "double" else torch.float32)
     columns = [x, *(x[_shuffled(len(x), seed=at)] for at in range(1, len(shape.args)))]
+    if any(isinstance(leaf, ParamRef) for leaf in shape.args):
+        # what an infinite input gives beside a parameter of no ordinary size hangs on the type's range: see `far_out`
+        columns[0] = x.clamp(-torch.finfo(x.dtype).max, torch.finfo(x.dtype).max)
     return columns if shape.wanted is None else [torch.ones_like(x), *columns]
 
 

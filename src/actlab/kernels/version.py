@@ -8,7 +8,7 @@ from pathlib import Path
 # What a kernel's text and the choice of its recipe are made by; a test holds this list to the imports.
 MAKERS = (
     "formula/atoms", "formula/constant", "formula/derivative", "formula/expr", "formula/polynomial",
-    "kernels/ends", "kernels/frame", "kernels/module_text", "kernels/pointwise", "kernels/recipes",
+    "kernels/ends", "kernels/far_out", "kernels/frame", "kernels/module_text", "kernels/pointwise", "kernels/recipes",
     "lower/arithmetic", "lower/circular", "lower/coefficients", "lower/elementary", "lower/error_functions",
     "lower/exponential", "lower/fit_ranges", "lower/numerals", "lower/segments", "lower/straight_line", "lower/to_llvm",
     "lower/to_torch", "lower/vector",

@@ -35,7 +35,10 @@ class Listener(Protocol):
         """It was applied: `y` is what the model goes on with."""
 
     def traced(self, trace: Trace) -> None:
-        """A forward pass was followed from end to end, as the first of interest is: nothing else was told of it."""
+        """A forward pass was followed from end to end, as the first of interest is: of its activations it is told next.
+
+        They have all been applied then: an input that something overwrote meanwhile is not told.
+        """
 
 
 _FUSED = (nn.TransformerEncoderLayer, nn.TransformerEncoder, nn.MultiheadAttention)
@@ -166,6 +169,7 @@ class Listening(TorchFunctionMode):
             trace = analysed(mode, outputs=outputs, loss=None, unseen=unseen_in(self._model))
             self._learn(trace)
             self._listener.traced(trace)
+            _tell_again(self._listener, mode, trace)
 
 
 @contextmanager
@@ -193,9 +197,21 @@ def listening(model: nn.Module, listener: Listener, *, known: Trace | None = Non
 
 
 def _recorder(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recorder:
-    recorder = Recorder(model)
+    recorder = Recorder(model, keeps=True)
     recorder.given(tensors_in([*args, kwargs]), "input")
     return recorder
+
+
+def _tell_again(listener: Listener, recorder: Recorder, trace: Trace) -> None:
+    """Tell of the activations of a pass that is over, from the tensors that it left."""
+    for steps, at in groups(trace):
+        first, last = trace.steps[steps[0]], trace.steps[steps[-1]]
+        z = recorder.kept(first.inputs[0])
+        y = recorder.kept(last.outputs[0])
+        if z is not None:
+            listener.before(trace.sites[at], z)
+        if z is not None and y is not None:
+            listener.after(trace.sites[at], y)
 
 
 def _is_within(frame: FrameType, outer: FrameType) -> bool:

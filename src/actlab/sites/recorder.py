@@ -90,7 +90,7 @@ class Recorder(TorchFunctionMode):
         part: whether the model or the loss is running.
     """
 
-    def __init__(self, model: nn.Module, *, observe: Observer | None = None) -> None:
+    def __init__(self, model: nn.Module, *, observe: Observer | None = None, keeps: bool = False) -> None:
         super().__init__()
         self.values: list[Value] = []
         self.steps: list[Step] = []
@@ -105,7 +105,10 @@ class Recorder(TorchFunctionMode):
         self._numbers: dict[int, int] = {}
         self._read: dict[int, int] = {}  # of the call that runs: what its arguments were before it
         self._filled: dict[int, float] = {}
-        self._alive: list[Tensor] = []  # so that no identity is used twice
+        self._alive: list[Tensor] = []  # by number; so that no identity is used twice
+        self._versions: list[int] = []
+        self._overwritten: dict[int, Tensor] = {}
+        self._keeps = keeps
 
     def given(self, tensors: list[Tensor], origin: str) -> None:
         """Name tensors that come from outside."""
@@ -129,6 +132,8 @@ class Recorder(TorchFunctionMode):
         overwrites = is_in_place(func) or arguments.get("inplace") is True or isinstance(arguments.get("out"), Tensor)
         numbers = tuple(self.number(tensor) for tensor in read)
         before = tuple(tensor.detach().clone() for tensor in read) if overwrites and self._observe else tuple(read)
+        if overwrites and self._keeps and read:
+            self._overwritten[numbers[0]] = read[0].detach().clone()
         result = func(*args, **kwargs)
         made = tensors_in([result])
         if name == "__setitem__":
@@ -219,7 +224,16 @@ class Recorder(TorchFunctionMode):
         self.values.append(Value(number, shape, dtype, origin, tensor.requires_grad))
         self._numbers[id(tensor)] = number
         self._alive.append(tensor)
+        self._versions.append(_version(tensor))
         return number
+
+    def kept(self, number: int) -> Tensor | None:
+        """The value with that number, after the pass; None where something overwrote it and no copy was kept."""
+        copy = self._overwritten.get(number)
+        if copy is not None:
+            return copy
+        tensor = self._alive[number]
+        return tensor if _version(tensor) == self._versions[number] else None
 
     def _origin(self, tensor: Tensor) -> str:
         named = self._names.get(id(tensor))
@@ -227,6 +241,11 @@ class Recorder(TorchFunctionMode):
             return named
         made_by = tensor.grad_fn
         return "constant" if made_by is None else f"opaque {type(made_by).__name__}"
+
+
+def _version(tensor: Tensor) -> int:
+    """How often it was overwritten; of a tensor of inference mode nobody counts that."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def _named_tensors(model: nn.Module) -> dict[int, str]:

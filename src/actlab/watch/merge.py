@@ -13,7 +13,7 @@ from actlab.kernels.unit_fields import BORDERS, Field
 from actlab.watch.quantities import Quantities, UnitStatistics
 
 
-def statistics(table: Tensor, shift: Tensor, histogram: Tensor, *, examples: int) -> UnitStatistics:
+def statistics(table: Tensor, shift: Tensor, histogram: Tensor, inside: Tensor, *, examples: int) -> UnitStatistics:
     """The columns of a site's units as a value, on the processor; NaN where nothing finite was seen."""
     kept = table.cpu()
     finite = kept[Field.POSITIONS] - kept[Field.NON_FINITE]
@@ -29,6 +29,7 @@ def statistics(table: Tensor, shift: Tensor, histogram: Tensor, *, examples: int
         non_finite=kept[Field.NON_FINITE].clone(),
         histogram_borders=torch.tensor(BORDERS, dtype=torch.float64),
         histogram=histogram.cpu().clone(),
+        within=(inside[0] / inside[1]).cpu(),
     )
 
 
@@ -60,7 +61,15 @@ def merged(one: UnitStatistics, other: UnitStatistics) -> UnitStatistics:
         non_finite=one.non_finite + other.non_finite,
         histogram_borders=one.histogram_borders,
         histogram=one.histogram + other.histogram,
+        within=_within(one, other, left, right),
     )
+
+
+def _within(one: UnitStatistics, other: UnitStatistics, left: Tensor, right: Tensor) -> Tensor | None:
+    if one.within is None or other.within is None:
+        return None
+    left, right = left * ~one.within.isnan(), right * ~other.within.isnan()
+    return (_where(left, one.within) * left + _where(right, other.within) * right) / (left + right)
 
 
 def _where(count: Tensor, value: Tensor) -> Tensor:

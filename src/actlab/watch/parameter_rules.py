@@ -80,4 +80,21 @@ def decayed(seen: Seen) -> Iterator[Finding]:
         )
 
 
-RULES = (shared, decayed)
+def of_another(seen: Seen) -> Iterator[Finding]:
+    """AL111 beforehand: the optimiser steps none of what the loss depends on."""
+    if seen.optimiser is None:
+        return
+    held = {id(value) for group in seen.optimiser.param_groups for value in group["params"]}
+    trains = [value for value in seen.model.parameters() if value.requires_grad]
+    if trains and not any(id(value) in held for value in trains):
+        yield finding(
+            "AL111",
+            f"the optimiser holds {len(held)} parameters and none of the model's {len(trains)} that train: no step"
+            " changes the model. It was made for another model, or before this one was replaced or moved.",
+            severity="error",
+            held=len(held),
+            parameters=len(trains),
+        )
+
+
+RULES = (shared, decayed, of_another)

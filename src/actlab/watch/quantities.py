@@ -23,6 +23,8 @@ class UnitStatistics:
         mean, variance: of z, its finite values.
         non_finite: how many were not finite.
         histogram_borders, histogram: of z over all units; the first and the last count what lies beyond.
+        within: the variance of z about its mean in the same step, so that what only training moves does not count; NaN
+            where no step had two examples. None where it was not measured.
     """
 
     examples: int
@@ -35,6 +37,7 @@ class UnitStatistics:
     non_finite: Tensor
     histogram_borders: Tensor
     histogram: Tensor
+    within: Tensor | None = None
 
 
 @final

@@ -133,7 +133,7 @@ class Recording:
         """The measured step is over."""
         self.unhook()
         points = {
-            device: table.closed(step, saturated_floor=self.settings.saturated_floor)
+            device: table.closed(step, saturated_floor=self.settings.saturated_floor, several=self.examples > 1)
             for device, table in self._tables.items()
         }
         gradients = {}
@@ -204,12 +204,18 @@ def _site(row: Row, points: list[Point]) -> SiteQuantities:
     table, units = row.table, row.units
     recent = added(table.older[:, units], table.newer[:, units])
     histogram = table.histogram_older[row.at] + table.histogram_newer[row.at]
-    shift = table.shift[units]
+    shift, inside = table.shift[units], table.inside_older + table.inside_newer
     return SiteQuantities(
         site=row.site,
         slope_bound=row.act.bound,
-        total=statistics(table.total[:, units], shift, table.histogram_total[row.at], examples=row.total),
-        recent=statistics(recent, shift, histogram, examples=row.older + row.newer),
+        total=statistics(
+            table.total[:, units],
+            shift,
+            table.histogram_total[row.at],
+            table.inside_total[:, units],
+            examples=row.total,
+        ),
+        recent=statistics(recent, shift, histogram, inside[:, units], examples=row.older + row.newer),
         points=tuple(points),
     )
 

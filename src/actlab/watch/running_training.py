@@ -35,6 +35,7 @@ def non_finite(quantities: Quantities, course: Progress, settings: Settings) -> 
 
 def updates(quantities: Quantities, course: Progress, settings: Settings) -> Iterator[Finding]:
     """AL108 and AL109, of most parameters at once: biases and what begins at 0 have any ratio for a while."""
+    yield from _thrown(quantities, course, settings)
     paces = [_usual(each.updates) for each in quantities.parameters if _has_size(each.name, each.updates, settings)]
     usual = [pace for pace in paces if pace is not None]
     if not usual:
@@ -47,11 +48,45 @@ def updates(quantities: Quantities, course: Progress, settings: Settings) -> Ite
         message = f"weights change by {middle:.1e} of their size a step; at this pace they stay what they were"
         severity: Severity = "warning" if course.stalls else "information"
         yield found("AL108", severity, message, None, {**evidence, "share_below": small})
-    if large > settings.most:
+    if large > settings.most and not _overwriting(quantities, settings):
         message = f"weights change by {middle:.1e} of their size a step; each overwrites what the last ones learned"
         diverges = course.stalls or any(not math.isfinite(loss) for _, loss in quantities.losses)
         severity = "warning" if diverges else "information"
         yield found("AL109", severity, message, None, {**evidence, "share_above": large})
+
+
+def _thrown(quantities: Quantities, course: Progress, settings: Settings) -> Iterator[Finding]:
+    """AL109 of a few steps: afterwards the weights are so large that the same step is small beside them."""
+    largest = _overwriting(quantities, settings)
+    if largest:
+        peak = max(loss for _, loss in quantities.losses if math.isfinite(loss))
+        message = (
+            f"single steps changed most weights by {median(largest):.2g} of their size, and threw the loss up to"
+            f" {peak:.3g}: what the weights were at the start is lost"
+        )
+        evidence = {
+            "parameters": len(largest),
+            "median_largest_ratio": median(largest),
+            "peak_loss": peak,
+            "steps": quantities.measured,
+            **course.evidence(),
+        }
+        yield found("AL109", "warning", message, None, evidence)
+
+
+def _overwriting(quantities: Quantities, settings: Settings) -> list[float]:
+    """The largest ratio of every weight, where most were overwritten and the loss was thrown up; else nothing."""
+    losses = [loss for _, loss in quantities.losses if math.isfinite(loss)]
+    if not losses or max(losses) <= settings.overshoot * abs(losses[0]):
+        return []
+    largest = [
+        max(ratios)
+        for each in quantities.parameters
+        if _has_size(each.name, each.updates, settings)
+        and (ratios := [ratio for _, ratio in each.updates if math.isfinite(ratio)])
+    ]
+    over = sum(ratio > settings.update_overwrites for ratio in largest)
+    return largest if over > settings.most * len(largest) else []
 
 
 def _has_size(name: str, pairs: Sequence[tuple[int, float]], settings: Settings) -> bool:

@@ -40,7 +40,7 @@ def constant_units(quantities: Quantities, course: Progress, settings: Settings)
         if units.examples < settings.fewest_examples or units.variance.numel() < 1:
             continue
         size = float((units.variance + units.mean.square()).nanmean().sqrt())
-        still = (units.variance.sqrt() <= settings.constant_share * size) & ~is_dead(units) & _is_finite(units)
+        still = _never_vary(units, size, settings) & ~is_dead(units) & _is_finite(units)
         count, width = int(still.sum()), still.numel()
         if count:
             evidence = {
@@ -55,6 +55,17 @@ def constant_units(quantities: Quantities, course: Progress, settings: Settings)
                 f" {units.examples} examples; they are biases to what follows"
             )
             yield found("AL110", "information", message, at, evidence)
+
+
+def _never_vary(units: UnitStatistics, size: float, settings: Settings) -> Tensor:
+    """Of every unit, whether its input is the same for every example; training may move that one number."""
+    spread = units.variance.sqrt()
+    same = spread <= settings.constant_share * size
+    if units.within is None:
+        return same
+    # A number that is drawn anew at every step, such as one time for a whole batch, moves by more than training does.
+    drifts = spread <= settings.drift_share * size
+    return same | ((units.within.sqrt() <= settings.constant_share * size) & drifts)
 
 
 def unit_sites(quantities: Quantities) -> Iterator[SiteQuantities]:
@@ -92,7 +103,8 @@ def _can_be_confident(at: SiteQuantities) -> bool:
 
 def _severity(at: SiteQuantities, share: float, course: Progress, settings: Settings) -> Severity:
     if share == 1:
-        return "error"
+        # A branch beside the main path, such as a gate: the rest learns, and what it could add is lost.
+        return "warning" if course.learned else "error"
     grows = growth(at.points) > settings.growth
     if share > settings.most and course.stalls and (grows or share > settings.nearly_all):
         return "warning"
@@ -125,6 +137,8 @@ def _dead(at: SiteQuantities, dead: Tensor, severity: Severity, course: Progress
         "warning": "most of the layer is dead, and the loss does not fall",
         "information": "they do not learn",
     }[severity]
+    if severity == "warning" and count == width:
+        follows = "the whole layer is dead; the loss falls without it, and it adds nothing"
     message = (
         f"{at.site.activation} at {at.site.name}: {count} of {width} units had no slope on any of {examples} examples"
         f" (they fire on at most {3 / examples:.2g} of all, at 95 %); {follows}"

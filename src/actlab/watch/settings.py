@@ -22,6 +22,9 @@ class Settings:
         fewest_layers: with fewer sites there is no depth to speak of.
         variance_ratio: likewise for the variance of activations.
         updates_low, updates_high: the usual ratio of a step to the weights lies well inside.
+        update_overwrites: a step of more than this share of the weights' size is of their own order: two of them, and
+            what stood there is gone.
+        overshoot: a loss that went above this many times its first was thrown there, not brought by noise.
         fewest_steps: with fewer measured steps nothing is said about how training goes.
         stalled_share: a loss that fell by less than this share of its start has not moved.
         reach: targets outside the range by more than this share of their spread cannot be reached.
@@ -36,6 +39,8 @@ class Settings:
             by a few hundredths.
         constant_share: a unit whose standard deviation is below this share of the layer's own size tells nothing: what
             follows sees it as a bias.
+        drift_share: a unit that is constant within every step may move by this share of the layer's size from step to
+            step: what training does to a bias; what is drawn anew for every batch varies by more.
         learned_share: a loss that fell by this share was not hindered by what was found; warnings become information.
         fewest_losses: with fewer losses nothing is said of where the loss goes: the standard error of a median of so
             few is of the order of what is looked for.
@@ -58,6 +63,8 @@ class Settings:
     variance_ratio: float = 1e4
     updates_low: float = 1e-4
     updates_high: float = 1e-1
+    update_overwrites: float = 0.5
+    overshoot: float = 3.0
     fewest_steps: int = 10
     stalled_share: float = 0.02
     reach: float = 0.01
@@ -69,6 +76,7 @@ class Settings:
     nearly_all: float = 0.9
     growth: float = 0.1
     constant_share: float = 1e-3
+    drift_share: float = 0.1
     learned_share: float = 0.5
     fewest_losses: int = 30
     sure_of_fall: float = 3.0

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from actlab.watch import layer_rules, mode_rules, output_rules, parameter_rules, range_rules, start_rules
+from actlab.watch import (
+    layer_rules,
+    mode_rules,
+    output_rules,
+    parameter_rules,
+    range_rules,
+    recurrent_rules,
+    start_rules,
+)
 from actlab.watch.finding import Finding
 from actlab.watch.seen import Seen
 
@@ -12,7 +20,7 @@ Rule = Callable[[Seen], Iterator[Finding]]
 
 RULES: tuple[Rule, ...] = tuple(
     rule
-    for group in (output_rules, range_rules, layer_rules, start_rules, parameter_rules, mode_rules)
+    for group in (output_rules, range_rules, layer_rules, start_rules, recurrent_rules, parameter_rules, mode_rules)
     for rule in group.RULES
 )
 

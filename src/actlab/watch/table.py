@@ -23,6 +23,7 @@ class Table:
         total: all steps before.
         shift: for every unit the number from which z is counted.
         histogram_now, histogram_total: sites by bins.
+        inside_total: for every unit the squares of z about its mean in the same step, and of how many numbers.
         gradients: for every site the sum of squares of its gradients in this step.
         bad_step: for every site the first step with a number that is not finite; -1 without.
     """
@@ -37,6 +38,7 @@ class Table:
         self.owner = torch.zeros(0, dtype=torch.long, device=device)
         self.histogram_now, self.histogram_total = self._zeros(0, BINS), self._zeros(0, BINS)
         self.histogram_older, self.histogram_newer = self._zeros(0, BINS), self._zeros(0, BINS)
+        self.inside_total, self.inside_older, self.inside_newer = (self._zeros(2, 0) for _ in range(3))
         self.gradients = self._zeros(0)
         self.bad_step = self._zeros(0)
         self.sites = 0
@@ -46,6 +48,8 @@ class Table:
         start = self.now.shape[1]
         for name in ("now", "total", "older", "newer"):
             setattr(self, name, torch.cat([getattr(self, name), self._zeros(len(Field), units)], dim=1))
+        for name in ("inside_total", "inside_older", "inside_newer"):
+            setattr(self, name, torch.cat([getattr(self, name), self._zeros(2, units)], dim=1))
         self.shift = torch.cat([self.shift, self._zeros(units)])
         self.bound = torch.cat([self.bound, self._zeros(units) + act.bound])
         self.saturates = torch.cat([self.saturates, torch.full((units,), act.saturates, device=self.device)])
@@ -58,8 +62,14 @@ class Table:
         self.sites += 1
         return slice(start, start + units)
 
-    def closed(self, step: int, *, saturated_floor: float) -> Tensor:
-        """What the step says of every site, columns as in `POINT`; the step is added to the rest and begins anew."""
+    def closed(self, step: int, *, saturated_floor: float, several: bool = True) -> Tensor:
+        """What the step says of every site, columns as in `POINT`; the step is added to the rest and begins anew.
+
+        Args:
+            step: its number.
+            saturated_floor: a mean slope below this share of the bound is saturation.
+            several: whether it had more than one example; a single one says nothing of how examples differ.
+        """
         now = self.now
         finite = now[Field.POSITIONS] - now[Field.NON_FINITE]
         seen = (finite > 0).double()
@@ -75,8 +85,17 @@ class Table:
             [sums[1] / units, sums[2] / units, sums[4] / count, mean, variance, self.gradients, count + sums[7]]
         )
         self.bad_step = torch.where((self.bad_step < 0) & (sums[7] > 0), float(step), self.bad_step)
+        if several:
+            self._look_inside(finite)
         self._fold()
         return point.T
+
+    def _look_inside(self, finite: Tensor) -> None:
+        moved = self.now[Field.SHIFTED]
+        squares = (self.now[Field.SQUARES] - moved * moved / finite.clamp(min=1)).clamp(min=0)
+        brought = torch.stack([squares, finite])
+        self.inside_total += brought
+        self.inside_newer += brought
 
     def _fold(self) -> None:
         for kept in (self.total, self.newer):
@@ -90,6 +109,7 @@ class Table:
     def turned(self) -> None:
         """The newer half of what is recent becomes the older one, and shifts move to where the means are now."""
         self.older, self.newer = self.newer, torch.zeros_like(self.newer)
+        self.inside_older, self.inside_newer = self.inside_newer, torch.zeros_like(self.inside_newer)
         self.histogram_older, self.histogram_newer = self.histogram_newer, torch.zeros_like(self.histogram_newer)
         count = self.older[Field.POSITIONS] - self.older[Field.NON_FINITE]
         by = torch.where(count > 0, self.older[Field.SHIFTED] / count.clamp(min=1), 0.0)

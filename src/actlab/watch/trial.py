@@ -43,8 +43,9 @@ def trial(
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
         with their_code("copying the model", error=BadInput):
             twin = copy.deepcopy(model).train()
-        stepper = _same_optimiser(optimiser, model, twin)
+        _same_hooks(model, twin)
         try:
+            stepper = _same_optimiser(optimiser, model, twin)
             with watch(twin, every=max(1, steps // _MEASURED), settings=settings) as watched:
                 for inputs, targets in islice(cycle(batches), steps):
                     value = _stepped(twin, stepper, loss, inputs, targets)
@@ -67,21 +68,35 @@ def _stepped(model: nn.Module, optimiser: Optimizer, loss: Loss, inputs: Any, ta
     return value.detach()
 
 
+def _same_hooks(model: nn.Module, twin: nn.Module) -> None:
+    """Hooks on the parameters' gradients, such as a mask's: a deep copy of a tensor is without."""
+    for mine, its in zip(model.parameters(), twin.parameters(), strict=True):
+        for hook in (mine._backward_hooks or {}).values():
+            its.register_hook(hook)  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
+
+
 def _same_optimiser(optimiser: Optimizer | None, model: nn.Module, twin: nn.Module) -> Optimizer:
     """The optimiser's settings and state over the copy's parameters; Adam where there is none."""
     if optimiser is None:
         return torch.optim.Adam(value for value in twin.parameters() if value.requires_grad)
+    if not moves(optimiser, model):
+        raise BadInput("the optimiser holds none of the model's parameters: its steps do not change the model.")
     pairs = zip(model.parameters(), twin.parameters(), strict=True)
     copies = {id(mine): its for mine, its in pairs}
-    groups = [
-        {**group, "params": [copies[id(value)] for value in group["params"] if id(value) in copies]}
-        for group in optimiser.param_groups
-    ]
+    held = [[copies[id(value)] for value in group["params"] if id(value) in copies] for group in optimiser.param_groups]
+    groups = [{**group, "params": its} for group, its in zip(optimiser.param_groups, held, strict=True) if its]
     with their_code("copying the optimiser", error=BadInput):
         kind: Callable[..., Optimizer] = type(optimiser)
         made = kind([{"params": group["params"]} for group in groups])
         for mine, its in zip(made.param_groups, groups, strict=True):
-            mine.update({name: value for name, value in its.items() if name != "params"})
-        state = copy.deepcopy(optimiser.state_dict())
-        made.load_state_dict(state)
+            mine.update({name: copy.deepcopy(value) for name, value in its.items() if name != "params"})
+        for param, state in optimiser.state.items():
+            if id(param) in copies:
+                made.state[copies[id(param)]] = copy.deepcopy(state)
     return made
+
+
+def moves(optimiser: Optimizer, model: nn.Module) -> bool:
+    """Whether the optimiser holds a parameter of the model."""
+    held = {id(value) for group in optimiser.param_groups for value in group["params"]}
+    return any(id(value) in held for value in model.parameters())

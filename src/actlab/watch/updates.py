@@ -12,6 +12,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from actlab.kernels.layout import is_dense
 
+# At most so many steps are kept; then every second one of them, and of those to come.
+MOST_ROWS = 512
 # Of a parameter at most so many elements are looked at, evenly spaced.
 SAMPLED = 1024
 
@@ -21,8 +23,8 @@ class Updates:
     """Follows the steps of any optimiser that moves the model's parameters.
 
     Attributes:
-        rows: at every measured step its number and a ratio for each parameter in `names`; NaN where it did not move or
-            was all zero before.
+        rows: at measured steps, thinned evenly where there would be too many, the number and a ratio for each parameter
+            in `names`; NaN where it did not move or was all zero before.
         names: the parameters' dotted names.
     """
 
@@ -32,6 +34,7 @@ class Updates:
         self.rows: list[tuple[int, list[int], Tensor]] = []
         self._place = {id(each): at for at, (_, each) in enumerate(named)}
         self._parameters = [each for _, each in named]
+        self._every, self._seen, self._kept, self._last = 1, 0, 0, -1
         self._before: tuple[list[int], list[Tensor], list[Tensor]] | None = None
 
     def concerns(self, optimiser: Optimizer) -> bool:
@@ -56,7 +59,23 @@ class Updates:
             sizes = torch._foreach_norm(before)
             moves = torch._foreach_norm(torch._foreach_sub(views, before))
             ratios = torch.stack([move.float() for move in moves]) / torch.stack([size.float() for size in sizes])
-        self.rows.append((step, places, ratios))
+        self._keep(step, places, ratios)
+
+    def _keep(self, step: int, places: list[int], ratios: Tensor) -> None:
+        """Thinned by steps, since several optimisers may have a row for each."""
+        if step != self._last:
+            self._last = step
+            self._seen += 1
+            self._kept += self._is_kept()
+        if self._is_kept():
+            self.rows.append((step, places, ratios))
+        if self._kept > MOST_ROWS:
+            kept = set(list(dict.fromkeys(row[0] for row in self.rows))[::2])
+            self.rows = [row for row in self.rows if row[0] in kept]
+            self._kept, self._every = len(kept), self._every * 2
+
+    def _is_kept(self) -> bool:
+        return (self._seen - 1) % self._every == 0
 
     def drop(self) -> None:
         """Forget a step that was not finished."""

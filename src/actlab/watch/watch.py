@@ -151,7 +151,7 @@ class Watch:
         if torch._C._current_graph_task_id() != -1 and recording.passes:
             return False  # a checkpoint computes again what was measured already
         self._close_if_stepped()
-        wanted = self._steps % self._every == 0 or (self._measured == 0 and self._trace is not None)
+        wanted = self._steps % self._every == 0
         recording.passes += 1
         recording.number += 1
         self._is_measuring = self._is_measuring or (wanted and self._trace is not None)
@@ -170,6 +170,7 @@ class Watch:
     def traced(self, trace: Trace) -> None:
         """A pass was followed from end to end."""
         self._trace = trace
+        self._is_measuring = True
         self._recording.learned(trace)
 
     def _run_beside(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -178,10 +179,8 @@ class Watch:
         self._side_outputs.clear()
         try:
             with undisturbed(self._model):
-                for _ in range(2 if self._trace is None else 1):
-                    self._side_outputs.clear()
-                    with listening(self._model, self, known=self._trace):
-                        output = self._model(*args, **kwargs)
+                with listening(self._model, self, known=self._trace):
+                    output = self._model(*args, **kwargs)
         finally:
             self._is_beside = False
         self._is_measuring = True
@@ -321,7 +320,9 @@ def _scaler_above(frame: Any) -> Any:
     for _ in range(12):
         if frame is None:
             return None
-        owner = frame.f_locals.get("self")
+        # asking a frame for its locals leaves a copy of them in it, which keeps the user's own model alive
+        is_scaler = frame.f_code.co_filename.endswith("grad_scaler.py")
+        owner = frame.f_locals.get("self") if is_scaler else None
         if hasattr(owner, "unscale_") and isinstance(getattr(owner, "_scale", None), Tensor):
             return owner
         frame = frame.f_back

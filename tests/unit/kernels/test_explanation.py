@@ -17,10 +17,11 @@ from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.kernels import explain
 from actlab.kernels.elementwise import Kernels
-from actlab.kernels.explanation import _of_gpu
+from actlab.kernels.explanation import _of_gpu, _said
 from actlab.kernels.launch import WORTH_A_TEAM
 from actlab.kernels.own_operator import own_operator
 from actlab.kernels.raw_operators import raw_operators
+from actlab.lower.arithmetic import Recipe
 from actlab.nn import functional, module
 from actlab.nn.functions import Functional
 
@@ -37,6 +38,31 @@ def test_a_kernel_says_how_it_computes() -> None:
     assert told.to_json()["implementation"] == "kernel"
     assert explain("gelu", X, mode="fast").forward == "in float32"
     assert explain("gelu", X.double()).forward.startswith("in float64")
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (Recipe("float", False, "single", tabled=True), "in float32"),
+        (Recipe("float", True, "single"), "in float32, carrying every rounding error"),
+        (
+            Recipe("double", False, "full", light=True),
+            "in float64, carrying the errors of quotients and of what functions are applied to",
+        ),
+        (Recipe("float", False, "single", firm=True), "in float32, carrying the errors of what is divided"),
+        (
+            Recipe("float", False, "single", firm=True, argued=True),
+            "in float32, carrying the errors of what is divided and of what functions are applied to",
+        ),
+        (
+            Recipe("float", False, "single", firm=True, outer=True),
+            "in float32, carrying the errors of what is divided and of all sums and products",
+        ),
+        (Recipe("double", False, "short"), "in float64, rounded once"),
+    ],
+)
+def test_every_recipe_has_its_words(how: Recipe, words: str) -> None:
+    assert _said(how) == words
 
 
 def test_a_large_tensor_takes_a_team() -> None:

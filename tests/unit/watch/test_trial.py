@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from actlab.watch.check import check
 from actlab.watch.trial import _same_optimiser, _stepped
 
 
@@ -25,3 +27,36 @@ def test_the_optimiser_is_copied_with_its_groups_and_its_state():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     _stepped(model, mine, F.cross_entropy, x, y)
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in twin.state_dict().items())
+
+
+def test_of_an_optimiser_over_two_models_the_part_of_this_one_is_copied():
+    model, other = nn.Linear(4, 3), nn.Linear(2, 2)
+    mine = torch.optim.Adam([{"params": other.parameters()}, {"params": [model.weight]}])
+    x, y = torch.randn(8, 4), torch.arange(8) % 3
+    _stepped(model, mine, F.cross_entropy, x, y)
+    twin = copy.deepcopy(model)
+    its = _same_optimiser(mine, model, twin)
+    assert [group["params"] for group in its.param_groups] == [[twin.weight]]
+    assert torch.equal(its.state[twin.weight]["exp_avg"], mine.state[model.weight]["exp_avg"])
+    assert its.state[twin.weight]["exp_avg"] is not mine.state[model.weight]["exp_avg"]
+
+
+@pytest.mark.parametrize("steps", [0, 5])
+def test_an_optimiser_of_another_model_is_named(steps):
+    model, batch = nn.Linear(4, 3), (torch.randn(8, 4), torch.arange(8) % 3)
+    optimiser = torch.optim.Adam(copy.deepcopy(model).parameters())
+    (found,) = check(model, batch, F.cross_entropy, optimiser=optimiser, train_steps=steps).findings
+    assert (found.id, found.severity) == ("AL111", "error")
+    assert "none of the model's 2" in found.message
+
+
+def test_hooks_on_gradients_hold_in_the_trial_run_too():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 24), nn.Tanh(), nn.Linear(24, 3))
+    kept = (torch.arange(24) < 8).float()[:, None]
+    model[0].weight.data.mul_(kept)
+    model[0].weight.register_hook(lambda gradient: gradient * kept)
+    batch = (torch.randn(64, 16), torch.arange(64) % 3)
+    report = check(model, batch, F.cross_entropy, train_steps=40)
+    (found,) = [each for each in report.findings if each.id == "AL110"]
+    assert found.evidence["constant_units"] == tuple(range(8, 24))

@@ -1,0 +1,84 @@
+"""Formulas of one input and of parameters where the input is infinite: what they tend to, whatever the parameters.
+
+Written out there they give ∞·0 or ∞/∞. So the input is taken to be large instead, and what comes out for what it is on
+its way to: a very large result for infinity, a very small one for nothing, any other for the limit itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from math import copysign, inf
+from typing import Any
+
+import torch
+
+from actlab.formula.expr import Expr, Input
+from actlab.kernels.ends import PLACES, limit, swings
+from actlab.lower.arithmetic import Arithmetic, Num
+from actlab.lower.numerals import with_sign
+from actlab.lower.straight_line import Leaf
+from actlab.lower.to_torch import program
+from actlab.lower.vector import Value
+
+# Binary exponents: of the large input, from whose on a result is on its way to infinity, and to nothing below the
+# negative one. The fourth power of the input, or for a double its eighth, is still a number.
+_INPUT = {"float": 30, "double": 126}
+_LARGE = {"float": 15, "double": 60}
+
+# What parameters are tried with: ordinary numbers, of either sign.
+_TRIALS = 24
+
+
+def large(a: Arithmetic, x: Num) -> tuple[Num, Value]:
+    """The input, large where it is infinite, and where that is."""
+    infinite = a.block.compare("oeq", a.block.abs(x.hi), a.real(inf))
+    return a.select(infinite, with_sign(a, a.constant(2 ** _INPUT[a.kind]), x), x), infinite
+
+
+def on_its_way(a: Arithmetic, value: Num) -> Value:
+    """What a value at the large input is on its way to."""
+    block, most = a.block, _LARGE[a.kind]
+    whole = a.settled(value).hi
+    size = block.abs(whole)
+    grown = block.select(block.compare("ogt", size, a.real(2.0**most)), block.mul(whole, a.real(inf)), whole)
+    return block.select(block.compare("olt", size, a.real(2.0**-most)), block.mul(whole, a.real(0.0)), grown)
+
+
+@lru_cache(maxsize=4096)
+def is_needed(formula: Expr, args: tuple[Leaf, ...]) -> bool:
+    """Whether the formula misses its limits when it is written out, and finds them, all that are seen, in this way."""
+    inputs = [leaf for leaf in args if isinstance(leaf, Input)]
+    if len(inputs) != 1 or inputs[0] != args[0] or len(args) == 1 or swings(formula):
+        return False
+    told = [each for sign in (-1.0, 1.0) for each in _trials(formula, args, sign=sign)]
+    seen = [(wanted, direct, found) for wanted, direct, found in told if wanted is not None]
+    return any(direct != wanted for wanted, direct, _ in seen) and all(
+        _same(found, wanted) for wanted, _, found in seen
+    )
+
+
+def _trials(formula: Expr, args: Sequence[Leaf], *, sign: float) -> list[tuple[float | None, float, float]]:
+    """For parameters at random the limit, what comes out at infinity, and what is found in this way."""
+    function: Callable[..., Any] = program((formula,), tuple(args)).function
+    generator = torch.Generator().manual_seed(0)
+    count = len(PLACES)
+    places = sign * torch.tensor([*PLACES, inf, 2.0 ** _INPUT["double"]], dtype=torch.float64)
+    told = []
+    for _ in range(_TRIALS):
+        params = torch.randn(len(args) - 1, dtype=torch.float64, generator=generator)
+        with torch.no_grad():
+            told_at: torch.Tensor = function(places, *params)
+        values = told_at.expand(places.shape).tolist()
+        told.append((limit(values[:count], swings=False), values[count], _way_of(values[count + 1])))
+    return told
+
+
+def _way_of(value: float) -> float:
+    if abs(value) > 2.0 ** _LARGE["double"]:
+        return copysign(inf, value)
+    return 0.0 if abs(value) < 2.0 ** -_LARGE["double"] else value
+
+
+def _same(found: float, wanted: float) -> bool:
+    return found == wanted or abs(found - wanted) <= 1e-9 * abs(wanted) < inf

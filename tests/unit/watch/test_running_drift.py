@@ -1,0 +1,92 @@
+"""Units that never vary though training moves them, steps that overwrite, and a dead branch beside what learns."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from actlab.watch.check import check
+
+
+def clouds(steps, *, width=12, size=32):
+    generator = torch.Generator().manual_seed(5)
+    centres = torch.randn(5, width, generator=generator)
+    classes = [torch.randint(0, 5, (size,), generator=generator) for _ in range(steps)]
+    return [(centres[each] + 0.4 * torch.randn(size, width, generator=generator), each) for each in classes]
+
+
+def ran(model, rate, *, steps=40, data=None):
+    torch.manual_seed(1)
+    data = data or clouds(steps)
+    optimiser = torch.optim.Adam(model.parameters(), lr=rate)
+    return check(model, data[0], F.cross_entropy, optimiser=optimiser, train_steps=steps, data=data)
+
+
+def told(report, id):
+    return [each for each in report.findings if each.id == id]
+
+
+class Blind(nn.Module):
+    """One half of the hidden units reads a feature that is the same everywhere, or drawn once a batch."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.see, self.blind, self.head = kind, nn.Linear(12, 16), nn.Linear(12, 16), nn.Linear(32, 5)
+
+    def forward(self, x):
+        other = {"same": torch.ones_like(x), "drawn": torch.randn(1, 12).expand_as(x), "own": x}[self.kind]
+        return self.head(torch.cat([torch.tanh(self.see(x)), F.gelu(self.blind(other))], 1))
+
+
+@pytest.mark.parametrize("rate", [1e-4, 1e-3])
+@pytest.mark.parametrize(("kind", "constant"), [("same", 16), ("drawn", 0), ("own", 0)])
+def test_what_only_training_moves_never_varies(kind, constant, rate):
+    torch.manual_seed(0)
+    found = told(ran(Blind(kind), rate), "AL110")
+    assert sum(each.evidence["constant"] for each in found) == constant
+
+
+def test_a_single_example_a_step_says_nothing_of_how_examples_differ():
+    torch.manual_seed(0)
+    report = ran(nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 5)), 1e-3, data=clouds(60, size=1), steps=60)
+    assert told(report, "AL110") == []
+    assert report.quantities.sites[0].recent.within.isnan().all()
+
+
+@pytest.mark.parametrize(("rate", "thrown"), [(1e-3, False), (1e-2, False), (2.0, True), (8.0, True)])
+@pytest.mark.parametrize("act", [nn.GELU, nn.ELU])
+def test_steps_that_overwrite_the_weights_at_first_are_told(act, rate, thrown):
+    torch.manual_seed(2)
+    model = nn.Sequential(nn.Linear(12, 40), act(), nn.Linear(40, 40), act(), nn.Linear(40, 5))
+    found = [each for each in told(ran(model, rate), "AL109") if each.severity == "warning"]
+    assert len(found) == thrown
+
+
+def test_a_weight_that_begins_at_zero_is_not_overwritten():
+    torch.manual_seed(2)
+    model = nn.Sequential(nn.Linear(12, 40), nn.ReLU(), nn.Linear(40, 5))
+    for parameter in model[2].parameters():
+        nn.init.zeros_(parameter)
+    assert told(ran(model, 1e-2), "AL109") == []
+
+
+class Gated(nn.Module):
+    def __init__(self, *, is_beside):
+        super().__init__()
+        self.body, self.dead, self.head = nn.Linear(12, 16), nn.Linear(12, 16), nn.Linear(16, 5)
+        nn.init.constant_(self.dead.bias, -50)
+        self.is_beside = is_beside
+
+    def forward(self, x):
+        dead = self.dead(x).relu()
+        return self.head(torch.tanh(self.body(x)) + dead if self.is_beside else dead)
+
+
+@pytest.mark.parametrize(("is_beside", "severity"), [(True, "warning"), (False, "error")])
+def test_a_dead_branch_beside_what_learns_is_no_error(is_beside, severity):
+    torch.manual_seed(0)
+    (found,) = told(ran(Gated(is_beside=is_beside), 1e-2, steps=120), "AL101")
+    assert found.severity == severity
+    assert found.evidence["dead"] == 16
