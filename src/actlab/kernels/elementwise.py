@@ -73,16 +73,34 @@ class Kernels:
             NoKernels: machine code cannot be made here.
         """
         x = tensors[0]
-        if len(tensors) == 1 and x.is_contiguous() and (out is None or out.is_contiguous()):
-            code = self._simple.get(x.dtype) or self._made_simple(x.dtype)
-            result = torch.empty_like(x) if out is None else out
-            run_flat(code, x.numel(), x.data_ptr(), result.data_ptr())
-            return result
+        if len(tensors) == 1 and x.is_contiguous() and out is None:
+            return self.of_one(x)
+        if len(tensors) == 1 and x.is_contiguous() and out is not None and out.is_contiguous():
+            run_flat(self._simple.get(x.dtype) or self._made_simple(x.dtype), x.numel(), x.data_ptr(), out.data_ptr())
+            return out
         result = torch.empty_like(x) if out is None else out
         laid = arranged([*tensors, result])
         target = laid.kept[-1]
         run(self._code(laid.access[:-1], x.dtype, wanted=None), laid.grid, laid.operands)
         return result if target is result else result.copy_(target)
+
+    def of_one(self, x: Tensor) -> Tensor:
+        """The formula of its only argument: the same as `forward`, with the least work a call."""
+        if not x.is_contiguous():
+            return self.forward((x,))
+        code = self._simple.get(x.dtype) or self._made_simple(x.dtype)
+        result = torch.empty_like(x)
+        run_flat(code, x.numel(), x.data_ptr(), result.data_ptr())
+        return result
+
+    def pulled_one(self, dy: Tensor, x: Tensor) -> Tensor | None:
+        """The gradient by its only argument, which is asked for: the same as `pull_back`, with the least work."""
+        if not (x.is_contiguous() and dy.is_contiguous() and dy.shape == x.shape):
+            return self.pull_back(dy, (x,), (True,))[0]
+        code = self._slopes.get(x.dtype) or self._made_slopes(x.dtype)
+        dx = torch.empty_like(x)
+        run_flat(code, x.numel(), dy.data_ptr(), x.data_ptr(), dx.data_ptr())
+        return dx
 
     def pull_back(
         self, dy: Tensor, tensors: Sequence[Tensor], wanted: Sequence[bool], *, into: Sequence[Tensor] | None = None
@@ -100,10 +118,7 @@ class Kernels:
         x = tensors[0]
         alone = len(tensors) == 1 and into is None
         if alone and x.is_contiguous() and dy.is_contiguous() and dy.shape == x.shape:
-            code = self._slopes.get(x.dtype) or self._made_slopes(x.dtype)
-            dx = torch.empty_like(x)
-            run_flat(code, x.numel(), dy.data_ptr(), x.data_ptr(), dx.data_ptr())
-            return [dx]
+            return [self.pulled_one(dy, x)]
         where = [at for at, want in enumerate(wanted) if want]
         broadcast = [tensor.shape != tensors[0].shape for tensor in tensors]
         given = [dy, *tensors]

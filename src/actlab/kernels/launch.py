@@ -77,6 +77,9 @@ _FLAT = tuple(Struct("4q" + count * "q16x").pack for count in range(5))
 
 def run_flat(code: Code, count: int, *addresses: int) -> None:
     """Run the kernel over operands that lie in one run each: the same, with little to do beforehand."""
+    if 0 < count <= PIECE:
+        code.run(_FLAT[len(addresses)](1, 1, count, count, *addresses), 0, 1)
+        return
     pieces = -(-count // PIECE) or 1
     packed = _FLAT[len(addresses)](1, pieces, PIECE if pieces > 1 else count, count, *addresses)
     if count < WORTH_A_TEAM or (team := threads()) < 2:

@@ -86,11 +86,22 @@ def runs_on_kernels(made: Lacking, tensors: Sequence[Tensor]) -> bool:
     return all(_is_plain(each) and each.is_cpu and each.dtype == dtype for each in tensors)
 
 
-def single_engine(made: Made, x: Tensor) -> Engine | None:
-    """The same for one tensor, asked at every call."""
-    if _is_plain(x) and x.is_cpu and x.dtype in MEMORY and not _is_traced() and made.lacks is None:
-        return made.kernels
-    return engine(made, (x,))
+def is_simple(x: Tensor) -> bool:
+    """Whether one tensor can go to machine code, if there is any: asked at every call, and so in one piece."""
+    return (
+        not _is_compiling()
+        and type(x) in _PLAIN
+        and x.is_cpu
+        and x.dtype in MEMORY
+        and x.layout is _STRIDED
+        and not x.is_neg()
+        and not x._is_zerotensor()
+        and not _wrapped(x)
+        and not _batched(x)
+        and not _transforms()
+        and not _modes()
+        and _tracing() is None
+    )
 
 
 def _runs_on_gpu(tensors: Sequence[Tensor]) -> bool:
@@ -120,6 +131,11 @@ def _is_traced() -> bool:
 
 
 _PLAIN = (Tensor, torch.nn.Parameter)
+_STRIDED = torch.strided
+_is_compiling = torch.compiler.is_compiling
+_tracing = torch._C._get_tracing_state
+_modes = torch._C._len_torch_dispatch_stack
+_transforms = torch._C._are_functorch_transforms_active
 _wrapped = torch._C._functorch.is_functorch_wrapped_tensor
 _batched = torch._C._functorch.is_legacy_batchedtensor
 

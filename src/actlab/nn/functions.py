@@ -20,7 +20,7 @@ from actlab.kernels.slope_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise
 from actlab.nn.few_bit import FewBit, lean
 from actlab.nn.into import write
-from actlab.nn.kept_bits import in_bits
+from actlab.nn.kept_bits import in_bits, is_curved
 from actlab.nn.matched import Matched, matched
 from actlab.nn.operator import Pointwise, apply, pointwise_of
 from actlab.nn.shown import is_followed, shown
@@ -43,6 +43,8 @@ class Functional:
         self.mode = mode
         self._arity = len(act.inputs)
         self._closed = pointwise_of(act, mode=mode)
+        # with no operator of PyTorch's that gives the same numbers, and no few slopes of which bits would be enough
+        self._is_curved = len(act.inputs) == 1 and is_curved(act)
         self._open = pointwise_of(act, tuple(param.name for param in act.params), mode=mode)
 
     def __call__(self, *inputs: Tensor, out: Tensor | None = None, **params: float | Tensor) -> Tensor:
@@ -56,6 +58,8 @@ class Functional:
         """
         if is_followed():
             return shown(Functional.__call__, self, *inputs, out=out, **params)
+        if self._is_curved and len(inputs) == 1 and out is None and not params:  # the commonest case
+            return apply(self._closed, inputs[0])
         if len(inputs) != self._arity:
             act = self.activation
             takes = "one tensor" if len(act.inputs) == 1 else "two tensors"

@@ -40,7 +40,7 @@ def kept_bits(act: Activation, mode: Mode) -> FewBit | None:
     None where its gradient takes more values; and where PyTorch's operator needs its output alone, as relu's does:
     that is kept by the next layer anyway.
     """
-    if len(act.inputs) != 1 or act.samplers or isinstance(act.expression, Input) or _is_curved(act):
+    if len(act.inputs) != 1 or act.samplers or isinstance(act.expression, Input) or is_curved(act):
         return None
     own = own_operator(act)
     if own is not None and own.keeps_output:
@@ -53,7 +53,7 @@ def kept_bits(act: Activation, mode: Mode) -> FewBit | None:
     return lean if lean.is_exact else None
 
 
-def _is_curved(act: Activation) -> bool:
+def is_curved(act: Activation) -> bool:
     """Whether the formula has a function in it that no piecewise linear one needs."""
     return any(isinstance(node, Call) and node.atom not in EXACT_ATOMS for node in walk(act.with_references()))
 

@@ -24,7 +24,7 @@ from actlab.kernels.fallback import say_once
 from actlab.kernels.recipes import Mode
 from actlab.lower.straight_line import Leaf, Program
 from actlab.lower.to_torch import exported_program, program
-from actlab.nn.engine import Engine, OnGpu, engine, single_engine
+from actlab.nn.engine import OnGpu, engine, is_simple
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -185,23 +185,22 @@ class Fused(torch.autograd.Function):
 
 
 class Single(torch.autograd.Function):
-    """The operator of one plain tensor on an engine that the caller has found: with the least work a call."""
+    """The operator of one plain tensor on the processor's kernels: with the least work a call."""
 
     @staticmethod
-    def forward(ctx: Any, made: Pointwise, runs: Engine, x: Tensor) -> Tensor:
-        ctx.made, ctx.runs, ctx.address = made, runs, x.data_ptr()
+    def forward(ctx: Any, runs: Kernels, x: Tensor) -> Tensor:
+        ctx.runs, ctx.address = runs, x.data_ptr()
         ctx.save_for_backward(x)
-        return runs.forward((x,))
+        return runs.of_one(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (x,), dy = ctx.saved_tensors, grads[0]
+        (x,), (dy,) = ctx.saved_tensors, grads
+        runs: Kernels = ctx.runs
         # what a saved-tensor hook has put in its place is looked at anew
-        known = x.data_ptr() == ctx.address and x.dtype is dy.dtype and x.shape == dy.shape
-        runs: Engine = ctx.runs
-        if known and not torch.is_grad_enabled() and single_engine(ctx.made, dy) is runs:
-            return None, None, *runs.pull_back(dy, (x,), (True,))
-        return None, None, *pulled_back(ctx.made, dy, (x,), (True,))
+        if x.data_ptr() == ctx.address and x.dtype is dy.dtype and not torch.is_grad_enabled() and is_simple(dy):
+            return None, runs.pulled_one(dy, x)
+        return None, *pulled_back(_pointwise(runs.expression, runs.args, runs.mode), dy, (x,), (True,))
 
 
 # PyTorch's own `apply`, without what it does in Python for functional transforms: `engine` has seen that there are none
@@ -232,19 +231,22 @@ def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
     Raises:
         BadInput: a tensor is not of a floating-point dtype.
     """
-    if len(tensors) == 1 and not torch.compiler.is_compiling():
-        runs = single_engine(made, tensors[0])  # the commonest case, decided once
-        if runs is not None and made.only is None:
-            if forward_ad._current_level >= 0:
-                return applied(Fused, made, *tensors)
-            if not (tensors[0].requires_grad and torch.is_grad_enabled()):
-                return runs.forward(tensors)
-            followed: Tensor = _apply_single(made, runs, *tensors)  # type: ignore[no-untyped-call]  # as in `applied`
-            return followed
+    if len(tensors) == 1 and is_simple(tensors[0]) and made.only is None and made.lacks is None:
+        return _of_one(made, tensors[0])
     dtype = common_dtype(made, tensors)
     if dtype not in HALF or engine(made, tensors) is not None:
         return _routed(made, *(tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors))
     return _routed(made, *(tensor.to(torch.float32) for tensor in tensors)).to(dtype)
+
+
+def _of_one(made: Pointwise, x: Tensor) -> Tensor:
+    """The commonest case, decided once."""
+    if forward_ad._current_level >= 0:
+        return applied(Fused, made, x)
+    if not (x.requires_grad and torch.is_grad_enabled()):
+        return made.kernels.of_one(x)
+    followed: Tensor = _apply_single(made.kernels, x)  # type: ignore[no-untyped-call]  # as in `applied`
+    return followed
 
 
 def applied(function: type[torch.autograd.Function], *args: Any) -> Tensor:
