@@ -210,7 +210,8 @@ def what_runs(act: Activation, x: Tensor, monkeypatch: pytest.MonkeyPatch) -> st
         return called_now
 
     with monkeypatch.context() as patch:
-        patch.setattr(Kernels, "forward", noted(Kernels.forward, "kernel"))
+        for way in ("forward", "of_one"):
+            patch.setattr(Kernels, way, noted(getattr(Kernels, way), "kernel"))
         own = own_operator(act)
         if own is not None:
             patch.setattr(own, "function", noted(own.function, "operator"))
