@@ -125,7 +125,7 @@ def test_the_raw_operators_are_what_pytorch_expects_of_operators(formula: str, d
 @pytest.fixture
 def no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calling a kernel is a fault."""
-    for name in ("forward", "pull_back"):
+    for name in ("forward", "of_one", "pull_back", "pulled_one"):
         monkeypatch.setattr(Kernels, name, _refuse)
 
 
