@@ -6,6 +6,7 @@ same turn.
 
 from __future__ import annotations
 
+import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -135,21 +136,23 @@ class Loop:
 def ratios(case: Callable[[], tuple[nn.Module, Tensor]], *, limit: float) -> dict[str, list[float]]:
     """Of every contender its time over that of the bare loop in the same round, for as many rounds as there is time.
 
-    A round begins at another contender each time: what a neighbour on the machine does then hits each as often.
+    Each is paired with the bare loop alone: TensorBoard writes from a thread of its own, whose time would else be that
+    of whoever comes next. Which of the two begins a round is drawn.
     """
-    with ExitStack() as stack:
-        loops = {name: Loop(case, attached, stack) for name, attached in contenders().items()}
-        for loop in loops.values():
-            loop.seconds()
-        found: dict[str, list[float]] = {name: [] for name in loops}
-        end, order = time.perf_counter() + limit, list(loops)
-        while len(found["bare"]) < 2 or time.perf_counter() < end:
-            order = [*order[1:], order[0]]
-            took = {name: loops[name].seconds() for name in order}
-            took["bare"] = (took["bare"] + loops["bare"].seconds()) / 2
-            for name, seconds in took.items():
-                found[name].append(seconds / took["bare"])
-        return found
+    found: dict[str, list[float]] = {}
+    turns = random.Random(0)
+    for name, attached in contenders().items():
+        with ExitStack() as stack:
+            pair = [Loop(case, each, stack) for each in (contenders()["bare"], attached)]
+            for loop in (*pair, *pair):
+                loop.seconds()
+            end, rounds = time.perf_counter() + limit, list[float]()
+            while len(rounds) < 2 or time.perf_counter() < end:
+                order = turns.sample((0, 1), 2)
+                took = {at: pair[at].seconds() for at in order}
+                rounds.append(took[1] / took[0])
+            found[name] = rounds
+    return found
 
 
 def main() -> None:
@@ -157,7 +160,7 @@ def main() -> None:
     torch.set_num_threads(1)  # threads that wait for each other measure the machine's other work
     rows = []
     for name, case in (("cnn", cnn), ("transformer", transformer)):
-        for contender, values in ratios(case, limit=2.0 if asked.quick else 90.0).items():
+        for contender, values in ratios(case, limit=0.5 if asked.quick else 14.0).items():
             question, unit = f"watching a small {name}", "ratio to the bare loop"
             note = f"CPU time, 1 thread; {len(values)} rounds of {BLOCK} steps; watched every {EVERY} steps unless said"
             rows.append(

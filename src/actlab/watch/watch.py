@@ -30,8 +30,8 @@ from actlab.watch.updates import Updates, listen_to_optimisers
 
 Sink = Callable[[dict[str, Any], int], None]
 
-# A measured step takes up to 1.15 times a bare one in bench/watch.py: at every tenth, that is below 2 %.
-EVERY = 10
+# A measured step takes 1.2 times a bare one (bench/results/watch.csv): at every twentieth, that is 1 %.
+EVERY = 20
 _MOST_LOSSES = 4096
 
 
