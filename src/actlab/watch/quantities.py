@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from torch import Tensor
@@ -127,3 +127,13 @@ class Quantities:
     losses: tuple[tuple[int, float], ...]
     first_non_finite: FirstNonFinite | None
     unseen: tuple[Unseen, ...]
+
+
+def of_distinct(found: Quantities, distinct: int) -> Quantities:
+    """The same, where a loop went over so many different examples again and again: no unit was seen on more."""
+
+    def held(units: UnitStatistics) -> UnitStatistics:
+        return replace(units, examples=min(units.examples, distinct))
+
+    sites = tuple(replace(each, total=held(each.total), recent=held(each.recent)) for each in found.sites)
+    return replace(found, sites=sites)

@@ -20,7 +20,7 @@ from actlab.sites.trace import Trace
 from actlab.sites.tracing import unwrapped
 from actlab.sites.undisturbed import undisturbed
 from actlab.watch.merge import gathered
-from actlab.watch.quantities import ParameterQuantities, Quantities
+from actlab.watch.quantities import ParameterQuantities, Quantities, of_distinct
 from actlab.watch.recording import Recording
 from actlab.watch.report import Report
 from actlab.watch.running import running_findings
@@ -121,10 +121,16 @@ class Watch:
         )
         return gathered(found) if across else found
 
-    def report(self, *, across: bool = False) -> Report:
-        """The findings that are drawn from what was measured so far."""
+    def report(self, *, across: bool = False, distinct: int | None = None) -> Report:
+        """The findings that are drawn from what was measured so far.
+
+        Args:
+            across: as for `quantities`.
+            distinct: how many different examples the loop goes over, where it repeats them: n is not told as more.
+        """
         self._close_if_stepped()
         found = self.quantities(across=across)
+        found = found if distinct is None else of_distinct(found, distinct)
         sites = tuple(each.site for each in found.sites)
         return Report(tuple(running_findings(found, self._settings)), found.unseen, sites, found)
 

@@ -60,3 +60,13 @@ def test_hooks_on_gradients_hold_in_the_trial_run_too():
     report = check(model, batch, F.cross_entropy, train_steps=40)
     (found,) = [each for each in report.findings if each.id == "AL110"]
     assert found.evidence["constant_units"] == tuple(range(8, 24))
+
+
+def test_one_batch_seen_again_and_again_is_no_more_examples():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 12), nn.ReLU(), nn.Linear(12, 3))
+    with torch.no_grad():
+        model[0].bias[:4] = -1e3
+    batch = (torch.randn(64, 4), torch.arange(64) % 3)
+    (dead,) = [each for each in check(model, batch, F.cross_entropy, train_steps=30).findings if each.id == "AL101"]
+    assert "of 64 examples" in dead.message
