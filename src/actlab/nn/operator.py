@@ -304,9 +304,8 @@ def _spread(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 def common_shape(tensors: tuple[Tensor, ...]) -> torch.Size:
     """The shape to which the tensors broadcast."""
     first = tensors[0].shape
-    if all(
-        tensor.shape == first for tensor in tensors
-    ):  # PyTorch's own search is written in Python and takes tens of microseconds
+    # PyTorch's own search is written in Python and takes tens of microseconds
+    if all(tensor.shape == first for tensor in tensors):
         return first
     shape: torch.Size = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
     return shape
