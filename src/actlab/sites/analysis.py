@@ -13,56 +13,34 @@ from actlab.formula.activation import Activation, typed
 from actlab.formula.expr import Expr
 from actlab.formula.text import text
 from actlab.sites.elementwise import SAME_NUMBERS, bends, has_least_zero, holds_activation, recognised
-from actlab.sites.known import CONVOLUTIONS, LINEAR, AnyActivation, after_weights
+from actlab.sites.known import CONVOLUTIONS, LINEAR, MOVES, AnyActivation, after_weights
 from actlab.sites.learned import Learned, shown_parameters
 from actlab.sites.recorder import Recorder
 from actlab.sites.site import Site, Unseen
 from actlab.sites.trace import Step, Trace
 
 # They move numbers or scale them and leave it open what made them.
-THROUGH = frozenset(
-    {
-        "view",
-        "reshape",
-        "flatten",
-        "unflatten",
-        "transpose",
-        "permute",
-        "squeeze",
-        "unsqueeze",
-        "contiguous",
-        "chunk",
-        "split",
-        "getitem",
-        "unbind",
-        "narrow",
-        "T",
-        "mT",
-        "to",
-        "float",
-        "half",
-        "bfloat16",
-        "dropout",
-        "add",
-        "mul",
-        "sub",
-        "rsub",
-        "div",
-        "neg",
-        "batch_norm",
-        "layer_norm",
-        "group_norm",
-        "instance_norm",
-        "rms_norm",
-        "max_pool1d",
-        "max_pool2d",
-        "max_pool3d",
-        "avg_pool1d",
-        "avg_pool2d",
-        "adaptive_avg_pool2d",
-        "activation",
-    }
-)
+THROUGH = MOVES | {
+    "dropout",
+    "add",
+    "mul",
+    "sub",
+    "rsub",
+    "div",
+    "neg",
+    "batch_norm",
+    "layer_norm",
+    "group_norm",
+    "instance_norm",
+    "rms_norm",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "adaptive_avg_pool2d",
+    "activation",
+}
 
 # The gated unit that a value times the activation of a gate is.
 _GATED = {"sigmoid": "glu", "relu": "reglu", "gelu": "geglu", "gelu_tanh": "geglu", "silu": "swiglu"}

@@ -15,32 +15,70 @@ from actlab.formula.along_axis import AxisActivation
 AnyActivation = Activation | AxisActivation
 Arguments = Mapping[str, Any]
 
+CONVOLUTIONS = frozenset({"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"})
+# Layers that are one affine map.
+LAYERS = CONVOLUTIONS | {"linear", "addmm", "bilinear"}
 # Steps that multiply by weights: what an activation stands between.
-LINEAR = frozenset(
+LINEAR = LAYERS | {
+    "baddbmm",
+    "matmul",
+    "mm",
+    "bmm",
+    "einsum",
+    "lstm",
+    "gru",
+    "rnn_tanh",
+    "rnn_relu",
+    "multi_head_attention_forward",
+    "scaled_dot_product_attention",
+}
+# They move numbers, pick some of them or change their type, and leave each what it is.
+MOVES = frozenset(
     {
-        "linear",
-        "bilinear",
-        "addmm",
-        "baddbmm",
-        "matmul",
-        "mm",
-        "bmm",
-        "einsum",
-        "conv1d",
-        "conv2d",
-        "conv3d",
-        "conv_transpose1d",
-        "conv_transpose2d",
-        "conv_transpose3d",
-        "lstm",
-        "gru",
-        "rnn_tanh",
-        "rnn_relu",
-        "multi_head_attention_forward",
-        "scaled_dot_product_attention",
+        "view",
+        "reshape",
+        "flatten",
+        "unflatten",
+        "transpose",
+        "permute",
+        "movedim",
+        "moveaxis",
+        "swapaxes",
+        "squeeze",
+        "unsqueeze",
+        "contiguous",
+        "chunk",
+        "split",
+        "getitem",
+        "unbind",
+        "narrow",
+        "select",
+        "T",
+        "mT",
+        "to",
+        "float",
+        "half",
+        "bfloat16",
+        "double",
+        "type",
+        "type_as",
+        "clone",
+        "detach",
+        "expand",
+        "expand_as",
+        "gather",
+        "index_select",
+        "masked_select",
+        "take_along_dim",
+        "nan_to_num",
+        "view_as",
+        "reshape_as",
+        "identity",
+        "requires_grad",
+        "alias",
+        "tile",
     }
 )
-CONVOLUTIONS = frozenset({"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"})
 
 # Functions that are activations wherever they are called, and from which of their arguments the parameters come.
 _PLAIN: Mapping[str, tuple[str, Mapping[str, str]]] = {

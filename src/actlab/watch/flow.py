@@ -7,74 +7,14 @@ from dataclasses import dataclass
 from typing import final
 
 from actlab.formula.activation import Activation
-from actlab.sites.known import AnyActivation, known
+from actlab.sites.known import LAYERS, MOVES, AnyActivation, known
 from actlab.sites.site import Site
 from actlab.sites.trace import Step, Trace
 
-# They move numbers, pick some of them or change their type, and leave each what it is.
-MOVES = frozenset(
-    {
-        "view",
-        "reshape",
-        "flatten",
-        "unflatten",
-        "transpose",
-        "permute",
-        "movedim",
-        "moveaxis",
-        "swapaxes",
-        "squeeze",
-        "unsqueeze",
-        "contiguous",
-        "chunk",
-        "split",
-        "getitem",
-        "unbind",
-        "narrow",
-        "select",
-        "T",
-        "mT",
-        "to",
-        "float",
-        "half",
-        "bfloat16",
-        "double",
-        "type",
-        "type_as",
-        "clone",
-        "detach",
-        "expand",
-        "expand_as",
-        "gather",
-        "index_select",
-        "masked_select",
-        "take_along_dim",
-        "nan_to_num",
-        "view_as",
-        "reshape_as",
-        "identity",
-        "requires_grad",
-        "alias",
-        "tile",
-    }
-)
 # Joined in one: what holds of all parts holds of the whole.
 _JOINED = frozenset({"cat", "stack"})
 # A number smaller than this, added before a logarithm, guards it and means nothing.
 _GUARD = 1e-3
-LAYERS = frozenset(
-    {
-        "linear",
-        "addmm",
-        "conv1d",
-        "conv2d",
-        "conv3d",
-        "conv_transpose1d",
-        "conv_transpose2d",
-        "conv_transpose3d",
-        "bilinear",
-    }
-)
 # How PyTorch chooses softmax's axis where none is given.
 _IMPLICIT = {0: 0, 1: 0, 3: 0}
 
@@ -238,3 +178,12 @@ def back(trace: Trace, value: int, through: frozenset[str]) -> Iterator[Step]:
         if step.function not in through or not step.inputs:
             return
         step = trace.maker(step.inputs[0])
+
+
+def behind(trace: Trace, value: int, through: frozenset[str]) -> int:
+    """The value from which only such steps lead here, along first arguments."""
+    step = trace.maker(value)
+    while step is not None and step.function in through and step.inputs:
+        value = step.inputs[0]
+        step = trace.maker(value)
+    return value

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from actlab.sites.known import LAYERS, MOVES
 from actlab.sites.trace import Step
 from actlab.watch.finding import Finding
-from actlab.watch.flow import LAYERS, MOVES, back, data_of, is_layer, parameters_of, sole
+from actlab.watch.flow import back, behind, data_of, is_layer, parameters_of, sole
 from actlab.watch.seen import Seen, finding
 
 DROPOUTS = frozenset({"dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout"})
@@ -109,10 +110,10 @@ def hidden_softmax(seen: Seen) -> Iterator[Finding]:
         if step.part == "loss" or step.function not in LAYERS or not is_layer(trace, step):
             continue
         value = data_of(trace, step)
-        made = None if value is None else sole(trace, _unmoved(seen, value))
+        made = None if value is None else sole(trace, behind(seen.trace, value, STRAIGHT))
         if made is None or made.name != "softmax" or made.site is None or made.source is None:
             continue
-        before = sole(trace, _unmoved(seen, made.source))
+        before = sole(trace, behind(seen.trace, made.source, STRAIGHT))
         alone = len(trace.readers(made.value)) == 1 and made.value not in trace.outputs
         if alone and is_layer(trace, before.step):
             units = trace.values[made.source].shape[made.dim or 0]
@@ -123,15 +124,6 @@ def hidden_softmax(seen: Seen) -> Iterator[Finding]:
                 site=made.site,
                 units=units,
             )
-
-
-def _unmoved(seen: Seen, value: int) -> int:
-    """The value before averages and dropout."""
-    step = seen.trace.maker(value)
-    while step is not None and step.function in STRAIGHT and step.inputs:
-        value = step.inputs[0]
-        step = seen.trace.maker(value)
-    return value
 
 
 RULES = (collapse, hidden_softmax)

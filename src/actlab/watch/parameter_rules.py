@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from actlab.sites.known import LAYERS
 from actlab.sites.site import Site
 from actlab.sites.trace import Trace
 from actlab.watch.finding import Finding
-from actlab.watch.flow import LAYERS, parameters_of
+from actlab.watch.flow import parameters_of
 from actlab.watch.seen import Seen, finding
 
 

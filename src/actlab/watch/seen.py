@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from actlab.sites.known import LAYERS
 from actlab.sites.site import Site
 from actlab.sites.trace import Step, Trace
 from actlab.watch.finding import Finding, Severity
-from actlab.watch.flow import LAYERS, upstream
+from actlab.watch.flow import upstream
 from actlab.watch.kinds import KINDS
 from actlab.watch.settings import Settings
 

@@ -9,11 +9,12 @@ from typing import final
 
 from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
+from actlab.sites.known import MOVES
 from actlab.sites.site import Site
 from actlab.sites.trace import Step
 from actlab.theory.gains import gain, moments
 from actlab.watch.finding import Finding
-from actlab.watch.flow import MOVES, back, data_of, is_layer, sole
+from actlab.watch.flow import back, behind, data_of, is_layer, sole
 from actlab.watch.layer_rules import DROPOUTS, place, weight_of
 from actlab.watch.seen import Seen, finding
 
@@ -80,21 +81,13 @@ def chains(seen: Seen) -> list[list[Stage]]:
     """Stages that follow each other with nothing between that changes the signal's size."""
     found: list[list[Stage]] = []
     for stage in stages(seen):
-        value = sole(seen.trace, _sized(seen, stage.before)).value
+        value = sole(seen.trace, behind(seen.trace, stage.before, _KEEPS_SIZE)).value
         chain = next((chain for chain in found if chain[-1].answer == value), None)
         if chain is None:
             found.append([stage])
         else:
             chain.append(stage)
     return found
-
-
-def _sized(seen: Seen, value: int) -> int:
-    step = seen.trace.maker(value)
-    while step is not None and step.function in _KEEPS_SIZE and step.inputs:
-        value = step.inputs[0]
-        step = seen.trace.maker(value)
-    return value
 
 
 def does_not_fit(seen: Seen) -> Iterator[Finding]:
