@@ -19,7 +19,7 @@ from actlab.kernels import explain
 from actlab.kernels.elementwise import Kernels
 from actlab.kernels.explanation import _of_gpu, _said
 from actlab.kernels.launch import WORTH_A_TEAM
-from actlab.kernels.own_operator import own_operator
+from actlab.kernels.own_operator import OwnOperator, own_operator
 from actlab.kernels.raw_operators import raw_operators
 from actlab.lower.arithmetic import Recipe
 from actlab.nn import functional, module
@@ -247,3 +247,10 @@ def test_a_gpu_is_told_from_the_processor(monkeypatch: pytest.MonkeyPatch) -> No
     assert _of_gpu(OnGpu()).layer == "triton"  # type: ignore[arg-type]  # a tensor of a device that is not there
     monkeypatch.setattr("actlab.kernels.gpu.lacks", lambda tensors: "no GPU")
     assert _of_gpu(OnGpu()).implementation == "composite"  # type: ignore[arg-type]  # likewise
+
+
+def test_an_operator_takes_small_tensors_of_its_own_dtypes_alone() -> None:
+    own = OwnOperator(torch.relu, frozenset({torch.float32}), 100, name="torch.relu", keeps_output=True)
+    assert own.takes(torch.ones(99))
+    assert not own.takes(torch.ones(100))
+    assert not own.takes(torch.ones(99, dtype=torch.float64))
