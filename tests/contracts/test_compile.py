@@ -58,6 +58,15 @@ def test_a_family_as_generated_code(family: str) -> None:
     check(family, "inductor")
 
 
+@pytest.mark.parametrize("name", ["mish", "relu", "leaky_relu", "hard_swish", "prelu", "swish", "softmax"])
+def test_a_batch_of_any_size_is_exported(name: str) -> None:
+    batch = torch.export.Dim("batch")
+    network = module(name).eval()
+    program = torch.export.export(network, (torch.randn(4, 6),), dynamic_shapes=({0: batch},))
+    x = torch.randn(9, 6)
+    torch.testing.assert_close(program.module()(x), network(x), **tolerances.COMPILED)
+
+
 def test_random_slopes_are_drawn_in_a_compiled_graph() -> None:
     network = module("rrelu")
     compiled = torch.compile(network, fullgraph=True, backend="aot_eager")

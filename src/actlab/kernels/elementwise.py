@@ -137,10 +137,9 @@ class Kernels:
         access: tuple[Access, ...] = (laid.access[0], *laid.access[2 : count + 1])
         # a parameter that is read element by element has its products written out, and added up afterwards
         spread = [at for at in where if at not in results and access[at] == "stream"]
-        rows, row = laid.grid.rows, laid.grid.row
-        products = {at: torch.empty((rows, row), dtype=tensors[0].dtype) for at in spread}
+        products = {at: torch.empty(tensors[0].shape, dtype=tensors[0].dtype) for at in spread}
         written = dict(zip(results, laid.operands[count + 1 :], strict=True))
-        written.update({at: (products[at].data_ptr(), row, 0) for at in spread})
+        written.update({at: (products[at].data_ptr(), laid.grid.row, 0) for at in spread})
         summed = [at for at in where if access[at] == "scalar"]
         code = self._code(access, tensors[0].dtype, wanted=tuple(at in where for at in range(count)))
         sums = empty_sums(laid.grid, outputs=len(summed)) if summed else None
@@ -151,7 +150,8 @@ class Kernels:
             asked = results[at]
             gradients[at] = asked if asked is written_to else asked.copy_(written_to)
         for at in spread:
-            gradients[at] = _added(products[at].double().numpy(), like=tensors[at], axes=(0,))
+            axes = _spread_axes(tensors[at].shape, tensors[0].shape)
+            gradients[at] = _added(products[at].double().numpy(), like=tensors[at], axes=axes)
         for place, at in enumerate(summed):
             assert sums is not None
             axes = (0, 1, 2) if tensors[at].numel() == 1 else (0, 2)
@@ -166,6 +166,12 @@ class Kernels:
 
     def _code(self, access: tuple[Access, ...], dtype: torch.dtype, *, wanted: tuple[bool, ...] | None) -> Code:
         return _code(Shape(self.expression, self.args, access, wanted), MEMORY[dtype], self.mode)
+
+
+def _spread_axes(shape: torch.Size, full: torch.Size) -> tuple[int, ...]:
+    """The axes of the full shape along which a tensor of the other one is repeated."""
+    sizes = [1] * (len(full) - len(shape)) + list(shape)
+    return tuple(at for at, size in enumerate(sizes) if size == 1)
 
 
 def _added(parts: np.ndarray[Any, np.dtype[np.float64]], *, like: Tensor, axes: tuple[int, ...]) -> Tensor:

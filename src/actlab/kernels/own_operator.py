@@ -20,6 +20,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from actlab.errors import CannotLower, NoKernels
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, Input, walk
+from actlab.kernels.apart import apart
 from actlab.kernels.elementwise import MEMORY, Kernels, kernels_of
 from actlab.kernels.twin import twin_of
 
@@ -70,18 +71,19 @@ def own_operator(act: Activation) -> OwnOperator | None:
     nodes = list(walk(act.with_references()))
     if any(isinstance(node, Call) and node.atom not in EXACT_ATOMS for node in nodes):
         return None
-    twin = twin_of(act)
-    if twin is None:
+    return apart(partial(_tried, act))
+
+
+def _tried(act: Activation) -> OwnOperator | None:
+    """PyTorch's operator as far as its numbers are the kernel's."""
+    twin, ours = twin_of(act), _kernels(act)
+    if twin is None or ours is None:
         return None
-    ours = _kernels(act)
-    if ours is None:
+    dtypes = frozenset(dtype for dtype in MEMORY if _same_numbers(twin, ours, dtype))
+    if torch.float32 not in dtypes:
         return None
-    with torch.random.fork_rng(devices=[]), torch.enable_grad(), unnoticed():
-        dtypes = frozenset(dtype for dtype in MEMORY if _same_numbers(twin, ours, dtype))
-        if torch.float32 not in dtypes:
-            return None
-        name = str(act.twin).partition("(")[0]
-        return OwnOperator(twin, dtypes, _limit(twin, ours), name=name, keeps_output=_keeps_output(twin))
+    name = str(act.twin).partition("(")[0]
+    return OwnOperator(twin, dtypes, _limit(twin, ours), name=name, keeps_output=_keeps_output(twin))
 
 
 def _keeps_output(function: Callable[[Tensor], Tensor]) -> bool:
@@ -94,11 +96,6 @@ def _keeps_output(function: Callable[[Tensor], Tensor]) -> bool:
     with saved_tensors_hooks(note, lambda tensor: tensor):
         y = function(torch.linspace(-3, 3, 16, requires_grad=True))
     return set(kept) <= {y.data_ptr()}
-
-
-def unnoticed() -> saved_tensors_hooks:
-    """Trials of our own are not told to whoever counts what a user's model keeps."""
-    return saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
 
 
 class _Fused(torch.autograd.Function):

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, Input, walk
-from actlab.kernels.elementwise import MEMORY
-from actlab.kernels.own_operator import EXACT_ATOMS, own_operator, unnoticed
+from actlab.kernels.apart import apart
+from actlab.kernels.own_operator import EXACT_ATOMS, own_operator
 from actlab.kernels.recipes import Mode
+from actlab.nn.engine import is_simple
 from actlab.nn.exact_steps import exact_staircase
 from actlab.nn.few_bit import DTYPES, FewBit, few_bit
 
@@ -45,8 +46,7 @@ def kept_bits(act: Activation, mode: Mode) -> FewBit | None:
     own = own_operator(act)
     if own is not None and own.keeps_output:
         return None
-    with unnoticed():
-        tables = {dtype: exact_staircase(act, dtype, mode) for dtype in DTYPES}
+    tables = apart(lambda: {dtype: exact_staircase(act, dtype, mode) for dtype in DTYPES})
     if any(table is None or not 1 <= table.bits <= _MOST_BITS for table in tables.values()):
         return None
     lean = few_bit(act, mode=mode)
@@ -62,11 +62,11 @@ def _is_worth_bits(x: object) -> TypeGuard[Tensor]:
     """Whether bits are kept of this input: it learns, and is a large run of numbers in the processor's memory."""
     return (
         isinstance(x, Tensor)
-        and x.numel() >= WORTH_BITS
+        # asked before the size, which would become a condition of a graph that is being traced
+        and not torch.compiler.is_compiling()
         and x.requires_grad
-        and x.is_cpu
-        and x.dtype in MEMORY
+        and x.numel() >= WORTH_BITS
+        and is_simple(x)
         and x.is_contiguous()
         and torch.is_grad_enabled()
-        and not torch.compiler.is_compiling()
     )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as theirs
 
 from actlab.catalog.index import get
 from actlab.errors import BadInput, BadParam, UnknownActivation
+from actlab.kernels.own_operator import own_operator
 from actlab.nn import functional
 
 X = torch.linspace(-3, 3, 12, dtype=torch.float64).reshape(3, 4)
@@ -77,3 +83,39 @@ def test_what_does_not_fit_is_said_in_one_line(call: object, error: type[Excepti
         call()
     assert str(found.value).startswith(message)
     assert "\n" not in str(found.value)
+
+
+def under(mode: object) -> Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]:
+    def call(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        with mode:
+            return function(x)
+
+    return call
+
+
+FIRST_CALLS = {
+    "inference": under(torch.inference_mode()),
+    "no grad": under(torch.no_grad()),
+    "autocast": under(torch.autocast("cpu", dtype=torch.bfloat16)),
+    "default device": under(torch.device("meta")),
+    "grad": lambda function, x: torch.func.grad(lambda each: function(each).sum())(x),
+    "vmap": lambda function, x: torch.func.vmap(function)(x),
+    "jvp": lambda function, x: torch.func.jvp(function, (x,), (x,))[1],
+    "make_fx": lambda function, x: make_fx(function)(x)(x),
+}
+
+
+@pytest.mark.parametrize("name", ["relu", "hard_swish", "leaky_relu", "x*tanh(1.25*x)"])
+@pytest.mark.parametrize("call", FIRST_CALLS.values(), ids=FIRST_CALLS)
+def test_the_first_call_may_come_from_anywhere(call: Callable[..., Tensor], name: str) -> None:
+    x = torch.linspace(-2, 2, 7)
+    function = functional(name)
+    wanted = call(function, x)
+    own_operator.cache_clear()
+    torch.testing.assert_close(call(functional(name), x), wanted, rtol=0, atol=0)
+
+
+def test_the_first_call_may_see_no_numbers() -> None:
+    own_operator.cache_clear()
+    with FakeTensorMode() as mode:
+        assert functional("relu6")(mode.from_tensor(X)).shape == X.shape

@@ -33,7 +33,13 @@ def test_the_slope_of_the_slope_is_the_second_derivative() -> None:
     torch.testing.assert_close(third, 24 * x, rtol=1e-14, atol=0)
 
 
-@pytest.mark.parametrize("shapes", [((4, 3), ()), ((4, 3), (1,)), ((4, 3), (3,)), ((2, 4, 3), (4, 1)), ((3,), (4, 3))])
+SHAPES = [
+    ((4, 3), ()), ((4, 3), (1,)), ((4, 3), (3,)), ((2, 4, 3), (4, 1)), ((3,), (4, 3)), ((2, 4, 3), (4, 3)),
+    ((2, 4, 3), (2, 1, 3)), ((2, 4, 3), (1, 1, 3)), ((2, 4, 3, 5), (4, 1, 5)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shapes", SHAPES)
 def test_arguments_broadcast_and_each_gradient_has_its_own_shape(shapes: tuple[tuple[int, ...], ...]) -> None:
     generator = torch.Generator().manual_seed(0)
     x, weight = (torch.randn(shape, dtype=DOUBLE, generator=generator).requires_grad_() for shape in shapes)
