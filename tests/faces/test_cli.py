@@ -352,6 +352,12 @@ def test_help_names_every_command_and_version_prints_one(run: Run) -> None:
     assert run("--version").out.startswith("actlab ")
 
 
+def test_the_package_runs_as_a_program() -> None:
+    program = [sys.executable, "-m", "actlab", "gain", "relu", "--json"]
+    ended = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert json.loads(ended.stdout)["gain"] == pytest.approx(2**0.5)
+
+
 OWN = '''
 from actlab import activation
 from actlab.formula.atoms import where
