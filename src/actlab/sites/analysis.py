@@ -45,7 +45,6 @@ THROUGH = MOVES | {
 # The gated unit that a value times the activation of a gate is.
 _GATED = {"sigmoid": "glu", "relu": "reglu", "gelu": "geglu", "gelu_tanh": "geglu", "silu": "swiglu"}
 _ARITHMETIC = frozenset({"exponential", "sine", "cosine", "erf", "arctan"})
-_PARTS = frozenset({"chunk", "split", "getitem", "unbind", "narrow"})
 
 
 @final
@@ -185,13 +184,14 @@ def _source(step: Step, trace: Trace) -> int:
 def _gated(trace: Trace, found: Sequence[Found]) -> Iterator[Found]:
     """The same, each once, and a value times an activation of a gate as the gated unit that it is."""
     taken: set[int] = set()
+    weights = _of_weights_alone(trace)
     for each in found:
         if taken.isdisjoint(each.steps):
             taken.update(each.steps)
-            yield _as_gated(trace, each) or each
+            yield _as_gated(trace, each, weights) or each
 
 
-def _as_gated(trace: Trace, found: Found) -> Found | None:
+def _as_gated(trace: Trace, found: Found, weights: set[int]) -> Found | None:
     name = _GATED.get(found.activation.name)
     result = trace.steps[found.steps[-1]].outputs[0]
     readers = trace.readers(result)
@@ -206,17 +206,33 @@ def _as_gated(trace: Trace, found: Found) -> Found | None:
     if len(others) != 1 or others[0] == found.source:
         return None
     value, gate = trace.values[others[0]], trace.values[found.source]
-    if value.shape != gate.shape or not (_is_projected(trace, others[0]) and _is_projected(trace, found.source)):
+    if value.shape != gate.shape or not all(_is_projected(trace, each, weights) for each in (others[0], found.source)):
         return None
     return Found(get(name), (*found.steps, readers[0].place), found.source, found.activation, found.written)
 
 
-def _is_projected(trace: Trace, value: int) -> bool:
-    """Whether weights, or a part of what they gave, made the value."""
+def _is_projected(trace: Trace, value: int, weights: set[int]) -> bool:
+    """Whether weights, a bias after them, or a part of what they gave, made the value."""
     maker = trace.maker(value)
-    while maker is not None and maker.function in _PARTS and maker.inputs:
-        maker = trace.maker(maker.inputs[0])
+    while maker is not None and maker.inputs and maker.function not in LINEAR:
+        others = [each for each in maker.inputs if not _is_bias(trace, each, weights)]
+        if maker.function == "add" and len(others) == 1:
+            value = others[0]
+        elif maker.function in MOVES:
+            value = maker.inputs[0]
+        else:
+            return False
+        maker = trace.maker(value)
     return maker is not None and maker.function in LINEAR
+
+
+def _is_bias(trace: Trace, value: int, weights: set[int]) -> bool:
+    """Whether the value is computed of weights alone, or is those rows of them that data picked."""
+    maker = trace.maker(value)
+    picked = maker is not None and maker.function in {"getitem", "index_select"} and bool(maker.inputs)
+    return value in weights or trace.values[value].origin.startswith("parameter") or (
+        picked and maker is not None and _is_bias(trace, maker.inputs[0], weights)
+    )  # fmt: skip
 
 
 def _follows_weights(trace: Trace, value: int) -> bool:

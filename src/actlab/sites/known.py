@@ -24,7 +24,13 @@ LINEAR = LAYERS | {
     "matmul",
     "mm",
     "bmm",
+    "mv",
+    "addbmm",
+    "addmv",
+    "tensordot",
     "einsum",
+    "grouped_mm",
+    "grouped_mm_fallback",  # Transformers' own, where PyTorch's cannot run
     "lstm",
     "gru",
     "rnn_tanh",

@@ -223,6 +223,39 @@ def test_a_value_times_the_activation_of_a_gate_is_a_gated_unit(act, name, packe
     assert site.measured.inputs == ("x",)
 
 
+class Biased(nn.Module):
+    """Both halves are moved about and get their bias by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.randn(6, 16)), nn.Parameter(torch.randn(16))
+
+    def forward(self, x):
+        both = (torch.bmm(x[:, None], self.weight.expand(len(x), -1, -1)).squeeze(1) + self.bias).double()
+        return F.silu(both[..., ::2]) * both[..., 1::2]
+
+
+def test_a_gated_unit_is_told_where_its_halves_are_moved_and_biased_first():
+    assert [site.activation for site in sites(Biased(), rows())] == ["swiglu"]
+
+
+class GruCell(nn.Module):
+    """A reset gate times what is multiplied by weights: the gate is of two inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.into, self.over = nn.Linear(6, 18), nn.Linear(6, 18)
+
+    def forward(self, x):
+        now, before = self.into(x).chunk(3, -1), self.over(x.flip(0)).chunk(3, -1)
+        reset, keep = torch.sigmoid(now[0] + before[0]), torch.sigmoid(now[1] + before[1])
+        return (1 - keep) * torch.tanh(now[2] + reset * before[2]) + keep * x
+
+
+def test_a_gate_of_a_recurrent_cell_is_no_gated_unit():
+    assert [site.activation for site in sites(GruCell(), rows())] == ["sigmoid", "sigmoid", "tanh"]
+
+
 def test_channels_lie_behind_a_convolution_only():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 5), nn.Tanh())
     assert [site.channel_axis for site in sites(model, torch.randn(2, 3, 4, 4))] == [1, -1]

@@ -54,6 +54,15 @@ def test_every_activation_of_a_model_is_found_or_named(make):
     assert attention == (set() if make is bert else {"F.scaled_dot_product_attention"})
 
 
+@pytest.mark.parametrize("experts", ["eager", "batched_mm", "grouped_mm"])
+@pytest.mark.parametrize("kind", ["Mixtral", "Qwen3Moe"])
+def test_experts_are_gated_units_however_their_weights_are_multiplied(kind, experts):
+    sizes = {**SIZES, "num_hidden_layers": 1, "num_key_value_heads": 2, "head_dim": 8, "moe_intermediate_size": 8}
+    config = getattr(transformers, f"{kind}Config")(**sizes, experts_implementation=experts)
+    found = sites(getattr(transformers, f"{kind}Model")(config).eval(), IDS)
+    assert [site.activation for site in found] == ["softmax", "swiglu"]
+
+
 @pytest.mark.parametrize(("make", "old"), [(gpt2, "gelu_tanh"), (bert, "gelu"), (llama, "silu")])
 def test_a_models_activations_are_swapped_and_put_back(make, old):
     model = make().eval()
