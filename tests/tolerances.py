@@ -76,6 +76,7 @@ ONNX_LOSES_TAIL: Mapping[str, str] = MappingProxyType(
         "e_swish": _SIGMOID,
         "quick_gelu": _SIGMOID,
         "gelu_tanh": _SIGMOID,
+        "geglu_tanh": _SIGMOID,
         "phish": _SIGMOID,
         "glu": _SIGMOID,
         "swiglu": _SIGMOID,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actlab.catalog.rectifiers import relu
-from actlab.catalog.self_gated import gelu, silu
+from actlab.catalog.self_gated import gelu, gelu_tanh, silu
 from actlab.formula.activation import activation
 from actlab.formula.atoms import sigmoid, where
 from actlab.formula.param import Param
@@ -30,6 +30,15 @@ def reglu(value, gate):
 def geglu(value, gate):
     """The value times the gelu of the gate."""
     return value * gelu(gate)
+
+
+@activation(
+    source="Gemma Team 2024, arXiv:2403.08295; Transformers",
+    known={(1.5, -0.5): -0.23142898526228411, (-2, 0.75): -1.1599211103312406, (0.5, 3): 1.4981813039591134},
+)
+def geglu_tanh(value, gate):
+    """The value times the gelu_tanh of the gate, as in Gemma and T5 v1.1."""
+    return value * gelu_tanh(gate)
 
 
 @activation(

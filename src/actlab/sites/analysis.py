@@ -43,7 +43,7 @@ THROUGH = MOVES | {
 }
 
 # The gated unit that a value times the activation of a gate is.
-_GATED = {"sigmoid": "glu", "relu": "reglu", "gelu": "geglu", "gelu_tanh": "geglu", "silu": "swiglu"}
+_GATED = {"sigmoid": "glu", "relu": "reglu", "gelu": "geglu", "gelu_tanh": "geglu_tanh", "silu": "swiglu"}
 _ARITHMETIC = frozenset({"exponential", "sine", "cosine", "erf", "arctan"})
 
 

@@ -18,8 +18,8 @@ identity sigmoid hard_sigmoid log_sigmoid tanh hard_tanh scaled_tanh penalised_t
 erf relu relu6 leaky_relu prelu rrelu threshold fat-relu relu² star_relu elu celu selu isrlu softplus squareplus
 gelu gelu_tanh quick_gelu swish silu hard_swish mish hard_mish telu logish smish phish serf elish lisht e-swish
 aria2 nlrelu bent_identity soft_exponential xielu snake sine growing_cosine GELU-sine GELU-sinc gaussian soft_shrink
-hard_shrink symlog rational pade PolyReLU dynamic_tanh dynamic_erf glu reglu geglu swiglu bilinear clamped_swiglu
-softmax log_softmax softmin sparsemax entmax-1.5
+hard_shrink symlog rational pade PolyReLU dynamic_tanh dynamic_erf glu reglu geglu geglu_tanh swiglu bilinear
+clamped_swiglu softmax log_softmax softmin sparsemax entmax-1.5
 """
 
 # What the sources train.

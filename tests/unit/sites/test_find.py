@@ -215,7 +215,14 @@ class Gate(nn.Module):
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize(
-    ("act", "name"), [(nn.SiLU(), "swiglu"), (F.gelu, "geglu"), (torch.relu, "reglu"), (torch.sigmoid, "glu")]
+    ("act", "name"),
+    [
+        (nn.SiLU(), "swiglu"),
+        (F.gelu, "geglu"),
+        (nn.GELU("tanh"), "geglu_tanh"),
+        (torch.relu, "reglu"),
+        (torch.sigmoid, "glu"),
+    ],
 )
 def test_a_value_times_the_activation_of_a_gate_is_a_gated_unit(act, name, packed):
     (site,) = sites(Gate(act, packed=packed), rows())
