@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 from functools import lru_cache
 from math import prod
 
@@ -79,6 +80,7 @@ def _floor(floor: float, dtype: torch.dtype) -> float:
 def _code(formulas: tuple[Expr, Expr, Input], memory: Memory, floor: float, across: bool, by_output: str) -> Code:
     wide = memory == "double"
     recipe = here(Recipe("double" if wide else "float", paired=False, accuracy="full" if wide else "single"))
+    recipe = replace(recipe, tabled=recipe.scalef and not wide)  # as in fast mode
     return compiled(text_of(UnitPlan(*formulas, memory, recipe, floor, across, by_output)))
 
 

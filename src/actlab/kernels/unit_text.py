@@ -24,10 +24,17 @@ from actlab.lower.vector import Block, Kind, Value
 ARGUMENTS = ("base", "rows", "rowstep", "segmentstep", "run", "baseshift", "baseinto", "fieldstep")
 LANES = 16
 
+# Vectors whose sums are taken in the arithmetic's type before float64 gets them: a conversion costs more than an
+# addition, and sixteen roundings are 1e-6 of what is added up at most.
+_RUN = 16
+
 _STORED: dict[Memory, Kind] = {"float": "float", "double": "double", "half": "half", "bfloat": "i16"}
 _WIDTH = {"float": "f32", "double": "f64", "half": "f16", "i16": "i16"}
-# What is counted stays in the arithmetic's type, which holds whole numbers to 2^24; sums are in float64.
-_SUMS = frozenset({Field.SLOPE_SUM, Field.SHIFTED, Field.SQUARES, Field.Y_SUM, Field.Y_SQUARES})
+_SUMMED = (Field.SLOPE_SUM, Field.SHIFTED, Field.SQUARES, Field.Y_SUM, Field.Y_SQUARES)
+_COUNTED = (Field.FIRED, Field.NON_FINITE, Field.Y_ZEROS)
+# Finite numbers may overflow the arithmetic's type when they are added up, and must not be infinite for that.
+_HELD = frozenset({Field.SHIFTED, Field.Y_SUM})
+_LARGEST = float.fromhex("0x1.fffffep127")  # of float32
 
 
 @final
@@ -56,43 +63,74 @@ class UnitPlan:
 
 
 def text_of(plan: UnitPlan) -> str:
-    """The kernel as a module of LLVM's language.
+    """The kernel as a module of LLVM's language: for every segment runs of vectors, until all rows are through.
 
     Raises:
         CannotLower: the formula holds something that vector code cannot spell.
     """
-    block = Block(lanes=LANES, label="body")
+    block, flush = Block(lanes=LANES, label="body"), Block(lanes=LANES, label="flush", prefix="f")
     kind = plan.recipe.kind
-    results = _body(plan, block)
-    ends_with = {field: block.line(_accumulated(block, field, results[field], kind), _kind(field, kind))
-                 for field in Field}  # fmt: skip
-    phis = [
-        f"  %acc{int(field)} = phi {block.vector(_kind(field, kind))} [ zeroinitializer, %segment ],"
-        f" [ {ends_with[field].name}, %{block.label} ]"
-        for field in Field
-    ]
+    inner = _body(plan, block)
+    outer = {field: _flushed(flush, field, inner[field], kind) for field in _SUMMED}
+    kept = [field for field in Field if field in inner and field not in _SUMMED]
     loop = [
         *_begin(plan),
+        "  br label %stretch",
+        "stretch:",
+        *(_phi("%far", field, outer[field], "segment", "flush", block) for field in _SUMMED),
+        *(_phi("%kept", field, inner[field], "segment", "flush", block) for field in kept),
+        "  %rowfrom = phi i64 [ 0, %segment ], [ %rownext, %flush ]",
+        "  %from = phi i64 [ 0, %segment ], [ %next, %flush ]",
         "  br label %body",
         "body:",
-        f"  %r = phi i64 [ 0, %segment ], [ %rnext, %{block.label} ]",
-        f"  %i = phi i64 [ 0, %segment ], [ %inext, %{block.label} ]",
-        *phis,
+        *(_phi("%acc", field, inner[field], "stretch", block.label, block) for field in _SUMMED),
+        *(
+            _phi("%acc", field, inner[field], "stretch", block.label, block, first=f"%kept{int(field)}")
+            for field in kept
+        ),
+        f"  %row = phi i64 [ %rowfrom, %stretch ], [ %rownext, %{block.label} ]",
+        f"  %i = phi i64 [ %from, %stretch ], [ %next, %{block.label} ]",
+        f"  %turn = phi i64 [ 1, %stretch ], [ %turnnext, %{block.label} ]",
         *block.lines,
-        f"  %onward = add i64 %i, {LANES}",
-        "  %wrap = icmp uge i64 %onward, %length",
-        "  %inext = select i1 %wrap, i64 0, i64 %onward",
-        "  %radd = add i64 %r, 1",
-        "  %rnext = select i1 %wrap, i64 %radd, i64 %r",
-        "  %more = icmp ult i64 %rnext, %rows",
-        f"  br i1 %more, label %body, label %{DONE}",
+        *_onward(plan),
+        "  %more = icmp ult i64 %rownext, %rows",
+        f"  %within = icmp ult i64 %turn, {_RUN // _parts(plan)}",
+        "  %turnnext = add i64 %turn, 1",
+        "  %stay = and i1 %more, %within",
+        "  br i1 %stay, label %body, label %flush",
+        "flush:",
+        *flush.lines,
+        f"  br i1 %more, label %stretch, label %{DONE}",
     ]
-    finish = [line for field in Field for line in _stored(plan, field, ends_with[field])]
-    return framed(block.declarations | set(_declared(plan)), entry=header(ARGUMENTS), segment=loop, finish=finish)
+    ends = {**{field: inner[field] for field in kept}, **outer}
+    finish = [*_positions(plan), *(line for field in Field for line in _stored(plan, field, ends.get(field)))]
+    declarations = block.declarations | flush.declarations | set(_declared(plan))
+    return framed(declarations, entry=header(ARGUMENTS), segment=loop, finish=finish)
 
 
-def _kind(field: Field, kind: Kind) -> Kind:
-    return "double" if field in _SUMS else kind
+def _phi(
+    name: str, field: Field, held: Value, before: str, after: str, block: Block, *, first: str = "zeroinitializer"
+) -> str:
+    of = block.vector(held.kind)
+    return f"  {name}{int(field)} = phi {of} [ {first}, %{before} ], [ {held.name}, %{after} ]"
+
+
+def _onward(plan: UnitPlan) -> list[str]:
+    """Where the next numbers lie."""
+    if plan.across:  # a row is one vector
+        return ["  %next = add i64 %i, 0", f"  %rownext = add i64 %row, {_parts(plan)}"]
+    return [
+        f"  %onward = add i64 %i, {_parts(plan) * LANES}",
+        "  %wrap = icmp uge i64 %onward, %length",
+        "  %next = select i1 %wrap, i64 0, i64 %onward",
+        "  %rowafter = add i64 %row, 1",
+        "  %rownext = select i1 %wrap, i64 %rowafter, i64 %row",
+    ]
+
+
+def _parts(plan: UnitPlan) -> int:
+    """How many vectors are evaluated at a time: two AVX-512 registers, whose instructions run side by side."""
+    return 2 if plan.recipe.scalef and plan.recipe.kind == "float" else 1
 
 
 def _begin(plan: UnitPlan) -> list[str]:
@@ -107,9 +145,7 @@ def _begin(plan: UnitPlan) -> list[str]:
     ]
     if plan.across:
         lines += [
-            "  %left = sub i64 %run, %unit",
-            f"  %short = icmp ult i64 %left, {LANES}",
-            f"  %length = select i1 %short, i64 %left, i64 {LANES}",
+            "  %length = sub i64 %run, %unit",
             *_lanes_below("%length", "columns"),
             f"  %shifts = call <{LANES} x double> @llvm.masked.load.v{LANES}f64.p0(ptr %shiftplace, i32 8,"
             f" <{LANES} x i1> %columns, <{LANES} x double> zeroinitializer)",
@@ -126,56 +162,155 @@ def _begin(plan: UnitPlan) -> list[str]:
 
 
 def _lanes_below(count: str, name: str) -> list[str]:
-    of = f"<{LANES} x i64>"
-    places = ", ".join(f"i64 {lane}" for lane in range(LANES))
+    """The lanes before the count-th; all of them where it is larger."""
+    of = f"<{LANES} x i32>"
+    places = ", ".join(f"i32 {lane}" for lane in range(LANES))
     return [
-        f"  %seed{name} = insertelement {of} poison, i64 {count}, i32 0",
+        f"  %held{name} = call i64 @llvm.smin.i64(i64 {count}, i64 {LANES})",
+        f"  %few{name} = trunc i64 %held{name} to i32",
+        f"  %seed{name} = insertelement {of} poison, i32 %few{name}, i32 0",
         f"  %all{name} = shufflevector {of} %seed{name}, {of} poison, <{LANES} x i32> zeroinitializer",
-        f"  %{name} = icmp ult {of} <{places}>, %all{name}",
+        f"  %{name} = icmp slt {of} <{places}>, %all{name}",
     ]
 
 
 def _body(plan: UnitPlan, block: Block) -> dict[Field, Value]:
-    """What one vector of numbers brings to every field."""
+    """Every field with what the next vectors of numbers bring to it."""
+    kind = plan.recipe.kind
+    wide = Block(lanes=_parts(plan) * LANES, label=block.label, prefix="w")
+    parts = [_loaded(plan, block, at) for at in range(_parts(plan))]
+    y, slope = _pair(plan, wide, _joined(wide, [part.clean for part in parts]))
+    block.declarations |= wide.declarations
+    block.lines += wide.lines
+    block.label = wide.label
+    held: dict[Field, Value] = {
+        field: Value(f"%acc{int(field)}", _kind(field, kind)) for field in Field if field is not Field.POSITIONS
+    }
+    for at, part in enumerate(parts):
+        own_y, own_slope = (_split(block, each, at, len(parts)) for each in (y, slope))
+        held = _added(plan, block, part, own_y, own_slope, held)
+    return held
+
+
+@final
+@dataclass(frozen=True)
+class _Part:
+    """One vector of z.
+
+    Attributes:
+        clean: its numbers, 0 for those that do not count.
+        counts, mask: which count, being finite, and which there are.
+    """
+
+    clean: Value
+    counts: Value
+    mask: Value
+
+
+def _loaded(plan: UnitPlan, block: Block, at: int) -> _Part:
     kind, stored = plan.recipe.kind, _STORED[plan.memory]
-    block.lines += [
-        "  %down = mul i64 %r, %rowstep",
-        "  %offset = add i64 %down, %i",
-        f"  %place = getelementptr {stored}, ptr %start, i64 %offset",
-        "  %rest = sub i64 %length, %i",
-        *_lanes_below("%rest", "mask"),
-    ]
-    of, mask = block.vector(stored), Value("%mask", "i1")
+    mask = Value(f"%mask{at}", "i1")
+    if plan.across:
+        block.lines += [
+            f"  %row{at} = add i64 %row, {at}",
+            f"  %is{at} = icmp ult i64 %row{at}, %rows",
+            f"  %mask{at} = select i1 %is{at}, {block.vector('i1')} %columns, {block.vector('i1')} zeroinitializer",
+            f"  %offset{at} = mul i64 %row{at}, %rowstep",
+        ]
+    else:
+        block.lines += [
+            f"  %down{at} = mul i64 %row, %rowstep",
+            f"  %i{at} = add i64 %i, {at * LANES}",
+            f"  %offset{at} = add i64 %down{at}, %i{at}",
+            f"  %rest{at} = sub i64 %length, %i{at}",
+            *_lanes_below(f"%rest{at}", f"mask{at}"),
+        ]
+    block.lines.append(f"  %place{at} = getelementptr {stored}, ptr %start, i64 %offset{at}")
+    of = block.vector(stored)
     raw = block.line(
-        f"call {of} @llvm.masked.load.v{LANES}{_WIDTH[stored]}.p0(ptr %place, i32 {SIZE[plan.memory]},"
-        f" {block.vector('i1')} %mask, {of} zeroinitializer)",
+        f"call {of} @llvm.masked.load.v{LANES}{_WIDTH[stored]}.p0(ptr %place{at}, i32 {SIZE[plan.memory]},"
+        f" {block.vector('i1')} {mask.name}, {of} zeroinitializer)",
         stored,
     )
     z = widened(block, raw, memory=plan.memory, kind=kind)
-    zero, one = block.real(0.0, kind), block.real(1.0, kind)
     is_finite = block.compare("olt", block.abs(z), block.real(float("inf"), kind))
     counts = block.binary("and", is_finite, mask)
-    clean = block.select(counts, z, zero)
-    y, slope = _pair(plan, block, clean)
-    y, slope = (block.select(counts, each, zero) for each in (y, slope))
-    shifts = Value("%shifts", "double")
-    near = shifts if kind == "double" else block.convert("fptrunc", shifts, kind)
-    moved = block.select(counts, block.sub(clean, near), zero)
+    return _Part(block.select(counts, z, block.real(0.0, kind)), counts, mask)
+
+
+def _added(
+    plan: UnitPlan, block: Block, part: _Part, y: Value, slope: Value, held: dict[Field, Value]
+) -> dict[Field, Value]:
+    """Every field with what the part brings to it."""
+    kind, counts, shifts = plan.recipe.kind, part.counts, Value("%shifts", "double")
+    moved = block.sub(part.clean, shifts if kind == "double" else block.convert("fptrunc", shifts, kind))
     fired = block.compare("ogt", slope, block.real(plan.floor, kind))
-    is_zero = block.binary("and", block.compare("oeq", y, zero), counts)
-    is_bad = block.binary("xor", counts, mask)
-    return {
-        Field.POSITIONS: block.select(mask, one, zero),
-        Field.FIRED: block.select(fired, one, zero),
-        Field.SLOPE_MAX: slope,
-        Field.SLOPE_SUM: slope,
-        Field.SHIFTED: moved,
-        Field.SQUARES: block.mul(moved, moved),
-        Field.NON_FINITE: block.select(is_bad, one, zero),
-        Field.Y_SUM: y,
-        Field.Y_SQUARES: block.mul(y, y),
-        Field.Y_ZEROS: block.select(is_zero, one, zero),
+    is_zero = block.compare("oeq", y, block.real(0.0, kind))
+    larger = block.compare("ogt", slope, held[Field.SLOPE_MAX])
+    brought = {
+        Field.FIRED: (block.binary("and", fired, counts), _one_more(block, held[Field.FIRED])),
+        Field.SLOPE_MAX: (block.binary("and", larger, counts), slope),
+        Field.SLOPE_SUM: (counts, block.add(held[Field.SLOPE_SUM], slope)),
+        Field.SHIFTED: (counts, block.add(held[Field.SHIFTED], moved)),
+        Field.SQUARES: (counts, block.fma(moved, moved, held[Field.SQUARES])),
+        Field.NON_FINITE: (block.binary("xor", counts, part.mask), _one_more(block, held[Field.NON_FINITE])),
+        Field.Y_SUM: (counts, block.add(held[Field.Y_SUM], y)),
+        Field.Y_SQUARES: (counts, block.fma(y, y, held[Field.Y_SQUARES])),
+        Field.Y_ZEROS: (block.binary("and", is_zero, counts), _one_more(block, held[Field.Y_ZEROS])),
     }
+    return {field: block.select(where, more, held[field]) for field, (where, more) in brought.items()}
+
+
+def _joined(wide: Block, parts: list[Value]) -> Value:
+    """The vectors as one, which is as many times as wide."""
+    if len(parts) == 1:
+        return parts[0]
+    of = f"<{LANES} x {parts[0].kind}>"
+    places = ", ".join(f"i32 {lane}" for lane in range(2 * LANES))
+    joined = f"shufflevector {of} {parts[0].name}, {of} {parts[1].name}, <{2 * LANES} x i32> <{places}>"
+    return wide.line(joined, parts[0].kind)
+
+
+def _split(block: Block, value: Value, at: int, parts: int) -> Value:
+    """The at-th vector of those that were joined."""
+    if parts == 1:
+        return value
+    of = f"<{2 * LANES} x {value.kind}>"
+    places = ", ".join(f"i32 {at * LANES + lane}" for lane in range(LANES))
+    return block.line(f"shufflevector {of} {value.name}, {of} poison, <{LANES} x i32> <{places}>", value.kind)
+
+
+def _kind(field: Field, kind: Kind) -> Kind:
+    """What a field is added up in while a run lasts."""
+    return "i32" if field in _COUNTED else kind
+
+
+def _one_more(block: Block, count: Value) -> Value:
+    return block.binary("add", count, block.whole(1, "i32"))
+
+
+def _flushed(block: Block, field: Field, run: Value, kind: Kind) -> Value:
+    """A sum in float64 with that of a run."""
+    if kind != "double":
+        if field in _HELD:
+            most = block.real(_LARGEST, kind)
+            run = block.select(block.compare("ogt", run, most), most, run)
+            least = block.real(-_LARGEST, kind)
+            run = block.select(block.compare("olt", run, least), least, run)
+        run = block.convert("fpext", run, "double")
+    return block.add(Value(f"%far{int(field)}", "double"), run)
+
+
+def _positions(plan: UnitPlan) -> list[str]:
+    """How many numbers each lane, or all of them together, had."""
+    if not plan.across:
+        return ["  %many = mul i64 %rows, %run", "  %positions = uitofp i64 %many to double"]
+    of = f"<{LANES} x double>"
+    return [
+        "  %many = uitofp i64 %rows to double",
+        f"  %seedmany = insertelement {of} poison, double %many, i32 0",
+        f"  %positions = shufflevector {of} %seedmany, {of} poison, <{LANES} x i32> zeroinitializer",
+    ]
 
 
 def _pair(plan: UnitPlan, block: Block, z: Value) -> tuple[Value, Value]:
@@ -202,40 +337,24 @@ def _with_ends(plan: UnitPlan, block: Block, formula: Expr, z: Value, value: Val
     return value
 
 
-def _accumulated(block: Block, field: Field, brought: Value, kind: Kind) -> str:
-    wanted = _kind(field, kind)
-    wide = brought if brought.kind == wanted else block.convert("fpext", brought, wanted)
-    of = block.vector(wanted)
-    if field is Field.SLOPE_MAX:
-        larger = block.line(f"fcmp ogt {of} {wide.name}, %acc{int(field)}", "i1")
-        return f"select {block.vector('i1')} {larger.name}, {of} {wide.name}, {of} %acc{int(field)}"
-    return f"fadd {of} %acc{int(field)}, {wide.name}"
-
-
-def _stored(plan: UnitPlan, field: Field, held: Value) -> list[str]:
+def _stored(plan: UnitPlan, field: Field, held: Value | None) -> list[str]:
     """The field's numbers, put to those in the table."""
     at, of = int(field), f"<{LANES} x double>"
     lines = [
         f"  %fieldat{at} = mul i64 %fieldstep, {at}",
         f"  %slot{at} = getelementptr double, ptr %home, i64 %fieldat{at}",
     ]
-    wide = held.name
-    if held.kind != "double":
-        wide = f"%wide{at}"
-        lines.append(f"  {wide} = fpext <{LANES} x {held.kind}> {held.name} to {of}")
+    wide, kind = "%positions", of if plan.across else "double"
+    if held is not None:
+        more, wide = _wide(field, held)
+        lines += more
+        if not plan.across:
+            name, start = ("fmax", "") if field is Field.SLOPE_MAX else ("fadd", "double -0.0, ")
+            lines.append(f"  %joined{at} = call double @llvm.vector.reduce.{name}.v{LANES}f64({start}{of} {wide})")
+            wide = f"%joined{at}"
     bits = f"<{LANES} x i1> %columns"
-    if plan.across:
-        kind, load = (
-            of,
-            f"call {of} @llvm.masked.load.v{LANES}f64.p0(ptr %slot{at}, i32 8, {bits}, {of} zeroinitializer)",
-        )
-    else:
-        kind, load = "double", f"load double, ptr %slot{at}"
-        name = "fmax" if field is Field.SLOPE_MAX else "fadd"
-        start = "" if field is Field.SLOPE_MAX else "double -0.0, "
-        lines.append(f"  %joined{at} = call double @llvm.vector.reduce.{name}.v{LANES}f64({start}{of} {wide})")
-        wide = f"%joined{at}"
-    lines.append(f"  %old{at} = {load}")
+    load = f"call {of} @llvm.masked.load.v{LANES}f64.p0(ptr %slot{at}, i32 8, {bits}, {of} zeroinitializer)"
+    lines.append(f"  %old{at} = {load if plan.across else f'load double, ptr %slot{at}'}")
     if field is Field.SLOPE_MAX:
         lines.append(f"  %larger{at} = fcmp ogt {kind} {wide}, %old{at}")
         condition = f"<{LANES} x i1>" if plan.across else "i1"
@@ -245,6 +364,15 @@ def _stored(plan: UnitPlan, field: Field, held: Value) -> list[str]:
     if plan.across:
         return [*lines, f"  call void @llvm.masked.store.v{LANES}f64.p0({of} %new{at}, ptr %slot{at}, i32 8, {bits})"]
     return [*lines, f"  store double %new{at}, ptr %slot{at}"]
+
+
+def _wide(field: Field, held: Value) -> tuple[list[str], str]:
+    """The field's lanes in float64."""
+    if held.kind == "double":
+        return [], held.name
+    how = "uitofp" if held.kind == "i32" else "fpext"
+    name = f"%wide{int(field)}"
+    return [f"  {name} = {how} <{LANES} x {held.kind}> {held.name} to <{LANES} x double>"], name
 
 
 def _declared(plan: UnitPlan) -> list[str]:
@@ -260,6 +388,7 @@ def _declared(plan: UnitPlan) -> list[str]:
         f"declare void @llvm.masked.store.v{LANES}f64.p0({of}, ptr, i32, {bits})",
         f"declare double @llvm.vector.reduce.fadd.v{LANES}f64(double, {of})",
         f"declare double @llvm.vector.reduce.fmax.v{LANES}f64({of})",
+        "declare i64 @llvm.smin.i64(i64, i64)",
     ]
 
 

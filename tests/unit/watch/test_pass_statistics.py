@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from actlab.catalog.index import get
+from actlab.kernels import unit_statistics
 from actlab.kernels.unit_fields import BORDERS, Field
 from actlab.watch.measured import measured
 from actlab.watch.pass_statistics import add_pass
@@ -15,7 +18,7 @@ from actlab.watch.table import Table
 COUNTED = [Field.POSITIONS, Field.NON_FINITE, Field.Y_ZEROS]
 
 
-@pytest.mark.parametrize("shape", [(37, 21), (5, 3, 40), (4, 6, 5, 7), (3,)])
+@pytest.mark.parametrize("shape", [(37, 21), (5, 3, 40), (4, 6, 5, 7), (2, 2, 8, 8), (3,)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", ["relu", "gelu", "sigmoid", "tanh", "mish", "elu"])
 def test_both_ways_measure_the_same(name, dtype, shape):
@@ -58,3 +61,48 @@ def test_in_sixteen_bits_a_sigmoid_that_rounds_to_one_does_not_fire():
         columns = table.grown(act, 1)
         add_pass(act, torch.full((8, 1), 6.5, dtype=dtype), table, columns, 0, axis=-1, floor=1e-3 * act.bound)
         assert bool(table.now[Field.FIRED, 0] > 0) is fires
+
+
+@pytest.mark.parametrize("shape", [(5001, 3), (2, 3, 50, 51)])
+def test_sums_lose_next_to_nothing_over_many_rows_far_from_zero(shape):
+    generator = torch.Generator().manual_seed(0)
+    z = 1000 + torch.randn(shape, generator=generator)
+    act, axis = measured(get("silu")), 1
+    table = Table(z.device)
+    columns = table.grown(act, 3)
+    table.shift += 999.5
+    add_pass(act, z, table, columns, 0, axis=axis, floor=1e-3)
+    wide = z.double().movedim(1, 0).reshape(3, -1)
+    moved, found = wide - 999.5, table.now
+    assert torch.equal(found[Field.POSITIONS], torch.full((3,), wide.shape[1], dtype=torch.float64))
+    assert torch.equal(found[Field.FIRED], found[Field.POSITIONS])
+    assert torch.allclose(found[Field.SHIFTED], moved.sum(1), rtol=1e-6, atol=0)
+    assert torch.allclose(found[Field.SQUARES], moved.square().sum(1), rtol=1e-6, atol=0)
+    assert torch.allclose(found[Field.Y_SUM], wide.sum(1), rtol=1e-6, atol=0)
+    assert torch.allclose(found[Field.SLOPE_SUM], found[Field.POSITIONS], rtol=1e-6, atol=0)
+
+
+def test_the_sum_of_finite_numbers_is_finite():
+    act, z = measured(get("relu")), torch.full((64, 1), 3e38)
+    table = Table(z.device)
+    columns = table.grown(act, 1)
+    add_pass(act, z, table, columns, 0, axis=-1, floor=1e-3)
+    assert 3e38 < float(table.now[Field.Y_SUM, 0]) < float("inf")
+    assert float(table.now[Field.Y_SQUARES, 0]) == float("inf")
+    assert float(table.closed(0, saturated_floor=0.05)[0, 4]) == float("inf"), "the variance of the outputs"
+
+
+@pytest.mark.parametrize("shape", [(37, 21), (3, 2, 5, 11)])
+def test_a_processor_without_wide_registers_measures_the_same(monkeypatch, shape):
+    z = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    act, found = measured(get("gelu")), []
+    for scalef in (True, False):
+        if not scalef:
+            monkeypatch.setattr(unit_statistics, "here", lambda recipe: replace(recipe, scalef=False))
+            unit_statistics._code.cache_clear()
+        table = Table(z.device)
+        columns = table.grown(act, shape[1])
+        add_pass(act, z, table, columns, 0, axis=1, floor=1e-3)
+        found.append(table.now)
+    unit_statistics._code.cache_clear()
+    assert torch.allclose(found[0], found[1], rtol=1e-5, atol=1e-5)
