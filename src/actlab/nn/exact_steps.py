@@ -12,10 +12,11 @@ from torch import Tensor
 
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, Compare, Expr, Node, Sub, is_constant, walk
+from actlab.kernels.apart import apart
 from actlab.kernels.packed import Border, Staircase
 from actlab.kernels.recipes import Mode
 from actlab.kernels.steps import MOST_BITS
-from actlab.nn.operator import apply, pointwise_of
+from actlab.nn.operator import pointwise_of
 from actlab.theory.affine import line_of
 from actlab.theory.pieces import pieces
 
@@ -36,8 +37,10 @@ def exact_staircase(act: Activation, dtype: torch.dtype, mode: Mode = "accurate"
     that return, as relu6's 0, share one code.
     """
     cuts = cuts_of(act.derivative())
-    if cuts is None:
-        return None
+    return None if cuts is None else apart(lambda: _staircase(act, cuts, dtype, mode))
+
+
+def _staircase(act: Activation, cuts: tuple[float, ...], dtype: torch.dtype, mode: Mode) -> Staircase | None:
     slope = _slope_of(act, mode)
     borders, runs = _runs(slope, cuts, dtype=dtype)
     (undefined,) = slope(torch.tensor([torch.nan], dtype=dtype)).tolist()
@@ -54,10 +57,13 @@ def _slope_of(act: Activation, mode: Mode) -> Slope:
     made = pointwise_of(act, mode=mode)
 
     def slope(x: Tensor) -> Tensor:
-        with torch.inference_mode(False), torch.enable_grad():
-            x = x.clone().requires_grad_()
-            (found,) = torch.autograd.grad(apply(made, x), x, torch.ones_like(x))
-        return found
+        # not through autograd, which takes the composite where the caller's function is being compiled
+        if made.lacks is not None:
+            found: Tensor = made.slopes(x)[0]
+            return found.expand_as(x)
+        (pulled,) = made.kernels.pull_back(torch.ones_like(x), (x,), (True,))
+        assert pulled is not None  # it was asked for
+        return pulled
 
     return slope
 

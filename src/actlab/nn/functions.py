@@ -52,7 +52,7 @@ class Functional:
 
         Args:
             inputs: floating-point tensors.
-            out: where to write the result: another tensor of the same shape and dtype, or the input itself. Autograd
+            out: where to write the result: another tensor of the same shape and dtype, or an input itself. Autograd
                 follows only piecewise linear activations in place.
             params: parameters, each a number or a tensor.
         """
@@ -146,6 +146,9 @@ class AxisFunctional:
         return f"functional({self.activation.name!r})"
 
 
+Made = Functional | AxisFunctional | FewBit | Matched
+
+
 def functional(
     formula: str | Activation | AxisActivation,
     *,
@@ -156,7 +159,7 @@ def functional(
     unbiased: bool = False,
     density: Density | None = None,
     **params: float,
-) -> Functional | AxisFunctional | FewBit | Matched:
+) -> Made:
     """The activation as a function of tensors.
 
     Args:
@@ -181,6 +184,28 @@ def functional(
         >>> swish(torch.tensor([0.0, 1.0]))
         tensor([0.0000, 0.8176])
     """
+    options: dict[str, Any] = {
+        "mode": mode, "match": match, "memory": memory, "bits": bits, "unbiased": unbiased, "density": density, **params
+    }  # fmt: skip
+    if not torch.compiler.is_compiling():
+        return _made(formula, **options)
+    # so the compiler takes a number as it is, also one that has changed from call to call; `float(value)` does not
+    numbers = {name: value.__float__() for name, value in params.items()}
+    made: Made = getattr(_InGraphs, _named_for_a_graph(formula, **{**options, **numbers}))
+    return made
+
+
+def _made(
+    formula: str | Activation | AxisActivation,
+    *,
+    mode: Mode,
+    match: str | None,
+    memory: str | None,
+    bits: int | None,
+    unbiased: bool,
+    density: Density | None,
+    **params: float,
+) -> Made:
     act = get(formula, **params)
     refuse_mode(mode)
     own = matched(act, match=match, mode=mode, memory=memory)
@@ -190,6 +215,23 @@ def functional(
     if few is not None:
         return few
     return AxisFunctional(act) if isinstance(act, AxisActivation) else Functional(act, mode)
+
+
+@final
+class _InGraphs:
+    """The functionals that compiled functions make, each an attribute."""
+
+
+def _named_for_a_graph(formula: str | Activation | AxisActivation, **options: Any) -> str:
+    """The name of a functional among `_InGraphs`: made by torch.compile itself, which cannot follow the making."""
+    made = _made(formula, **options)
+    name = next((name for name, other in vars(_InGraphs).items() if other == made), f"made_{id(made)}")
+    setattr(_InGraphs, name, made)
+    return name
+
+
+# what torch.compiler.assume_constant_result does, without importing the compiler
+_named_for_a_graph._dynamo_marked_constant = True  # type: ignore[attr-defined]  # what the compiler looks for
 
 
 def refuse_mode(mode: str) -> None:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, Input, walk
-from actlab.kernels.apart import apart
 from actlab.kernels.own_operator import EXACT_ATOMS, own_operator
 from actlab.kernels.recipes import Mode
 from actlab.nn.engine import is_simple
@@ -46,7 +45,7 @@ def kept_bits(act: Activation, mode: Mode) -> FewBit | None:
     own = own_operator(act)
     if own is not None and own.keeps_output:
         return None
-    tables = apart(lambda: {dtype: exact_staircase(act, dtype, mode) for dtype in DTYPES})
+    tables = {dtype: exact_staircase(act, dtype, mode) for dtype in DTYPES}
     if any(table is None or not 1 <= table.bits <= _MOST_BITS for table in tables.values()):
         return None
     lean = few_bit(act, mode=mode)

@@ -262,3 +262,16 @@ def test_the_exact_gradient_is_that_of_the_mode() -> None:
         few, plain = functional(formula, memory="few-bit", mode=mode), functional(formula, mode=mode)
         assert few.is_exact
         assert torch.equal(gradient(few, x, torch.ones_like(x))[1], gradient(plain, x, torch.ones_like(x))[1])
+
+
+@pytest.mark.parametrize("name", ["where(x > 0.7, x, 0.3*x)", "x*sigmoid(1.3*x)"])
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_it_may_be_made_where_tensors_lie_elsewhere(name: str, unbiased: bool) -> None:
+    exact_staircase.cache_clear()
+    with torch.device("meta"), torch.inference_mode():
+        few = functional(name, memory="few-bit", bits=3, unbiased=unbiased)
+        assert few.is_exact == ("where" in name)
+    x, dy = torch.randn(2, 50, generator=torch.Generator().manual_seed(0)).unbind()
+    assert torch.equal(gradient(few, x, dy)[0], functional(name)(x))
+    if few.is_exact:
+        assert torch.equal(gradient(few, x, dy)[1], gradient(functional(name), x, dy)[1])

@@ -119,3 +119,16 @@ def test_the_first_call_may_see_no_numbers() -> None:
     own_operator.cache_clear()
     with FakeTensorMode() as mode:
         assert functional("relu6")(mode.from_tensor(X)).shape == X.shape
+
+
+def test_a_functional_may_be_made_in_a_compiled_function() -> None:
+    act = get("mish")
+
+    def several(x: torch.Tensor, beta: float) -> torch.Tensor:
+        y = functional("gelu", mode="fast")(x) + functional("swish", beta=beta)(x) + functional(act)(x)
+        return y + functional("softmax")(x) + functional("relu", memory="few-bit")(x)
+
+    compiled = torch.compile(several, backend="eager", fullgraph=True)
+    x = torch.linspace(-3, 3, 12).reshape(3, 4)
+    for beta in (1.5, 1.5, 2.0, 3.0):
+        torch.testing.assert_close(compiled(x, beta), several(x, beta))

@@ -69,24 +69,103 @@ def test_an_output_that_overlaps_an_input_in_part_is_refused() -> None:
     memory = torch.randn(20)
     with pytest.raises(BadInput, match="gelu: out= overlaps an input in part"):
         functional("gelu")(memory[:10], out=memory[5:15])
-    value, gate = torch.randn(2, 5).unbind()
-    with pytest.raises(BadInput, match="swiglu: out= overlaps an input in part"):
-        functional("swiglu")(value, gate, out=gate)
+    value, gate = memory[:10], torch.randn(10)
+    with pytest.raises(BadInput, match="Use a tensor of its own, or one of the inputs itself"):
+        functional("swiglu")(value, gate, out=memory[5:15])
     functional("gelu")(memory[:10], out=memory[10:])
-    wanted = functional("swiglu")(value, gate)
-    assert torch.equal(functional("swiglu")(value, gate, out=value), wanted)
+
+
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("shape", [(5,), (100,), (40, 30)], ids=str)
+def test_each_input_of_a_gated_unit_may_be_overwritten(at: int, shape: tuple[int, ...]) -> None:
+    inputs = [torch.randn(shape).t(), torch.randn(shape).t()]
+    wanted = functional("swiglu")(*inputs)
+    assert torch.equal(functional("swiglu")(*inputs, out=inputs[at]), wanted)
+    squared = functional("swiglu")(wanted, wanted)
+    assert torch.equal(functional("swiglu")(wanted, wanted, out=wanted), squared)
+
+
+def views(memory: Tensor) -> list[Tensor]:
+    """Outputs of twelve elements that lie apart, though their strides do not show it in most of them."""
+    shapes = (((3, 4), (4, 1)), ((4, 3), (3, 7)), ((3, 4), (5, 8)), ((2, 6), (3, 2)), ((2, 2, 3), (1, 2, 4)))
+    return [memory.as_strided(shape, strides) for shape, strides in shapes]
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1), (3, 1), (0, 1), (2, 2), (4, 2)], ids=str)
+def test_an_output_whose_elements_share_places_is_refused(strides: tuple[int, int]) -> None:
+    out = torch.zeros(40).as_strided((3, 4), strides)
+    places = {strides[0] * row + strides[1] * column for row in range(3) for column in range(4)}
+    assert len(places) < 12
+    with pytest.raises(BadInput, match=r"gelu: several elements of out= share one place in memory\. Use out\.clone"):
+        functional("gelu")(X, out=out)
+    assert not out.any()
+
+
+def test_an_output_whose_elements_lie_apart_is_written() -> None:
+    for out in views(torch.full((40,), torch.nan)):
+        x = X.reshape(out.shape)
+        assert torch.equal(functional("gelu")(x, out=out), functional("gelu")(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+def test_an_output_between_the_elements_of_the_input_is_written(dtype: torch.dtype) -> None:
+    for size in (7, 1000):
+        memory = torch.randn(3, 2 * size).to(dtype)
+        x, out = memory[:, ::2], memory[:, 1::2]
+        before, wanted = x.clone(), functional("gelu")(x.clone())
+        functional("gelu")(x, out=out)
+        assert torch.equal(out, wanted)
+        assert torch.equal(x, before)
+    with pytest.raises(BadInput, match="gelu: out= overlaps an input in part"):
+        functional("gelu")(memory[:, 0:10:2], out=memory[:, 2:12:2])
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_an_output_is_written_in_a_compiled_graph(backend: str) -> None:
+    gelu, relu, swiglu = functional("gelu"), functional("relu"), functional("swiglu")
+
+    def both(x: Tensor, out: Tensor) -> Tensor:
+        gelu(x, out=out)
+        inside = x * 2
+        return swiglu(out, relu(inside, out=inside))
+
+    torch.compiler.reset()
+    out = torch.empty(3, 4)
+    compiled = torch.compile(both, backend=backend, fullgraph=True)
+    wanted = swiglu(gelu(X), relu(2 * X))
+    torch.testing.assert_close(compiled(X, out), wanted)
+    torch.testing.assert_close(out, gelu(X))
+    with pytest.raises(BadInput, match="several elements of out= share one place"):
+        torch.compile(both, backend=backend)(X, torch.empty(1).expand(3, 4))
+
+
+def test_in_place_in_a_compiled_graph_autograd_follows() -> None:
+    relu = functional("leaky_relu")
+
+    def loss(x: Tensor) -> Tensor:
+        inside = x * 2
+        return (relu(inside, out=inside) ** 2).sum()
+
+    gradients = []
+    for function in (loss, torch.compile(loss, backend="aot_eager", fullgraph=True)):
+        leaf = X.clone().requires_grad_()
+        function(leaf).backward()
+        gradients.append(leaf.grad)
+    torch.testing.assert_close(*gradients)
 
 
 def test_autograd_follows_nothing_but_piecewise_linear_activations_in_place() -> None:
     leaf = torch.randn(5, requires_grad=True)
     inside = leaf * 1
-    with pytest.raises(BadInput, match="relu: out= cannot be followed by autograd"):
+    with pytest.raises(
+        BadInput, match=r"relu: autograd cannot follow a result into out=\. Call it without out=, which"
+    ):
         functional("relu")(leaf, out=torch.empty(5))
     with pytest.raises(BadInput, match="relu: a leaf that requires a gradient cannot be overwritten"):
         functional("relu")(leaf, out=leaf)
     with pytest.raises(BadInput, match="mish: its gradient needs the input, which in place would be overwritten"):
         functional("mish")(inside, out=inside)
-    with pytest.raises(BadInput, match="swiglu: out= cannot be followed by autograd"):
+    with pytest.raises(BadInput, match="swiglu: autograd cannot follow a result into out="):
         functional("swiglu")(inside, leaf, out=inside)
     with pytest.raises(BadInput, match="out= goes with parameters that are numbers; weight is a tensor"):
         functional("prelu")(leaf, out=torch.empty(5), weight=torch.ones(1))
