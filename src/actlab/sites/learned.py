@@ -21,6 +21,15 @@ def learned_in(arguments: Mapping[str, Any]) -> Learned:
     return {**learned, **_numbers(arguments)} if hasattr(owner, "activation") else learned
 
 
+def trained_in(arguments: Mapping[str, Any], act: AnyActivation) -> tuple[str, ...]:
+    """The names of the activation's parameters that the model still learns."""
+    if not isinstance(act, Activation):
+        return ()
+    owner = next(iter(arguments.values()), None)
+    given = dict(owner.named_parameters(recurse=False)) if isinstance(owner, nn.Module) else _given(arguments)
+    return tuple(param.name for param in act.params if param.name in given and given[param.name].requires_grad)
+
+
 def _numbers(arguments: Mapping[str, Any]) -> Learned:
     """The parameters that a function of ours is given as numbers."""
     return {

@@ -64,6 +64,7 @@ class Listening(TorchFunctionMode):
         self._paths = places_of(model)
         self._starts: Mapping[Key, list[tuple[int, int]]] = {}
         self._ends: Mapping[Key, list[tuple[int, int]]] = {}
+        self._takes: Mapping[tuple[str, str, int, str, int], int] = {}
         self._functions: frozenset[str] = frozenset()
         self._followed: frozenset[Key] = frozenset()
         self._seen: dict[Key, int] = {}
@@ -81,9 +82,9 @@ class Listening(TorchFunctionMode):
         name = "activation" if (getattr(func, "__module__", None) or "").startswith("actlab.nn.") else name_of(func)
         if name not in self._functions:
             return func(*args, **kwargs)
-        starting, ending = self._sites(func, name, args, kwargs)
+        starting, takes, ending = self._sites(func, name, args, kwargs)
         if starting is not None:
-            z = _input(args, kwargs)
+            z = _input(args, kwargs, takes)
             if z is not None:
                 self._listener.before(starting, z)
         result = func(*args, **kwargs)
@@ -93,8 +94,8 @@ class Listening(TorchFunctionMode):
 
     def _sites(
         self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> tuple[Site | None, Site | None]:
-        """The sites that this very call begins and ends."""
+    ) -> tuple[Site | None, int, Site | None]:
+        """The sites that this very call begins and ends, and which of its tensors the first is applied to."""
         place = here(self._paths, depth=3)
         key = (place.path, place.file, place.line, name)
         at = self._seen.get(key, 0)
@@ -103,14 +104,15 @@ class Listening(TorchFunctionMode):
         found = [_at(table.get(key, ()), at) for table in (self._starts, self._ends)]
         if key not in self._followed:
             site = _unknown(func, name, place.path, place.file, place.line, args, kwargs)
-            return site, site
+            return site, 0, site
         sites = [None if each is None else self.trace.sites[each] for each in found]
-        return sites[0], sites[1]
+        return sites[0], self._takes.get((*key, at), 0), sites[1]
 
     def _learn(self, trace: Trace) -> None:
         self.trace = trace
         starts: dict[Key, list[tuple[int, int]]] = {}
         ends: dict[Key, list[tuple[int, int]]] = {}
+        takes: dict[tuple[str, str, int, str, int], int] = {}
         counted: dict[Key, int] = {}
         parts = groups(trace)
         first, last = {steps[0]: at for steps, at in parts}, {steps[-1]: at for steps, at in parts}
@@ -119,10 +121,11 @@ class Listening(TorchFunctionMode):
             at = counted.get(key, 0)
             counted[key] = at + 1
             if step.place in first:
+                takes[*key, at] = step.inputs.index(trace.source(step))
                 starts.setdefault(key, []).append((at, first[step.place]))
             if step.place in last:
                 ends.setdefault(key, []).append((at, last[step.place]))
-        self._starts, self._ends = starts, ends
+        self._starts, self._ends, self._takes = starts, ends, takes
         self._followed = frozenset(counted)  # also the middle of a formula, which is no site of its own
         self._functions = frozenset(key[3] for key in (*starts, *ends)) | _ALWAYS
 
@@ -208,7 +211,7 @@ def _tell_again(listener: Listener, recorder: Recorder, trace: Trace) -> None:
     """Tell of the activations of a pass that is over, from the tensors that it left."""
     for steps, at in groups(trace):
         first, last = trace.steps[steps[0]], trace.steps[steps[-1]]
-        z = recorder.kept(first.inputs[0])
+        z = recorder.kept(trace.source(first))
         y = recorder.kept(last.outputs[0])
         if z is not None:
             listener.before(trace.sites[at], z)
@@ -287,7 +290,7 @@ def _unknown(
     return Site(act.name, {}, path, name, file, line, -1, tuple(tensors[0].shape), dtype, act)
 
 
-def _input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+def _input(args: tuple[Any, ...], kwargs: Mapping[str, Any], takes: int) -> Tensor | None:
     """The tensor that the call acts on."""
     found = tensors_in([*args, *kwargs.values()])
-    return found[0] if found else None
+    return found[takes] if takes < len(found) else None

@@ -6,18 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
-from actlab.formula.expr import Compare, Expr, Where, expr, walk
+from actlab.formula.expr import Compare, Expr, ParamRef, Where, expr, param_names, walk
+from actlab.formula.substitute import substitute
+from actlab.lower.to_numpy import program
 from actlab.nn.shown import is_shown
 from actlab.sites.calls import is_in_place, name_of, named_arguments, settings_in, spelling_of, tensors_in
 from actlab.sites.elementwise import COMPARED, LARGEST, TRANSLATED, X
 from actlab.sites.known import AnyActivation, known
-from actlab.sites.learned import learned_in, with_learned
+from actlab.sites.learned import learned_in, trained_in, with_learned
 from actlab.sites.place import here, places_of
 from actlab.sites.trace import Part, Step, Value
 
@@ -69,12 +72,33 @@ class Pointwise:
     """What a value is of another one, number by number.
 
     Attributes:
-        root: the number of the other value.
-        formula: of `x`, which stands for it; a comparison where it is a mask.
+        root: the number of the other value; None where it is computed of weights alone.
+        formula: of `x`, which stands for the other value, and of references to weights; a comparison where it is a
+            mask.
     """
 
-    root: int
+    root: int | None
     formula: Expr | Compare
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A learned tensor that a formula refers to.
+
+    Attributes:
+        name: the last part of its own name, such as `beta`.
+        values: its numbers.
+        is_trained: whether they are still learned.
+    """
+
+    name: str
+    values: Tensor
+    is_trained: bool
+
+
+_LARGEST_WEIGHT = 1 << 16
+"""Numbers of a weight that may be the parameter of an activation: one a channel, not a matrix."""
 
 
 @final
@@ -87,6 +111,8 @@ class Recorder(TorchFunctionMode):
         activations: by the place of a step, the activation that its function is.
         instructions: by the place of a step, which of the calls on its line it is.
         learned: by the same place, the parameters of that activation that are tensors, all their values.
+        trainable: by the same place, those of them that are still learned.
+        weights: by their names in formulas, the learned tensors that these refer to.
         part: whether the model or the loss is running.
     """
 
@@ -97,6 +123,8 @@ class Recorder(TorchFunctionMode):
         self.pointwise: dict[int, Pointwise] = {}
         self.activations: dict[int, AnyActivation] = {}
         self.learned: dict[int, Mapping[str, tuple[float, ...]]] = {}
+        self.trainable: dict[int, tuple[str, ...]] = {}
+        self.weights: dict[str, Weight] = {}
         self.instructions: list[int] = []
         self.part: Part = "model"
         self._observe = observe
@@ -105,6 +133,7 @@ class Recorder(TorchFunctionMode):
         self._numbers: dict[int, int] = {}
         self._read: dict[int, int] = {}  # of the call that runs: what its arguments were before it
         self._filled: dict[int, float] = {}
+        self._ways: dict[tuple[str, ...], int] = {}
         self._alive: list[Tensor] = []  # by number; so that no identity is used twice
         self._versions: list[int] = []
         self._overwritten: dict[int, Tensor] = {}
@@ -174,28 +203,74 @@ class Recorder(TorchFunctionMode):
         act = _ours(arguments) if name == "activation" else known(name, arguments)
         if act is not None:
             learned = learned_in(arguments)
-            self.learned[step.place] = learned
+            self.learned[step.place], self.trainable[step.place] = learned, trained_in(arguments, act)
             act = self.activations[step.place] = with_learned(act, learned)
         self._read = {id(tensor): number for tensor, number in zip(tensors_in(arguments), numbers, strict=True)}
-        self._follow(step, arguments, act)
+        self._follow(step, arguments, act, made)
         if name in _FILLED and step.outputs:
             self._filled[step.outputs[0]] = _FILLED[name]
         if self._observe is not None:
             self._observe(step, before, tuple(made))
 
-    def _follow(self, step: Step, arguments: dict[str, Any], act: AnyActivation | None) -> None:
+    def _follow(self, step: Step, arguments: dict[str, Any], act: AnyActivation | None, made: list[Tensor]) -> None:
         """What the step's result is of one value, if it is computed number by number."""
         if len(step.outputs) != 1 or isinstance(act, AxisActivation):
             return
         operands = [self._operand(value) for value in arguments.values() if _is_operand(value)]
-        roots = {operand.root for operand in operands if isinstance(operand, Pointwise)}
-        function = act if isinstance(act, Activation) and len(act.inputs) == 1 else None
-        if len(roots) != 1 or any(operand is None for operand in operands):
+        of = [operand for operand in operands if isinstance(operand, Pointwise)]
+        roots = {operand.root for operand in of if operand.root is not None}
+        if len(roots) > 1 or not of:
             return
-        formulas = [operand.formula if isinstance(operand, Pointwise) else operand for operand in operands]
-        formula = _applied(step.function, function, formulas, arguments)
+        formula = None
+        if None not in operands:
+            function = act if isinstance(act, Activation) and len(act.inputs) == 1 else None
+            formulas = [operand.formula if isinstance(operand, Pointwise) else operand for operand in operands]
+            formula = _applied(step.function, function, formulas, arguments)
         if formula is not None and sum(1 for _ in walk(formula)) <= LARGEST:
-            self.pointwise[step.outputs[0]] = Pointwise(roots.pop(), formula)
+            self.pointwise[step.outputs[0]] = Pointwise(next(iter(roots), None), formula)
+        elif not roots and all(self._is_of_weights(number) for number in step.inputs):
+            self._follow_weights(step, arguments, of, made[0])
+
+    def _follow_weights(self, step: Step, arguments: dict[str, Any], of: list[Pointwise], made: Tensor) -> None:
+        """What is computed of weights in other ways than number by number, such as a view, is a weight itself."""
+        parents = [self.weights[name] for each in of for name in sorted(param_names(each.formula))]
+        if not parents:
+            return
+        settings = [f"{name}={value!r}" for name, value in arguments.items() if not isinstance(value, Tensor)]
+        way = (step.function, *(each.formula.digest for each in of), *settings)
+        number = self._ways.setdefault(way, step.outputs[0])  # twice the same view is one weight
+        trained = any(parent.is_trained for parent in parents)
+        found = self._is_weight(number, made, name=parents[0].name, is_trained=trained)
+        if found is not None:
+            self.pointwise[step.outputs[0]] = found
+
+    def _is_of_weights(self, number: int) -> bool:
+        known = self.pointwise.get(number)
+        return (known is not None and known.root is None) or self._is_fixed(number)
+
+    def _is_weight(self, number: int, tensor: Tensor, *, name: str, is_trained: bool) -> Pointwise | None:
+        """The tensor as a reference, where it may be the parameter of an activation."""
+        if tensor.is_meta or not tensor.is_floating_point() or tensor.numel() > _LARGEST_WEIGHT:
+            return None
+        self.weights[f"w{number}"] = Weight(name, tensor.detach(), is_trained)
+        found = self.pointwise[number] = Pointwise(None, ParamRef(f"w{number}"))
+        return found
+
+    def values_of(self, formula: Expr) -> tuple[float, ...]:
+        """The numbers of a formula of weights alone, as they are now."""
+        given = {name: self.weights[name].values.double().cpu().numpy() for name in sorted(param_names(formula))}
+        given = given or {"unused": np.zeros(1)}
+        result = program((formula,), [ParamRef(name) for name in given]).function(*given.values())
+        return tuple(np.asarray(result, dtype=float).ravel().tolist())
+
+    def is_trained(self, formula: Expr) -> bool:
+        """Whether a weight of the formula is still learned."""
+        return any(self.weights[name].is_trained for name in param_names(formula))
+
+    def with_values(self, formula: Expr) -> Expr:
+        """The formula with a number for every weight: of one for every channel their mean."""
+        middle = {name: float(self.weights[name].values.double().mean()) for name in param_names(formula)}
+        return substitute(formula, {ParamRef(name): expr(number) for name, number in middle.items()})
 
     def _operand(self, value: Any) -> Pointwise | float | None:
         """A number, or a value as a formula of its root; None where it is neither."""
@@ -205,15 +280,18 @@ class Recorder(TorchFunctionMode):
         if number in self._filled:
             return self._filled[number]
         known_of = self.pointwise.get(number)
-        if known_of is not None and value.numel() == 1 and self._is_fixed(known_of.root):
-            return float(value.detach())  # what a program computes of one learned number
+        if known_of is not None and value.numel() == 1 and known_of.root is not None and self._is_fixed(known_of.root):
+            return float(value.detach())  # what a program computes of one fixed number
         if known_of is not None:
             return known_of
-        if value.numel() == 1 and (value.dim() == 0 or self.values[number].origin):
+        origin = self.values[number].origin
+        if origin.startswith("parameter") or isinstance(value, nn.Parameter):
+            name = origin.rpartition(".")[2].removeprefix("parameter ")
+            name = name if name.isidentifier() else "weight"
+            return self._is_weight(number, value, name=name, is_trained=value.requires_grad)
+        if value.numel() == 1 and (value.dim() == 0 or origin):
             return float(value.detach()) if not value.is_meta else None
-        if self.values[number].origin.startswith(("parameter", "buffer")):
-            return None
-        return Pointwise(number, X)
+        return None if origin.startswith("buffer") else Pointwise(number, X)
 
     def _is_fixed(self, number: int) -> bool:
         return self.values[number].origin.startswith(("parameter", "buffer", "constant"))

@@ -83,7 +83,8 @@ def _calls(
 def _takes(trace: Trace, step: Step, made: set[int], taken: set[int]) -> int:
     """Which of the tensors that the step reads comes from outside the site and was not read before."""
     for at, value in enumerate(step.inputs):
-        is_data = not trace.values[value].origin.startswith(("parameter", "constant", "buffer"))
+        is_fixed = trace.values[value].origin.startswith(("parameter", "constant", "buffer"))
+        is_data = not is_fixed and value not in trace.of_weights
         if is_data and value not in made and value not in taken and trace.values[value].shape:
             taken.add(value)
             return at

@@ -62,6 +62,7 @@ class Site:
         formula: the activation itself, its parameters bound.
         route: the calls that it is made of; what `swap` goes by.
         gate: of a gated unit the function of its gate; what is measured of it.
+        trainable: the names of the parameters that the model learns.
     """
 
     activation: str
@@ -78,6 +79,7 @@ class Site:
     channel_axis: int = -1
     gate: Activation | None = field(default=None, repr=False, compare=False)
     route: Route | None = field(default=None, repr=False, compare=False)
+    trainable: tuple[str, ...] = ()
 
     @property
     def measured(self) -> Activation | AxisActivation:
@@ -102,6 +104,7 @@ class Site:
             "shape": list(self.shape),
             "dtype": self.dtype,
             "calls": self.calls,
+            "trainable": list(self.trainable),
         }
 
 

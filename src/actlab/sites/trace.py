@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, final
 
@@ -74,6 +74,8 @@ class Trace:
         sites: where activations are applied, in the order of their first calls.
         site_of: from the place of every step that is part of a site to the site's place in `sites`.
         unseen: what could not be looked into.
+        source_of: from the place of the first step of every application of an activation to the number of the value
+            that it is applied to.
     """
 
     values: tuple[Value, ...]
@@ -83,6 +85,7 @@ class Trace:
     sites: tuple[Site, ...]
     site_of: Mapping[int, int]
     unseen: tuple[Unseen, ...]
+    source_of: Mapping[int, int] = field(default_factory=dict)
 
     def maker(self, value: int) -> Step | None:
         """The step that made the value; None where it came from outside."""
@@ -93,10 +96,24 @@ class Trace:
         """The steps that read the value, in order."""
         return tuple(self.steps[place] for place in self._readers.get(value, ()))
 
+    def source(self, first: Step) -> int:
+        """The number of the value that an activation is applied to, whose first step this is."""
+        return self.source_of.get(first.place, first.inputs[0])
+
     def site_at(self, step: Step) -> Site | None:
         """The site that the step is part of."""
         at = self.site_of.get(step.place)
         return None if at is None else self.sites[at]
+
+    @cached_property
+    def of_weights(self) -> frozenset[int]:
+        """The values that are computed of weights only: a learned number kept positive by a softplus is no site."""
+        fixed = {value.number for value in self.values if value.origin.startswith(("buffer", "constant"))}
+        found = {value.number for value in self.values if value.origin.startswith("parameter")}
+        for step in self.steps:
+            if not found.isdisjoint(step.inputs) and all(value in found or value in fixed for value in step.inputs):
+                found.update(step.outputs)
+        return frozenset(found)
 
     @cached_property
     def _makers(self) -> dict[int, int]:

@@ -52,6 +52,19 @@ SPELLED = {
 }
 
 
+class Learned(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.beta = nn.Parameter(torch.full((6,), 1.5))
+
+    def forward(self, x):
+        return torch.sigmoid(self.beta * x) * x
+
+
+SPELLED["a weight before the input"] = (Learned(), lambda x: x * torch.sigmoid(1.5 * x))
+SPELLED["a constant before the input"] = (lambda x: torch.maximum(torch.zeros(()), x), F.relu)
+
+
 @pytest.mark.parametrize("spelled", SPELLED)
 def test_input_and_output_of_an_activation_are_told(spelled):
     function, same = SPELLED[spelled]

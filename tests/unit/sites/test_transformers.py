@@ -14,8 +14,7 @@ from unit.sites.small import Between, rows
 transformers = pytest.importorskip("transformers", reason="needs the extra 'transformers'")
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2]])
 SIZES = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-# xielu works on a copy of its input in bfloat16, cast on the way; the identity is no activation
-LEFT_OUT = {"xielu", "linear"}
+LEFT_OUT = {"linear"}  # the identity is no activation
 
 
 @pytest.mark.parametrize("name", sorted(set(FRAMEWORKS["transformers"]) - LEFT_OUT))

@@ -1,0 +1,191 @@
+"""Activations that are written out in several calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import final
+
+from actlab.formula.activation import Activation, typed
+from actlab.formula.expr import Expr, Input, ParamRef, input_names
+from actlab.formula.substitute import substitute
+from actlab.formula.text import text
+from actlab.sites.elementwise import SAME_NUMBERS, X, bends, has_least_zero, holds_activation
+from actlab.sites.known import AnyActivation
+from actlab.sites.learned import Learned, with_learned
+from actlab.sites.recognition import recognised
+from actlab.sites.recorder import Recorder
+from actlab.sites.trace import Step, Trace
+from actlab.sites.upstream import follows_weights, is_float
+
+_ARITHMETIC = frozenset({"exponential", "sine", "cosine", "erf", "arctan"})
+_CUT = Input("value")
+
+
+@final
+@dataclass(frozen=True)
+class Found:
+    """An activation among the steps.
+
+    Attributes:
+        activation: which.
+        steps: the places of the steps that it is made of, in order.
+        source: the number of the value that it is applied to.
+        gate: of a gated unit, the function of its gate.
+        written: the formula of several steps.
+        learned: what it has learned, all values.
+        trainable: which of its parameters are still learned.
+    """
+
+    activation: AnyActivation
+    steps: tuple[int, ...]
+    source: int
+    gate: Activation | None = None
+    written: str = ""
+    learned: Learned = field(default_factory=dict)
+    trainable: tuple[str, ...] = ()
+
+
+@final
+@dataclass(frozen=True)
+class _Written:
+    """Steps that compute one value of another one, number by number.
+
+    Attributes:
+        steps: their places.
+        source: the number of the other value.
+        formula: of `x`, which stands for it.
+    """
+
+    steps: frozenset[int]
+    source: int
+    formula: Expr
+
+
+def composites(recorder: Recorder, trace: Trace) -> list[Found]:
+    """Activations that are written out in several steps, the largest first."""
+    used: set[int] = set()
+    found: list[Found] = []
+    for step in reversed(trace.steps):
+        if step.place in used or step.part == "loss" or not step.outputs:
+            continue
+        written = [each for each in _written(recorder, trace, step) if used.isdisjoint(each.steps)]
+        one = _named(recorder, trace, step, written) or _unnamed(recorder, trace, step, written)
+        if one is not None:
+            used.update(one.steps)
+            found.append(one)
+    return found
+
+
+def _written(recorder: Recorder, trace: Trace, last: Step) -> list[_Written]:
+    """The ways to read the steps up to this one as one formula: from the root, and from every value they all pass."""
+    made = recorder.pointwise.get(last.outputs[0])
+    if made is None or made.root is None or not isinstance(made.formula, Expr) or made.root in trace.of_weights:
+        return []
+    whole = _cone(recorder, trace, last, root=made.root, start=made.root)
+    if whole is None or len(whole) < 1:
+        return []
+    found = [_Written(frozenset(whole), made.root, made.formula)]
+    for place in sorted(whole - {last.place}):
+        start = trace.steps[place].outputs[0]
+        steps = _cone(recorder, trace, last, root=made.root, start=start)
+        formula = _from(recorder, made.formula, start)
+        if steps is not None and formula is not None:
+            found.append(_Written(frozenset(steps), start, formula))
+    return [each for each in found if _may_be(recorder, trace, each, last)]
+
+
+def _may_be(recorder: Recorder, trace: Trace, written: _Written, last: Step) -> bool:
+    work = {place for place in written.steps if trace.steps[place].function not in SAME_NUMBERS}
+    alone = work <= recorder.activations.keys()  # each is a site of its own, also relu after relu
+    return not alone and is_float(trace, written.source) and _is_closed(trace, written.steps, last)
+
+
+def _from(recorder: Recorder, formula: Expr, start: int) -> Expr | None:
+    """The formula by a value on the way; None where it is not of that value alone."""
+    made = recorder.pointwise.get(start)
+    if made is None or not isinstance(made.formula, Expr):
+        return None
+    cut = substitute(formula, {made.formula: _CUT})
+    return None if X in (Input(name) for name in input_names(cut)) else substitute(cut, {_CUT: X})
+
+
+def _cone(recorder: Recorder, trace: Trace, last: Step, *, root: int, start: int) -> set[int] | None:
+    """The places of the steps from the start to this one; None where a way leads past it to the root."""
+    steps: set[int] = set()
+    waiting = [last]
+    while waiting:
+        step = waiting.pop()
+        if step.place in steps:
+            continue
+        steps.add(step.place)
+        for value in step.inputs:
+            if value == start:
+                continue
+            if value == root:
+                return None
+            maker, known = trace.maker(value), recorder.pointwise.get(value)
+            if maker is not None and known is not None and known.root == root:
+                waiting.append(maker)
+    return steps
+
+
+def _is_closed(trace: Trace, steps: frozenset[int], last: Step) -> bool:
+    """Whether nothing else reads what is computed on the way."""
+    for place in steps - {last.place}:
+        for value in trace.steps[place].outputs:
+            if value in trace.outputs or any(reader.place not in steps for reader in trace.readers(value)):
+                return False
+    return True
+
+
+def _named(recorder: Recorder, trace: Trace, last: Step, written: list[_Written]) -> Found | None:
+    """The catalog's activation that the steps are, from as far back as they are one."""
+    for each in written:
+        found = recognised(each.formula)
+        if found is None or not _fits(trace, each, found.activation):
+            continue
+        learned = {name: recorder.values_of(formula) for name, formula in found.learned.items()}
+        act = with_learned(found.activation, learned)
+        trainable = tuple(name for name, formula in found.learned.items() if recorder.is_trained(formula))
+        steps, shown = tuple(sorted(each.steps)), _shown(recorder, each.formula)
+        return Found(act, steps, each.source, written=shown, learned=learned, trainable=trainable)
+    return None
+
+
+def _fits(trace: Trace, written: _Written, act: Activation) -> bool:
+    if len(written.steps) == 1 and act.name not in {"relu", "relu6", "hard_tanh"}:
+        return False  # a single step of arithmetic, such as a square, is an activation only by the rules for those
+    if len(written.steps) == 1 and act.name == "relu" and not has_least_zero(written.formula):
+        return False  # a floor of 1e-6 keeps a logarithm finite
+    return act.name not in _ARITHMETIC or follows_weights(trace, written.source)
+
+
+def _unnamed(recorder: Recorder, trace: Trace, last: Step, written: list[_Written]) -> Found | None:
+    """The formula as an activation of its own: what gates itself, and holds an activation among its steps."""
+    for each in reversed(written):
+        formula = recorder.with_values(each.formula)
+        if _gates_itself(recorder, trace, each, formula) and not _is_scaling(recorder, last) and bends(formula):
+            shown = _shown(recorder, each.formula)
+            return Found(typed(shown, formula), tuple(sorted(each.steps)), each.source, written=shown)
+    return None
+
+
+def _gates_itself(recorder: Recorder, trace: Trace, written: _Written, formula: Expr) -> bool:
+    reading = [trace.steps[place] for place in written.steps if written.source in trace.steps[place].inputs]
+    holds = any(place in recorder.activations for place in written.steps) or holds_activation(formula)
+    # x + f(x): a residual branch around the activation f
+    return len(reading) >= 2 and holds and not any(step.function in {"add", "sub", "rsub"} for step in reading)
+
+
+def _is_scaling(recorder: Recorder, last: Step) -> bool:
+    """Whether the step multiplies by a number or a weight, or adds one: that is no part of what it follows."""
+    made = [recorder.pointwise.get(value) for value in last.inputs]
+    moving = [each for each in made if each is not None and each.root is not None]
+    return last.function in {"mul", "div", "rdiv", "add", "sub", "rsub"} and len(last.inputs) - len(moving) > 0
+
+
+def _shown(recorder: Recorder, formula: Expr) -> str:
+    """The formula in words, its weights by their own names."""
+    names: Mapping[Expr, Expr] = {ParamRef(name): ParamRef(each.name) for name, each in recorder.weights.items()}
+    return text(substitute(formula, names))
