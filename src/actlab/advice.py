@@ -11,7 +11,7 @@ from actlab.errors import BadTask
 from actlab.formula.activation import Activation
 from actlab.study.compare import Progress, prepare, run_study
 from actlab.study.comparison import Comparison
-from actlab.study.diagnosis import SECONDS, STEPS, diagnosed
+from actlab.study.diagnosis import FEWEST, SECONDS, STEPS, diagnosed
 from actlab.study.runner import LocalRunner, Runner
 from actlab.study.store import Store
 from actlab.train.builtin import DEFAULT, builtin_task
@@ -112,5 +112,6 @@ def advise(
 def _diagnosis(task: Task, *, seed: int, say: Callable[[str], None], progress: Progress | None) -> Report:
     """What is found about the model as it is, from one batch and a training run of a few seconds."""
     steps = min(STEPS, task.steps)
-    say(f"First its own activations are watched for {steps} training steps, {SECONDS:g} seconds at most.")
+    bound = f", {SECONDS:g} seconds at most once {FEWEST} are done" if steps > FEWEST else ""
+    say(f"First its own activations are watched for {steps} training steps{bound}.")
     return diagnosed(task, train_steps=steps, seed=seed, seconds=SECONDS, progress=progress)

@@ -20,6 +20,9 @@ from actlab.sites.unseen import unseen_in
 
 Loss = Callable[..., Tensor]
 
+REPLICATED = frozenset({"DistributedDataParallel", "DataParallel"})
+_SHARDED = frozenset({"FullyShardedDataParallel", "FSDPModule"})
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -94,14 +97,19 @@ def unwrapped(model: nn.Module) -> nn.Module:
     """
     if not isinstance(model, nn.Module):
         raise BadInput(f"a model is a torch.nn.Module; got {type(model).__name__}.")
-    name = type(model).__name__
-    if name.startswith(("FullyShardedDataParallel", "FSDP")):
-        raise BadInput(
-            f"the model is wrapped in {name}, whose parts lie on other processes; give the module before it."
-        )
+    sharded = next((part for part in model.modules() if is_kind_of(part, _SHARDED)), None)
+    if sharded is not None:
+        whose = "the model is" if sharded is model else "a part of the model is"
+        name = type(sharded).__name__
+        raise BadInput(f"{whose} wrapped in {name}, whose parts lie on other processes; give the module before it.")
     if isinstance(model, torch.jit.ScriptModule):
         raise BadInput("the model is scripted (torch.jit), and its code cannot be followed; give the module before it.")
     inner = getattr(model, "_orig_mod", None)
-    if inner is None and name in {"DistributedDataParallel", "DataParallel"}:
+    if inner is None and is_kind_of(model, REPLICATED):
         inner = model.module
     return unwrapped(inner) if isinstance(inner, nn.Module) else model
+
+
+def is_kind_of(model: nn.Module, names: frozenset[str]) -> bool:
+    """Whether the module's class, or one that it is made from, has one of the names; nothing is imported to ask."""
+    return any(kind.__name__ in names for kind in type(model).__mro__)

@@ -17,6 +17,7 @@ from actlab.train.subject import Subject, defined_at
 from actlab.train.task import OPTIMISERS, Task
 from actlab.watch.check import called_with, check
 from actlab.watch.report import Report, ordered
+from actlab.watch.settings import Settings
 from actlab.watch.watch import watch
 
 Progress = Callable[[int, int, float | None, str], None]
@@ -28,6 +29,9 @@ that vanishes does so from the first step on."""
 
 SECONDS = 4.0
 """How long that may take: a comparison that follows takes minutes."""
+
+FEWEST = Settings().fewest_losses
+"""Steps that are watched however long they take: with fewer, nothing is said of where the loss goes."""
 
 
 def diagnosed(
@@ -44,7 +48,7 @@ def diagnosed(
         subject: what is diagnosed; nothing of it is changed.
         train_steps: for how many steps it is trained and watched; 0 tells what one batch can tell.
         seed: what the first weights of a task's model and the order of its rows follow from.
-        seconds: the watched run ends after so long, were it not done by then.
+        seconds: the watched run ends after so long, were it not done by then, but not before its findings can be drawn.
         progress: is told after every watched step.
 
     Raises:
@@ -128,7 +132,7 @@ def _watched(
             elapsed = time.perf_counter() - began
             if progress is not None:
                 progress(done, steps, elapsed / done * (steps - done), LABEL)
-            if seconds is not None and elapsed > seconds:
+            if seconds is not None and elapsed > seconds and done >= FEWEST:
                 break
     return watched.report()
 

@@ -17,7 +17,7 @@ from actlab.sites.calls import tensors_in
 from actlab.sites.listening import Listening, listening
 from actlab.sites.site import Site
 from actlab.sites.trace import Trace
-from actlab.sites.tracing import unwrapped
+from actlab.sites.tracing import REPLICATED, is_kind_of, unwrapped
 from actlab.sites.undisturbed import undisturbed
 from actlab.watch.merge import gathered
 from actlab.watch.quantities import ParameterQuantities, Quantities, of_distinct
@@ -304,8 +304,8 @@ def _is_compiled(model: nn.Module) -> bool:
             raise BadInput("the model is compiled in place by model.compile(); use torch.compile(model) instead.")
         inner = getattr(each, "_orig_mod", None)
         found = found or inner is not None
-        wrapped = type(each).__name__ in {"DistributedDataParallel", "DataParallel"}
-        each = inner if isinstance(inner, nn.Module) else getattr(each, "module", None) if wrapped else None
+        around = inner is None and is_kind_of(each, REPLICATED)
+        each = inner if isinstance(inner, nn.Module) else getattr(each, "module", None) if around else None
     return found
 
 

@@ -13,6 +13,7 @@ from actlab.study import diagnosis
 from actlab.train.subject import subject
 from actlab.train.task import Task
 from actlab.watch.report import Report
+from actlab.watch.settings import Settings
 from unit.report.findings import finding
 from unit.report.quantities import quantities
 
@@ -106,9 +107,14 @@ def test_a_watched_run_takes_so_many_steps_and_its_findings_are_added(asked: dic
     assert asked["watch"]["every"] == 1
 
 
-def test_it_ends_when_its_time_is_over(asked: dict[str, Any]) -> None:
+def test_it_ends_when_its_time_is_over_and_enough_was_seen_for_a_finding(asked: dict[str, Any]) -> None:
     diagnosis.diagnosed(task(), train_steps=1000, seconds=0.0)
-    assert len(asked["watched"].losses) == 1
+    assert len(asked["watched"].losses) == Settings().fewest_losses == 30
+
+
+def test_a_shorter_run_than_that_is_no_longer(asked: dict[str, Any]) -> None:
+    diagnosis.diagnosed(task(), train_steps=7, seconds=0.0)
+    assert len(asked["watched"].losses) == 7
 
 
 def test_the_same_seed_gives_the_same_run_and_leaves_the_random_state(asked: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from actlab.errors import BadInput
 from actlab.watch.check import check
+from actlab.watch.watch import watch
 
 X, Y = torch.randn(16, 4), torch.arange(16) % 3
 
@@ -72,6 +73,43 @@ def test_a_sharded_model_is_refused_by_name_and_left_as_it_was():
     with pytest.raises(BadInput, match=r"wrapped in FullyShardedDataParallel.*give the module before it"):
         check(model, (X, Y), F.cross_entropy)
     assert_as_before(before, model)
+
+
+class Sharded(FullyShardedDataParallel):
+    """A class of one's own made from it."""
+
+
+class FSDPModule:
+    """By its name what `fully_shard` puts among the ancestors of a module's class."""
+
+
+class ShardedInPlace(FSDPModule, nn.Sequential): ...
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (Sharded(network()), "the model is wrapped in Sharded"),
+        (ShardedInPlace(network()), "the model is wrapped in ShardedInPlace"),
+        (nn.Sequential(Sharded(network())), "a part of the model is wrapped in Sharded"),
+    ],
+)
+def test_what_is_made_from_a_sharded_model_is_refused_too(model, name):
+    before = kept(model)
+    with pytest.raises(BadInput, match=f"{name}.*give the module before it"):
+        check(model, (X, Y), F.cross_entropy)
+    with pytest.raises(BadInput, match=name):
+        watch(model)
+    assert_as_before(before, model)
+
+
+class Replicated(nn.DataParallel):
+    """A class of one's own made from it."""
+
+
+def test_what_is_made_from_a_replicated_model_is_looked_through():
+    (found,) = check(Replicated(network(nn.Softmax(1))), (X, Y), F.cross_entropy).findings
+    assert (found.id, found.site.path) == ("AL201", "5")
 
 
 class Named(nn.Module):
