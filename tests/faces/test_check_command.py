@@ -166,6 +166,55 @@ def test_a_built_in_task_is_trained_and_watched_on_request(run: Run) -> None:
     assert any(one["id"].startswith("AL1") for one in said.json["findings"])
 
 
+STOPPED = """
+
+class Pressed(nn.Module):
+    \"\"\"Presses Ctrl-C when it is asked for the twentieth time.\"\"\"
+
+    asked = 0
+
+    def forward(self, output, targets):
+        Pressed.asked += 1
+        if Pressed.asked == 20:
+            raise KeyboardInterrupt
+        return nn.functional.cross_entropy(output, targets)
+
+
+def net():
+    made = Net(True)
+    nn.init.constant_(made.first.bias[:3], -100)  # three units that are dead
+    return made
+
+
+stopped = (net(), batch, Pressed())
+
+
+def task():
+    return actlab.Task("stopped", net, train=batch, kind="classification", loss=Pressed(), batch_size=32)
+"""
+
+
+@pytest.mark.parametrize("name", ["stopped", "task"])
+def test_ctrl_c_tells_what_was_measured_until_then(run: Run, tmp_path: Path, name: str) -> None:
+    (tmp_path / "net.py").write_text(f"import actlab\n{NET}{STOPPED}")
+    said = run("check", f"net.py:{name}", "--train-steps", "500", "--json", "--write-baseline", "accepted.json")
+    ids = {one["id"] for one in said.json["findings"]}
+    assert said.status == 130
+    assert "AL201" in ids  # of one batch
+    assert "AL101" in ids  # of the steps that were done
+    done = {"stopped": 18, "task": 17}[
+        name
+    ]  # one call was that of one batch, and a task tries its loss when it is made
+    assert f"Stopped after {done} of 500 steps" in said.err
+    assert "accepted.json is not written" in said.err
+    assert not (tmp_path / "accepted.json").exists()
+
+
+def test_a_trial_run_of_a_model_shows_how_far_it_is(run: Run) -> None:
+    assert "watched steps" in run("check", "net.py:right", "--train-steps", "5").err
+    assert run("check", "net.py:right", "--train-steps", "5", "--quiet").err == ""
+
+
 def test_explain_tells_one_at_length_and_lists_all(run: Run) -> None:
     every = run("explain", "--json").json
     assert {"AL101", "AL201"} <= {kind["id"] for kind in every}

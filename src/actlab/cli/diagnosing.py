@@ -10,7 +10,7 @@ import typer
 
 from actlab import verbs
 from actlab.cli.options import BuiltIn, Json, Target
-from actlab.cli.printed import FAULT, show_answer
+from actlab.cli.printed import FAULT, STOPPED, show_answer
 from actlab.cli.progress import ProgressBar
 from actlab.errors import BadInput
 from actlab.report.written import check_place
@@ -60,7 +60,9 @@ def check(
             fail_on=fail_on,
             progress=progress.advance,
         )
-    if write_baseline is not None:
+    if answer.was_stopped:
+        _say_stopped(answer, train_steps, write_baseline=write_baseline)
+    elif write_baseline is not None:
         typer.echo(f"accepted in {write_baseline}: {answer.accept_all(write_baseline)}", err=True)
     if sarif == STDOUT:
         typer.echo(json_text.dumps(answer.to_sarif(), indent=2, allow_nan=False))
@@ -68,8 +70,18 @@ def check(
         if sarif is not None:
             typer.echo(f"SARIF written to {answer.write_sarif(sarif)}", err=True)
         show_answer(answer, as_json=json)
+    if answer.was_stopped:
+        raise typer.Exit(STOPPED)
     if write_baseline is None and not answer.is_well:
         raise typer.Exit(FAULT)
+
+
+def _say_stopped(answer: verbs.Checked, train_steps: int, *, write_baseline: Path | None) -> None:
+    """That the answer is of fewer steps than were asked for; half of a run is no baseline."""
+    ran = answer.report.quantities
+    kept = "" if write_baseline is None else f" {write_baseline} is not written."
+    done = 0 if ran is None else ran.steps
+    typer.echo(f"Stopped after {done} of {train_steps} steps; what was found until then is told.{kept}", err=True)
 
 
 def explain(

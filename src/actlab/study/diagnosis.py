@@ -16,8 +16,9 @@ from actlab.train.loop import step
 from actlab.train.subject import Subject, defined_at
 from actlab.train.task import OPTIMISERS, Task
 from actlab.watch.check import called_with, check
-from actlab.watch.report import Report, ordered
+from actlab.watch.report import Report, StoppedEarly, ordered
 from actlab.watch.settings import Settings
+from actlab.watch.trial import told_if_stopped
 from actlab.watch.watch import watch
 
 Progress = Callable[[int, int, float | None, str], None]
@@ -53,26 +54,38 @@ def diagnosed(
 
     Raises:
         BadTask, BadInput: what cannot be run; the message says what was found.
+        StoppedEarly: Ctrl-C in the watched run; its report tells what was found until then.
     """
     file, line = defined_at(subject)
 
     def found() -> Report:
         if isinstance(subject, Subject):
-            return _of_model(subject, train_steps=train_steps)
+            return _of_model(subject, train_steps=train_steps, progress=progress)
         return _of_task(subject, train_steps=train_steps, seed=seed, seconds=seconds, progress=progress)
 
     report: Report = called_from(file, line, found)
     return report
 
 
-def _of_model(subject: Subject, *, train_steps: int) -> Report:
+def _of_model(subject: Subject, *, train_steps: int, progress: Progress | None) -> Report:
     return check(
         subject.model,
         batch=(subject.inputs, subject.targets),
         loss=subject.loss,
         optimiser=subject.optimiser,
         train_steps=train_steps,
+        progress=None if progress is None else _timed(progress),
     )
+
+
+def _timed(progress: Progress) -> Callable[[int, int], None]:
+    """The same, told how many steps are done, with the seconds that are left as it seems."""
+    began = time.perf_counter()
+
+    def told(done: int, steps: int) -> None:
+        progress(done, steps, (time.perf_counter() - began) / done * (steps - done), LABEL)
+
+    return told
 
 
 def _of_task(task: Task, *, train_steps: int, seed: int, seconds: float | None, progress: Progress | None) -> Report:
@@ -83,7 +96,15 @@ def _of_task(task: Task, *, train_steps: int, seed: int, seconds: float | None, 
     report = check(model, batch=batch, loss=task.loss, optimiser=optimiser)
     if train_steps == 0:
         return report
-    ran = _watched(task, model, steps=train_steps, seed=seed, seconds=seconds, progress=progress)
+    try:
+        ran = _watched(task, model, steps=train_steps, seed=seed, seconds=seconds, progress=progress)
+    except StoppedEarly as stopped:
+        raise StoppedEarly(_together(report, stopped.report)) from None
+    return _together(report, ran)
+
+
+def _together(report: Report, ran: Report) -> Report:
+    """What one batch and what the run told, as one."""
     return replace(report, findings=ordered([*report.findings, *ran.findings]), quantities=ran.quantities)
 
 
@@ -125,13 +146,15 @@ def _watched(
     optimiser = _optimiser(model, task)
     began = time.perf_counter()
     model.train()
-    with torch.random.fork_rng(devices=[]), watch(model, every=1) as watched:
+    tell = None if progress is None else _timed(progress)
+    watched = watch(model, every=1)
+    with torch.random.fork_rng(devices=[]), told_if_stopped(watched), watched:
         torch.manual_seed(seed)
         for done, rows in zip(range(1, steps + 1), _batches(task, seed=seed), strict=False):
             watched.step(step(model, task, optimiser=optimiser, rows=rows))
             elapsed = time.perf_counter() - began
-            if progress is not None:
-                progress(done, steps, elapsed / done * (steps - done), LABEL)
+            if tell is not None:
+                tell(done, steps)
             if seconds is not None and elapsed > seconds and done >= FEWEST:
                 break
     return watched.report()

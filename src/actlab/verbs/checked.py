@@ -34,6 +34,7 @@ class Checked:
         fail_on: the mildest severity that counts as a fault; "never" where none does.
         root: the folder that paths are told from.
         defined_at: file and line of what was checked.
+        was_stopped: whether Ctrl-C ended the training run; what was measured until then is told.
     """
 
     report: Report
@@ -43,6 +44,7 @@ class Checked:
     fail_on: str
     root: Path
     defined_at: tuple[str, int]
+    was_stopped: bool = False
 
     @property
     def is_well(self) -> bool:
@@ -150,6 +152,7 @@ def check(
     from actlab.study.diagnosis import diagnosed
     from actlab.train.subject import defined_at
     from actlab.watch.finding import SEVERITIES
+    from actlab.watch.report import StoppedEarly
 
     if fail_on not in (*SEVERITIES, NEVER):
         raise BadInput(f"--fail-on takes {', '.join(SEVERITIES)} or {NEVER}; got '{fail_on}'.")
@@ -158,9 +161,12 @@ def check(
     if baseline is not None:
         divided((), baseline)  # a file that is none is refused before anything is run
     subject = _subject(data, target=target, task=task)
-    report = diagnosed(subject, train_steps=train_steps, progress=progress)
+    try:
+        report, was_stopped = diagnosed(subject, train_steps=train_steps, progress=progress), False
+    except StoppedEarly as stopped:
+        report, was_stopped = stopped.report, True
     found = Divided(report.findings, (), 0) if baseline is None else divided(report.findings, baseline)
-    return Checked(report, found.new, found.accepted, found.gone, fail_on, Path.cwd(), defined_at(subject))
+    return Checked(report, found.new, found.accepted, found.gone, fail_on, Path.cwd(), defined_at(subject), was_stopped)
 
 
 def _subject(data: str | Path | Task | Subject | None, *, target: str | None, task: str | None) -> Task | Subject:

@@ -18,12 +18,12 @@ from actlab.sites.calls import tensors_in
 from actlab.sites.trace import Trace
 from actlab.sites.tracing import Loss, Traced, traced, unwrapped
 from actlab.watch.finding import Finding
-from actlab.watch.report import Report, ordered
+from actlab.watch.report import Report, StoppedEarly, ordered
 from actlab.watch.running_loss import blamed
 from actlab.watch.seen import Observed, Seen
 from actlab.watch.settings import Settings
 from actlab.watch.still import still_findings
-from actlab.watch.trial import trial
+from actlab.watch.trial import StepsDone, trial
 from actlab.watch.watch import refuse_watched
 
 Batch = tuple[Any, Any]
@@ -38,6 +38,7 @@ def check(
     optimiser: Optimizer | None = None,
     train_steps: int = 0,
     data: Iterable[Batch] | None = None,
+    progress: StepsDone | None = None,
 ) -> Report:
     """What is wrong with the model's activations, with the loss, and with how it is built.
 
@@ -53,9 +54,11 @@ def check(
         optimiser: over the model's parameters; its weight decay is looked at, and a trial run steps with a copy of it.
         train_steps: how many steps a copy is trained.
         data: the batches of the trial run, again from the start when they end; without, `batch` at every step.
+        progress: is told after every step of the trial run how many are done, and of how many.
 
     Raises:
         BadInput: the model or the loss cannot be run on the batch, or cannot be looked into.
+        StoppedEarly: Ctrl-C in the trial run; a KeyboardInterrupt whose `report` tells what was found until then.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3), nn.Softmax(dim=1))
@@ -92,7 +95,11 @@ def check(
     if loss is None:
         raise BadInput("training needs a loss; none was given.")
     batches = [(inputs, targets)] if data is None else data
-    ran = trial(model, batches, loss, optimiser=optimiser, steps=train_steps, settings=seen.settings)
+    try:
+        ran = trial(model, batches, loss, optimiser=optimiser, steps=train_steps, settings=seen.settings,
+                    progress=progress)  # fmt: skip
+    except StoppedEarly as stopped:
+        raise StoppedEarly(_with_trial(report, stopped.report)) from None
     return _with_trial(report, ran)
 
 

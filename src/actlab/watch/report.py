@@ -20,6 +20,19 @@ class FindingsFound(ActlabError, AssertionError):
 
 
 @final
+class StoppedEarly(KeyboardInterrupt):
+    """Ctrl-C in a trial run.
+
+    Attributes:
+        report: what was found until then.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        super().__init__()
+
+
+@final
 @dataclass(frozen=True)
 class Report:
     """What was found.

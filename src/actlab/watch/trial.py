@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import cycle, islice
 from typing import Any
 
@@ -15,9 +16,11 @@ from actlab.errors import BadInput
 from actlab.foreign import their_code
 from actlab.sites.calls import tensors_in
 from actlab.sites.tracing import Loss
-from actlab.watch.report import Report
+from actlab.watch.report import Report, StoppedEarly
 from actlab.watch.settings import Settings
-from actlab.watch.watch import watch
+from actlab.watch.watch import Watch, watch
+
+StepsDone = Callable[[int, int], None]
 
 _MEASURED = 200
 """Steps of a trial run that are measured: a short run is measured whole, a long one at even distances."""
@@ -31,11 +34,13 @@ def trial(
     optimiser: Optimizer | None,
     steps: int,
     settings: Settings,
+    progress: StepsDone | None = None,
 ) -> Report | BadInput:
     """What a trial run of a copy gave; the error, where the run itself broke.
 
     Raises:
         BadInput: the model or its optimiser cannot be copied, or there is no data.
+        StoppedEarly: Ctrl-C; it holds what was measured until then.
     """
     with torch.random.fork_rng(devices=[]):  # a loader draws when it is asked
         batches = list(islice(data, steps))
@@ -48,14 +53,24 @@ def trial(
         _same_hooks(model, twin)
         try:
             stepper = _same_optimiser(optimiser, model, twin)
-            with watch(twin, every=max(1, steps // _MEASURED), settings=settings) as watched:
-                for inputs, targets in islice(cycle(batches), steps):
-                    value = _stepped(twin, stepper, loss, inputs, targets)
-                    watched.step(value)
+            watched = watch(twin, every=max(1, steps // _MEASURED), settings=settings)
+            with told_if_stopped(watched), watched:
+                for done, (inputs, targets) in enumerate(islice(cycle(batches), steps), start=1):
+                    watched.step(_stepped(twin, stepper, loss, inputs, targets))
+                    if progress is not None:
+                        progress(done, steps)
         except BadInput as broke:
             return broke
-        report: Report = watched.report(distinct=sum(_examples(inputs) for inputs, _ in batches))
-    return report
+        return watched.report(distinct=sum(_examples(inputs) for inputs, _ in batches))
+
+
+@contextmanager
+def told_if_stopped(watched: Watch) -> Iterator[None]:
+    """A block around a watched loop, out of which Ctrl-C carries what was measured until then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StoppedEarly(watched.report()) from None
 
 
 def _stepped(model: nn.Module, optimiser: Optimizer, loss: Loss, inputs: Any, targets: Any) -> torch.Tensor:

@@ -88,6 +88,8 @@ class Watch:
         self._side_outputs.clear()
         if kind is None:
             self._close(advance=self._is_stepped and not self._is_told)
+        self._is_measuring = self._is_stepped = False  # of a step that was broken off nothing is told
+        self._recording.passes = 0
         self._recording.unhook()
 
     def step(self, loss: Tensor | float | None = None) -> None:

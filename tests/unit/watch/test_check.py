@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from actlab.errors import ActlabError, BadInput
 from actlab.watch.check import check
-from actlab.watch.report import FindingsFound
+from actlab.watch.report import FindingsFound, StoppedEarly
 from actlab.watch.watch import watch
 
 X, Y = torch.randn(16, 4), torch.arange(16) % 3
@@ -151,6 +151,27 @@ def test_a_trial_run_trains_a_copy_and_tells_what_it_measured():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
     assert optimiser.state == {}
+
+
+def test_ctrl_c_in_a_trial_run_carries_what_was_found_and_leaves_the_model():
+    def loss(z, y):
+        seen.append(1)
+        if len(seen) == 40:
+            raise KeyboardInterrupt
+        return F.cross_entropy(z, y)
+
+    seen, model, told = [], network(nn.Softmax(1)), []
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(StoppedEarly) as caught:
+        check(model, (X, Y), loss, train_steps=100, progress=lambda done, steps: told.append((done, steps)))
+    report = caught.value.report
+    assert isinstance(caught.value, KeyboardInterrupt)
+    assert "AL201" in {each.id for each in report.findings}
+    assert told == [(done, 100) for done in range(1, 39)]
+    assert (report.quantities.steps, report.quantities.measured) == (38, 38)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    with torch.overrides.TorchFunctionMode():
+        assert len(torch.overrides._get_current_function_mode_stack()) == 1  # none of ours is left
 
 
 def test_a_trial_run_that_breaks_is_told_unless_an_error_says_why():
