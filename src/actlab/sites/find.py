@@ -9,9 +9,11 @@ from typing import Any, final, overload
 import torch
 from torch import nn
 
+from actlab.errors import BadInput
 from actlab.plain import plain
 from actlab.sites.routes import routed
 from actlab.sites.site import Site, Unseen
+from actlab.sites.trace import Trace
 from actlab.sites.tracing import traced
 
 
@@ -67,6 +69,16 @@ def sites(model: nn.Module, *inputs: Any, **kwargs: Any) -> Sites:
         >>> [(site.activation, site.path, site.spelling) for site in found]
         [('relu', '1', 'nn.ReLU')]
     """
-    with torch.enable_grad():  # autograd knows of calls that PyTorch does not show, such as scripted ones
-        trace = traced(model, inputs, kwargs).trace
+    trace = _with_autograd(model, inputs, kwargs)
     return Sites(routed(trace), trace.unseen)
+
+
+def _with_autograd(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
+    """The pass that was followed; autograd knows of calls that PyTorch does not show, such as scripted ones."""
+    try:
+        with torch.enable_grad():
+            return traced(model, inputs, kwargs).trace
+    except BadInput:
+        if torch.is_grad_enabled():
+            raise
+    return traced(model, inputs, kwargs).trace  # autograd refuses some that runs without it, as writing into chunks

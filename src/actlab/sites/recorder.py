@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -21,6 +21,7 @@ from actlab.sites.calls import is_in_place, name_of, named_arguments, settings_i
 from actlab.sites.elementwise import COMPARED, LARGEST, TRANSLATED, X
 from actlab.sites.known import AnyActivation, known
 from actlab.sites.learned import learned_in, trained_in, with_learned
+from actlab.sites.memory import Memory
 from actlab.sites.place import here, places_of
 from actlab.sites.trace import Part, Step, Value
 
@@ -133,6 +134,7 @@ class Recorder(TorchFunctionMode):
         self._numbers: dict[int, int] = {}
         self._read: dict[int, int] = {}  # of the call that runs: what its arguments were before it
         self._filled: dict[int, float] = {}
+        self._memory = Memory()
         self._ways: dict[tuple[str, ...], int] = {}
         self._alive: list[Tensor] = []  # by number; so that no identity is used twice
         self._versions: list[int] = []
@@ -147,7 +149,22 @@ class Recorder(TorchFunctionMode):
     def number(self, tensor: Tensor) -> int:
         """The number of the tensor's value now."""
         found = self._numbers.get(id(tensor))
-        return self._new(tensor, origin=self._origin(tensor)) if found is None else found
+        if found is None:
+            return self._new(tensor, origin=self._origin(tensor))
+        written, is_all = self._memory.changed(found, tensor)
+        return self._again(tensor, (*written, *(() if is_all else (found,)))) if written else found
+
+    def _again(self, tensor: Tensor, parts: tuple[int, ...]) -> int:
+        """Another number for a tensor that was overwritten through a view of it, or of which it is a view."""
+        by = next(step for step in reversed(self.steps) if parts[0] in step.outputs)
+        number = self._new(tensor, origin="")
+        self.steps.append(
+            replace(
+                by, place=len(self.steps), function="alias", spelling="", inputs=parts, outputs=(number,), arguments={}
+            )
+        )
+        self.instructions.append(-1)
+        return number
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -169,6 +186,8 @@ class Recorder(TorchFunctionMode):
             made = read[:1]
         if made:
             self._note(func, name, arguments, numbers, before, made)
+            if overwrites:
+                self._memory.write(self._numbers[id(made[0])], made[0])
         return result
 
     def _note(
@@ -303,6 +322,7 @@ class Recorder(TorchFunctionMode):
         self._numbers[id(tensor)] = number
         self._alive.append(tensor)
         self._versions.append(_version(tensor))
+        self._memory.see(number)
         return number
 
     def kept(self, number: int) -> Tensor | None:

@@ -1,0 +1,116 @@
+"""Which tensors share memory, and what was written there through another of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from torch import Tensor
+
+_MOST_EXACT = 1 << 26
+"""Elements between the first and the last of two views, up to which it is looked at exactly whether they overlap."""
+
+
+@final
+@dataclass(frozen=True)
+class Region:
+    """The elements of a storage that a tensor consists of.
+
+    Attributes:
+        offset: of the first.
+        shape, stride: as the tensor's, in elements.
+    """
+
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    @property
+    def end(self) -> int:
+        """One beyond the last element."""
+        return self.offset + 1 + sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True))
+
+
+@final
+@dataclass(frozen=True)
+class Written:
+    """A write into a storage: when, the number of the value that it left, and where."""
+
+    at: int
+    number: int
+    region: Region
+
+
+@final
+class Memory:
+    """Notes when each value was seen and what is written in place, so that a view is known to have changed under it."""
+
+    def __init__(self) -> None:
+        self._clock = 0
+        self._seen: dict[int, int] = {}  # by the number of a value
+        self._writes: dict[int, list[Written]] = {}  # by storage
+
+    def see(self, number: int) -> None:
+        """The value was made, or read for the first time, now."""
+        self._seen[number] = self._clock
+
+    def write(self, number: int, tensor: Tensor) -> None:
+        """The tensor was overwritten, and is the value with that number since."""
+        storage = _storage(tensor)
+        if storage is not None:
+            self._clock += 1
+            self._seen[number] = self._clock
+            self._writes.setdefault(storage, []).append(Written(self._clock, number, _region(tensor)))
+
+    def changed(self, number: int, tensor: Tensor) -> tuple[tuple[int, ...], bool]:
+        """What others have written into the tensor since it was that value, and whether that is all of it now."""
+        storage = _storage(tensor) if self._writes else None
+        since = self._seen.get(number, self._clock)
+        writes = [each for each in self._writes.get(storage, ()) if each.at > since] if storage is not None else []
+        if not writes or tensor.numel() == 0:
+            return (), False
+        mine = _region(tensor)
+        left = None
+        found: list[int] = []
+        for write in reversed(writes):
+            share = _share(mine, write.region)
+            fresh = share if left is None else share & left
+            if fresh.any():
+                found.append(write.number)
+            left = ~share if left is None else left & ~share
+            if not left.any():
+                break
+        return tuple(reversed(found)), left is not None and not left.any()
+
+
+def _storage(tensor: Tensor) -> int | None:
+    """The identity of what the tensor lies in; None where it has no memory of its own, as a sparse one."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError):
+        return None
+
+
+def _region(tensor: Tensor) -> Region:
+    return Region(int(tensor.storage_offset()), tuple(map(int, tensor.shape)), tuple(map(int, tensor.stride())))
+
+
+def _share(mine: Region, other: Region) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """For each of my elements, whether it is one of the other's; for all of them where that is too many to ask."""
+    low, high = min(mine.offset, other.offset), max(mine.end, other.end)
+    if mine == other:
+        return np.ones(mine.shape, dtype=bool)
+    if mine.end <= other.offset or other.end <= mine.offset:
+        return np.zeros(mine.shape, dtype=bool)
+    if high - low > _MOST_EXACT:
+        return np.ones(mine.shape, dtype=bool)
+    cells = np.zeros(high - low, dtype=bool)
+    _view(cells, other, low)[...] = True
+    return _view(cells, mine, low).copy()
+
+
+def _view(cells: np.ndarray[tuple[int], np.dtype[np.bool_]], region: Region, low: int) -> np.ndarray[
+    tuple[int, ...], np.dtype[np.bool_]
+]:  # fmt: skip
+    return np.lib.stride_tricks.as_strided(cells[region.offset - low :], region.shape, region.stride)
