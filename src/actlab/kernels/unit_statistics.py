@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
+from struct import Struct
+from typing import final
 
 import torch
 from torch import Tensor
@@ -21,23 +22,49 @@ from actlab.kernels.unit_text import LANES, UnitPlan, histogram_text, text_of
 from actlab.lower.arithmetic import Recipe
 
 
-def add_units(
-    formulas: tuple[Expr, Expr, Input],
-    z: Tensor,
-    into: Tensor,
-    shift: Tensor,
-    *,
-    axis: int,
-    floor: float,
-    by_output: str,
-) -> None:
-    """Add what `z` brings to the table of fields and units.
+@final
+@dataclass(frozen=True)
+class PassKernel:
+    """Adds tensors of one shape to a table: all that is the same from one to the next is found once.
+
+    Attributes:
+        code, numbers, segments, elements: the kernel that goes over all numbers, and how they lie.
+        bins, spacing: the kernel that counts evenly spaced ones of them in bins, and from which to which.
+    """
+
+    code: Code
+    numbers: tuple[int, int, int, int]
+    segments: int
+    elements: int
+    bins: Code
+    spacing: int
+
+    def add(self, z: Tensor, *, into: int, fieldstep: int, shift: int, bins: int) -> None:
+        """Add what `z` brings.
+
+        Args:
+            z: as the kernel was made for.
+            into: the address of the table's first column, in float64.
+            fieldstep: how many numbers lie from field to field there.
+            shift: the address of the numbers from which z is counted, one a unit.
+            bins: the address of the histogram; NaN is in none of its bins.
+        """
+        base = z.data_ptr()
+        spread(self.code, (base, *self.numbers, shift, into, fieldstep), segments=self.segments, elements=self.elements)
+        self.bins.run(_BINNED(base, self.spacing, bins), 0, -(-self.elements // self.spacing))
+
+
+_BINNED = Struct("3q").pack
+
+
+def pass_kernel(
+    formulas: tuple[Expr, Expr, Input], z: Tensor, *, axis: int, floor: float, by_output: str
+) -> PassKernel:
+    """What adds tensors that lie as `z` does.
 
     Args:
         formulas: f, f' and their input.
         z: contiguous, on the processor, not empty.
-        into: the table's columns, side by side, float64.
-        shift: for every unit the number from which z is counted.
         axis: where the units lie.
         floor: the |f'| that must be exceeded to count as fired.
         by_output: in 16-bit types, the function whose slope is computed of the rounded output.
@@ -50,24 +77,14 @@ def add_units(
     rows, units, run = prod(z.shape[:axis]), z.shape[axis], prod(z.shape[axis + 1 :])
     across = run == 1
     is_short = z.dtype in {torch.float16, torch.bfloat16}
-    code = _code(formulas, MEMORY[z.dtype], _floor(floor, z.dtype), across, by_output if is_short else "")
-    where = [shift.data_ptr(), into.data_ptr(), into.stride(0)]
+    memory = MEMORY[z.dtype]
+    code = _code(formulas, memory, _floor(floor, z.dtype), across, by_output if is_short else "")
     if across:
-        segments, numbers = -(-units // LANES), [z.data_ptr(), rows, units, LANES, units, *where]
+        segments, numbers = -(-units // LANES), (rows, units, LANES, units)
     else:
-        segments, numbers = units, [z.data_ptr(), rows, units * run, run, run, *where]
-    spread(code, numbers, segments=segments, elements=z.numel())
-
-
-def add_bins(z: Tensor, into: Tensor) -> None:
-    """Count the pass's inputs, or evenly spaced ones of them, in the bins; NaN is in none.
-
-    Raises:
-        NoKernels: machine code cannot be made here.
-    """
+        segments, numbers = units, (rows, units * run, run, run)
     spacing = max(1, -(-z.numel() // SAMPLED))
-    arguments = (ctypes.c_int64 * 3)(z.data_ptr(), spacing, into.data_ptr())
-    _bins(MEMORY[z.dtype]).run(arguments, 0, -(-z.numel() // spacing))
+    return PassKernel(code, numbers, segments, z.numel(), _bins(memory), spacing)
 
 
 def _floor(floor: float, dtype: torch.dtype) -> float:

@@ -14,17 +14,19 @@ from torch import Tensor
 from actlab.formula.activation import Activation
 from actlab.sites.site import Site, Unseen
 from actlab.sites.trace import Trace
-from actlab.watch.measured import Measured, measured
+from actlab.watch.measured import measured
 from actlab.watch.merge import statistics
-from actlab.watch.pass_statistics import add_pass
+from actlab.watch.pass_statistics import Adder
 from actlab.watch.plain_statistics import by_unit
 from actlab.watch.quantities import FirstNonFinite, Point, SiteQuantities
 from actlab.watch.settings import Settings
-from actlab.watch.table import Table, added
+from actlab.watch.table import MOST_STEPS, Table, added
 
 # What is recent covers at least this many examples and at most twice as many: 3/512 bounds a dead unit's rate.
 RECENT = 512
 MOST_POINTS = 512
+# Norms of gradients that wait to be added up.
+_MOST_NORMS = 4096
 
 Key = tuple[str, str, int, int, str]
 
@@ -34,17 +36,16 @@ class Row:
     """A site's place in the tables, and what is counted of it on the way.
 
     Attributes:
-        site, act: what is measured.
-        table: the device's.
-        units: its columns.
-        at: its row.
+        site: what is measured.
+        adder: adds its passes to its place in the device's table.
         now, total, newer, older: examples in this step, in all, and in both halves of what is recent.
         gradient_numbers: how many numbers of gradients came in this step.
         told: the last step at which its numbers were told; -1 before.
     """
 
-    def __init__(self, site: Site, act: Measured, *, table: Table, units: slice, at: int) -> None:
-        self.site, self.act, self.table, self.units, self.at = site, act, table, units, at
+    def __init__(self, site: Site, adder: Adder) -> None:
+        self.site, self.adder = site, adder
+        self.act, self.table, self.units, self.at = adder.act, adder.table, adder.units, adder.at
         self.now = self.total = self.newer = self.older = 0
         self.gradient_numbers = 0
         self.told = -1
@@ -62,12 +63,23 @@ class Moment:
 
 
 @final
+@dataclass(frozen=True, eq=False)
+class _Over:
+    """A measured step that is over and whose numbers are not added up yet: but for its points, as a `Moment`."""
+
+    step: int
+    several: bool
+    gradients: Mapping[int, tuple[int, int]]
+    scale: Tensor | float | None
+
+
+@final
 class Recording:
     """Adds up what the activations of measured passes are.
 
     Attributes:
         rows: the sites in the order in which they were seen.
-        moments: the measured steps; thinned evenly where there would be too many.
+        moments: the measured steps that were added up; thinned evenly where there would be too many.
         unseen: what the pass that was followed could not look into.
         passes, number: how many passes this step has had, and all steps.
         hooked, arrived: how many gradients were waited for and how many came, in this step.
@@ -84,7 +96,9 @@ class Recording:
         self.number = 0
         self._tables: dict[torch.device, Table] = {}
         self._handles: list[Any] = []
-        self._norms: dict[torch.device, list[tuple[int, Tensor]]] = {}
+        self._over: list[_Over] = []
+        # of each gradient that came: after how many steps of those that are over, the site's row, and the norm
+        self._norms: dict[torch.device, list[tuple[int, int, Tensor]]] = {}
         self._every = 1
         self._closed = 0
 
@@ -96,9 +110,7 @@ class Recording:
         if row.told != self.number:
             row.told = self.number
             row.now += self.examples
-        with torch.no_grad():
-            add_pass(row.act, z.detach(), row.table, row.units, row.at, axis=_axis(site, z),
-                     floor=self.settings.dead_floor * row.act.bound)  # fmt: skip
+        row.adder.add(z, axis=_axis(site, z))
 
     def hook(self, site: Site, y: Tensor) -> None:
         """Its output: be told of the gradient by it."""
@@ -111,16 +123,19 @@ class Recording:
     def _gradient(self, row: Row, gradient: Tensor) -> None:
         self.arrived += 1
         row.gradient_numbers += gradient.numel()
-        wide = torch.promote_types(gradient.dtype, torch.float32)
-        self._norms.setdefault(row.table.device, []).append((row.at, torch.linalg.vector_norm(gradient, dtype=wide)))
+        norm = torch.linalg.vector_norm(gradient, dtype=torch.promote_types(gradient.dtype, torch.float32))
+        self._norms.setdefault(row.table.device, []).append((len(self._over), row.at, norm))
 
-    def _add_norms(self) -> None:
-        """All gradients that came, in a few operations for each device."""
-        for device, pairs in self._norms.items():
-            at = torch.tensor([at for at, _ in pairs], device=device)
-            norms = torch.stack([norm.double() for _, norm in pairs])
-            self._tables[device].gradients.index_add_(0, at, norms.square())
-        self._norms.clear()
+    def _gradients(self, table: Table) -> Tensor:
+        """The sums of squares of the gradients that came in steps that are over: steps by sites."""
+        steps, came = len(self._over), self._norms.pop(table.device, [])
+        self._norms[table.device] = [(step - steps, at, norm) for step, at, norm in came if step >= steps]
+        found = torch.zeros(steps * table.sites, dtype=torch.float64, device=table.device)
+        places = [step * table.sites + at for step, at, _ in came if step < steps]
+        if places:
+            norms = torch.stack([norm.double() for step, _, norm in came if step < steps])
+            found.index_add_(0, torch.tensor(places, device=table.device), norms.square())
+        return found.view(steps, table.sites)
 
     def _row(self, site: Site, z: Tensor) -> Row | None:
         if z.is_meta:  # a shape without numbers
@@ -131,10 +146,12 @@ class Recording:
         if row is None:
             if not isinstance(site.measured, Activation) or len(site.measured.inputs) != 1 or z.numel() == 0:
                 return None
+            self.add_up()  # a table grows, or begins, with all steps that are over in the rest
             table = self._tables.setdefault(z.device, Table(z.device))
             act = measured(site.measured)
             columns = table.grown(act, units)
-            row = self.rows[key] = Row(site, act, table=table, units=columns, at=table.sites - 1)
+            adder = Adder(act, table, columns, table.sites - 1, floor=self.settings.dead_floor * act.bound)
+            row = self.rows[key] = Row(site, adder)
             first = by_unit(z.detach(), axis=_axis(site, z))[0].double()
             table.shift[columns] = torch.where(torch.isfinite(first), first, 0.0)
         fits = z.device == row.table.device and row.units.stop - row.units.start == units and z.numel() > 0
@@ -143,26 +160,50 @@ class Recording:
     def close(self, step: int, *, scale: Tensor | float | None) -> None:
         """The measured step is over."""
         self.unhook()
-        self._add_norms()
-        points = {
-            device: table.closed(step, saturated_floor=self.settings.saturated_floor, several=self.examples > 1)
-            for device, table in self._tables.items()
-        }
         gradients = {}
         for number, row in enumerate(self.rows.values()):
             gradients[number] = (row.gradient_numbers, row.now)
             row.total += row.now
             row.newer += row.now
             row.now, row.gradient_numbers = 0, 0
-        if any(row.newer >= RECENT for row in self.rows.values()):
+        self._over.append(_Over(step, self.examples > 1, gradients, scale))
+        for table in self._tables.values():
+            table.close()
+        turns = any(row.newer >= RECENT for row in self.rows.values())
+        if turns or self._waits_for_room():
+            self.add_up()
+        if turns:
             self._turn()
+        self.hooked = self.arrived = 0
+
+    def _waits_for_room(self) -> bool:
+        came = sum(map(len, self._norms.values()))
+        return (
+            len(self._over) >= MOST_STEPS or came > _MOST_NORMS or any(each.is_full for each in self._tables.values())
+        )
+
+    def add_up(self) -> None:
+        """Add the steps that are over to the rest: done for many at a time, and before anything is read."""
+        if not self._over:
+            return
+        steps, several = [each.step for each in self._over], [each.several for each in self._over]
+        floor = self.settings.saturated_floor
+        found = {
+            device: table.added_up(steps, several=several, gradients=self._gradients(table), saturated_floor=floor)
+            for device, table in self._tables.items()
+        }
+        for at, over in enumerate(self._over):
+            points = {device: each[at] for device, each in found.items()}
+            self._keep(Moment(over.step, points, over.gradients, over.scale))
+        self._over.clear()
+
+    def _keep(self, moment: Moment) -> None:
         if self._closed % self._every == 0:
-            self.moments.append(Moment(step, points, gradients, scale))
+            self.moments.append(moment)
         self._closed += 1
         if len(self.moments) > MOST_POINTS:
             self.moments = self.moments[::2]
             self._every *= 2
-        self.hooked = self.arrived = 0
 
     def _turn(self) -> None:
         for table in self._tables.values():
@@ -178,6 +219,7 @@ class Recording:
 
     def quantities(self) -> tuple[SiteQuantities, ...]:
         """What was measured at every site; here numbers are read back."""
+        self.add_up()
         points: dict[int, list[Point]] = {number: [] for number in range(len(self.rows))}
         for moment in self.moments:
             for number, point in self.points(moment).items():
@@ -203,6 +245,7 @@ class Recording:
 
     def first_non_finite(self) -> FirstNonFinite | None:
         """The first step with a number that is not finite, and the first site of that step."""
+        self.add_up()
         found = [(int(row.table.bad_step[row.at]), number, row.site) for number, row in enumerate(self.rows.values())]
         bad = sorted((step, number) for step, number, _ in found if step >= 0)
         return FirstNonFinite(found[bad[0][1]][2], bad[0][0]) if bad else None

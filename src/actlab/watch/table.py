@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import inf
 from typing import final
 
 import torch
@@ -14,97 +16,155 @@ from actlab.watch.measured import Measured
 POINT = ("dead", "saturated", "zeros", "mean", "variance", "gradient", "positions")
 
 
+# So many measured steps are kept apart, unless their numbers are more than these, before they are added up together: a
+# dozen small operations cost the same for one step as for many.
+MOST_STEPS = 16
+_MOST_NUMBERS = 2**17
+
+
 @final
 class Table:
     """All units of all sites on one device, side by side.
 
     Attributes:
-        now: the step that is being measured; fields by units.
-        total: all steps before.
+        total: all steps that were added up.
         shift: for every unit the number from which z is counted.
-        histogram_now, histogram_total: sites by bins.
+        histogram_total: of these steps, sites by bins.
         inside_total: for every unit the squares of z about its mean in the same step, and of how many numbers.
-        gradients: for every site the sum of squares of its gradients in this step.
         bad_step: for every site the first step with a number that is not finite; -1 without.
+        sites, units: how many there are.
+        closed: how many steps are over and not added up yet.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.now = self._zeros(len(Field), 0)
+        self._steps = self._zeros(MOST_STEPS, len(Field), 0)
+        self._histograms = self._zeros(MOST_STEPS, 0, BINS)
         self.total = self._zeros(len(Field), 0)
         self.older, self.newer = self._zeros(len(Field), 0), self._zeros(len(Field), 0)
         self.shift, self.bound = self._zeros(0), self._zeros(0)
         self.saturates = torch.zeros(0, dtype=torch.bool, device=device)
         self.owner = torch.zeros(0, dtype=torch.long, device=device)
-        self.histogram_now, self.histogram_total = self._zeros(0, BINS), self._zeros(0, BINS)
+        self.histogram_total = self._zeros(0, BINS)
         self.histogram_older, self.histogram_newer = self._zeros(0, BINS), self._zeros(0, BINS)
         self.inside_total, self.inside_older, self.inside_newer = (self._zeros(2, 0) for _ in range(3))
-        self.gradients = self._zeros(0)
         self.bad_step = self._zeros(0)
-        self.sites = 0
+        self.sites = self.units = self.closed = 0
+
+    @property
+    def now(self) -> Tensor:
+        """The step that is being measured: fields by units."""
+        return self._steps[self.closed]
+
+    @property
+    def histogram_now(self) -> Tensor:
+        """The step that is being measured: sites by bins."""
+        return self._histograms[self.closed]
+
+    @property
+    def addresses(self) -> tuple[int, int, int]:
+        """Where the numbers of `now`, `shift` and `histogram_now` begin."""
+        at, size = self.closed, self.total.element_size()
+        units = self._steps.data_ptr() + at * len(Field) * self.units * size
+        return units, self.shift.data_ptr(), self._histograms.data_ptr() + at * self.sites * BINS * size
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next step has no place unless those that are over are added up."""
+        return self.closed == len(self._steps) - 1
 
     def grown(self, act: Measured, units: int) -> slice:
-        """Room for one more site: where its units lie."""
-        start = self.now.shape[1]
-        for name in ("now", "total", "older", "newer"):
+        """Room for one more site: where its units lie. No step that is over waits to be added up."""
+        assert self.closed == 0
+        start = self.units
+        self.units, self.sites = start + units, self.sites + 1
+        steps = min(MOST_STEPS, max(2, _MOST_NUMBERS // (len(Field) * max(1, self.units))))
+        step, histogram = self.now, self.histogram_now
+        self._steps = self._zeros(steps, len(Field), self.units)
+        self._histograms = self._zeros(steps, self.sites, BINS)
+        self.now[:, :start], self.histogram_now[:-1] = step, histogram
+        for name in ("total", "older", "newer"):
             setattr(self, name, torch.cat([getattr(self, name), self._zeros(len(Field), units)], dim=1))
+            name = f"histogram_{name}"
+            setattr(self, name, torch.cat([getattr(self, name), self._zeros(1, BINS)]))
         for name in ("inside_total", "inside_older", "inside_newer"):
             setattr(self, name, torch.cat([getattr(self, name), self._zeros(2, units)], dim=1))
         self.shift = torch.cat([self.shift, self._zeros(units)])
         self.bound = torch.cat([self.bound, self._zeros(units) + act.bound])
         self.saturates = torch.cat([self.saturates, torch.full((units,), act.saturates, device=self.device)])
-        self.owner = torch.cat([self.owner, torch.full((units,), self.sites, device=self.device)])
-        for name in ("now", "total", "older", "newer"):
-            name = f"histogram_{name}"
-            setattr(self, name, torch.cat([getattr(self, name), self._zeros(1, BINS)]))
-        self.gradients = torch.cat([self.gradients, self._zeros(1)])
+        self.owner = torch.cat([self.owner, torch.full((units,), self.sites - 1, device=self.device)])
         self.bad_step = torch.cat([self.bad_step, self._zeros(1) - 1])
-        self.sites += 1
         return slice(start, start + units)
 
-    def closed(self, step: int, *, saturated_floor: float, several: bool = True) -> Tensor:
-        """What the step says of every site, columns as in `POINT`; the step is added to the rest and begins anew.
+    def close(self) -> None:
+        """The step that is being measured is over; the next one begins."""
+        assert not self.is_full
+        self.closed += 1
+
+    def added_up(
+        self, steps: Sequence[int], *, several: Sequence[bool], gradients: Tensor, saturated_floor: float
+    ) -> Tensor:
+        """What each step that is over says of every site, columns as in `POINT`; they are added to the rest.
 
         Args:
-            step: its number.
+            steps: their numbers.
+            several: whether each had more than one example; a single one says nothing of how examples differ.
+            gradients: for every step and site the sum of squares of its gradients.
             saturated_floor: a mean slope below this share of the bound is saturation.
-            several: whether it had more than one example; a single one says nothing of how examples differ.
         """
-        now = self.now
-        finite = now[Field.POSITIONS] - now[Field.NON_FINITE]
-        seen = (finite > 0).double()
-        dead = (now[Field.FIRED] == 0).double() * seen
-        saturated = (now[Field.SLOPE_SUM] < saturated_floor * self.bound * finite) & self.saturates
-        columns = [seen, dead, saturated.double(), finite, now[Field.Y_ZEROS], now[Field.Y_SUM], now[Field.Y_SQUARES]]
-        columns.append(now[Field.NON_FINITE])
-        sums = self._zeros(len(columns), self.sites).index_add_(1, self.owner, torch.stack(columns))
-        units, count = sums[0], sums[3]
-        mean = sums[5] / count
-        variance = (sums[6] / count - mean * mean).clamp(min=0)
-        point = torch.stack(
-            [sums[1] / units, sums[2] / units, sums[4] / count, mean, variance, self.gradients, count + sums[7]]
-        )
-        self.bad_step = torch.where((self.bad_step < 0) & (sums[7] > 0), float(step), self.bad_step)
-        if several:
-            self._look_inside(finite)
-        self._fold()
-        return point.T
+        over = self._steps[: self.closed]
+        finite = over[:, Field.POSITIONS] - over[:, Field.NON_FINITE]
+        sums = self._by_site(over, finite, saturated_floor=saturated_floor)
+        self._note_bad(steps, sums[7] > 0)
+        self._look_inside(over, finite, several)
+        self._fold(over)
+        units, dead, saturated, count, zeros, total, squares, bad = sums
+        mean = total / count
+        variance = (squares / count - mean * mean).clamp(min=0)
+        columns = [dead / units, saturated / units, zeros / count, mean, variance, gradients, count + bad]
+        return torch.stack(columns, dim=2)
 
-    def _look_inside(self, finite: Tensor) -> None:
-        moved = self.now[Field.SHIFTED]
-        squares = (self.now[Field.SQUARES] - moved * moved / finite.clamp(min=1)).clamp(min=0)
-        brought = torch.stack([squares, finite])
+    def _note_bad(self, steps: Sequence[int], is_bad: Tensor) -> None:
+        numbers = torch.tensor(steps, dtype=torch.float64, device=self.device)[:, None]
+        first = torch.where(is_bad, numbers, inf).amin(0)
+        self.bad_step = torch.where((self.bad_step < 0) & is_bad.any(0), first, self.bad_step)
+
+    def _by_site(self, over: Tensor, finite: Tensor, *, saturated_floor: float) -> Tensor:
+        """Sums over the units of every site, of steps by sites: how many units were seen, dead and saturated, how many
+        numbers were finite, and of the outputs the zeros, the sum and the squares; how many numbers were not finite."""
+        seen = finite > 0
+        dead = (over[:, Field.FIRED] == 0) & seen
+        saturated = (over[:, Field.SLOPE_SUM] < saturated_floor * self.bound * finite) & self.saturates
+        counted = torch.stack([seen, dead, saturated]).double()
+        summed = over[:, [Field.Y_ZEROS, Field.Y_SUM, Field.Y_SQUARES, Field.NON_FINITE]].movedim(1, 0)
+        columns = torch.cat([counted, finite[None], summed])
+        return self._zeros(len(columns), self.closed, self.sites).index_add_(2, self.owner, columns)
+
+    def _look_inside(self, over: Tensor, finite: Tensor, several: Sequence[bool]) -> None:
+        if not all(several):
+            picked = torch.tensor(several, device=self.device)
+            over, finite = over[picked], finite[picked]
+        moved = over[:, Field.SHIFTED]
+        squares = (over[:, Field.SQUARES] - moved * moved / finite.clamp(min=1)).clamp(min=0)
+        brought = torch.stack([squares.sum(0), finite.sum(0)])
         self.inside_total += brought
         self.inside_newer += brought
 
-    def _fold(self) -> None:
+    def _fold(self, over: Tensor) -> None:
+        """Into the rest; the step that is being measured moves to the first place."""
+        together, largest = over.sum(0), over[:, Field.SLOPE_MAX].amax(0)
+        together[Field.SLOPE_MAX] = largest
+        histogram = self._histograms[: self.closed].sum(0)
         for kept in (self.total, self.newer):
-            _add(kept, self.now)
-        self.histogram_total += self.histogram_now
-        self.histogram_newer += self.histogram_now
-        self.now.zero_()
-        self.histogram_now.zero_()
-        self.gradients = torch.zeros_like(self.gradients)
+            _add(kept, together)
+        self.histogram_total += histogram
+        self.histogram_newer += histogram
+        step, histogram = self.now.clone(), self.histogram_now.clone()
+        self._steps[: self.closed + 1].zero_()
+        self._histograms[: self.closed + 1].zero_()
+        self.closed = 0
+        self.now.copy_(step)
+        self.histogram_now.copy_(histogram)
 
     def turned(self) -> None:
         """The newer half of what is recent becomes the older one, and shifts move to where the means are now."""

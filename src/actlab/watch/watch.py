@@ -253,7 +253,8 @@ class Watch:
         if self._is_measuring:
             self._recording.close(self._steps, scale=self._scale)
             self._measured += 1
-            if self._sinks and self._recording.moments:
+            if self._sinks:
+                self._recording.add_up()
                 for sink in self._sinks:
                     sink(told(self._recording, self._updates), self._steps)
         self._is_measuring = self._is_stepped = False
