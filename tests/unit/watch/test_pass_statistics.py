@@ -108,3 +108,29 @@ def test_a_processor_without_wide_registers_measures_the_same(monkeypatch, shape
         found.append(table.now)
     unit_statistics._code.cache_clear()
     assert torch.allclose(found[0], found[1], rtol=1e-5, atol=1e-5)
+
+
+def permuted(shape, order):
+    generator = torch.Generator().manual_seed(0)
+    whole = torch.randn([shape[at] for at in order], generator=generator)
+    return whole.permute([order.index(at) for at in range(len(shape))])
+
+
+@pytest.mark.parametrize(
+    ("z", "axis"),
+    [
+        (permuted((4, 6, 5, 7), (0, 2, 3, 1)), 1),  # channels last
+        (permuted((9, 4, 20), (1, 0, 2)), -1),
+        (permuted((9, 40), (1, 0)), -1),
+        (torch.randn(20, 60, generator=torch.Generator().manual_seed(0))[:, ::3], -1),
+        (torch.ones(7, 1).expand(7, 5), -1),
+    ],
+)
+def test_the_layout_does_not_matter(z, axis, monkeypatch):
+    act, tables = measured(get("gelu")), [Table(z.device) for _ in range(2)]
+    columns = [table.grown(act, z.shape[axis]) for table in tables]
+    Adder(act, tables[1], columns[1], 0, floor=1e-3).add(z.contiguous(), axis=axis)
+    monkeypatch.setattr(Adder, "_add_plainly", None)  # nothing that lies on the processor takes the slow way
+    Adder(act, tables[0], columns[0], 0, floor=1e-3).add(z, axis=axis)
+    assert torch.allclose(tables[0].now, tables[1].now, rtol=1e-5, atol=1e-5)
+    assert torch.equal(tables[0].histogram_now, tables[1].histogram_now)

@@ -13,6 +13,7 @@ from torch.optim import optimizer as optimizers
 from torch.utils.checkpoint import checkpoint
 
 from actlab.errors import BadInput
+from actlab.watch import recording, table
 from actlab.watch.watch import Watch, watch
 
 
@@ -406,3 +407,43 @@ def test_where_no_step_came_by_the_report_does_not_say_that_all_is_well():
 def test_a_loss_that_is_no_number_is_refused():
     with watch(nn.Sequential(nn.Linear(4, 8), nn.ReLU())) as watched, pytest.raises(BadInput, match="got 'low'"):
         watched.step("low")
+
+
+def told_of(*, asked_between: bool) -> list:
+    """What is measured of a loop with a step of one example, a site left out, and a number that is not finite."""
+    torch.manual_seed(0)
+    model = nn.ModuleList([nn.Sequential(nn.Linear(4, 8), nn.GELU()), nn.Sequential(nn.Linear(8, 3), nn.Sigmoid())])
+    model.forward = lambda x, deep: model[1](model[0](x)) if deep else model[0](x)
+    optimiser = torch.optim.SGD(model.parameters(), 1e-2)
+    generator, found = torch.Generator().manual_seed(1), []
+    with watch(model, every=1) as watched:
+        for step in range(70):
+            x = torch.randn(1 if step % 5 == 3 else 16, 4, generator=generator)
+            x[0, 0] = float("inf") if step == 45 else x[0, 0]
+            model(x, deep=step % 4 < 3).nan_to_num().square().mean().backward()
+            optimiser.step()
+            optimiser.zero_grad()
+            if asked_between and step % 7 == 0:
+                watched.quantities()
+    quantities = watched.quantities()
+    for site in quantities.sites:
+        for units in (site.total, site.recent):
+            found += [
+                torch.tensor(units.examples),
+                *(each for each in vars(units).values() if isinstance(each, Tensor)),
+            ]
+        found.append(torch.tensor([[each.step, each.mean, each.variance, each.gradient_rms] for each in site.points]))
+    assert quantities.first_non_finite is not None
+    assert quantities.first_non_finite.step == 45
+    return [*found, *(torch.tensor(each.updates) for each in quantities.parameters)]
+
+
+def test_when_steps_are_added_up_does_not_matter(monkeypatch):
+    together, asked = told_of(asked_between=False), told_of(asked_between=True)
+    monkeypatch.setattr(table, "MOST_STEPS", 2)
+    monkeypatch.setattr(recording, "MOST_STEPS", 1)
+    alone = told_of(asked_between=False)
+    assert len(together) > 20
+    for one, *others in zip(together, asked, alone, strict=True):
+        for other in others:
+            assert torch.allclose(one, other, rtol=1e-9, atol=1e-12, equal_nan=True)
