@@ -61,7 +61,13 @@ def here(paths: Mapping[int, str], *, depth: int = 2) -> Place:
             owner = frame.f_locals.get("self")
             if id(owner) in paths and isinstance(owner, nn.Module):
                 path = paths[id(owner)]
-                module = type(owner).__name__ if type(owner).__module__.startswith("torch.") else ""
+                # a module with a forward of the user's own is met in PyTorch's call of it
+                is_theirs = (
+                    whose == "torch"
+                    and type(owner).__module__.startswith("torch.")
+                    and not frame.f_code.co_name.endswith("call_impl")
+                )
+                module = type(owner).__name__ if is_theirs else ""
         if file and path is not None:
             break
         frame = frame.f_back

@@ -103,24 +103,31 @@ class Rerouted:
     Attributes:
         module: the module.
         turns: what becomes of which call.
+        own: the `forward` that this instance had before, where it was another than its class's; None otherwise.
     """
 
-    def __init__(self, module: nn.Module, turns: Turns) -> None:
-        self.module, self.turns = module, turns
+    def __init__(self, module: nn.Module, turns: Turns, own: Callable[..., Any] | None = None) -> None:
+        self.module = module
+        self.turns = turns
+        self.own = own
         self.names = {each: name for name, _ in turns for each in functions_named(name)}
         self.writing = {each: is_in_place(each) for each in self.names}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with Rerouting(self.module, self.turns, self.names, self.writing):
+            if self.own is not None:
+                return self.own(*args, **kwargs)
             return type(self.module).forward(self.module, *args, **kwargs)
 
     @property
     def __code__(self) -> CodeType:
-        return type(self.module).forward.__code__  # the exporter reads argument names from it
+        own = type(self.module).forward if self.own is None else getattr(self.own, "__func__", self.own)
+        found: CodeType = own.__code__  # the exporter reads argument names from it
+        return found
 
     @property
     def __signature__(self) -> inspect.Signature:
-        return inspect.signature(type(self.module).forward.__get__(self.module))
+        return inspect.signature(type(self.module).forward.__get__(self.module) if self.own is None else self.own)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Rerouted, (self.module, self.turns)
+        return Rerouted, (self.module, self.turns, self.own)

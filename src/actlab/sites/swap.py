@@ -102,7 +102,7 @@ class Swap:
             turns = {**before.turns, **turns}
         for name, module in added.items():
             owner.add_module(name, module)
-        owner.forward = Rerouted(owner, turns)
+        owner.forward = Rerouted(owner, turns, before.own if isinstance(before, Rerouted) else before)
 
         def back() -> None:
             for name in added:
@@ -247,6 +247,9 @@ def _children(model: nn.Module) -> list[tuple[nn.Module, str, str, nn.Module]]:
 
 
 def _activation_of(module: nn.Module) -> str | None:
+    """The activation that a module is; None also where the `forward` of this instance is another than its class's."""
+    if "forward" in module.__dict__:
+        return None
     if isinstance(module, ActivationModule | AlongAxis):
         return module.activation.name
     if type(module) is nn.GELU and module.approximate == "tanh":

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
+import types
 
 import pytest
 import torch
@@ -234,6 +236,53 @@ class Gated(nn.Module):
 
     def forward(self, x):
         return F.silu(self.gate(x)) * self.value(x)
+
+
+def doubled(self, x):
+    return 2 * F.relu(x)
+
+
+PATCHES = {
+    "a method": lambda act: types.MethodType(doubled, act),
+    "a function": lambda act: lambda x: 2 * F.relu(x),
+    "a partial": lambda act: functools.partial(doubled, act),
+    "the old one, wrapped": lambda act: (lambda old: lambda x: 2 * old(x))(act.forward),
+}
+
+
+@pytest.mark.parametrize("how", PATCHES)
+def test_a_forward_of_the_users_own_is_kept_and_put_back(how):
+    model, x = Between(nn.ReLU()), rows()
+    model.between.forward = patch = PATCHES[how](model.between)
+    before, want = model(x), model.second(2 * F.gelu(model.first(x)))
+    assert sites(model, x)[0].path == "between"
+    assert (sites(model, x)[0].spelling == "F.relu") is (how != "the old one, wrapped")
+    done = swap(model, {"relu": "gelu"}, x)
+    torch.testing.assert_close(model(x), want, rtol=1e-5, atol=1e-6)
+    again = swap(model, {"gelu": "tanh"}, x)
+    torch.testing.assert_close(model(x), model.second(2 * torch.tanh(model.first(x))), rtol=1e-5, atol=1e-6)
+    again.undo()
+    torch.testing.assert_close(model(x), want, rtol=1e-5, atol=1e-6)
+    done.undo()
+    assert model.between.forward is patch
+    assert torch.equal(model(x), before)
+    assert "no activation module matches" in swap(model, {"relu": "gelu"}).unchanged[0].why
+    assert torch.equal(model(x), before)
+
+
+def test_a_patched_and_swapped_model_copies_compiles_and_exports():
+    model, x = Between(nn.ReLU()), rows()
+    model.between.forward = types.MethodType(doubled, model.between)
+    swap(model, {"relu": "swish"}, x)
+    want = model(x)
+    copied = copy.deepcopy(model)
+    copied.between.swapped_between_0.beta.data.fill_(9)
+    assert torch.equal(model(x), want)
+    assert not torch.equal(copied(x), want)
+    torch.compiler.reset()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), want, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.export.export(model, (x,)).module()(x), want, rtol=1e-4, atol=1e-5)
 
 
 def test_a_place_that_two_keys_name_is_the_last_ones_and_told_once():
