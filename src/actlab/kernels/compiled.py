@@ -39,30 +39,46 @@ def compiled(text: str) -> Code:
     """
     key = cache.key_of(text, machine=machine().key)
     kept = cache.read(key)
-    engine, made = _engine(text, kept)
-    if made is not None:
-        cache.write(key, made)
+    code = kept or _object_code(text)
+    if kept is None:
+        cache.write(key, code)
+    engine = _loaded(code)
     run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(engine.get_function_address("kernel"))
-    return Code(run, engine.get_function_address("team"), engine, made is None)
+    return Code(run, engine.get_function_address("team"), engine, kept is not None)
 
 
-def _engine(text: str, kept: bytes | None) -> tuple[Any, bytes | None]:
-    """An execution engine that holds the kernel, and its object code if that had to be made."""
+def _object_code(text: str) -> bytes:
+    """The text as object code. What LLVM makes it with goes: that is a hundred times as large."""
+    made: list[bytes] = []
+    engine = _engine(text)
+    engine.set_object_cache(lambda _, code: made.append(code), lambda _: None)
+    engine.finalize_object()
+    return made[0]
+
+
+def _loaded(code: bytes) -> Any:
+    """An execution engine that holds the object code."""
+    from llvmlite import binding
+
+    for name, address in layer().symbols or _without_team():
+        binding.add_symbol(name, address)
+    engine = _engine("")
+    engine.add_object_file(binding.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine
+
+
+def _engine(text: str) -> Any:
+    """An execution engine of a module of this text, on this machine."""
     from llvmlite import binding
 
     here = machine()
-    for name, address in layer().symbols or _without_team():
-        binding.add_symbol(name, address)
     target = binding.Target.from_default_triple().create_target_machine(
         cpu=here.processor, features=here.features, opt=3, jit=True
     )
     module = binding.parse_assembly(_triple(binding) + text)
     module.name = "actlab"
-    made: list[bytes] = []
-    engine = binding.create_mcjit_compiler(module, target)
-    engine.set_object_cache(lambda _, code: made.append(code), lambda _: kept)
-    engine.finalize_object()
-    return engine, made[0] if made else None
+    return binding.create_mcjit_compiler(module, target)
 
 
 def _triple(binding: Any) -> str:

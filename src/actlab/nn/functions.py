@@ -22,7 +22,7 @@ from actlab.nn.few_bit import FewBit, lean
 from actlab.nn.into import write
 from actlab.nn.kept_bits import in_bits, is_curved
 from actlab.nn.matched import Matched, matched
-from actlab.nn.operator import Pointwise, apply, pointwise_of
+from actlab.nn.operator import HALF, apply, pointwise_of
 from actlab.nn.shown import is_followed, shown
 
 
@@ -54,7 +54,7 @@ class Functional:
             inputs: floating-point tensors.
             out: where to write the result: another tensor of the same shape and dtype, or an input itself. Autograd
                 follows only piecewise linear activations in place.
-            params: parameters, each a number or a tensor.
+            params: parameters, each a number, taken in the input's precision (float32 for one of 16 bits), or a tensor.
         """
         if is_followed():
             return shown(Functional.__call__, self, *inputs, out=out, **params)
@@ -74,7 +74,8 @@ class Functional:
             fits = isinstance(x, Tensor) and own.takes(x)
             return own.function(x) if fits else apply(self._closed, x)
         if out is not None:
-            return write(self.activation.bind(**_numbers(params)), self._closed_with(params), inputs, out)
+            bound, given = self.activation.bind(**_numbers(params)), self._given(inputs[0], params) if params else ()
+            return write(bound, self._open if params else self._closed, (*inputs, *given), out)
         return apply(self._open, *inputs, *self._given(inputs[0], params))
 
     def __eq__(self, other: object) -> bool:
@@ -94,13 +95,10 @@ class Functional:
     def _own(self) -> OwnOperator | None:
         return own_operator(self.activation)
 
-    def _closed_with(self, params: Mapping[str, float | Tensor]) -> Pointwise:
-        """The formula with the given numbers in it."""
-        return pointwise_of(self.activation.bind(**_numbers(params)), mode=self.mode) if params else self._closed
-
     def _given(self, like: Tensor, params: dict[str, float | Tensor]) -> list[Tensor]:
-        """Every parameter as a tensor, in the operator's order."""
+        """Every parameter as a tensor, in the operator's order: numbers as exact as what computes with them."""
         act = self.activation
+        dtype = torch.float32 if like.dtype in HALF else like.dtype
         numbers = {name: value for name, value in params.items() if not isinstance(value, Tensor)}
         values: dict[str, float | Tensor] = {param.name: param.value for param in act.bind(**numbers).params}
         for name, value in params.items():
@@ -109,7 +107,7 @@ class Functional:
             if isinstance(value, Tensor):
                 values[name] = value
         given = [values[leaf.name] for leaf in self._open.args if isinstance(leaf, ParamRef)]
-        return [value if isinstance(value, Tensor) else like.new_tensor(value) for value in given]
+        return [value if isinstance(value, Tensor) else like.new_tensor(value, dtype=dtype) for value in given]
 
 
 def _numbers(params: Mapping[str, float | Tensor]) -> dict[str, float]:

@@ -20,7 +20,7 @@ _NOT_FOLLOWED = "{name}: autograd cannot follow a result into out=. " + _REMEDY
 
 
 def write(act: Activation, made: Pointwise, tensors: tuple[Tensor, ...], out: Tensor) -> Tensor:
-    """The formula of the tensors, written into `out`.
+    """The formula of the tensors (its inputs, then what parameters it has), written into `out`.
 
     Raises:
         BadInput: `out` does not fit, or overlaps itself or an input in part, or a gradient would need what is
@@ -33,11 +33,11 @@ def write(act: Activation, made: Pointwise, tensors: tuple[Tensor, ...], out: Te
     follows = torch.is_grad_enabled() and (out.requires_grad or any(each.requires_grad for each in tensors))
     if torch.compiler.is_compiling():
         return _traced(made, tensors, out, follows=follows, name=name)
-    _refuse_overlap(out, tensors, name=name)
+    _refuse_overlap(out, tensors, act=act)
     if follows:
-        return _under_autograd(act, x, mode=made.mode, in_place=len(tensors) == 1 and _same_memory(out, x))
+        return _under_autograd(act, x, mode=made.mode, in_place=len(act.inputs) == 1 and _same_memory(out, x))
     with torch.no_grad():
-        runs = engine(made, tensors) if all(each.shape == x.shape for each in tensors) else None
+        runs = engine(made, tensors) if out.shape == x.shape else None
         if runs is not None:
             runs.forward(tensors, out=out)
             torch.autograd.graph.increment_version(out)
@@ -49,7 +49,7 @@ def _traced(made: Pointwise, tensors: tuple[Tensor, ...], out: Tensor, *, follow
     """The same in a graph, which computes before it copies, so that no input is overwritten too early."""
     if not lies_apart(out):
         raise BadInput(f"{name}: several elements of out= may share one place in memory. Use out.clone().")
-    if follows and not (len(tensors) == 1 and out is tensors[0]):
+    if follows and out is not tensors[0]:
         raise BadInput(_NOT_FOLLOWED.format(name=name))
     return out.copy_(apply(made, *tensors))
 
@@ -106,10 +106,10 @@ def _same_memory(out: Tensor, x: Tensor) -> bool:
     return out is x or (out.data_ptr() == x.data_ptr() and out.stride() == x.stride() and out.shape == x.shape)
 
 
-def _refuse_overlap(out: Tensor, tensors: tuple[Tensor, ...], *, name: str) -> None:
+def _refuse_overlap(out: Tensor, tensors: tuple[Tensor, ...], *, act: Activation) -> None:
     """Nothing where each element is read before it is overwritten: an input is the output itself, or lies apart."""
     if overlaps_itself(out):
-        raise BadInput(f"{name}: several elements of out= share one place in memory. Use out.clone().")
+        raise BadInput(f"{act.label}: several elements of out= share one place in memory. Use out.clone().")
     if any(not _same_memory(out, each) and overlap(out, each) for each in tensors):
-        itself = "the input itself" if len(tensors) == 1 else "one of the inputs itself"
-        raise BadInput(f"{name}: out= overlaps an input in part. Use a tensor of its own, or {itself}.")
+        itself = "the input itself" if len(act.inputs) == 1 else "one of the inputs themselves"
+        raise BadInput(f"{act.label}: out= overlaps an input in part. Use a tensor of its own, or {itself}.")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from actlab.errors import BadInput
+from actlab.kernels.compiled import compiled
 from actlab.nn import functional
 
 X = torch.linspace(-3, 3, 12).reshape(3, 4)
@@ -19,6 +20,27 @@ def test_the_result_is_written_and_given_back() -> None:
     other = torch.empty(3, 4)
     functional("elu")(X, out=other, alpha=0.5)
     assert torch.equal(other, functional("elu", alpha=0.5)(X))
+    inside = X.clone()
+    functional("elu")(inside, out=inside, alpha=0.5)
+    assert torch.equal(inside, other)
+
+
+def test_a_number_that_changes_from_call_to_call_makes_no_new_kernel() -> None:
+    swish, out = functional("swish"), torch.empty(3, 4)
+    swish(X, out=out, beta=0.25)
+    before = compiled.cache_info().misses
+    for at in range(5):
+        beta = 0.75 + at / 128
+        assert torch.equal(swish(X, out=out, beta=beta), swish(X, beta=beta))
+    assert compiled.cache_info().misses == before
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_a_number_is_not_rounded_to_the_sixteen_bits_of_an_input(dtype: torch.dtype) -> None:
+    x, slope = torch.linspace(-30, 30, 1000).to(dtype), 0.1
+    wanted = torch.nn.functional.leaky_relu(x, slope)
+    assert torch.equal(functional("leaky_relu")(x, negative_slope=slope), wanted)
+    assert torch.equal(functional("leaky_relu")(x, negative_slope=slope, out=torch.empty_like(x)), wanted)
 
 
 def test_nothing_beside_the_output_is_touched() -> None:
@@ -70,7 +92,7 @@ def test_an_output_that_overlaps_an_input_in_part_is_refused() -> None:
     with pytest.raises(BadInput, match="gelu: out= overlaps an input in part"):
         functional("gelu")(memory[:10], out=memory[5:15])
     value, gate = memory[:10], torch.randn(10)
-    with pytest.raises(BadInput, match="Use a tensor of its own, or one of the inputs itself"):
+    with pytest.raises(BadInput, match="Use a tensor of its own, or one of the inputs themselves"):
         functional("swiglu")(value, gate, out=memory[5:15])
     functional("gelu")(memory[:10], out=memory[10:])
 
