@@ -15,7 +15,7 @@ from actlab.kernels.compiled import Code, compiled
 from actlab.kernels.launch import empty_sums, run, run_flat
 from actlab.kernels.layout import Arranged, arranged
 from actlab.kernels.machine import machine
-from actlab.kernels.module_text import Access, Memory
+from actlab.kernels.module_text import LINE, SIZE, Access, Memory
 from actlab.kernels.pointwise import Shape, module
 from actlab.kernels.recipes import Mode, recipe
 from actlab.lower.arithmetic import Recipe
@@ -27,6 +27,12 @@ MEMORY: dict[torch.dtype, Memory] = {
     torch.float16: "half",
     torch.bfloat16: "bfloat",
 }
+
+# Bytes of an output from which on it is written past the caches, of which it would leave little for whoever reads it:
+# its lines need not be fetched before they are overwritten (bench/results/past_caches.csv).
+PAST_CACHES = 16 << 20
+
+_FEWEST_PAST = PAST_CACHES // max(SIZE.values())
 
 # The cheapest way to find out whether a formula can be spelled.
 _PROBE = Recipe("float", paired=False, accuracy="single")
@@ -48,6 +54,7 @@ class Kernels:
         # the commonest case, one contiguous tensor, found without looking at its layout
         self._simple: dict[torch.dtype, Code] = {}
         self._slopes: dict[torch.dtype, Code] = {}
+        self._large: dict[tuple[torch.dtype, bool], Code] = {}
 
     def check(self) -> None:
         """Nothing, where kernels can be made.
@@ -76,30 +83,34 @@ class Kernels:
         if len(tensors) == 1 and x.is_contiguous() and out is None:
             return self.of_one(x)
         if len(tensors) == 1 and x.is_contiguous() and out is not None and out.is_contiguous():
-            run_flat(self._simple.get(x.dtype) or self._made_simple(x.dtype), x.numel(), x.data_ptr(), out.data_ptr())
+            self._run_one(x, out)
             return out
         result = torch.empty_like(x) if out is None else out
         laid = arranged([*tensors, result])
         target = laid.kept[-1]
-        run(self._code(laid.access[:-1], x.dtype, wanted=None), laid.grid, laid.operands)
+        large = goes_past_caches(x.dtype, laid.grid.row, laid.operands[-1][0])
+        run(self._code(laid.access[:-1], x.dtype, wanted=None, past_caches=large), laid.grid, laid.operands)
         return result if target is result else result.copy_(target)
 
     def of_one(self, x: Tensor) -> Tensor:
         """The formula of its only argument: the same as `forward`, with the least work a call."""
         if not x.is_contiguous():
             return self.forward((x,))
-        code = self._simple.get(x.dtype) or self._made_simple(x.dtype)
         result = torch.empty_like(x)
-        run_flat(code, x.numel(), x.data_ptr(), result.data_ptr())
+        self._run_one(x, result)
         return result
 
     def pulled_one(self, dy: Tensor, x: Tensor) -> Tensor | None:
         """The gradient by its only argument, which is asked for: the same as `pull_back`, with the least work."""
         if not (x.is_contiguous() and dy.is_contiguous() and dy.shape == x.shape):
             return self.pull_back(dy, (x,), (True,))[0]
-        code = self._slopes.get(x.dtype) or self._made_slopes(x.dtype)
         dx = torch.empty_like(x)
-        run_flat(code, x.numel(), dy.data_ptr(), x.data_ptr(), dx.data_ptr())
+        count, into = x.numel(), dx.data_ptr()
+        if goes_past_caches(x.dtype, count, into):
+            code = self._made_large(x.dtype, slopes=True)
+        else:
+            code = self._slopes.get(x.dtype) or self._made_slopes(x.dtype)
+        run_flat(code, count, dy.data_ptr(), x.data_ptr(), into)
         return dx
 
     def pull_back(
@@ -141,14 +152,16 @@ class Kernels:
         written = dict(zip(results, laid.operands[count + 1 :], strict=True))
         written.update({at: (products[at].data_ptr(), laid.grid.row, 0) for at in spread})
         summed = [at for at in where if access[at] == "scalar"]
-        code = self._code(access, tensors[0].dtype, wanted=tuple(at in where for at in range(count)))
+        asked, dtype = tuple(at in where for at in range(count)), tensors[0].dtype
+        large = goes_past_caches(dtype, laid.grid.row, *(address for address, *_ in written.values()))
+        code = self._code(access, dtype, wanted=asked, past_caches=large)
         sums = empty_sums(laid.grid, outputs=len(summed)) if summed else None
         inputs = (laid.operands[1], laid.operands[0], *laid.operands[2 : count + 1])
         run(code, laid.grid, [*inputs, *(written[at] for at in sorted(written))], sums=sums)
         gradients: list[Tensor | None] = [None] * count
         for at, written_to in zip(results, laid.kept[count + 1 :], strict=True):
-            asked = results[at]
-            gradients[at] = asked if asked is written_to else asked.copy_(written_to)
+            into = results[at]
+            gradients[at] = into if into is written_to else into.copy_(written_to)
         for at in spread:
             axes = _spread_axes(tensors[at].shape, tensors[0].shape)
             gradients[at] = _added(products[at].double().numpy(), like=tensors[at], axes=axes)
@@ -158,14 +171,44 @@ class Kernels:
             gradients[at] = _added(sums[..., place].numpy(), like=tensors[at], axes=axes)
         return gradients
 
+    def _run_one(self, x: Tensor, result: Tensor) -> None:
+        count, into = x.numel(), result.data_ptr()
+        if goes_past_caches(x.dtype, count, into):
+            code = self._made_large(x.dtype, slopes=False)
+        else:
+            code = self._simple.get(x.dtype) or self._made_simple(x.dtype)
+        run_flat(code, count, x.data_ptr(), into)
+
+    def _made_large(self, dtype: torch.dtype, *, slopes: bool) -> Code:
+        found = self._large.get((dtype, slopes))
+        if found is None:
+            found = self._code(("stream",), dtype, wanted=(True,) if slopes else None, past_caches=True)
+            self._large[dtype, slopes] = found
+        return found
+
     def _made_simple(self, dtype: torch.dtype) -> Code:
         return self._simple.setdefault(dtype, self._code(("stream",), dtype, wanted=None))
 
     def _made_slopes(self, dtype: torch.dtype) -> Code:
         return self._slopes.setdefault(dtype, self._code(("stream",), dtype, wanted=(True,)))
 
-    def _code(self, access: tuple[Access, ...], dtype: torch.dtype, *, wanted: tuple[bool, ...] | None) -> Code:
-        return _code(Shape(self.expression, self.args, access, wanted), MEMORY[dtype], self.mode)
+    def _code(
+        self,
+        access: tuple[Access, ...],
+        dtype: torch.dtype,
+        *,
+        wanted: tuple[bool, ...] | None,
+        past_caches: bool = False,
+    ) -> Code:
+        shape = Shape(self.expression, self.args, access, wanted)
+        return _code(shape, MEMORY[dtype], self.mode, past_caches=past_caches)
+
+
+def goes_past_caches(dtype: torch.dtype, count: int, *into: int) -> bool:
+    """Whether outputs of so many elements side by side at these addresses are written past the caches."""
+    if count < _FEWEST_PAST or count * SIZE[MEMORY[dtype]] < PAST_CACHES:
+        return False
+    return all(address % LINE == 0 for address in into)
 
 
 def _spread_axes(shape: torch.Size, full: torch.Size) -> tuple[int, ...]:
@@ -181,8 +224,9 @@ def _added(parts: np.ndarray[Any, np.dtype[np.float64]], *, like: Tensor, axes: 
 
 
 @lru_cache(maxsize=4096)
-def _code(shape: Shape, memory: Memory, mode: Mode) -> Code:
-    return compiled(module(shape, memory=memory, recipe=recipe(shape, memory=memory, mode=mode)))
+def _code(shape: Shape, memory: Memory, mode: Mode, *, past_caches: bool = False) -> Code:
+    chosen = recipe(shape, memory=memory, mode=mode)
+    return compiled(module(shape, memory=memory, recipe=chosen, past_caches=past_caches))
 
 
 @lru_cache(maxsize=4096)

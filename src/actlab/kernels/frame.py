@@ -34,8 +34,19 @@ define void @team(ptr %job) #0 {
 _ATTRIBUTES = 'attributes #0 = { nounwind "min-legal-vector-width"="512" "prefer-vector-width"="512" }'
 
 
+# After an instruction that stores past the caches; what is on its way has arrived when the kernel returns.
+PAST_CACHES = "!nontemporal !0"
+_ARRIVED = ("  fence seq_cst",)
+_METADATA = "!0 = !{i32 1}"
+
+
 def framed(
-    declarations: Iterable[str], *, entry: Sequence[str], segment: Sequence[str], finish: Sequence[str] = ()
+    declarations: Iterable[str],
+    *,
+    entry: Sequence[str],
+    segment: Sequence[str],
+    finish: Sequence[str] = (),
+    past_caches: bool = False,
 ) -> str:
     """The module of a kernel.
 
@@ -44,6 +55,7 @@ def framed(
         entry: what is done once, such as reading the arguments.
         segment: what is done for the segment `%at`; the last line goes on to `finish`.
         finish: what is done when a segment is over.
+        past_caches: whether some of its stores are marked `PAST_CACHES`.
     """
     lines = [
         "define void @kernel(ptr %arguments, i64 %first, i64 %last) #0 {",
@@ -60,10 +72,12 @@ def framed(
         "  %again = icmp slt i64 %following, %last",
         "  br i1 %again, label %segment, label %return",
         "return:",
+        *(_ARRIVED if past_caches else ()),
         "  ret void",
         "}",
     ]
-    return "\n".join([*sorted(declarations), "", *lines, _TEAM, _ATTRIBUTES, ""])
+    metadata = [_METADATA] if past_caches else []
+    return "\n".join([*sorted(declarations), "", *lines, _TEAM, _ATTRIBUTES, *metadata, ""])
 
 
 def header(names: Sequence[str]) -> list[str]:

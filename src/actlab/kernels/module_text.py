@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-from actlab.kernels.frame import DONE, framed, header
+from actlab.kernels.frame import DONE, PAST_CACHES, framed, header
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.vector import Block, Kind, Value
 
@@ -29,6 +29,9 @@ SIZE = {"float": 4, "double": 8, "half": 2, "bfloat": 2}
 # The arguments before the operands, and those that each operand has.
 HEADER = ("channels", "pieces", "piece", "row")
 PER_OPERAND = ("base", "rowstep", "channelstep")
+
+# Bytes of a line of the caches, where outputs begin that are written past them.
+LINE = 64
 
 
 @final
@@ -43,6 +46,7 @@ class Plan:
         outputs: how many streams it writes.
         sums: how many sums over each segment it gives, after the streams.
         body: from the inputs' numbers, the numbers of the outputs and then of the sums.
+        past_caches: whether outputs are written past the caches, which then have to begin where a line does.
     """
 
     memory: Memory
@@ -51,6 +55,7 @@ class Plan:
     outputs: int
     sums: int
     body: Callable[[Arithmetic, Sequence[Num]], Sequence[Num]]
+    past_caches: bool = False
 
     @property
     def lanes(self) -> int:
@@ -99,7 +104,8 @@ def text_of(plan: Plan) -> str:
         *tail.lines,
         f"  br label %{DONE}",
     ]
-    return framed(declarations, entry=header(_arguments(plan)), segment=loop, finish=[*ready, *_sums(plan)])
+    entry, finish = header(_arguments(plan)), [*ready, *_sums(plan)]
+    return framed(declarations, entry=entry, segment=loop, finish=finish, past_caches=plan.past_caches)
 
 
 def _arguments(plan: Plan) -> list[str]:
@@ -225,7 +231,8 @@ class _Iteration:
         stored = narrowed(block, result, memory=memory)
         of, place, align = block.vector(stored.kind), self._place(at), SIZE[memory]
         if self.whole:
-            block.lines.append(f"  store {of} {stored.name}, ptr {place}, align {align}")
+            how = stored_how(memory, block.lanes, past_caches=self.plan.past_caches)
+            block.lines.append(f"  store {of} {stored.name}, ptr {place}, {how}")
         else:
             store = f"@llvm.masked.store.{_overload(self.plan)}.p0"
             mask = f"{block.vector('i1')} %mask"
@@ -248,6 +255,11 @@ class _Iteration:
             return
         kept = block.select(Value("%mask", "i1"), wide, block.real(0.0, "double"))
         block.lines.append(f"  %tailsum{at} = fadd {of} %sofar{at}, {kept.name}")
+
+
+def stored_how(memory: Memory, lanes: int, *, past_caches: bool) -> str:
+    """What a store of a whole vector says about where it goes."""
+    return f"align {min(LINE, lanes * SIZE[memory])}, {PAST_CACHES}" if past_caches else f"align {SIZE[memory]}"
 
 
 def widened(block: Block, raw: Value, *, memory: Memory, kind: Kind) -> Value:

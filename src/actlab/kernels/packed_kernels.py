@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from actlab.formula.expr import Expr
 from actlab.kernels.compiled import Code, compiled
-from actlab.kernels.elementwise import MEMORY
+from actlab.kernels.elementwise import MEMORY, goes_past_caches
 from actlab.kernels.launch import PIECE, spread
 from actlab.kernels.module_text import Memory
 from actlab.kernels.packed import BLOCK, Staircase
@@ -30,14 +31,15 @@ def coded(formula: Expr, arg: Leaf, mode: Mode, *, x: Tensor, table: Staircase) 
     # vectors of eight doubles may leave a word's upper byte
     made = torch.zeros if x.dtype == torch.float64 else torch.empty
     y, codes = torch.empty_like(x), made(table.bits, blocks, dtype=torch.int16)
-    _run(_coding(formula, arg, mode, MEMORY[x.dtype], table), x, y, codes)
+    large = goes_past_caches(x.dtype, x.numel(), y.data_ptr())
+    _run(_coding(formula, arg, mode, MEMORY[x.dtype], table, large), x, y, codes)
     return y, codes
 
 
 def pulled(dy: Tensor, codes: Tensor, *, table: Staircase) -> Tensor:
     """The contiguous incoming gradient times the level of each element's code."""
     dx = torch.empty_like(dy)
-    _run(_decoding(MEMORY[dy.dtype], table), dy, dx, codes)
+    _run(_decoding(MEMORY[dy.dtype], table, goes_past_caches(dy.dtype, dy.numel(), dx.data_ptr())), dy, dx, codes)
     return dx
 
 
@@ -47,11 +49,12 @@ def _run(code: Code, source: Tensor, target: Tensor, codes: Tensor) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _coding(formula: Expr, arg: Leaf, mode: Mode, memory: Memory, table: Staircase) -> Code:
+def _coding(formula: Expr, arg: Leaf, mode: Mode, memory: Memory, table: Staircase, past_caches: bool) -> Code:
     shape = Shape(formula, (arg,), ("stream",))
-    return compiled(coding_text(plan(shape, memory=memory, recipe=recipe(shape, memory=memory, mode=mode)), table))
+    made = plan(shape, memory=memory, recipe=recipe(shape, memory=memory, mode=mode))
+    return compiled(coding_text(replace(made, past_caches=past_caches), table))
 
 
 @lru_cache(maxsize=1024)
-def _decoding(memory: Memory, table: Staircase) -> Code:
-    return compiled(decoding_text(memory, table))
+def _decoding(memory: Memory, table: Staircase, past_caches: bool) -> Code:
+    return compiled(decoding_text(memory, table, past_caches=past_caches))

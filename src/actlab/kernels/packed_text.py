@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import final
 
 from actlab.kernels.frame import DONE, framed, header
-from actlab.kernels.module_text import SIZE, Memory, Plan, narrowed, widened
+from actlab.kernels.module_text import SIZE, Memory, Plan, narrowed, stored_how, widened
 from actlab.kernels.packed import Staircase
 from actlab.lower.arithmetic import Arithmetic, Num
 from actlab.lower.vector import Block, Kind, Value
@@ -28,6 +28,7 @@ class _Stretch:
     block: Block
     memory: Memory
     whole: bool
+    past_caches: bool
 
     @property
     def label(self) -> str:
@@ -49,7 +50,8 @@ class _Stretch:
         stored, align = narrowed(self.block, result, memory=self.memory), SIZE[self.memory]
         of, place = self.block.vector(stored.kind), self._place(operand)
         if self.whole:
-            self.block.lines.append(f"  store {of} {stored.name}, ptr {place}, align {align}")
+            how = stored_how(self.memory, self.block.lanes, past_caches=self.past_caches)
+            self.block.lines.append(f"  store {of} {stored.name}, ptr {place}, {how}")
             return
         name = f"@llvm.masked.store.{_overload(self.block.lanes, self.memory)}.p0"
         mask = f"{self.block.vector('i1')} %mask"
@@ -88,18 +90,18 @@ def coding_text(plan: Plan, table: Staircase) -> str:
         for bit, flags in enumerate(_planes(at.block, at.widened(raw, _compared(plan.memory)), table)):
             at.write_plane(bit, flags)
 
-    return _looped(step, lanes=_lanes(plan.memory), memory=plan.memory)
+    return _looped(step, memory=plan.memory, past_caches=plan.past_caches)
 
 
-def decoding_text(memory: Memory, table: Staircase) -> str:
-    """The kernel of the backward pass: dy, dx, codes."""
+def decoding_text(memory: Memory, table: Staircase, *, past_caches: bool = False) -> str:
+    """The kernel of the backward pass: dy, dx, codes; dx is written past the caches if asked for."""
 
     def step(at: _Stretch) -> None:
         dy = at.widened(at.read(0), _compared(memory))
         level = _level(at.block, [at.read_plane(bit) for bit in range(table.bits)], table, kind=dy.kind)
         at.write(1, at.block.mul(dy, level))
 
-    return _looped(step, lanes=_lanes(memory), memory=memory)
+    return _looped(step, memory=memory, past_caches=past_caches)
 
 
 def _planes(block: Block, x: Value, table: Staircase) -> list[Value]:
@@ -139,11 +141,12 @@ def _stored(memory: Memory) -> Kind:
     return "i16" if memory == "bfloat" else memory
 
 
-def _looped(step: Callable[[_Stretch], None], *, lanes: int, memory: Memory) -> str:
+def _looped(step: Callable[[_Stretch], None], *, memory: Memory, past_caches: bool) -> str:
+    lanes = _lanes(memory)
     whole, rest = Block(lanes=lanes, label="body", prefix="v"), Block(lanes=lanes, label="tail", prefix="w")
     for block, place in ((whole, "%i"), (rest, "%whole")):
         block.lines.append(f"  %place.{block.label} = add i64 %inside, {place}")
-        step(_Stretch(block, memory, block is whole))
+        step(_Stretch(block, memory, block is whole, past_caches))
     places = ", ".join(f"i64 {lane}" for lane in range(lanes))
     of = f"<{lanes} x i64>"
     segment = [
@@ -172,7 +175,7 @@ def _looped(step: Callable[[_Stretch], None], *, lanes: int, memory: Memory) -> 
         f"  br label %{DONE}",
     ]
     declared = whole.declarations | rest.declarations | set(_masked(lanes, memory))
-    return framed(declared, entry=header(_ARGUMENTS), segment=segment)
+    return framed(declared, entry=header(_ARGUMENTS), segment=segment, past_caches=past_caches)
 
 
 def _masked(lanes: int, memory: Memory) -> list[str]:

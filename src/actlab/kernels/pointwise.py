@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import final
 
@@ -50,13 +50,13 @@ class Shape:
 
 
 @lru_cache(maxsize=4096)
-def module(shape: Shape, *, memory: Memory, recipe: Recipe) -> str:
+def module(shape: Shape, *, memory: Memory, recipe: Recipe, past_caches: bool = False) -> str:
     """The text of the kernel.
 
     Raises:
         CannotLower: a kernel cannot spell the formula.
     """
-    return text_of(plan(shape, memory=memory, recipe=recipe))
+    return text_of(replace(plan(shape, memory=memory, recipe=recipe), past_caches=past_caches))
 
 
 def plan(shape: Shape, *, memory: Memory, recipe: Recipe) -> Plan:
