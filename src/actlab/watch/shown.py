@@ -14,13 +14,13 @@ _NUMBERS = ("dead_share", "saturated_share", "zero_share", "mean", "variance", "
 def told(recording: Recording, updates: Updates) -> dict[str, Any]:
     """The last measured step: `site/quantity` and `parameter/update` to a number, `site/histogram` to its bins."""
     found: dict[str, Any] = {}
-    rows = list(recording.rows.values())
+    sites = list(recording.rows.values())
     for number, point in recording.points(recording.moments[-1]).items():
-        name = rows[number].site.name
+        name = sites[number].site.name
         found.update({f"{name}/{each}": getattr(point, each) for each in _NUMBERS})
-        histogram = rows[number].table.histogram_total[rows[number].at].tolist()
+        histogram = sites[number].table.histogram_total[sites[number].at].tolist()
         found[f"{name}/histogram"] = {"borders": list(BORDERS), "counts": histogram}
-    if updates.rows:
-        _, places, ratios = updates.rows[-1]
+    if rows := updates.rows:
+        _, places, ratios = rows[-1]
         found.update({f"{updates.names[at]}/update": ratio for at, ratio in zip(places, ratios.tolist(), strict=True)})
     return found

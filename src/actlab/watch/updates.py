@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, final
 
 import torch
@@ -18,25 +19,79 @@ MOST_ROWS = 512
 SAMPLED = 1024
 
 
+# So many steps of an optimiser are kept apart, unless their numbers are more than these, before they are compared.
+_MOST_STEPS = 16
+_MOST_NUMBERS = 2**18
+
+
+@final
+class _Group:
+    """Parameters that one optimiser moves on one device, and what they were and became in steps not compared yet.
+
+    Attributes:
+        places, parameters: which they are.
+        steps: the numbers of the steps.
+    """
+
+    def __init__(self, places: list[int], parameters: list[Tensor]) -> None:
+        self.places, self.parameters = places, parameters
+        self.steps: list[int] = []
+        self._views = [_sampled(each) for each in parameters]
+        self._addresses = [each.data_ptr() for each in parameters]
+        self._sizes = [each.numel() for each in self._views]
+        dtype = reduce(torch.promote_types, (each.dtype for each in self._views), torch.float32)
+        steps = min(_MOST_STEPS, max(1, _MOST_NUMBERS // max(1, sum(self._sizes))))
+        self._kept = torch.empty(2, steps, sum(self._sizes), dtype=dtype, device=self._views[0].device)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.steps) == self._kept.shape[1]
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the parameters still lie where they lay."""
+        return self._addresses == [each.data_ptr() for each in self.parameters]
+
+    def note(self, *, after: bool) -> None:
+        """Keep what the parameters are before the next step, or after it."""
+        torch.cat([each.flatten() for each in self._views], out=self._kept[int(after), len(self.steps)])
+
+    def compared(self) -> list[tuple[int, list[int], Tensor]]:
+        """The rows of the steps, which begin anew."""
+        before, after = self._kept[:, : len(self.steps)]
+        sizes, moves = (
+            torch.stack([torch.linalg.vector_norm(part, dim=1) for part in each.split(self._sizes, dim=1)], dim=1)
+            for each in (before, after.sub_(before))
+        )
+        rows = [(step, self.places, row) for step, row in zip(self.steps, moves / sizes, strict=True)]
+        self.steps.clear()
+        return rows
+
+
 @final
 class Updates:
     """Follows the steps of any optimiser that moves the model's parameters.
 
     Attributes:
-        rows: at measured steps, thinned evenly where there would be too many, the number and a ratio for each parameter
-            in `names`; NaN where it did not move or was all zero before.
         names: the parameters' dotted names.
     """
 
     def __init__(self, model: nn.Module) -> None:
         named = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
         self.names = tuple(name for name, _ in named)
-        self.rows: list[tuple[int, list[int], Tensor]] = []
+        self._rows: list[tuple[int, list[int], Tensor]] = []
         self._place = {id(each): at for at, (_, each) in enumerate(named)}
         self._parameters = [each for _, each in named]
         self._every, self._seen, self._kept, self._last = 1, 0, 0, -1
-        self._views: dict[int, Tensor] = {}
-        self._before: tuple[list[int], list[Tensor], list[Tensor]] | None = None
+        self._groups: dict[tuple[int, ...], list[_Group]] = {}
+        self._begun: list[_Group] = []
+
+    @property
+    def rows(self) -> list[tuple[int, list[int], Tensor]]:
+        """At measured steps, thinned evenly where there would be too many, the number and a ratio for each parameter in
+        `names`; NaN where it did not move or was all zero before."""
+        self._compare()
+        return self._rows
 
     def concerns(self, optimiser: Optimizer) -> bool:
         """Whether it moves a parameter of the model."""
@@ -44,31 +99,39 @@ class Updates:
 
     def begin(self, optimiser: Optimizer) -> None:
         """Its step begins: keep what the parameters are."""
-        params = [each for group in optimiser.param_groups for each in group["params"]]
-        places = [self._place[id(each)] for each in params if id(each) in self._place and each.grad is not None]
-        views = [self._view(at) for at in places]
-        if views:
-            self._before = (places, views, [view.clone() for view in views])
-
-    def _view(self, at: int) -> Tensor:
-        """The parameter's sampled elements; made once for as long as it stays where it is."""
-        parameter = self._parameters[at]
-        found = self._views.get(at)
-        if found is None or found.data_ptr() != parameter.data_ptr():
-            found = self._views[at] = _sampled(parameter)
-        return found
+        params = [each for group in optimiser.param_groups for each in group["params"] if each.grad is not None]
+        places = [self._place[id(each)] for each in params if id(each) in self._place]
+        self._begun = self._groups_of(tuple(places))
+        for group in self._begun:
+            group.note(after=False)
 
     def end(self, step: int) -> None:
-        """It is over: compare."""
-        if self._before is None:
-            return
-        places, views, before = self._before
-        self._before = None
-        with torch.no_grad():
-            sizes = torch._foreach_norm(before)
-            moves = torch._foreach_norm(torch._foreach_sub(views, before))
-            ratios = torch.stack([move.float() for move in moves]) / torch.stack([size.float() for size in sizes])
-        self._keep(step, places, ratios)
+        """It is over: keep what they are now."""
+        for group in self._begun:
+            group.note(after=True)
+            group.steps.append(step)
+        if any(group.is_full for group in self._begun):
+            self._compare()
+        self._begun = []
+
+    def _groups_of(self, places: tuple[int, ...]) -> list[_Group]:
+        """The parameters by device; made once for as long as they stay where they are."""
+        found = self._groups.get(places)
+        if found is not None and all(group.is_in_place for group in found):
+            return found
+        self._compare()
+        self._groups = {key: each for key, each in self._groups.items() if set(key).isdisjoint(places)}
+        by_device: dict[torch.device, list[int]] = {}
+        for at in places:
+            by_device.setdefault(self._parameters[at].device, []).append(at)
+        groups = [_Group(each, [self._parameters[at] for at in each]) for each in by_device.values()]
+        return self._groups.setdefault(places, groups)
+
+    def _compare(self) -> None:
+        """Every step that is over, in order."""
+        groups = [group for each in self._groups.values() for group in each if group.steps]
+        for row in sorted((row for group in groups for row in group.compared()), key=lambda row: row[0]):
+            self._keep(*row)
 
     def _keep(self, step: int, places: list[int], ratios: Tensor) -> None:
         """Thinned by steps, since several optimisers may have a row for each."""
@@ -77,10 +140,10 @@ class Updates:
             self._seen += 1
             self._kept += self._is_kept()
         if self._is_kept():
-            self.rows.append((step, places, ratios))
+            self._rows.append((step, places, ratios))
         if self._kept > MOST_ROWS:
-            kept = set(list(dict.fromkeys(row[0] for row in self.rows))[::2])
-            self.rows = [row for row in self.rows if row[0] in kept]
+            kept = set(list(dict.fromkeys(row[0] for row in self._rows))[::2])
+            self._rows = [row for row in self._rows if row[0] in kept]
             self._kept, self._every = len(kept), self._every * 2
 
     def _is_kept(self) -> bool:
@@ -88,8 +151,9 @@ class Updates:
 
     def drop(self) -> None:
         """Forget a step that was not finished, and let go of the parameters' memory."""
-        self._before = None
-        self._views.clear()
+        self._begun = []
+        self._compare()
+        self._groups.clear()
 
 
 def _sampled(parameter: Tensor) -> Tensor:
