@@ -10,6 +10,7 @@ from torch import Tensor, distributed
 
 from actlab.errors import BadInput
 from actlab.kernels.unit_fields import BORDERS, Field
+from actlab.watch.distinct import Fingerprints
 from actlab.watch.quantities import Quantities, UnitStatistics
 
 
@@ -62,6 +63,7 @@ def merged(one: UnitStatistics, other: UnitStatistics) -> UnitStatistics:
         histogram_borders=one.histogram_borders,
         histogram=one.histogram + other.histogram,
         within=_within(one, other, left, right),
+        shown=None if one.shown is other.shown is None else one.looked_at + other.looked_at,
     )
 
 
@@ -96,4 +98,12 @@ def gathered(quantities: Quantities) -> Quantities:
         )
         for at, site in enumerate(quantities.sites)
     )
-    return replace(quantities, sites=sites)
+    return replace(quantities, sites=sites, fingerprints=_gathered(quantities.fingerprints))
+
+
+def _gathered(own: Fingerprints | None) -> Fingerprints | None:
+    """Those of the examples that any process saw; None where one cannot tell."""
+    everyone: list[Fingerprints | None] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(everyone, own)
+    known = [each for each in everyone if each is not None]
+    return reduce(Fingerprints.joined, known) if len(known) == len(everyone) else None

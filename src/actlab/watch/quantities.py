@@ -8,6 +8,7 @@ from typing import final
 from torch import Tensor
 
 from actlab.sites.site import Site, Unseen
+from actlab.watch.distinct import Fingerprints
 
 
 @final
@@ -16,7 +17,8 @@ class UnitStatistics:
     """What the inputs `z` of one activation `f` were, unit by unit; each tensor is float64, one element a unit.
 
     Attributes:
-        examples: how many examples were seen; the positions of one example are not independent.
+        examples: how many different examples were seen; neither the positions of one example nor its repeats are
+            independent.
         positions: how many numbers each unit saw.
         fired: at how many of them |f'(z)| exceeded the floor: ε · max|f'|, and 0 in the dtype.
         slope_max, slope_mean: of |f'(z)|.
@@ -25,6 +27,7 @@ class UnitStatistics:
         histogram_borders, histogram: of z over all units; the first and the last count what lies beyond.
         within: the variance of z about its mean in the same step, so that what only training moves does not count; NaN
             where no step had two examples. None where it was not measured.
+        shown: how many examples were seen, repeats counted; None where none was repeated.
     """
 
     examples: int
@@ -38,6 +41,12 @@ class UnitStatistics:
     histogram_borders: Tensor
     histogram: Tensor
     within: Tensor | None = None
+    shown: int | None = None
+
+    @property
+    def looked_at(self) -> int:
+        """How many examples were seen, repeats counted."""
+        return self.examples if self.shown is None else self.shown
 
 
 @final
@@ -118,6 +127,7 @@ class Quantities:
         losses: pairs of step and loss, where the loss was told.
         first_non_finite: None where all was finite.
         unseen: what could not be looked into.
+        fingerprints: of the different examples; None where they cannot be told apart, and all count as different.
     """
 
     steps: int
@@ -127,13 +137,17 @@ class Quantities:
     losses: tuple[tuple[int, float], ...]
     first_non_finite: FirstNonFinite | None
     unseen: tuple[Unseen, ...]
+    fingerprints: Fingerprints | None = None
 
 
-def of_distinct(found: Quantities, distinct: int) -> Quantities:
-    """The same, where a loop went over so many different examples again and again: no unit was seen on more."""
-
-    def held(units: UnitStatistics) -> UnitStatistics:
-        return replace(units, examples=min(units.examples, distinct))
-
-    sites = tuple(replace(each, total=held(each.total), recent=held(each.recent)) for each in found.sites)
+def of_distinct(found: Quantities) -> Quantities:
+    """The same, where a loop goes over its examples again and again: no unit was seen on more than there are."""
+    if found.fingerprints is None:
+        return found
+    total, recent = found.fingerprints.total.numel(), found.fingerprints.recent.numel()
+    sites = tuple(replace(at, total=_held(at.total, total), recent=_held(at.recent, recent)) for at in found.sites)
     return replace(found, sites=sites)
+
+
+def _held(units: UnitStatistics, distinct: int) -> UnitStatistics:
+    return replace(units, examples=min(units.examples, distinct), shown=units.examples)

@@ -14,6 +14,7 @@ from torch import Tensor
 from actlab.formula.activation import Activation
 from actlab.sites.site import Site, Unseen
 from actlab.sites.trace import Trace
+from actlab.watch.distinct import Shown
 from actlab.watch.measured import measured
 from actlab.watch.merge import statistics
 from actlab.watch.pass_statistics import Adder
@@ -82,6 +83,7 @@ class Recording:
         moments: the measured steps that were added up; thinned evenly where there would be too many.
         unseen: what the pass that was followed could not look into.
         passes, number: how many passes this step has had, and all steps.
+        shown: which examples the passes were given.
         hooked, arrived: how many gradients were waited for and how many came, in this step.
     """
 
@@ -92,6 +94,7 @@ class Recording:
         self.unseen: tuple[Unseen, ...] = ()
         self.hooked, self.arrived = 0, 0
         self.examples = 1
+        self.shown = Shown()
         self.passes = 0
         self.number = 0
         self._tables: dict[torch.device, Table] = {}
@@ -206,6 +209,7 @@ class Recording:
             self._every *= 2
 
     def _turn(self) -> None:
+        self.shown.turned()
         for table in self._tables.values():
             table.turned()
         for row in self.rows.values():

@@ -24,7 +24,7 @@ def dead_units(quantities: Quantities, course: Progress, settings: Settings) -> 
         count, width = int(dead.sum()), dead.numel()
         if not count:
             continue
-        if units.examples < settings.fewest_examples:
+        if units.looked_at < settings.fewest_examples:
             if count == width and units.examples:
                 yield _too_few(at, count)
             continue
@@ -135,7 +135,7 @@ def _dead(at: SiteQuantities, dead: Tensor, severity: Severity, course: Progress
         "units": width,
         "dead": count,
         "dead_share": count / width,
-        "rate_bound": 3 / examples,
+        "rate_bound": min(1.0, 3 / examples),
         "growth": growth(at.points),
         "dead_units": indices(dead),
         **course.evidence(),
@@ -149,7 +149,7 @@ def _dead(at: SiteQuantities, dead: Tensor, severity: Severity, course: Progress
         follows = "the whole layer is dead; the loss falls without it, and it adds nothing"
     message = (
         f"{at.site.activation} at {at.site.name}: {count} of {width} units had no slope on any of {examples} examples"
-        f" (they fire on at most {3 / examples:.2g} of all, at 95 %); {follows}"
+        f" (they fire on at most {min(1.0, 3 / examples):.2g} of all, at 95 %); {follows}"
     )
     return found("AL101", severity, message, at, evidence)
 

@@ -26,7 +26,7 @@ def saturated_units(quantities: Quantities, course: Progress, settings: Settings
         flat = _is_saturated(at, known, settings)
         if len(known.saturates) == 1:
             flat = flat & ~is_dead(at.recent)  # a rectifier's silent units are dead, and told as such
-        if at.recent.examples < settings.fewest_examples or not bool(flat.any()):
+        if at.recent.looked_at < settings.fewest_examples or not bool(flat.any()):
             continue
         is_last = at is quantities.sites[-1]
         yield _finding(at, flat, _severity(at, flat, known, is_last, course, settings))

@@ -12,7 +12,8 @@ RUNNING: tuple[Row, ...] = (
         "units whose slope was 0 on every example",
         "A unit is dead if |f'(z)| was 0 in the dtype, or below a thousandth of its largest, on every one of n"
         " examples: no"
-        " gradient reaches its weights. Told with n, and with 3/n, the bound (at 95 %) of the rate at which it"
+        " gradient reaches its weights. Told with n, which counts an example once however often a loop repeats it,"
+        " and with 3/n, the bound (at 95 %) of the rate at which it"
         " may still"
         " fire. Zeros in one batch are sparsity, not death. Healthy small ReLU networks have 9 to 30 % dead"
         " units, so that"

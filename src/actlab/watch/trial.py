@@ -14,7 +14,6 @@ from torch.optim import Optimizer
 
 from actlab.errors import BadInput
 from actlab.foreign import their_code
-from actlab.sites.calls import tensors_in
 from actlab.sites.tracing import Loss
 from actlab.watch.report import Report, StoppedEarly
 from actlab.watch.settings import Settings
@@ -61,7 +60,7 @@ def trial(
                         progress(done, steps)
         except BadInput as broke:
             return broke
-        return watched.report(distinct=sum(_examples(inputs) for inputs, _ in batches))
+        return watched.report()
 
 
 @contextmanager
@@ -90,11 +89,6 @@ def _same_hooks(model: nn.Module, twin: nn.Module) -> None:
     for mine, its in zip(model.parameters(), twin.parameters(), strict=True):
         for hook in (mine._backward_hooks or {}).values():
             its.register_hook(hook)  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
-
-
-def _examples(inputs: Any) -> int:
-    """How many examples a batch holds: the length of its first tensor."""
-    return next((each.shape[0] for each in tensors_in([inputs]) if each.dim() > 0), 1)
 
 
 def _same_optimiser(optimiser: Optimizer | None, model: nn.Module, twin: nn.Module) -> Optimizer:

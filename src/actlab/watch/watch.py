@@ -62,6 +62,7 @@ class Watch:
         self._steps = self._measured = 0
         self._is_measuring = self._is_stepped = self._is_told = self._is_beside = False
         self._side_outputs: list[Tensor] = []
+        self._inputs: list[Tensor] = []  # of the pass that begins
         self._scale: Tensor | float | None = None
 
     def __enter__(self) -> Self:
@@ -86,6 +87,7 @@ class Watch:
         self._stack.close()
         self._updates.drop()
         self._side_outputs.clear()
+        self._inputs = []
         if kind is None:
             self._close(advance=self._is_stepped and not self._is_told)
         self._is_measuring = self._is_stepped = False  # of a step that was broken off nothing is told
@@ -120,19 +122,18 @@ class Watch:
             losses=tuple((step, float(loss)) for step, loss in self._losses),
             first_non_finite=self._recording.first_non_finite(),
             unseen=self._recording.unseen,
+            fingerprints=self._recording.shown.fingerprints(),
         )
-        return gathered(found) if across else found
+        return of_distinct(gathered(found) if across else found)
 
-    def report(self, *, across: bool = False, distinct: int | None = None) -> Report:
+    def report(self, *, across: bool = False) -> Report:
         """The findings that are drawn from what was measured so far.
 
         Args:
             across: as for `quantities`.
-            distinct: how many different examples the loop goes over, where it repeats them: n is not told as more.
         """
         self._close_if_stepped()
         found = self.quantities(across=across)
-        found = found if distinct is None else of_distinct(found, distinct)
         sites = tuple(each.site for each in found.sites)
         return Report(tuple(running_findings(found, self._settings)), found.unseen, sites, found)
 
@@ -141,16 +142,19 @@ class Watch:
     def _given(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         if self._is_beside:
             return
-        first = next((each for each in tensors_in([*args, *kwargs.values()]) if each.dim() > 0), None)
-        self._recording.examples = 1 if first is None else first.shape[0]
+        self._inputs = [each for each in tensors_in([*args, *kwargs.values()]) if each.dim() > 0]
+        self._recording.examples = self._inputs[0].shape[0] if self._inputs else 1
         if (self._is_compiled or not self._model.training) and self._wants():
+            self._inputs = []
             self._run_beside(args, kwargs)
 
     def wants(self, forward: int) -> bool:
         """Whether this pass is measured."""
         if self._is_beside:
             return True
-        return self._model.training and self._wants()
+        wanted = self._model.training and self._wants()
+        self._inputs = []
+        return wanted
 
     def _wants(self) -> bool:
         recording = self._recording
@@ -163,6 +167,8 @@ class Watch:
         recording.passes += 1
         recording.number += 1
         self._is_measuring = self._is_measuring or (wanted and self._trace is not None)
+        if wanted:
+            recording.shown.add(self._inputs, recording.examples)
         return wanted
 
     def before(self, site: Site, z: Tensor) -> None:

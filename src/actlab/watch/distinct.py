@@ -1,0 +1,111 @@
+"""How many different examples a network was shown: a loop that goes over its data again and again shows no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+KEPT = 65_536
+"""So many fingerprints are kept, the last ones: half a mebibyte, and a bound of 3/65,536 on what never fires."""
+
+SAMPLED = 4096
+"""Of one example at most so many numbers are looked at, evenly spaced: all of a small picture."""
+
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Fingerprints:
+    """Of the different examples that were seen, a number each, of 64 bits; on the processor.
+
+    Attributes:
+        total: of all measured steps, or of the last 65,536 examples.
+        recent: of those steps that are recent.
+    """
+
+    total: Tensor
+    recent: Tensor
+
+    def joined(self, other: Fingerprints) -> Fingerprints:
+        """Those that were seen here or there."""
+        pairs = (self.total, other.total), (self.recent, other.recent)
+        total, recent = (torch.unique(torch.cat(pair)) for pair in pairs)
+        return Fingerprints(total, recent)
+
+
+@final
+class Shown:
+    """Which examples came by, written down on their device without reading anything back.
+
+    Attributes:
+        seen: how many examples, repeats counted.
+        older, newer: how many of them are in both halves of what is recent.
+        is_whole: whether a fingerprint could be taken of every one.
+    """
+
+    def __init__(self) -> None:
+        self.seen = self.older = self.newer = 0
+        self.is_whole = True
+        self._ring: Tensor | None = None
+        self._factors: dict[tuple[int, torch.device], Tensor] = {}
+
+    def add(self, inputs: Sequence[Tensor], examples: int) -> None:
+        """What one pass of the model was given.
+
+        Args:
+            inputs: its tensors; those with a row for each example tell one from another.
+            examples: how many there are.
+        """
+        rows = [tensor for tensor in inputs if tensor.dim() and tensor.shape[0] == examples]
+        self.is_whole = self.is_whole and bool(rows) and all(_can_be_read(tensor) for tensor in rows)
+        if not self.is_whole or not examples:
+            return
+        with torch.inference_mode(False), torch.no_grad():
+            found = [self._of_rows(tensor.detach(), place=at) for at, tensor in enumerate(rows)]
+            device = found[0].device if self._ring is None else self._ring.device
+            if self._ring is None:
+                self._ring = torch.zeros(KEPT, dtype=torch.int64, device=device)
+            together = torch.stack([each.to(device) for each in found]).sum(0)[-KEPT:]
+            at = torch.arange(self.seen, self.seen + len(together), device=device) % KEPT
+            self._ring[at] = together
+        self.seen += len(together)
+        self.newer += len(together)
+
+    def turned(self) -> None:
+        """The newer half of what is recent becomes the older one."""
+        self.older, self.newer = self.newer, 0
+
+    def fingerprints(self) -> Fingerprints | None:
+        """Of the different ones; read back here. None where some could not be told from others."""
+        if not self.is_whole or self._ring is None:
+            return None
+        last = torch.arange(self.seen - min(self.seen, KEPT), self.seen, device=self._ring.device) % KEPT
+        total = self._ring[last].cpu()
+        return Fingerprints(torch.unique(total), torch.unique(total[-(self.older + self.newer) :]))
+
+    def _of_rows(self, tensor: Tensor, *, place: int) -> Tensor:
+        """One number a row: a sum of its elements' bits, each times an odd number drawn for it and for the argument."""
+        rows = tensor.reshape(tensor.shape[0], -1)
+        rows = rows[:, :: max(1, -(-rows.shape[1] // SAMPLED))].contiguous()
+        wide = rows.element_size()
+        bits = rows.view(_INTEGERS[wide]).long()
+        bits = bits ^ (bits >> 4 * wide)  # whole numbers have noughts in the lower half of a float, which would be lost
+        return (bits * self._factors_for(place, rows.device)[: rows.shape[1]]).sum(1)
+
+    def _factors_for(self, place: int, device: torch.device) -> Tensor:
+        found = self._factors.get((place, device))
+        if found is None:
+            draws = torch.randint(2**62, (SAMPLED,), generator=torch.Generator().manual_seed(place))
+            found = self._factors[place, device] = (2 * draws + 1).to(device)
+        return found
+
+
+def _can_be_read(tensor: Tensor) -> bool:
+    """Whether it is plain memory of numbers: neither sparse, nor a shape without numbers, nor a subclass of its own."""
+    plain = type(tensor) in {Tensor, torch.nn.Parameter} and tensor.layout == torch.strided
+    return plain and not tensor.is_meta and not tensor.is_quantized and tensor.element_size() in _INTEGERS

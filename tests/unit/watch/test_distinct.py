@@ -1,0 +1,120 @@
+"""Different examples are counted, not repeats."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from actlab.watch.distinct import KEPT, SAMPLED, Shown
+from actlab.watch.watch import watch
+
+ROWS = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
+
+
+def counted(*passes: Tensor | tuple[Tensor, ...]) -> int:
+    shown = Shown()
+    for each in passes:
+        inputs = each if isinstance(each, tuple) else (each,)
+        shown.add(inputs, inputs[0].shape[0])
+    return len(shown.fingerprints().total)
+
+
+def test_a_row_is_counted_once_wherever_it_stands():
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(1))
+    assert counted(ROWS, ROWS[order], ROWS[:7], ROWS[:, None].mT) == 200
+    assert counted(ROWS, ROWS.nextafter(ROWS + 1)) == 400  # of the last bit each
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.uint8]
+)
+def test_whole_numbers_are_told_apart_in_every_dtype(dtype):
+    grid = torch.cartesian_prod(*[torch.arange(8)] * 4)
+    assert counted(grid.to(dtype), grid.flip(0).to(dtype)) == 8**4
+
+
+def test_masks_and_all_that_a_model_is_given_tell_examples_apart():
+    masks = torch.cartesian_prod(*[torch.tensor([False, True])] * 6)
+    assert counted(masks) == 64
+    same, times = torch.zeros(64, 3), torch.arange(64).float()
+    assert counted((same, times)) == 64
+    assert counted((same[:, 0], masks), (1 + same[:, 0], masks)) == 128
+    low, high = torch.arange(8).float()[:, None], torch.arange(10, 18).float()[:, None]
+    assert counted((low, high), (high, low)) == 16  # also by which of the arguments a number is
+
+
+def test_of_long_rows_evenly_spaced_numbers_are_looked_at():
+    rows = torch.zeros(2, 3 * SAMPLED)
+    rows[1, 3 * 5] = 1
+    assert counted(rows) == 2
+    assert counted(torch.rand(3, 5 * SAMPLED + 1)) == 3
+
+
+def test_a_sentence_is_the_same_however_far_it_is_padded():
+    words = torch.randint(1, 50, (30, 9), generator=torch.Generator().manual_seed(2))
+    assert counted(words, F.pad(words, (0, 5)), F.pad(words, (0, 90))) == 30
+
+
+def test_what_cannot_be_told_apart_is_not_counted_as_the_same():
+    shown = Shown()
+    shown.add([ROWS.to_sparse()], 200)
+    assert shown.fingerprints() is None
+    shown = Shown()
+    shown.add([], 1)
+    assert shown.fingerprints() is None
+
+
+def test_memory_is_bounded_and_the_last_ones_are_kept():
+    shown = Shown()
+    for at in range(3):
+        shown.add([torch.arange(at * 40_000, (at + 1) * 40_000)[:, None]], 40_000)
+    assert len(shown.fingerprints().total) == KEPT
+    shown.add([torch.arange(KEPT + 1)[:, None]], KEPT + 1)
+    assert len(shown.fingerprints().total) == KEPT
+    shown.add([torch.ones(KEPT, 1)], KEPT)
+    assert len(shown.fingerprints().total) == 1
+
+
+def dead_in(data: Tensor, *, epochs: int, size: int = 16):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 2))
+    nn.init.constant_(model[0].bias[:4], -1e3)
+    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+    with watch(model, every=1) as watched:
+        for epoch in range(epochs):
+            order = torch.randperm(len(data), generator=torch.Generator().manual_seed(epoch))
+            for rows in data[order].split(size):
+                optimiser.zero_grad()
+                F.cross_entropy(model(rows), (rows[:, 0] > 0).long()).backward()
+                optimiser.step()
+    return watched.report()
+
+
+@pytest.mark.parametrize(("count", "epochs", "told"), [(48, 6, 48), (4, 30, 4), (200, 1, 200), (200, 4, None)])
+def test_a_loop_over_the_same_data_tells_no_more_examples_than_there_are(count, epochs, told):
+    report = dead_in(ROWS[:count], epochs=epochs)
+    (dead,) = [each for each in report.findings if each.id == "AL101"]
+    assert {0, 1, 2, 3} <= set(dead.evidence["dead_units"])
+    # of what is recent, never more than there are, and the bound is of those
+    assert dead.evidence["examples"] == told if told else 190 < dead.evidence["examples"] <= 200
+    assert dead.evidence["rate_bound"] == min(1.0, 3 / dead.evidence["examples"])
+    total = report.quantities.sites[0].total
+    assert (total.examples, total.shown) == (count, count * epochs)
+
+
+def test_four_examples_that_are_all_there_is_are_enough_to_call_a_unit_dead():
+    report = dead_in(ROWS[:4], epochs=40, size=4)
+    (dead,) = [each for each in report.findings if each.id == "AL101"]
+    assert "any of 4 examples" in dead.message
+    assert not [each for each in report.findings if each.id == "AL110"]  # so few may well look alike to a unit
+
+
+def test_what_was_given_is_not_held():
+    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU())
+    with watch(model, every=1) as watched:
+        model(ROWS).sum().backward()
+        assert watched._inputs == []
+        model.eval()(ROWS)
+        assert watched._inputs == []
