@@ -89,7 +89,8 @@ def relu2(x):
 )
 def star_relu(x, scale=Param(0.8944, trainable=True), bias=Param(-0.4472, trainable=True)):
     """The square of relu, scaled and shifted to mean 0 and variance 1 for normal input."""
-    return scale * where(x <= 0, 0, x * x) + bias
+    # scaled before it is squared, because the square alone overflows and underflows too early
+    return where(x <= 0, 0, (scale * x) * x) + bias
 
 
 @activation(

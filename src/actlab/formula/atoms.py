@@ -100,6 +100,12 @@ def spherical_bessel(order: int, x: Operand) -> Expr:
     return Call("spherical_bessel", (Number(Fraction(order)), expr(x)))
 
 
+def recurrence(order: int, x: Operand) -> Expr:
+    """The difference that a spherical Bessel function of order 1 or more is (DLMF 10.51.1)."""
+    before = spherical_bessel(order - 2, x) if order > 1 else cos(x) / x
+    return (2 * order - 1) / expr(x) * spherical_bessel(order - 1, x) - before
+
+
 def atan(x: Operand) -> Expr:
     return Call("atan", (expr(x),))
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import final
 
+from actlab.formula.atoms import abs, recurrence
 from actlab.formula.derivative import derivative
-from actlab.formula.expr import Add, Expr, Mul, Neg, Sub, Where, is_constant
+from actlab.formula.expr import Add, Call, Expr, Mul, Neg, Number, Sub, Where, is_constant
 from actlab.kernels import far_out
 from actlab.kernels.ends import ends
 from actlab.kernels.module_text import Access, Memory, Plan, text_of
@@ -83,7 +84,7 @@ def measured(shape: Shape) -> Plan:
 
 def largest_operand(low: Lowering, root: Expr) -> Num:
     """The magnitude of the larger operand of the formula's outermost sum, looked for through products with one
-    factor, signs and branches; of a formula that is no sum, its own."""
+    factor, signs and branches; of a spherical Bessel function that of its recurrence; of what is no sum, its own."""
     a = low.arithmetic
     match root:
         case Neg(operand):
@@ -101,6 +102,9 @@ def largest_operand(low: Lowering, root: Expr) -> Num:
         case Where(condition, then, otherwise) if not is_constant(condition):
             held = low.condition(condition)
             return a.select(held, largest_operand(low, then), largest_operand(low, otherwise))
+        case Call("spherical_bessel", (Number(order), x)) if order > 0:
+            beyond = low.condition(abs(x) >= 2 + order)
+            return a.select(beyond, largest_operand(low, recurrence(int(order), x)), a.abs(low.number(root)))
     return a.abs(low.number(root))
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from fractions import Fraction
 
 from actlab.lower.arithmetic import Arithmetic, Num
-from actlab.lower.numerals import LEADING_BITS, PI, horner, kept_exact, kept_zero, leading_part, with_sign
+from actlab.lower.numerals import PI, horner, kept_exact, kept_zero, leading_part, with_sign
 from actlab.lower.vector import DIGITS, INTEGER, Value
 
-# The largest arguments whose reduction in three parts keeps every digit.
+# The bits of the parts in which π/2 is taken away, but for the last, which has all. The first and a whole number leave
+# an exact difference; so do they all in float64, where a product of the next ones with a whole number is exact, so that
+# what a difference loses can be told: beside a multiple of π/2 up to 2^30 there is no more than 2^-57 left.
+_PARTS = {"single": (11, 11), "short": (29, 29), "full": (29, 23, 23, 23)}
+
+# The largest arguments whose reduction in these parts keeps every digit.
 _FARTHEST = {"float": 8192.0, "double": float(2**30)}
 
 
@@ -18,6 +23,16 @@ def sin(a: Arithmetic, x: Num) -> Num:
 
 def cos(a: Arithmetic, x: Num) -> Num:
     return _circular(a, x, quarter=1)
+
+
+def sin_of_half_turns(a: Arithmetic, turns: Num) -> Num:
+    """sin(π·turns), right also where π·turns has no digit behind its point."""
+    return kept_zero(a, turns, _of_half_turns(a, turns, quarter=0))
+
+
+def cos_of_half_turns(a: Arithmetic, turns: Num) -> Num:
+    """cos(π·turns), likewise."""
+    return _of_half_turns(a, turns, quarter=1)
 
 
 def atan(a: Arithmetic, x: Num) -> Num:
@@ -38,15 +53,38 @@ def atan(a: Arithmetic, x: Num) -> Num:
     return with_sign(a, a.add(offset, a.renewed(v.hi, cubed, v.lo)), x)
 
 
-def spherical_bessel(a: Arithmetic, order: int, x: Num) -> Num:
-    """jₙ: a power series near 0, the upward recurrence elsewhere."""
+def spherical_bessel(a: Arithmetic, order: int, x: Num, *, turns: Num | None = None) -> Num:
+    """jₙ: a power series near 0, the upward recurrence elsewhere.
+
+    Args:
+        a: the arithmetic.
+        order: n.
+        x: the argument.
+        turns: the argument in half turns, where that is known.
+    """
     near = a.block.compare("olt", a.block.abs(x.hi), a.real(float(2 + order)))
     one = a.constant(1)
     small, large = a.select(near, x, a.constant(0)), a.select(near, one, x)
-    below, here = a.div(cos(a, large), large), a.div(sin(a, large), large)
+    cosine, sine = (cos(a, large), sin(a, large)) if turns is None else _both_of_half_turns(a, turns)
+    divisor, scale = _divisor(a, large, turns)
+    below, here = a.div(cosine, divisor), a.div(sine, divisor)
     for k in range(order):
         below, here = here, a.sub(a.mul(a.div(a.constant(2 * k + 1), large), here), below)
-    return a.select(near, _bessel_series(a, order, small), here)
+    return a.select(near, _bessel_series(a, order, small), Num(here.hi, here.lo, scale=scale))
+
+
+def _both_of_half_turns(a: Arithmetic, turns: Num) -> tuple[Num, Num]:
+    return cos_of_half_turns(a, turns), sin_of_half_turns(a, turns)
+
+
+def _divisor(a: Arithmetic, x: Num, turns: Num | None) -> tuple[Num, Value | None]:
+    """What a sine of x is divided by, and the quotient's power of two: π times the half turns may overflow."""
+    if turns is None or a.recipe.accuracy == "short":  # float32's largest number is not large in float64
+        return x, None
+    block, half = a.block, {"float": 64, "double": 512}[a.kind]
+    far = block.compare("ogt", block.abs(turns.hi), a.real(Fraction(2) ** (2 * half - 24)))
+    brought = a.mul(a.mul(turns, a.constant(Fraction(1, 2**half))), a.constant(kept_exact(PI)))
+    return a.select(far, brought, x), block.select(far, a.real(float(-half)), a.real(0.0))
 
 
 def _bessel_series(a: Arithmetic, order: int, x: Num) -> Num:
@@ -63,15 +101,10 @@ def _bessel_series(a: Arithmetic, order: int, x: Num) -> Num:
 
 
 def _circular(a: Arithmetic, x: Num, *, quarter: int) -> Num:
-    """sin(x + quarter·π/2): reduced by π/2 in three parts, then one polynomial of two; beyond, the C library's."""
+    """sin(x + quarter·π/2): reduced by π/2 in some parts, then one polynomial of two; beyond, the C library's."""
     block = a.block
     n = block.rounded(block.mul(x.hi, a.real(2 / PI)))
-    r = _reduced(a, x, n)
-    magic = a.real(Fraction(3, 2) * 2 ** (DIGITS[a.kind] - 1))
-    quadrant = block.binary("add", block.bits(block.add(n, magic)), block.whole(quarter, INTEGER[a.kind]))
-    odd = _bit(a, quadrant, 1)
-    result = a.select(odd, _cos_near(a, r), _sin_near(a, r))
-    signed = a.select(_bit(a, quadrant, 2), a.neg(result), result)
+    signed = _in_quadrant(a, _reduced(a, x, n), n, quarter=quarter)
     far = block.compare("ogt", block.abs(x.hi), a.real(_FARTHEST[a.kind]))
     near = a.value(signed) if not a.recipe.paired else signed.hi
     beyond = block.guarded(far, "cos" if quarter else "sin", x.hi, otherwise=near)
@@ -80,13 +113,31 @@ def _circular(a: Arithmetic, x: Num, *, quarter: int) -> Num:
     return Num(beyond, block.select(far, a.real(0.0), signed.lo))
 
 
+def _of_half_turns(a: Arithmetic, turns: Num, *, quarter: int) -> Num:
+    """sin(π·turns + quarter·π/2): whole turns and quarters are taken away exactly, before anything is rounded."""
+    block = a.block
+    t = block.fma(a.real(-2.0), block.rounded(block.mul(turns.hi, a.real(0.5))), turns.hi)
+    n = block.rounded(block.add(t, t))
+    left = Num(block.fma(a.real(-0.5), n, t), turns.lo)
+    return _in_quadrant(a, a.mul(left, a.constant(kept_exact(PI))), n, quarter=quarter)
+
+
+def _in_quadrant(a: Arithmetic, r: Num, n: Value, *, quarter: int) -> Num:
+    """sin(r + (n + quarter)·π/2) for |r| <= π/4."""
+    block = a.block
+    magic = a.real(Fraction(3, 2) * 2 ** (DIGITS[a.kind] - 1))
+    quadrant = block.binary("add", block.bits(block.add(n, magic)), block.whole(quarter, INTEGER[a.kind]))
+    result = a.select(_bit(a, quadrant, 1), _cos_near(a, r), _sin_near(a, r))
+    return a.select(_bit(a, quadrant, 2), a.neg(result), result)
+
+
 def _reduced(a: Arithmetic, x: Num, n: Value) -> Num:
     """x − n·π/2."""
     block = a.block
     minus, rest, r = block.neg(n), PI / 2, x.hi
     lost = x.lo
-    for step in range(3):
-        part = rest if step == 2 else leading_part(rest, bits=LEADING_BITS[a.kind] - (1 if a.kind == "float" else 4))
+    for step, bits in enumerate((*_PARTS[a.recipe.accuracy], None)):
+        part = rest if bits is None else leading_part(rest, bits=bits)
         before, r = r, block.fma(minus, a.real(part), r)
         if a.recipe.paired and step:  # the first step is exact, but not x less what it leaves
             error = block.fma(minus, a.real(part), block.sub(before, r))

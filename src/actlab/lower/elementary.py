@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from actlab.lower.arithmetic import Arithmetic, Num
-from actlab.lower.circular import atan, cos, sin
+from actlab.lower.circular import atan, cos, cos_of_half_turns, sin, sin_of_half_turns
 from actlab.lower.error_functions import erf, erfc, normal_cdf, normal_pdf
 from actlab.lower.exponential import exp, expm1, log, log1p, log_sigmoid, sigmoid, softplus, tanh
 
@@ -44,3 +44,8 @@ FUNCTIONS: Mapping[str, Callable[..., Num]] = MappingProxyType(
         "sign": sign, "min": minimum, "max": maximum,
     }
 )  # fmt: skip
+
+# The circular functions of an angle in half turns, which need no multiple of π taken away.
+OF_HALF_TURNS: Mapping[str, Callable[[Arithmetic, Num], Num]] = MappingProxyType(
+    {"sin": sin_of_half_turns, "cos": cos_of_half_turns}
+)

@@ -32,15 +32,15 @@ from actlab.formula.expr import (
 )
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.circular import spherical_bessel
-from actlab.lower.elementary import FUNCTIONS
+from actlab.lower.elementary import FUNCTIONS, OF_HALF_TURNS
 from actlab.lower.exponential import sigmoid_of_two_softplus, tanh_of_softplus
 from actlab.lower.numerals import PI
 from actlab.lower.straight_line import Leaf
-from actlab.lower.vector import Value
+from actlab.lower.vector import DIGITS, Value
 
 _ORDERS = {"<": "olt", "<=": "ole", ">": "ogt", ">=": "oge"}
 _MOST_POWER = 64
-_ZERO, _ONE = Number(Fraction(0)), Number(Fraction(1))
+_ZERO, _ONE, _TWO = (Number(Fraction(each)) for each in range(3))
 
 # The arithmetic, a part of one input, that input, its number, and the part's number: the number with its ends.
 AtEnds = Callable[[Arithmetic, Expr, Leaf, Num, Num], Num]
@@ -156,6 +156,9 @@ class Lowering:
                 return a.sub(known[left], known[right])
             case Mul(left, right):
                 return a.mul(*self._held(self._beside(known[left], right), known[right]))
+            case Div(left, Pow(base, exponent)) if exponent == _TWO and a.recipe.accuracy == "full":
+                # divided twice, because a square overflows, or underflows, long before the quotient does
+                return a.div(a.div(known[left], known[base]), known[base])
             case Div(left, right):
                 return a.div(known[left], known[right])
             case Pow(base, exponent):
@@ -181,16 +184,31 @@ class Lowering:
         if self._arguments is not None and not _is_simple(node):
             return self._arguments.number(node)
         a = self._functions
+        turns = self._half_turns(node.args[-1])
         if node.atom == "spherical_bessel":
             order, x = node.args
             assert isinstance(order, Number)
-            return spherical_bessel(a, int(order.value), a.settled(self._numbers[x]))
+            return spherical_bessel(a, int(order.value), a.settled(self._numbers[x]), turns=turns)
+        if turns is not None and node.atom in OF_HALF_TURNS:
+            return OF_HALF_TURNS[node.atom](a, turns)
         inner = _of_softplus(node)
         if inner is not None:
             return self._of_softplus(node, inner)
         if node.atom not in FUNCTIONS:
             raise CannotLower(f"a kernel cannot spell {node.atom}. Add a row to lower/elementary.py.")
         return FUNCTIONS[node.atom](a, *(a.settled(self._numbers[arg]) for arg in node.args))
+
+    def _half_turns(self, argument: Expr) -> Num | None:
+        """The argument of a circular function in half turns, where it is one exactly: π times some power of two."""
+        found = half_turns(argument)
+        if found is None:
+            return None
+        factor, turns = found
+        a, number = self._functions, self._functions.settled(self._numbers[turns])
+        if factor > 1:  # a number so large is a whole one of turns, and its multiple may be none at all
+            whole = a.block.compare("ogt", a.block.abs(number.hi), a.real(Fraction(2) ** (2 * DIGITS[a.kind])))
+            number = a.select(whole, Num(a.block.mul(number.hi, a.real(0.0))), number)
+        return a.mul(number, a.constant(factor))
 
     def _of_softplus(self, node: Call, inner: Expr) -> Num:
         a = self._functions
@@ -236,6 +254,21 @@ def _carrying(arithmetic: Arithmetic) -> Arithmetic:
 def _is_simple(node: Call) -> bool:
     """Whether the call is one instruction or two, and exact or nearly."""
     return node.atom in {"abs", "sign", "min", "max", "sqrt"}
+
+
+def half_turns(argument: Expr) -> tuple[Fraction, Expr] | None:
+    """The power of two and the expression whose product with π the argument is; None where it is no such product."""
+    match argument:
+        case Mul(left, right) if is_constant(left) != is_constant(right):
+            constant, turns = (left, right) if is_constant(left) else (right, left)
+            factor = (exact_constant(constant) / PI).limit_denominator(2**20)
+            is_whole = exact_constant(constant) == factor * PI
+            return (factor, turns) if is_whole and _is_power_of_two(factor) else None
+    return None
+
+
+def _is_power_of_two(value: Fraction) -> bool:
+    return value > 0 and all(part & (part - 1) == 0 for part in (value.numerator, value.denominator))
 
 
 def _of_softplus(node: Call) -> Expr | None:

@@ -112,7 +112,8 @@ def _sentences(told: Certificate) -> Iterator[str]:
     zero = told.zero_gradient
     for side, place in (("left", zero.left), ("right", zero.right)):
         if place is not None:
-            yield f"On the {side} the gradient is exactly 0 from |x| = {place:.8g} on."
+            early = ", where the true one is not yet" if (side, place) in zero.too_early else ""
+            yield f"On the {side} the gradient is exactly 0 from |x| = {place:.8g} on{early}."
     if told.rounding is not None and not told.rounding.forward + told.rounding.backward:
         yield "Every 16-bit result is the float32 one rounded once."
     if not told.layouts and not told.threads:

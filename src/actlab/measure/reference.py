@@ -6,14 +6,15 @@ says that this is not enough, by fifty digits (`exact`). At infinity the limit i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actlab.formula.expr import Add, Div, Expr, Input, Mul, Neg, Sub, Where, exactly, expr
+from actlab.formula.atoms import recurrence
+from actlab.formula.expr import Add, Call, Div, Expr, Input, Mul, Neg, Number, Sub, Where, exactly, expr, walk
 from actlab.formula.substitute import substitute
 from actlab.lower.straight_line import Leaf
 from actlab.measure.exact import exact
@@ -68,7 +69,7 @@ def reference(formula: Expr, args: tuple[Leaf, ...], columns: Columns, *, fmt: F
     kind = working(fmt)
     finite = np.logical_and.reduce([np.isfinite(column) for column in columns])
     given = {arg: np.where(finite, column, 0.5).astype(kind) for arg, column in zip(args, columns, strict=True)}
-    done = evaluated([formula], given)
+    done = evaluated([formula, *_recurrences(formula)], given)
     with np.errstate(all="ignore"):
         operand = largest_operand(formula, done)
         told, scale = done[formula], np.zeros_like(done[formula].value) if operand is None else operand
@@ -91,7 +92,8 @@ def largest_operand(root: Expr, done: Mapping[Any, Bounded]) -> Reals | None:
     """The magnitude of the larger operand of the formula's outermost sum; None of a formula that is no sum.
 
     The sum is looked for through signs, through products and quotients by a common factor, by which its operands are
-    then multiplied, and through `where`, at each point in the branch that is taken there.
+    then multiplied, and through `where`, at each point in the branch that is taken there. A spherical Bessel function
+    beyond its first maximum is the difference of its recurrence.
     """
     match root:
         case Add(left, right) | Sub(left, right):
@@ -117,7 +119,19 @@ def largest_operand(root: Expr, done: Mapping[Any, Bounded]) -> Reals | None:
             taken, _ = branch(condition, done)
             one, other = (none if each is None else each for each in inside)
             return np.where(taken, one, other)
+        case Call("spherical_bessel", (Number(order), x)) if order > 0:
+            inner = largest_operand(recurrence(int(order), x), done)
+            assert inner is not None
+            return np.where(np.abs(done[x].value) >= 2 + int(order), inner, 0)
     return None
+
+
+def _recurrences(formula: Expr) -> Iterator[Expr]:
+    """The differences that the formula's spherical Bessel functions are."""
+    for node in walk(formula):
+        match node:
+            case Call("spherical_bessel", (Number(order), x)) if order > 0:
+                yield recurrence(int(order), x)
 
 
 def _few(places: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from actlab.lower.arithmetic import Arithmetic, Num
 from actlab.lower.circular import spherical_bessel
-from actlab.lower.elementary import FUNCTIONS, maximum, minimum
+from actlab.lower.elementary import FUNCTIONS, OF_HALF_TURNS, maximum, minimum
 from actlab.lower.exponential import sigmoid_of_two_softplus, tanh_of_softplus
 from machine_code import RECIPES, computed, memory_of
 
@@ -246,6 +246,49 @@ def test_far_out_circular_functions_are_the_c_librarys(recipe: str) -> None:
     eps = torch.finfo(x.dtype).eps
     torch.testing.assert_close(sines.double(), x.double().sin(), rtol=0, atol=eps)
     torch.testing.assert_close(cosines.double(), x.double().cos(), rtol=0, atol=eps)
+
+
+# Numerators of the convergents of π, their halves, and doubles that lie as near a multiple of π/2: up to 2^30.
+BESIDE_ROOTS = (11, 355, 710, 104348, 312689, 5419351, 122925461, 411557987, -450398590.25057405, -65886550.84338369)
+
+
+@pytest.mark.parametrize("recipe", ["plain double", "light double", "paired double"])
+def test_beside_their_roots_sine_and_cosine_keep_every_digit(recipe: str) -> None:
+    places = torch.tensor([*BESIDE_ROOTS, *(each / 2 for each in BESIDE_ROOTS)], dtype=torch.float64)
+    roots = (torch.arange(1, 2**29, 2**21 + 1, dtype=torch.float64) * (math.pi / 2)).repeat(1, 2)[0]
+    x = torch.cat([places, roots, torch.nextafter(roots, torch.tensor(0.0, dtype=torch.float64))])
+    found = computed(
+        lambda a, n: [FUNCTIONS[name](a, *n) for name in ("sin", "cos")], [x], recipe=RECIPES[recipe], outputs=2
+    )
+    with mp.workdps(60):
+        for function, values in zip((mp.sin, mp.cos), found, strict=True):
+            off, place = worst(x, values, [function(mp.mpf(each)) for each in x.tolist()], memory="double")
+            assert off <= BOUNDS[recipe], (place, off)
+
+
+@every_recipe
+def test_sine_and_cosine_of_half_turns(recipe: str) -> None:
+    memory = memory_of(RECIPES[recipe])
+    limits = torch.finfo(points(memory).dtype)
+    steps = torch.arange(-60, 61, dtype=torch.float64) / 16
+    x = torch.cat([steps, steps * (1 + 3 * limits.eps), steps / limits.eps, 40 * torch.rand(400, dtype=torch.float64)])
+    x = x.to(points(memory).dtype)
+    names = tuple(OF_HALF_TURNS)
+    found = computed(
+        lambda a, n: [OF_HALF_TURNS[name](a, *n) for name in names], [x], recipe=RECIPES[recipe], outputs=2
+    )
+    with mp.workdps(50):
+        for name, values in zip(names, found, strict=True):
+            function = {"sin": mp.sinpi, "cos": mp.cospi}[name]
+            off, place = worst(x, values, [function(mp.mpf(each)) for each in x.tolist()], memory=memory)
+            assert off <= BOUNDS[recipe], (name, place, off)
+    special = torch.tensor(SPECIAL, dtype=x.dtype)
+    sines, cosines = computed(
+        lambda a, n: [OF_HALF_TURNS[name](a, *n) for name in names], [special], recipe=RECIPES[recipe], outputs=2
+    )
+    assert torch.equal(torch.signbit(sines[:2]), torch.tensor([False, True]))
+    assert cosines[:2].tolist() == [1.0, 1.0]
+    assert bool(torch.cat([sines, cosines]).isnan().reshape(2, -1)[:, 2:].all())
 
 
 @every_recipe

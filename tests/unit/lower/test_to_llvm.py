@@ -21,7 +21,7 @@ from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr, Input, ParamRef
 from actlab.lower import coefficients
 from actlab.lower.arithmetic import Arithmetic, Num
-from actlab.lower.to_llvm import Lowering, exact_constant
+from actlab.lower.to_llvm import Lowering, exact_constant, half_turns
 from actlab.lower.vector import Block
 from machine_code import RECIPES, computed, memory_of
 
@@ -100,7 +100,7 @@ def test_the_numbers_are_the_formulas(text: str, recipe: str) -> None:
         *(
             (recipe, text, low)
             for recipe in ("light float", "light double", "tabled light float")
-            for text, low in (("exp(x*x)", 5), ("sin(pi*x)", 25), ("cos(pi*x)", 25))
+            for text, low in (("exp(x*x)", 5), ("sin(3.1*x)", 25), ("cos(3.1*x)", 25))
         ),
     ],
 )
@@ -185,3 +185,20 @@ def test_the_coefficients_are_those_that_the_tool_prints() -> None:
     tool = [sys.executable, str(ROOT / "tools" / "fit_polynomials.py")]
     printed = subprocess.run(tool, capture_output=True, text=True, check=True).stdout
     assert printed == Path(coefficients.__file__).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "turns"),
+    [
+        ("pi*x", 1),
+        ("x*pi", 1),
+        ("2*pi*x", 2),
+        ("pi/4*x", Fraction(1, 4)),
+        ("3*pi*x", None),
+        ("3.14159265*x", None),
+        ("x*x", None),
+    ],
+)
+def test_an_angle_in_half_turns_is_known(text: str, turns: Fraction | None) -> None:
+    found = half_turns(formula(text))
+    assert (None if found is None else found[0]) == turns

@@ -176,6 +176,20 @@ def test_fast_promises_no_bound() -> None:
     assert told.mode == "fast"
 
 
+def test_what_fast_does_not_promise_is_stated_and_no_fault() -> None:
+    ending = (lambda x: torch.tanh(x.double()).to(x.dtype), lambda x: (torch.where(x < -9, 0, exact_slope(x)[0]),))
+    short = certificate("tanh", mode="fast", function=ending, count=FEW)
+    assert short.faults == ()
+    (line,) = (line for line in Certified(short).lines() if line.startswith("On the left"))
+    assert line == "On the left the gradient is exactly 0 from |x| = 9.000001 on, where the true one is not yet."
+    assert wrong(ending)[-1] == "the gradient is 0 on the left from |x| = 9 on, where the true one is not yet"
+    off = certificate("x + 1", mode="fast", function=lambda x: x + 1.001, count=FEW)
+    assert not off.special[1].is_right
+    assert off.faults == ()
+    lost = certificate("x + 1", mode="fast", function=lambda x: torch.where(x.isinf(), 1.0, x + 1), count=FEW)
+    assert lost.faults == ("-inf in gives 1 out, and not -inf", "inf in gives 1 out, and not inf")
+
+
 def test_what_runs_beside_it_is_measured_at_the_same_points() -> None:
     told = certificate("gelu", against=("composite", "torch"), count=FEW)
     assert [other.name for other in told.others] == ["composite", "torch"]

@@ -7,7 +7,7 @@ import pytest
 
 from actlab.catalog.index import CATALOG
 from actlab.formula.activation import Activation
-from actlab.formula.atoms import exp, normal_cdf, normal_pdf, sigmoid, sin, tanh, where
+from actlab.formula.atoms import exp, normal_cdf, normal_pdf, sigmoid, sin, spherical_bessel, tanh, where
 from actlab.formula.expr import Expr, Input
 from actlab.measure.reference import largest_operand, reference
 from actlab.measure.running import evaluated
@@ -50,6 +50,15 @@ def test_near_a_root_a_unit_is_the_operand_s() -> None:
     assert told.near_root.tolist() == [True, True, False]
     assert told.unit[0] == spacing(np.array([normal_cdf_at(root)]), SINGLE)[0]
     assert told.unit[2] == 2.0**-23
+
+
+def test_a_spherical_bessel_function_is_the_difference_of_its_recurrence() -> None:
+    root = 4.493409457909064
+    told = reference(-spherical_bessel(1, X) * 3, (X,), (np.array([root, 1e-9, 8.5]),), fmt=SINGLE)
+    assert told.near_root.tolist() == [True, False, False]
+    assert told.unit[0] == spacing(np.array([3 * np.cos(root) / root]), SINGLE)[0]
+    second = reference(spherical_bessel(2, X), (X,), (np.array([5.763459196894550, 5.0]),), fmt=SINGLE)
+    assert second.near_root.tolist() == [True, False]
 
 
 def normal_cdf_at(x: float) -> float:
