@@ -13,6 +13,7 @@ from actlab.errors import BadInput, CannotLower, MissingExtra, NoKernels
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Input
 from actlab.kernels import gpu
+from actlab.kernels.accepted import refuse_unfit
 from actlab.kernels.elementwise import MEMORY, kernels_of
 from actlab.kernels.launch import WORTH_A_TEAM
 from actlab.kernels.machine import machine
@@ -67,8 +68,7 @@ def explain(act: str | Activation, x: Tensor, *, mode: Mode = "accurate") -> Exp
         BadInput: the tensor is not of a floating-point dtype, or the activation acts along an axis.
     """
     act = single(act)
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise BadInput(f"an activation takes floating-point tensors; got {getattr(x, 'dtype', type(x).__name__)}.")
+    refuse_unfit(x, what=act.name)
     without = _without_kernel(act, x, mode)
     return _of_kernel(act, x, mode) if without is None else without
 
@@ -133,8 +133,6 @@ def _obstacle(act: Activation, x: Tensor, mode: Mode) -> str | None:
     """Why no kernel can run; None where one can."""
     if not x.is_cpu:
         return f"The tensor lies on {x.device}."
-    if x.dtype not in MEMORY:
-        return f"There are no kernels for {x.dtype}."
     try:
         kernels_of(act.with_references(), tuple(Input(name) for name in act.inputs), mode).check()
     except (NoKernels, CannotLower) as error:

@@ -60,7 +60,8 @@ class OwnOperator:
 
     def takes(self, x: Tensor) -> bool:
         """Whether it is used for this tensor."""
-        return x.numel() < self.limit and x.dtype in self.dtypes
+        # while traced a size is no number, and there is nothing but operators to choose from
+        return x.dtype in self.dtypes and (torch._C._get_tracing_state() is not None or x.numel() < self.limit)
 
 
 @lru_cache(maxsize=512)

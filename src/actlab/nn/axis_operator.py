@@ -12,10 +12,11 @@ from torch.autograd import forward_ad
 from actlab.errors import BadInput, CannotLower, NoKernels
 from actlab.formula.along_axis import AxisActivation, V, X, Y
 from actlab.formula.substitute import substitute
+from actlab.kernels.accepted import refuse_unfit
 from actlab.kernels.axis import AxisKernels, axis_kernels
 from actlab.kernels.fallback import say_once
 from actlab.lower.to_torch import program
-from actlab.nn.engine import runs_on_kernels
+from actlab.nn.engine import is_exported, runs_on_kernels
 from actlab.nn.operator import HALF, TensorFunction, applied, signed
 
 
@@ -165,16 +166,14 @@ def apply_along_axis(made: Axiswise, x: Tensor, *, axis: int) -> Tensor:
             return applied(Fused, made, along, x)
         return made.kernels.run([x], axis=along)
     working = x.float() if x.dtype in HALF else x
-    if torch.compiler.is_exporting():  # an exported graph holds the forward pass alone
+    if is_exported():
         result: Tensor = made.value(working, along)
         return result.to(x.dtype)
     return applied(Traced if torch.compiler.is_compiling() else AlongAxis, made, along, working).to(x.dtype)
 
 
 def _refuse_unfit(name: str, x: Tensor, *, axis: int) -> None:
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        found = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise BadInput(f"{name} takes floating-point tensors; got {found}.")
+    refuse_unfit(x, what=name)
     if not -x.dim() <= axis < x.dim():
         raise BadInput(f"{name} along axis {axis}: the tensor has {x.dim()} axes, of shape {tuple(x.shape)}.")
     if x.shape[axis] == 0:

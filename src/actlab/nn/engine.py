@@ -94,6 +94,7 @@ def is_simple(x: Tensor) -> bool:
         and x.is_cpu
         and x.dtype in MEMORY
         and x.layout is _STRIDED
+        and not x.is_nested
         and not x.is_neg()
         and not x._is_zerotensor()
         and not _wrapped(x)
@@ -102,6 +103,11 @@ def is_simple(x: Tensor) -> bool:
         and not _modes()
         and _tracing() is None
     )
+
+
+def is_exported() -> bool:
+    """Whether a graph is made for elsewhere, which holds the forward pass alone."""
+    return torch.compiler.is_exporting() or _tracing() is not None
 
 
 def _runs_on_gpu(tensors: Sequence[Tensor]) -> bool:

@@ -13,12 +13,13 @@ from actlab.catalog.index import get
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
+from actlab.kernels.accepted import refuse_unfit
 from actlab.kernels.packed import Staircase, decode, encode, pack, staircase
 from actlab.kernels.packed_kernels import coded, pulled
 from actlab.kernels.recipes import Mode
 from actlab.kernels.slope_samples import Density
 from actlab.kernels.steps import MOST_BITS, spread_levels, step_table
-from actlab.nn.engine import runs_on_kernels
+from actlab.nn.engine import is_exported, runs_on_kernels
 from actlab.nn.exact_steps import exact_staircase
 from actlab.nn.operator import HALF, applied, apply, pointwise_of
 from actlab.nn.shown import is_followed, shown
@@ -40,7 +41,8 @@ class FewBit:
     bits, so is the gradient, to the last bit; elsewhere it is the incoming gradient times the level of the step
     that the input lies on. A NaN counts to the lowest step.
 
-    Under `torch.func`, in forward mode and in an exported graph it is the ordinary activation, gradient included.
+    Under `torch.func`, in forward mode, of nested tensors and in an exported graph it is the ordinary activation,
+    gradient included.
 
     Attributes:
         activation: the activation.
@@ -68,9 +70,10 @@ class FewBit:
         self._made = pointwise_of(act, mode=mode)
 
     def __call__(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        if is_followed():
+        if is_followed(x):
             return shown(FewBit.__call__, self, x, generator=generator)
-        if not isinstance(x, Tensor) or not x.is_floating_point() or not _learns(x):
+        refuse_unfit(x, what=self.activation.name)
+        if not _learns(x):
             return apply(self._made, x)
         # a second derivative, which is 0, is asked for by way of the input, of whose numbers nothing is kept
         anchor = applied(Anchor, x) if self.is_exact and not torch.compiler.is_compiling() else None
@@ -270,7 +273,7 @@ def _refuse_unfit(act: Activation) -> None:
 
 def _learns(x: Tensor) -> bool:
     """Whether a gradient will be asked for by way of saved tensors."""
-    if not (torch.is_grad_enabled() and x.requires_grad) or torch.compiler.is_exporting():
+    if not (torch.is_grad_enabled() and x.requires_grad) or x.is_nested or is_exported():
         return False
     if torch.compiler.is_compiling():
         return True

@@ -56,7 +56,7 @@ class Functional:
                 follows only piecewise linear activations in place.
             params: parameters, each a number, taken in the input's precision (float32 for one of 16 bits), or a tensor.
         """
-        if is_followed():
+        if is_followed(inputs[0] if inputs else None):
             return shown(Functional.__call__, self, *inputs, out=out, **params)
         if self._is_curved and len(inputs) == 1 and out is None and not params:  # the commonest case
             return apply(self._closed, inputs[0])
@@ -130,7 +130,7 @@ class AxisFunctional:
         self._made = axiswise(act)
 
     def __call__(self, x: Tensor, dim: int = -1) -> Tensor:
-        if is_followed():
+        if is_followed(x):
             return shown(AxisFunctional.__call__, self, x, dim=dim)
         return apply_along_axis(self._made, x, axis=dim)
 

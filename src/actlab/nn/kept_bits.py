@@ -12,7 +12,7 @@ from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, Input, walk
 from actlab.kernels.own_operator import EXACT_ATOMS, own_operator
 from actlab.kernels.recipes import Mode
-from actlab.nn.engine import is_simple
+from actlab.nn.engine import is_exported, is_simple
 from actlab.nn.exact_steps import exact_staircase
 from actlab.nn.few_bit import DTYPES, FewBit, few_bit
 
@@ -63,6 +63,7 @@ def _is_worth_bits(x: object) -> TypeGuard[Tensor]:
         isinstance(x, Tensor)
         # asked before the size, which would become a condition of a graph that is being traced
         and not torch.compiler.is_compiling()
+        and not is_exported()
         and x.requires_grad
         and x.numel() >= WORTH_BITS
         and is_simple(x)

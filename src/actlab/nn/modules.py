@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TypedDict, cast, final, get_args
+from typing import NoReturn, TypedDict, cast, final, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import ParamRef
 from actlab.formula.text import number_text
+from actlab.kernels.accepted import refuse_unfit
 from actlab.kernels.recipes import Mode
 from actlab.kernels.slope_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise
@@ -28,7 +29,17 @@ from actlab.nn.packed_gate import Layout, apply_packed, split, takes_packed
 from actlab.nn.shown import is_followed, shown
 
 
-class ActivationModule(nn.Module, ABC):
+class _Unscripted(nn.Module):
+    """What no module of ours lets happen: `torch.jit.script` would stop at whatever it cannot read first."""
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise BadInput(
+            f"torch.jit.script cannot read {self!r}. Use torch.jit.trace(model, example) or torch.export.export, for "
+            "inference, or PyTorch's own module."
+        )
+
+
+class ActivationModule(_Unscripted, ABC):
     """A module that applies one activation; what every module made by `actlab.module` is.
 
     Attributes:
@@ -67,6 +78,7 @@ class ActivationModule(nn.Module, ABC):
         return [self._shaped(leaf.name, x) for leaf in self._steady.args if isinstance(leaf, ParamRef)]
 
     def _shaped(self, name: str, x: Tensor) -> Tensor:
+        refuse_unfit(x, what=self.activation.name)
         values = cast(Tensor, getattr(self, name))
         if self.channels is None:
             return values if x.dim() else values.reshape(())
@@ -116,7 +128,7 @@ class Elementwise(ActivationModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """The activation of each element; random parameters are drawn while training only."""
-        if is_followed():
+        if is_followed(x):
             return shown(Elementwise.forward, self, x)
         if self.few is not None:
             return self.few(x)
@@ -160,7 +172,7 @@ class Gated(ActivationModule):
 
     def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
         """The gated unit: half the size of a packed `x` along `dim`, or the size of `x` and `gate`."""
-        if is_followed():
+        if is_followed(x):
             return shown(Gated.forward, self, *(each for each in (x, gate) if each is not None))
         value, gate = self._parts(x, gate)
         learned = self.trained(value)
@@ -177,6 +189,7 @@ class Gated(ActivationModule):
         if (gate is None) == (self.layout == "two"):
             takes = "two tensors" if self.layout == "two" else "one packed tensor"
             raise BadInput(f"{self.activation.name} with layout='{self.layout}' takes {takes}.")
+        refuse_unfit(x, what=self.activation.name)
         if gate is not None:
             return x, gate
         if not -x.dim() <= self.dim < x.dim() or x.shape[self.dim] % 2:
@@ -187,7 +200,7 @@ class Gated(ActivationModule):
 
 
 @final
-class AsPyTorch(nn.Module):
+class AsPyTorch(_Unscripted):
     """An activation by PyTorch's own operator, for those who must reproduce its numbers."""
 
     def __init__(self, own: Matched, *, dim: int) -> None:
@@ -198,7 +211,7 @@ class AsPyTorch(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """PyTorch's own result."""
-        if is_followed():
+        if is_followed(x):
             return shown(AsPyTorch.forward, self, x)
         return self._own(x, self.dim)
 
@@ -208,7 +221,7 @@ class AsPyTorch(nn.Module):
 
 
 @final
-class AlongAxis(nn.Module):
+class AlongAxis(_Unscripted):
     """An activation along one axis, such as softmax."""
 
     def __init__(self, act: AxisActivation, *, dim: int) -> None:
@@ -219,7 +232,7 @@ class AlongAxis(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The activation along the axis; the same shape."""
-        if is_followed():
+        if is_followed(x):
             return shown(AlongAxis.forward, self, x)
         return apply_along_axis(self._made, x, axis=self.dim)
 

@@ -15,16 +15,17 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from actlab.errors import BadInput, CannotLower, NoKernels
+from actlab.errors import CannotLower, NoKernels
 from actlab.formula.activation import Activation
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Expr, Input, ParamRef, param_names, walk
+from actlab.kernels.accepted import refuse_unfit
 from actlab.kernels.elementwise import Kernels, kernels_of
 from actlab.kernels.fallback import say_once
 from actlab.kernels.recipes import Mode
 from actlab.lower.straight_line import Leaf, Program
 from actlab.lower.to_torch import exported_program, program
-from actlab.nn.engine import OnGpu, engine, is_simple
+from actlab.nn.engine import OnGpu, engine, is_exported, is_simple
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -259,7 +260,7 @@ def _routed(made: Pointwise, *tensors: Tensor) -> Tensor:
     """The formula, through the form of the operator that the caller's mode can follow."""
     if made.only is not None:  # the identity: nothing to compute, keep or copy
         return tensors[made.only].expand(common_shape(tensors))
-    if torch.compiler.is_exporting():  # an exported graph holds the forward pass alone
+    if is_exported():
         result: Tensor = made.exported(*tensors)
         return result if made.mentions_all else result.expand(common_shape(tensors))
     if not torch.compiler.is_compiling():
@@ -365,14 +366,11 @@ def common_dtype(made: Pointwise, tensors: tuple[Tensor, ...]) -> torch.dtype:
     """The dtype of the formula's result: that to which its inputs are promoted; parameters do not count.
 
     Raises:
-        BadInput: an argument is no tensor of a floating-point dtype.
+        BadInput: an argument is no dense tensor of an ordinary floating-point dtype.
     """
     dtypes = []
     for leaf, tensor in zip(made.args, tensors, strict=True):
-        if not isinstance(tensor, Tensor):
-            raise BadInput(f"{leaf.name} must be a tensor; got {type(tensor).__name__}.")
-        if not tensor.is_floating_point():
-            raise BadInput(f"an activation takes floating-point tensors; {leaf.name} is {tensor.dtype}. Use x.float().")
+        refuse_unfit(tensor, what="an activation", name=leaf.name)
         if isinstance(leaf, Input):
             dtypes.append(tensor.dtype)
     return reduce(torch.promote_types, dtypes)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_formula_keeps_little_more_than_its_code() -> None:
+def test_a_formula_keeps_little_more_than_its_code(tmp_path: Path) -> None:
     script = """
         import os
         import torch
@@ -29,8 +31,8 @@ def test_a_formula_keeps_little_more_than_its_code() -> None:
         run(10, 2.0)
         print((megabytes() - before) / 10)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True, timeout=120
-    )
+    run = [sys.executable, "-c", textwrap.dedent(script)]
+    fresh = os.environ | {"ACTLAB_CACHE": str(tmp_path)}  # so that code is made and not read
+    done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=120, env=fresh)
     # 15 MB with all that LLVM makes code with
-    assert float(done.stdout) < 2
+    assert float(done.stdout) < 5

@@ -14,7 +14,7 @@ from torch.nn import functional as theirs
 from actlab.catalog.index import get
 from actlab.errors import BadInput, BadParam, UnknownActivation
 from actlab.kernels.own_operator import own_operator
-from actlab.nn import functional
+from actlab.nn import functional, module
 
 X = torch.linspace(-3, 3, 12, dtype=torch.float64).reshape(3, 4)
 
@@ -74,7 +74,7 @@ def test_functions_of_the_same_activation_are_equal() -> None:
         (lambda: functional("softmax")(X, dim=2), BadInput,
          "softmax along axis 2: the tensor has 2 axes, of shape (3, 4)."),
         (lambda: functional("softmax")(X.new_zeros(3, 0)), BadInput, "softmax along axis -1: the axis has length 0."),
-        (lambda: functional("softmax")(X.long()), BadInput, "softmax takes floating-point tensors; got torch.int64."),
+        (lambda: functional("softmax")(X.long()), BadInput, "softmax takes floating-point tensors; x is torch.int64."),
         (lambda: functional("softmax")(torch.tensor(1.0)), BadInput, "softmax along axis -1: the tensor has 0 axes"),
     ],
 )  # fmt: skip
@@ -132,3 +132,57 @@ def test_a_functional_may_be_made_in_a_compiled_function() -> None:
     x = torch.linspace(-3, 3, 12).reshape(3, 4)
     for beta in (1.5, 1.5, 2.0, 3.0):
         torch.testing.assert_close(compiled(x, beta), several(x, beta))
+
+
+D = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", ["gelu", "relu", "softmax", "swiglu", "prelu"])
+@pytest.mark.parametrize("learns", [False, True])
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (D.to(torch.float8_e4m3fn), "{x} is torch.float8_e4m3fn. Use {x}.to(torch.bfloat16)."),
+        (D.to(torch.cfloat), "{x} is torch.complex64. Use {x}.real, {x}.imag or {x}.abs()."),
+        (torch.arange(3), "takes floating-point tensors; {x} is torch.int64. Use {x}.float()."),
+        (D.to_sparse(), "takes dense tensors; {x} has the layout torch.sparse_coo. Use {x}.to_dense()."),
+        (D.tolist(), "takes tensors; {x} is of type list."),
+    ],
+    ids=["float8", "complex", "integer", "sparse", "list"],
+)  # fmt: skip
+def test_what_no_activation_takes_is_said_with_what_to_do(name: str, learns: bool, x: object, message: str) -> None:
+    if name == "relu" and "dense" in message:
+        pytest.skip("PyTorch's own operator takes it")
+    if isinstance(x, torch.Tensor) and learns:
+        if not (x.is_floating_point() or x.is_complex()):
+            pytest.skip("it has no gradient")
+        x = x.detach().requires_grad_()
+    with pytest.raises(BadInput) as error:
+        functional(name)(*[x] * (2 if name == "swiglu" else 1))
+    assert str(error.value).endswith(message.format(x="value" if name == "swiglu" else "x"))
+    if name == "gelu":
+        with pytest.raises(BadInput):
+            functional(name, memory="few-bit")(x)
+        with pytest.raises(BadInput):
+            module("prelu")(x)
+        with pytest.raises(BadInput):
+            module("swiglu", layout="value_first")(x)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_tensors_of_the_ragged_layout_are_taken_and_the_other_is_refused_in_words() -> None:
+    parts = [D[0, :2], D[1]]
+    ragged = torch.nested.nested_tensor(parts, layout=torch.jagged, requires_grad=True)
+    for few in (None, "few-bit"):
+        y = functional("gelu", memory=few)(ragged)
+        for found, part in zip(y.unbind(), parts, strict=True):
+            torch.testing.assert_close(found, functional("gelu")(part))
+    with pytest.raises(BadInput, match=r"takes nested tensors of the layout torch\.jagged; x has torch\.strided"):
+        functional("gelu")(torch.nested.nested_tensor(parts))
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_quantised_tensors_are_refused_in_words() -> None:
+    x = torch.quantize_per_tensor(D, 0.1, 10, torch.quint8)
+    with pytest.raises(BadInput, match=r"x is torch\.quint8\. Use x\.dequantize\(\)\."):
+        functional("gelu")(x)

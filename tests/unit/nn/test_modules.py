@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import io
 
 import pytest
 import torch
 from torch import nn
 
 from actlab.errors import BadInput, BadParam
-from actlab.nn import module
+from actlab.nn import functional, module
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,49 @@ def test_what_does_not_fit_is_said_in_one_line(call: object, error: type[Excepti
         call()
     assert str(found.value).startswith(message)
     assert "\n" not in str(found.value)
+
+
+MADE = (
+    lambda: module("gelu"), lambda: module("relu"), lambda: module("prelu"), lambda: module("softmax"),
+    lambda: module("swiglu", layout="value_first"), lambda: module("gelu", memory="few-bit"),
+    lambda: module("gelu", match="torch"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("make", MADE)
+def test_torch_fx_takes_a_module_as_one_call(make: object) -> None:
+    network, x = nn.Sequential(nn.Linear(4, 4), make()), torch.randn(3, 4)
+    traced = torch.fx.symbolic_trace(network)
+    assert [node.op for node in traced.graph.nodes] == ["placeholder", "call_module", "call_module", "output"]
+    found, wanted = (each(x) for each in (traced, network))
+    assert torch.equal(found, wanted)
+    for one, other in zip(*(torch.autograd.grad(y.sum(), network[0].weight) for y in (found, wanted)), strict=True):
+        assert torch.equal(one, other)
+
+    class Called(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return functional("gelu")(x)
+
+    with pytest.raises(BadInput, match=r"torch.fx cannot follow functional\('gelu'\). Use actlab.module"):
+        torch.fx.symbolic_trace(Called())
+
+
+@pytest.mark.parametrize("make", MADE)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_traced_module_gives_the_same_values_elsewhere(make: object) -> None:
+    network = nn.Sequential(nn.Linear(4, 4), make())
+    x, file = torch.randn(3, 4), io.BytesIO()
+    torch.jit.save(torch.jit.trace(network, x), file)
+    file.seek(0)
+    found = torch.jit.load(file)(2 * x)
+    torch.testing.assert_close(found, network(2 * x))
+
+
+@pytest.mark.parametrize("make", MADE)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torch_jit_script_is_refused_in_words(make: object) -> None:
+    with pytest.raises(BadInput, match=r"torch.jit.script cannot read .*Use torch.jit.trace\(model, example\)"):
+        torch.jit.script(nn.Sequential(nn.Linear(4, 4), make()))
 
 
 def test_a_packed_glu_is_pytorchs() -> None:

@@ -114,8 +114,11 @@ def test_only_what_asks_for_a_gradient_gets_one() -> None:
     [
         (torch.tensor([1, 2]), "an activation takes floating-point tensors; x is torch.int64. Use x.float()."),
         (torch.tensor([True]), "an activation takes floating-point tensors; x is torch.bool. Use x.float()."),
-        (torch.tensor([1j]), "an activation takes floating-point tensors; x is torch.complex64. Use x.float()."),
-        (1.5, "x must be a tensor; got float."),
+        (
+            torch.tensor([1j]),
+            "an activation takes floating-point tensors; x is torch.complex64. Use x.real, x.imag or x.abs().",
+        ),
+        (1.5, "an activation takes tensors; x is of type float."),
     ],
 )
 def test_what_is_no_floating_point_tensor_is_refused(given: object, message: str) -> None:
