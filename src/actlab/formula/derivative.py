@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from actlab.formula.atoms import ATOMS, log, where
+from actlab.formula.atoms import ATOMS, exp, log, where
 from actlab.formula.expr import (
     Add,
     Call,
@@ -145,7 +145,21 @@ def _slope_of_quotient(node: Div, slopes: Mapping[Node, Expr]) -> Expr:
     numerator = collapsed(minus(times(slopes[left], right), times(left, slopes[right])))
     if numerator is not None:
         return over(numerator, Pow(right, expr(2)))
-    return over(minus(slopes[left], times(node, slopes[right])), right)
+    usual = over(minus(slopes[left], times(node, slopes[right])), right)
+    if isinstance(left, Call) and left.atom == "expm1":
+        exponent = left.args[0]
+        return where(exponent > 1, _slope_of_large_quotient(exponent, right, slopes), usual)
+    return usual
+
+
+def _slope_of_large_quotient(exponent: Expr, right: Expr, slopes: Mapping[Node, Expr]) -> Expr:
+    """The slope of (eᵘ − 1)/w with one exponential alone, because the usual one is a difference of two.
+
+    It is eᵘ/w·(u' − w'/w) + w'/w², in which nothing overflows before the slope; for small u it would cancel.
+    """
+    share = over(slopes[right], right)
+    factor = minus(slopes[exponent], share)
+    return plus(times(Div(exp(exponent), right), factor), over(share, right))
 
 
 def _slope_of_power(node: Pow, slopes: Mapping[Node, Expr]) -> Expr:

@@ -30,9 +30,14 @@ _LARGE = {"float": 15, "double": 60}
 _TRIALS = 24
 
 
-def large(a: Arithmetic, x: Num) -> tuple[Num, Value]:
-    """The input, large where it is infinite, and where that is."""
-    infinite = a.block.compare("oeq", a.block.abs(x.hi), a.real(inf))
+Sides = tuple[bool, bool]
+"""The left side and the right one."""
+
+
+def large(a: Arithmetic, x: Num, sides: Sides) -> tuple[Num, Value]:
+    """The input, large where it is infinite on these sides, and where that is."""
+    size = a.block.abs(x.hi) if all(sides) else x.hi
+    infinite = a.block.compare("oeq", size, a.real(inf if sides[1] else -inf))
     return a.select(infinite, with_sign(a, a.constant(2 ** _INPUT[a.kind]), x), x), infinite
 
 
@@ -46,12 +51,16 @@ def on_its_way(a: Arithmetic, value: Num) -> Value:
 
 
 @lru_cache(maxsize=4096)
-def is_needed(formula: Expr, args: tuple[Leaf, ...]) -> bool:
-    """Whether the formula misses its limits when it is written out, and finds them, all that are seen, in this way."""
+def needed(formula: Expr, args: tuple[Leaf, ...]) -> Sides:
+    """On which sides the formula misses its limits when it is written out, and finds them, all seen, in this way."""
     inputs = [leaf for leaf in args if isinstance(leaf, Input)]
     if len(inputs) != 1 or inputs[0] != args[0] or len(args) == 1 or swings(formula):
-        return False
-    told = [each for sign in (-1.0, 1.0) for each in _trials(formula, args, sign=sign)]
+        return False, False
+    left, right = (_is_needed(_trials(formula, args, sign=sign)) for sign in (-1.0, 1.0))
+    return left, right
+
+
+def _is_needed(told: Sequence[tuple[float | None, float, float]]) -> bool:
     seen = [(wanted, direct, found) for wanted, direct, found in told if wanted is not None]
     return any(direct != wanted for wanted, direct, _ in seen) and all(
         _same(found, wanted) for wanted, _, found in seen

@@ -135,24 +135,32 @@ def _written(
     """The formulas' results, each as it is written, and what it tends to where its only input is infinite."""
     formulas = _formulas(shape)
     low = Lowering(a, dict(zip(shape.args, given, strict=True)), at_ends=_ended)
-    needed = [far_out.is_needed(formula, shape.args) for formula in formulas]
-    if not any(needed):
-        values = [write(low, formula) for formula in formulas]
-        return [
-            _with_ends(a, shape, formula, given[0], value, factor=dy)
-            for formula, value in zip(formulas, values, strict=True)
-        ]
-    x, infinite = far_out.large(a, given[0])
-    far = Lowering(a, dict(zip(shape.args, (x, *given[1:]), strict=True)), at_ends=_ended)
     results = []
-    for formula, is_needed in zip(formulas, needed, strict=True):
-        if not is_needed:
-            results.append(write(low, formula))
-            continue
-        tended = far_out.on_its_way(a, far.number(formula))
-        held = Num(tended if dy is None else a.block.mul(dy.hi, tended))
-        results.append(a.select(infinite, held, write(far, formula)))
+    for formula in formulas:
+        sides = far_out.needed(formula, shape.args)
+        if any(sides):
+            results.append(_from_far(shape, a, given, write, formula, dy=dy, sides=sides))
+        else:
+            results.append(_with_ends(a, shape, formula, given[0], write(low, formula), factor=dy))
     return results
+
+
+def _from_far(
+    shape: Shape,
+    a: Arithmetic,
+    given: Sequence[Num],
+    write: Callable[[Lowering, Expr], Num],
+    formula: Expr,
+    *,
+    dy: Num | None,
+    sides: far_out.Sides,
+) -> Num:
+    """The formula's result; where the input is infinite on these sides, what it is on its way to."""
+    x, infinite = far_out.large(a, given[0], sides)
+    far = Lowering(a, dict(zip(shape.args, (x, *given[1:]), strict=True)), at_ends=_ended)
+    tended = far_out.on_its_way(a, far.number(formula))
+    held = Num(tended if dy is None else a.block.mul(dy.hi, tended))
+    return a.select(infinite, held, write(far, formula))
 
 
 def _with_ends(a: Arithmetic, shape: Shape, formula: Expr, x: Num, value: Num, *, factor: Num | None) -> Num:

@@ -9,7 +9,7 @@ from mpmath import mp, mpf
 import strategies
 from actlab.catalog.index import CATALOG
 from actlab.formula.along_axis import total
-from actlab.formula.atoms import ATOMS, SPELLINGS, abs, cos, exp, max, min, sin, sqrt, where
+from actlab.formula.atoms import ATOMS, SPELLINGS, abs, cos, exp, expm1, max, min, sin, sqrt, where
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Input, ParamRef, expr
 from actlab.formula.text import text
@@ -43,6 +43,9 @@ def slope_text(formula):
         (X / 2, "0.5"),
         (1 / X, "-1/x**2"),
         (X / sqrt(1 + X * X), "1/((1 + x*x)*sqrt(1 + x*x))"),
+        # one exponential alone where there would be a difference of two
+        (expm1(X) / X, "where(x > 1, exp(x)/x*(1 - 1/x) + 1/x/x, (exp(x) - expm1(x)/x)/x)"),
+        (expm1(X) / 2, "exp(x)/2"),
         (where(X <= 0, 0, X), "where(x <= 0, 0, 1)"),
         (where(X <= 0, X, X), "1"),
         (abs(X), "sign(x)"),

@@ -10,7 +10,9 @@ import torch
 from actlab.catalog.index import get
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr, Input, ParamRef
-from actlab.kernels.far_out import is_needed
+from actlab.kernels.elementwise import kernels_of
+from actlab.kernels.far_out import needed
+from actlab.kernels.recipes import Mode
 from actlab.nn.operator import apply, pointwise_of
 
 INFINITE = torch.tensor([-math.inf, math.inf])
@@ -54,7 +56,21 @@ def test_the_derivative_by_the_input_has_its_limit_too() -> None:
 
 def test_what_has_other_inputs_or_a_sine_is_left_alone() -> None:
     x, gate, beta = Input("x"), Input("gate"), ParamRef("beta")
-    assert is_needed(whole("x*sigmoid(x)"), (x, beta))
-    assert not is_needed(whole("x*sigmoid(x)"), (x, gate))
-    assert not is_needed(whole("x*sin(x)"), (x, beta))
-    assert not is_needed(whole("x"), (x, beta))
+    assert needed(whole("x*sigmoid(x)"), (x, beta)) == (True, False)
+    assert needed(whole("x*sigmoid(x)"), (x, gate)) == (False, False)
+    assert needed(whole("x*sin(x)"), (x, beta)) == (False, False)
+    assert needed(whole("x"), (x, beta)) == (False, False)
+
+
+@pytest.mark.parametrize("mode", ["accurate", "fast"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_a_side_that_is_found_so_counts_though_the_other_is_not(dtype: torch.dtype, mode: Mode) -> None:
+    act = get("soft_exponential")
+    assert isinstance(act, Activation)
+    args = (Input("x"), ParamRef("alpha"))
+    x = torch.tensor([-math.inf, -3000.0, 2000.0, 10000.0, math.inf]).to(dtype)
+    alpha, dy = torch.full_like(x, 0.5), torch.ones_like(x)
+    kernels = kernels_of(act.with_references("alpha"), args, mode)
+    (_, by_alpha) = kernels.pull_back(dy, (x, alpha), (False, True))
+    assert by_alpha is not None
+    assert by_alpha.tolist() == [5.0, 5.0, math.inf, math.inf, math.inf]
