@@ -39,6 +39,20 @@ def test_the_answer_goes_to_stdout_and_progress_to_stderr(
     assert "few-bit, 4 bits" in said.err
 
 
+def test_a_model_a_batch_and_a_loss_do_as_for_check(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    lines = [
+        "import torch",
+        "from torch import nn",
+        "model = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 2))",
+    ]
+    lines += ["ready = model, (torch.ones(3, 4), torch.zeros(3).long()), nn.CrossEntropyLoss()"]
+    (tmp_path / "net.py").write_text("\n".join(lines))
+    assert run(monkeypatch, f"{tmp_path}/net.py:ready", "--no-compiled", "--json") == 0
+    assert [row["activation"] for row in json.loads(capsys.readouterr().out)["places"]] == ["gelu"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

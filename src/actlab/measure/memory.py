@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, cast, final
 
 import torch
@@ -11,15 +12,19 @@ from torch import nn
 
 from actlab.errors import BadInput
 from actlab.foreign import their_code
-from actlab.measure.memory_choices import AS_IS, Choice, Place, choices, model_of, places_of
+from actlab.measure.memory_choices import AS_IS, Choice, Measured, Place, choices, fresh, measured, places_of
 from actlab.measure.memory_kept import Hook, Kept, kept_by
 from actlab.plain import plain
-from actlab.train.examples import Examples
+from actlab.sites.calls import tensors_in
+from actlab.sites.site import Site
+from actlab.train.subject import Subject
 from actlab.train.task import Task
 
 Progress = Callable[[int, int, float | None, str], None]
 
 COMPILER = "inductor"
+
+_NOWHERE: Mapping[str, Site] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class PlaceMemory:
     """What one activation of the model as it is keeps for a batch.
 
     Attributes:
-        path, activation: where it stands and what it is.
+        path, activation, spelling: where it is applied, what it is and how it is written.
         exact_bits: the bits an element that would hold its gradient exactly; None where that takes more than four.
         kept_bytes: what it saves for backward.
         alone_bytes: of those, the bytes that nothing else in the step saves: all that fewer bits could free.
@@ -36,6 +41,7 @@ class PlaceMemory:
 
     path: str
     activation: str
+    spelling: str
     exact_bits: int | None
     kept_bytes: int
     alone_bytes: int
@@ -48,7 +54,7 @@ class ChoiceMemory:
 
     Attributes:
         choice: its name.
-        replaced: how many activation modules it changes.
+        replaced: at how many places it changes the activation.
         kept_bytes: beyond parameters, buffers and the batch itself.
         compiled_bytes: the same under torch.compile; None where that was not measured.
     """
@@ -90,9 +96,9 @@ class Memory:
 
     def lines(self) -> list[str]:
         """Two tables and what follows from them."""
-        heads = ("at", "activation", "keeps", "alone", "exact bits")
+        heads = ("at", "activation", "written", "keeps", "alone", "exact bits")
         places = [
-            (row.path or "(the model)", row.activation, size(row.kept_bytes), size(row.alone_bytes), _bits(row))
+            (row.path, row.activation, row.spelling, size(row.kept_bytes), size(row.alone_bytes), _bits(row))
             for row in self.places
         ]
         compiled = not self.not_compiled
@@ -111,35 +117,38 @@ class Memory:
         ]
 
 
-def memory(task: Task, *, compiled: bool = True, backend: str = COMPILER, progress: Progress | None = None) -> Memory:
-    """What a task's model keeps for backward in one training step, under each choice.
+def memory(
+    subject: Task | Subject, *, compiled: bool = True, backend: str = COMPILER, progress: Progress | None = None
+) -> Memory:
+    """What a model keeps for backward in one training step, under each choice.
 
     Args:
-        task: its model, loss and training data; one batch of its size is run forward, nothing is learned.
+        subject: a task, of whose training data one batch is run forward; or a model with a batch and, if it has one,
+            a loss. Nothing is learned, and the model stays as it is.
         compiled: measure under torch.compile too; a few seconds for every choice.
         backend: the compiler of torch.compile.
         progress: is told after every choice.
 
     Raises:
-        BadTask: the model has no activation module, or it raised. What the compiler raises is told in the answer.
+        BadTask: the model applies no activation that is known, or it raised. What the compiler raises is told in the
+            answer.
     """
-    model = model_of(task)
-    places = places_of(model, name=task.name)
-    batch = task.train.first(task.batch_size)
-    found = _kept(model, task, batch, watched=tuple(place.path for place in places))
-    gaining = frozenset(path for path, alone in found.alone.items() if alone)
-    asked = choices(task, places, gaining=gaining)
+    of = measured(subject)
+    places = places_of(of)
+    found = _kept(fresh(of), of, watched={place.name: place.site for place in places})
+    gaining = frozenset(name for name, alone in found.alone.items() if alone)
+    asked = choices(of, places, gaining=gaining)
     rows: list[ChoiceMemory] = []
     reason = "" if compiled else "it was not asked for"
     for done, choice in enumerate(asked):
-        eager, lean = _kept(choice.build(), task, batch).total, None
+        eager, lean = _kept(choice.build(), of).total, None
         if not reason:
-            lean, reason = _compiled(choice, task, batch, backend=backend)
+            lean, reason = _compiled(choice, of, backend=backend)
         rows.append(ChoiceMemory(choice.name, choice.replaced, eager, lean))
         if progress is not None:
             progress(done + 1, len(asked), None, choice.name)
     shares = tuple(_share(place, found) for place in places)
-    return Memory(task.name, len(batch), shares, tuple(rows), reason)
+    return Memory(of.name, of.rows, shares, tuple(rows), reason)
 
 
 def size(count: int) -> str:
@@ -157,45 +166,43 @@ def size(count: int) -> str:
 
 def _kept(
     model: nn.Module,
-    task: Task,
-    batch: Examples,
+    of: Measured,
     *,
-    watched: tuple[str, ...] = (),
+    watched: Mapping[str, Site] = _NOWHERE,
     untraced: Callable[[Hook], Hook] = lambda hook: hook,
 ) -> Kept:
-    model.train()
-    with torch.random.fork_rng(devices=[]), their_code(f"task '{task.name}': the model"):
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), their_code(f"task '{of.name}': the model"):
         torch.manual_seed(0)
         return kept_by(
-            lambda: task.loss(model(batch.inputs), batch.targets),
+            lambda: of.output(model),
             model=model,
-            there_anyway=(batch.inputs, batch.targets),
+            there_anyway=of.there_anyway,
             watched=watched,
             untraced=untraced,
         )
 
 
-def _compiled(choice: Choice, task: Task, batch: Examples, *, backend: str) -> tuple[int | None, str]:
+def _compiled(choice: Choice, of: Measured, *, backend: str) -> tuple[int | None, str]:
     """What the compiled model keeps, its loss outside; or why it cannot be compiled."""
     torch.compiler.reset()
     try:
         with their_code(f"the model ({choice.name})", error=BadInput):
             model = cast(nn.Module, torch.compile(choice.build(), backend=backend))
-            _train_once(model, task, batch)  # compiled before the hooks are there, which would be compiled too
+            _train_once(model, of)  # compiled before the hooks are there, which would be compiled too
     except BadInput as error:
         return None, str(error)
-    return _kept(model, task, batch, untraced=torch.compiler.disable).total, ""
+    return _kept(model, of, untraced=torch.compiler.disable).total, ""
 
 
-def _train_once(model: nn.Module, task: Task, batch: Examples) -> None:
-    model.train()
-    with torch.random.fork_rng(devices=[]):
-        torch.autograd.backward(task.loss(model(batch.inputs), batch.targets))
+def _train_once(model: nn.Module, of: Measured) -> None:
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        learned = [each.sum() for each in tensors_in([of.output(model)]) if each.requires_grad]
+        torch.autograd.backward(learned)
 
 
 def _share(place: Place, found: Kept) -> PlaceMemory:
-    kept, alone = found.by_place[place.path], found.alone[place.path]
-    return PlaceMemory(place.path, place.activation, place.exact_bits, kept, alone, place.stays)
+    kept, alone = found.by_place[place.name], found.alone[place.name]
+    return PlaceMemory(place.name, place.activation, place.spelling, place.exact_bits, kept, alone, place.stays)
 
 
 def _of_places(found: Memory) -> list[str]:

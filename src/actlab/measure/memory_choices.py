@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from actlab.catalog.index import get
 from actlab.errors import BadInput, BadTask
+from actlab.foreign import their_code
 from actlab.formula.activation import Activation
 from actlab.kernels.steps import MOST_BITS
 from actlab.nn.few_bit import few_bit
-from actlab.nn.modules import ActivationModule, Elementwise, module
-from actlab.train.replace import name_of, torch_module
+from actlab.nn.modules import module
+from actlab.sites.calls import tensors_in
+from actlab.sites.find import Sites, sites
+from actlab.sites.site import Site
+from actlab.sites.swap import swap
+from actlab.train.replace import torch_module
+from actlab.train.subject import Subject, called_with
 from actlab.train.task import Task
 
 AS_IS = "as it is"
@@ -24,19 +31,49 @@ EXACT = "exact bits"
 
 
 @dataclass(frozen=True)
-class Place:
-    """A module of the model that is an activation.
+class Measured:
+    """A model with the batch of one training step.
 
     Attributes:
-        path: where it stands.
+        name: what the user called it.
+        model: as it is; only copies of it run.
+        args, kwargs: what it is called with.
+        loss: of its output; a tensor or several.
+        there_anyway: the tensors of the batch.
+        rows: how many examples the batch has.
+    """
+
+    name: str
+    model: nn.Module
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    loss: Callable[[Any], Any]
+    there_anyway: tuple[Tensor, ...]
+    rows: int
+
+    def output(self, model: nn.Module) -> Any:
+        """What the loss makes of the model's output."""
+        return self.loss(model(*self.args, **self.kwargs))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the model applies an activation.
+
+    Attributes:
+        name: where: the path of its module, with a number where that applies several.
         activation: its name, with what it sets otherwise than the catalog does.
+        spelling: how it is written.
         exact_bits: the bits an element that hold its gradient exactly; None where that takes more than four.
+        site: the place itself.
         stays: why few bits cannot take its place; empty where they can.
     """
 
-    path: str
+    name: str
     activation: str
+    spelling: str
     exact_bits: int | None
+    site: Site
     stays: str = ""
 
 
@@ -46,7 +83,7 @@ class Choice:
 
     Attributes:
         name: how the answer calls it.
-        replaced: how many modules differ from the model as it is.
+        replaced: at how many places it differs from the model as it is.
         build: gives a fresh model; the weights of all choices are the same.
     """
 
@@ -55,12 +92,33 @@ class Choice:
     build: Callable[[], nn.Module]
 
 
-def model_of(task: Task) -> nn.Module:
-    """A fresh model of the task with the activations that a user would run, drawn from a fixed seed.
+def measured(subject: Task | Subject) -> Measured:
+    """A fresh model of the task, drawn from a fixed seed, with a batch of its training data; or the user's own.
 
     Raises:
-        BadTask: the factory raised.
+        BadTask: the task's factory raised.
     """
+    if isinstance(subject, Subject):
+        return _measured(subject.name, subject.model, subject.inputs, subject.targets, subject.loss)
+    batch = subject.train.first(subject.batch_size)
+    return _measured(subject.name, _model_of(subject), batch.inputs, batch.targets, subject.loss)
+
+
+def _measured(name: str, model: nn.Module, inputs: Any, targets: Any, loss: Callable[..., Any] | None) -> Measured:
+    given = tensors_in([inputs, targets])
+    rows = next((len(each) for each in given if each.dim()), 1)
+
+    def of(output: Any) -> Any:
+        if loss is None:
+            return output
+        return loss(output) if targets is None else loss(output, targets)
+
+    args, kwargs = called_with(inputs)
+    return Measured(name, model, args, kwargs, of, tuple(given), rows)
+
+
+def _model_of(task: Task) -> nn.Module:
+    """With the activations that a user would run."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if not task.takes_activation:
@@ -69,70 +127,87 @@ def model_of(task: Task) -> nn.Module:
         return task.build(torch_module(act) or partial(module, act))
 
 
-def places_of(model: nn.Module, *, name: str) -> tuple[Place, ...]:
-    """The activation modules of a model.
+def fresh(of: Measured) -> nn.Module:
+    """A copy of the model, as it is trained.
 
     Raises:
-        BadTask: there are none.
+        BadTask: it cannot be copied.
     """
-    found = [(path, name_of(each), each) for path, each in model.named_modules()]
-    places = tuple(_place(path, called, each) for path, called, each in found if called is not None)
-    if not places:
-        raise BadTask(
-            f"task '{name}': the model has no activation module; activations that are called as functions, such as"
-            " F.relu, cannot be told apart or replaced. Write them as modules, such as nn.ReLU()."
-        )
-    return places
+    with their_code(f"task '{of.name}': copying the model"):
+        return copy.deepcopy(of.model).train()
 
 
-def choices(task: Task, places: tuple[Place, ...], *, gaining: frozenset[str]) -> tuple[Choice, ...]:
+def places_of(of: Measured) -> tuple[Place, ...]:
+    """Where the model applies activations, however they are spelled.
+
+    Raises:
+        BadTask: nowhere that can be seen, or the model raised.
+    """
+    model = fresh(of)
+    with torch.random.fork_rng(devices=[]), their_code(f"task '{of.name}': the model"):
+        found = sites(model, *of.args, **of.kwargs)
+    if not found:
+        unseen = [f"{each.what} at {each.path or 'the top'}" for each in found.unseen]
+        said = f" Not seen: {', '.join(unseen)}." if unseen else ""
+        raise BadTask(f"'{of.name}': the model applies no activation that is known.{said}")
+    places = [_place(site, found) for site in found]
+    why = _refused(model, places)
+    return tuple(replace(place, stays=place.stays or why.get(place.site.name, "")) for place in places)
+
+
+def choices(of: Measured, places: tuple[Place, ...], *, gaining: frozenset[str]) -> tuple[Choice, ...]:
     """The model as it is, with packed bits where those are exact, and with 1 to 4 bits.
 
     Args:
-        task: whose model it is.
+        of: whose model it is.
         places: its activations.
-        gaining: the paths of those where fewer bits free memory; the others stay as they are. Where there are none,
+        gaining: the names of those where fewer bits free memory; the others stay as they are. Where there are none,
             all that can are replaced, to show that this gains nothing.
     """
-    model = model_of(task)
     can = [place for place in places if not place.stays]
-    few = [place for place in can if place.path in gaining] or can
+    few = [place for place in can if place.name in gaining] or can
     exact = [place for place in few if place.exact_bits is not None]
-    rows = [Choice(AS_IS, 0, partial(copy.deepcopy, model))]
+    rows = [Choice(AS_IS, 0, partial(fresh, of))]
     if exact:
-        rows.append(Choice(EXACT, len(exact), partial(_leaner, model, exact, MOST_BITS)))
+        rows.append(Choice(EXACT, len(exact), partial(_leaner, of, exact, MOST_BITS)))
     if len(exact) < len(few):
         rows += [
-            Choice(f"few-bit, {bits} bit{'s' if bits > 1 else ''}", len(few), partial(_leaner, model, few, bits))
+            Choice(f"few-bit, {bits} bit{'s' if bits > 1 else ''}", len(few), partial(_leaner, of, few, bits))
             for bits in range(1, MOST_BITS + 1)
         ]
     return tuple(rows)
 
 
-def _leaner(model: nn.Module, places: list[Place], bits: int) -> nn.Module:
-    """A copy of the model with few-bit modules at these places."""
-    lean = copy.deepcopy(model)
-    for place in places:
-        parent, _, child = place.path.rpartition(".")
-        new = module(get(place.activation), trainable=(), memory="few-bit", bits=bits)
-        if not place.path:
-            return new
-        setattr(lean.get_submodule(parent), child, new)
-    return lean
+def _leaner(of: Measured, places: list[Place], bits: int) -> nn.Module:
+    """A copy of the model that keeps few bits at these places."""
+    model = fresh(of)
+    swap(model, {place.site: _lean(place.site, bits) for place in places})
+    return model
 
 
-def _place(path: str, name: str, each: nn.Module) -> Place:
-    # a module of ours may hold a formula or values of its own
-    act = each.activation if isinstance(each, Elementwise) else get(name)
+def _lean(site: Site, bits: int) -> nn.Module:
+    act = site.measured
     assert isinstance(act, Activation)
-    if _learns(each):
-        return Place(path, act.label, None, "it learns a parameter, whose gradient needs the input itself")
+    return module(act, trainable=(), memory="few-bit", bits=bits)
+
+
+def _refused(model: nn.Module, places: list[Place]) -> dict[str, str]:
+    """Of the sites where nothing else can be put, why."""
+    done = swap(model, {place.site: _lean(place.site, MOST_BITS) for place in places if not place.stays})
+    done.undo()
+    return {each.place: each.why for each in done.unchanged}
+
+
+def _place(site: Site, found: Sites) -> Place:
+    alone = sum(each.path == site.path for each in found) == 1
+    name = (site.path or "(the model)") if alone else site.name
+    act = site.measured
+    label, spelling = site.formula.label, site.spelling
+    if site.trainable:
+        learned = "it learns a parameter, whose gradient needs the input itself"
+        return Place(name, label, spelling, None, site, learned)
     try:
         few = few_bit(act, bits=MOST_BITS)
     except BadInput as refused:
-        return Place(path, act.label, None, str(refused).partition(": ")[0])
-    return Place(path, act.label, few.bits if few.is_exact else None)
-
-
-def _learns(each: nn.Module) -> bool:
-    return isinstance(each, ActivationModule | nn.PReLU) and any(True for _ in each.parameters())
+        return Place(name, label, spelling, None, site, str(refused).partition(": ")[0])
+    return Place(name, label, spelling, few.bits if few.is_exact else None, site)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from actlab.nn.shown import is_shown
+from actlab.sites.calls import name_of, tensors_in
+from actlab.sites.site import Site
+
+_NONE: Mapping[str, Site] = MappingProxyType({})
 
 Hook = Callable[[Tensor], Tensor]
 
@@ -32,7 +42,7 @@ def kept_by(
     *,
     model: nn.Module,
     there_anyway: Sequence[Tensor] = (),
-    watched: Sequence[str] = (),
+    watched: Mapping[str, Site] = _NONE,
     untraced: Callable[[Hook], Hook] = lambda hook: hook,
 ) -> Kept:
     """What a forward pass keeps for backward, beyond the model's own tensors.
@@ -41,7 +51,7 @@ def kept_by(
         step: the forward pass, loss included; what it returns keeps its graph alive until all is counted.
         model: its parameters and buffers are not counted.
         there_anyway: other tensors that are not counted, such as the batch itself.
-        watched: paths of modules within the model whose share is told apart.
+        watched: sites of the model whose share is told apart, by name.
         untraced: what keeps a compiler from following the hook, where the step is compiled.
     """
     known = {_address(tensor) for tensor in (*model.parameters(), *model.buffers(), *there_anyway)}
@@ -56,7 +66,8 @@ def kept_by(
             places.add(inside[-1] if inside else "")
         return tensor
 
-    with _watching(model, watched, inside), torch.autograd.graph.saved_tensors_hooks(untraced(pack), _unchanged):
+    marking: AbstractContextManager[object] = Marking(watched, inside) if watched else nullcontext()
+    with marking, torch.autograd.graph.saved_tensors_hooks(untraced(pack), _unchanged):
         graph = step()
     sizes = [(storage.nbytes(), places) for storage, places in saved.values()]
     del graph
@@ -75,23 +86,33 @@ def _unchanged(tensor: Tensor) -> Tensor:
     return tensor
 
 
-@contextmanager
-def _watching(model: nn.Module, paths: Sequence[str], inside: list[str]) -> Iterator[None]:
-    """While it lasts, the path of the watched module that runs is the last one in `inside`."""
+@final
+class Marking(TorchFunctionMode):
+    """While a forward pass runs, the name of the site whose call runs is the last one in `inside`."""
 
-    def enter(path: str) -> Callable[..., None]:
-        return lambda *_: inside.append(path)
+    def __init__(self, sites: Mapping[str, Site], inside: list[str]) -> None:
+        super().__init__()
+        self._inside = inside
+        self._counts: Counter[str] = Counter()
+        self._names = {
+            (call.function, call.at_all): name
+            for name, site in sites.items()
+            for calls in (site.route.calls if site.route is not None else ())
+            for call in calls
+        }
+        self._functions = {function for function, _ in self._names}
 
-    def leave(*_: object) -> None:
-        inside.pop()
-
-    hooks = []
-    try:
-        for path in paths:
-            module = model.get_submodule(path)
-            hooks.append(module.register_forward_pre_hook(enter(path)))
-            hooks.append(module.register_forward_hook(leave, always_call=True))
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        function = "activation" if is_shown(func) else name_of(func)
+        if function not in self._functions:
+            return func(*args, **kwargs)
+        self._inside.append(self._names.get((function, self._counts[function]), ""))
+        try:
+            result = func(*args, **kwargs)
+        finally:
+            self._inside.pop()
+        self._counts[function] += bool(tensors_in([result]))
+        return result

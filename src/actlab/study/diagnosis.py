@@ -13,9 +13,9 @@ from actlab.foreign import called_from
 from actlab.sites.find import Sites, sites
 from actlab.study.arm import model_of, named_arm
 from actlab.train.loop import step
-from actlab.train.subject import Subject, defined_at
+from actlab.train.subject import Subject, called_with, defined_at
 from actlab.train.task import OPTIMISERS, Task
-from actlab.watch.check import called_with, check
+from actlab.watch.check import check
 from actlab.watch.report import Report, StoppedEarly, ordered
 from actlab.watch.settings import Settings
 from actlab.watch.trial import told_if_stopped

@@ -48,6 +48,18 @@ class Subject:
     line: int = 1
 
 
+def called_with(inputs: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """The arguments with which a model is called: several of a tuple or a list, by name of a dict, else one.
+
+    Example:
+        >>> called_with(("a", "b")), called_with({"x": "a"}), called_with("a")
+        ((('a', 'b'), {}), ((), {'x': 'a'}), (('a',), {}))
+    """
+    if isinstance(inputs, Mapping):
+        return (), dict(inputs)
+    return (tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)), {}
+
+
 def defined_at(subject: Task | Subject) -> tuple[str, int]:
     """The file and the line where it is defined: of a task, its model's factory; `<task 'digits'>` where that is ours.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from actlab.errors import BadInput
 from actlab.plain import plain
-from actlab.verbs.task_choice import named_task
+from actlab.verbs.task_choice import named_subject
 
 if TYPE_CHECKING:
     from actlab.train.subject import Subject
@@ -160,24 +160,13 @@ def check(
         raise BadInput(f"--train-steps counts training steps, 0 or more; got {train_steps}.")
     if baseline is not None:
         divided((), baseline)  # a file that is none is refused before anything is run
-    subject = _subject(data, target=target, task=task)
+    subject = named_subject(data, target=target, task=task, purpose="check")
     try:
         report, was_stopped = diagnosed(subject, train_steps=train_steps, progress=progress), False
     except StoppedEarly as stopped:
         report, was_stopped = stopped.report, True
     found = Divided(report.findings, (), 0) if baseline is None else divided(report.findings, baseline)
     return Checked(report, found.new, found.accepted, found.gone, fail_on, Path.cwd(), defined_at(subject), was_stopped)
-
-
-def _subject(data: str | Path | Task | Subject | None, *, target: str | None, task: str | None) -> Task | Subject:
-    """What was handed over or named."""
-    from actlab.train.subject import Subject, named_subject, names_program
-
-    if isinstance(data, Subject):
-        return data
-    if isinstance(data, str | Path) and target is None and task is None and names_program(str(data)):
-        return named_subject(str(data))
-    return named_task(data, target=target, task=task, purpose="check")
 
 
 @dataclass(frozen=True)
@@ -217,5 +206,5 @@ def sites(
     """
     from actlab.study.diagnosis import located
 
-    found = located(_subject(data, target=target, task=task))
+    found = located(named_subject(data, target=target, task=task, purpose="look into"))
     return Located(tuple(found), tuple(found.unseen), Path.cwd())

@@ -11,12 +11,13 @@ from actlab.errors import BadFormula
 from actlab.formula.along_axis import AxisActivation
 from actlab.plain import plain
 from actlab.verbs.meaning import meant
-from actlab.verbs.task_choice import named_task
+from actlab.verbs.task_choice import named_subject
 
 if TYPE_CHECKING:
     from actlab.measure.answer import Certified, CertifiedAll
     from actlab.measure.memory import Memory
     from actlab.measure.speed_answer import Bench
+    from actlab.train.subject import Subject
     from actlab.train.task import Task
 
 
@@ -105,17 +106,17 @@ def bench(names: Sequence[str] = (), **options: Any) -> Bench:
 
 
 def memory(
-    data: str | Path | Task | None = None,
+    data: str | Path | Task | Subject | None = None,
     *,
     target: str | None = None,
     task: str | None = None,
     compiled: bool = True,
     progress: Callable[[int, int, float | None, str], None] | None = None,
 ) -> Memory:
-    """What one training step of a task's model keeps for backward, as it is and with few-bit memory.
+    """What one training step of a model keeps for backward, as it is and with few-bit memory.
 
     Args:
-        data: a table's path, `file.py:function`, or a `Task`.
+        data: as for `check`: `file.py:name` of a task, or of a model, a batch and a loss; a table's path; a `Task`.
         target: the table's column that is to be predicted.
         task: the name of a built-in task; without it and `data`, the first.
         compiled: measure under torch.compile too.
@@ -126,4 +127,5 @@ def memory(
     """
     from actlab.measure.memory import memory as measured
 
-    return measured(named_task(data, target=target, task=task, purpose="measure"), compiled=compiled, progress=progress)
+    subject = named_subject(data, target=target, task=task, purpose="measure")
+    return measured(subject, compiled=compiled, progress=progress)

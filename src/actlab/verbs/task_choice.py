@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from actlab.errors import BadInput
 
 if TYPE_CHECKING:
+    from actlab.train.subject import Subject
     from actlab.train.task import Task
 
 
@@ -46,3 +47,17 @@ def named_task(data: str | Path | Task | None, *, target: str | None, task: str 
     if isinstance(data, Task):
         return data
     return chosen_task(str(data) if isinstance(data, Path) else data, target=target, task=task)
+
+
+def named_subject(
+    data: str | Path | Task | Subject | None, *, target: str | None, task: str | None, purpose: str
+) -> Task | Subject:
+    """The task, or the model with a batch and a loss, that was handed over or named."""
+    from actlab.train.subject import Subject, names_program
+    from actlab.train.subject import named_subject as named
+
+    if isinstance(data, Subject):
+        return data
+    if isinstance(data, str | Path) and target is None and task is None and names_program(str(data)):
+        return named(str(data))
+    return named_task(data, target=target, task=task, purpose=purpose)

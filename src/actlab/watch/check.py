@@ -17,6 +17,7 @@ from actlab.errors import BadInput
 from actlab.sites.calls import tensors_in
 from actlab.sites.trace import Trace
 from actlab.sites.tracing import Loss, Traced, traced, unwrapped
+from actlab.train.subject import called_with
 from actlab.watch.finding import Finding
 from actlab.watch.report import Report, StoppedEarly, ordered
 from actlab.watch.running_loss import blamed
@@ -119,13 +120,6 @@ def _blamed(finding: Finding, still: Sequence[Finding]) -> Finding:
     if error is None or finding.id != "AL111" or finding.evidence["likely_cause"] is not None:
         return finding
     return blamed(finding, error)
-
-
-def called_with(inputs: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
-    """The arguments with which a model is called."""
-    if isinstance(inputs, Mapping):
-        return (), dict(inputs)
-    return (tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)), {}
 
 
 def _first(batch: Any) -> Batch:

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from actlab.errors import BadInput
 from actlab.foreign import their_code
 from actlab.sites.tracing import Loss
+from actlab.train.subject import called_with
 from actlab.watch.report import Report, StoppedEarly
 from actlab.watch.settings import Settings
 from actlab.watch.watch import Watch, watch
@@ -73,8 +74,7 @@ def told_if_stopped(watched: Watch) -> Iterator[None]:
 
 
 def _stepped(model: nn.Module, optimiser: Optimizer, loss: Loss, inputs: Any, targets: Any) -> torch.Tensor:
-    kwargs = inputs if isinstance(inputs, dict) else {}
-    args = tuple(inputs) if isinstance(inputs, tuple | list) else () if kwargs else (inputs,)
+    args, kwargs = called_with(inputs)
     with their_code("the training step", error=BadInput):
         optimiser.zero_grad()
         output = model(*args, **kwargs)

@@ -7,11 +7,13 @@ import json
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from actlab.errors import BadTask
 from actlab.measure.memory import ChoiceMemory, Memory, PlaceMemory, memory, size
 from actlab.measure.memory_kept import kept_by
 from actlab.nn import module
+from actlab.train.subject import Subject
 from actlab.train.task import Task
 
 ROWS, WIDE = 32, 160
@@ -126,16 +128,51 @@ def test_progress_is_told_after_every_choice() -> None:
     assert told == [(done, 5) for done in range(1, 6)]
 
 
-def test_a_model_without_activation_modules_is_refused() -> None:
-    with pytest.raises(BadTask, match=r"task 'signs': the model has no activation module; .* such as nn.ReLU\(\)\."):
+def test_a_model_without_activations_is_refused_and_what_was_not_seen_is_named() -> None:
+    with pytest.raises(BadTask, match=r"^'signs': the model applies no activation that is known\.$"):
         memory(task_of(), compiled=False)
+    subject = Subject("lstm", nn.LSTM(4, 4), torch.ones(2, 3, 4), None, lambda output: output[0].sum())
+    with pytest.raises(BadTask, match=r"that is known\. Not seen: nn.LSTM at the top\.$"):
+        memory(subject, compiled=False)
+
+
+class Functional(nn.Module):
+    """Activations as functions, written out, and as a gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(WIDE, WIDE), nn.Linear(WIDE, 2 * WIDE), nn.Linear(WIDE, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.gelu(self.first(x))
+        value, gate = self.second(x).chunk(2, -1)
+        x = self.last(value * F.silu(gate))
+        return x * torch.sigmoid(x)
+
+
+def test_functions_and_formulas_are_told_apart_and_replaced_too() -> None:
+    x = torch.randn(ROWS, WIDE, generator=torch.Generator().manual_seed(0))
+    subject = Subject("net", Functional(), {"x": x}, torch.zeros(ROWS).long(), F.cross_entropy)
+    found = memory(subject, compiled=False)
+    assert [(row.path, row.activation, row.spelling) for row in found.places] == [
+        ("model[0]", "gelu", "F.gelu"),
+        ("model[1]", "swiglu", "value * F.silu"),
+        ("model[2]", "silu", "x*sigmoid(x)"),
+    ]
+    # value and gate lie in one tensor of twice the width; the product keeps what silu gave
+    assert [row.alone_bytes for row in found.places[:2]] == [UNIT, 3 * UNIT]
+    assert found.rows == ROWS
+    assert found.choices[-1].replaced == 3
+    # four bits of two units more, one unit less: of the gate nothing is freed, since its half lies beside the value
+    assert by_choice(found)["few-bit, 4 bits"] < -UNIT * 3 // 4
+    assert not any(isinstance(each, nn.GELU) for each in subject.model.modules())
 
 
 def test_tables_and_json_say_the_same() -> None:
     found = Memory(
         "t",
         2,
-        (PlaceMemory("1", "gelu", None, 2_500_000, 2_500_000, ""),),
+        (PlaceMemory("1", "gelu", "nn.GELU", None, 2_500_000, 2_500_000, ""),),
         (ChoiceMemory("as it is", 0, 4_000_000, 4_000_000), ChoiceMemory("few-bit, 1 bit", 1, 1_000_000, 4_000_000)),
     )
     assert json.loads(json.dumps(found.to_json()))["choices"][1]["compiled_bytes"] == 4_000_000
@@ -143,7 +180,7 @@ def test_tables_and_json_say_the_same() -> None:
         "Less by: few-bit, 1 bit 3 MB (75%).",
         "Under torch.compile: No choice keeps less than the model as it is: few bits gain nothing here.",
     )
-    assert "  1   gelu        2.5 MB  2.5 MB  -" in found.lines()
+    assert "  1   gelu        nn.GELU  2.5 MB  2.5 MB  -" in found.lines()
     assert "  few-bit, 1 bit  1 MB   4 MB" in found.lines()
 
 
