@@ -14,7 +14,7 @@ from actlab.kernels.elementwise import MEMORY, goes_past_caches
 from actlab.kernels.launch import PIECE, spread
 from actlab.kernels.module_text import Memory
 from actlab.kernels.packed import BLOCK, Staircase
-from actlab.kernels.packed_text import coding_text, decoding_text
+from actlab.kernels.packed_text import coding_text, decoding_text, drawing_text
 from actlab.kernels.pointwise import Shape, plan
 from actlab.kernels.recipes import Mode, recipe
 from actlab.lower.straight_line import Leaf
@@ -27,13 +27,34 @@ def coded(formula: Expr, arg: Leaf, mode: Mode, *, x: Tensor, table: Staircase) 
         CannotLower: a kernel cannot spell the formula.
         NoKernels: machine code cannot be made here.
     """
-    blocks = -(-x.numel() // BLOCK)
-    # vectors of eight doubles may leave a word's upper byte
-    made = torch.zeros if x.dtype == torch.float64 else torch.empty
-    y, codes = torch.empty_like(x), made(table.bits, blocks, dtype=torch.int16)
+    y, codes = _targets(x, bits=table.bits)
     large = goes_past_caches(x.dtype, x.numel(), y.data_ptr())
     _run(_coding(formula, arg, mode, MEMORY[x.dtype], table, large), x, y, codes)
     return y, codes
+
+
+def drawn(
+    formula: Expr, arg: Leaf, mode: Mode, *, x: Tensor, table: Staircase, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """The same, the codes drawn between the two levels around each slope: one number from the generator is the key.
+
+    Raises:
+        CannotLower: a kernel cannot spell the formula or its derivative.
+        NoKernels: machine code cannot be made here.
+    """
+    y, codes = _targets(x, bits=table.bits)
+    large = goes_past_caches(x.dtype, x.numel(), y.data_ptr())
+    key = int(torch.empty((), dtype=torch.int64, device="cpu").random_(generator=generator))
+    _run(_drawing(formula, arg, mode, MEMORY[x.dtype], table.levels, large), x, y, codes, key)
+    return y, codes
+
+
+def _targets(x: Tensor, *, bits: int) -> tuple[Tensor, Tensor]:
+    """Room for the values and for the codes."""
+    blocks = -(-x.numel() // BLOCK)
+    # vectors of eight doubles may leave a word's upper byte
+    made = torch.zeros if x.dtype == torch.float64 else torch.empty
+    return torch.empty_like(x), made(bits, blocks, dtype=torch.int16, device="cpu")
 
 
 def pulled(dy: Tensor, codes: Tensor, *, table: Staircase) -> Tensor:
@@ -43,9 +64,9 @@ def pulled(dy: Tensor, codes: Tensor, *, table: Staircase) -> Tensor:
     return dx
 
 
-def _run(code: Code, source: Tensor, target: Tensor, codes: Tensor) -> None:
+def _run(code: Code, source: Tensor, target: Tensor, codes: Tensor, *more: int) -> None:
     count, addresses = source.numel(), (source.data_ptr(), target.data_ptr(), codes.data_ptr())
-    spread(code, (PIECE, count, 2 * codes.shape[1], *addresses), segments=-(-count // PIECE), elements=count)
+    spread(code, (PIECE, count, 2 * codes.shape[1], *addresses, *more), segments=-(-count // PIECE), elements=count)
 
 
 @lru_cache(maxsize=1024)
@@ -53,6 +74,17 @@ def _coding(formula: Expr, arg: Leaf, mode: Mode, memory: Memory, table: Stairca
     shape = Shape(formula, (arg,), ("stream",))
     made = plan(shape, memory=memory, recipe=recipe(shape, memory=memory, mode=mode))
     return compiled(coding_text(replace(made, past_caches=past_caches), table))
+
+
+@lru_cache(maxsize=1024)
+def _drawing(
+    formula: Expr, arg: Leaf, mode: Mode, memory: Memory, levels: tuple[float, ...], past_caches: bool
+) -> Code:
+    forward, slope = (
+        plan(shape, memory=memory, recipe=recipe(shape, memory=memory, mode=mode))
+        for shape in (Shape(formula, (arg,), ("stream",)), Shape(formula, (arg,), ("stream",), (True,)))
+    )
+    return compiled(drawing_text(replace(forward, past_caches=past_caches), slope, levels))
 
 
 @lru_cache(maxsize=1024)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 from actlab.kernels.frame import DONE, framed, header
@@ -104,6 +105,83 @@ def decoding_text(memory: Memory, table: Staircase, *, past_caches: bool = False
     return _looped(step, memory=memory, past_caches=past_caches)
 
 
+def drawing_text(plan: Plan, slopes: Plan, levels: Sequence[float]) -> str:
+    """The kernel of a forward pass of one input that also writes drawn codes: x, y, codes, and the draw's key.
+
+    Of the two levels around each slope one is taken, the likelier the nearer, so that it is right on average. An
+    element's draw hangs on the key and on its place alone.
+
+    Args:
+        plan, slopes: the forward and the backward pass.
+        levels: from the lowest up; a level's place is its code.
+    """
+
+    def step(at: _Stretch) -> None:
+        raw, block = at.read(0), at.block
+        (result,) = plan.body(Arithmetic(block, plan.recipe), [Num(at.widened(raw, plan.recipe.kind))])
+        at.write(1, Arithmetic(block, plan.recipe).value(result))
+        kind, arithmetic = slopes.recipe.kind, Arithmetic(block, slopes.recipe)
+        (slope,) = slopes.body(arithmetic, [Num(block.real(1.0, kind)), Num(at.widened(raw, kind))])
+        share = _uniform(block, kind)
+        above = [
+            block.compare("ogt", arithmetic.value(slope), _between(block, share, low, high))
+            for low, high in pairwise(levels)
+        ]
+        for bit in range((len(levels) - 1).bit_length()):
+            flags = Value("splat (i1 false)", "i1")
+            for code, flag in enumerate(above):  # where the next code has another bit here
+                if (code ^ code + 1) >> bit & 1:
+                    flags = block.binary("xor", flags, flag)
+            at.write_plane(bit, flags)
+
+    return _looped(step, memory=plan.memory, past_caches=plan.past_caches, arguments=(*_ARGUMENTS, "key"))
+
+
+def _between(block: Block, share: Value, low: float, high: float) -> Value:
+    return block.fma(share, block.real(high - low, share.kind), block.real(low, share.kind))
+
+
+def _uniform(block: Block, kind: Kind) -> Value:
+    """A number between 0 and 1 for each element: its place, stirred with the key."""
+    place = f"%place.{block.label}"
+    first = block.line("trunc i64 %key to i32", "i32").name
+    second = block.line(f"trunc i64 {block.line('lshr i64 %key, 32', 'i64').name} to i32", "i32").name
+    low = block.line(f"trunc i64 {place} to i32", "i32").name
+    high = block.line(f"trunc i64 {block.line(f'lshr i64 {place}, 32', 'i64').name} to i32", "i32").name
+    turn = block.line(
+        f"add i32 {second}, {block.line(f'mul i32 {high}, {_signed(0x9E3779B1)}', 'i32').name}", "i32"
+    ).name
+    lanes = Value(f"<{', '.join(f'i32 {lane}' for lane in range(block.lanes))}>", "i32")
+    counted = block.binary("add", _everywhere(block, low), lanes)
+    stirred = _stirred(block, block.binary("xor", counted, _everywhere(block, first)))
+    stirred = _stirred(block, block.binary("add", stirred, _everywhere(block, turn)))
+    digits = block.convert("uitofp", block.binary("lshr", stirred, block.whole(8, "i32")), kind)
+    return block.fma(digits, block.real(2.0**-24, kind), block.real(2.0**-25, kind))
+
+
+def _everywhere(block: Block, number: str) -> Value:
+    of = block.vector("i32")
+    seed = block.line(f"insertelement {of} poison, i32 {number}, i32 0", "i32").name
+    return block.line(f"shufflevector {of} {seed}, {of} poison, <{block.lanes} x i32> zeroinitializer", "i32")
+
+
+def _stirred(block: Block, bits: Value) -> Value:
+    """The 32 bits as others, one to one, each of which hangs on all of them.
+
+    Source:
+        Wellons 2018, "Prospecting for hash functions", lowbias32: the least bias of those found with two products.
+    """
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        bits = block.binary("xor", bits, block.binary("lshr", bits, block.whole(shift, "i32")))
+        bits = block.binary("mul", bits, block.whole(_signed(factor), "i32"))
+    return block.binary("xor", bits, block.binary("lshr", bits, block.whole(16, "i32")))
+
+
+def _signed(bits: int) -> int:
+    """The 32 bits as LLVM writes them."""
+    return bits - (bits >> 31 << 32)
+
+
 def _planes(block: Block, x: Value, table: Staircase) -> list[Value]:
     """The bits of every lane's code."""
     found = []
@@ -141,7 +219,9 @@ def _stored(memory: Memory) -> Kind:
     return "i16" if memory == "bfloat" else memory
 
 
-def _looped(step: Callable[[_Stretch], None], *, memory: Memory, past_caches: bool) -> str:
+def _looped(
+    step: Callable[[_Stretch], None], *, memory: Memory, past_caches: bool, arguments: Sequence[str] = _ARGUMENTS
+) -> str:
     lanes = _lanes(memory)
     whole, rest = Block(lanes=lanes, label="body", prefix="v"), Block(lanes=lanes, label="tail", prefix="w")
     for block, place in ((whole, "%i"), (rest, "%whole")):
@@ -175,7 +255,7 @@ def _looped(step: Callable[[_Stretch], None], *, memory: Memory, past_caches: bo
         f"  br label %{DONE}",
     ]
     declared = whole.declarations | rest.declarations | set(_masked(lanes, memory))
-    return framed(declared, entry=header(_ARGUMENTS), segment=segment, past_caches=past_caches)
+    return framed(declared, entry=header(arguments), segment=segment, past_caches=past_caches)
 
 
 def _masked(lanes: int, memory: Memory) -> list[str]:

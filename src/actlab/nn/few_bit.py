@@ -15,7 +15,7 @@ from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.kernels.accepted import refuse_unfit
 from actlab.kernels.packed import Staircase, decode, encode, pack, staircase
-from actlab.kernels.packed_kernels import coded, pulled
+from actlab.kernels.packed_kernels import coded, drawn, pulled
 from actlab.kernels.recipes import Mode
 from actlab.kernels.slope_samples import Density
 from actlab.kernels.steps import MOST_BITS, spread_levels, step_table
@@ -81,6 +81,8 @@ class FewBit:
 
     def codes(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """The packed codes of a tensor: what is kept of it."""
+        if self.unbiased and self._runs(x):
+            return self.coded(x.contiguous(), generator=generator)[1]
         working = x.float() if x.dtype in HALF else x
         if self.unbiased:
             return _drawn(self._made.slopes(working)[0], self.tables[working.dtype], generator=generator)
@@ -88,10 +90,16 @@ class FewBit:
 
     def coded(self, x: Tensor, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """The activation of the tensor, and the packed codes: in one pass where a kernel can."""
-        if self.bits and not self.unbiased and x.is_contiguous() and runs_on_kernels(self._made, (x,)):
-            made, table = self._made, self.tables[torch.float32 if x.dtype in HALF else x.dtype]
-            return coded(made.expression, made.args[0], self.mode, x=x, table=table)
-        return apply(self._made, x), self.codes(x, generator=generator)
+        if not (x.is_contiguous() and self._runs(x)):
+            return apply(self._made, x), self.codes(x, generator=generator)
+        made, table = self._made, self.tables[torch.float32 if x.dtype in HALF else x.dtype]
+        if self.unbiased:
+            return drawn(made.expression, made.args[0], self.mode, x=x, table=table, generator=generator)
+        return coded(made.expression, made.args[0], self.mode, x=x, table=table)
+
+    def _runs(self, x: Tensor) -> bool:
+        """Whether a kernel can compute values and codes."""
+        return self.bits > 0 and runs_on_kernels(self._made, (x,))
 
     def pulled(self, dy: Tensor, codes: Tensor) -> Tensor:
         """The incoming gradient times the stand-ins for the derivative."""
