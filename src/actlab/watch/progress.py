@@ -21,7 +21,7 @@ class Progress:
         losses: how many finite losses this rests on.
         first, last: medians of the first and the last of them; NaN without any.
         error: the standard error of their difference, from the noise between neighbours.
-        falls: it fell, by more than its noise and more than a trifle.
+        falls, rises: it did so, by more than its noise; a fall by more than a trifle.
         stalls: it did not fall, as far as a median can say. Where neither holds noise hides it, or there are too few.
         learned: it fell by so much that nothing can have hindered it.
     """
@@ -31,6 +31,7 @@ class Progress:
     last: float
     error: float
     falls: bool
+    rises: bool
     stalls: bool
     learned: bool
 
@@ -43,7 +44,7 @@ def progress(losses: Sequence[tuple[int, float]], settings: Settings) -> Progres
     """Where the losses go, of pairs of step and loss."""
     finite = [loss for _, loss in losses if math.isfinite(loss)]
     if not finite:
-        return Progress(0, math.nan, math.nan, math.nan, falls=False, stalls=False, learned=False)
+        return Progress(0, math.nan, math.nan, math.nan, falls=False, rises=False, stalls=False, learned=False)
     early = max(3, len(finite) // 20)  # short: most of a fall may happen in the first steps
     late = max(3, len(finite) // 4)
     first, last = median(finite[:early]), median(finite[-late:])
@@ -60,9 +61,33 @@ def progress(losses: Sequence[tuple[int, float]], settings: Settings) -> Progres
         last,
         error,
         falls=sure and fall > settings.stalled_share * size,
+        rises=enough and fall < -settings.sure_of_fall * error,
         stalls=enough and (fall < -settings.sure_of_fall * error or (telling and fall < settings.stalled_share * size)),
         learned=sure and fall > settings.learned_share * size,
     )
+
+
+def was_at_rest(losses: Sequence[tuple[int, float]], before: int, settings: Settings, *, fewest: int) -> bool:
+    """Whether the loss had stopped falling before this step, and has not risen since.
+
+    What came about at the step is then not what keeps the loss where it is.
+
+    Args:
+        losses: pairs of step and loss.
+        before: the step.
+        settings: the thresholds.
+        fewest: with fewer losses before the step one cannot say.
+    """
+    early = [loss for step, loss in losses if step < before and math.isfinite(loss)]
+    since = [loss for step, loss in losses if step >= before]
+    if len(early) < fewest or len(since) < 3 or not all(map(math.isfinite, since)):
+        return False
+    third = max(3, len(early) // 3)  # the first one may hold the fall from the start
+    middle, last, after = (median(part) for part in (early[-2 * third : -third], early[-third:], since))
+    error = 1.253 * _noise(early) * math.sqrt(2 / third)
+    trifle = max(settings.sure_of_fall * error, settings.stalled_share * abs(middle))
+    telling = settings.sure_of_fall * error <= settings.noise_share * abs(middle)
+    return telling and middle - last <= trifle and after - last <= trifle
 
 
 def _noise(losses: Sequence[float]) -> float:

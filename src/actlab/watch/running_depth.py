@@ -9,7 +9,7 @@ from statistics import median
 from actlab.formula.activation import Activation
 from actlab.watch.depth import Course, course
 from actlab.watch.finding import Finding, Severity
-from actlab.watch.progress import Progress
+from actlab.watch.progress import Progress, was_at_rest
 from actlab.watch.quantities import Point, Quantities, SiteQuantities
 from actlab.watch.running_units import found
 from actlab.watch.settings import Settings
@@ -27,7 +27,19 @@ def vanishing_gradient(quantities: Quantities, progress: Progress, settings: Set
             f" of {line.layers} activations it is {1 / line.ratio:.1e} of the last one's, and early layers hardly learn"
         )
         evidence = {**line.evidence(), "gradients": tuple(sizes.values())}
-        yield found("AL103", _unless_learned(progress), message, _first(quantities), evidence)
+        begins = _vanished(quantities, settings)
+        is_late = was_at_rest(quantities.losses, begins, settings, fewest=settings.fewest_losses)
+        severity = "information" if is_late else _unless_learned(progress)
+        yield found("AL103", severity, message, _first(quantities), evidence)
+
+
+def _vanished(quantities: Quantities, settings: Settings) -> int:
+    """The step from which on the first site's gradient was that much smaller than the last one's."""
+    sites = [at for at in _elementwise(quantities) if at.points]
+    first, last = ({point.step: point.gradient_rms * math.sqrt(_numbers(at)) for point in at.points}
+                   for at in (sites[0], sites[-1]))  # fmt: skip
+    there = [step for step in first if step in last and first[step] * settings.vanishing_ratio >= last[step] > 0]
+    return there[-1] + 1 if there else 0
 
 
 def exploding_gradient(quantities: Quantities, progress: Progress, settings: Settings) -> Iterator[Finding]:

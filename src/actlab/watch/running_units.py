@@ -11,7 +11,7 @@ from actlab.formula.activation import Activation
 from actlab.theory.properties import properties
 from actlab.watch.finding import Finding, Severity
 from actlab.watch.kinds import KINDS
-from actlab.watch.progress import Progress
+from actlab.watch.progress import Progress, was_at_rest
 from actlab.watch.quantities import Point, Quantities, SiteQuantities, UnitStatistics
 from actlab.watch.settings import Settings
 
@@ -29,10 +29,13 @@ def dead_units(quantities: Quantities, course: Progress, settings: Settings) -> 
                 yield _too_few(at, count)
             continue
         is_output = at is quantities.sites[-1] and _can_be_confident(at)
-        severity = "information" if is_output else _severity(at, count / width, course, settings)
+        # What is left of a layer still learns: there it takes less to see that the loss does not wait for the rest.
+        fewest = settings.fewest_losses if count == width else settings.fewest_steps
+        is_late = was_at_rest(quantities.losses, _died(at.points, settings), settings, fewest=fewest)
+        severity = "information" if is_output or is_late else _severity(at, count / width, course, settings)
         if severity == "error" and course.falls and _is_passed_by(at, quantities):
             severity = "warning"
-        yield _dead(at, dead, severity, course)
+        yield _dead(at, dead, severity, course, is_late=is_late)
 
 
 def constant_units(quantities: Quantities, course: Progress, settings: Settings) -> Iterator[Finding]:
@@ -107,10 +110,16 @@ def _severity(at: SiteQuantities, share: float, course: Progress, settings: Sett
     if share == 1:
         # A branch beside the main path, such as a gate: the rest learns, and what it could add is lost.
         return "warning" if course.learned else "error"
-    grows = growth(at.points) > settings.growth
-    if share > settings.most and course.stalls and (grows or share > settings.nearly_all):
-        return "warning"
-    return "information"
+    # Half of a layer passes seven tenths of the gradient: a loss that only stays where it is has another reason.
+    dies_as_it_rises = share > settings.most and course.rises and growth(at.points) > settings.growth
+    is_choked = share > settings.nearly_all and course.stalls
+    return "warning" if is_choked or dies_as_it_rises else "information"
+
+
+def _died(points: Sequence[Point], settings: Settings) -> int:
+    """The step from which on nearly all units were dead; the first, where they always were."""
+    alive = [point.step for point in points if point.dead_share <= settings.nearly_all]
+    return alive[-1] + 1 if alive else 0
 
 
 def growth(points: Sequence[Point]) -> float:
@@ -128,7 +137,7 @@ def _is_passed_by(dead: SiteQuantities, quantities: Quantities) -> bool:
     return any(at.points and at.points[-1].gradient_rms > 0 for at in before)
 
 
-def _dead(at: SiteQuantities, dead: Tensor, severity: Severity, course: Progress) -> Finding:
+def _dead(at: SiteQuantities, dead: Tensor, severity: Severity, course: Progress, *, is_late: bool) -> Finding:
     count, width, examples = int(dead.sum()), dead.numel(), at.recent.examples
     evidence = {
         "examples": examples,
@@ -145,6 +154,8 @@ def _dead(at: SiteQuantities, dead: Tensor, severity: Severity, course: Progress
         "warning": "most of the layer is dead, and the loss does not fall",
         "information": "they do not learn",
     }[severity]
+    if severity == "information" and count == width and is_late:
+        follows = "the whole layer is dead, and was not when the loss came to rest"
     if severity == "warning" and count == width:
         follows = "the whole layer is dead; the loss falls without it, and it adds nothing"
     message = (

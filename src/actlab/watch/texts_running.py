@@ -18,8 +18,9 @@ RUNNING: tuple[Row, ...] = (
         " fire. Zeros in one batch are sparsity, not death. Healthy small ReLU networks have 9 to 30 % dead"
         " units, so that"
         " the severity follows the consequence: a whole layer dead is an error, and a warning where the loss halved"
-        " or falls by a way around it, as of a gate; more than half, growing while the loss stalls, a warning; anything"
-        " less is information.",
+        " or falls by a way around it, as of a gate; nine in ten, while the loss stalls, or half, growing while it"
+        " rises, a warning. Anything less is information, and so is what died only after the loss had come to rest:"
+        " where there is nothing to learn, units die of that.",
         "Lu et al. 2019, arXiv:1903.06733; the rule of three: Hanley, Lippman-Hand 1983",
         ("use-leaky", "lower-learning-rate", "init-with-gain"),
     ),
@@ -44,7 +45,7 @@ RUNNING: tuple[Row, ...] = (
         " logarithm, and the"
         " ratio of the first to the last. What counts is the fall from layer to layer; a small gradient"
         " everywhere is what a"
-        " trained network has.",
+        " trained network has. Information where the loss halved, or had come to rest before the gradient fell so.",
         "Hochreiter 1991; Glorot, Bengio 2010 (AISTATS)",
         ("use-non-saturating", "init-with-gain", "add-normalisation", "residual"),
     ),

@@ -8,6 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from actlab.watch.check import check
+from actlab.watch.progress import was_at_rest
+from actlab.watch.settings import Settings
 
 
 def clouds(steps, *, width=12, size=32):
@@ -132,3 +134,71 @@ def test_a_dead_gate_is_no_error_while_the_loss_has_only_begun_to_fall(is_gate, 
     torch.manual_seed(0)
     (found,) = told(ran(Squeezed(is_gate=is_gate), 1e-3, steps=40), "AL101")
     assert found.severity == severity
+
+
+class Codes(nn.Module):
+    """A variational autoencoder."""
+
+    def __init__(self):
+        super().__init__()
+        self.enter = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 16))
+        self.leave = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 20))
+
+    def forward(self, x):
+        mean, log_variance = self.enter(x).chunk(2, 1)
+        return self.leave(mean + torch.exp(log_variance / 2) * torch.randn_like(mean)), mean, log_variance
+
+
+def bound(output, x):
+    mean, log_variance = output[1:]
+    return F.mse_loss(output[0], x) - 0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1).mean()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_units_that_die_of_having_nothing_to_learn_are_no_fault(seed):
+    torch.manual_seed(seed)
+    model = Codes()
+    data = [(x, x) for x in torch.randn(600, 64, 20)]
+    report = check(model, data[0], bound, optimiser=torch.optim.Adam(model.parameters(), 1e-2), train_steps=600,
+                   data=data)  # fmt: skip
+    dead = told(report, "AL101")
+    assert max(each.evidence["dead_share"] for each in dead) > 0.9  # it is a case of what is asked
+    assert report.is_well, report.lines()
+
+
+def narrow(live, *, rate, steps=60):
+    """A network that could learn, of which one layer has so few units alive."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5))
+    nn.init.constant_(model[2].bias[live:], -1e3)
+    (found,) = [each for each in told(ran(model, rate, steps=steps), "AL101") if each.site.path == "3"]
+    return found
+
+
+@pytest.mark.parametrize(("live", "severity"), [(2, "warning"), (16, "information"), (40, "information")])
+def test_a_layer_of_which_enough_is_alive_is_not_what_holds_a_loss(live, severity):
+    found = narrow(live, rate=1e-6)
+    assert found.severity == severity
+    assert found.evidence["dead"] >= 64 - live
+
+
+NOISE = torch.randn(60, generator=torch.Generator().manual_seed(1)).abs().tolist()
+FLAT, FALLING = [2.0 + 0.01 * (step % 3) for step in range(60)], [2.0 - 0.01 * step for step in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rested"),
+    [
+        (FLAT, FLAT, True),
+        (FALLING, [1.4] * 20, False),  # it fell until then, and no more: that may well be why
+        ([*FALLING, *[1.4] * 60], [1.4] * 20, True),
+        (FLAT, [2.5] * 20, False),  # it rose then
+        (FLAT[:20], FLAT, False),  # too few to say
+        (NOISE, NOISE, False),  # one cannot say
+        (FLAT, [], False),
+        (FLAT, [2.0, 2.0, float("nan"), 2.0], False),
+    ],
+)
+def test_whether_a_loss_was_at_rest_before_a_step(before, after, rested):
+    losses = list(enumerate([*before, *after]))
+    assert was_at_rest(losses, len(before), Settings(), fewest=30) is rested
