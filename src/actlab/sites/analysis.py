@@ -28,7 +28,14 @@ def analysed(recorder: Recorder, *, outputs: Sequence[int], loss: int | None, un
     found = sorted(_gated(bare, [*composites(recorder, bare), *_singles(recorder, bare)]), key=lambda f: f.steps[0])
     sites, site_of = _merged(bare, found, recorder.instructions)
     sources = {each.steps[0]: each.source for each in found}
-    return replace(bare, sites=tuple(sites), site_of=site_of, unseen=(*unseen, *_opaque(bare)), source_of=sources)
+    return replace(
+        bare,
+        sites=tuple(sites),
+        site_of=site_of,
+        unseen=(*unseen, *_opaque(bare)),
+        source_of=sources,
+        stacks=tuple(recorder.stacks),
+    )
 
 
 def _singles(recorder: Recorder, trace: Trace) -> Iterator[Found]:
@@ -204,11 +211,16 @@ _INSIDE = {
 
 def _unshown(backward: str) -> tuple[str, str]:
     """What a call was that only its backward node tells of, and why it is not seen."""
+    if backward == "CppFunction":  # the scripting compiler's own node
+        return "a scripted function", "scripted code calls no function of Python's"
     if re.search(r"Backward\d+$", backward):  # one of PyTorch's own nodes
         return f"a call that ends in {backward}", "scripted code and custom operators show PyTorch no function"
     return f"autograd.Function {backward.removesuffix('Backward')}", "its code is not made of PyTorch's functions"
 
 
 def _path_of_readers(trace: Trace, value: int) -> str:
+    """The path of the module that goes on with the value: of one of PyTorch's own, the module around it."""
     readers = trace.readers(value)
-    return readers[0].path.rpartition(".")[0] if readers else ""
+    if not readers:
+        return ""
+    return readers[0].path.rpartition(".")[0] if readers[0].spelling.startswith("nn.") else readers[0].path

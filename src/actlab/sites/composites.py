@@ -83,7 +83,7 @@ def _written(recorder: Recorder, trace: Trace, last: Step) -> list[_Written]:
     if made is None or made.root is None or not isinstance(made.formula, Expr) or made.root in trace.of_weights:
         return []
     whole = _cone(recorder, trace, last, root=made.root, start=made.root)
-    if whole is None or len(whole) < 1:
+    if whole is None:
         return []
     found = [_Written(frozenset(whole), made.root, made.formula)]
     for place in sorted(whole - {last.place}):
@@ -145,12 +145,22 @@ def _named(recorder: Recorder, trace: Trace, last: Step, written: list[_Written]
         found = recognised(each.formula)
         if found is None or not _fits(trace, each, found.activation):
             continue
+        if not found.learned and any(
+            _label(recorder.activations[place]) == found.activation.label
+            for place in each.steps
+            if place in recorder.activations
+        ):
+            continue  # one call that is the activation by itself, and a scale of 1
         learned = {name: recorder.values_of(formula) for name, formula in found.learned.items()}
         act = with_learned(found.activation, learned)
         trainable = tuple(name for name, formula in found.learned.items() if recorder.is_trained(formula))
         steps, shown = tuple(sorted(each.steps)), _shown(recorder, each.formula)
         return Found(act, steps, each.source, written=shown, learned=learned, trainable=trainable)
     return None
+
+
+def _label(act: AnyActivation) -> str:
+    return act.label if isinstance(act, Activation) else act.name
 
 
 def _fits(trace: Trace, written: _Written, act: Activation) -> bool:
@@ -165,7 +175,7 @@ def _unnamed(recorder: Recorder, trace: Trace, last: Step, written: list[_Writte
     """The formula as an activation of its own: what gates itself, and holds an activation among its steps."""
     for each in reversed(written):
         formula = recorder.with_values(each.formula)
-        if _gates_itself(recorder, trace, each, formula) and not _is_scaling(recorder, last) and bends(formula):
+        if _gates_itself(recorder, trace, each, formula) and _joins(trace, last) and bends(formula):
             shown = _shown(recorder, each.formula)
             return Found(typed(shown, formula), tuple(sorted(each.steps)), each.source, written=shown)
     return None
@@ -178,11 +188,17 @@ def _gates_itself(recorder: Recorder, trace: Trace, written: _Written, formula: 
     return len(reading) >= 2 and holds and not any(step.function in {"add", "sub", "rsub"} for step in reading)
 
 
-def _is_scaling(recorder: Recorder, last: Step) -> bool:
-    """Whether the step multiplies by a number or a weight, or adds one: that is no part of what it follows."""
-    made = [recorder.pointwise.get(value) for value in last.inputs]
-    moving = [each for each in made if each is not None and each.root is not None]
-    return last.function in {"mul", "div", "rdiv", "add", "sub", "rsub"} and len(last.inputs) - len(moving) > 0
+def _joins(trace: Trace, last: Step) -> bool:
+    """Whether the step brings two values together: what only scales, or applies a function, is no part of the other."""
+    fixed = ("parameter", "buffer", "constant")
+    moving = [
+        value
+        for value in last.inputs
+        if value not in trace.of_weights
+        and not trace.values[value].origin.startswith(fixed)
+        and trace.values[value].shape
+    ]
+    return len(moving) >= 2
 
 
 def _shown(recorder: Recorder, formula: Expr) -> str:

@@ -196,3 +196,6 @@ _SPECIAL: Mapping[str, Callable[[Arguments], AnyActivation | None]] = {
     "rrelu": _rrelu,
     "clamp": _clamped,
 }
+
+ALONE = frozenset(_PLAIN) | frozenset(_SPECIAL) - {"clamp"}
+"""Functions that are an activation by themselves, wherever they are called."""

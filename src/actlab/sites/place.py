@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import final
 
 import torch
 from torch import nn
+from torch.fx import GraphModule
 
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 _OURS = str(Path(__file__).parents[1]) + os.sep
@@ -54,9 +56,9 @@ def here(paths: Mapping[int, str], *, depth: int = 2) -> Place:
     file, line, instruction, path, module = "", 0, -1, None, ""
     while frame is not None:
         name = frame.f_code.co_filename
-        whose = _owner(name)
+        whose = owner_of(name)
         if not file and whose == "user":
-            file, line, instruction = name, frame.f_lineno, frame.f_lasti
+            (file, line), instruction = _written_at(frame), frame.f_lasti
         if path is None and whose != "ours" and frame.f_code.co_argcount and frame.f_code.co_varnames[0] == "self":
             owner = frame.f_locals.get("self")
             if id(owner) in paths and isinstance(owner, nn.Module):
@@ -74,8 +76,25 @@ def here(paths: Mapping[int, str], *, depth: int = 2) -> Place:
     return Place(path or "", module, file, line, instruction)
 
 
+def _written_at(frame: FrameType) -> tuple[str, int]:
+    """File and line of the code; of code that `torch.fx` or `torch.export` generated, those that it was made from."""
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    if not file.startswith("<eval_with_key>"):
+        return file, line
+    module = frame.f_locals.get("self")
+    if not isinstance(module, GraphModule):
+        return file, line
+    at = getattr(module, "_lineno_map", {}).get(line - (getattr(module, "_prologue_start", 0) or 0))
+    nodes = list(module.graph.nodes)
+    trace = nodes[at].stack_trace if at is not None and at < len(nodes) else None
+    lines = [(found[1], int(found[2])) for found in re.finditer(r'File "([^"]+)", line (\d+)', trace or "")]
+    users = [each for each in lines if owner_of(each[0]) == "user"]
+    return users[-1] if users else (file, line)
+
+
 @lru_cache(maxsize=4096)
-def _owner(file: str) -> str:
+def owner_of(file: str) -> str:
+    """Whose code the file is: `ours`, `torch` or the `user`'s."""
     if file.startswith((_OURS, "<frozen")):
         return "ours"
     return "torch" if file.startswith(_TORCH) else "user"

@@ -23,6 +23,7 @@ from actlab.sites.known import AnyActivation, known
 from actlab.sites.learned import learned_in, trained_in, with_learned
 from actlab.sites.memory import Memory
 from actlab.sites.place import here, places_of
+from actlab.sites.stack import Stack, stack_here
 from actlab.sites.trace import Part, Step, Value
 
 Observer = Callable[[Step, tuple[Tensor, ...], tuple[Tensor, ...]], None]
@@ -111,6 +112,7 @@ class Recorder(TorchFunctionMode):
         pointwise: of each value that is computed number by number from one other, how.
         activations: by the place of a step, the activation that its function is.
         instructions: by the place of a step, which of the calls on its line it is.
+        stacks: by the place of a step, the lines that lead to it.
         learned: by the same place, the parameters of that activation that are tensors, all their values.
         trainable: by the same place, those of them that are still learned.
         weights: by their names in formulas, the learned tensors that these refer to.
@@ -127,6 +129,7 @@ class Recorder(TorchFunctionMode):
         self.trainable: dict[int, tuple[str, ...]] = {}
         self.weights: dict[str, Weight] = {}
         self.instructions: list[int] = []
+        self.stacks: list[Stack] = []
         self.part: Part = "model"
         self._observe = observe
         self._paths = places_of(model)
@@ -164,6 +167,7 @@ class Recorder(TorchFunctionMode):
             )
         )
         self.instructions.append(-1)
+        self.stacks.append(Stack(()))
         return number
 
     def __torch_function__(
@@ -219,6 +223,7 @@ class Recorder(TorchFunctionMode):
         )
         self.steps.append(step)
         self.instructions.append(place.instruction)
+        self.stacks.append(stack_here(self._paths, depth=3))
         act = _ours(arguments) if name == "activation" else known(name, arguments)
         if act is not None:
             learned = learned_in(arguments)

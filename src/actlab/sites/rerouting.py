@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any, final
 
 import torch
@@ -14,7 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from actlab.errors import BadInput
 from actlab.sites.calls import is_in_place, name_of
+from actlab.sites.known import ALONE
+from actlab.sites.stack import Lines, lines_within
 
 
 @final
@@ -41,7 +46,22 @@ def functions_named(name: str) -> tuple[Callable[..., Any], ...]:
     """Every function of PyTorch that is called so, whatever its spelling."""
     homes = (functional, torch, Tensor, torch.special, torch._C._nn)
     found = [getattr(home, each) for home in homes for each in dir(home) if _is_named(home, each, name)]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys([*found, *_operators_named(name)]))
+
+
+def _operators_named(name: str) -> Iterator[Callable[..., Any]]:
+    """The same below PyTorch's functions, as exported programs call them: `torch.ops.aten.relu.default`."""
+    names = {each.removeprefix("aten::").partition(".")[0] for each in _all_operators()}
+    for each in sorted(names):
+        packet = getattr(torch.ops.aten, each, None)
+        if packet is not None and name_of(packet) == name:
+            yield packet
+            yield from (getattr(packet, overload) for overload in packet.overloads())
+
+
+@lru_cache(maxsize=1)
+def _all_operators() -> tuple[str, ...]:
+    return tuple(each for each in torch._C._dispatch_get_all_op_names() if each.startswith("aten::"))
 
 
 def _is_named(home: object, attribute: str, name: str) -> bool:
@@ -50,30 +70,23 @@ def _is_named(home: object, attribute: str, name: str) -> bool:
 
 
 class Rerouting(TorchFunctionMode):
-    """Turns calls while one `forward` runs; plain enough for the compiler to follow: it looks at no frames."""
+    """Turns calls while one `forward` runs. Under the compiler it goes by their count alone: it looks at no frames."""
 
-    def __init__(
-        self,
-        owner: nn.Module,
-        turns: Turns,
-        names: Mapping[Callable[..., Any], str],
-        writing: Mapping[Callable[..., Any], bool],
-    ) -> None:
+    def __init__(self, rerouted: Rerouted) -> None:
         super().__init__()
-        self.owner, self.turns, self.names, self.writing = owner, turns, names, writing
-        self.counts: dict[str, int] = {}
+        self.rerouted = rerouted
+        self.until: FrameType | None = None
+        self.counts: dict[Any, int] = {}
         self.kept: dict[int, list[Any]] = {}
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func not in self.names:
+        if func not in self.rerouted.names:
             return func(*args, **kwargs)
-        name = self.names[func]
-        at = self.counts.get(name, 0)
-        self.counts[name] = at + 1
-        turn = self.turns.get((name, at), self.turns.get((name, -1)))
+        name = self.rerouted.names[func]
+        turn = self.by_count(name) if self.until is None else self.by_lines(name, self.until)
         if turn is None:
             return func(*args, **kwargs)
         read = [each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)]
@@ -83,12 +96,27 @@ class Rerouting(TorchFunctionMode):
         if not turn.gives:
             return kept[0]  # the last call gives the result; of those before it only the input is of use
         del self.kept[turn.slot]
-        overwrites = self.writing[func] or kwargs.get("inplace") is True
-        return self.given(turn, kept, overwritten=read[0] if overwrites else None)
+        overwrites = self.rerouted.writing[func] or kwargs.get("inplace") is True
+        return self.swapped_in(turn, kept, overwritten=read[0] if overwrites else None)
 
-    def given(self, turn: Turn, inputs: list[Any], *, overwritten: Tensor | None) -> Any:
+    def by_count(self, name: str) -> Turn | None:
+        """What becomes of the call, by how many of its function came before it."""
+        at = self.counts.get(name, 0)
+        self.counts[name] = at + 1
+        return self.rerouted.turn_counted(name, at)
+
+    def by_lines(self, name: str, until: FrameType) -> Turn | None:
+        """What becomes of the call, by the lines that lead to it and how many came from them before."""
+        lines = lines_within(until, depth=3)
+        if lines is None:
+            return None
+        at = self.counts.get((name, lines), 0)
+        self.counts[name, lines] = at + 1
+        return self.rerouted.turn_at(name, lines, at)
+
+    def swapped_in(self, turn: Turn, inputs: list[Any], *, overwritten: Tensor | None) -> Any:
         """What the activation makes of the inputs, in place where the call was."""
-        module = self.owner._modules[turn.gives]
+        module = self.rerouted.module._modules[turn.gives]
         assert module is not None
         if overwritten is None:
             return module(*inputs)
@@ -104,20 +132,106 @@ class Rerouted:
         module: the module.
         turns: what becomes of which call.
         own: the `forward` that this instance had before, where it was another than its class's; None otherwise.
+        lines: of every function that is turned the lines that led to each of its calls, turned or not, in the pass that
+            the swap was made by.
     """
 
-    def __init__(self, module: nn.Module, turns: Turns, own: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        turns: Turns,
+        own: Callable[..., Any] | None = None,
+        lines: Mapping[str, tuple[Lines, ...]] | None = None,
+    ) -> None:
         self.module = module
         self.turns = turns
         self.own = own
+        self.lines = lines or {}
         self.names = {each: name for name, _ in turns for each in functions_named(name)}
         self.writing = {each: is_in_place(each) for each in self.names}
+        self._places: dict[tuple[str, Lines], tuple[int, ...]] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with Rerouting(self.module, self.turns, self.names, self.writing):
-            if self.own is not None:
-                return self.own(*args, **kwargs)
-            return type(self.module).forward(self.module, *args, **kwargs)
+        mode = Rerouting(self)
+        if self.lines and not torch.compiler.is_compiling():
+            mode.until = sys._getframe()
+        with mode:
+            result = self._forward(*args, **kwargs)
+        if mode.until is not None:
+            mode.until = None
+            self._refuse_fewer(mode.counts)
+        return result
+
+    def _forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self.own is not None:
+            return self.own(*args, **kwargs)
+        return type(self.module).forward(self.module, *args, **kwargs)
+
+    def turn(self, name: str, at: int) -> Turn | None:
+        """What becomes of the how-manyth call of a function."""
+        return self.turns.get((name, at), self.turns.get((name, -1)))
+
+    def turn_counted(self, name: str, at: int) -> Turn | None:
+        """What becomes of the how-manyth call of a function; beyond those that were seen, what became of them all.
+
+        Raises:
+            BadInput: it is an activation of which nobody can tell whether it is to be swapped.
+        """
+        seen = len(self.lines.get(name, ()))
+        if at < seen or seen == 0 or (name, -1) in self.turns:
+            return self.turn(name, at)
+        turns = [self.turn(name, each) for each in range(seen)]
+        if name in ALONE and not _are_alike(turns):
+            raise BadInput(self._unlike(f"{name} is called more than {seen} times"))
+        return turns[-1] if _are_alike(turns) else None
+
+    def turn_at(self, name: str, lines: Lines, at: int) -> Turn | None:
+        """What becomes of the how-manyth call from these lines; beyond those that were seen it goes on in their order.
+
+        Raises:
+            BadInput: it is an activation of which nobody can tell whether it is to be swapped.
+        """
+        places = self._places_of(name, lines)
+        if not places:
+            if name in ALONE and self._are_all_turned(name):
+                warnings.warn(
+                    f"{name} at {_in_words(lines)} stays as it is: the pass by which {type(self.module).__name__} was"
+                    " swapped did not come by. Undo the swap and give inputs that reach it.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+            return None
+        turns = [self.turn(name, place) for place in places]
+        if at < len(turns):
+            return turns[at]
+        if name in ALONE and not _are_alike(turns):
+            raise BadInput(self._unlike(f"{name} is called more than {len(turns)} times at {_in_words(lines)}"))
+        return turns[at % len(turns)]
+
+    def _places_of(self, name: str, lines: Lines) -> tuple[int, ...]:
+        """Which calls of the function came from these lines."""
+        found = self._places.get((name, lines))
+        if found is None:
+            seen = enumerate(self.lines.get(name, ()))
+            found = self._places[name, lines] = tuple(at for at, each in seen if each[: len(lines)] == lines)
+        return found
+
+    def _are_all_turned(self, name: str) -> bool:
+        return all(self.turn(name, at) is not None for at in range(len(self.lines.get(name, ()))))
+
+    def _refuse_fewer(self, counts: Mapping[Any, int]) -> None:
+        for (name, lines), count in counts.items():
+            turns = [self.turn(name, place) for place in self._places_of(name, lines)]
+            if count < len(turns) and name in ALONE and not _are_alike(turns):
+                found = f"{name} is called {count} of {len(turns)} times at {_in_words(lines)}"
+                raise BadInput(self._unlike(found))
+
+    def _unlike(self, what: str) -> str:
+        return (
+            f"{type(self.module).__name__} runs otherwise than when it was swapped, so it cannot be told which calls"
+            f" are to be swapped: {what}. Swap all activations of that place alike, or undo the swap and give inputs"
+            " that reach it."
+        )
 
     @property
     def __code__(self) -> CodeType:
@@ -130,4 +244,29 @@ class Rerouted:
         return inspect.signature(type(self.module).forward.__get__(self.module) if self.own is None else self.own)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Rerouted, (self.module, self.turns, self.own)
+        return Rerouted, (self.module, self.turns, self.own, self.lines)
+
+
+def joined(first: Rerouted, second: Rerouted) -> Rerouted:
+    """Both swaps of one module; the pass of the second did not see the calls that the first turns.
+
+    Raises:
+        BadInput: that pass went another way.
+    """
+    turns, lines = dict(first.turns), {**second.lines, **first.lines}
+    for (name, at), turn in second.turns.items():
+        kept = [place for place in range(len(first.lines.get(name, ()))) if first.turn(name, place) is None]
+        if name in first.lines and len(kept) != len(second.lines.get(name, ())):
+            raise BadInput("another swap of this module was made by a pass that called other functions: undo it first")
+        turns[name, kept[at] if name in first.lines and at >= 0 else at] = turn
+    return Rerouted(first.module, turns, first.own, lines)
+
+
+def _are_alike(turns: list[Turn | None]) -> bool:
+    """Whether all calls of a place are turned, or none."""
+    return len({turn is None for turn in turns}) == 1
+
+
+def _in_words(lines: Lines) -> str:
+    """The innermost line, counted from the first of its function."""
+    return f"line {lines[0][1]} of {lines[0][0]}" if lines else "no line of the user's"

@@ -8,6 +8,7 @@ from itertools import takewhile
 
 from actlab.sites.listening import groups
 from actlab.sites.site import Route, RoutedCall, Site
+from actlab.sites.stack import Lines
 from actlab.sites.trace import Step, Trace
 
 
@@ -16,14 +17,33 @@ def routed(trace: Trace) -> tuple[Site, ...]:
     applied: list[list[list[Step]]] = [[] for _ in trace.sites]
     for steps, at in groups(trace, with_product=True):
         applied[at].append([trace.steps[place] for place in steps])
-    everywhere = _counted(trace, "")
-    return tuple(replace(site, route=_route(trace, at, applied[at], everywhere)) for at, site in enumerate(trace.sites))
+    return tuple(replace(site, route=_route(trace, at, applied[at])) for at, site in enumerate(trace.sites))
 
 
-def _route(trace: Trace, at: int, applied: list[list[Step]], everywhere: dict[int, int]) -> Route:
-    owner = _owner([step for steps in applied for step in steps])
-    inside = _every(trace, at, owner) or _counted(trace, owner)
-    return Route(owner, tuple(_calls(trace, steps, inside, everywhere) for steps in applied))
+def _route(trace: Trace, at: int, applied: list[list[Step]]) -> Route:
+    steps = [step for steps in applied for step in steps]
+    owner, stacks = _owner(steps), [trace.stacks[step.place] for step in steps]
+    swaps = min((stack.swaps for stack in stacks), default=0)
+    inside, everywhere = (_counted(trace, path, swaps=swaps) for path in (owner, ""))
+    numbers = _every(trace, at, owner) or inside
+    names = {step.function for step in steps}
+    recomputed = [stack.recomputed for stack in stacks if stack.recomputed is not None]
+    return Route(
+        owner,
+        tuple(_calls(trace, steps, numbers, everywhere) for steps in applied),
+        inside=_lines(trace, names, inside),
+        everywhere=_lines(trace, names, everywhere),
+        own_backward=any(stack.own_backward for stack in stacks),
+        recomputed=min(recomputed, key=len, default=None),
+    )
+
+
+def _lines(trace: Trace, names: set[str], counted: dict[int, int]) -> dict[str, tuple[Lines, ...]]:
+    """For each function, the lines that lead to its calls, in order."""
+    return {
+        name: tuple(trace.stacks[place].lines for place in counted if trace.steps[place].function == name)
+        for name in names
+    }
 
 
 def _owner(steps: list[Step]) -> str:
@@ -33,12 +53,12 @@ def _owner(steps: list[Step]) -> str:
     return ".".join(parts[0] for parts in shared)
 
 
-def _counted(trace: Trace, path: str) -> dict[int, int]:
-    """For each step below the path, the how-manyth of its function it is."""
+def _counted(trace: Trace, path: str, *, swaps: int) -> dict[int, int]:
+    """For each step below the path, the how-manyth of its function it is; not of those that a swap hides."""
     counts: Counter[str] = Counter()
     found = {}
     for step in trace.steps:
-        if step.part == "model" and _is_below(step, path):
+        if step.part == "model" and _is_below(step, path) and trace.stacks[step.place].swaps == swaps:
             found[step.place] = counts[step.function]
             counts[step.function] += 1
     return found

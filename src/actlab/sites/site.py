@@ -8,6 +8,7 @@ from typing import Any, final
 
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
+from actlab.sites.stack import Lines
 
 
 @final
@@ -38,10 +39,17 @@ class Route:
     Attributes:
         owner: the dotted path of the innermost module in whose `forward` they all are.
         calls: for each time that the activation is applied.
+        inside: of each of their functions the lines that lead to every call below the owner, in order.
+        everywhere: the same of the whole model.
+        own_backward, recomputed: as of `Stack`.
     """
 
     owner: str
     calls: tuple[tuple[RoutedCall, ...], ...]
+    inside: Mapping[str, tuple[Lines, ...]] = field(default_factory=dict, hash=False)
+    everywhere: Mapping[str, tuple[Lines, ...]] = field(default_factory=dict, hash=False)
+    own_backward: bool = False
+    recomputed: str | None = None
 
 
 @final

@@ -18,8 +18,8 @@ from actlab.nn.modules import ActivationModule, AlongAxis
 from actlab.nn.torch_modules import TORCH_NAMES
 from actlab.sites.find import sites
 from actlab.sites.recurrent import is_fused, is_ours, opened
-from actlab.sites.rerouting import Rerouted, Turn
-from actlab.sites.site import RoutedCall, Site
+from actlab.sites.rerouting import Rerouted, Turn, joined
+from actlab.sites.site import Route, RoutedCall, Site
 from actlab.sites.stand_in import GateFirst, Replacement, label_of, learns, placed, stand_in
 from actlab.sites.tracing import unwrapped
 
@@ -67,6 +67,7 @@ class Swap:
         self.changed: tuple[Changed, ...] = ()
         self.unchanged: tuple[Unchanged, ...] = ()
         self._back: list[Callable[[], None]] = []
+        self._rerouted: dict[int, tuple[Any, Rerouted]] = {}
 
     def __enter__(self) -> Swap:
         return self
@@ -95,14 +96,18 @@ class Swap:
         self._back.append(lambda: parent._modules.__setitem__(name, old))
         self.changed += (done,)
 
-    def reroute(self, owner: nn.Module, turns: dict[tuple[str, int], Turn], added: Mapping[str, nn.Module]) -> None:
+    def reroute(self, owner: nn.Module, new: Rerouted, added: Mapping[str, nn.Module]) -> None:
         """Another `forward` for one module, with submodules for the calls that it turns."""
         before = owner.__dict__.get("forward")
-        if isinstance(before, Rerouted):
-            turns = {**before.turns, **turns}
+        first, mine = self._rerouted.get(id(owner), (before, Rerouted(owner, {})))
+        mine = Rerouted(owner, {**mine.turns, **new.turns}, lines={**mine.lines, **new.lines})
+        self._rerouted[id(owner)] = first, mine  # all sites of one swap were found by one pass
         for name, module in added.items():
             owner.add_module(name, module)
-        owner.forward = Rerouted(owner, turns, before.own if isinstance(before, Rerouted) else before)
+        if isinstance(first, Rerouted):
+            owner.forward = joined(first, mine)
+        else:
+            owner.forward = mine if first is None else Rerouted(owner, mine.turns, first, mine.lines)
 
         def back() -> None:
             for name in added:
@@ -293,10 +298,26 @@ def _swap_site(done: Swap, site: Site, choice: Replacement, *, alone: bool, in_o
         raise BadInput("it is not known which calls it is made of: take the site from actlab.sites(model, *inputs)")
     owner = done.model.get_submodule(site.route.owner if in_one else "")
     name = _free_name(owner, site)
-    done.reroute(owner, _turns(site, new, name, in_one=in_one, owner=owner), {name: new})
+    _refuse_out_of_reach(site.route, site.route.owner if in_one else "")
+    lines = site.route.inside if in_one else site.route.everywhere
+    done.reroute(owner, Rerouted(owner, _turns(site, new, name, in_one=in_one, owner=owner), lines=lines), {name: new})
     was_shared = not alone and _activation_of(module) is not None
     note = "it shared one module with other places and has its own now" if was_shared and learns(new) else ""
     done.changed += (Changed(site.name, site.activation, label_of(new), note),)
+
+
+def _refuse_out_of_reach(route: Route, owner: str) -> None:
+    """Refuse a place whose backward pass would not be that of the new activation."""
+    if route.own_backward:
+        raise BadInput(
+            "it is in a torch.autograd.Function, whose backward would stay: exchange the module that calls it"
+        )
+    inside = route.recomputed
+    if inside is not None and not (inside and f"{owner}.".startswith(f"{inside}.")):
+        raise BadInput(
+            "torch.utils.checkpoint computes it again for backward outside of its module's forward: checkpoint a module"
+            " instead of a function"
+        )
 
 
 def _exchange(done: Swap, site: Site, old: nn.Module, new: nn.Module) -> None:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Literal, final
 
 from actlab.sites.site import Site, Unseen
+from actlab.sites.stack import Stack
 
 Part = Literal["model", "loss"]
 
@@ -76,6 +77,7 @@ class Trace:
         unseen: what could not be looked into.
         source_of: from the place of the first step of every application of an activation to the number of the value
             that it is applied to.
+        stacks: by the place of a step, the lines of the user's code that lead to it.
     """
 
     values: tuple[Value, ...]
@@ -86,6 +88,7 @@ class Trace:
     site_of: Mapping[int, int]
     unseen: tuple[Unseen, ...]
     source_of: Mapping[int, int] = field(default_factory=dict)
+    stacks: tuple[Stack, ...] = field(default=(), repr=False)
 
     def maker(self, value: int) -> Step | None:
         """The step that made the value; None where it came from outside."""

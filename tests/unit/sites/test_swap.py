@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 import actlab
 from actlab.errors import BadInput, UnknownActivation
@@ -283,6 +284,181 @@ def test_a_patched_and_swapped_model_copies_compiles_and_exports():
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(x), want, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(torch.export.export(model, (x,)).module()(x), want, rtol=1e-4, atol=1e-5)
+
+
+class Looping(nn.Module):
+    """As many rounds as there are rows; and a branch on the way."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.layer, self.act, self.body = nn.Linear(6, 6), nn.ReLU(), body
+
+    def forward(self, x):
+        if x.sum() > 0:
+            x = F.relu(x + 1)
+        for at in range(len(x)):
+            x = self.body(self, x, at)
+        return x
+
+
+def two_on_a_line(model, x, at):
+    return F.relu(F.relu(model.layer(x)) - 0.1)
+
+
+LOOPS = {
+    "a function": lambda model, x, at: F.relu(model.layer(x)),
+    "a module": lambda model, x, at: model.act(model.layer(x)),
+    "a formula": lambda model, x, at: (y := model.layer(x)) * torch.sigmoid(y),
+    "two on a line": two_on_a_line,
+}
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+@pytest.mark.parametrize("body", LOOPS)
+def test_a_loop_and_a_branch_may_run_otherwise_than_when_they_were_swapped(body, rounds):
+    model = Looping(LOOPS[body])
+    swap(model, {"*": "tanh"}, torch.rand(rounds, 6))
+    for count in (1, 2, 5):
+        for sign in (1, -1):
+            assert {site.activation for site in sites(model, sign * torch.rand(count, 6))} == {"tanh"}
+
+
+def test_one_place_of_a_loop_is_swapped_every_time_and_the_other_never():
+    model = Looping(two_on_a_line)
+    (inner,) = (site for site in sites(model, -torch.rand(1, 6)) if site.index == 0)
+    swap(model, {inner: torch.tanh})
+    x, want = -torch.rand(3, 6), None
+    want = x
+    for _ in range(3):
+        want = F.relu(torch.tanh(model.layer(want)) - 0.1)
+    torch.testing.assert_close(model(x), want)
+
+
+def test_one_turn_of_a_loop_over_layers_is_refused_where_the_loop_is_longer_or_shorter():
+    class Deep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers, self.act = nn.ModuleList(nn.Linear(6, 6) for _ in range(4)), nn.ReLU()
+
+        def forward(self, x, *, depth):
+            for layer in self.layers[:depth]:
+                x = self.act(layer(x))
+            return x
+
+    model = Deep()
+    done = swap(model, {"act[1]": "tanh"}, rows(), depth=3)
+    assert [site.activation for site in sites(model, rows(), depth=3)] == ["relu", "tanh", "relu"]
+    with pytest.raises(BadInput, match=r"relu is called more than 3 times at line 2 of .*Deep\.forward"):
+        model(rows(), depth=4)
+    with pytest.raises(BadInput, match=r"relu is called 2 of 3 times at line 2"):
+        model(rows(), depth=2)
+    done.undo()
+    swap(model, {"act": nn.Tanh}, rows(), depth=3)
+    assert {site.activation for site in sites(model, rows(), depth=4)} == {"tanh"}
+
+
+def test_an_activation_that_the_swapping_pass_did_not_reach_is_warned_of():
+    model = Looping(LOOPS["a function"])
+    swap(model, {"relu": "tanh"}, -torch.rand(1, 6))
+    with pytest.warns(
+        RuntimeWarning, match=r"relu at line 2 of Looping\.forward stays as it is: the pass by which Looping"
+    ):
+        model(torch.rand(1, 6))
+
+
+def test_a_loop_that_is_compiled_runs_on_alike():
+    class Rounds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(6, 6)
+
+        def forward(self, x):
+            for _ in range(len(x)):
+                x = F.relu(self.layer(x))
+            return x
+
+    model = Rounds()
+    swap(model, {"relu": torch.tanh}, torch.rand(1, 6))
+    torch.compiler.reset()
+    compiled, x = torch.compile(model, backend="eager"), torch.rand(4, 6)
+    want = x
+    for _ in range(4):
+        want = torch.tanh(model.layer(want))
+    torch.testing.assert_close(compiled(x), want)
+
+
+def test_a_second_swap_of_a_module_finds_its_own_places():
+    model, x = Plain(), rows()
+    first = swap(model, {"model[0]": "tanh"}, x)
+    second = swap(model, {"model[1]": "sigmoid", "silu": "gelu"}, x)
+    want = expected(model, x, torch.tanh, gelu, torch.sigmoid, relu, relu)
+    torch.testing.assert_close(model(x), want, rtol=1e-5, atol=1e-6)
+    second.undo()
+    torch.testing.assert_close(model(x), expected(model, x, torch.tanh, silu, relu, relu, relu), rtol=1e-5, atol=1e-6)
+    first.undo()
+    assert left(model) == []
+
+
+class Frugal(torch.autograd.Function):
+    """A swish that keeps its input alone, as EfficientNets have it."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * torch.sigmoid(x)
+
+    @staticmethod
+    def backward(ctx, dy):
+        (x,) = ctx.saved_tensors
+        share = torch.sigmoid(x)
+        return dy * share * (1 + x * (1 - share))
+
+
+def test_a_function_with_its_own_backward_is_seen_and_not_swapped():
+    model, x = Between(Frugal.apply), rows()
+    assert [site.activation for site in sites(model, x)] == ["silu"]
+    done = swap(model, {"silu": "gelu"}, x)
+    assert done.changed == ()
+    assert done.unchanged[0].why.startswith("it is in a torch.autograd.Function, whose backward would stay")
+    assert left(model) == []
+
+
+class Again(nn.Module):
+    """What it holds is computed again for backward."""
+
+    def __init__(self, inner, *, reentrant):
+        super().__init__()
+        self.inner, self.reentrant = inner, reentrant
+
+    def forward(self, x):
+        return checkpoint(self.inner, x, use_reentrant=self.reentrant)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_what_a_checkpoint_computes_again_is_swapped_in_modules_only(reentrant):
+    model, x = Between(Again(F.relu, reentrant=reentrant)), rows()
+    assert "torch.utils.checkpoint computes it again" in swap(model, {"relu": "gelu"}, x).unchanged[0].why
+    inner = Between(F.relu)
+    model = Between(Again(inner, reentrant=reentrant))
+    assert len(swap(model, {"relu": "gelu"}, x).changed) == 1
+    model(x).sum().backward()
+    plain = nn.Sequential(model.first, inner.first, nn.GELU(), inner.second, model.second)
+    want = torch.autograd.grad(plain(x).sum(), list(inner.parameters())[:4])
+    for parameter, grad in zip(list(inner.parameters())[:4], want, strict=True):
+        torch.testing.assert_close(parameter.grad, grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda model, x: torch.export.export(model, (x,)).module(), None], ids=["export", "fx"]
+)
+def test_what_was_exported_is_swapped(make):
+    model, x = Between(F.relu), rows()
+    other = torch.fx.symbolic_trace(model) if make is None else make(model, x)
+    before = other(x)
+    done = swap(other, {"relu": "tanh"}, x)
+    torch.testing.assert_close(other(x), model.second(torch.tanh(model.first(x))), rtol=1e-5, atol=1e-6)
+    done.undo()
+    assert torch.equal(other(x), before)
 
 
 def test_a_place_that_two_keys_name_is_the_last_ones_and_told_once():
