@@ -9,13 +9,15 @@ from typing import final
 import torch
 from torch import Tensor
 
+from actlab.kernels.row_sums import row_sums, write_row_sums
+
 KEPT = 65_536
 """So many fingerprints are kept, the last ones: half a mebibyte, and a bound of 3/65,536 on what never fires."""
 
 SAMPLED = 4096
 """Of one example at most so many numbers are looked at, evenly spaced: all of a small picture."""
 
-_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_SIZES = frozenset({1, 2, 4, 8})  # of an element that can be read, in bytes
 
 
 @final
@@ -65,16 +67,41 @@ class Shown:
         self.is_whole = self.is_whole and bool(rows) and all(_can_be_read(tensor) for tensor in rows)
         if not self.is_whole or not examples:
             return
+        if len(rows) == 1 and self._is_added_at_once(rows[0]):
+            return
         with torch.inference_mode(False), torch.no_grad():
             found = [self._of_rows(tensor.detach(), place=at) for at, tensor in enumerate(rows)]
             device = found[0].device if self._ring is None else self._ring.device
             if self._ring is None:
                 self._ring = torch.zeros(KEPT, dtype=torch.int64, device=device)
-            together = torch.stack([each.to(device) for each in found]).sum(0)[-KEPT:]
-            at = torch.arange(self.seen, self.seen + len(together), device=device) % KEPT
-            self._ring[at] = together
+            together = found[0] if len(found) == 1 else torch.stack([each.to(device) for each in found]).sum(0)
+            together = together[-KEPT:]
+            self._write(together)
         self.seen += len(together)
         self.newer += len(together)
+
+    def _is_added_at_once(self, rows: Tensor) -> bool:
+        """Whether it is added, being small and side by side on the processor: without the price of a dozen operations."""
+        examples, start = rows.shape[0], self.seen % KEPT
+        ring, factors = self._ring, self._factors.get((0, rows.device))
+        if ring is None or factors is None or ring.device != rows.device or start + examples > KEPT:
+            return False
+        if not rows.is_contiguous() or rows.numel() > SAMPLED * examples:
+            return False
+        if not write_row_sums(rows, factors, into=ring, at=start):
+            return False
+        self.seen += examples
+        self.newer += examples
+        return True
+
+    def _write(self, together: Tensor) -> None:
+        """Into the ring, in one run or in two."""
+        assert self._ring is not None
+        start = self.seen % KEPT
+        here = min(len(together), KEPT - start)
+        self._ring[start : start + here] = together[:here]
+        if here < len(together):
+            self._ring[: len(together) - here] = together[here:]
 
     def turned(self) -> None:
         """The newer half of what is recent becomes the older one."""
@@ -92,10 +119,7 @@ class Shown:
         """One number a row: a sum of its elements' bits, each times an odd number drawn for it and for the argument."""
         rows = tensor.reshape(tensor.shape[0], -1)
         rows = rows[:, :: max(1, -(-rows.shape[1] // SAMPLED))].contiguous()
-        wide = rows.element_size()
-        bits = rows.view(_INTEGERS[wide]).long()
-        bits = bits ^ (bits >> 4 * wide)  # whole numbers have noughts in the lower half of a float, which would be lost
-        return (bits * self._factors_for(place, rows.device)[: rows.shape[1]]).sum(1)
+        return row_sums(rows, self._factors_for(place, rows.device))
 
     def _factors_for(self, place: int, device: torch.device) -> Tensor:
         found = self._factors.get((place, device))
@@ -108,4 +132,4 @@ class Shown:
 def _can_be_read(tensor: Tensor) -> bool:
     """Whether it is plain memory of numbers: neither sparse, nor a shape without numbers, nor a subclass of its own."""
     plain = type(tensor) in {Tensor, torch.nn.Parameter} and tensor.layout == torch.strided
-    return plain and not tensor.is_meta and not tensor.is_quantized and tensor.element_size() in _INTEGERS
+    return plain and not tensor.is_meta and not tensor.is_quantized and tensor.element_size() in _SIZES
