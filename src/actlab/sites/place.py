@@ -57,7 +57,7 @@ def here(paths: Mapping[int, str], *, depth: int = 2) -> Place:
     while frame is not None:
         name = frame.f_code.co_filename
         whose = owner_of(name)
-        if not file and whose == "user":
+        if not file and (whose == "user" or _stands_for_the_users(frame)):
             (file, line), instruction = _written_at(frame), frame.f_lasti
         if path is None and whose != "ours" and frame.f_code.co_argcount and frame.f_code.co_varnames[0] == "self":
             owner = frame.f_locals.get("self")
@@ -74,6 +74,15 @@ def here(paths: Mapping[int, str], *, depth: int = 2) -> Place:
             break
         frame = frame.f_back
     return Place(path or "", module, file, line, instruction)
+
+
+def _stands_for_the_users(frame: FrameType) -> bool:
+    """Whether it is a line of ours that a model of a built-in task is said to be called from."""
+    return (
+        frame.f_code.co_name == "<module>"
+        and "call" in frame.f_globals
+        and owner_of(frame.f_code.co_filename) == "ours"
+    )
 
 
 def _written_at(frame: FrameType) -> tuple[str, int]:

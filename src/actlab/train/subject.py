@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, final
 
 from torch import nn
@@ -61,22 +62,31 @@ def called_with(inputs: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
 
 
 def defined_at(subject: Task | Subject) -> tuple[str, int]:
-    """The file and the line where it is defined: of a task, its model's factory; `<task 'digits'>` where that is ours.
+    """The file and the line where it is defined: of a task, its model's factory; `<task 'digits'>` where there is none.
 
     Example:
         >>> from actlab.train.builtin import builtin_task
-        >>> defined_at(builtin_task("digits-relu"))
-        ("<task 'digits-relu'>", 1)
+        >>> file, line = defined_at(builtin_task("digits-relu"))
+        >>> Path(file).name
+        'mlp.py'
     """
     if isinstance(subject, Subject):
         return subject.file, subject.line
-    factory: Any = subject.model
+    code = _code_of(subject.model)
+    return (f"<task '{subject.name}'>", 1) if code is None else (code.co_filename, code.co_firstlineno)
+
+
+def _code_of(factory: Any) -> CodeType | None:
+    """The code that makes the model: of a class its `__init__`, of an object its `__call__`; None where it has none."""
     while isinstance(factory, partial):
         factory = factory.func
-    code = getattr(factory, "__code__", None)
-    if code is None or code.co_filename.startswith(str(Path(__file__).parents[1])):
-        return f"<task '{subject.name}'>", 1
-    return code.co_filename, code.co_firstlineno
+    if isinstance(factory, type):
+        own = [each for each in factory.__mro__ if not each.__module__.startswith(("torch.", "builtins"))]
+        factory = next((vars(each)["__init__"] for each in own if "__init__" in vars(each)), None)
+    elif not hasattr(factory, "__code__"):
+        factory = type(factory).__call__
+    code = None if factory is None else getattr(inspect.unwrap(factory), "__code__", None)
+    return code if isinstance(code, CodeType) else None
 
 
 def names_program(where: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,8 @@ from torch import nn
 from actlab.errors import BadTask
 from actlab.foreign import called_from
 from actlab.sites.find import sites
+from actlab.train.builtin import builtin_task
+from actlab.train.mlp import mlp
 from actlab.train.subject import Subject, defined_at, named_subject, subject
 from actlab.train.task import Task
 
@@ -118,3 +120,57 @@ def test_a_model_of_pytorchs_own_modules_is_found_where_the_user_names_it(file: 
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
     (found,) = called_from(*where, partial(sites, model, torch.ones(1, 4)))
     assert (found.file, found.line) == where
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)
+
+
+class Maker:
+    def __call__(self) -> nn.Module:
+        return Net()
+
+
+def plain() -> nn.Module:
+    return Net()
+
+
+@wraps(plain)
+def decorated() -> nn.Module:
+    return plain()
+
+
+ROWS = (torch.arange(80.0).view(20, 4), torch.arange(20.0))
+FACTORIES = {
+    "a class": (Net, Net.__init__),
+    "a partial of a class": (partial(Net), Net.__init__),
+    "an object": (Maker(), Maker.__call__),
+    "a decorated function": (decorated, plain),
+    "a lambda": (made := lambda: Net(), made),
+}
+
+
+@pytest.mark.parametrize("what", FACTORIES)
+def test_a_task_is_placed_where_its_model_is_made(what: str) -> None:
+    factory, function = FACTORIES[what]
+    task = Task("ours", factory, train=ROWS)
+    assert defined_at(task) == (__file__, function.__code__.co_firstlineno)
+
+
+def test_a_built_in_task_is_placed_in_the_file_that_makes_its_model() -> None:
+    from actlab.study.diagnosis import located
+
+    task = builtin_task("digits-relu")
+    path, line = defined_at(task)
+    assert (Path(path).name, line) == ("mlp.py", mlp.__code__.co_firstlineno)
+    assert {(site.file, site.line) for site in located(task)} == {(path, line)}
+
+
+def test_a_model_that_is_made_in_no_code_of_pythons_is_placed_at_the_task() -> None:
+    task = Task("ours", partial(nn.Linear, 4, 1), train=ROWS)
+    assert defined_at(task) == ("<task 'ours'>", 1)
