@@ -81,7 +81,7 @@ class Shown:
         self.newer += len(together)
 
     def _is_added_at_once(self, rows: Tensor) -> bool:
-        """Whether it is added, being small and side by side on the processor: without the price of a dozen operations."""
+        """Whether it is added, being small and side by side on the processor: a dozen operations are saved."""
         examples, start = rows.shape[0], self.seen % KEPT
         ring, factors = self._ring, self._factors.get((0, rows.device))
         if ring is None or factors is None or ring.device != rows.device or start + examples > KEPT:
