@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from actlab.sites.analysis import analysed
 from actlab.sites.calls import name_of, named_arguments, tensors_in
 from actlab.sites.known import known as known_activation
-from actlab.sites.place import here, places_of
+from actlab.sites.place import places_of, spot
 from actlab.sites.recorder import Recorder
 from actlab.sites.site import Site
 from actlab.sites.trace import Step, Trace
@@ -66,6 +66,7 @@ class Listening(TorchFunctionMode):
         self._ends: Mapping[Key, list[tuple[int, int]]] = {}
         self._takes: Mapping[tuple[str, str, int, str, int], int] = {}
         self._functions: frozenset[str] = frozenset()
+        self._passed: set[Callable[..., Any]] = set()  # of no interest
         self._followed: frozenset[Key] = frozenset()
         self._seen: dict[Key, int] = {}
         self._forwards = 0
@@ -78,9 +79,12 @@ class Listening(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        if func in self._passed:
+            return func(*args, **kwargs) if kwargs else func(*args)
         kwargs = kwargs or {}
         name = "activation" if (getattr(func, "__module__", None) or "").startswith("actlab.nn.") else name_of(func)
         if name not in self._functions:
+            self._passed.add(func)
             return func(*args, **kwargs)
         starting, takes, ending = self._sites(func, name, args, kwargs)
         if starting is not None:
@@ -96,14 +100,14 @@ class Listening(TorchFunctionMode):
         self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[Site | None, int, Site | None]:
         """The sites that this very call begins and ends, and which of its tensors the first is applied to."""
-        place = here(self._paths, depth=3)
-        key = (place.path, place.file, place.line, name)
+        path, _, file, line, _ = spot(self._paths, depth=3)
+        key = (path, file, line, name)
         at = self._seen.get(key, 0)
         self._seen[key] = at + 1
         assert self.trace is not None
         found = [_at(table.get(key, ()), at) for table in (self._starts, self._ends)]
         if key not in self._followed:
-            site = _unknown(func, name, place.path, place.file, place.line, args, kwargs)
+            site = _unknown(func, name, path, file, line, args, kwargs)
             return site, 0, site
         sites = [None if each is None else self.trace.sites[each] for each in found]
         return sites[0], self._takes.get((*key, at), 0), sites[1]
@@ -127,6 +131,7 @@ class Listening(TorchFunctionMode):
                 ends.setdefault(key, []).append((at, last[step.place]))
         self._starts, self._ends, self._takes = starts, ends, takes
         self._followed = frozenset(counted)  # also the middle of a formula, which is no site of its own
+        self._passed.clear()
         self._functions = frozenset(key[3] for key in (*starts, *ends)) | _ALWAYS
 
     def begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -52,6 +52,11 @@ def without_compiler(path: str) -> str:
 
 def here(paths: Mapping[int, str], *, depth: int = 2) -> Place:
     """The place of the call that is being made: looked for from the frame `depth` above this one."""
+    return Place(*spot(paths, depth=depth + 1))
+
+
+def spot(paths: Mapping[int, str], *, depth: int) -> tuple[str, str, str, int, int]:
+    """The same, as what a `Place` is made of."""
     frame: FrameType | None = sys._getframe(depth)
     file, line, instruction, path, module = "", 0, -1, None, ""
     while frame is not None:
@@ -73,7 +78,7 @@ def here(paths: Mapping[int, str], *, depth: int = 2) -> Place:
         if file and path is not None:
             break
         frame = frame.f_back
-    return Place(path or "", module, file, line, instruction)
+    return path or "", module, file, line, instruction
 
 
 def _stands_for_the_users(frame: FrameType) -> bool:
