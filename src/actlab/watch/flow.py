@@ -15,6 +15,11 @@ from actlab.sites.trace import Step, Trace
 _JOINED = frozenset({"cat", "stack"})
 # A number smaller than this, added before a logarithm, guards it and means nothing.
 _GUARD = 1e-3
+# x @ W of a parameter W is a layer too.
+PRODUCTS = frozenset({"matmul", "mm"})
+# They turn a weight or change its type, and leave it one.
+_TURNED = frozenset({"T", "mT", "t", "transpose", "permute", "swapaxes", "movedim", "to", "float", "half", "bfloat16",
+                     "type_as", "contiguous", "view", "reshape", "unsqueeze", "squeeze", "expand"})  # fmt: skip
 # How PyTorch chooses softmax's axis where none is given.
 _IMPLICIT = {0: 0, 1: 0, 3: 0}
 
@@ -80,6 +85,7 @@ def made_by(trace: Trace, value: int) -> Made:
     if step is None:
         return Made("outside", value, None)
     found = _divided(trace, value, step) or _subtracted(trace, value, step) or _logarithm(trace, value, step)
+    found = found or _biased(trace, value, step)
     if found is not None:
         return found
     site = trace.site_at(step)
@@ -124,6 +130,23 @@ def _subtracted(trace: Trace, value: int, step: Step) -> Made | None:
     return _softmax(trace, "log_softmax", value, step, source=step.inputs[0], total=below)
 
 
+def _biased(trace: Trace, value: int, step: Step) -> Made | None:
+    """x @ W + b, which is a layer in two steps."""
+    product = biased(trace, step)
+    layer = None if product is None else trace.maker(product)
+    return None if layer is None else Made(layer.function, value, layer, data_of(trace, layer))
+
+
+def biased(trace: Trace, step: Step) -> int | None:
+    """What a layer gave, to which the step adds a bias of its own; None where it does anything else."""
+    if step.function != "add" or len(step.inputs) != 2:
+        return None
+    for value, other in (step.inputs, step.inputs[::-1]):
+        if parameter_behind(trace, other) and is_layer(trace, trace.maker(value)):
+            return value
+    return None
+
+
 def _softmax(trace: Trace, name: str, value: int, step: Step, *, source: int, total: Step) -> Made | None:
     dim = total.arguments.get("dim")
     dim = dim[0] if isinstance(dim, tuple) and len(dim) == 1 else dim
@@ -155,29 +178,45 @@ def upstream(trace: Trace, value: int | None) -> frozenset[int]:
 
 
 def parameters_of(trace: Trace, step: Step) -> tuple[str, ...]:
-    """The names of the parameters that the step reads."""
-    origins = (trace.values[value].origin for value in step.inputs)
-    return tuple(origin.removeprefix("parameter ") for origin in origins if origin.startswith("parameter "))
+    """The names of the parameters that the step reads, as they are or turned."""
+    return tuple(name for value in step.inputs if (name := parameter_behind(trace, value)))
+
+
+def parameter_behind(trace: Trace, value: int) -> str:
+    """The name of the parameter that the value is, as it is or turned, such as weight.T; empty where it is none."""
+    step = trace.maker(value)
+    while step is not None and step.function in _TURNED and step.inputs:
+        value = step.inputs[0]
+        step = trace.maker(value)
+    origin = trace.values[value].origin
+    return origin.removeprefix("parameter ") if origin.startswith("parameter ") else ""
 
 
 def is_layer(trace: Trace, step: Step | None) -> bool:
     """Whether the step multiplies by weights that are parameters."""
-    return step is not None and step.function in LAYERS and bool(parameters_of(trace, step))
+    if step is None:
+        return False
+    if step.function not in PRODUCTS:
+        return step.function in LAYERS and bool(parameters_of(trace, step))
+    values = step.inputs
+    is_matrix = len(values) == 2 and len(trace.values[values[1]].shape) == 2
+    return is_matrix and bool(parameter_behind(trace, values[1])) and not parameter_behind(trace, values[0])
 
 
 def data_of(trace: Trace, step: Step) -> int | None:
     """The number of the value, other than weights, that a layer is applied to."""
-    return next((value for value in step.inputs if not trace.values[value].origin.startswith("parameter")), None)
+    return next((value for value in step.inputs if not parameter_behind(trace, value)), None)
 
 
 def back(trace: Trace, value: int, through: frozenset[str]) -> Iterator[Step]:
-    """The steps backwards along first inputs: those of `through`, and at last the first that is none of them."""
+    """The steps backwards along first inputs: those of `through`, biases, and at last the first that is neither."""
     step = trace.maker(value)
     while step is not None:
         yield step
-        if step.function not in through or not step.inputs:
+        product = biased(trace, step)
+        if product is None and (step.function not in through or not step.inputs):
             return
-        step = trace.maker(step.inputs[0])
+        step = trace.maker(step.inputs[0] if product is None else product)
 
 
 def behind(trace: Trace, value: int, through: frozenset[str]) -> int:

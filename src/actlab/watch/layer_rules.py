@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch import nn
+from torch import Tensor
 
-from actlab.sites.known import LAYERS, MOVES
+from actlab.sites.known import MOVES
 from actlab.sites.trace import Step
 from actlab.watch.finding import Finding
-from actlab.watch.flow import back, behind, data_of, is_layer, parameters_of, sole
+from actlab.watch.flow import PRODUCTS, back, behind, biased, data_of, is_layer, parameter_behind, parameters_of, sole
 from actlab.watch.seen import Seen, finding
 
 DROPOUTS = frozenset({"dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout"})
@@ -25,21 +25,24 @@ def collapse(seen: Seen) -> Iterator[Finding]:
     """AL301: two layers with nothing but straight lines between."""
     for second in seen.trace.steps:
         first = _before(seen, second) if second.part == "model" and is_layer(seen.trace, second) else None
-        if first is not None and not _is_meant(seen, first, second):
-            yield _collapsed(seen, first, second)
+        if first is None or _is_meant(seen, first, second):
+            continue
+        apart = apart_from_one(seen, first, second)
+        if apart is None or apart < _ROUNDING:
+            yield _collapsed(seen, first, second, apart)
 
 
 def _before(seen: Seen, second: Step) -> Step | None:
     """The layer whose answer the second reads unbent, and nothing else reads."""
     trace = seen.trace
     value = data_of(trace, second)
-    if value is None or second.inputs[0] != value:
+    if value is None or value != second.inputs[_place_of_data(second)]:
         return None
     for step in back(trace, value, STRAIGHT):
         read_elsewhere = len(trace.readers(step.outputs[0])) > 1 or step.outputs[0] in trace.outputs
         if read_elsewhere or trace.site_at(step) is not None:
             return None
-        if step.function not in STRAIGHT:
+        if step.function not in STRAIGHT and biased(trace, step) is None:
             return step if is_layer(trace, step) and step.function != "bilinear" else None
     return None
 
@@ -49,9 +52,9 @@ def _is_meant(seen: Seen, first: Step, second: Step) -> bool:
     one, two = weight_of(seen, first), weight_of(seen, second)
     if one is None or two is None or not (one.requires_grad and two.requires_grad):
         return True
-    if first.function == second.function == "linear" and one.shape[0] != two.shape[1]:
+    if one.dim() == two.dim() == 2 and one.shape[0] != two.shape[1]:
         return True  # along another axis than the first, as in mixers
-    shared = any(len(seen.trace.readers(value)) > 1 for step in (first, second) for value in step.inputs[1:2])
+    shared = any(_readers_of(seen, name) > 1 for step in (first, second) for name in parameters_of(seen.trace, step))
     (out_one, in_one, *space_one), (out_two, in_two, *space_two) = one.shape, two.shape
     grouped = _is_grouped(seen, first, in_one) or _is_grouped(seen, second, in_two)
     oblong = any(len(set(space)) > 1 for space in (space_one, space_two))
@@ -59,6 +62,12 @@ def _is_meant(seen: Seen, first: Step, second: Step) -> bool:
     transposed = "transpose" in first.function or "transpose" in second.function
     narrow = min(out_one, in_two) < min(in_one, out_two)
     return shared or grouped or oblong or patches or transposed or narrow
+
+
+def _readers_of(seen: Seen, name: str) -> int:
+    """How many layers multiply by the parameter."""
+    found = (parameters_of(seen.trace, step) for step in seen.trace.steps if is_layer(seen.trace, step))
+    return sum(name in names for names in found)
 
 
 def _is_grouped(seen: Seen, step: Step, channels: int) -> bool:
@@ -73,7 +82,7 @@ def _stride(step: Step) -> int:
     return int(stride[0] if isinstance(stride, tuple) else stride)
 
 
-def _collapsed(seen: Seen, first: Step, second: Step) -> Finding:
+def _collapsed(seen: Seen, first: Step, second: Step, apart: float | None) -> Finding:
     one, two = weight_of(seen, first), weight_of(seen, second)
     assert one is not None
     assert two is not None
@@ -81,20 +90,81 @@ def _collapsed(seen: Seen, first: Step, second: Step) -> Finding:
     return finding(
         "AL301",
         f"{paths[0]} and {paths[1]} are two layers with nothing that bends between: together they are one layer"
-        f" from {one.shape[1]} to {two.shape[0]}, and cannot learn what one could not.",
+        f" from {one.shape[1]} to {two.shape[0]}, and cannot learn what one could not."
+        + ("" if apart is None else f" On this batch that one gives the same, to {apart:.0e} of the largest number."),
         layers=paths,
         lines=[f"{step.file}:{step.line}" for step in (first, second)],
         equivalent=[int(one.shape[1]), int(two.shape[0])],
         weights=int(one.numel() + two.numel()),
         weights_of_one=int(one.shape[1] * two.shape[0]) if one.dim() == 2 == two.dim() else None,
+        apart=apart,
     )
 
 
-def weight_of(seen: Seen, step: Step) -> nn.Parameter | None:
+def apart_from_one(seen: Seen, first: Step, second: Step) -> float | None:
+    """How far the single layer W₂W₁x + W₂b₁ + b₂ is from what both gave, as a share of its largest number.
+
+    None where that cannot be told: of convolutions, or where something stands between that draws or pools.
+    """
+    trace, value = seen.trace, data_of(seen.trace, second)
+    between = [] if value is None else list(back(trace, value, STRAIGHT))[:-1]
+    rows, one, two = seen.observed.rows, weight_of(seen, first), weight_of(seen, second)
+    plain = all(step.function in _SAME_ROWS or biased(trace, step) is not None for step in between)
+    if not plain or first.place not in rows or second.place not in rows or one is None or two is None:
+        return None
+    (x, _), (_, wanted) = rows[first.place], rows[second.place]
+    hidden = x.double() @ one.detach().double().mT
+    for bias in (_bias_of(seen, step) for step in (first, *between)):
+        hidden = hidden if bias is None else hidden + bias
+    single = hidden @ two.detach().double().mT
+    bias = _bias_of(seen, second)
+    single = single if bias is None else single + bias
+    if single.shape != wanted.shape:
+        return None
+    return float((single - wanted).abs().max() / wanted.abs().max().clamp(min=1e-30))
+
+
+_ROUNDING = 0.05
+"""Of the largest number; beyond what 16 bits round away, below what any function between would do."""
+
+_SAME_ROWS = frozenset({"to", "float", "double", "contiguous", "clone", "identity", "alias", "requires_grad"})
+
+
+def _bias_of(seen: Seen, step: Step) -> Tensor | None:
+    named = dict(seen.model.named_parameters(remove_duplicate=False))
+    found = [named[name] for name in parameters_of(seen.trace, step) if name in named and named[name].dim() == 1]
+    return found[0].detach().double() if found else None
+
+
+def weight_of(seen: Seen, step: Step) -> Tensor | None:
     """The layer's weight, output axis first, as `F.linear` and `F.conv2d` take it."""
     named = dict(seen.model.named_parameters(remove_duplicate=False))
-    names = [name for name in parameters_of(seen.trace, step) if name in named and named[name].dim() > 1]
-    return named[names[0]] if names and step.function != "addmm" else None
+    weights = [named[name] for name in parameters_of(seen.trace, step) if name in named and named[name].dim() > 1]
+    if not weights or step.arguments.get("alpha", 1) != 1 or step.arguments.get("beta", 1) != 1:
+        return None
+    if weights[0].dim() != 2:
+        return weights[0]
+    matrices = [value for value in step.inputs if len(seen.trace.values[value].shape) == 2]
+    given = next((value for value in matrices if parameter_behind(seen.trace, value)), None)
+    if given is None:
+        return None
+    weight = weights[0].mT if _is_turned(seen, given) else weights[0]
+    if tuple(weight.shape) != seen.trace.values[given].shape:
+        return None
+    return weight.mT if step.function in PRODUCTS | {"addmm"} else weight
+
+
+def _is_turned(seen: Seen, value: int) -> bool:
+    """Whether a matrix is a parameter transposed, and not transposed back."""
+    turns, step = 0, seen.trace.maker(value)
+    while step is not None and step.inputs:
+        turns += step.function in _TURNS | {"t"}
+        step = seen.trace.maker(step.inputs[0])
+    return turns % 2 == 1
+
+
+def _place_of_data(step: Step) -> int:
+    return 1 if step.function == "addmm" else 0
 
 
 def place(seen: Seen, step: Step) -> str:
@@ -107,7 +177,7 @@ def hidden_softmax(seen: Seen) -> Iterator[Finding]:
     """AL302: softmax between two layers, along the units."""
     trace = seen.trace
     for step in trace.steps:
-        if step.part == "loss" or step.function not in LAYERS or not is_layer(trace, step):
+        if step.part == "loss" or not is_layer(trace, step):
             continue
         value = data_of(trace, step)
         made = None if value is None else sole(trace, behind(seen.trace, value, STRAIGHT))

@@ -8,7 +8,7 @@ from actlab.sites.known import LAYERS
 from actlab.sites.site import Site
 from actlab.sites.trace import Trace
 from actlab.watch.finding import Finding
-from actlab.watch.flow import parameters_of
+from actlab.watch.flow import is_layer, parameters_of
 from actlab.watch.seen import Seen, finding
 
 
@@ -33,7 +33,7 @@ def _weights_behind(trace: Trace, values: tuple[int, ...]) -> tuple[str, ...]:
         step = trace.maker(waiting.pop(0))
         if step is None:
             continue
-        if step.function in LAYERS:
+        if step.function in LAYERS or is_layer(trace, step):
             return parameters_of(trace, step)
         new = [value for value in step.inputs if value not in looked]
         looked.update(new)

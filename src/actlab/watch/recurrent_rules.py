@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from actlab.sites.trace import Step
 from actlab.watch.depth import course
 from actlab.watch.finding import Finding
-from actlab.watch.flow import data_of, is_layer, sole, upstream
+from actlab.watch.flow import data_of, is_layer, parameters_of, sole, upstream
 from actlab.watch.seen import Seen, finding
 
 
@@ -40,10 +40,12 @@ def state_spreads(seen: Seen) -> Iterator[Finding]:
 
 def _returning(seen: Seen) -> Iterator[list[Step]]:
     """The calls of each layer whose answer comes back to it."""
-    by_weight: dict[int, list[Step]] = {}
+    by_weight: dict[str, list[Step]] = {}
     for step in seen.trace.steps:
-        if step.part == "model" and is_layer(seen.trace, step) and len(step.inputs) > 1:
-            by_weight.setdefault(step.inputs[1], []).append(step)
+        if step.part == "model" and is_layer(seen.trace, step):
+            by_weight.setdefault(parameters_of(seen.trace, step)[-1 if step.function == "addmm" else 0], []).append(
+                step
+            )
     for calls in by_weight.values():
         value = data_of(seen.trace, calls[-1])
         if len(calls) >= seen.settings.fewest_layers and value is not None:

@@ -15,7 +15,7 @@ from actlab.sites.known import LAYERS
 from actlab.sites.site import Site
 from actlab.sites.trace import Step, Trace
 from actlab.watch.finding import Finding, Severity
-from actlab.watch.flow import upstream
+from actlab.watch.flow import PRODUCTS, upstream
 from actlab.watch.kinds import KINDS
 from actlab.watch.settings import Settings
 
@@ -53,20 +53,39 @@ class Observed:
         tensors: by the place of a step that compares with targets, what it read.
         zeros: by the place of a smooth activation in 16 bits, where its gradient is 0.
         size: by the place of a layer, the mean square of what it was applied to.
+        rows: by the place of a layer of single numbers, a few rows of what it was applied to, and of what it gave.
     """
 
     def __init__(self) -> None:
         self.tensors: dict[int, tuple[Tensor, ...]] = {}
         self.zeros: dict[int, ZeroGradient] = {}
         self.size: dict[int, float] = {}
+        self.rows: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
         if step.function in LOSSES or (step.part == "loss" and step.function in _DIFFERENCES):
             self.tensors[step.place] = tuple(tensor.detach() for tensor in inputs)
-        if step.function in LAYERS and inputs and inputs[0].is_floating_point():
-            self.size[step.place] = float(inputs[0].detach().float().square().mean())
+        if step.function in LAYERS | PRODUCTS:
+            self._keep_layer(step, inputs, outputs)
         if step.function in _SMOOTH and inputs and inputs[0].dtype in _HALF:
             self.zeros[step.place] = _zero_gradient(step, inputs[0].detach())
+
+    def _keep_layer(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
+        place = 1 if step.function == "addmm" else 0  # input + mat1 @ mat2
+        if len(inputs) <= place or not inputs[place].is_floating_point():
+            return
+        given = inputs[place].detach()
+        self.size[step.place] = float(given.float().square().mean())
+        if step.function in {"linear", "addmm", *PRODUCTS} and given.dim() and outputs[0].dim():
+            self.rows[step.place] = (_few_rows(given), _few_rows(outputs[0].detach()))
+
+
+def _few_rows(tensor: Tensor) -> Tensor:
+    return tensor.reshape(-1, tensor.shape[-1])[:_ROWS].double().clone()
+
+
+_ROWS = 16
+"""Enough to tell a straight line from anything else."""
 
 
 # Smooth and strictly rising somewhere near every number: a gradient of exactly 0 is the dtype's doing.

@@ -14,7 +14,9 @@ CONSTRUCTION: tuple[Row, ...] = (
         " no function"
         " that one layer could not give. A bottleneck that is narrower than both its sides (a low-rank factorisation,"
         " LoRA), attention's projections and depthwise convolutions are meant so and are not told. Batch normalisation"
-        " between them is linear too once the model is in evaluation mode.",
+        " between them is linear too once the model is in evaluation mode. Of layers of single numbers, however"
+        " they are spelled (linear, addmm, x @ W + b), the one layer is computed and compared with what both gave on"
+        " the batch.",
         "composition of affine maps",
         ("add-activation",),
     ),
