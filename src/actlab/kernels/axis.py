@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from struct import Struct
 from typing import final
 
 import torch
@@ -19,8 +20,11 @@ from actlab.kernels.axis_layout import rows_of
 from actlab.kernels.axis_text import AxisShape, axis_text, lanes_of
 from actlab.kernels.compiled import Code, compiled
 from actlab.kernels.elementwise import MEMORY
-from actlab.kernels.launch import spread
+from actlab.kernels.launch import WORTH_A_TEAM, spread
 from actlab.kernels.machine import machine
+
+# The arguments of a kernel of so many inputs.
+_PACKED = tuple(Struct(f"{3 + 3 * (inputs + 1)}q").pack for inputs in range(3))
 
 
 @final
@@ -59,15 +63,20 @@ class AxisKernels:
         """
         first = tensors[0]
         result = torch.empty_like(first)
-        if not first.numel():
+        count = first.numel()
+        if not count:
             return result
         length = first.shape[axis]
         if axis == first.dim() - 1 and first.is_contiguous() and tensors[-1].is_contiguous():
+            code = self._codes.get((first.dtype, False)) or self._code(first.dtype, across=False)
             numbers = [length, 1, 1]
-            for tensor in (*tensors, result):
+            for tensor in tensors:
                 numbers += (tensor.data_ptr(), length, 1)
-            count = first.numel()
-            spread(self._code(first.dtype, across=False), numbers, segments=count // length, elements=count)
+            numbers += (result.data_ptr(), length, 1)
+            if count < WORTH_A_TEAM:
+                code.run(_PACKED[len(tensors)](*numbers), 0, count // length)
+            else:
+                spread(code, numbers, segments=count // length, elements=count)
             return result
         lanes = lanes_of(MEMORY[first.dtype])
         rows = rows_of([*tensors, result], axis, lanes=lanes)

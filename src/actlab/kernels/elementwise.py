@@ -55,6 +55,8 @@ class Kernels:
         self._simple: dict[torch.dtype, Code] = {}
         self._slopes: dict[torch.dtype, Code] = {}
         self._large: dict[tuple[torch.dtype, bool], Code] = {}
+        # and that of two, each read element by element
+        self._of_two: dict[tuple[torch.dtype, tuple[bool, ...] | None, bool], Code] = {}
 
     def check(self) -> None:
         """Nothing, where kernels can be made.
@@ -112,6 +114,22 @@ class Kernels:
             code = self._slopes.get(x.dtype) or self._made_slopes(x.dtype)
         run_flat(code, count, dy.data_ptr(), x.data_ptr(), into)
         return dx
+
+    def of_two(self, value: Tensor, gate: Tensor) -> Tensor:
+        """The formula of contiguous tensors of one shape: the same as `forward`, with the least work a call."""
+        result = torch.empty_like(value)
+        count, into = value.numel(), result.data_ptr()
+        code = self._code_of_two(value.dtype, None, goes_past_caches(value.dtype, count, into))
+        run_flat(code, count, value.data_ptr(), gate.data_ptr(), into)
+        return result
+
+    def pulled_two(self, dy: Tensor, value: Tensor, gate: Tensor, wanted: tuple[bool, bool]) -> list[Tensor | None]:
+        """The wanted gradients, at least one of them, likewise: the same as `pull_back`."""
+        made = [torch.empty_like(value) if want else None for want in wanted]
+        count, into = value.numel(), [each.data_ptr() for each in made if each is not None]
+        code = self._code_of_two(value.dtype, wanted, goes_past_caches(value.dtype, count, *into))
+        run_flat(code, count, dy.data_ptr(), value.data_ptr(), gate.data_ptr(), *into)
+        return made
 
     def pull_back(
         self, dy: Tensor, tensors: Sequence[Tensor], wanted: Sequence[bool], *, into: Sequence[Tensor] | None = None
@@ -185,6 +203,13 @@ class Kernels:
             found = self._code(("stream",), dtype, wanted=(True,) if slopes else None, past_caches=True)
             self._large[dtype, slopes] = found
         return found
+
+    def _code_of_two(self, dtype: torch.dtype, wanted: tuple[bool, ...] | None, large: bool) -> Code:
+        code = self._of_two.get((dtype, wanted, large))
+        if code is None:
+            code = self._code(("stream", "stream"), dtype, wanted=wanted, past_caches=large)
+            self._of_two[dtype, wanted, large] = code
+        return code
 
     def _made_simple(self, dtype: torch.dtype) -> Code:
         return self._simple.setdefault(dtype, self._code(("stream",), dtype, wanted=None))

@@ -72,7 +72,7 @@ def spread(code: Code, numbers: Sequence[int], *, segments: int, elements: int) 
 
 
 # The arguments of operands that lie in one run each: their steps are 0, as is what `x` leaves out.
-_FLAT = tuple(Struct("4q" + count * "q16x").pack for count in range(5))
+_FLAT = tuple(Struct("4q" + count * "q16x").pack for count in range(6))
 
 
 def run_flat(code: Code, count: int, *addresses: int) -> None:

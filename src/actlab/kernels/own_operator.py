@@ -99,7 +99,7 @@ def _keeps_output(function: Callable[[Tensor], Tensor]) -> bool:
     return set(kept) <= {y.data_ptr()}
 
 
-class _Fused(torch.autograd.Function):
+class _OnKernels(torch.autograd.Function):
     """The kernels under autograd, as they are used: what is timed against PyTorch's operator."""
 
     @staticmethod
@@ -120,7 +120,7 @@ def _kernels(act: Activation) -> Callable[[Tensor], Tensor] | None:
         kernels.check()
     except (CannotLower, NoKernels):
         return None
-    return partial(_Fused.apply, kernels)
+    return partial(_OnKernels.apply, kernels)
 
 
 def _same_numbers(own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor], dtype: torch.dtype) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
-from typing import Any, final
+from typing import Any, NoReturn, final
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from actlab.kernels.accepted import refuse_unfit
 from actlab.kernels.axis import AxisKernels, axis_kernels
 from actlab.kernels.fallback import say_once
 from actlab.lower.to_torch import program
-from actlab.nn.engine import is_exported, runs_on_kernels
+from actlab.nn.engine import is_exported, is_simple, runs_on_kernels
 from actlab.nn.operator import HALF, TensorFunction, applied, signed
 
 
@@ -68,7 +68,7 @@ def axiswise(act: AxisActivation) -> Axiswise:
     return Axiswise(act)
 
 
-class Fused(torch.autograd.Function):
+class OnKernels(torch.autograd.Function):
     """The operator on plain tensors in the processor's memory: a kernel forward, another backward.
 
     It keeps its output for backward. Of 16 bits it keeps the input, from which the gradient is exact: the logarithm
@@ -86,13 +86,7 @@ class Fused(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
-        (kept,), (dy,) = ctx.saved_tensors, grads
-        made, is_half = ctx.made, kept.dtype in HALF
-        if not torch.is_grad_enabled() and runs_on_kernels(made, (kept, dy)):
-            kernels = made.pull_back_16 if is_half else made.pull_back
-            return None, None, kernels.run([kept, dy], axis=ctx.axis)
-        y = _output(made, kept, axis=ctx.axis)
-        return None, None, made.vjp(y, dy.to(y.dtype), ctx.axis).to(dy.dtype)
+        return None, None, _pulled_back(ctx.made, ctx.saved_tensors[0], grads[0], axis=ctx.axis)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
@@ -109,7 +103,42 @@ def _output(made: Axiswise, kept: Tensor, *, axis: int) -> Tensor:
     return apply_along_axis(made, kept.float(), axis=axis) if kept.dtype in HALF else kept
 
 
-class AlongAxis(torch.autograd.Function):
+class OfPlain(torch.autograd.Function):
+    """The same outside of forward mode, with the least work a call."""
+
+    @staticmethod
+    def forward(ctx: Any, made: Axiswise, axis: int, x: Tensor) -> Tensor:
+        y = made.kernels.run([x], axis=axis)
+        kept = x if x.dtype in HALF else y
+        ctx.made, ctx.axis, ctx.address = made, axis, kept.data_ptr()
+        ctx.save_for_backward(kept)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
+        (kept,), (dy,) = ctx.saved_tensors, grads
+        # what a saved-tensor hook has put in its place is looked at anew
+        if kept.data_ptr() == ctx.address and kept.dtype is dy.dtype and not torch.is_grad_enabled() and is_simple(dy):
+            kernels = ctx.made.pull_back_16 if kept.dtype in HALF else ctx.made.pull_back
+            return None, None, kernels.run([kept, dy], axis=ctx.axis)
+        return None, None, _pulled_back(ctx.made, kept, dy, axis=ctx.axis)
+
+
+def _pulled_back(made: Axiswise, kept: Tensor, dy: Tensor, *, axis: int) -> Tensor:
+    if not torch.is_grad_enabled() and runs_on_kernels(made, (kept, dy)):
+        kernels = made.pull_back_16 if kept.dtype in HALF else made.pull_back
+        return kernels.run([kept, dy], axis=axis)
+    y = _output(made, kept, axis=axis)
+    pulled: Tensor = made.vjp(y, dy.to(y.dtype), axis)
+    return pulled.to(dy.dtype)
+
+
+# PyTorch's own `apply`, without what it does in Python for functional transforms: `is_simple` has seen that there are
+# none
+_apply_to_plain = super(torch.autograd.Function, OfPlain).apply
+
+
+class AsComposite(torch.autograd.Function):
     """The operator for every other tensor, and for `torch.func`. Its output is all that it keeps for backward."""
 
     generate_vmap_rule = True
@@ -136,7 +165,7 @@ class AlongAxis(torch.autograd.Function):
         return ctx.made.jvp(y, tangents[2], ctx.axis)
 
 
-class Traced(torch.autograd.Function):
+class ForCompiler(torch.autograd.Function):
     """The operator as torch.compile can trace it: it follows no `jvp` and no `vmap`."""
 
     @staticmethod
@@ -158,23 +187,28 @@ def apply_along_axis(made: Axiswise, x: Tensor, *, axis: int) -> Tensor:
     Raises:
         BadInput: the tensor is not of a floating-point dtype, has no such axis, or is empty along it.
     """
-    _refuse_unfit(made.activation.name, x, axis=axis)
-    along = axis % x.dim()
-    if runs_on_kernels(made, (x,)):
-        follows = torch.is_grad_enabled() and x.requires_grad
-        if follows or forward_ad._current_level >= 0:
-            return applied(Fused, made, along, x)
-        return made.kernels.run([x], axis=along)
+    simple = is_simple(x)
+    if not simple:
+        refuse_unfit(x, what=made.activation.name)
+    dims = x.dim()
+    if not -dims <= axis < dims or x.shape[axis] == 0:
+        _refuse_axis(made.activation.name, x, axis=axis)
+    along = axis % dims
+    if simple and made.lacks is None:
+        if forward_ad._current_level >= 0:
+            return applied(OnKernels, made, along, x)
+        if not (x.requires_grad and torch.is_grad_enabled()):
+            return made.kernels.run([x], axis=along)
+        followed: Tensor = _apply_to_plain(made, along, x)  # type: ignore[no-untyped-call]  # as in `applied`
+        return followed
     working = x.float() if x.dtype in HALF else x
     if is_exported():
         result: Tensor = made.value(working, along)
         return result.to(x.dtype)
-    return applied(Traced if torch.compiler.is_compiling() else AlongAxis, made, along, working).to(x.dtype)
+    return applied(ForCompiler if torch.compiler.is_compiling() else AsComposite, made, along, working).to(x.dtype)
 
 
-def _refuse_unfit(name: str, x: Tensor, *, axis: int) -> None:
-    refuse_unfit(x, what=name)
+def _refuse_axis(name: str, x: Tensor, *, axis: int) -> NoReturn:
     if not -x.dim() <= axis < x.dim():
         raise BadInput(f"{name} along axis {axis}: the tensor has {x.dim()} axes, of shape {tuple(x.shape)}.")
-    if x.shape[axis] == 0:
-        raise BadInput(f"{name} along axis {axis}: the axis has length 0.")
+    raise BadInput(f"{name} along axis {axis}: the axis has length 0.")

@@ -60,6 +60,8 @@ class Functional:
             return shown(Functional.__call__, self, *inputs, out=out, **params)
         if self._is_curved and len(inputs) == 1 and out is None and not params:  # the commonest case
             return apply(self._closed, inputs[0])
+        if self._arity == 2 and len(inputs) == 2 and out is None and not params:
+            return apply(self._closed, *inputs)
         if len(inputs) != self._arity:
             act = self.activation
             takes = "one tensor" if len(act.inputs) == 1 else "two tensors"

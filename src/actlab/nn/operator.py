@@ -133,8 +133,8 @@ def signed(function: Function) -> Function:
     return function
 
 
-class Elementwise(torch.autograd.Function):
-    """The operator: forward, reverse, forward-mode and batched, all from one `Pointwise`."""
+class ForTransforms(torch.autograd.Function):
+    """The operator under `torch.func`: forward, reverse, forward-mode and batched, all from one `Pointwise`."""
 
     @staticmethod
     @signed
@@ -160,10 +160,10 @@ class Elementwise(torch.autograd.Function):
         dims = in_dims[1:]
         rank = max(tensor.dim() - (dim is not None) for tensor, dim in zip(tensors, dims, strict=True))
         aligned = [_batch_first(tensor, dim, rank=rank) for tensor, dim in zip(tensors, dims, strict=True)]
-        return applied(Elementwise, made, *aligned), 0
+        return applied(ForTransforms, made, *aligned), 0
 
 
-class Fused(torch.autograd.Function):
+class Eager(torch.autograd.Function):
     """The operator outside of `torch.func`: the same, without what `setup_context` costs a call."""
 
     @staticmethod
@@ -185,7 +185,7 @@ class Fused(torch.autograd.Function):
         return _pushed_forward(ctx.made, ctx.saved_tensors, tangents[1:], ctx.shape)
 
 
-class Single(torch.autograd.Function):
+class EagerOfOne(torch.autograd.Function):
     """The operator of one plain tensor on the processor's kernels: with the least work a call."""
 
     @staticmethod
@@ -204,11 +204,48 @@ class Single(torch.autograd.Function):
         return None, *pulled_back(_pointwise(runs.expression, runs.args, runs.mode), dy, (x,), (True,))
 
 
-# PyTorch's own `apply`, without what it does in Python for functional transforms: `engine` has seen that there are none
-_apply_single = super(torch.autograd.Function, Single).apply
+class EagerOfTwo(torch.autograd.Function):
+    """The operator of two plain contiguous tensors of one shape on the processor's kernels, likewise."""
+
+    @staticmethod
+    def forward(ctx: Any, runs: Kernels, value: Tensor, gate: Tensor) -> Tensor:
+        ctx.runs, ctx.addresses = runs, (value.data_ptr(), gate.data_ptr())
+        ctx.save_for_backward(value, gate)
+        return runs.of_two(value, gate)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (value, gate), (dy,), wanted = ctx.saved_tensors, grads, ctx.needs_input_grad[1:]
+        runs: Kernels = ctx.runs
+        # as above
+        if (
+            (value.data_ptr(), gate.data_ptr()) == ctx.addresses
+            and not torch.is_grad_enabled()
+            and is_simple(dy)
+            and _alike(dy, value)
+        ):
+            return None, *runs.pulled_two(dy, value, gate, wanted)
+        made = _pointwise(runs.expression, runs.args, runs.mode)
+        return None, *pulled_back(made, dy, (value, gate), wanted)
 
 
-class Traced(torch.autograd.Function):
+def _runs(made: Pointwise) -> bool:
+    """Whether kernels are all that there is to choose for two simple tensors."""
+    return made.only is None and made.lacks is None and forward_ad._current_level < 0
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Whether plain tensors of one dtype and shape lie contiguous, the elements of the one as those of the other."""
+    return one.dtype is other.dtype and one.shape == other.shape and one.is_contiguous() and other.is_contiguous()
+
+
+# PyTorch's own `apply`, without what it does in Python for functional transforms: `is_simple` has seen that there are
+# none
+_apply_to_one = super(torch.autograd.Function, EagerOfOne).apply
+_apply_to_two = super(torch.autograd.Function, EagerOfTwo).apply
+
+
+class ForCompiler(torch.autograd.Function):
     """The operator as torch.compile can trace it: it follows no `jvp` and no `vmap`."""
 
     @staticmethod
@@ -234,6 +271,8 @@ def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
     """
     if len(tensors) == 1 and is_simple(tensors[0]) and made.only is None and made.lacks is None:
         return _of_one(made, tensors[0])
+    if len(tensors) == 2 and is_simple(tensors[0]) and is_simple(tensors[1]) and _alike(*tensors) and _runs(made):
+        return _of_two(made, *tensors)
     dtype = common_dtype(made, tensors)
     if dtype not in HALF or engine(made, tensors) is not None:
         return _routed(made, *(tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors))
@@ -243,10 +282,18 @@ def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
 def _of_one(made: Pointwise, x: Tensor) -> Tensor:
     """The commonest case, decided once."""
     if forward_ad._current_level >= 0:
-        return applied(Fused, made, x)
+        return applied(Eager, made, x)
     if not (x.requires_grad and torch.is_grad_enabled()):
         return made.kernels.of_one(x)
-    followed: Tensor = _apply_single(made.kernels, x)  # type: ignore[no-untyped-call]  # as in `applied`
+    followed: Tensor = _apply_to_one(made.kernels, x)  # type: ignore[no-untyped-call]  # as in `applied`
+    return followed
+
+
+def _of_two(made: Pointwise, value: Tensor, gate: Tensor) -> Tensor:
+    """The commonest gated unit, likewise."""
+    if not ((value.requires_grad or gate.requires_grad) and torch.is_grad_enabled()):
+        return made.kernels.of_two(value, gate)
+    followed: Tensor = _apply_to_two(made.kernels, value, gate)  # type: ignore[no-untyped-call]  # as in `applied`
     return followed
 
 
@@ -267,13 +314,13 @@ def _routed(made: Pointwise, *tensors: Tensor) -> Tensor:
         return _eagerly(made, tensors)
     # without a gradient to follow, Dynamo may hand the operator its arguments in the wrong places
     learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    return applied(Traced, made, *tensors) if learns else _computed(made, tensors)
+    return applied(ForCompiler, made, *tensors) if learns else _computed(made, tensors)
 
 
 def _eagerly(made: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
     if torch._C._are_functorch_transforms_active():
-        return applied(Elementwise, made, *tensors)
-    return applied(Fused, made, *tensors) if _is_followed(tensors) else _computed(made, tensors)
+        return applied(ForTransforms, made, *tensors)
+    return applied(Eager, made, *tensors) if _is_followed(tensors) else _computed(made, tensors)
 
 
 def _is_followed(tensors: tuple[Tensor, ...]) -> bool:

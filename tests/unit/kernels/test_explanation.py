@@ -129,7 +129,7 @@ def test_the_raw_operators_are_what_pytorch_expects_of_operators(formula: str, d
 @pytest.fixture
 def no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calling a kernel is a fault."""
-    for name in ("forward", "of_one", "pull_back", "pulled_one"):
+    for name in ("forward", "of_one", "of_two", "pull_back", "pulled_one", "pulled_two"):
         monkeypatch.setattr(Kernels, name, _refuse)
 
 
@@ -141,8 +141,9 @@ pytestmark_no_kernel = pytest.mark.usefixtures("no_kernel")
 
 
 def test_the_check_finds_a_kernel(no_kernel: None) -> None:
-    with pytest.raises(AssertionError, match="a kernel was called"):
-        functional("mish")(X)
+    for name in ("mish", "swiglu"):
+        with pytest.raises(AssertionError, match="a kernel was called"):
+            functional(name)(*[X] * (2 if name == "swiglu" else 1))
 
 
 @pytestmark_no_kernel
@@ -165,6 +166,16 @@ class Logged(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # PyTorch's own face
         self.count += 1
         return function(*args, **(kwargs or {}))
+
+
+@pytestmark_no_kernel
+def test_modes_tracers_and_compilers_see_every_operation_of_two_inputs() -> None:
+    swiglu, wanted = functional("swiglu"), X * torch.nn.functional.silu(X)
+    with Logged() as log:
+        torch.testing.assert_close(swiglu(X, X), wanted)
+    assert log.count > 2
+    compiled = torch.compile(swiglu, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(X, X), wanted)
 
 
 @pytestmark_no_kernel
@@ -214,7 +225,7 @@ def what_runs(act: Activation, x: Tensor, monkeypatch: pytest.MonkeyPatch) -> st
         return called_now
 
     with monkeypatch.context() as patch:
-        for way in ("forward", "of_one"):
+        for way in ("forward", "of_one", "of_two"):
             patch.setattr(Kernels, way, noted(getattr(Kernels, way), "kernel"))
         own = own_operator(act)
         if own is not None:

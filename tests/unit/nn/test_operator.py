@@ -48,6 +48,35 @@ def test_arguments_broadcast_and_each_gradient_has_its_own_shape(shapes: tuple[t
     assert gradgradcheck(lambda x, weight: apply(prelu, x, weight), (x, weight), check_fwd_over_rev=True)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("count", [0, 5, 8193, 40_000, 1 << 21])
+def test_two_contiguous_tensors_give_what_any_other_two_do(count: int, dtype: torch.dtype) -> None:
+    geglu, generator = made("geglu"), torch.Generator().manual_seed(0)
+    value, gate, dy = (torch.randn(count, generator=generator).to(dtype) for _ in range(3))
+    for learns in ((True, True), (True, False), (False, True)):
+        found = []
+        for spaced in (False, True):
+            given = [torch.stack([each, each], 1)[:, 0] if spaced else each.clone() for each in (value, gate)]
+            leaves = [each.detach().requires_grad_(learn) for each, learn in zip(given, learns, strict=True)]
+            y = apply(geglu, *leaves)
+            asked = [leaf for leaf in leaves if leaf.requires_grad]
+            found.append([y.detach(), *torch.autograd.grad(y, asked, dy, retain_graph=True)])
+            again = torch.autograd.grad(y, asked, torch.stack([dy, dy], 1)[:, 0])
+            assert all(map(torch.equal, again, found[-1][1:]))
+        assert all(map(torch.equal, *found))
+
+
+def test_two_tensors_kept_elsewhere_and_differentiated_twice() -> None:
+    swiglu, (value, gate) = made("swiglu"), (torch.randn(7, dtype=DOUBLE, requires_grad=True) for _ in range(2))
+    assert gradgradcheck(lambda *given: apply(swiglu, *given), (value, gate))
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor.numpy(force=True), torch.from_numpy):
+        y = apply(swiglu, value, gate)
+    found = torch.autograd.grad(y.sum(), (value, gate))
+    wanted = torch.autograd.grad((value * torch.nn.functional.silu(gate)).sum(), (value, gate))
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_a_slope_that_mentions_one_argument_has_the_shape_of_all() -> None:
     value = torch.tensor([[2.0], [3.0]], dtype=DOUBLE, requires_grad=True)
     gate = torch.tensor([[5.0, 7.0, 11.0]], dtype=DOUBLE, requires_grad=True)
