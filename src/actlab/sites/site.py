@@ -118,6 +118,27 @@ class Site:
 
 @final
 @dataclass(frozen=True)
+class Spot:
+    """A call that is no activation, such as a layer's or the loss's: what points to it.
+
+    Attributes:
+        path, spelling, file, line, index: as of a `Site`; the index is always 0.
+    """
+
+    path: str
+    spelling: str
+    file: str
+    line: int
+    index: int = 0
+
+    @property
+    def name(self) -> str:
+        """The place in short."""
+        return self.path or "model"
+
+
+@final
+@dataclass(frozen=True)
 class Unseen:
     """A part of a model in which activations may be applied that cannot be seen.
 

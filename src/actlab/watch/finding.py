@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, final
 
 from actlab.plain import plain
-from actlab.sites.site import Site
+from actlab.sites.site import Site, Spot
 
 Severity = Literal["error", "warning", "information"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "information")
@@ -22,7 +22,8 @@ class Finding:
         id: its kind, such as `AL101`; an id keeps its meaning for ever.
         severity: by consequence.
         message: what was found and what follows from it.
-        site: where; None where it is about the model or the loss as a whole.
+        site: where: an activation, or the call of a layer or of a loss that one is missing at; None where it is about
+            the model or the loss as a whole.
         evidence: the numbers that it rests on, with the sample size.
         remedies: the ids of what answers it, the best first.
     """
@@ -30,17 +31,16 @@ class Finding:
     id: str
     severity: Severity
     message: str
-    site: Site | None
+    site: Site | Spot | None
     evidence: Mapping[str, Any]
     remedies: tuple[str, ...]
 
     @property
     def lines(self) -> tuple[tuple[str, int], ...]:
-        """File and line of each place in the code that it is about: its site's, or those that the evidence names."""
-        if self.site is not None:
-            return ((self.site.file, self.site.line),)
+        """File and line of each place in the code that it is about: those that the evidence names, or its site's."""
         parts = [str(place).rpartition(":") for place in self.evidence.get("lines", ())]
-        return tuple(dict.fromkeys((file, int(line)) for file, _, line in parts))
+        named = tuple(dict.fromkeys((file, int(line)) for file, _, line in parts))
+        return named or (() if self.site is None else ((self.site.file, self.site.line),))
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; of the site what tells it from others."""

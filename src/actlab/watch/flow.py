@@ -8,7 +8,7 @@ from typing import final
 
 from actlab.formula.activation import Activation
 from actlab.sites.known import LAYERS, MOVES, AnyActivation, known
-from actlab.sites.site import Site
+from actlab.sites.site import Site, Spot
 from actlab.sites.trace import Step, Trace
 
 # Joined in one: what holds of all parts holds of the whole.
@@ -46,6 +46,16 @@ class Made:
     site: Site | None = None
     activation: AnyActivation | None = None
     dim: int | None = None
+
+    @property
+    def spot(self) -> Site | Spot | None:
+        """Where it is: the site, or the call where it is none of the model's activations."""
+        return self.site if self.site is not None or self.step is None else spot_of(self.step)
+
+
+def spot_of(step: Step) -> Spot | None:
+    """Where the step is called; None where that is not known."""
+    return Spot(step.path, step.spelling, step.file, step.line) if step.file else None
 
 
 def makers(trace: Trace, value: int, *, limit: int = 64) -> tuple[Made, ...]:

@@ -9,7 +9,18 @@ from torch import Tensor
 from actlab.sites.known import MOVES
 from actlab.sites.trace import Step
 from actlab.watch.finding import Finding
-from actlab.watch.flow import PRODUCTS, back, behind, biased, data_of, is_layer, parameter_behind, parameters_of, sole
+from actlab.watch.flow import (
+    PRODUCTS,
+    back,
+    behind,
+    biased,
+    data_of,
+    is_layer,
+    parameter_behind,
+    parameters_of,
+    sole,
+    spot_of,
+)
 from actlab.watch.seen import Seen, finding
 
 DROPOUTS = frozenset({"dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout"})
@@ -92,6 +103,7 @@ def _collapsed(seen: Seen, first: Step, second: Step, apart: float | None) -> Fi
         f"{paths[0]} and {paths[1]} are two layers with nothing that bends between: together they are one layer"
         f" from {one.shape[1]} to {two.shape[0]}, and cannot learn what one could not."
         + ("" if apart is None else f" On this batch that one gives the same, to {apart:.0e} of the largest number."),
+        site=spot_of(second),
         layers=paths,
         lines=[f"{step.file}:{step.line}" for step in (first, second)],
         equivalent=[int(one.shape[1]), int(two.shape[0])],

@@ -10,7 +10,7 @@ from torch import Tensor
 from actlab.formula.activation import Activation
 from actlab.sites.trace import Step
 from actlab.watch.finding import Finding
-from actlab.watch.flow import Made, is_layer, makers, sole
+from actlab.watch.flow import Made, is_layer, makers, sole, spot_of
 from actlab.watch.seen import LOSSES, REGRESSIONS, Seen, finding
 
 _SQUASHED = frozenset({"sigmoid", "hard_sigmoid"})
@@ -28,7 +28,7 @@ def softmax_twice(seen: Seen) -> Iterator[Finding]:
                 "AL201",
                 f"softmax is applied before {taker}, which applies it again: over {classes} classes the loss cannot"
                 f" fall below {_floor(classes):.2f}, and gradients shrink.{_line(step)}",
-                site=made.site,
+                site=made.spot or spot_of(step),
                 classes=classes,
                 loss=step.function,
                 lowest_loss=_floor(classes),
@@ -38,7 +38,7 @@ def softmax_twice(seen: Seen) -> Iterator[Finding]:
                 "AL202",
                 "log_softmax is applied before cross_entropy, which applies it again: value and gradient are right,"
                 f" one pass over the logits is wasted.{_line(step)}",
-                site=made.site,
+                site=made.spot or spot_of(step),
                 loss=step.function,
             )
 
@@ -52,7 +52,7 @@ def sigmoid_twice(seen: Seen) -> Iterator[Finding]:
                 "AL203",
                 f"{made.name} is applied before {step.function}, which takes logits: every answer lies between 0.50 and"
                 f" 0.73, and the model can never say no.{_line(step)}",
-                site=made.site,
+                site=made.spot or spot_of(step),
                 loss=step.function,
             )
 
@@ -70,7 +70,7 @@ def no_sigmoid(seen: Seen) -> Iterator[Finding]:
                 f"binary_cross_entropy takes probabilities, and nothing maps its input into 0 … 1: {outside} of {count}"
                 f" numbers lie outside.{_from(made)} Outside it raises an error; inside it means something else."
                 f"{_line(step)}",
-                site=made.site,
+                site=made.spot or spot_of(step),
                 outside=outside,
                 numbers=count,
                 made_by=made.name,
@@ -92,7 +92,7 @@ def no_log_softmax(seen: Seen) -> Iterator[Finding]:
             "AL205",
             f"{step.function} takes log-probabilities and is given {what}: it does not punish a wrong answer as it"
             f" should, and on raw outputs it falls without bound.{_from(made)}{_line(step)}",
-            site=made.site,
+            site=made.spot or spot_of(step),
             made_by=made.name,
             numbers=0 if given is None else given.numel(),
             off_by=_off(given, _classes(step)),
@@ -119,7 +119,7 @@ def _one(made: Made, name: str, step: Step) -> Finding:
         "AL206",
         f"{name} acts along an axis of length 1: its answer is the same whatever the input, and no gradient passes."
         f"{_line(step)}",
-        site=made.site,
+        site=made.spot or spot_of(step),
         length=1,
         layers=_path(made),
     )
@@ -150,7 +150,7 @@ def _wrong_axis(seen: Seen, made: Made, why: str) -> Finding:
         "AL207",
         f"{made.name} acts along axis {made.dim} of {shape}, and {why}: the answers of one example do not sum to 1, and"
         " hang on what else is in the batch.",
-        site=made.site,
+        site=made.spot,
         axis=made.dim,
         shape=list(shape),
     )
@@ -209,7 +209,7 @@ def softmax_for_several(seen: Seen) -> Iterator[Finding]:
                 "AL210",
                 f"softmax gives shares that sum to 1, and in {several} of {rows} rows of the targets several classes"
                 f" hold: the right answer cannot be given.{_line(step)}",
-                site=made.site if made.name == "softmax" else None,
+                site=(made.spot if made.name == "softmax" else None) or spot_of(step),
                 rows=rows,
                 several=several,
                 loss=step.function,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from actlab.sites.trace import Step
 from actlab.watch.depth import course
 from actlab.watch.finding import Finding
-from actlab.watch.flow import data_of, is_layer, parameters_of, sole, upstream
+from actlab.watch.flow import data_of, is_layer, parameters_of, sole, spot_of, upstream
 from actlab.watch.seen import Seen, finding
 
 
@@ -31,7 +31,7 @@ def state_spreads(seen: Seen) -> Iterator[Finding]:
             f"a layer of {calls[0].path or 'the model'} is applied to what it gave before, {len(calls)} times, and the"
             f" mean square of the state grows by a factor of {math.exp(2 * line.slope):.2g} each time, from"
             f" {sizes[0] ** 2:.2g} to {sizes[-1] ** 2:.2g}; so does the gradient on its way back",
-            site=None if made is None else made.site,
+            site=(None if made is None else made.spot) or spot_of(calls[-1]),
             sizes=sizes,
             calls=len(calls),
             **line.evidence(),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from actlab.sites.known import LAYERS
-from actlab.sites.site import Site
+from actlab.sites.site import Site, Spot
 from actlab.sites.trace import Step, Trace
 from actlab.watch.finding import Finding, Severity
 from actlab.watch.flow import PRODUCTS, upstream
@@ -156,7 +156,7 @@ def finding(
     kind: str,
     message: str,
     *,
-    site: Site | None = None,
+    site: Site | Spot | None = None,
     severity: Severity | None = None,
     remedies: tuple[str, ...] = (),
     **evidence: Any,

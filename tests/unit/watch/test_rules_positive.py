@@ -82,7 +82,7 @@ SHARES = torch.full((32, 4), 0.25)
 KL = nn.KLDivLoss(reduction="batchmean")
 FAULTS = {
     "softmax, cross-entropy": ("AL201", "5", mlp(4, nn.Softmax(1)), CLASSES, CE),
-    "softmax by hand, cross-entropy": ("AL201", None, mlp(4), CLASSES, by_hand),
+    "softmax by hand, cross-entropy": ("AL201", "", mlp(4), CLASSES, by_hand),
     "softmax, reshaped": ("AL201", "5", mlp(4, nn.Softmax(1)), CLASSES, lambda p, y: CE(p.view(-1, 4), y)),
     "softmax, log_softmax by hand": (
         "AL201", "5", mlp(4, nn.Softmax(1)), CLASSES, lambda p, y: -F.log_softmax(p, 1).gather(1, y[:, None]).mean()
@@ -93,12 +93,12 @@ FAULTS = {
     "log_softmax, cross-entropy": ("AL202", "5", mlp(4, nn.LogSoftmax(1)), CLASSES, CE),
     "sigmoid twice": ("AL203", "5", mlp(1, nn.Sigmoid()), BITS, LOGITS),
     "sigmoid twice, squeezed": ("AL203", "5", mlp(1, nn.Sigmoid()), BITS, lambda p, y: LOGITS(p.squeeze(1), y[:, 0])),
-    "no sigmoid": ("AL204", None, mlp(1), BITS, BCE),
-    "raw outputs, nll": ("AL205", None, mlp(4), CLASSES, NLL),
+    "no sigmoid": ("AL204", "4", mlp(1), BITS, BCE),
+    "raw outputs, nll": ("AL205", "4", mlp(4), CLASSES, NLL),
     "probabilities, nll": ("AL205", "5", mlp(4, nn.Softmax(1)), CLASSES, NLL),
     "probabilities, divergence": ("AL205", "5", mlp(4, nn.Softmax(1)), SHARES, KL),
     "softmax of one": ("AL206", "5", mlp(1, nn.Softmax(1)), BITS, BCE),
-    "cross-entropy of one": ("AL206", None, mlp(1), 0 * CLASSES, CE),
+    "cross-entropy of one": ("AL206", "4", mlp(1), 0 * CLASSES, CE),
     "softmax along the batch": ("AL207", "5", mlp(4, nn.LogSoftmax(0)), CLASSES, NLL),
     "sigmoid, signed targets": ("AL208", "5", mlp(1, nn.Sigmoid()), X[:, :1], F.mse_loss),
     "tanh, large targets, by hand": ("AL208", "5", mlp(1, nn.Tanh()), 5 * X[:, :1], lambda p, y: ((p - y) ** 2).mean()),
@@ -106,8 +106,8 @@ FAULTS = {
     "relu on logits": ("AL209", "5", mlp(4, nn.ReLU()), CLASSES, CE),
     "relu before sigmoid": ("AL209", "5", mlp(1, nn.ReLU(), nn.Sigmoid()), BITS, BCE),
     "softmax, several labels": ("AL210", "5", mlp(5, nn.Softmax(1)), SEVERAL, BCE),
-    "cross-entropy, several labels": ("AL210", None, mlp(5), SEVERAL, CE),
-    "two linear": ("AL301", None, nn.Sequential(nn.Linear(8, 32), nn.Dropout(0.1), nn.Linear(32, 4)), CLASSES, CE),
+    "cross-entropy, several labels": ("AL210", "", mlp(5), SEVERAL, CE),
+    "two linear": ("AL301", "2", nn.Sequential(nn.Linear(8, 32), nn.Dropout(0.1), nn.Linear(32, 4)), CLASSES, CE),
     "hidden softmax": ("AL302", "1", mlp(4, act=lambda: nn.Softmax(-1)), CLASSES, CE),
     "small start": ("AL303", "1", chain(0.01, nn.ReLU, 6), CLASSES, CE),
     "large start": ("AL303", "1", chain(1.5, nn.Tanh, 6), CLASSES, CE),
@@ -126,7 +126,8 @@ def test_the_fault_is_named_at_its_place(name):
     torch.manual_seed(0)
     found = [each for each in check(model, (X, targets), loss).findings if each.id == kind]
     assert found, check(model, (X, targets), loss).lines()
-    assert (found[0].site.path if found[0].site else None) == path
+    assert found[0].site.path == path
+    assert found[0].lines[0][1] > 0
     assert found[0].remedies
     assert found[0].evidence or kind == "AL308"
 
