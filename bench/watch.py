@@ -1,26 +1,37 @@
 """What does watching a network cost, beside what others do every step?
 
-Every contender trains the same network; some steps of each are run in turn, and the ratio is to the bare loop of the
-same turn.
+Every contender trains the same network as the bare loop; some steps of each are run in turn, and the ratio is to the
+bare loop of the same turn. delve takes part where it can be imported: `pip install --no-deps --target FOLDER delve`
+and `PYTHONPATH=FOLDER`. Rows that are kept are also the table in docs/watch.md.
 """
 
 from __future__ import annotations
 
+import csv
+import logging
 import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib.util import find_spec
+from pathlib import Path
 
 import torch
-from harness import options, percentiles_of, record, row
+from harness import ROOT, Options, Row, options, percentiles_of, record, row
 from torch import Tensor, nn
 
 from actlab.watch.watch import EVERY, watch
 
 # Steps in turn: as many as hold one measured step at the default.
 BLOCK = EVERY
+
+# Seconds for the rounds of each contender: the smaller the difference, the longer it takes to be seen.
+SECONDS = {"bare": 8.0, "actlab.watch": 20.0, "actlab.watch every step": 10.0}
+SECONDS_OF_OTHERS = 4.0
+
+CASES = "cnn", "transformer"
+THREADS = 1, 2
 
 Attached = Callable[[nn.Module], AbstractContextManager[Callable[[int], None]]]
 
@@ -98,6 +109,17 @@ def with_watch(model: nn.Module, *, every: int | None = None) -> Iterator[Callab
         yield lambda step: None
 
 
+@contextmanager
+def with_delve(model: nn.Module) -> Iterator[Callable[[int], None]]:
+    """Its covariances of every layer's outputs, without a report."""
+    from delve import SaturationTracker
+
+    logging.getLogger("delve").setLevel(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        SaturationTracker(folder, save_to="csv", modules=model, device="cpu")
+        yield lambda step: None
+
+
 def contenders() -> dict[str, Attached]:
     found: dict[str, Attached] = {
         "bare": lambda model: nullcontext(lambda step: None),
@@ -105,8 +127,14 @@ def contenders() -> dict[str, Attached]:
         "actlab.watch every step": lambda model: with_watch(model, every=1),
         "hooks with .item()": with_item,
     }
-    if find_spec("tensorboard"):
-        found["TensorBoard histograms"] = with_tensorboard
+    for module, name, attached in (
+        ("tensorboard", "TensorBoard histograms", with_tensorboard),
+        ("delve", "delve", with_delve),
+    ):
+        if find_spec(module):
+            found[name] = attached
+        else:
+            print(f"{module} is not installed and takes no part")
     return found
 
 
@@ -121,52 +149,118 @@ class Loop:
         self.after = stack.enter_context(attached(self.model))
         self.step = 0
 
-    def seconds(self) -> float:
-        """Seconds of the processor for the next block of steps: what others do meanwhile is not in them."""
-        start = time.process_time()
-        for _ in range(BLOCK):
+    def seconds(self, *, steps: int, clock: Callable[[], float]) -> float:
+        """Seconds for the next steps."""
+        start = clock()
+        for _ in range(steps):
             self.optimiser.zero_grad()
             self.loss(self.model(self.x), self.target).backward()
             self.optimiser.step()
             self.after(self.step)
             self.step += 1
-        return time.process_time() - start
+        return clock() - start
 
 
-def ratios(case: Callable[[], tuple[nn.Module, Tensor]], *, limit: float) -> dict[str, list[float]]:
-    """Of every contender its time over that of the bare loop in the same round, for as many rounds as there is time.
+def ratios(
+    case: Callable[[], tuple[nn.Module, Tensor]],
+    attached: Attached,
+    *,
+    seconds: float,
+    steps: int,
+    clock: Callable[[], float],
+) -> list[float]:
+    """The contender's time over that of the bare loop in the same round, for as many rounds as there is time.
 
     Each is paired with the bare loop alone: TensorBoard writes from a thread of its own, whose time would else be that
     of whoever comes next. Which of the two begins a round is drawn.
     """
-    found: dict[str, list[float]] = {}
-    turns = random.Random(0)
-    for name, attached in contenders().items():
-        with ExitStack() as stack:
-            pair = [Loop(case, each, stack) for each in (contenders()["bare"], attached)]
-            for loop in (*pair, *pair):
-                loop.seconds()
-            end, rounds = time.perf_counter() + limit, list[float]()
-            while len(rounds) < 2 or time.perf_counter() < end:
-                order = turns.sample((0, 1), 2)
-                took = {at: pair[at].seconds() for at in order}
-                rounds.append(took[1] / took[0])
-            found[name] = rounds
+    turns, found = random.Random(0), list[float]()
+    with ExitStack() as stack:
+        pair = [Loop(case, each, stack) for each in (lambda model: nullcontext(lambda step: None), attached)]
+        for loop in pair:
+            loop.seconds(steps=steps + 1, clock=clock)
+        end = time.perf_counter() + seconds
+        while len(found) < 2 or time.perf_counter() < end:
+            took = {at: pair[at].seconds(steps=steps, clock=clock) for at in turns.sample((0, 1), 2)}
+            found.append(took[1] / took[0])
     return found
+
+
+def question(case: str, threads: int) -> str:
+    return f"watching a small {case}" + (f", {threads} threads" if threads > 1 else "")
+
+
+def measured(case: str, threads: int, *, asked: Options) -> Iterator[Row]:
+    """The rows of all contenders; on several threads in seconds of the clock on the wall.
+
+    On one thread it is the processor's time: what others do meanwhile is not in it. Of several threads it would count
+    how long they wait for each other.
+    """
+    torch.set_num_threads(threads)
+    steps = 2 if asked.quick else BLOCK
+    clock, said = (time.process_time, "CPU time") if threads == 1 else (time.perf_counter, "time")
+    for contender, attached in contenders().items():
+        seconds = 0.0 if asked.quick else SECONDS.get(contender, SECONDS_OF_OTHERS)
+        values = ratios(
+            {"cnn": cnn, "transformer": transformer}[case], attached, seconds=seconds, steps=steps, clock=clock
+        )
+        note = f"{said}, {threads} thread{'s' * (threads > 1)}; {len(values)} rounds of {steps} steps; watched every {EVERY} steps unless said"
+        spread = percentiles_of(values)
+        unit = "ratio to the bare loop"
+        yield row(question(case, threads), contender, unit=unit, measured=spread, dtype="float32", note=note)
+
+
+def latest(rows: list[dict[str, str]], asked: str) -> dict[str, dict[str, str]]:
+    """The rows of the last run that answered the question, by contender."""
+    found = [each for each in rows if each["question"] == asked]
+    return {each["contender"]: each for each in found if each["commit"] == found[-1]["commit"]}
+
+
+def table(results: Path) -> str:
+    """The last run as a table in Markdown: medians, and between which most ratios lay."""
+    with results.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    columns = {
+        f"{case}, {threads} thread{'s' * (threads > 1)}": found
+        for case in CASES
+        for threads in THREADS
+        if (found := latest(rows, question(case, threads)))
+    }
+    names = dict.fromkeys(name for found in columns.values() for name in found)
+    lines = [f"| | {' | '.join(columns)} |", f"|---{'|---' * len(columns)}|"]
+    for name in names:
+        cells = [_cell(found[name]) if name in found else "" for found in columns.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    told = next(found["actlab.watch"] for found in columns.values())
+    return "\n".join([*lines, "", f"On {told['device'].removeprefix('cpu: ')}, {told['date'][:10]}; {told['note']}."])
+
+
+def _cell(found: dict[str, str]) -> str:
+    p20, median, p80 = (float(found[name]) for name in ("p20", "median", "p80"))
+    return f"{median:.3f} ({p20:.2f} to {p80:.2f})"
+
+
+def with_table(page: str, results: Path) -> str:
+    """The page with the table of the last run between its marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table(results)}\n{END}{after}"
+
+
+BEGIN, END = "<!-- by bench/watch.py from bench/results/watch.csv -->", "<!-- end -->"
 
 
 def main() -> None:
     asked = options(__doc__ or "")
-    torch.set_num_threads(1)  # threads that wait for each other measure the machine's other work
-    rows = []
-    for name, case in (("cnn", cnn), ("transformer", transformer)):
-        for contender, values in ratios(case, limit=0.5 if asked.quick else 14.0).items():
-            question, unit = f"watching a small {name}", "ratio to the bare loop"
-            note = f"CPU time, 1 thread; {len(values)} rounds of {BLOCK} steps; watched every {EVERY} steps unless said"
-            rows.append(
-                row(question, contender, unit=unit, measured=percentiles_of(values), dtype="float32", note=note)
-            )
-    record("watch", rows, asked=asked)
+    threads = THREADS[:1] if asked.quick else THREADS
+    record(
+        "watch",
+        [each for case in CASES for count in threads for each in measured(case, count, asked=asked)],
+        asked=asked,
+    )
+    if asked.results == ROOT / "bench" / "results":
+        page = ROOT / "docs" / "watch.md"
+        page.write_text(with_table(page.read_text(encoding="utf-8"), asked.results / "watch.csv"), encoding="utf-8")
 
 
 if __name__ == "__main__":

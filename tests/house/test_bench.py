@@ -41,6 +41,27 @@ def test_each_script_runs(script, tmp_path):
     assert all(float(row[low]) <= float(row[middle]) <= float(row[high]) for row in rows)
 
 
+def test_the_page_on_watching_says_what_the_last_rows_say(harness):
+    page = (BENCH.parent / "docs" / "watch.md").read_text(encoding="utf-8")
+    watch = import_module("watch")
+    assert watch.with_table(page, BENCH / "results" / "watch.csv") == page
+
+
+def test_of_several_runs_the_table_shows_the_last(harness):
+    watch = import_module("watch")
+    rows = [
+        {"question": asked, "contender": name, "commit": commit, "median": median}
+        for asked, name, commit, median in (
+            ("cnn", "bare", "one", "1"),
+            ("cnn", "gone", "one", "2"),
+            ("cnn", "bare", "two", "3"),
+            ("mlp", "bare", "two", "4"),
+        )
+    ]
+    assert watch.latest(rows, "cnn") == {"bare": rows[2]}
+    assert watch.latest(rows, "nothing") == {}
+
+
 def test_percentiles_by_hand(harness):
     found = harness.percentiles_of([5.0, 1.0, 4.0, 2.0, 3.0, 6.0])
     assert (found.p20, found.median, found.p80) == (2.0, 3.5, 5.0)

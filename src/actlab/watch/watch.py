@@ -30,7 +30,7 @@ from actlab.watch.updates import Updates, listen_to_optimisers
 
 Sink = Callable[[dict[str, Any], int], None]
 
-# A measured step takes 1.2 times a bare one (bench/results/watch.csv): at every twentieth, that is 1 %.
+# Of so many steps one is measured: few enough that a loop hardly notices (docs/watch.md says what it costs).
 EVERY = 20
 _MOST_LOSSES = 4096
 
