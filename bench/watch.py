@@ -197,16 +197,14 @@ def measured(case: str, threads: int, *, asked: Options) -> Iterator[Row]:
     how long they wait for each other.
     """
     torch.set_num_threads(threads)
-    steps = 2 if asked.quick else BLOCK
+    network, steps = {"cnn": cnn, "transformer": transformer}[case], 2 if asked.quick else BLOCK
     clock, said = (time.process_time, "CPU time") if threads == 1 else (time.perf_counter, "time")
+    said = f"{said}, {threads} thread{'s' * (threads > 1)}"
     for contender, attached in contenders().items():
         seconds = 0.0 if asked.quick else SECONDS.get(contender, SECONDS_OF_OTHERS)
-        values = ratios(
-            {"cnn": cnn, "transformer": transformer}[case], attached, seconds=seconds, steps=steps, clock=clock
-        )
-        note = f"{said}, {threads} thread{'s' * (threads > 1)}; {len(values)} rounds of {steps} steps; watched every {EVERY} steps unless said"
-        spread = percentiles_of(values)
-        unit = "ratio to the bare loop"
+        values = ratios(network, attached, seconds=seconds, steps=steps, clock=clock)
+        note = f"{said}; {len(values)} rounds of {steps} steps; watched every {EVERY} steps unless said"
+        spread, unit = percentiles_of(values), "ratio to the bare loop"
         yield row(question(case, threads), contender, unit=unit, measured=spread, dtype="float32", note=note)
 
 
