@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from actlab.catalog.index import get
-from actlab.kernels import unit_statistics
+from actlab.kernels import unit_statistics, unit_text
+from actlab.kernels.cache import key_of
 from actlab.kernels.unit_fields import BORDERS, Field
+from actlab.lower.arithmetic import Recipe
 from actlab.watch.measured import measured
 from actlab.watch.pass_statistics import Adder
 from actlab.watch.plain_statistics import add_histogram, add_statistics
@@ -134,3 +136,13 @@ def test_the_layout_does_not_matter(z, axis, monkeypatch):
     Adder(act, tables[0], columns[0], 0, floor=1e-3).add(z, axis=axis)
     assert torch.allclose(tables[0].now, tables[1].now, rtol=1e-5, atol=1e-5)
     assert torch.equal(tables[0].histogram_now, tables[1].histogram_now)
+
+
+def test_a_kernel_that_is_written_otherwise_is_not_taken_from_the_cache(monkeypatch):
+    act = measured(get("relu"))
+    recipe = Recipe("float", paired=False, accuracy="single")
+    plan = unit_text.UnitPlan(act.value, act.slope, act.input, "float", recipe, 0.0, across=True)
+    texts = [unit_text.text_of(plan), unit_text.text_of(replace(plan, floor=0.5))]
+    monkeypatch.setattr(unit_text, "_RUN", 8)  # as a later version might have it
+    texts.append(unit_text.text_of(plan))
+    assert len({key_of(text, machine="one") for text in texts}) == 3
