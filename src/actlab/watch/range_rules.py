@@ -14,6 +14,7 @@ from actlab.watch.finding import Finding, Severity
 from actlab.watch.flow import Made, parameters_of, sole, upstream
 from actlab.watch.output_rules import is_multi_label
 from actlab.watch.seen import REGRESSIONS, Seen, finding
+from actlab.watch.written_losses import PICKS
 
 _HALF_LINE = frozenset({"relu", "relu6", "relu2", "threshold", "softplus", "squareplus"})
 _EVEN = frozenset({"pow", "square", "abs", "norm", "smooth_l1_loss"})
@@ -168,6 +169,9 @@ def _logits(seen: Seen) -> Iterator[tuple[Step, int]]:
         made = sole(seen.trace, step.inputs[0])
         if made.name in {"log_softmax", "softmax", "sigmoid"} and made.source is not None:
             yield step, made.source
+    for step in seen.losses("logsumexp"):
+        if any(reader.function in PICKS for reader in seen.trace.readers(step.inputs[0])):
+            yield step, step.inputs[0]  # cross-entropy that is written out
 
 
 RULES = (cannot_reach, cannot_sum, half_line_on_logits)

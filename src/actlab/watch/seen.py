@@ -18,6 +18,7 @@ from actlab.watch.finding import Finding, Severity
 from actlab.watch.flow import PRODUCTS, upstream
 from actlab.watch.kinds import KINDS
 from actlab.watch.settings import Settings
+from actlab.watch.written_losses import written_losses
 
 REGRESSIONS = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 LOSSES = REGRESSIONS | frozenset(
@@ -51,6 +52,7 @@ class Observed:
 
     Attributes:
         tensors: by the place of a step that compares with targets, what it read.
+        numbers: by value, what the loss computed with.
         zeros: by the place of a smooth activation in 16 bits, where its gradient is 0.
         size: by the place of a layer, the mean square of what it was applied to.
         rows: by the place of a layer of single numbers, a few rows of what it was applied to, and of what it gave.
@@ -58,6 +60,7 @@ class Observed:
 
     def __init__(self) -> None:
         self.tensors: dict[int, tuple[Tensor, ...]] = {}
+        self.numbers: dict[int, Tensor] = {}
         self.zeros: dict[int, ZeroGradient] = {}
         self.size: dict[int, float] = {}
         self.rows: dict[int, tuple[Tensor, Tensor]] = {}
@@ -65,6 +68,8 @@ class Observed:
     def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
         if step.function in LOSSES or (step.part == "loss" and step.function in _DIFFERENCES):
             self.tensors[step.place] = tuple(tensor.detach() for tensor in inputs)
+        if step.part == "loss":
+            self.numbers.update({number: tensor.detach() for number, tensor in zip(step.inputs, inputs, strict=True)})
         if step.function in LAYERS | PRODUCTS:
             self._keep_layer(step, inputs, outputs)
         if step.function in _SMOOTH and inputs and inputs[0].dtype in _HALF:
@@ -143,11 +148,19 @@ class Seen:
         return upstream(self.trace, self.trace.loss)
 
     def losses(self, *functions: str) -> list[Step]:
-        """The steps with these losses on the way to the loss, in order."""
-        return [step for step in self.trace.steps if step.function in functions and step.place in self.to_loss]
+        """The steps with these losses on the way to the loss, in order; then those that are written out."""
+        steps = (*self.trace.steps, *self.written)
+        return [step for step in steps if step.function in functions and step.place in self.to_loss]
+
+    @cached_property
+    def written(self) -> tuple[Step, ...]:
+        """The losses that the program writes out itself."""
+        return written_losses(self.trace, self.observed.numbers)
 
     def tensor(self, step: Step, at: int) -> Tensor | None:
         """The tensor that a loss read at this place of its arguments."""
+        if any(step is each for each in self.written):
+            return self.observed.numbers.get(step.inputs[at]) if at < len(step.inputs) else None
         held = self.observed.tensors.get(step.place, ())
         return held[at] if at < len(held) else None
 

@@ -99,3 +99,112 @@ def test_of_what_draws_or_normalises_between_nothing_is_compared(between):
     (found,) = check(model, (X, CLASSES), F.cross_entropy).findings
     assert found.id == "AL301"
     assert (found.evidence["apart"] is None) is not isinstance(between, nn.Identity)
+
+
+def mlp(outputs, *end):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, outputs), *end)
+
+
+def binary(p, t):
+    return -(t * torch.log(p) + (1 - t) * torch.log(1 - p)).mean()
+
+
+def guarded(p, t):
+    return (-t * (p + 1e-8).log() - (1.0 - t) * torch.log(1.0 - p + 1e-8)).sum() / len(p)
+
+
+def clamped(p, t):
+    p = p.clamp(1e-7, 1 - 1e-7).squeeze(1)
+    return -torch.mean(torch.log(1 - p) * (1 - t[:, 0]) + p.log() * t[:, 0])
+
+
+def softplus(z, t):
+    return (F.softplus(z) - t * z).mean()
+
+
+def log_sigmoid(z, t):
+    return -(t * F.logsigmoid(z) + (1 - t) * F.logsigmoid(-z)).mean()
+
+
+def sigmoid_inside(z, t):
+    return binary(torch.sigmoid(z), t)
+
+
+def picked(z, y):
+    return -z.gather(1, y[:, None]).mean()
+
+
+def indexed(z, y):
+    return -1 * z[torch.arange(len(y)), y].sum() / len(y)
+
+
+def one_hot(z, y):
+    return -(F.one_hot(y, 4).float() * z).sum(1).mean()
+
+
+def log_sum(z, y):
+    return (torch.logsumexp(z, 1) - z.gather(1, y[:, None]).squeeze(1)).mean()
+
+
+def squares(p, t):
+    return ((p - t) ** 2).mean()
+
+
+SEVERAL = (X[:, :5] > 0).float()
+ALONG, OVER_BATCH = nn.Softmax(1), nn.LogSoftmax(0)
+
+WRONG = {
+    "no sigmoid": ("AL204", mlp(1), BITS, binary),
+    "no sigmoid, guarded": ("AL204", mlp(1), BITS, guarded),
+    "no sigmoid, clamped": ("AL204", mlp(1), BITS, clamped),
+    "tanh for probabilities": ("AL204", mlp(1, nn.Tanh()), BITS, binary),
+    "sigmoid twice, softplus": ("AL203", mlp(1, nn.Sigmoid()), BITS, softplus),
+    "sigmoid twice, its logarithm": ("AL203", mlp(1, nn.Sigmoid()), BITS, log_sigmoid),
+    "sigmoid twice": ("AL203", mlp(1, nn.Sigmoid()), BITS, sigmoid_inside),
+    "raw outputs, gathered": ("AL205", mlp(4), CLASSES, picked),
+    "raw outputs, indexed": ("AL205", mlp(4), CLASSES, indexed),
+    "raw outputs, one-hot": ("AL205", mlp(4), CLASSES, one_hot),
+    "softmax of one": ("AL206", mlp(1, nn.Softmax(1)), BITS, guarded),
+    "along the batch": ("AL207", mlp(4, OVER_BATCH), CLASSES, picked),
+    "along the batch, one-hot": ("AL207", mlp(4, OVER_BATCH), CLASSES, one_hot),
+    "sigmoid, signed targets": ("AL208", mlp(1, nn.Sigmoid()), X[:, :1], squares),
+    "relu on logits": ("AL209", mlp(4, nn.ReLU()), CLASSES, log_sum),
+    "several labels": ("AL210", mlp(5, ALONG), SEVERAL, guarded),
+    "softmax twice": ("AL201", mlp(4, ALONG), CLASSES, log_sum),
+}
+RIGHT = {
+    "sigmoid": (mlp(1, nn.Sigmoid()), BITS, binary),
+    "sigmoid, guarded": (mlp(1, nn.Sigmoid()), BITS, guarded),
+    "sigmoid, clamped": (mlp(1, nn.Sigmoid()), BITS, clamped),
+    "logits, softplus": (mlp(1), BITS, softplus),
+    "logits, logarithms": (mlp(1), BITS, log_sigmoid),
+    "logits": (mlp(1), BITS, sigmoid_inside),
+    "a hazard": (mlp(1), BITS, lambda z, t: binary(1 - torch.exp(-torch.exp(z)), t)),
+    "log-probabilities": (mlp(4, nn.LogSoftmax(1)), CLASSES, picked),
+    "log-probabilities, indexed": (mlp(4, nn.LogSoftmax(1)), CLASSES, indexed),
+    "log-probabilities, one-hot": (mlp(4, nn.LogSoftmax(1)), CLASSES, one_hot),
+    "the mean probability": (mlp(4, ALONG), CLASSES, picked),
+    "logits, log-sum": (mlp(4), CLASSES, log_sum),
+    "a critic": (mlp(1), BITS, lambda z, t: -z.mean()),
+    "values of actions": (mlp(4), CLASSES, lambda z, y: (z.gather(1, y[:, None]) - 1).square().mean()),
+    "a gain": (mlp(4), CLASSES, lambda z, y: -(F.log_softmax(z, 1).gather(1, y[:, None]) * X[:, :1]).mean()),
+    "a margin": (mlp(4), CLASSES, lambda z, y: (1 + z - z.gather(1, y[:, None])).relu().mean()),
+    "least likely": (mlp(4), CLASSES, lambda z, y: z.gather(1, y[:, None]).mean()),
+    "shares": (mlp(1, nn.Sigmoid()), torch.sigmoid(X[:, :1]), squares),
+    "one of several": (mlp(4, ALONG), F.one_hot(CLASSES).float(), guarded),
+    "two ranked": (mlp(2, nn.Sigmoid()), BITS, lambda p, t: -F.logsigmoid(p[:, :1] - p[:, 1:]).mean()),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_loss_that_is_written_out_is_one(name):
+    wanted, model, targets, loss = WRONG[name]
+    assert {each.id for each in check(model, (X, targets), loss).findings if each.severity != "information"} == {wanted}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_nothing_is_said_of_a_right_one_that_is_written_out(name):
+    model, targets, loss = RIGHT[name]
+    report = check(model, (X, targets), loss)
+    assert report.is_well, report.lines()
