@@ -143,7 +143,8 @@ def _obstacle(act: Activation, x: Tensor, mode: Mode) -> str | None:
 def _said(how: Recipe) -> str:
     if how.kind == "double" and how.accuracy == "short":
         return "in float64, rounded once"
-    return f"in {'float32' if how.kind == 'float' else 'float64'}{_carried(how)}"
+    rescued = "; what may be lost on its way is computed twice" * how.rescued
+    return f"in {'float32' if how.kind == 'float' else 'float64'}{_carried(how)}{rescued}"
 
 
 def _carried(how: Recipe) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import copysign, inf
 from typing import final
 
 from actlab.formula.atoms import abs, recurrence
@@ -16,6 +17,11 @@ from actlab.kernels.module_text import Access, Memory, Plan, text_of
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.straight_line import Leaf
 from actlab.lower.to_llvm import Lowering
+from actlab.lower.vector import Value
+
+# From where on a float64 kernel that is rescued looks twice: the size of an input, of a result, and one over that.
+_LARGE_INPUT = 2.0**64
+_LARGE_VALUE = 2.0**960
 
 Body = Callable[[Arithmetic, Sequence[Num]], Sequence[Num]]
 
@@ -132,6 +138,43 @@ def _backward(shape: Shape) -> Body:
 def _written(
     shape: Shape, a: Arithmetic, given: Sequence[Num], write: Callable[[Lowering, Expr], Num], *, dy: Num | None
 ) -> list[Num]:
+    """The formulas' results, and where they may be lost on the way once more in an arithmetic that loses none."""
+    results = _straight(shape, a, given, write, dy=dy)
+    if not a.recipe.rescued:
+        return results
+    values = [a.value(each) for each in results]
+    inputs = [each.hi for each in (given if dy is None else (dy, *given))]
+    ranged = Arithmetic(a.block, replace(a.recipe, paired=True, light=False, rescued=False, ranged=True))
+
+    def again() -> list[Value]:
+        return [ranged.value(each) for each in _straight(shape, ranged, given, write, dy=dy)]
+
+    return [Num(each) for each in a.block.branched(_doubtful(a, inputs, values), again, otherwise=values)]
+
+
+def _doubtful(a: Arithmetic, inputs: Sequence[Value], values: Sequence[Value]) -> Value:
+    """Where a value is no number, or very large or small, but for a 0 of an input that is 0; or an input very large."""
+    block = a.block
+    false, true = block.whole(0, "i1"), block.whole(1, "i1")
+    nothing, sure = false, true
+    for each in inputs:
+        nothing = block.select(block.compare("oeq", each, a.real(0.0)), true, nothing)
+        sure = block.select(block.compare("ole", block.abs(each), a.real(_LARGE_INPUT)), sure, false)
+    for each in values:
+        size = block.abs(each)
+        usual = block.binary(
+            "and",
+            block.compare("oge", size, a.real(1 / _LARGE_VALUE)),
+            block.compare("ole", size, a.real(_LARGE_VALUE)),
+        )
+        zero = block.binary("and", block.compare("oeq", each, a.real(0.0)), nothing)
+        sure = block.binary("and", sure, block.binary("or", usual, zero))
+    return block.select(sure, false, true)
+
+
+def _straight(
+    shape: Shape, a: Arithmetic, given: Sequence[Num], write: Callable[[Lowering, Expr], Num], *, dy: Num | None
+) -> list[Num]:
     """The formulas' results, each as it is written, and what it tends to where its only input is infinite."""
     formulas = _formulas(shape)
     low = Lowering(a, dict(zip(shape.args, given, strict=True)), at_ends=_ended)
@@ -177,5 +220,7 @@ def _ended(a: Arithmetic, formula: Expr, arg: Leaf, x: Num, value: Num, factor: 
         if end is not None:
             limit = a.real(end.limit)
             held = Num(limit if factor is None else a.block.mul(factor.hi, limit))
-            value = a.select(a.block.compare(order, x.hi, a.real(end.place)), held, value)
+            # what is 0 from some place on may only have underflowed there
+            place = copysign(inf, end.place) if a.recipe.ranged and end.limit == 0 else end.place
+            value = a.select(a.block.compare(order, x.hi, a.real(place)), held, value)
     return value

@@ -2,7 +2,7 @@
 
 The cheapest way is taken whose results, on some hundred thousand points, lie within the bound of those in a wider
 arithmetic: plain float32, float32 with some or all errors carried, float64 rounded once; for float64 tensors plain,
-else with carried errors.
+else with carried errors, else with a second look at what overflows or underflows on its way.
 The certificates of `measure` check the same with other points, against 50 digits.
 """
 
@@ -47,6 +47,9 @@ _CAREFUL = {
     "double": (
         Recipe("double", paired=False, accuracy="full", light=True),
         Recipe("double", paired=True, accuracy="full"),
+        Recipe("double", paired=False, accuracy="full", rescued=True),
+        Recipe("double", paired=False, accuracy="full", light=True, rescued=True),
+        Recipe("double", paired=True, accuracy="full", rescued=True),
     ),
 }
 
@@ -180,7 +183,7 @@ def _reference(shape: Shape, wide: Memory, points: Sequence[Tensor]) -> list[tup
     """For each output its value, and the error it may have: float64, or float64 with carried errors."""
     wider = measured(shape)
     if wide == "double":
-        wider = replace(wider, recipe=replace(wider.recipe, paired=True))
+        wider = replace(wider, recipe=replace(wider.recipe, paired=True, rescued=True))
     wider = replace(wider, recipe=here(wider.recipe))
     results = evaluated(wider, [each.double() for each in points])
     half = len(results) // 2

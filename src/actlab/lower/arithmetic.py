@@ -54,6 +54,11 @@ class Recipe:
         argued: whether sums and products that are arguments of elementary functions carry their errors, as in light
             arithmetic.
         outer: whether the formula's own sums and products carry their errors, and elementary functions are as said.
+        rescued: whether the elements whose result is very small or no number, or whose input is very large, are
+            computed again as `ranged` says: a branch that costs next to nothing while there are none.
+        ranged: whether every number of the formula, but for its elementary functions, carries a power of two along,
+            so that none overflows or underflows before the result does. In float64.
+        vast: whether exponentials are as small as they are, however small: of the functions in ranged arithmetic.
     """
 
     kind: Kind
@@ -65,6 +70,17 @@ class Recipe:
     firm: bool = False
     argued: bool = False
     outer: bool = False
+    rescued: bool = False
+    ranged: bool = False
+    vast: bool = False
+
+
+# In ranged arithmetic larger and smaller numbers than these powers of two are brought nearer to 1 by the third: then
+# no product, no quotient and no correction of one is too large or too small.
+_MOST, _LEAST, _SHIFT = 400, -400, 600
+
+# The power of two that a 0 counts with in ranged arithmetic: below any other number's.
+_NOTHING = -1e15
 
 
 @final
@@ -101,6 +117,42 @@ class Arithmetic:
         hi = self.scaled(number.hi, number.scale)
         return Num(hi, None if number.lo is None else self.scaled(number.lo, number.scale))
 
+    def kept_within(self, number: Num) -> Num:
+        """The number nearer to 1, with a power of two still to come."""
+        if number.constant is not None and (
+            number.constant == 0 or Fraction(2) ** _LEAST < abs(number.constant) < Fraction(2) ** _MOST
+        ):
+            return number
+        block, size = self.block, self.block.abs(number.hi)
+        large = block.compare("ogt", size, self.real(Fraction(2) ** _MOST))
+        small = block.compare("olt", size, self.real(Fraction(2) ** _LEAST))
+
+        def chosen(down: Fraction | float, up: Fraction | float, same: float) -> Value:
+            return block.select(large, self.real(down), block.select(small, self.real(up), self.real(same)))
+
+        factor = chosen(Fraction(1, 2**_SHIFT), Fraction(2**_SHIFT), 1.0)
+        shift = chosen(float(_SHIFT), float(-_SHIFT), 0.0)
+        lo = None if number.lo is None else block.mul(number.lo, factor)
+        return Num(
+            block.mul(number.hi, factor), lo, scale=shift if number.scale is None else block.add(number.scale, shift)
+        )
+
+    def _aligned(self, a: Num, b: Num) -> tuple[Num, Num, Value]:
+        """Two numbers as multiples of one power of two, the larger of theirs, and that."""
+        block = self.block
+        a, b = self.kept_within(a), self.kept_within(b)
+        scales = []
+        for each in (a, b):
+            zero = block.compare("oeq", each.hi, self.real(0.0))
+            scales.append(block.select(zero, self.real(_NOTHING), each.scale or self.real(0.0)))
+        first, second = scales
+        common = block.select(block.compare("ogt", first, second), first, second)
+        one, other = (
+            self.settled(Num(each.hi, each.lo, scale=block.sub(scale, common)))
+            for each, scale in zip((a, b), scales, strict=True)
+        )
+        return one, other, common
+
     def neg(self, a: Num) -> Num:
         return Num(
             self.block.neg(a.hi),
@@ -110,7 +162,14 @@ class Arithmetic:
         )
 
     def add(self, a: Num, b: Num) -> Num:
-        block, a, b = self.block, self.settled(a), self.settled(b)
+        if not self.recipe.ranged:
+            return self._sum(self.settled(a), self.settled(b))
+        one, other, scale = self._aligned(a, b)
+        total = self._sum(one, other)
+        return Num(total.hi, total.lo, scale=scale)
+
+    def _sum(self, a: Num, b: Num) -> Num:
+        block = self.block
         total = block.add(a.hi, b.hi)
         if not self.recipe.paired:
             return Num(total, self._sum_of_corrections(a, b))
@@ -151,6 +210,8 @@ class Arithmetic:
 
     def mul(self, a: Num, b: Num) -> Num:
         block = self.block
+        if self.recipe.ranged:
+            a, b = self.kept_within(a), self.kept_within(b)
         if _is_power_of_two(a.constant) or _is_power_of_two(b.constant):
             return self._scaled(a, b)
         product, scale = block.mul(a.hi, b.hi), self._scales(a, b)
@@ -172,7 +233,15 @@ class Arithmetic:
         return Num(product, error, scale=scale)
 
     def div(self, a: Num, b: Num) -> Num:
-        block, b = self.block, self.settled(b)
+        if not self.recipe.ranged:
+            return self._quotient(a, self.settled(b))
+        a, b = self.kept_within(a), self.kept_within(b)
+        quotient = self._quotient(a, Num(b.hi, b.lo, b.constant))
+        scale = self._scales(quotient, Num(b.hi, scale=None if b.scale is None else self.block.neg(b.scale)))
+        return Num(quotient.hi, quotient.lo, scale=scale)
+
+    def _quotient(self, a: Num, b: Num) -> Num:
+        block = self.block
         if not self.recipe.paired:
             a, b = (
                 Num(self._collapsed(a), scale=a.scale, constant=a.constant),
@@ -238,11 +307,11 @@ class Arithmetic:
         return Num(root, block.div(rest, block.add(root, root)))
 
     def abs(self, a: Num) -> Num:
-        a = self.settled(a)
+        a = a if self.recipe.ranged else self.settled(a)
         if a.lo is None:
-            return Num(self.block.abs(a.hi))
+            return Num(self.block.abs(a.hi), scale=a.scale)
         below = self.block.compare("olt", a.hi, self.block.real(0.0, self.kind))
-        return self.select(below, self.neg(a), Num(self.block.abs(a.hi), a.lo))
+        return self.select(below, self.neg(a), Num(self.block.abs(a.hi), a.lo, scale=a.scale))
 
     def select(self, condition: Value, then: Num, otherwise: Num) -> Num:
         """`then` where the condition holds."""

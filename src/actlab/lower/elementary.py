@@ -6,12 +6,14 @@ Their errors, in units in the last place, are held by tests/unit/lower/test_elem
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from types import MappingProxyType
 
 from actlab.lower.arithmetic import Arithmetic, Num
 from actlab.lower.circular import atan, cos, cos_of_half_turns, sin, sin_of_half_turns
 from actlab.lower.error_functions import erf, erfc, normal_cdf, normal_pdf
 from actlab.lower.exponential import exp, expm1, log, log1p, log_sigmoid, sigmoid, softplus, tanh
+from actlab.lower.numerals import HALF_ROOT, INVERSE_ROOT_TWO_PI, kept_exact
 
 
 def sign(a: Arithmetic, x: Num) -> Num:
@@ -48,4 +50,12 @@ FUNCTIONS: Mapping[str, Callable[..., Num]] = MappingProxyType(
 # The circular functions of an angle in half turns, which need no multiple of π taken away.
 OF_HALF_TURNS: Mapping[str, Callable[[Arithmetic, Num], Num]] = MappingProxyType(
     {"sin": sin_of_half_turns, "cos": cos_of_half_turns}
+)
+
+# The functions that are 0 at 0, and how steep they are there.
+SLOPES_AT_ZERO: Mapping[str, Fraction] = MappingProxyType(
+    {
+        **dict.fromkeys(("tanh", "sin", "atan", "expm1", "log1p"), Fraction(1)),
+        "erf": kept_exact(4 * HALF_ROOT * INVERSE_ROOT_TWO_PI),
+    }
 )

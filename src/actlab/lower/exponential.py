@@ -23,16 +23,22 @@ from actlab.lower.numerals import (
 )
 from actlab.lower.vector import DIGITS, INTEGER, Value
 
-# Beyond these, exp is infinite, or so small that its product with the largest float is 0 too; and expm1 is −1.
-# The lower ones are 2ⁿ·m with m < 1, so that the product does not overflow before it is scaled.
-EXP_RANGE = {"float": (-1000.3, 89.0), "double": (-3000.0, 710.0)}
+# Beyond these exp is infinite beside any float, or so small that its product with the largest one is 0 too; and expm1
+# is −1. The lower ones are 2ⁿ·m with m < 1, so that the product does not overflow before it is scaled.
+EXP_RANGE = {"float": (-1000.3, 2.0**14), "double": (-3000.0, 2.0**30)}
+# Where products cannot overflow, it is as small as it is.
+_VAST_LEAST = -(2.0**30)
 EXPM1_LEAST = {"float": -26.0, "double": -44.0}
 
 
 def exp(a: Arithmetic, x: Num) -> Num:
     """eˣ. Reduction by ln 2 in two parts (Cody, Waite 1980), a polynomial, an exact scaling."""
-    low, high = EXP_RANGE[a.kind]
-    return _power(a, clamped(a, x, low=low, high=high))
+    _, high = EXP_RANGE[a.kind]
+    return _power(a, clamped(a, x, low=_least(a), high=high))
+
+
+def _least(a: Arithmetic) -> float:
+    return _VAST_LEAST if a.recipe.vast else EXP_RANGE[a.kind][0]
 
 
 def expm1(a: Arithmetic, x: Num) -> Num:
@@ -140,8 +146,7 @@ def _held_above(a: Arithmetic, small: Num) -> tuple[Value, Value]:
 
 def exp_of_negative(a: Arithmetic, x: Num) -> Num:
     """eˣ for x <= 0, which cannot overflow; a correction of x counts in plain arithmetic too."""
-    low, _ = EXP_RANGE[a.kind]
-    return _power(a, clamped(a, x, low=low, high=None))
+    return _power(a, clamped(a, x, low=_least(a), high=None))
 
 
 def _power(a: Arithmetic, x: Num) -> Num:

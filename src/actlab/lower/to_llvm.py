@@ -32,7 +32,7 @@ from actlab.formula.expr import (
 )
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.circular import spherical_bessel
-from actlab.lower.elementary import FUNCTIONS, OF_HALF_TURNS
+from actlab.lower.elementary import FUNCTIONS, OF_HALF_TURNS, SLOPES_AT_ZERO
 from actlab.lower.exponential import sigmoid_of_two_softplus, tanh_of_softplus
 from actlab.lower.numerals import PI
 from actlab.lower.straight_line import Leaf
@@ -41,6 +41,9 @@ from actlab.lower.vector import DIGITS, Value
 _ORDERS = {"<": "olt", "<=": "ole", ">": "ogt", ">=": "oge"}
 _MOST_POWER = 64
 _ZERO, _ONE, _TWO = (Number(Fraction(each)) for each in range(3))
+
+# Below this negative power of two a function is its slope at 0 times its argument.
+_SMALL = 600
 
 # The arithmetic, a part of one input, that input, its number, and the part's number: the number with its ends.
 AtEnds = Callable[[Arithmetic, Expr, Leaf, Num, Num], Num]
@@ -56,8 +59,9 @@ class Lowering:
         self.leaves = leaves
         self._arguments = _of_arguments(arithmetic, leaves)
         self._functions = arithmetic
-        if outer:
-            self._functions = Arithmetic(arithmetic.block, replace(arithmetic.recipe, outer=False))
+        if outer or arithmetic.recipe.ranged:
+            inner = replace(arithmetic.recipe, outer=False, ranged=False, vast=arithmetic.recipe.ranged)
+            self._functions = Arithmetic(arithmetic.block, inner)
         # of several inputs of any size only: parts of one input, which end on their own, and products that may overflow
         self._at_ends = at_ends if len(leaves) > 1 else None
         self._numbers: dict[Node, Num] = {}
@@ -134,9 +138,10 @@ class Lowering:
 
         Of one input it cannot: what grows with it is small where the power of two counts.
         """
-        if self._at_ends is None or (left.scale is None and right.scale is None):
+        a = self.arithmetic
+        if a.recipe.ranged or self._at_ends is None or (left.scale is None and right.scale is None):
             return left, right
-        return _reduced(self.arithmetic, left), _reduced(self.arithmetic, right)
+        return _reduced(a, left), _reduced(a, right)
 
     def _constant(self, node: Expr) -> Num:
         return self.arithmetic.constant(exact_constant(node))
@@ -183,6 +188,28 @@ class Lowering:
     def _call(self, node: Call) -> Num:
         if self._arguments is not None and not _is_simple(node):
             return self._arguments.number(node)
+        number = self._called(node)
+        return self._kept_small(node, number) if self.arithmetic.recipe.ranged else number
+
+    def _kept_small(self, node: Call, number: Num) -> Num:
+        """The call's number, also where it or its argument is too small for the type."""
+        a, functions, argument = self.arithmetic, self._functions, self._numbers[node.args[-1]]
+        if node.atom == "abs":
+            return a.abs(argument)
+        if node.atom == "sign":
+            return FUNCTIONS["sign"](functions, Num(argument.hi))
+        if node.atom in SLOPES_AT_ZERO:
+            small = functions.block.abs(functions.value(argument))
+            near = functions.block.compare("olt", small, functions.real(Fraction(1, 2**_SMALL)))
+            return a.select(near, a.mul(a.constant(SLOPES_AT_ZERO[node.atom]), argument), number)
+        if node.atom in ("softplus", "log_sigmoid"):
+            below = functions.settled(argument if node.atom == "softplus" else a.neg(argument))
+            tail = FUNCTIONS["exp"](functions, below)
+            far = functions.block.compare("olt", below.hi, functions.real(-float(DIGITS[a.kind])))
+            return a.select(far, tail if node.atom == "softplus" else a.neg(tail), number)
+        return number
+
+    def _called(self, node: Call) -> Num:
         a = self._functions
         turns = self._half_turns(node.args[-1])
         if node.atom == "spherical_bessel":

@@ -8,6 +8,7 @@ bits do not depend on where an element lies in memory.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, final
@@ -46,6 +47,7 @@ class Block:
         self.lines: list[str] = []
         self.declarations: set[str] = set()
         self._prefix = prefix
+        self._count = 0
         self._known: dict[str, Value] = {}
         self._negated: dict[Value, Value] = {}
 
@@ -56,7 +58,8 @@ class Block:
     def line(self, text: str, kind: Kind) -> Value:
         """The result of the instruction, which is written only if it has not been before."""
         if text not in self._known:
-            value = Value(f"%{self._prefix}{len(self._known)}", kind)
+            value = Value(f"%{self._prefix}{self._count}", kind)
+            self._count += 1
             self.lines.append(f"  {value.name} = {text}")
             self._known[text] = value
         return self._known[text]
@@ -176,6 +179,33 @@ class Block:
         self.label = done
         several = self.line(f"phi {of} [ {otherwise.name}, %{start} ], [ {gathered}, %{far} ]", operand.kind)
         return self.select(condition, several, otherwise)
+
+    def branched(
+        self, condition: Value, write: Callable[[], Sequence[Value]], *, otherwise: Sequence[Value]
+    ) -> list[Value]:
+        """What is written in the lanes where the condition holds, else `otherwise`.
+
+        A branch that costs next to nothing while it holds in no lane; nothing written in it is known behind it.
+        """
+        self.declarations.add(f"declare i1 @llvm.vector.reduce.or.v{self.lanes}i1({self.vector('i1')})")
+        start, number = self.label, f"{self._prefix}{len(self.lines)}"
+        rare, join = f"rare{number}", f"join{number}"
+        self.lines += [
+            f"  %some{number} = call i1 @llvm.vector.reduce.or.v{self.lanes}i1({self.vector('i1')} {condition.name})",
+            f"  br i1 %some{number}, label %{rare}, label %{join}",
+            f"{rare}:",
+        ]
+        self.label = rare
+        known, negated = self._known.copy(), self._negated.copy()
+        written = write()
+        self._known, self._negated = known, negated
+        self.lines += [f"  br label %{join}", f"{join}:"]
+        end, self.label = self.label, join
+        joined = [
+            self.line(f"phi {self.vector(one.kind)} [ {one.name}, %{start} ], [ {other.name}, %{end} ]", one.kind)
+            for one, other in zip(otherwise, written, strict=True)
+        ]
+        return [self.select(condition, each, one) for each, one in zip(joined, otherwise, strict=True)]
 
     def bits(self, operand: Value) -> Value:
         """The float's bits as an integer."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from actlab.catalog.index import get
 from actlab.formula.activation import Activation
 from actlab.formula.derivative import derivative
-from actlab.formula.expr import Input, ParamRef
+from actlab.formula.expr import Expr, Input, ParamRef
 from actlab.kernels.elementwise import kernels_of
 from actlab.kernels.recipes import Mode
 from actlab.lower.straight_line import Leaf
@@ -89,3 +89,65 @@ def test_a_sine_of_half_turns_is_right_however_many_they_are(dtype: torch.dtype,
         assert units_off(text, [x], mode=mode) <= 4 * slack, text
     # beside 1 + sinc/2 the slope of the sine is as large: cos(πx)/2
     assert units_off("gelu_sinc", [x.abs()], mode=mode, by="x") <= 4 * slack
+
+
+def beside(*places: float) -> Tensor:
+    """The places, and thirty steps of a thousandth to either side of each."""
+    steps = torch.arange(-30, 31, dtype=torch.float64) / 1000
+    return (doubles(*places)[:, None] + steps).flatten()
+
+
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        ("phish", (-38.5, -38.6)),
+        *((name, (-744.5, -745.1, -708.4)) for name in ("telu", "smish", "serf", "logish")),
+    ],
+)
+def test_a_tail_through_two_functions_is_right_to_its_last_digit(name: str, places: tuple[float, ...]) -> None:
+    x = beside(*places)
+    assert units_off(name, [x]) <= 4
+    assert units_off(name, [x], by="x") <= 4
+    (slope,) = kernels_of(_expression(name), (Input("x"),), "accurate").pull_back(torch.ones_like(x), [x], [True])
+    true = exact(derivative(_expression(name), Input("x")), (Input("x"),))
+    assert slope is not None
+    assert all(found != 0 for place, found in zip(x.tolist(), slope.tolist(), strict=True) if abs(true(place)) > 5e-324)
+
+
+def _expression(name: str) -> Expr:
+    act = get(name)
+    assert isinstance(act, Activation)
+    return act.with_references()
+
+
+def test_a_slope_of_an_overflowing_square_is_a_number_as_long_as_it_can_be() -> None:
+    assert units_off("arctan", [doubles(1e100, -1.34e154, 1.4e154, -3e160, 6e161)], by="x") <= 4
+
+
+@pytest.mark.parametrize("by", ["a0", "a1", "a2", "a3", "b1", "b2", "b3", "b4"])
+def test_powers_that_underflow_beside_their_product_do_no_harm(by: str) -> None:
+    act = get("rational")
+    assert isinstance(act, Activation)
+    x = torch.cat([10.0 ** torch.arange(0, 308, 9, dtype=torch.float64), -(10.0 ** torch.arange(1, 308, 9.0).double())])
+    value = next(param.value for param in act.params if param.name == by)
+    assert units_off("rational", [x, torch.full_like(x, value)], by=by) <= 4
+
+
+@pytest.mark.parametrize("name", ["swiglu", "geglu", "glu"])
+def test_a_huge_value_beside_a_tiny_gate_is_right_to_the_last_digit(name: str) -> None:
+    value = doubles(1.79e308, -1.79e308, 1.8e252, 1e200, 1.79e308, 1e300)
+    gate = doubles(5e-324, -5e-324, -51.434987703974656, -38.9, -38.5, -743.5)
+    assert units_off(name, [value, gate]) <= 4
+    assert units_off(name, [value, gate], by="gate") <= 4
+
+
+def test_an_exponential_of_any_size_has_the_product_s() -> None:
+    x = doubles(709.0, 720.0, 800.0, 900.0, 930.0)
+    assert units_off("1e-100*exp(x)", [x]) <= 4
+
+
+def test_exponentials_of_any_size_are_told_apart() -> None:
+    x = doubles(300.0, 700.0, 710.0, 2000.0, 1e5, 1e9)
+    assert units_off("sigmoid(-x)*exp(x)", [x]) <= 4
+    assert units_off("exp(x)/exp(2*x)", [x]) <= 4
+    assert units_off("exp(x)*exp(-x-20)", [x[:3]]) <= 4

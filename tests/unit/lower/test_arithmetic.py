@@ -158,3 +158,67 @@ def test_plain_arithmetic_is_the_processors() -> None:
     wanted: tuple[Tensor, ...] = (x + y, x - y, x * y, x / y)
     for result, other in zip(computed(body, [x, y], recipe=RECIPES["plain float"], outputs=4), wanted, strict=True):
         assert torch.equal(result, other)
+
+
+# Ranged arithmetic.
+
+RANGED = replace(RECIPES["paired double"], ranged=True)
+any_number = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def chains(a: Arithmetic, given: Sequence[Num]) -> list[Num]:
+    """Formulas in which something on the way is no number of the type, though the result may be."""
+    x, y, z, w = given
+    return [
+        a.div(a.mul(x, y), z),
+        a.mul(a.mul(a.mul(x, y), z), w),
+        a.div(a.add(a.mul(x, y), a.mul(z, w)), a.mul(z, w)),
+        a.div(a.mul(x, a.abs(y)), a.power(z, 3)),
+        a.div(a.div(x, y), a.div(z, w)),
+        a.sub(x, y),
+    ]
+
+
+def exact_chains(x: Fraction, y: Fraction, z: Fraction, w: Fraction) -> list[Fraction]:
+    return [
+        x * y / z,
+        x * y * z * w,
+        (x * y + z * w) / (z * w),
+        x * abs(y) / z**3,
+        (x / y) / (z / w),
+        x - y,
+    ]
+
+
+@given(st.lists(st.tuples(*[any_number.filter(bool)] * 4), min_size=1, max_size=20))
+def test_ranged_numbers_are_lost_only_where_the_result_is(rows: list[tuple[float, float, float, float]]) -> None:
+    columns = [each.contiguous() for each in torch.tensor(rows, dtype=torch.float64).unbind(1)]
+    found = torch.stack(computed(chains, columns, recipe=RANGED, outputs=6)).unbind(1)
+    largest = Fraction(torch.finfo(torch.float64).max)
+    for row, results in zip(rows, found, strict=True):
+        numbers = [Fraction(each) for each in row]
+        for at, (value, true) in enumerate(zip(results.tolist(), exact_chains(*numbers), strict=True)):
+            if abs(true) > largest:
+                assert abs(value) >= largest * (1 - Fraction(1, 2**50)), (at, row)
+            else:
+                # what cancels loses digits of the sum's larger operand
+                size = abs(true) + (1 if at == 2 else 0)
+                assert abs(Fraction(value) - true) <= max(size / 2**51, Fraction(1, 2**1073)), (at, row)
+
+
+def test_a_zero_has_no_size_in_ranged_arithmetic() -> None:
+    columns = [
+        torch.tensor(each, dtype=torch.float64) for each in ([0.0, 0.0], [1e-300, 5.0], [1.0, 1e-320], [3.0, 7.0])
+    ]
+    _, product, quotient, *_ = computed(chains, columns, recipe=RANGED, outputs=6)
+    assert product.tolist() == [0.0, 0.0]
+    assert quotient.tolist() == [1.0, 1.0]
+
+
+def test_ranged_numbers_keep_infinity_and_nan() -> None:
+    x = torch.tensor([inf, -inf, nan, 1.0], dtype=torch.float64)
+    y = torch.full_like(x, 2.0)
+    ratio, product, *_ = computed(chains, [x, y, y, y], recipe=RANGED, outputs=6)
+    for found in (ratio, product):
+        assert found[:2].tolist() == [inf, -inf]
+        assert found.isnan().tolist() == [False, False, True, False]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actlab.lower.vector import Block, hexadecimal, nearest
+from actlab.lower.vector import Block, Value, hexadecimal, nearest
 
 
 def block() -> Block:
@@ -40,6 +40,25 @@ def test_a_choice_of_the_same_is_no_choice() -> None:
     x, y = b.real(2.0, "float"), b.real(3.0, "float")
     assert b.select(b.compare("olt", x, y), x, x) == x
     assert not any("select" in line for line in b.lines)
+
+
+def test_what_a_branch_writes_is_not_known_behind_it() -> None:
+    b = block()
+    x, y = b.real(2.0, "float"), b.real(3.0, "float")
+    before = b.add(x, y)
+    inside: list[Value] = []
+
+    def rare() -> list[Value]:
+        inside.extend([b.add(x, y), b.sub(x, y)])
+        return inside[1:]
+
+    b.branched(b.compare("olt", x, y), rare, otherwise=[before])
+    assert inside[0] == before
+    after = b.sub(x, y)
+    assert after != inside[1]
+    names = [line.split()[0] for line in b.lines if " = " in line]
+    assert len(names) == len(set(names))
+    assert b.label.startswith("join")
 
 
 def test_no_instruction_may_be_reordered() -> None:
