@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isinf
-from typing import Any, final
+from typing import Any, Protocol, final
 
+import torch
 from torch import Tensor
 
 from actlab.catalog.index import get
 from actlab.errors import BadInput, CannotLower, MissingExtra, NoKernels
 from actlab.formula.activation import Activation
-from actlab.formula.expr import Input
+from actlab.formula.along_axis import AxisActivation
+from actlab.formula.expr import Expr, Input
 from actlab.kernels import gpu
 from actlab.kernels.accepted import refuse_unfit
 from actlab.kernels.elementwise import MEMORY, kernels_of
@@ -22,6 +24,7 @@ from actlab.kernels.pointwise import Shape
 from actlab.kernels.recipes import Mode, recipe
 from actlab.kernels.threads import layer, threads
 from actlab.lower.arithmetic import Recipe
+from actlab.lower.straight_line import Leaf
 
 
 @final
@@ -36,6 +39,7 @@ class Explanation:
         threads: how many work on it.
         layer: what spreads the work over threads.
         reason: why it is this implementation.
+        keeps: what it keeps for backward, where the tensor learns.
     """
 
     implementation: str
@@ -44,6 +48,7 @@ class Explanation:
     threads: int
     layer: str
     reason: str
+    keeps: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The same, for `--json`."""
@@ -52,39 +57,75 @@ class Explanation:
     def __str__(self) -> str:
         computes = f": forward {self.forward}; backward {self.backward}" if self.forward else ""
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return f"{self.implementation}{computes}. {threads}, {self.layer}. {self.reason}"
+        keeps = f" It keeps {self.keeps}." if self.keeps else ""
+        return f"{self.implementation}{computes}. {threads}, {self.layer}. {self.reason}{keeps}"
 
 
-def explain(act: str | Activation, x: Tensor, *, mode: Mode = "accurate") -> Explanation:
-    """Which implementation runs when the activation's functional is applied to the tensor, eagerly and outside of
-    `torch.func`, with no gradient to follow.
+class Applied(Protocol):
+    """What applies an activation: a functional or a module of `actlab.nn`."""
+
+    def explained(self, x: Tensor) -> Explanation:
+        """Which implementation runs for a tensor like this one."""
+
+
+def explain(act: str | Activation | AxisActivation | Applied, x: Tensor, *, mode: Mode = "accurate") -> Explanation:
+    """Which implementation runs for the tensor, eagerly and outside of `torch.func`.
 
     Args:
-        act: a name, a formula or an activation, its parameters at their values.
-        x: a tensor like the inputs; only its dtype, device, layout and size count.
-        mode: which bound its kernels keep.
+        act: a functional or a module of actlab; or a name, a formula or an activation, its parameters at their values:
+            then of its kernel or operator, which a functional leaves for bits where a large tensor learns.
+        x: a tensor like the inputs; only its dtype, device, layout and size count, and whether it learns.
+        mode: which bound its kernels keep; functionals and modules have their own.
 
     Raises:
-        BadInput: the tensor is not of a floating-point dtype, or the activation acts along an axis.
+        BadInput: the tensor is no dense one of an ordinary floating-point dtype, or the activation, given by its name,
+            acts along an axis.
     """
+    if not isinstance(act, str | Activation | AxisActivation):
+        if not hasattr(act, "explained"):
+            raise BadInput(f"explain takes a name, or an activation, functional or module of actlab; got {act!r}.")
+        return act.explained(x)
     act = single(act)
     refuse_unfit(x, what=act.name)
-    without = _without_kernel(act, x, mode)
-    return _of_kernel(act, x, mode) if without is None else without
+    without = _without_kernel(act, x)
+    return explain_formula(act.with_references(), _inputs(act), x, mode=mode) if without is None else without
 
 
-def _without_kernel(act: Activation, x: Tensor, mode: Mode) -> Explanation | None:
-    """What runs in the place of a kernel; None where a kernel does."""
+def explain_formula(expression: Expr, args: tuple[Leaf, ...], x: Tensor, *, mode: Mode) -> Explanation:
+    """The same of a formula of these arguments, for which no operator of PyTorch's is taken."""
+    if x.is_cuda:
+        return _of_gpu(x)
+    lacks = _obstacle(expression, args, x, mode)
+    keeps = _kept("its inputs" if len(args) > 1 else "its input", x)
+    if lacks is not None:
+        return Explanation("composite", "", "", threads(), "PyTorch", lacks, keeps)
+    streams: tuple[Any, ...] = ("stream",) * len(args)
+    forward, backward = (
+        _said(recipe(Shape(expression, args, streams, wanted), memory=MEMORY[x.dtype], mode=mode))
+        for wanted in (None, (True,) * len(args))
+    )
+    reason = f"{machine().processor}: machine code of the formula, as {mode} results need it."
+    return on_kernel(x.numel(), forward=forward, backward=backward, reason=reason, keeps=keeps)
+
+
+def _kept(what: str, x: Tensor) -> str:
+    return what if torch.is_grad_enabled() and x.requires_grad else ""
+
+
+def _inputs(act: Activation) -> tuple[Leaf, ...]:
+    return tuple(Input(name) for name in act.inputs)
+
+
+def _without_kernel(act: Activation, x: Tensor) -> Explanation | None:
+    """What runs in the place of every kernel; None where one may."""
     if isinstance(act.expression, Input):
         return Explanation("view", "", "", 1, "none", "The formula is its input: nothing is computed or copied.")
     own = own_operator(act)
-    if own is not None and own.takes(x):
-        called = f"{own.name}: the same numbers as the kernel, which was timed to be faster {_from(own.limit)}."
-        return Explanation("operator", "", "", threads(), "PyTorch", called)
-    if x.is_cuda:
-        return _of_gpu(x)
-    lacks = _obstacle(act, x, mode)
-    return None if lacks is None else Explanation("composite", "", "", threads(), "PyTorch", lacks)
+    if own is None or not own.takes(x):
+        return None
+    called = f"{own.name}: the same numbers as the kernel, which was timed to be faster {_from(own.limit)}."
+    keeps = _kept("its output" if own.keeps_output else "its input", x)
+    return Explanation("operator", "", "", threads(), "PyTorch", called, keeps)
 
 
 def _from(limit: float) -> str:
@@ -101,22 +142,16 @@ def _of_gpu(x: Tensor) -> Explanation:
     return Explanation("kernel", "", "", 1, "triton", f"Triton's code of the formula, on {x.device}.")
 
 
-def _of_kernel(act: Activation, x: Tensor, mode: Mode) -> Explanation:
-    args = tuple(Input(name) for name in act.inputs)
-    streams: tuple[Any, ...] = ("stream",) * len(args)
-    forward, backward = (
-        _said(recipe(Shape(act.with_references(), args, streams, wanted), memory=MEMORY[x.dtype], mode=mode))
-        for wanted in (None, (True,) * len(args))
-    )
-    alone = x.numel() < WORTH_A_TEAM
-    reason = f"{machine().processor}: machine code of the formula, as {mode} results need it."
+def on_kernel(count: int, *, forward: str, backward: str, reason: str, keeps: str) -> Explanation:
+    """What a kernel is explained by, with the threads that work on so many elements."""
     used = layer()
-    if alone:
-        return Explanation("kernel", forward, backward, 1, used.name, f"{reason} Too few elements for a second thread.")
-    return Explanation("kernel", forward, backward, threads(), f"{used.name} ({used.reason})", reason)
+    if count < WORTH_A_TEAM:
+        reason = f"{reason} Too few elements for a second thread."
+        return Explanation("kernel", forward, backward, 1, used.name, reason, keeps)
+    return Explanation("kernel", forward, backward, threads(), f"{used.name} ({used.reason})", reason, keeps)
 
 
-def single(formula: str | Activation) -> Activation:
+def single(formula: str | Activation | AxisActivation) -> Activation:
     """The activation of single numbers.
 
     Raises:
@@ -129,12 +164,12 @@ def single(formula: str | Activation) -> Activation:
     return act
 
 
-def _obstacle(act: Activation, x: Tensor, mode: Mode) -> str | None:
+def _obstacle(expression: Expr, args: tuple[Leaf, ...], x: Tensor, mode: Mode) -> str | None:
     """Why no kernel can run; None where one can."""
     if not x.is_cpu:
         return f"The tensor lies on {x.device}."
     try:
-        kernels_of(act.with_references(), tuple(Input(name) for name in act.inputs), mode).check()
+        kernels_of(expression, args, mode).check()
     except (NoKernels, CannotLower) as error:
         return str(error)
     return None

@@ -14,7 +14,9 @@ from actlab.formula.along_axis import AxisActivation, V, X, Y
 from actlab.formula.substitute import substitute
 from actlab.kernels.accepted import refuse_unfit
 from actlab.kernels.axis import AxisKernels, axis_kernels
+from actlab.kernels.explanation import Explanation, on_kernel
 from actlab.kernels.fallback import say_once
+from actlab.kernels.threads import threads
 from actlab.lower.to_torch import program
 from actlab.nn.engine import is_exported, is_simple, runs_on_kernels
 from actlab.nn.operator import HALF, TensorFunction, applied, signed
@@ -206,6 +208,17 @@ def apply_along_axis(made: Axiswise, x: Tensor, *, axis: int) -> Tensor:
         result: Tensor = made.value(working, along)
         return result.to(x.dtype)
     return applied(ForCompiler if torch.compiler.is_compiling() else AsComposite, made, along, working).to(x.dtype)
+
+
+def explained_along_axis(made: Axiswise, x: Tensor) -> Explanation:
+    """Which implementation runs for a tensor like this one, and why."""
+    refuse_unfit(x, what=made.activation.name)
+    keeps = ("its input" if x.dtype in HALF else "its output") if torch.is_grad_enabled() and x.requires_grad else ""
+    if not runs_on_kernels(made, (x,)):
+        lacks = f"The tensor lies on {x.device}." if not x.is_cpu else made.lacks or "No plain tensor, or traced."
+        return Explanation("composite", "", "", threads(), "PyTorch", lacks, keeps)
+    how = "in float64, carrying every rounding error" if x.dtype == torch.float64 else "in float64, rounded once"
+    return on_kernel(x.numel(), forward=how, backward=how, reason="machine code of the formula.", keeps=keeps)
 
 
 def _refuse_axis(name: str, x: Tensor, *, axis: int) -> NoReturn:

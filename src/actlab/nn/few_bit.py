@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, final
 
@@ -14,6 +15,7 @@ from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.kernels.accepted import refuse_unfit
+from actlab.kernels.explanation import Explanation, explain, explain_formula
 from actlab.kernels.packed import Staircase, decode, encode, pack, staircase
 from actlab.kernels.packed_kernels import coded, drawn, pulled
 from actlab.kernels.recipes import Mode
@@ -78,6 +80,19 @@ class FewBit:
         # a second derivative, which is 0, is asked for by way of the input, of whose numbers nothing is kept
         anchor = applied(Anchor, x) if self.is_exact and not torch.compiler.is_compiling() else None
         return applied(Kept, self, generator, x, anchor)
+
+    def explained(self, x: Tensor) -> Explanation:
+        """Which implementation runs for a tensor like this one, its gradient as it is asked for now."""
+        told = explain(self.activation, x, mode=self.mode)
+        if not _learns(x):
+            return told
+        slopes = "its own slopes" if self.is_exact else "the steps of its slope"
+        keeps = f"{self.bits} bit{'s' if self.bits > 1 else ''} an element, which say one of {slopes}"
+        if not self._runs(x):
+            return replace(told, implementation="composite", forward="", backward="", keeps=keeps)
+        # never PyTorch's operator, which knows of no bits
+        kernel = explain_formula(self._made.expression, self._made.args, x, mode=self.mode)
+        return replace(kernel, backward="from the bits kept", keeps=keeps)
 
     def codes(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """The packed codes of a tensor: what is kept of it."""

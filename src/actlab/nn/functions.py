@@ -14,10 +14,11 @@ from actlab.errors import BadInput, BadParam
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import ParamRef
+from actlab.kernels.explanation import Explanation, explain
 from actlab.kernels.own_operator import OwnOperator, own_operator
 from actlab.kernels.recipes import Mode
 from actlab.kernels.slope_samples import Density
-from actlab.nn.axis_operator import apply_along_axis, axiswise
+from actlab.nn.axis_operator import apply_along_axis, axiswise, explained_along_axis
 from actlab.nn.few_bit import FewBit, lean
 from actlab.nn.into import write
 from actlab.nn.kept_bits import in_bits, is_curved
@@ -44,7 +45,7 @@ class Functional:
         self._arity = len(act.inputs)
         self._closed = pointwise_of(act, mode=mode)
         # with no operator of PyTorch's that gives the same numbers, and no few slopes of which bits would be enough
-        self._is_curved = len(act.inputs) == 1 and is_curved(act)
+        self._is_curved = is_curved(act)
         self._open = pointwise_of(act, tuple(param.name for param in act.params), mode=mode)
 
     def __call__(self, *inputs: Tensor, out: Tensor | None = None, **params: float | Tensor) -> Tensor:
@@ -58,27 +59,33 @@ class Functional:
         """
         if is_followed(inputs[0] if inputs else None):
             return shown(Functional.__call__, self, *inputs, out=out, **params)
-        if self._is_curved and len(inputs) == 1 and out is None and not params:  # the commonest case
-            return apply(self._closed, inputs[0])
-        if self._arity == 2 and len(inputs) == 2 and out is None and not params:
-            return apply(self._closed, *inputs)
         if len(inputs) != self._arity:
             act = self.activation
             takes = "one tensor" if len(act.inputs) == 1 else "two tensors"
             raise BadInput(f"{act.name} takes {takes}, {' and '.join(act.inputs)}; got {len(inputs)}.")
         if not params and out is None:
-            lean = in_bits(self.activation, self.mode, inputs[0])
-            if lean is not None:
-                return lean(inputs[0])
-            if torch.compiler.is_compiling() or (own := self._own) is None:
-                return apply(self._closed, *inputs)
-            x = inputs[0]
-            fits = isinstance(x, Tensor) and own.takes(x)
-            return own.function(x) if fits else apply(self._closed, x)
+            return self.of_one(inputs[0]) if self._arity == 1 else apply(self._closed, *inputs)
         if out is not None:
             bound, given = self.activation.bind(**_numbers(params)), self._given(inputs[0], params) if params else ()
             return write(bound, self._open if params else self._closed, (*inputs, *given), out)
         return apply(self._open, *inputs, *self._given(inputs[0], params))
+
+    def of_one(self, x: Tensor) -> Tensor:
+        """The activation of its only input, where nobody follows the call."""
+        if self._is_curved:
+            return apply(self._closed, x)
+        lean = in_bits(self.activation, self.mode, x)
+        if lean is not None:
+            return lean(x)
+        if torch.compiler.is_compiling() or (own := self._own) is None:
+            return apply(self._closed, x)
+        fits = isinstance(x, Tensor) and own.takes(x)
+        return own.function(x) if fits else apply(self._closed, x)
+
+    def explained(self, x: Tensor) -> Explanation:
+        """Which implementation runs for tensors like this one, its gradient as it is asked for now."""
+        lean = in_bits(self.activation, self.mode, x)
+        return explain(self.activation, x, mode=self.mode) if lean is None else lean.explained(x)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Functional) and (self.activation, self.mode) == (other.activation, other.mode)
@@ -135,6 +142,10 @@ class AxisFunctional:
         if is_followed(x):
             return shown(AxisFunctional.__call__, self, x, dim=dim)
         return apply_along_axis(self._made, x, axis=dim)
+
+    def explained(self, x: Tensor) -> Explanation:
+        """Which implementation runs for a tensor like this one."""
+        return explained_along_axis(self._made, x)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AxisFunctional) and self.activation == other.activation

@@ -10,6 +10,8 @@ from torch import Tensor
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
+from actlab.kernels.explanation import Explanation
+from actlab.kernels.threads import threads
 from actlab.kernels.twin import twin_of
 
 MATCHES = ("torch",)
@@ -41,6 +43,10 @@ class Matched:
         if isinstance(self.activation, AxisActivation):
             return self._operator(x, dim=-1 if dim is None else dim)
         return self._operator(x)
+
+    def explained(self, x: Tensor) -> Explanation:
+        """PyTorch's own operator, whatever the tensor."""
+        return Explanation("operator", "", "", threads(), "PyTorch", "match='torch' asks for PyTorch's own numbers.")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Matched) and self.activation == other.activation

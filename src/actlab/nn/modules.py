@@ -17,14 +17,14 @@ from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import ParamRef
 from actlab.formula.text import number_text
 from actlab.kernels.accepted import refuse_unfit
+from actlab.kernels.explanation import Explanation, explain_formula
 from actlab.kernels.recipes import Mode
 from actlab.kernels.slope_samples import Density
-from actlab.nn.axis_operator import apply_along_axis, axiswise
+from actlab.nn.axis_operator import apply_along_axis, axiswise, explained_along_axis
 from actlab.nn.few_bit import FewBit, lean
-from actlab.nn.functions import drawn, refuse_mode
-from actlab.nn.kept_bits import in_bits
+from actlab.nn.functions import Functional, drawn, refuse_mode
 from actlab.nn.matched import Matched, matched
-from actlab.nn.operator import apply, pointwise_of
+from actlab.nn.operator import Pointwise, apply, pointwise_of
 from actlab.nn.packed_gate import Layout, apply_packed, split, takes_packed
 from actlab.nn.shown import is_followed, shown
 
@@ -125,6 +125,7 @@ class Elementwise(ActivationModule):
         super().__init__(act, channels=channels, channel_axis=channel_axis, trainable=trainable, mode=mode)
         self.few = few
         self._random = pointwise_of(act, (*self._trainable, *act.samplers), mode=mode) if act.samplers else None
+        self._fixed = None if self._trainable else Functional(act, mode)
 
     def forward(self, x: Tensor) -> Tensor:
         """The activation of each element; random parameters are drawn while training only."""
@@ -132,12 +133,17 @@ class Elementwise(ActivationModule):
             return shown(Elementwise.forward, self, x)
         if self.few is not None:
             return self.few(x)
-        lean = None if self._trainable else in_bits(self.activation, self.mode, x)
-        if lean is not None:
-            return lean(x)
         if self._random is not None and self.training:
             return apply(self._random, x, *self.trained(x), *drawn(self.activation, x).values())
-        return apply(self._steady, x, *self.trained(x))
+        return apply(self._steady, x, *self.trained(x)) if self._fixed is None else self._fixed.of_one(x)
+
+    def explained(self, x: Tensor) -> Explanation:
+        """Which implementation runs for a tensor like this one, its gradient as it is asked for now."""
+        if self.few is not None:
+            return self.few.explained(x)
+        if self._random is not None and self.training:
+            return _explained(self._random, x)
+        return _explained(self._steady, x) if self._fixed is None else self._fixed.explained(x)
 
     def extra_repr(self) -> str:
         """Name, parameters and memory."""
@@ -185,6 +191,10 @@ class Gated(ActivationModule):
         where = f"layout={self.layout}" + ("" if self.layout == "two" else f", dim={self.dim}")
         return f"{super().extra_repr()}, {where}"
 
+    def explained(self, x: Tensor) -> Explanation:
+        """Which implementation runs for a tensor like this one: packed, or the value of two."""
+        return _explained(self._steady, x if self.layout == "two" else self._parts(x, None)[0])
+
     def _parts(self, x: Tensor, gate: Tensor | None) -> tuple[Tensor, Tensor]:
         if (gate is None) == (self.layout == "two"):
             takes = "two tensors" if self.layout == "two" else "one packed tensor"
@@ -215,6 +225,10 @@ class AsPyTorch(_Unscripted):
             return shown(AsPyTorch.forward, self, x)
         return self._own(x, self.dim)
 
+    def explained(self, x: Tensor) -> Explanation:
+        """PyTorch's own operator."""
+        return self._own.explained(x)
+
     def extra_repr(self) -> str:
         """Name and what it matches."""
         return f"{self.activation.label}, match='torch'"
@@ -236,9 +250,17 @@ class AlongAxis(_Unscripted):
             return shown(AlongAxis.forward, self, x)
         return apply_along_axis(self._made, x, axis=self.dim)
 
+    def explained(self, x: Tensor) -> Explanation:
+        """Which implementation runs for a tensor like this one."""
+        return explained_along_axis(self._made, x)
+
     def extra_repr(self) -> str:
         """Name and axis."""
         return f"{self.activation.name}, dim={self.dim}"
+
+
+def _explained(made: Pointwise, x: Tensor) -> Explanation:
+    return explain_formula(made.expression, made.args, x, mode=made.mode)
 
 
 class _Parameters(TypedDict):

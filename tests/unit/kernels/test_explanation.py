@@ -98,6 +98,7 @@ def test_a_composite_says_why(formula: str, x: Tensor, reason: str) -> None:
             torch.empty(3, dtype=torch.float8_e5m2),
             "gelu takes floating-point tensors; x is torch.float8_e5m2. Use x.to(torch.bfloat16).",
         ),
+        (torch.nn.ReLU(), X, "explain takes a name, or an activation, functional or module of actlab; got ReLU()."),
         ("gelu", 1.5, "gelu takes tensors; x is of type float."),
         ("softmax", X, "softmax acts along an axis; this is for activations of single numbers."),
     ],
@@ -269,3 +270,56 @@ def test_an_operator_takes_small_tensors_of_its_own_dtypes_alone() -> None:
     assert own.takes(torch.ones(99))
     assert not own.takes(torch.ones(100))
     assert not own.takes(torch.ones(99, dtype=torch.float64))
+
+
+def kept(function: object, x: Tensor) -> list[Tensor]:
+    found: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: found.append(tensor) or tensor, lambda tensor: tensor):
+        function(x)
+    return found
+
+
+@pytest.mark.parametrize("make", [functional, module], ids=["functional", "module"])
+@pytest.mark.parametrize("name", ["gelu", "relu", "hard_tanh", "softmax", "leaky_relu", "prelu"])
+@pytest.mark.parametrize("size", [100, 1 << 21])
+def test_with_a_gradient_it_says_what_is_kept(make: object, name: str, size: int) -> None:
+    made, x = make(name), torch.randn(2, size // 2, requires_grad=True)
+    told, found = explain(made, x), kept(made, x)
+    words = {
+        "1 bit an element, which say one of its own slopes": sum(each.nbytes for each in found) == size // 8,
+        "its input": any(each.data_ptr() == x.data_ptr() for each in found),
+        "its inputs": name == "prelu",
+        "its output": found[0].nbytes == x.nbytes and found[0].data_ptr() != x.data_ptr(),
+    }
+    assert words[told.keeps], told
+    assert told.keeps in str(told)
+    assert explain(made, x.detach()).keeps == ""
+    with torch.no_grad():
+        assert explain(made, x).keeps == ""
+
+
+@pytest.mark.parametrize(
+    ("made", "implementation", "words"),
+    [
+        (module("relu"), "operator", "torch.nn.functional.relu"),
+        (module("gelu", match="torch"), "operator", "match='torch'"),
+        (module("swiglu", layout="value_first"), "kernel", "machine code"),
+        (module("softmax"), "kernel", "machine code"),
+        (functional("gelu", memory="few-bit", bits=3), "kernel", "keeps 3 bits an element, which say one of the steps"),
+        (module("gelu", memory="few-bit", bits=2), "kernel", "keeps 2 bits an element"),
+        (module("rrelu"), "kernel", "its inputs"),
+        (module("rrelu").eval(), "kernel", "its input"),
+    ],
+    ids=str,
+)
+def test_modules_and_functionals_are_explained(made: object, implementation: str, words: str) -> None:
+    told = explain(made, torch.randn(6, 8, requires_grad=True))
+    assert told.implementation == implementation
+    assert words in str(told)
+
+
+def test_a_module_runs_pytorch_s_own_operator_as_a_functional_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, (own, called) = module("relu"), (own_operator(get("relu")), [])
+    monkeypatch.setattr(own, "function", lambda x: called.append(x) or x.relu())
+    network(X)
+    assert called
