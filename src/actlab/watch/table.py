@@ -44,7 +44,7 @@ class Table:
         self.older, self.newer = self._zeros(len(Field), 0), self._zeros(len(Field), 0)
         self.shift, self.bound = self._zeros(0), self._zeros(0)
         self.saturates = torch.zeros(0, dtype=torch.bool, device=device)
-        self.owner = torch.zeros(0, dtype=torch.long, device=device)
+        self._widths: list[int] = []
         self.histogram_total = self._zeros(0, BINS)
         self.histogram_older, self.histogram_newer = self._zeros(0, BINS), self._zeros(0, BINS)
         self.inside_total, self.inside_older, self.inside_newer = (self._zeros(2, 0) for _ in range(3))
@@ -92,7 +92,7 @@ class Table:
         self.shift = torch.cat([self.shift, self._zeros(units)])
         self.bound = torch.cat([self.bound, self._zeros(units) + act.bound])
         self.saturates = torch.cat([self.saturates, torch.full((units,), act.saturates, device=self.device)])
-        self.owner = torch.cat([self.owner, torch.full((units,), self.sites - 1, device=self.device)])
+        self._widths.append(units)
         self.bad_step = torch.cat([self.bad_step, self._zeros(1) - 1])
         return slice(start, start + units)
 
@@ -138,7 +138,7 @@ class Table:
         counted = torch.stack([seen, dead, saturated]).double()
         summed = over[:, [Field.Y_ZEROS, Field.Y_SUM, Field.Y_SQUARES, Field.NON_FINITE]].movedim(1, 0)
         columns = torch.cat([counted, finite[None], summed])
-        return self._zeros(len(columns), self.closed, self.sites).index_add_(2, self.owner, columns)
+        return torch.stack([part.sum(2) for part in torch.split(columns, self._widths, dim=2)], dim=2)
 
     def _look_inside(self, over: Tensor, finite: Tensor, several: Sequence[bool]) -> None:
         if not all(several):
