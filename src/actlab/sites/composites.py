@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import final
 
 from actlab.formula.activation import Activation, typed
-from actlab.formula.expr import Expr, Input, ParamRef, input_names
+from actlab.formula.expr import Expr, Input, ParamRef, input_names, param_names
 from actlab.formula.substitute import substitute
 from actlab.formula.text import text
 from actlab.sites.elementwise import SAME_NUMBERS, X, bends, has_least_zero, holds_activation
@@ -106,8 +107,13 @@ def _from(recorder: Recorder, formula: Expr, start: int) -> Expr | None:
     made = recorder.pointwise.get(start)
     if made is None or not isinstance(made.formula, Expr):
         return None
-    cut = substitute(formula, {made.formula: _CUT})
-    return None if X in (Input(name) for name in input_names(cut)) else substitute(cut, {_CUT: X})
+    return _without(formula, made.formula)
+
+
+@lru_cache(maxsize=4096)
+def _without(formula: Expr, start: Expr) -> Expr | None:
+    cut = substitute(formula, {start: _CUT})
+    return None if X.name in input_names(cut) else substitute(cut, {_CUT: X})
 
 
 def _cone(recorder: Recorder, trace: Trace, last: Step, *, root: int, start: int) -> set[int] | None:
@@ -203,5 +209,7 @@ def _joins(trace: Trace, last: Step) -> bool:
 
 def _shown(recorder: Recorder, formula: Expr) -> str:
     """The formula in words, its weights by their own names."""
-    names: Mapping[Expr, Expr] = {ParamRef(name): ParamRef(each.name) for name, each in recorder.weights.items()}
+    names: Mapping[Expr, Expr] = {
+        ParamRef(name): ParamRef(recorder.weights[name].name) for name in param_names(formula)
+    }
     return text(substitute(formula, names))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final, overload
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from actlab.errors import BadInput
 from actlab.plain import plain
@@ -74,11 +74,28 @@ def sites(model: nn.Module, *inputs: Any, **kwargs: Any) -> Sites:
 
 
 def _with_autograd(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
-    """The pass that was followed; autograd knows of calls that PyTorch does not show, such as scripted ones."""
+    """The pass that was followed; autograd knows of calls that PyTorch does not show, such as scripted ones.
+
+    What autograd would save for backward is dropped: a pass takes the memory of inference. A model that goes backward
+    itself, or does what autograd refuses, such as writing into chunks, runs once more as it was called.
+    """
+    try:
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(_drop, _refuse):
+            return traced(model, inputs, kwargs).trace
+    except BadInput:
+        pass
     try:
         with torch.enable_grad():
             return traced(model, inputs, kwargs).trace
     except BadInput:
         if torch.is_grad_enabled():
             raise
-    return traced(model, inputs, kwargs).trace  # autograd refuses some that runs without it, as writing into chunks
+    return traced(model, inputs, kwargs).trace
+
+
+def _drop(tensor: Tensor) -> None:
+    """Nothing in its place."""
+
+
+def _refuse(dropped: None) -> Tensor:
+    raise RuntimeError("the model goes backward in its forward")

@@ -114,7 +114,7 @@ _PLAIN: Mapping[str, tuple[str, Mapping[str, str]]] = {
 }
 
 # Functions of arithmetic that are an activation only where they follow weights.
-_AFTER_WEIGHTS: Mapping[str, str] = {
+AFTER_WEIGHTS: Mapping[str, str] = {
     "sin": "sine",
     "cos": "cosine",
     "exp": "exponential",
@@ -135,7 +135,7 @@ def known(function: str, arguments: Arguments) -> AnyActivation | None:
 
 def after_weights(function: str, arguments: Arguments) -> AnyActivation | None:
     """The activation that a function of arithmetic is where it follows weights."""
-    name = _AFTER_WEIGHTS.get(function)
+    name = AFTER_WEIGHTS.get(function)
     if name is not None:
         return get(name)
     return _clamped(arguments, anywhere=False) if function == "clamp" else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
+from weakref import ReferenceType, ref
 
 import numpy as np
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from actlab.lower.to_numpy import program
 from actlab.nn.shown import is_shown
 from actlab.sites.calls import is_in_place, name_of, named_arguments, settings_in, spelling_of, tensors_in
 from actlab.sites.elementwise import COMPARED, LARGEST, TRANSLATED, X
-from actlab.sites.known import AnyActivation, known
+from actlab.sites.known import AFTER_WEIGHTS, AnyActivation, known
 from actlab.sites.learned import learned_in, trained_in, with_learned
 from actlab.sites.memory import Memory
 from actlab.sites.place import here, places_of
@@ -139,8 +140,8 @@ class Recorder(TorchFunctionMode):
         self._filled: dict[int, float] = {}
         self._memory = Memory()
         self._ways: dict[tuple[str, ...], int] = {}
-        self._alive: list[Tensor] = []  # by number; so that no identity is used twice
-        self._versions: list[int] = []
+        self._seen: dict[int, ReferenceType[Tensor]] = {}  # by identity: one that is used again is another tensor
+        self._alive: dict[int, tuple[Tensor, int]] = {}  # by number: what is told of after the pass, with its version
         self._overwritten: dict[int, Tensor] = {}
         self._keeps = keeps
 
@@ -233,8 +234,14 @@ class Recorder(TorchFunctionMode):
         self._follow(step, arguments, act, made)
         if name in _FILLED and step.outputs:
             self._filled[step.outputs[0]] = _FILLED[name]
+        if self._keeps and (act is not None or step.function in AFTER_WEIGHTS or self._is_pointwise(step)):
+            for number, tensor in zip((*numbers, *step.outputs), (*before, *made), strict=True):
+                self._alive.setdefault(number, (tensor, _version(tensor)))
         if self._observe is not None:
             self._observe(step, before, tuple(made))
+
+    def _is_pointwise(self, step: Step) -> bool:
+        return bool(step.outputs) and step.outputs[0] in self.pointwise
 
     def _follow(self, step: Step, arguments: dict[str, Any], act: AnyActivation | None, made: list[Tensor]) -> None:
         """What the step's result is of one value, if it is computed number by number."""
@@ -325,18 +332,27 @@ class Recorder(TorchFunctionMode):
         shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
         self.values.append(Value(number, shape, dtype, origin, tensor.requires_grad))
         self._numbers[id(tensor)] = number
-        self._alive.append(tensor)
-        self._versions.append(_version(tensor))
+        self._seen[id(tensor)] = ref(tensor, self._forgetter(id(tensor)))
         self._memory.see(number)
         return number
+
+    def _forgetter(self, identity: int) -> Callable[[ReferenceType[Tensor]], None]:
+        """What forgets a tensor that is gone, and not another one that has its identity since."""
+        numbers, seen = self._numbers, self._seen
+
+        def forget(gone: ReferenceType[Tensor]) -> None:
+            if seen.get(identity) is gone:
+                del seen[identity], numbers[identity]
+
+        return forget
 
     def kept(self, number: int) -> Tensor | None:
         """The value with that number, after the pass; None where something overwrote it and no copy was kept."""
         copy = self._overwritten.get(number)
         if copy is not None:
             return copy
-        tensor = self._alive[number]
-        return tensor if _version(tensor) == self._versions[number] else None
+        tensor, version = self._alive.get(number, (None, 0))
+        return tensor if tensor is not None and _version(tensor) == version else None
 
     def _origin(self, tensor: Tensor) -> str:
         named = self._names.get(id(tensor))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from itertools import takewhile
+from typing import final
 
 from actlab.sites.listening import groups
 from actlab.sites.site import Route, RoutedCall, Site
@@ -17,33 +18,50 @@ def routed(trace: Trace) -> tuple[Site, ...]:
     applied: list[list[list[Step]]] = [[] for _ in trace.sites]
     for steps, at in groups(trace, with_product=True):
         applied[at].append([trace.steps[place] for place in steps])
-    return tuple(replace(site, route=_route(trace, at, applied[at])) for at, site in enumerate(trace.sites))
+    counts = Counts(trace)
+    return tuple(replace(site, route=_route(counts, at, applied[at])) for at, site in enumerate(trace.sites))
 
 
-def _route(trace: Trace, at: int, applied: list[list[Step]]) -> Route:
-    steps = [step for steps in applied for step in steps]
+@final
+class Counts:
+    """The how-manyth of its function each step is below a path, and the lines that lead there; found once a path."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self._below: dict[tuple[str, int], tuple[dict[int, int], dict[str, list[Lines]]]] = {}
+
+    def below(self, path: str, *, swaps: int) -> tuple[dict[int, int], dict[str, list[Lines]]]:
+        """By the place of a step its number, and by function the lines of all; not of those that a swap hides."""
+        found = self._below.get((path, swaps))
+        if found is None:
+            numbers: dict[int, int] = {}
+            lines: dict[str, list[Lines]] = {}
+            for step in self.trace.steps:
+                stack = self.trace.stacks[step.place]
+                if step.part == "model" and _is_below(step, path) and stack.swaps == swaps:
+                    before = lines.setdefault(step.function, [])
+                    numbers[step.place] = len(before)
+                    before.append(stack.lines)
+            found = self._below[path, swaps] = numbers, lines
+        return found
+
+
+def _route(counts: Counts, at: int, applied: list[list[Step]]) -> Route:
+    trace, steps = counts.trace, [step for steps in applied for step in steps]
     owner, stacks = _owner(steps), [trace.stacks[step.place] for step in steps]
     swaps = min((stack.swaps for stack in stacks), default=0)
-    inside, everywhere = (_counted(trace, path, swaps=swaps) for path in (owner, ""))
-    numbers = _every(trace, at, owner) or inside
+    (inside, lines_inside), (everywhere, lines) = (counts.below(path, swaps=swaps) for path in (owner, ""))
+    numbers = _every(trace, at, steps, lines_inside) or inside
     names = {step.function for step in steps}
     recomputed = [stack.recomputed for stack in stacks if stack.recomputed is not None]
     return Route(
         owner,
         tuple(_calls(trace, steps, numbers, everywhere) for steps in applied),
-        inside=_lines(trace, names, inside),
-        everywhere=_lines(trace, names, everywhere),
+        inside={name: tuple(lines_inside.get(name, ())) for name in names},
+        everywhere={name: tuple(lines.get(name, ())) for name in names},
         own_backward=any(stack.own_backward for stack in stacks),
         recomputed=min(recomputed, key=len, default=None),
     )
-
-
-def _lines(trace: Trace, names: set[str], counted: dict[int, int]) -> dict[str, tuple[Lines, ...]]:
-    """For each function, the lines that lead to its calls, in order."""
-    return {
-        name: tuple(trace.stacks[place].lines for place in counted if trace.steps[place].function == name)
-        for name in names
-    }
 
 
 def _owner(steps: list[Step]) -> str:
@@ -53,35 +71,13 @@ def _owner(steps: list[Step]) -> str:
     return ".".join(parts[0] for parts in shared)
 
 
-def _counted(trace: Trace, path: str, *, swaps: int) -> dict[int, int]:
-    """For each step below the path, the how-manyth of its function it is; not of those that a swap hides."""
-    counts: Counter[str] = Counter()
-    found = {}
-    for step in trace.steps:
-        if step.part == "model" and _is_below(step, path) and trace.stacks[step.place].swaps == swaps:
-            found[step.place] = counts[step.function]
-            counts[step.function] += 1
-    return found
-
-
-def _every(trace: Trace, at: int, owner: str) -> dict[int, int]:
+def _every(trace: Trace, at: int, steps: list[Step], lines: dict[str, list[Lines]]) -> dict[int, int]:
     """-1 for each step of a site that comes by often, where its module calls these functions nowhere else."""
-    site = trace.sites[at]
-    own = {step.function for step in trace.steps if trace.site_of.get(step.place) == at}
-    others = [
-        step
-        for step in trace.steps
-        if step.function in own and _is_below(step, owner) and trace.site_of.get(step.place) != at
-    ]
-    if site.calls == 1 or others or any(own_calls != 1 for own_calls in _calls_each(trace, at).values()):
+    own = Counter(step.function for step in steps)
+    calls = trace.sites[at].calls
+    if calls == 1 or any(count != calls or len(lines.get(name, ())) != count for name, count in own.items()):
         return {}
-    return dict.fromkeys(range(len(trace.steps)), -1)
-
-
-def _calls_each(trace: Trace, at: int) -> dict[str, float]:
-    """How often one application of the site calls each of its functions."""
-    counts = Counter(step.function for step in trace.steps if trace.site_of.get(step.place) == at)
-    return {name: count / trace.sites[at].calls for name, count in counts.items()}
+    return dict.fromkeys((step.place for step in steps), -1)
 
 
 def _is_below(step: Step, path: str) -> bool:
