@@ -148,7 +148,9 @@ def _biased(trace: Trace, value: int, step: Step) -> Made | None:
 
 
 def biased(trace: Trace, step: Step) -> int | None:
-    """What a layer gave, to which the step adds a bias of its own; None where it does anything else."""
+    """What a layer gave, to which the step adds a bias or a number; None where it does anything else."""
+    if step.function == "add" and len(step.inputs) == 1:
+        return step.inputs[0] if is_layer(trace, trace.maker(step.inputs[0])) else None
     if step.function != "add" or len(step.inputs) != 2:
         return None
     for value, other in (step.inputs, step.inputs[::-1]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from actlab.watch.flow import (
     sole,
     spot_of,
 )
-from actlab.watch.seen import Seen, finding
+from actlab.watch.seen import Observed, Seen, finding
 
 DROPOUTS = frozenset({"dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout"})
 _POOLS = frozenset({"avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "mean"})
@@ -33,14 +34,27 @@ STRAIGHT = _AFFINE | _POOLS | {"batch_norm", "alpha_dropout"}
 
 
 def collapse(seen: Seen) -> Iterator[Finding]:
-    """AL301: two layers with nothing but straight lines between."""
+    """AL301: two layers with nothing but straight lines between, in training or in evaluation alone."""
+    pairs = list(_pairs(seen))
+    for first, second in pairs:
+        yield _collapsed(seen, first, second, apart_from_one(seen, first, second))
+    if seen.evaluated is None:
+        return
+    later = replace(seen, trace=seen.evaluated, observed=Observed())
+    told = {(place(seen, first), place(seen, second)) for first, second in pairs}
+    for first, second in _pairs(later):
+        if (place(later, first), place(later, second)) not in told:
+            yield _collapsed(later, first, second, None, when=" in evaluation mode, where no activation is applied")
+
+
+def _pairs(seen: Seen) -> Iterator[tuple[Step, Step]]:
     for second in seen.trace.steps:
         first = _before(seen, second) if second.part == "model" and is_layer(seen.trace, second) else None
         if first is None or _is_meant(seen, first, second):
             continue
         apart = apart_from_one(seen, first, second)
         if apart is None or apart < _ROUNDING:
-            yield _collapsed(seen, first, second, apart)
+            yield first, second
 
 
 def _before(seen: Seen, second: Step) -> Step | None:
@@ -50,8 +64,8 @@ def _before(seen: Seen, second: Step) -> Step | None:
     if value is None or value != second.inputs[_place_of_data(second)]:
         return None
     for step in back(trace, value, STRAIGHT):
-        read_elsewhere = len(trace.readers(step.outputs[0])) > 1 or step.outputs[0] in trace.outputs
-        if read_elsewhere or trace.site_at(step) is not None:
+        readers = [reader for reader in trace.readers(step.outputs[0]) if reader.place in seen.matters]
+        if len(readers) > 1 or step.outputs[0] in trace.outputs or trace.site_at(step) is not None:
             return None
         if step.function not in STRAIGHT and biased(trace, step) is None:
             return step if is_layer(trace, step) and step.function != "bilinear" else None
@@ -72,7 +86,36 @@ def _is_meant(seen: Seen, first: Step, second: Step) -> bool:
     patches = bool(space_one) and max(space_one) > 1 and _stride(first) == space_one[0]
     transposed = "transpose" in first.function or "transpose" in second.function
     narrow = min(out_one, in_two) < min(in_one, out_two)
-    return shared or grouped or oblong or patches or transposed or narrow
+    return shared or grouped or oblong or patches or transposed or narrow or _is_beside_a_layer(seen, first, second)
+
+
+def _is_beside_a_layer(seen: Seen, first: Step, second: Step) -> bool:
+    """Whether what both give is added to what another layer makes of the same input, as an adapter's is."""
+    trace, source = seen.trace, data_of(seen.trace, first)
+    if source is None:
+        return False
+    waiting = list(trace.readers(second.outputs[0]))
+    while waiting:
+        step = waiting.pop()
+        if (
+            step.function == "add"
+            and len(step.inputs) == 2
+            and any(_reads(seen, other, source) for other in step.inputs if other not in second.outputs)
+        ):
+            return True
+        if step.function in _SCALED and biased(trace, step) is None:
+            waiting += trace.readers(step.outputs[0])
+    return False
+
+
+_SCALED = STRAIGHT | {"mul", "div"}
+
+
+def _reads(seen: Seen, value: int, source: int) -> bool:
+    """Whether a layer made the value of this source."""
+    made = sole(seen.trace, value).step
+    data = None if made is None or not is_layer(seen.trace, made) else data_of(seen.trace, made)
+    return data is not None and behind(seen.trace, data, _SCALED) == behind(seen.trace, source, _SCALED)
 
 
 def _readers_of(seen: Seen, name: str) -> int:
@@ -93,15 +136,16 @@ def _stride(step: Step) -> int:
     return int(stride[0] if isinstance(stride, tuple) else stride)
 
 
-def _collapsed(seen: Seen, first: Step, second: Step, apart: float | None) -> Finding:
+def _collapsed(seen: Seen, first: Step, second: Step, apart: float | None, *, when: str = "") -> Finding:
     one, two = weight_of(seen, first), weight_of(seen, second)
     assert one is not None
     assert two is not None
     paths = [place(seen, first), place(seen, second)]
     return finding(
         "AL301",
-        f"{paths[0]} and {paths[1]} are two layers with nothing that bends between: together they are one layer"
+        f"{paths[0]} and {paths[1]} are two layers with nothing that bends between{when}: together they are one layer"
         f" from {one.shape[1]} to {two.shape[0]}, and cannot learn what one could not."
+        + _thrown_away(seen, first)
         + ("" if apart is None else f" On this batch that one gives the same, to {apart:.0e} of the largest number."),
         site=spot_of(second),
         layers=paths,
@@ -111,6 +155,13 @@ def _collapsed(seen: Seen, first: Step, second: Step, apart: float | None) -> Fi
         weights_of_one=int(one.shape[1] * two.shape[0]) if one.dim() == 2 == two.dim() else None,
         apart=apart,
     )
+
+
+def _thrown_away(seen: Seen, first: Step) -> str:
+    """That an activation was computed of what the first layer gave, and not used."""
+    readers = seen.trace.readers(first.outputs[0])
+    lost = [step for step in readers if step.place not in seen.matters and seen.trace.site_at(step) is not None]
+    return f" What {lost[0].function} gives at line {lost[0].line} is thrown away." if lost else ""
 
 
 def apart_from_one(seen: Seen, first: Step, second: Step) -> float | None:
@@ -142,7 +193,9 @@ _ROUNDING = 0.05
 _SAME_ROWS = frozenset({"to", "float", "double", "contiguous", "clone", "identity", "alias", "requires_grad"})
 
 
-def _bias_of(seen: Seen, step: Step) -> Tensor | None:
+def _bias_of(seen: Seen, step: Step) -> Tensor | float | None:
+    if step.function == "add" and len(step.inputs) == 1:
+        return sum(float(value) for value in step.arguments.values() if isinstance(value, int | float))
     named = dict(seen.model.named_parameters(remove_duplicate=False))
     found = [named[name] for name in parameters_of(seen.trace, step) if name in named and named[name].dim() == 1]
     return found[0].detach().double() if found else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Iterator
 
 import torch
@@ -53,6 +54,17 @@ def sigmoid_twice(seen: Seen) -> Iterator[Finding]:
                 f"{made.name} is applied before {step.function}, which takes logits: every answer lies between 0.50 and"
                 f" 0.73, and the model can never say no.{_line(step)}",
                 site=made.spot or spot_of(step),
+                loss=step.function,
+            )
+    for step in seen.losses("binary_cross_entropy"):
+        made = sole(seen.trace, step.inputs[0])
+        inner = None if made.name != "sigmoid" or made.source is None else sole(seen.trace, made.source)
+        if inner is not None and inner.name in _SQUASHED:
+            yield finding(
+                "AL203",
+                f"sigmoid is applied to what {inner.name} gave: every answer lies between 0.50 and 0.73, and the model"
+                f" can never say no.{_line(step)}",
+                site=inner.spot,
                 loss=step.function,
             )
 
@@ -316,7 +328,12 @@ def _path(made: Made) -> list[str]:
 
 
 def _line(step: Step) -> str:
-    return f" The loss is called at {step.file.rpartition('/')[2]}:{step.line}." if step.file else ""
+    # Where the caller is not the user's, the line that stands for it is that of the model's definition.
+    is_call = bool(step.file) and not linecache.getline(step.file, step.line).lstrip().startswith(_DEFINES)
+    return f" The loss is called at {step.file.rpartition('/')[2]}:{step.line}." if is_call else ""
+
+
+_DEFINES = ("def ", "async def ", "class ", "@")
 
 
 RULES = (

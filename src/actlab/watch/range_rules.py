@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from torch import Tensor
@@ -34,11 +35,13 @@ def cannot_reach(seen: Seen) -> Iterator[Finding]:
             yield _unreached(made, step, targets, bounds, found)
 
 
-def _unreached(made: Made, step: Step, targets: Tensor, bounds: tuple[float, float], outside: int) -> Finding:
+def _unreached(
+    made: Made, step: Step, targets: Tensor, bounds: tuple[float, float], outside: int, *, how: str = ""
+) -> Finding:
     count, low, high = targets.numel(), float(targets.min()), float(targets.max())
     return finding(
         "AL208",
-        f"{made.name} gives numbers from {bounds[0]:.3g} to {bounds[1]:.3g}, and {outside} of {count} targets lie"
+        f"{made.name}{how} gives numbers from {bounds[0]:.3g} to {bounds[1]:.3g}, and {outside} of {count} targets lie"
         f" outside, from {low:.3g} to {high:.3g}: they are never reached, and the activation is driven to its end.",
         site=made.site,
         severity=_severity(outside / count),
@@ -145,6 +148,68 @@ def range_of(made: Made) -> tuple[float, float] | None:
     return None
 
 
+def logits_cannot_reach(seen: Seen) -> Iterator[Finding]:
+    """AL208: logits between bounds, so that no class can be given nearly all of the probability."""
+    told: set[int] = set()
+    for step, value in _class_logits(seen):
+        made, bounds = sole(seen.trace, value), range_of(sole(seen.trace, value))
+        classes = seen.trace.values[value].shape[1:2]
+        is_open = bounds is None or not all(map(math.isfinite, bounds))
+        if is_open or made.name == "softmax" or made.value in told or not classes or classes[0] < 2:
+            continue
+        assert bounds is not None
+        floor, chance = math.log1p((classes[0] - 1) * math.exp(bounds[0] - bounds[1])), math.log(classes[0])
+        if floor > seen.settings.lost_share * chance:
+            told.add(made.value)
+            yield finding(
+                "AL208",
+                f"{made.name} gives the logits, from {bounds[0]:.3g} to {bounds[1]:.3g}, and {step.function} applies"
+                f" softmax to them: over {classes[0]} classes the loss cannot fall below {floor:.2f}, where guessing"
+                f" gives {chance:.2f}.",
+                site=made.spot,
+                severity="error" if floor > 3 * seen.settings.lost_share * chance else "warning",
+                remedies=("remove-output-activation",),
+                range=list(bounds),
+                classes=classes[0],
+                lowest_loss=floor,
+                loss=step.function,
+            )
+
+
+def _class_logits(seen: Seen) -> Iterator[tuple[Step, int]]:
+    """What is softmaxed for a loss of classes, of targets that are one of them."""
+    for step in seen.losses("cross_entropy"):
+        targets = seen.tensor(step, 1)
+        if targets is not None and not targets.is_floating_point():
+            yield step, step.inputs[0]
+    for step in seen.losses("nll_loss"):
+        made = sole(seen.trace, step.inputs[0])
+        if made.name == "log_softmax" and made.source is not None:
+            yield step, made.source
+
+
+def rate_cannot_reach(seen: Seen) -> Iterator[Finding]:
+    """AL208: the logarithm of a rate from a function that bounds it, so that small counts are never reached."""
+    for step in seen.losses("poisson_nll_loss"):
+        made, targets = sole(seen.trace, step.inputs[0]), seen.tensor(step, 1)
+        bounds = range_of(made)
+        if targets is None or bounds is None or step.arguments.get("log_input", True) is not True:
+            continue
+        rates = (_exp(bounds[0]), _exp(bounds[1]))
+        outside = int(((targets >= 0) & ((targets < rates[0]) | (targets > rates[1]))).sum())
+        if outside:  # noughts too, which are no mark of what is missing here
+            yield _unreached(
+                made, step, targets, rates, outside, how=", whose exponential the loss takes for the rate,"
+            )
+
+
+def _exp(bound: float) -> float:
+    return math.exp(bound) if bound < _OVERFLOWS else math.inf
+
+
+_OVERFLOWS = 700.0
+
+
 def half_line_on_logits(seen: Seen) -> Iterator[Finding]:
     """AL209: an activation that gives no negative number makes the logits."""
     told: set[int] = set()
@@ -174,4 +239,4 @@ def _logits(seen: Seen) -> Iterator[tuple[Step, int]]:
             yield step, step.inputs[0]  # cross-entropy that is written out
 
 
-RULES = (cannot_reach, cannot_sum, half_line_on_logits)
+RULES = (cannot_reach, cannot_sum, logits_cannot_reach, rate_cannot_reach, half_line_on_logits)

@@ -30,6 +30,7 @@ LOSSES = REGRESSIONS | frozenset(
         "multilabel_soft_margin_loss",
         "kl_div",
         "ctc_loss",
+        "poisson_nll_loss",
     }
 )
 _DIFFERENCES = frozenset({"sub", "rsub"})
@@ -146,6 +147,12 @@ class Seen:
     def to_loss(self) -> frozenset[int]:
         """The places of the steps that the loss depends on."""
         return upstream(self.trace, self.trace.loss)
+
+    @cached_property
+    def matters(self) -> frozenset[int]:
+        """The places of the steps that an output or the loss depends on."""
+        ends = [value for value in (*self.trace.outputs, self.trace.loss) if value is not None]
+        return frozenset[int]().union(*(upstream(self.trace, value) for value in ends))
 
     def losses(self, *functions: str) -> list[Step]:
         """The steps with these losses on the way to the loss, in order; then those that are written out."""

@@ -29,6 +29,8 @@ class Settings:
         fewest_steps: with fewer measured steps nothing is said about how training goes.
         stalled_share: a loss that fell by less than this share of its start has not moved.
         reach: targets outside the range by more than this share of their spread cannot be reached.
+        lost_share: bounded logits are told where the lowest loss that they admit is more than this share of that of
+            guessing: a tenth is what a well-trained classifier has left. Three times that leaves most of it.
         zero_gradient_share: how much of the input may have gradient 0 in its dtype: one in five still trains.
         depth_factor: by how much a signal's size may grow or shrink over all layers at the start. Adam and biases
             correct two orders of magnitude.
@@ -69,6 +71,7 @@ class Settings:
     fewest_steps: int = 10
     stalled_share: float = 0.02
     reach: float = 0.01
+    lost_share: float = 0.1
     zero_gradient_share: float = 0.2
     depth_factor: float = 100.0
     lecun_factor: float = 1.5

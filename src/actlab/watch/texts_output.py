@@ -40,7 +40,8 @@ OUTPUT: tuple[Row, ...] = (
         "sigmoid-before-bce-with-logits",
         "error",
         "sigmoid is applied before a loss that applies it again",
-        "binary_cross_entropy_with_logits takes logits. Fed with probabilities it squeezes them once more, into"
+        "binary_cross_entropy_with_logits takes logits, as a sigmoid of one's own before binary_cross_entropy does. Fed"
+        " with probabilities it squeezes them once more, into"
         " 0.5 … 0.73: the model can never say no, and its gradient is a quarter or less of the right one.",
         "PyTorch documentation of BCEWithLogitsLoss",
         ("remove-output-activation",),
@@ -96,9 +97,9 @@ OUTPUT: tuple[Row, ...] = (
         "A regression's output can only take values in the range of its last activation: (0, 1) for a sigmoid,"
         " [0, ∞) for"
         " a ReLU. Targets outside are never reached; the loss stays above a bound that can be computed, and the"
-        " activation is driven into saturation. Told for targets in the batch that lie outside by more than 1 %"
-        " of their"
-        " spread.",
+        " activation is driven into saturation. For classes logits between bounds are the same (a sigmoid or tanh"
+        " before cross_entropy), and for counts a rate whose logarithm cannot be negative. Told for targets in"
+        " the batch that lie outside by more than 1 % of their spread.",
         "the range of the activation (`actlab show NAME`)",
         ("linear-output", "scale-targets"),
     ),

@@ -75,6 +75,7 @@ class Updates:
 
     Attributes:
         names: the parameters' dotted names.
+        came: whether the last measured step had a gradient for any of them.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -86,6 +87,7 @@ class Updates:
         self._every, self._seen, self._kept, self._last = 1, 0, 0, -1
         self._groups: dict[tuple[int, ...], list[_Group]] = {}
         self._begun: list[_Group] = []
+        self.came = False
 
     @property
     def rows(self) -> list[tuple[int, list[int], Tensor]]:
@@ -102,6 +104,7 @@ class Updates:
         """Its step begins: keep what the parameters are."""
         params = [each for group in optimiser.param_groups for each in group["params"] if each.grad is not None]
         places = [self._place[id(each)] for each in params if id(each) in self._place]
+        self.came = bool(places)
         self._begun = self._groups_of(tuple(places))
         for group in self._begun:
             group.note(after=False)

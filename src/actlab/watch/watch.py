@@ -236,7 +236,8 @@ class Watch:
         if isinstance(loss, Tensor):
             if loss.numel() != 1:
                 raise BadInput(f"a step's loss is one number; got a tensor of shape {tuple(loss.shape)}.")
-            if self._recording.hooked and not self._recording.arrived and self._is_stepped:
+            no_gradient = self._recording.hooked and not self._recording.arrived and not self._updates.came
+            if no_gradient and self._is_stepped:
                 raise BadInput(
                     "the loss has no gradient by the model: an optimiser stepped, and none came to any activation. "
                     "Look for a detach() or no_grad() between them."

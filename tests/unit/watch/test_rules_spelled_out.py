@@ -208,3 +208,132 @@ def test_nothing_is_said_of_a_right_one_that_is_written_out(name):
     model, targets, loss = RIGHT[name]
     report = check(model, (X, targets), loss)
     assert report.is_well, report.lines()
+
+
+class Linear(nn.Module):
+    """Applies its activation in training alone, as a slip of indentation has it."""
+
+    def __init__(self, *, always):
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.two, self.always = nn.Linear(8, 32), nn.Linear(32, 4), always
+
+    def forward(self, x):
+        x = self.one(x)
+        if self.training or self.always:
+            x = F.dropout(F.relu(x), 0.1)
+        return self.two(x)
+
+
+def test_layers_that_collapse_in_evaluation_alone_are_told():
+    (found,) = check(Linear(always=False), (X, CLASSES), F.cross_entropy).findings
+    assert (found.id, found.evidence["layers"]) == ("AL301", ["one", "two"])
+    assert "in evaluation mode" in found.message
+    assert ids(Linear(always=True), CLASSES, F.cross_entropy) == []
+    always = nn.Sequential(nn.Linear(8, 32), nn.Linear(32, 4))
+    assert ids(always, CLASSES, F.cross_entropy) == ["AL301"]  # once
+
+
+COUNTS = torch.poisson(torch.exp(0.5 * X[:, :1]), generator=torch.Generator().manual_seed(0))
+HUNDRED = torch.arange(32) % 32
+
+
+@pytest.mark.parametrize(
+    ("model", "targets", "loss", "severity"),
+    [
+        (mlp(4, nn.Sigmoid()), CLASSES, F.cross_entropy, "error"),
+        (mlp(4, nn.Sigmoid(), nn.LogSoftmax(1)), CLASSES, F.nll_loss, "error"),
+        (mlp(4, nn.Sigmoid(), nn.LogSoftmax(1)), CLASSES, picked, "error"),
+        (mlp(4, nn.Tanh()), CLASSES, F.cross_entropy, "warning"),
+        (mlp(32, nn.Tanh()), HUNDRED, F.cross_entropy, "error"),
+        (mlp(4, nn.ReLU6()), CLASSES, F.cross_entropy, None),
+        (mlp(4, nn.Tanh()), CLASSES, lambda z, y: F.cross_entropy(10 * z, y), None),
+        (mlp(4, nn.Sigmoid()), torch.full((32, 4), 0.25), F.cross_entropy, None),
+        (mlp(1), COUNTS, nn.PoissonNLLLoss(), None),
+        (mlp(1, nn.Tanh()), COUNTS[:1].expand(32, 1) * 0 + 1, nn.PoissonNLLLoss(), None),
+        (mlp(1, nn.Softplus()), COUNTS, nn.PoissonNLLLoss(log_input=False), None),
+        (mlp(1, nn.Softplus()), COUNTS, nn.PoissonNLLLoss(), "error"),
+        (mlp(1, nn.ReLU()), COUNTS, F.poisson_nll_loss, "error"),
+        (mlp(1, nn.ReLU()), 5 + COUNTS, F.poisson_nll_loss, None),
+    ],
+)
+def test_bounded_logits_and_rates_cannot_reach_their_targets(model, targets, loss, severity):
+    found = [each for each in check(model, (X, targets), loss).findings if each.id == "AL208"]
+    assert [each.severity for each in found] == ([] if severity is None else [severity])
+
+
+def test_an_exponential_of_an_exponential_is_told():
+    class Rates(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = mlp(1)
+
+        def forward(self, x):
+            return torch.exp(self.body(x))
+
+    (found,) = check(Rates(), (X, COUNTS), nn.PoissonNLLLoss()).findings
+    assert (found.id, found.site.path) == ("AL208", "")
+    assert ids(Rates(), COUNTS, nn.PoissonNLLLoss(log_input=False)) == []
+
+
+class Discards(nn.Module):
+    """Applies an activation and throws the result away."""
+
+    def __init__(self, call):
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.two, self.act, self.call = nn.Linear(8, 32), nn.Linear(32, 4), nn.ReLU(), call
+
+    def forward(self, x):
+        x = self.one(x)
+        self.call(self, x)
+        return self.two(x)
+
+
+@pytest.mark.parametrize("call", [lambda m, x: F.relu(x), lambda m, x: m.act(x), lambda m, x: x.relu() + 1])
+@pytest.mark.parametrize("steps", [0, 12])
+def test_an_activation_whose_result_is_thrown_away_bends_nothing(call, steps):
+    report = check(Discards(call), (X, CLASSES), F.cross_entropy, train_steps=steps)
+    (found,) = [each for each in report.findings if each.severity != "information"]
+    assert found.id == "AL301"
+    assert "relu gives at line" in found.message
+
+
+def test_in_place_it_is_not_thrown_away():
+    assert ids(Discards(lambda m, x: F.relu_(x)), CLASSES, F.cross_entropy) == []
+
+
+class Adapted(nn.Module):
+    """A frozen head with two small layers beside it, whose product joins it in the end."""
+
+    def __init__(self, *, beside):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head = nn.Sequential(nn.Linear(8, 64), nn.ReLU()), nn.Linear(64, 3).requires_grad_(False)
+        self.down, self.up, self.beside = nn.Linear(64, 4, bias=False), nn.Linear(4, 3, bias=False), beside
+
+    def forward(self, x):
+        h = self.body(x)
+        added = 2.0 * self.up(F.dropout(self.down(h), 0.1))
+        return self.head(h) + added if self.beside else added
+
+
+def test_an_adapter_beside_a_layer_is_meant():
+    targets = torch.arange(32) % 3
+    assert ids(Adapted(beside=True), targets, F.cross_entropy) == []
+    assert ids(Adapted(beside=False), targets, F.cross_entropy) == ["AL301"]
+
+
+@pytest.mark.parametrize("end", [(nn.Sigmoid(), nn.Sigmoid()), (nn.Hardsigmoid(), nn.Sigmoid())])
+def test_a_sigmoid_of_a_sigmoid_is_told_under_any_binary_loss(end):
+    assert ids(mlp(1, *end), BITS, F.binary_cross_entropy) == ["AL203"]
+    assert ids(mlp(1, *end), BITS, binary) == ["AL203"]
+    assert ids(mlp(1, end[0]), BITS, lambda p, t: F.binary_cross_entropy(torch.sigmoid(p), t)) == ["AL203"]
+
+
+def test_a_number_added_to_what_a_layer_gave_leaves_it_one():
+    model = Written("F.linear", 8, *[32] * 6, 4, act=lambda x: torch.relu(x + 0.01), gain=0.05)
+    assert ids(model, CLASSES, F.cross_entropy) == ["AL303"]
+    model = Written("F.linear", 8, 32, 4, act=lambda x: x + 0.5)
+    (found,) = check(model, (X, CLASSES), F.cross_entropy).findings
+    assert found.evidence["apart"] < 1e-5
