@@ -78,7 +78,8 @@ def pass_kernel(
     across = run == 1
     is_short = z.dtype in {torch.float16, torch.bfloat16}
     memory = MEMORY[z.dtype]
-    code = _code(formulas, memory, _floor(floor, z.dtype), across, by_output if is_short else "")
+    by_output = by_output if is_short else ""
+    code = _code(formulas, memory, _floor(floor, z.dtype), across, run <= LANES, by_output)
     if across:
         segments, numbers = -(-units // LANES), (rows, units, LANES, units)
     else:
@@ -94,11 +95,13 @@ def _floor(floor: float, dtype: torch.dtype) -> float:
 
 
 @lru_cache(maxsize=1024)
-def _code(formulas: tuple[Expr, Expr, Input], memory: Memory, floor: float, across: bool, by_output: str) -> Code:
+def _code(
+    formulas: tuple[Expr, Expr, Input], memory: Memory, floor: float, across: bool, by_row: bool, by_output: str
+) -> Code:
     wide = memory == "double"
     recipe = here(Recipe("double" if wide else "float", paired=False, accuracy="full" if wide else "single"))
     recipe = replace(recipe, tabled=recipe.scalef and not wide)  # as in fast mode
-    return compiled(text_of(UnitPlan(*formulas, memory, recipe, floor, across, by_output)))
+    return compiled(text_of(UnitPlan(*formulas, memory, recipe, floor, across, by_row, by_output)))
 
 
 @lru_cache(maxsize=8)

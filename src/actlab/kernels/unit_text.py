@@ -54,6 +54,7 @@ class UnitPlan:
         recipe: how it computes.
         floor: the |f'| that must be exceeded to count as fired.
         across: whether units lie side by side.
+        by_row: whether all of a row that belongs to a segment is one vector, as it is across.
         by_output: the function whose slope is computed of the rounded output; none where empty.
     """
 
@@ -64,6 +65,7 @@ class UnitPlan:
     recipe: Recipe
     floor: float
     across: bool
+    by_row: bool
     by_output: str = ""
 
 
@@ -122,7 +124,7 @@ def _phi(
 
 def _onward(plan: UnitPlan) -> list[str]:
     """Where the next numbers lie."""
-    if plan.across:  # a row is one vector
+    if plan.by_row:
         return ["  %next = add i64 %i, 0", f"  %rownext = add i64 %row, {_parts(plan)}"]
     return [
         f"  %onward = add i64 %i, {_parts(plan) * LANES}",
@@ -134,8 +136,8 @@ def _onward(plan: UnitPlan) -> list[str]:
 
 
 def _parts(plan: UnitPlan) -> int:
-    """How many vectors are evaluated at a time: two AVX-512 registers, whose instructions run side by side."""
-    return 2 if plan.recipe.scalef and plan.recipe.kind == "float" else 1
+    """How many vectors are evaluated at a time: AVX-512 registers, whose instructions run side by side."""
+    return 4 if plan.recipe.scalef and plan.recipe.kind == "float" else 1
 
 
 def _begin(plan: UnitPlan) -> list[str]:
@@ -159,6 +161,7 @@ def _begin(plan: UnitPlan) -> list[str]:
         of = f"<{LANES} x double>"
         lines += [
             "  %length = add i64 %run, 0",
+            *_lanes_below("%length", "columns"),
             "  %oneshift = load double, ptr %shiftplace",
             f"  %seedshift = insertelement {of} poison, double %oneshift, i32 0",
             f"  %shifts = shufflevector {of} %seedshift, {of} poison, <{LANES} x i32> zeroinitializer",
@@ -215,7 +218,7 @@ class _Part:
 def _loaded(plan: UnitPlan, block: Block, at: int) -> _Part:
     kind, stored = plan.recipe.kind, _STORED[plan.memory]
     mask = Value(f"%mask{at}", "i1")
-    if plan.across:
+    if plan.by_row:
         block.lines += [
             f"  %row{at} = add i64 %row, {at}",
             f"  %is{at} = icmp ult i64 %row{at}, %rows",
@@ -280,19 +283,22 @@ def _added(
 
 def _joined(wide: Block, parts: list[Value]) -> Value:
     """The vectors as one, which is as many times as wide."""
-    if len(parts) == 1:
-        return parts[0]
-    of = f"<{LANES} x {parts[0].kind}>"
-    places = ", ".join(f"i32 {lane}" for lane in range(2 * LANES))
-    joined = f"shufflevector {of} {parts[0].name}, {of} {parts[1].name}, <{2 * LANES} x i32> <{places}>"
-    return wide.line(joined, parts[0].kind)
+    width, kind = LANES, parts[0].kind
+    while len(parts) > 1:
+        of, places = f"<{width} x {kind}>", ", ".join(f"i32 {lane}" for lane in range(2 * width))
+        parts = [
+            wide.line(f"shufflevector {of} {left.name}, {of} {right.name}, <{2 * width} x i32> <{places}>", kind)
+            for left, right in zip(parts[::2], parts[1::2], strict=True)
+        ]
+        width *= 2
+    return parts[0]
 
 
 def _split(block: Block, value: Value, at: int, parts: int) -> Value:
     """The at-th vector of those that were joined."""
     if parts == 1:
         return value
-    of = f"<{2 * LANES} x {value.kind}>"
+    of = f"<{parts * LANES} x {value.kind}>"
     places = ", ".join(f"i32 {at * LANES + lane}" for lane in range(LANES))
     return block.line(f"shufflevector {of} {value.name}, {of} poison, <{LANES} x i32> <{places}>", value.kind)
 

@@ -20,7 +20,7 @@ from actlab.watch.table import POINT, Table
 COUNTED = [Field.POSITIONS, Field.NON_FINITE, Field.Y_ZEROS]
 
 
-@pytest.mark.parametrize("shape", [(37, 21), (5, 3, 40), (4, 6, 5, 7), (2, 2, 8, 8), (3,)])
+@pytest.mark.parametrize("shape", [(37, 21), (5, 3, 40), (4, 6, 5, 7), (2, 2, 8, 8), (9, 3, 2, 3), (3,)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", ["relu", "gelu", "sigmoid", "tanh", "mish", "elu"])
 def test_both_ways_measure_the_same(name, dtype, shape):
@@ -96,7 +96,7 @@ def test_the_sum_of_finite_numbers_is_finite():
     assert float(points[0, 0, POINT.index("variance")]) == float("inf")
 
 
-@pytest.mark.parametrize("shape", [(37, 21), (3, 2, 5, 11)])
+@pytest.mark.parametrize("shape", [(37, 21), (3, 2, 5, 11), (7, 2, 4, 4)])
 def test_a_processor_without_wide_registers_measures_the_same(monkeypatch, shape):
     z = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     act, found = measured(get("gelu")), []
@@ -141,7 +141,7 @@ def test_the_layout_does_not_matter(z, axis, monkeypatch):
 def test_a_kernel_that_is_written_otherwise_is_not_taken_from_the_cache(monkeypatch):
     act = measured(get("relu"))
     recipe = Recipe("float", paired=False, accuracy="single")
-    plan = unit_text.UnitPlan(act.value, act.slope, act.input, "float", recipe, 0.0, across=True)
+    plan = unit_text.UnitPlan(act.value, act.slope, act.input, "float", recipe, 0.0, across=True, by_row=True)
     texts = [unit_text.text_of(plan), unit_text.text_of(replace(plan, floor=0.5))]
     monkeypatch.setattr(unit_text, "_RUN", 8)  # as a later version might have it
     texts.append(unit_text.text_of(plan))
