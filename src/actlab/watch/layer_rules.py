@@ -24,7 +24,7 @@ from actlab.watch.flow import (
 )
 from actlab.watch.seen import Observed, Seen, finding
 
-DROPOUTS = frozenset({"dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout"})
+DROPOUTS = frozenset({"dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "native_dropout"})
 _POOLS = frozenset({"avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "mean"})
 _TURNS = frozenset({"transpose", "permute", "movedim", "moveaxis", "swapaxes", "T", "mT"})
 _AFFINE = (

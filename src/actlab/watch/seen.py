@@ -56,6 +56,8 @@ class Observed:
         numbers: by value, what the loss computed with.
         zeros: by the place of a smooth activation in 16 bits, where its gradient is 0.
         size: by the place of a layer, the mean square of what it was applied to.
+        not_finite: the places of the steps that gave a number that is not finite.
+        broken: those of them that read none, in order.
         rows: by the place of a layer of single numbers, a few rows of what it was applied to, and of what it gave.
     """
 
@@ -64,11 +66,16 @@ class Observed:
         self.numbers: dict[int, Tensor] = {}
         self.zeros: dict[int, ZeroGradient] = {}
         self.size: dict[int, float] = {}
+        self.not_finite: set[int] = set()
+        self.broken: list[int] = []
         self.rows: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
         if step.function in LOSSES or (step.part == "loss" and step.function in _DIFFERENCES):
             self.tensors[step.place] = tuple(tensor.detach() for tensor in inputs)
+        if not _are_finite(outputs):
+            self.not_finite.add(step.place)
+            self.broken += [step.place] if _are_finite(inputs) else []
         if step.part == "loss":
             self.numbers.update({number: tensor.detach() for number, tensor in zip(step.inputs, inputs, strict=True)})
         if step.function in LAYERS | PRODUCTS:
@@ -84,6 +91,11 @@ class Observed:
         self.size[step.place] = float(given.float().square().mean())
         if step.function in {"linear", "addmm", *PRODUCTS} and given.dim() and outputs[0].dim():
             self.rows[step.place] = (_few_rows(given), _few_rows(outputs[0].detach()))
+
+
+def _are_finite(tensors: tuple[Tensor, ...]) -> bool:
+    floats = (each.detach() for each in tensors if each.is_floating_point() and not each.is_meta)
+    return all(bool(each.isfinite().all()) for each in floats)
 
 
 def _few_rows(tensor: Tensor) -> Tensor:

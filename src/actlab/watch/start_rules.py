@@ -229,9 +229,10 @@ def selu_dropout(seen: Seen) -> Iterator[Finding]:
     """AL305: plain dropout of what selu gives."""
     told: set[str] = set()
     for step in seen.trace.steps:
-        if step.function not in DROPOUTS or not step.inputs or step.arguments.get("p", 0.5) == 0:
+        dropped = _dropped(seen, step)
+        if dropped is None or step.arguments.get("p", 0.5) == 0:
             continue
-        made = sole(seen.trace, step.inputs[0])
+        made = sole(seen.trace, dropped)
         if made.name == "selu" and made.site is not None and made.site.name not in told:
             told.add(made.site.name)
             yield finding(
@@ -241,6 +242,22 @@ def selu_dropout(seen: Seen) -> Iterator[Finding]:
                 site=made.site,
                 p=step.arguments.get("p", 0.5),
             )
+
+
+def _dropped(seen: Seen, step: Step) -> int | None:
+    """The value of which the step sets numbers drawn at random to 0."""
+    if step.function in DROPOUTS and step.inputs:
+        return step.inputs[0]
+    if step.function == "mul" and len(step.inputs) == 2:
+        for value, mask in (step.inputs, step.inputs[::-1]):
+            made = [each.function for each in back(seen.trace, mask, _OF_MASKS)]
+            if "bernoulli" in made or (made and made[-1] in _UNIFORM and not _COMPARES.isdisjoint(made)):
+                return value
+    return None
+
+
+_UNIFORM, _COMPARES = frozenset({"rand", "rand_like", "uniform"}), frozenset({"gt", "ge", "lt", "le"})
+_OF_MASKS = _COMPARES | {"to", "float", "half", "type_as", "div", "mul", "unsqueeze", "expand", "bernoulli"}
 
 
 RULES = (does_not_fit, selu_start, selu_dropout)

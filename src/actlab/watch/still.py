@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from actlab.watch import (
+    finite_rules,
     layer_rules,
     mode_rules,
     output_rules,
@@ -20,7 +21,16 @@ Rule = Callable[[Seen], Iterator[Finding]]
 
 RULES: tuple[Rule, ...] = tuple(
     rule
-    for group in (output_rules, range_rules, layer_rules, start_rules, recurrent_rules, parameter_rules, mode_rules)
+    for group in (
+        output_rules,
+        range_rules,
+        layer_rules,
+        start_rules,
+        recurrent_rules,
+        parameter_rules,
+        mode_rules,
+        finite_rules,
+    )
     for rule in group.RULES
 )
 

@@ -90,7 +90,8 @@ RUNNING: tuple[Row, ...] = (
         "numbers that are not finite",
         "NaN or infinity at an activation: told with the first site and the first measured step. What comes"
         " after it in the"
-        " same step is a consequence.",
+        " same step is a consequence. A loss that is not finite on the batch that is looked at is told at the call that"
+        " made the first such number of finite ones, such as a logarithm of 0.",
         "IEEE 754",
         ("check-data", "lower-learning-rate", "clip-gradients"),
     ),

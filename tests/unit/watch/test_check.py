@@ -206,3 +206,33 @@ def test_a_loss_that_does_not_move_is_laid_to_an_error_that_one_batch_shows():
     found = {each.id: each for each in check(model, batch, F.cross_entropy, train_steps=30).findings}
     assert found["AL111"].evidence["likely_cause"] == "AL201"
     assert found["AL111"].remedies == found["AL201"].remedies
+
+
+class Logs(nn.Module):
+    """Takes a logarithm of what a rectifier gave; a mask of -inf before its softmax is none of its faults."""
+
+    def __init__(self, floor):
+        super().__init__()
+        self.first, self.last, self.floor = nn.Linear(4, 8), nn.Linear(8, 3), floor
+
+    def forward(self, x):
+        scores = self.first(x).masked_fill(torch.arange(8) > 5, -torch.inf)
+        h = torch.relu(self.first(x) * torch.softmax(scores, 1))
+        return self.last((h + self.floor).log())
+
+
+@pytest.mark.parametrize("steps", [0, 12])
+def test_a_loss_that_is_lost_on_the_batch_is_told_where_it_is_made(steps):
+    torch.manual_seed(0)
+    found = [each for each in check(Logs(0.0), (X, Y), F.cross_entropy, train_steps=steps).findings
+             if each.id == "AL107"]  # fmt: skip
+    assert [(each.severity, each.site.spelling) for each in found] == [("error", "x.log()")]
+    assert not [each for each in check(Logs(1e-3), (X, Y), F.cross_entropy).findings if each.id == "AL107"]
+
+
+def test_a_batch_that_is_not_finite_is_told_as_such():
+    broken = X.clone()
+    broken[3, 1] = torch.nan
+    (found,) = [each for each in check(network(), (broken, Y), F.cross_entropy).findings if each.id == "AL107"]
+    assert "from the batch or from the weights" in found.message
+    assert found.site is None
