@@ -14,6 +14,7 @@ from actlab.formula.derivative import derivative
 from actlab.formula.expr import Expr, Input, Number, Operand, Over, ParamRef, expr, input_names, walk
 from actlab.formula.param import Param
 from actlab.formula.substitute import substitute
+from actlab.formula.tails import with_tails
 from actlab.formula.text import number_text
 
 
@@ -29,7 +30,7 @@ class Activation:
         summary: what it does, in one sentence.
         inputs: the names of its inputs: one, or two for a gated unit.
         params: its parameters in order, each with its value.
-        expression: the formula, parameters left as references.
+        expression: the formula, parameters left as references, in atoms that keep its tails (`formula.tails`).
         source: the paper or library it comes from.
         family: the family it belongs to.
         aliases: other names for it.
@@ -158,7 +159,7 @@ def activation(
         inputs, params = _signature(function)
         symbols = [Input(name) for name in inputs]
         references = {param.name: ParamRef(param.name) for param in params}
-        expression = expr(function(*symbols, **references))
+        expression = with_tails(expr(function(*symbols, **references)))
         name = function.__name__.rstrip("_")
         _refuse_unfit(name, expression, inputs)
         return Activation(
@@ -179,14 +180,14 @@ def activation(
 
 
 def typed(name: str, expression: Expr, params: tuple[Param, ...] = ()) -> Activation:
-    """An activation made of a formula that a user typed.
+    """An activation made of a formula that a user typed, in atoms that keep its tails.
 
     Raises:
         BadFormula: the formula does not depend on an input.
     """
     inputs = tuple(sorted(input_names(expression), key=("x", "value", "gate").index))
     _refuse_unfit(name, expression, inputs or ("x",))
-    return Activation(name, "A formula that was typed.", inputs, params, expression, source="typed")
+    return Activation(name, "A formula that was typed.", inputs, params, with_tails(expression), source="typed")
 
 
 def _signature(function: Callable[..., Operand]) -> tuple[tuple[str, ...], tuple[Param, ...]]:

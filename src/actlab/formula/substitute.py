@@ -13,13 +13,14 @@ def substitute(root: Expr, exchange: Mapping[Expr, Expr]) -> Expr:
     done: dict[Node, Node] = dict(exchange.items())
     for node in walk(root):
         if node not in done:
-            done[node] = _rebuilt(node, done)
+            done[node] = rebuilt(node, done)
     result = done[root]
     assert isinstance(result, Expr)
     return result
 
 
-def _rebuilt(node: Node, done: Mapping[Node, Node]) -> Node:
+def rebuilt(node: Node, done: Mapping[Node, Node]) -> Node:
+    """The node with the parts that its own stand for; the node itself where they are the same."""
     changed = {}
     for field in fields(node):  # type: ignore[arg-type]  # every node is a dataclass
         part = getattr(node, field.name)
