@@ -19,7 +19,8 @@ from torch.overrides import TorchFunctionMode
 from actlab.errors import BadInput
 from actlab.sites.calls import is_in_place, name_of
 from actlab.sites.known import ALONE
-from actlab.sites.stack import Lines, lines_within
+from actlab.sites.site import Lines
+from actlab.sites.stack import lines_within
 
 
 @final

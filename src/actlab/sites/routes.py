@@ -8,8 +8,7 @@ from itertools import takewhile
 from typing import final
 
 from actlab.sites.listening import groups
-from actlab.sites.site import Route, RoutedCall, Site
-from actlab.sites.stack import Lines
+from actlab.sites.site import Lines, Route, RoutedCall, Site
 from actlab.sites.trace import Step, Trace
 
 

@@ -8,7 +8,11 @@ from typing import Any, final
 
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
-from actlab.sites.stack import Lines
+
+# A line of the user's code: its function's name, the line counted from the function's first, and the column; and the
+# lines that lead to a call, the innermost first.
+Line = tuple[str, int, int]
+Lines = tuple[Line, ...]
 
 
 @final

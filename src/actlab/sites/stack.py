@@ -15,9 +15,7 @@ from typing import final
 import torch
 
 from actlab.sites.place import owner_of
-
-Line = tuple[str, int, int]
-Lines = tuple[Line, ...]
+from actlab.sites.site import Line, Lines
 
 _FUNCTION = os.path.join(str(Path(torch.__file__).parent), "autograd", "function.py")
 _CHECKPOINT = os.path.join(str(Path(torch.__file__).parent), "utils", "checkpoint.py")
