@@ -10,6 +10,7 @@ from typing import Any
 
 from actlab.catalog.index import get
 from actlab.formula.activation import Activation
+from actlab.sites.axis_composites import axis_composites
 from actlab.sites.composites import Found, composites
 from actlab.sites.known import CONVOLUTIONS, LINEAR, MOVES, after_weights
 from actlab.sites.learned import shown_parameters
@@ -25,7 +26,10 @@ _GATED = {"sigmoid": "glu", "relu": "reglu", "gelu": "geglu", "gelu_tanh": "gegl
 def analysed(recorder: Recorder, *, outputs: Sequence[int], loss: int | None, unseen: Sequence[Unseen]) -> Trace:
     """The trace of what was written down."""
     bare = Trace(tuple(recorder.values), tuple(recorder.steps), tuple(outputs), loss, (), {}, tuple(unseen))
-    found = sorted(_gated(bare, [*composites(recorder, bare), *_singles(recorder, bare)]), key=lambda f: f.steps[0])
+    found = sorted(
+        _gated(bare, [*axis_composites(bare), *composites(recorder, bare), *_singles(recorder, bare)]),
+        key=lambda f: f.steps[0],
+    )
     sites, site_of = _merged(bare, found, recorder.instructions)
     sources = {each.steps[0]: each.source for each in found}
     return replace(
@@ -175,7 +179,18 @@ def _site(trace: Trace, found: Found, *, index: int) -> Site:
         channel_axis=channel_axis(trace, found.source),
         gate=found.gate,
         trainable=found.trainable,
+        axis=_axis(trace, found),
     )
+
+
+def _axis(trace: Trace, found: Found) -> int:
+    """The axis that the steps are given; the last where none is."""
+    for place in found.steps:
+        dim = trace.steps[place].arguments.get("dim")
+        dim = dim[0] if isinstance(dim, tuple) and len(dim) == 1 else dim
+        if isinstance(dim, int) and not isinstance(dim, bool):
+            return dim
+    return -1
 
 
 def _spelling(trace: Trace, found: Found) -> str:

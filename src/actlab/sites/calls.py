@@ -58,6 +58,8 @@ _SAME = {
     "special_softmax": "softmax",
     "special_log_softmax": "log_softmax",
     "arctan": "atan",
+    "fmax": "maximum",
+    "fmin": "minimum",
     "concat": "cat",
     "concatenate": "cat",
 }

@@ -99,7 +99,7 @@ def _written(recorder: Recorder, trace: Trace, last: Step) -> list[_Written]:
 def _may_be(recorder: Recorder, trace: Trace, written: _Written, last: Step) -> bool:
     work = {place for place in written.steps if trace.steps[place].function not in SAME_NUMBERS}
     alone = work <= recorder.activations.keys()  # each is a site of its own, also relu after relu
-    return not alone and is_float(trace, written.source) and _is_closed(trace, written.steps, last)
+    return not alone and is_float(trace, written.source) and is_closed(trace, written.steps, last)
 
 
 def _from(recorder: Recorder, formula: Expr, start: int) -> Expr | None:
@@ -136,7 +136,7 @@ def _cone(recorder: Recorder, trace: Trace, last: Step, *, root: int, start: int
     return steps
 
 
-def _is_closed(trace: Trace, steps: frozenset[int], last: Step) -> bool:
+def is_closed(trace: Trace, steps: frozenset[int], last: Step) -> bool:
     """Whether nothing else reads what is computed on the way."""
     for place in steps - {last.place}:
         for value in trace.steps[place].outputs:
@@ -170,7 +170,7 @@ def _label(act: AnyActivation) -> str:
 
 
 def _fits(trace: Trace, written: _Written, act: Activation) -> bool:
-    if len(written.steps) == 1 and act.name not in {"relu", "relu6", "hard_tanh"}:
+    if len(written.steps) == 1 and act.name not in {"relu", "relu6", "hard_tanh", "softplus"}:
         return False  # a single step of arithmetic, such as a square, is an activation only by the rules for those
     if len(written.steps) == 1 and act.name == "relu" and not has_least_zero(written.formula):
         return False  # a floor of 1e-6 keeps a logarithm finite

@@ -16,7 +16,7 @@ X = Input("x")
 LARGEST = 80
 """Nodes of a formula that is still looked at: no activation of the catalog, written by hand, comes near."""
 
-SAME_NUMBERS = frozenset({"to", "float", "double", "clone", "contiguous"})
+SAME_NUMBERS = frozenset({"to", "float", "double", "half", "bfloat16", "type", "type_as", "clone", "contiguous"})
 
 # By PyTorch's name: the same in our atoms. Only what acts on each number alone stands here.
 TRANSLATED: Mapping[str, Callable[..., Expr]] = {
@@ -44,9 +44,11 @@ TRANSLATED: Mapping[str, Callable[..., Expr]] = {
     "abs": atoms.abs,
     "sign": atoms.sign,
     "special_ndtr": atoms.normal_cdf,
+    "logaddexp": lambda a, b: atoms.softplus(expr(a) - b) + b,
+    "addcmul": lambda a, b, c: expr(a) + expr(b) * c,
     "maximum": atoms.max,
     "minimum": atoms.min,
-    **dict.fromkeys(SAME_NUMBERS, expr),
+    **dict.fromkeys(SAME_NUMBERS, lambda a, *_: expr(a)),
 }
 COMPARED: Mapping[str, Callable[[Operand, Operand], Compare]] = {
     "gt": lambda a, b: expr(a) > b,

@@ -91,7 +91,6 @@ _PLAIN: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "relu": ("relu", {}),
     "relu6": ("relu6", {}),
     "leaky_relu": ("leaky_relu", {"negative_slope": "negative_slope"}),
-    "threshold": ("threshold", {"threshold": "threshold", "value": "value"}),
     "sigmoid": ("sigmoid", {}),
     "hardsigmoid": ("hard_sigmoid", {}),
     "logsigmoid": ("log_sigmoid", {}),
@@ -159,6 +158,13 @@ def _prelu(arguments: Arguments) -> AnyActivation | None:
     return bound("prelu", {"weight": slope})
 
 
+def _threshold(arguments: Arguments) -> AnyActivation | None:
+    low, value = arguments.get("threshold"), arguments.get("value")
+    if not isinstance(low, int | float) or not isinstance(value, int | float):
+        return get("threshold")
+    return get("relu") if low == value == 0 else bound("threshold", {"threshold": float(low), "value": float(value)})
+
+
 def _rrelu(arguments: Arguments) -> AnyActivation | None:
     return get("rrelu")
 
@@ -194,6 +200,7 @@ _SPECIAL: Mapping[str, Callable[[Arguments], AnyActivation | None]] = {
     "hardtanh": _hardtanh,
     "prelu": _prelu,
     "rrelu": _rrelu,
+    "threshold": _threshold,
     "clamp": _clamped,
 }
 

@@ -19,7 +19,7 @@ from actlab.formula.substitute import substitute
 from actlab.lower.to_numpy import program
 from actlab.nn.shown import is_shown
 from actlab.sites.calls import is_in_place, name_of, named_arguments, settings_in, spelling_of, tensors_in
-from actlab.sites.elementwise import COMPARED, LARGEST, TRANSLATED, X
+from actlab.sites.elementwise import COMPARED, LARGEST, SAME_NUMBERS, TRANSLATED, X
 from actlab.sites.known import AFTER_WEIGHTS, AnyActivation, known
 from actlab.sites.learned import learned_in, trained_in, with_learned
 from actlab.sites.memory import Memory
@@ -66,7 +66,7 @@ _SILENT = frozenset(
 _FILLED = {"zeros_like": 0.0, "zeros": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "ones": 1.0, "new_ones": 1.0}
 
 # They take a mask for zeros and ones.
-_OF_MASKS = frozenset({"mul", "to", "float"})
+_OF_MASKS = frozenset({"mul"}) | SAME_NUMBERS
 
 
 @final
@@ -405,6 +405,9 @@ def _applied(
             return None if first is None else act(first)
         if name == "where":
             return _where(formulas)
+        if name in {"masked_fill", "__setitem__"}:
+            value, mask, filled = formulas
+            return _where([mask, filled, value])
         if name in {"max", "min"} and len(formulas) == 2:
             name = {"max": "maximum", "min": "minimum"}[name]
         if name == "clamp":
@@ -414,10 +417,10 @@ def _applied(
         if any(isinstance(each, Compare) for each in formulas):
             return None
         table: Mapping[str, Callable[..., Expr | Compare]] = {**TRANSLATED, **COMPARED}
-        if name in {"add", "sub"} and "alpha" in arguments:
+        if (name in {"add", "sub"} and "alpha" in arguments) or (name == "addcmul" and "value" in arguments):
             return None
         return table[name](*formulas) if name in table else None
-    except (ActlabError, TypeError, ZeroDivisionError, OverflowError):
+    except (ActlabError, TypeError, ValueError, ZeroDivisionError, OverflowError):
         return None
 
 

@@ -52,10 +52,11 @@ def _route(counts: Counts, at: int, applied: list[list[Step]]) -> Route:
     (inside, lines_inside), (everywhere, lines) = (counts.below(path, swaps=swaps) for path in (owner, ""))
     numbers = _every(trace, at, steps, lines_inside) or inside
     names = {step.function for step in steps}
+    is_gated = trace.sites[at].gate is not None
     recomputed = [stack.recomputed for stack in stacks if stack.recomputed is not None]
     return Route(
         owner,
-        tuple(_calls(trace, steps, numbers, everywhere) for steps in applied),
+        tuple(_calls(trace, steps, numbers, everywhere, is_gated=is_gated) for steps in applied),
         inside={name: tuple(lines_inside.get(name, ())) for name in names},
         everywhere={name: tuple(lines.get(name, ())) for name in names},
         own_backward=any(stack.own_backward for stack in stacks),
@@ -84,23 +85,14 @@ def _is_below(step: Step, path: str) -> bool:
 
 
 def _calls(
-    trace: Trace, steps: list[Step], inside: dict[int, int], everywhere: dict[int, int]
+    trace: Trace, steps: list[Step], inside: dict[int, int], everywhere: dict[int, int], *, is_gated: bool
 ) -> tuple[RoutedCall, ...]:
     made = {value for step in steps for value in step.outputs}
-    calls, taken = [], set[int]()
+    wanted = {trace.source(steps[0])} | ({*steps[-1].inputs} - made if is_gated else set())
+    calls = []
     for step in steps:
-        takes = _takes(trace, step, made, taken)
+        takes = next((at for at, value in enumerate(step.inputs) if value in wanted), -1)
+        wanted -= {step.inputs[takes]} if takes >= 0 else set()
         is_last = step is steps[-1]
         calls.append(RoutedCall(step.function, inside[step.place], everywhere[step.place], takes, is_last))
     return tuple(calls)
-
-
-def _takes(trace: Trace, step: Step, made: set[int], taken: set[int]) -> int:
-    """Which of the tensors that the step reads comes from outside the site and was not read before."""
-    for at, value in enumerate(step.inputs):
-        is_fixed = trace.values[value].origin.startswith(("parameter", "constant", "buffer"))
-        is_data = not is_fixed and value not in trace.of_weights
-        if is_data and value not in made and value not in taken and trace.values[value].shape:
-            taken.add(value)
-            return at
-    return -1

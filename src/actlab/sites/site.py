@@ -75,6 +75,7 @@ class Site:
         route: the calls that it is made of; what `swap` goes by.
         gate: of a gated unit the function of its gate; what is measured of it.
         trainable: the names of the parameters that the model learns.
+        axis: along which a softmax or its kin acts; of others it means nothing.
     """
 
     activation: str
@@ -92,6 +93,7 @@ class Site:
     gate: Activation | None = field(default=None, repr=False, compare=False)
     route: Route | None = field(default=None, repr=False, compare=False)
     trainable: tuple[str, ...] = ()
+    axis: int = field(default=-1, compare=False)
 
     @property
     def measured(self) -> Activation | AxisActivation:

@@ -13,7 +13,6 @@ from torch import nn
 
 from actlab.catalog.index import NAMES
 from actlab.errors import BadInput
-from actlab.formula.along_axis import AxisActivation
 from actlab.nn.modules import ActivationModule, AlongAxis
 from actlab.nn.torch_modules import TORCH_NAMES
 from actlab.sites.find import sites
@@ -288,8 +287,7 @@ def _is_each(site: Site) -> bool:
 
 
 def _swap_site(done: Swap, site: Site, choice: Replacement, *, alone: bool, in_one: bool) -> None:
-    axis = site.channel_axis if isinstance(site.formula, AxisActivation) else -1
-    new = placed(stand_in(choice, site, axis=axis), like=done.model, old=None)
+    new = placed(stand_in(choice, site, axis=site.axis), like=done.model, old=None)
     module = done.model.get_submodule(site.path)
     if site.path and alone and _activation_of(module) is not None and not isinstance(new, GateFirst):
         _exchange(done, site, module, new)

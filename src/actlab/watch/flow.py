@@ -163,7 +163,8 @@ def _softmax(trace: Trace, name: str, value: int, step: Step, *, source: int, to
     dim = total.arguments.get("dim")
     dim = dim[0] if isinstance(dim, tuple) and len(dim) == 1 else dim
     length = len(trace.values[source].shape)
-    return Made(name, value, step, source, dim=dim % length) if isinstance(dim, int) and length else None
+    site = trace.site_at(step)
+    return Made(name, value, step, source, site, dim=dim % length) if isinstance(dim, int) and length else None
 
 
 def _logarithm(trace: Trace, value: int, step: Step) -> Made | None:
