@@ -51,8 +51,8 @@ def sigmoid_twice(seen: Seen) -> Iterator[Finding]:
         if made.name in _SQUASHED or (made.name == "softmax" and not is_multi_label(seen, step)):
             yield finding(
                 "AL203",
-                f"{made.name} is applied before {step.function}, which takes logits: every answer lies between 0.50 and"
-                f" 0.73, and the model can never say no.{_line(step)}",
+                f"{made.name} is applied before {seen.called(step)}, which takes logits: every answer lies between 0.50"
+                f" and 0.73, and the model can never say no.{_line(step)}",
                 site=made.spot or spot_of(step),
                 loss=step.function,
             )
@@ -79,7 +79,7 @@ def no_sigmoid(seen: Seen) -> Iterator[Finding]:
             count = 0 if given is None else given.numel()
             yield finding(
                 "AL204",
-                f"binary_cross_entropy takes probabilities, and nothing maps its input into 0 … 1: {outside} of {count}"
+                f"{seen.called(step)} takes probabilities, and nothing maps its input into 0 … 1: {outside} of {count}"
                 f" numbers lie outside.{_from(made)} Outside it raises an error; inside it means something else."
                 f"{_line(step)}",
                 site=made.spot or spot_of(step),
@@ -102,7 +102,7 @@ def no_log_softmax(seen: Seen) -> Iterator[Finding]:
         given = seen.tensor(step, 0)
         yield finding(
             "AL205",
-            f"{step.function} takes log-probabilities and is given {what}: it does not punish a wrong answer as it"
+            f"{seen.called(step)} takes log-probabilities and is given {what}: it does not punish a wrong answer as it"
             f" should, and on raw outputs it falls without bound.{_from(made)}{_line(step)}",
             site=made.spot or spot_of(step),
             made_by=made.name,

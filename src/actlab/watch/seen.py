@@ -171,6 +171,11 @@ class Seen:
         steps = (*self.trace.steps, *self.written)
         return [step for step in steps if step.function in functions and step.place in self.to_loss]
 
+    def called(self, step: Step) -> str:
+        """What the loss is called in a sentence: by its name, or by the call that it is written out with."""
+        is_written = any(step is each for each in self.written)
+        return f"the loss's {step.spelling}" if is_written else step.function
+
     @cached_property
     def written(self) -> tuple[Step, ...]:
         """The losses that the program writes out itself."""

@@ -377,3 +377,10 @@ def test_plain_dropout_after_selu_is_told_however_it_is_spelled(name):
 @pytest.mark.parametrize("name", NO_DROPOUTS)
 def test_what_is_no_plain_dropout_after_selu_is_not(name):
     assert ids(Dropped(NO_DROPOUTS[name], F.selu), CLASSES, F.cross_entropy) == []
+
+
+def test_a_loss_that_is_written_out_is_told_by_its_own_words():
+    (found,) = check(mlp(1, nn.Sigmoid()), (X, BITS), softplus).findings
+    assert "before the loss's F.softplus, which takes logits" in found.message
+    (found,) = check(mlp(4), (X, CLASSES), picked).findings
+    assert "the loss's x.gather() takes log-probabilities" in found.message
