@@ -37,23 +37,22 @@ def collapse(seen: Seen) -> Iterator[Finding]:
     """AL301: two layers with nothing but straight lines between, in training or in evaluation alone."""
     pairs = list(_pairs(seen))
     for first, second in pairs:
-        yield _collapsed(seen, first, second, apart_from_one(seen, first, second))
+        apart = apart_from_one(seen, first, second)
+        if apart is None or apart < _ROUNDING:
+            yield _collapsed(seen, first, second, apart)
     if seen.evaluated is None:
         return
     later = replace(seen, trace=seen.evaluated, observed=Observed())
-    told = {(place(seen, first), place(seen, second)) for first, second in pairs}
+    known = {(place(seen, first), place(seen, second)) for first, second in pairs}
     for first, second in _pairs(later):
-        if (place(later, first), place(later, second)) not in told:
+        if (place(later, first), place(later, second)) not in known:
             yield _collapsed(later, first, second, None, when=" in evaluation mode, where no activation is applied")
 
 
 def _pairs(seen: Seen) -> Iterator[tuple[Step, Step]]:
     for second in seen.trace.steps:
         first = _before(seen, second) if second.part == "model" and is_layer(seen.trace, second) else None
-        if first is None or _is_meant(seen, first, second):
-            continue
-        apart = apart_from_one(seen, first, second)
-        if apart is None or apart < _ROUNDING:
+        if first is not None and not _is_meant(seen, first, second):
             yield first, second
 
 

@@ -85,7 +85,8 @@ def test_what_bends_unseen_between_two_layers_is_no_collapse():
     class Hidden(Written):
         def forward(self, x):
             h = self.layer(x, self.weights[0], self.biases[0])
-            h.data.clamp_(-0.1, 0.1)  # behind autograd's back
+            array = h.detach().numpy()
+            array.clip(-0.1, 0.1, out=array)  # behind PyTorch's back
             return self.layer(h, self.weights[1], self.biases[1])
 
     assert ids(Hidden("matmul and add", 8, 32, 4), CLASSES, F.cross_entropy) == []
@@ -193,6 +194,8 @@ RIGHT = {
     "least likely": (mlp(4), CLASSES, lambda z, y: z.gather(1, y[:, None]).mean()),
     "shares": (mlp(1, nn.Sigmoid()), torch.sigmoid(X[:, :1]), squares),
     "one of several": (mlp(4, ALONG), F.one_hot(CLASSES).float(), guarded),
+    "a return": (mlp(4), X[:, :4], lambda z, t: -(t * z).sum(1).mean()),
+    "a waiting time": (mlp(1, nn.Softplus()), X[:, :1].abs(), lambda r, t: (r * t - torch.log(r)).mean()),
     "two ranked": (mlp(2, nn.Sigmoid()), BITS, lambda p, t: -F.logsigmoid(p[:, :1] - p[:, 1:]).mean()),
 }
 
@@ -353,6 +356,8 @@ NO_DROPOUTS = {
     "alpha dropout": lambda h: F.alpha_dropout(h, 0.1),
     "none": lambda h: F.dropout(h, 0.0),
     "noise": lambda h: h * (1 + 0.1 * torch.randn_like(h)),
+    "uniform noise": lambda h: h * (0.5 + torch.rand_like(h)),
+    "uniform shares": lambda h: h * torch.rand_like(h),
     "a gate": lambda h: h * torch.sigmoid(h),
     "what is above 0": lambda h: h * (h > -5),
 }
