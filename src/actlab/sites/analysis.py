@@ -85,7 +85,7 @@ def _as_gated(trace: Trace, found: Found) -> Found | None:
     if len(others) != 1 or others[0] == found.source:
         return None
     value, gate = trace.values[others[0]], trace.values[found.source]
-    if value.shape != gate.shape or not all(_is_projected(trace, each) for each in (others[0], found.source)):
+    if value.shape != gate.shape or not _are_projected(trace, others[0], found.source):
         return None
     return replace(
         found,
@@ -97,8 +97,26 @@ def _as_gated(trace: Trace, found: Found) -> Found | None:
     )
 
 
-def _is_projected(trace: Trace, value: int) -> bool:
-    """Whether weights, a bias after them, or a part of what they gave, made the value."""
+def _are_projected(trace: Trace, value: int, gate: int) -> bool:
+    """Whether both are what weights gave, and neither is projected from the other, as in attention to oneself."""
+    layers = [_layer_behind(trace, each) for each in (value, gate)]
+    return all(
+        layer is not None and other not in (_unmoved(trace, each) for each in layer.inputs)
+        for layer, other in zip(layers, (_unmoved(trace, gate), _unmoved(trace, value)), strict=True)
+    )
+
+
+def _unmoved(trace: Trace, value: int) -> int:
+    """The value that this one is a part or another arrangement of."""
+    maker = trace.maker(value)
+    while maker is not None and maker.function in MOVES and maker.inputs:
+        value = maker.inputs[0]
+        maker = trace.maker(value)
+    return value
+
+
+def _layer_behind(trace: Trace, value: int) -> Step | None:
+    """The step with weights that made the value, or what it is a part of; a bias may have been added since."""
     maker = trace.maker(value)
     while maker is not None and maker.inputs and maker.function not in LINEAR:
         others = [each for each in maker.inputs if not _is_bias(trace, each)]
@@ -107,9 +125,9 @@ def _is_projected(trace: Trace, value: int) -> bool:
         elif maker.function in MOVES:
             value = maker.inputs[0]
         else:
-            return False
+            return None
         maker = trace.maker(value)
-    return maker is not None and maker.function in LINEAR
+    return maker if maker is not None and maker.function in LINEAR else None
 
 
 def _is_bias(trace: Trace, value: int) -> bool:

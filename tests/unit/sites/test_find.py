@@ -278,6 +278,22 @@ def test_a_gate_of_a_recurrent_cell_is_no_gated_unit():
     assert [site.activation for site in sites(GruCell(), rows())] == ["sigmoid", "sigmoid", "tanh"]
 
 
+class Attending(nn.Module):
+    """What is scaled by a gate of itself: no gated linear unit, whose halves are made of one input."""
+
+    def __init__(self):
+        super().__init__()
+        self.value, self.gate = nn.Linear(6, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        value = self.value(x)
+        return value * torch.sigmoid(self.gate(value))
+
+
+def test_a_value_that_is_scaled_by_a_gate_of_itself_is_no_gated_unit():
+    assert [site.activation for site in sites(Attending(), rows())] == ["sigmoid"]
+
+
 def test_channels_lie_behind_a_convolution_only():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 5), nn.Tanh())
     assert [site.channel_axis for site in sites(model, torch.randn(2, 3, 4, 4))] == [1, -1]
