@@ -20,15 +20,19 @@ class Settings:
         vanishing_ratio: how many times smaller the first site's gradient is than the last one's before it is told.
             Below a thousandth, one learning rate cannot serve both ends.
         slope_per_layer: the fall or rise a layer, in powers of e, that is steady enough to be told: a factor of 1.6.
-        fewest_layers: with fewer sites there is no depth to speak of.
-        variance_ratio: likewise for the variance of activations.
-        updates_low, updates_high: the usual ratio of a step to the weights lies well inside.
+        fewest_layers: with fewer sites there is no depth to speak of: three points lie on a line too easily.
+        variance_ratio: likewise for the variance of activations: a hundred times in size, which 16 bits do not forgive.
+        updates_low, updates_high: the ratio of a step to the weights is about a thousandth where training goes well
+            (Bottou 2012); a tenth of that leaves the weights where they are, a hundred times that overwrites them.
         update_overwrites: a step of more than this share of the weights' size is of their own order: two of them, and
             what stood there is gone.
         overshoot: a loss that went above this many times its first was thrown there, not brought by noise.
-        fewest_steps: with fewer measured steps nothing is said about how training goes.
-        stalled_share: a loss that fell by less than this share of its start has not moved.
-        reach: targets outside the range by more than this share of their spread cannot be reached.
+        fewest_steps: with fewer measured steps nothing is said about how training goes: the first ones are Adam's own,
+            whose moments are not settled before about 1/(1 - 0.9) steps.
+        stalled_share: a loss that fell by less than this share of its start has not moved: a fall that small is of
+            no use, whether it is sure or not.
+        reach: targets outside the range by more than this share of their spread cannot be reached; less is a target of
+            1.0 for a sigmoid that ends at 1, or rounding.
         lost_share: bounded logits are told where the lowest loss that they admit is more than this share of that of
             guessing: a tenth is what a well-trained classifier has left. Three times that leaves most of it.
         zero_gradient_share: how much of the input may have gradient 0 in its dtype: one in five still trains.
