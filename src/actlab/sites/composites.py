@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import final
 
 from actlab.formula.activation import Activation, typed
-from actlab.formula.expr import Expr, Input, ParamRef, input_names, param_names
+from actlab.formula.expr import Div, Expr, Input, Mul, ParamRef, expr, input_names, param_names, walk
 from actlab.formula.substitute import substitute
 from actlab.formula.text import text
 from actlab.sites.elementwise import SAME_NUMBERS, X, bends, has_least_zero, holds_activation
@@ -21,6 +21,7 @@ from actlab.sites.upstream import follows_weights, is_float
 
 _ARITHMETIC = frozenset({"exponential", "sine", "cosine", "erf", "arctan"})
 _CUT = Input("value")
+_ONE = expr(1)
 
 
 @final
@@ -212,4 +213,16 @@ def _shown(recorder: Recorder, formula: Expr) -> str:
     names: Mapping[Expr, Expr] = {
         ParamRef(name): ParamRef(recorder.weights[name].name) for name in param_names(formula)
     }
-    return text(substitute(formula, names))
+    return text(_without_ones(substitute(formula, names)))
+
+
+def _without_ones(formula: Expr) -> Expr:
+    """The same formula without factors of 1, which parameters at their usual values leave."""
+    for node in walk(formula):
+        if isinstance(node, Mul) and node.left == _ONE:
+            return _without_ones(substitute(formula, {node: node.right}))
+        if isinstance(node, Mul) and node.right == _ONE:
+            return _without_ones(substitute(formula, {node: node.left}))
+        if isinstance(node, Div) and node.right == _ONE:
+            return _without_ones(substitute(formula, {node: node.left}))
+    return formula

@@ -95,6 +95,11 @@ def test_an_activation_is_told_by_what_it_computes(spelling):
     assert (site.activation, site.file, site.calls) == (name, __file__, 1)
 
 
+def test_a_formula_is_shown_without_factors_of_one():
+    (site,) = sites(Between(lambda x: x * torch.tanh(F.softplus(x))), rows())
+    assert site.spelling == "x*tanh(softplus(x))"
+
+
 @pytest.mark.parametrize("spelling", [each for each in SPELLINGS if "distribution" not in each])
 def test_it_is_swapped_whole_and_put_back(spelling):
     function, name = SPELLINGS[spelling]
