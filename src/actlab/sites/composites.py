@@ -180,9 +180,12 @@ def _fits(trace: Trace, written: _Written, act: Activation) -> bool:
 
 def _unnamed(recorder: Recorder, trace: Trace, last: Step, written: list[_Written]) -> Found | None:
     """The formula as an activation of its own: what gates itself, and holds an activation among its steps."""
+    if _is_loss(trace, last):
+        return None
     for each in reversed(written):
         formula = recorder.with_values(each.formula)
-        if _gates_itself(recorder, trace, each, formula) and _joins(trace, last) and bends(formula):
+        is_part = _is_sum(recorder, trace, each, last) or not _joins(trace, last)
+        if _gates_itself(recorder, trace, each, formula) and not is_part and bends(formula):
             shown = _shown(recorder, each.formula)
             return Found(typed(shown, formula), tuple(sorted(each.steps)), each.source, written=shown)
     return None
@@ -206,6 +209,23 @@ def _joins(trace: Trace, last: Step) -> bool:
         and trace.values[value].shape
     ]
     return len(moving) >= 2
+
+
+def _is_sum(recorder: Recorder, trace: Trace, written: _Written, last: Step) -> bool:
+    """Whether the formula is a sum of calls that are an activation each, scaled or not: each is a site of its own."""
+    parts = [trace.steps[place] for place in written.steps - {last.place}]
+    return last.function in {"add", "sub", "rsub"} and all(
+        part.place in recorder.activations or (part.function in {"mul", "div", "neg"} and not _joins(trace, part))
+        for part in parts
+    )
+
+
+def _is_loss(trace: Trace, last: Step) -> bool:
+    """Whether nothing goes on but one number: a loss that the model computes itself."""
+    readers = trace.readers(last.outputs[0])
+    return bool(readers) and all(
+        reader.function in {"mean", "sum"} and trace.values[reader.outputs[0]].shape == () for reader in readers
+    )
 
 
 def _shown(recorder: Recorder, formula: Expr) -> str:

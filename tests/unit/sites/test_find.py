@@ -129,6 +129,8 @@ CHAINS = {
     "tanh of a silu": (lambda x: torch.tanh(x * torch.sigmoid(x)), ["silu", "tanh"]),
     "a root of a silu": (lambda x: torch.sqrt(x * torch.sigmoid(x) + 1), ["silu"]),
     "a scale of 1": (lambda x: F.gelu(x * 1) * 1, ["gelu"]),
+    "a sum": (lambda x: F.relu(x) + torch.sigmoid(x), ["relu", "sigmoid"]),
+    "a sum of the same": (lambda x: F.relu(x) - 0.5 * F.relu(x), ["relu", "relu"]),
     "gates itself": (lambda x: x * torch.tanh(torch.sigmoid(x)), ["x*tanh(sigmoid(x))"]),
     "gates itself, scaled": (lambda x: 2 * (x * torch.tanh(torch.sigmoid(x))), ["x*tanh(sigmoid(x))"]),
 }
