@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from actlab.watch.check import check
-from actlab.watch.progress import was_at_rest
+from actlab.watch.progress import progress, was_at_rest
+from actlab.watch.quantities import Point
+from actlab.watch.running_units import _severity
 from actlab.watch.settings import Settings
 
 
@@ -202,3 +206,27 @@ FLAT, FALLING = [2.0 + 0.01 * (step % 3) for step in range(60)], [2.0 - 0.01 * s
 def test_whether_a_loss_was_at_rest_before_a_step(before, after, rested):
     losses = list(enumerate([*before, *after]))
     assert was_at_rest(losses, len(before), Settings(), fewest=30) is rested
+
+
+def dying(first, last):
+    """A site at which so large a share of the units was dead at first, and in the end."""
+    shares = [first + (last - first) * step / 29 for step in range(30)]
+    return SimpleNamespace(points=[Point(step, share, 0.0, share, 0.0, 1.0, 1e-3) for step, share in enumerate(shares)])
+
+
+RISING = [2.0 + 0.02 * step for step in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "losses", "severity"),
+    [
+        (0.1, 0.7, RISING, "warning"),
+        (0.1, 0.7, FLAT, "information"),  # seven tenths, and three that learn
+        (0.7, 0.7, RISING, "information"),  # they do not die of it
+        (0.1, 0.4, RISING, "information"),
+        (0.1, 0.95, FLAT, "warning"),
+    ],
+)
+def test_units_that_die_as_the_loss_rises_are_a_fault(first, last, losses, severity):
+    course = progress(list(enumerate(losses)), Settings())
+    assert _severity(dying(first, last), last, course, Settings()) == severity
