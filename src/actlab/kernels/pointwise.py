@@ -10,7 +10,7 @@ from typing import final
 
 from actlab.formula.atoms import abs, recurrence
 from actlab.formula.derivative import derivative
-from actlab.formula.expr import Add, Call, Expr, Mul, Neg, Number, Sub, Where, is_constant
+from actlab.formula.expr import Add, Call, Expr, Mul, Neg, Number, Sub, Where, is_constant, walk
 from actlab.kernels import far_out
 from actlab.kernels.ends import ends
 from actlab.kernels.module_text import Access, Memory, Plan, text_of
@@ -18,6 +18,9 @@ from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.straight_line import Leaf
 from actlab.lower.to_llvm import Lowering
 from actlab.lower.vector import Value
+
+# The atoms that neither fall nor swing.
+_SLOW = frozenset({"abs", "sign", "sqrt", "log", "log1p", "atan", "min", "max"})
 
 # From where on a float64 kernel that is rescued looks twice: the size of an input, of a result, and one over that.
 _LARGE_INPUT = 2.0**64
@@ -220,7 +223,12 @@ def _ended(a: Arithmetic, formula: Expr, arg: Leaf, x: Num, value: Num, factor: 
         if end is not None:
             limit = a.real(end.limit)
             held = Num(limit if factor is None else a.block.mul(factor.hi, limit))
-            # what is 0 from some place on may only have underflowed there
-            place = copysign(inf, end.place) if a.recipe.ranged and end.limit == 0 else end.place
+            # a power that is 0 from some place on has only underflowed there
+            place = copysign(inf, end.place) if a.recipe.ranged and end.limit == 0 and _is_slow(formula) else end.place
             value = a.select(a.block.compare(order, x.hi, a.real(place)), held, value)
     return value
+
+
+def _is_slow(formula: Expr) -> bool:
+    """Whether the formula is made of powers, roots and logarithms alone, which fall to 0 slowly."""
+    return all(node.atom in _SLOW for node in walk(formula) if isinstance(node, Call))

@@ -166,7 +166,12 @@ class Arithmetic:
             return self._sum(self.settled(a), self.settled(b))
         one, other, scale = self._aligned(a, b)
         total = self._sum(one, other)
-        return Num(total.hi, total.lo, scale=scale)
+        if total.lo is None:
+            return Num(total.hi, scale=scale)
+        # what cancels leaves the correction alone: a number whose power of two is not told by a `hi` of 0
+        hi = self._collapsed(total)
+        lo = self.block.sub(total.lo, self.block.sub(hi, total.hi))
+        return Num(hi, lo, scale=scale)
 
     def _sum(self, a: Num, b: Num) -> Num:
         block = self.block
@@ -297,7 +302,16 @@ class Arithmetic:
         return block.fma(guess, block.fma(block.neg(b), guess, one), guess)
 
     def sqrt(self, a: Num) -> Num:
-        block, a = self.block, self.settled(a)
+        if not self.recipe.ranged:
+            return self._root(self.settled(a))
+        block, a = self.block, self.kept_within(a)
+        scale = a.scale or self.real(0.0)
+        half = block.rounded(block.mul(scale, self.real(0.5)))
+        root = self._root(self.settled(Num(a.hi, a.lo, scale=block.fma(self.real(-2.0), half, scale))))
+        return Num(root.hi, root.lo, scale=half)
+
+    def _root(self, a: Num) -> Num:
+        block = self.block
         a = a if self.recipe.paired else Num(self._collapsed(a))
         root = block.sqrt(a.hi)
         if not self.recipe.paired:

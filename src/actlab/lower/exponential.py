@@ -24,26 +24,27 @@ from actlab.lower.numerals import (
 from actlab.lower.vector import DIGITS, INTEGER, Value
 
 # Beyond these exp is infinite beside any float, or so small that its product with the largest one is 0 too; and expm1
-# is −1. The lower ones are 2ⁿ·m with m < 1, so that the product does not overflow before it is scaled.
-EXP_RANGE = {"float": (-1000.3, 2.0**14), "double": (-3000.0, 2.0**30)}
-# Where products cannot overflow, it is as small as it is.
-_VAST_LEAST = -(2.0**30)
+# is −1. The lower ones are 2ⁿ·m with m < 1, so that the product does not overflow before it is scaled. A product of the
+# two limits is 0: what falls as e to the power of −eᵘ outdoes what grows as eᵘ.
+EXP_RANGE = {"float": (-1000.3, 200.0), "double": (-3000.0, 1500.0)}
+# Likewise, of exponentials that are as small and as large as they are.
+_VAST_RANGE = (-(2.0**40), 2.0**30)
 EXPM1_LEAST = {"float": -26.0, "double": -44.0}
 
 
 def exp(a: Arithmetic, x: Num) -> Num:
     """eˣ. Reduction by ln 2 in two parts (Cody, Waite 1980), a polynomial, an exact scaling."""
-    _, high = EXP_RANGE[a.kind]
-    return _power(a, clamped(a, x, low=_least(a), high=high))
+    low, high = _range(a)
+    return _power(a, clamped(a, x, low=low, high=high))
 
 
-def _least(a: Arithmetic) -> float:
-    return _VAST_LEAST if a.recipe.vast else EXP_RANGE[a.kind][0]
+def _range(a: Arithmetic) -> tuple[float, float]:
+    return _VAST_RANGE if a.recipe.vast else EXP_RANGE[a.kind]
 
 
 def expm1(a: Arithmetic, x: Num) -> Num:
     """eˣ − 1, with relative accuracy at 0, without a branch."""
-    _, high = EXP_RANGE[a.kind]
+    _, high = _range(a)
     return kept_zero(a, x, _power_less_one(a, clamped(a, x, low=EXPM1_LEAST[a.kind], high=high)))
 
 
@@ -146,7 +147,8 @@ def _held_above(a: Arithmetic, small: Num) -> tuple[Value, Value]:
 
 def exp_of_negative(a: Arithmetic, x: Num) -> Num:
     """eˣ for x <= 0, which cannot overflow; a correction of x counts in plain arithmetic too."""
-    return _power(a, clamped(a, x, low=_least(a), high=None))
+    low, _ = _range(a)
+    return _power(a, clamped(a, x, low=low, high=None))
 
 
 def _power(a: Arithmetic, x: Num) -> Num:

@@ -34,7 +34,7 @@ from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.circular import spherical_bessel
 from actlab.lower.elementary import FUNCTIONS, OF_HALF_TURNS, SLOPES_AT_ZERO
 from actlab.lower.exponential import sigmoid_of_two_softplus, tanh_of_softplus
-from actlab.lower.numerals import PI
+from actlab.lower.numerals import LN2, PI
 from actlab.lower.straight_line import Leaf
 from actlab.lower.vector import DIGITS, Value
 
@@ -198,6 +198,14 @@ class Lowering:
             return a.abs(argument)
         if node.atom == "sign":
             return FUNCTIONS["sign"](functions, Num(argument.hi))
+        if node.atom == "sqrt":
+            return a.sqrt(argument)
+        if node.atom == "log":
+            return self._log_of_any_size(argument)
+        if node.atom == "log1p":
+            size = functions.block.abs(functions.value(argument))
+            large = functions.block.compare("ogt", size, functions.real(Fraction(2**_SMALL)))
+            number = a.select(large, self._log_of_any_size(argument), number)
         if node.atom in SLOPES_AT_ZERO:
             small = functions.block.abs(functions.value(argument))
             near = functions.block.compare("olt", small, functions.real(Fraction(1, 2**_SMALL)))
@@ -208,6 +216,14 @@ class Lowering:
             far = functions.block.compare("olt", below.hi, functions.real(-float(DIGITS[a.kind])))
             return a.select(far, tail if node.atom == "softplus" else a.neg(tail), number)
         return number
+
+    def _log_of_any_size(self, argument: Num) -> Num:
+        """log(hi·2ⁿ) = log(hi) + n·ln 2."""
+        a, within = self.arithmetic, self.arithmetic.kept_within(argument)
+        logarithm = FUNCTIONS["log"](self._functions, Num(within.hi, within.lo))
+        if within.scale is None:
+            return logarithm
+        return a.add(logarithm, a.mul(Num(within.scale), a.constant(LN2)))
 
     def _called(self, node: Call) -> Num:
         a = self._functions
