@@ -110,8 +110,10 @@ def _with_trial(report: Report, ran: Report | BadInput) -> Report:
         if any(finding.severity == "error" for finding in report.findings):
             return report
         raise ran
-    told = {finding.id for finding in report.findings} & {"AL107"}  # where it was lost is known from the batch
-    running = [_blamed(finding, report.findings) for finding in ran.findings if finding.id not in told]
+    told = {finding.id for finding in report.findings} & {"AL107"}
+    # Where the loss was lost is known from the batch; which activation got that first is something else.
+    new = [finding for finding in ran.findings if finding.id not in told or finding.site is not None]
+    running = [_blamed(finding, report.findings) for finding in new]
     return replace(report, findings=ordered([*report.findings, *running]), quantities=ran.quantities)
 
 

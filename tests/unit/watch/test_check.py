@@ -226,7 +226,7 @@ def test_a_loss_that_is_lost_on_the_batch_is_told_where_it_is_made(steps):
     torch.manual_seed(0)
     found = [each for each in check(Logs(0.0), (X, Y), F.cross_entropy, train_steps=steps).findings
              if each.id == "AL107"]  # fmt: skip
-    assert [(each.severity, each.site.spelling) for each in found] == [("error", "x.log()")]
+    assert [(each.severity, each.site.spelling) for each in found] == [("error", "x.log()")]  # no activation gets it
     assert not [each for each in check(Logs(1e-3), (X, Y), F.cross_entropy).findings if each.id == "AL107"]
 
 
@@ -236,3 +236,13 @@ def test_a_batch_that_is_not_finite_is_told_as_such():
     (found,) = [each for each in check(network(), (broken, Y), F.cross_entropy).findings if each.id == "AL107"]
     assert "from the batch or from the weights" in found.message
     assert found.site is None
+
+
+def test_the_activation_that_gets_what_is_lost_is_told_beside_the_call_that_loses_it():
+    class Rooted(Logs):
+        def forward(self, x):
+            return self.last(torch.tanh(self.first(x).abs().neg().sqrt()))
+
+    torch.manual_seed(0)
+    found = check(Rooted(0.0), (X, Y), F.cross_entropy, train_steps=12).findings
+    assert [each.site.spelling for each in found if each.id == "AL107"] == ["x.sqrt()", "torch.tanh"]
