@@ -129,6 +129,8 @@ CHAINS = {
     "tanh of a silu": (lambda x: torch.tanh(x * torch.sigmoid(x)), ["silu", "tanh"]),
     "a root of a silu": (lambda x: torch.sqrt(x * torch.sigmoid(x) + 1), ["silu"]),
     "a scale of 1": (lambda x: F.gelu(x * 1) * 1, ["gelu"]),
+    "a clipped input": (lambda x: (y := x.clamp(max=7.0)) * torch.sigmoid(1.702 * y), ["quick_gelu"]),
+    "a clipped input, fitted": (lambda x: (y := x.clamp(max=7.0)) * torch.sigmoid(1.3 * y), ["swish"]),
     "a sum": (lambda x: F.relu(x) + torch.sigmoid(x), ["relu", "sigmoid"]),
     "a sum of the same": (lambda x: F.relu(x) - 0.5 * F.relu(x), ["relu", "relu"]),
     "gates itself": (lambda x: x * torch.tanh(torch.sigmoid(x)), ["x*tanh(sigmoid(x))"]),
@@ -139,7 +141,9 @@ CHAINS = {
 @pytest.mark.parametrize("what", CHAINS)
 def test_an_activation_is_told_apart_from_what_stands_around_it(what):
     function, names = CHAINS[what]
-    assert [site.activation for site in sites(Between(function), rows())] == names
+    found = sites(Between(function), rows())
+    assert [site.activation for site in found] == names
+    assert not any("min(" in site.spelling for site in found)
 
 
 ARITHMETIC = {
