@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from math import copysign, inf, isfinite, isinf, isnan
 from typing import Any, final
 
@@ -18,6 +18,9 @@ from actlab.lower.to_torch import program
 
 # The places where the formula is watched on its way out, and how near the last two values must lie to each other.
 PLACES = tuple(10.0**power for power in (1, 2, 4, 8, 16, 32, 64, 100))
+# Where the formula is watched instead if its program breaks off before: an exponential may overflow.
+NEARER = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
+_FEWEST = 5
 _SETTLED = 1e-9
 _GONE = 1e-12
 _SAME = 2.0**-52
@@ -42,8 +45,9 @@ class End:
 def ends(root: Expr, arg: Leaf) -> tuple[End | None, End | None]:
     """The ends on the left and on the right; None where the program finds them itself, and where none are seen.
 
-    Seen, at eight places out to 10^100, as a value that no longer moves, as a size that keeps shrinking to nothing,
-    or as one that keeps growing; with a sine in it, that grows as the argument does.
+    Seen, at eight places out to 10^100 or, where the program breaks off, to 640, as a value that no longer moves, as a
+    size that keeps shrinking to nothing, or as one that keeps growing; with a sine in it, that grows as the argument
+    does.
     """
     function, swinging = program((root,), (arg,)).function, swings(root)
     return _missed(function, sign=-1.0, swings=swinging), _missed(function, sign=1.0, swings=swinging)
@@ -56,14 +60,23 @@ def swings(root: Expr) -> bool:
 
 def _missed(function: Callable[..., Any], *, sign: float, swings: bool) -> End | None:
     """The end on one side, where the formula itself gives NaN there."""
-    places = sign * torch.tensor([*PLACES, inf], dtype=torch.float64)
-    with torch.no_grad():
-        values: Tensor = function(places)
-    values = values.expand(places.shape)
-    if not bool(values[-1].isnan()):
+    *values, there = _values(function, [*PLACES, inf], sign=sign)
+    if not isnan(there):
         return None
-    seen = limit(values[:-1].tolist(), swings=swings)
-    return None if seen is None else End(seen, sign * _reached(seen, values[:-1].tolist()))
+    seen = limit(values, swings=swings)
+    if seen is not None:
+        return End(seen, sign * _reached(seen, values))
+    nearer = list(takewhile(isfinite, _values(function, NEARER, sign=sign)))
+    seen = limit(nearer, swings=swings) if len(nearer) >= _FEWEST and not swings else None
+    return None if seen is None else End(seen, sign * inf)
+
+
+def _values(function: Callable[..., Any], places: Sequence[float], *, sign: float) -> list[float]:
+    at = sign * torch.tensor(places, dtype=torch.float64)
+    with torch.no_grad():
+        values: Tensor = function(at)
+    found: list[float] = values.expand(at.shape).tolist()
+    return found
 
 
 def _reached(limit: float, values: list[float]) -> float:
