@@ -102,11 +102,23 @@ def made_by(trace: Trace, value: int) -> Made:
     act = site.formula if site is not None and step.outputs else known(step.function, step.arguments)
     if act is None:
         return Made(step.function, value, step, step.inputs[0] if step.inputs else None)
-    source = step.inputs[0] if step.inputs else None
+    source = trace.source(_first_of(trace, step)) if step.inputs else None
     dim = None if isinstance(act, Activation) else axis_of(trace, step)
     if site is not None and site.gate is not None:
         return Made("gated", value, step, source, site, act)
     return Made(act.name, value, step, source, site, act, dim)
+
+
+def _first_of(trace: Trace, last: Step) -> Step:
+    """The first step of an activation that is written out, whose last one this is; of any other, itself."""
+    at, first = trace.site_of.get(last.place), last
+    while at is not None:
+        before = [made for value in first.inputs if (made := trace.maker(value)) is not None]
+        inside = [made for made in before if trace.site_of.get(made.place) == at]
+        if not inside:
+            break
+        first = inside[0]
+    return first
 
 
 def axis_of(trace: Trace, step: Step) -> int:

@@ -52,10 +52,14 @@ def _severity(
     at: SiteQuantities, flat: Tensor, known: Properties, is_last: bool, course: Progress, settings: Settings
 ) -> Severity:
     """By consequence: what is flat on one side only is sparse, and an output that is sure and right is well."""
-    most = float(flat.double().mean()) > settings.most
-    if not most or len(known.saturates) < 2 or course.learned:  # type: ignore[arg-type]  # not unknown
+    share = float(flat.double().mean())
+    if share <= settings.most or len(known.saturates) < 2:  # type: ignore[arg-type]  # not unknown
         return "information"
     from_start = bool(at.points) and at.points[0].saturated_share > settings.most
+    if share > settings.nearly_all and from_start and not is_last:
+        return "warning"  # the layers behind it may learn of what it happens to give: those before it cannot
+    if course.learned:
+        return "information"
     if is_last:
         return "warning" if from_start and course.first > settings.confident_loss else "information"
     return "warning" if from_start or course.stalls else "information"

@@ -389,3 +389,22 @@ def test_a_loss_that_is_written_out_is_told_by_its_own_words():
     assert "before the loss's F.softplus, which takes logits" in found.message
     (found,) = check(mlp(4), (X, CLASSES), picked).findings
     assert "the loss's x.gather() takes log-probabilities" in found.message
+
+
+class Logistic(nn.Module):
+    """A sigmoid written out, of which the last step reads another step of its own."""
+
+    def __init__(self, twice):
+        super().__init__()
+        self.last, self.twice = nn.Linear(8, 1), twice
+
+    def forward(self, x):
+        y = 1 / (1 + torch.exp(-self.last(x)))
+        return torch.sigmoid(y) if self.twice else y
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_sigmoid_that_is_written_out_is_applied_once_or_twice(twice):
+    torch.manual_seed(0)
+    found = check(Logistic(twice), (X, BITS), nn.BCELoss()).findings
+    assert [each.id for each in found if each.severity == "error"] == ["AL203"] * twice

@@ -77,6 +77,13 @@ def test_what_is_sick_is_named(case, seed):
     assert wanted in {each.id for each in found if each.severity != "information"}, found
 
 
+def test_a_layer_that_is_saturated_from_the_start_is_warned_of_although_the_rest_learns():
+    found = findings(lambda: perceptron(nn.Tanh, 2), steps=60, rate=1e-2, scale=300.0)
+    told = [each for each in found if each.id == "AL102"]
+    assert [each.severity for each in told][:1] == ["warning"]
+    assert told[0].evidence["at_start"] > 0.9
+
+
 class Residual(nn.Module):
     """Blocks that begin as the identity."""
 
