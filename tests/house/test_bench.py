@@ -190,6 +190,33 @@ def test_where_pytorch_is_inexact_only_the_fast_mode_must_be_as_fast(speed):
     assert any("actlab-fast from" in sentence and not well for sentence, (well, _) in reached.items())
 
 
+def test_where_pytorch_keeps_the_bound_is_found_out(speed):
+    assert speed.bounds_kept("relu") == speed.bounds_kept("bilinear") == (True, True)
+    assert speed.bounds_kept("tanh") == (True, False)  # 1 − y² loses its tail
+    # of PyTorch's own, packed and not, and of composites
+    assert not any(any(speed.bounds_kept(name)) for name in ("mish", "glu", "swiglu", "logish"))
+    assert speed.pytorch_is_exact("tanh", "forward")
+    assert not speed.pytorch_is_exact("tanh", "both")
+
+
+def test_a_case_beside_an_unsteady_copy_is_timed_again(speed, monkeypatch):
+    case, answers = object(), [[took(1.0, reported=False)], [took(2.0)]]
+    part = speed.Part(sizes=(1000,))
+    monkeypatch.setattr(speed.Part, "cases", lambda part, name: [case])
+    monkeypatch.setattr(speed, "timed", lambda asked, **_: answers.pop(0))
+    monkeypatch.setattr(speed, "NAMES", ("mish",))
+    found = speed.measured([part], asked=speed.Options(quick=True, results=None))
+    assert [row.reported for row in found] == [False, True]
+    assert not answers
+
+
+def test_goals_are_rows(speed):
+    rows = [took(1.0), took(4.0, "eager"), took(1.0, name="phish"), took(7.0, "eager", name="phish")]
+    told = {row.goal: (row.reached, row.count, row.worst) for row in speed.goal_rows(speed.goals(speed.Rows(rows)))}
+    assert told["1,000,000 elements forward and backward, times PyTorch >= 6"] == (0, 1, 4.0)
+    assert told["1,000,000 elements forward and backward, what PyTorch lacks, geometric mean >= 6"] == (1, 1, 7.0)
+
+
 def test_a_miss_is_named(speed):
     (goal,) = (goal for goal in speed.goals(speed.Rows([took(1.0), took(4.0, "eager")])) if ">= 6" in goal.sentence)
     assert "missed" in goal.lines()[0]
