@@ -34,7 +34,7 @@ LACKED = tuple(name for name in NAMES if name not in KNOWN)
 # torch.compile takes seconds a function; these are the ones most used, and one of each kind.
 COMPILED = ("relu", "gelu", "gelu_tanh", "silu", "mish", "elu", "softplus", "phish", "swiglu", "softmax")
 
-# Points at which it is found out whether PyTorch keeps the bound on errors: enough for every tail, in a tenth of a second.
+# Points at which it is found out whether PyTorch keeps the bound on errors: every tail, in a tenth of a second.
 POINTS = 4000
 
 # How often the cases whose copy was unsteady are timed again when all others are done.
@@ -313,11 +313,12 @@ def measured(parts: Sequence[Part], *, asked: Options) -> list[Speed]:
     try:
         for done, name in enumerate(names, start=1):
             found = []
-            for part, case in [(part, case) for part in parts for case in part.cases(name)]:
-                rows = timed(case, seconds=part.seconds, attempts=part.attempts)
-                found += rows
-                if not all(row.reported for row in rows):
-                    unsteady.append((part, case))
+            for part in parts:
+                for case in part.cases(name):
+                    rows = timed(case, seconds=part.seconds, attempts=part.attempts)
+                    found += rows
+                    if not all(row.reported for row in rows):
+                        unsteady.append((part, case))
             keep("speed", rows_of(found), asked=asked)
             speeds += found
             print(f"{done} of {len(names)}: {name}", file=sys.stderr)

@@ -33,12 +33,13 @@ def test_each_script_runs(script, tmp_path):
     assert done.returncode == 0, done.stderr
     if done.stdout == "no NVIDIA GPU\n":
         pytest.skip("there is no NVIDIA GPU")
-    (written,) = tmp_path.glob("*.csv")
-    with written.open(encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    assert rows
-    low, middle, high = next(ends for ends in SPREADS if set(ends) <= set(rows[0]))
-    assert all(float(row[low]) <= float(row[middle]) <= float(row[high]) for row in rows)
+    texts = [path.read_text(encoding="utf-8").splitlines() for path in tmp_path.glob("*.csv")]
+    written = [list(csv.DictReader(lines)) for lines in texts]
+    assert all(written)
+    spreads = [(rows, ends) for rows in written for ends in SPREADS if set(ends) <= set(rows[0])]
+    assert spreads
+    for rows, (low, middle, high) in spreads:
+        assert all(float(row[low]) <= float(row[middle]) <= float(row[high]) for row in rows)
 
 
 def test_the_page_on_watching_says_what_the_last_rows_say(harness):

@@ -117,13 +117,18 @@ _SIGNS = {
 }
 
 
-@lru_cache(maxsize=4096)
 def name_of(function: Callable[..., Any]) -> str:
     """The function's name, the same for a method, a function and in place; empty for what computes nothing."""
+    # not kept by function: two that are one in C, as torch.mm and torch.dsmm, are equal and have their own names
     name = getattr(function, "__name__", "") or ""
     if name == "__get__":  # a property: of interest where it gives a tensor, as x.T does
         owner = getattr(getattr(function, "__self__", None), "__name__", "")
         return owner if owner in {"T", "mT", "H", "mH", "data", "real"} else ""
+    return _plain(name)
+
+
+@lru_cache(maxsize=4096)
+def _plain(name: str) -> str:
     if name in {"__set__", "__delete__"}:
         return ""
     name = name.partition(".")[0]  # an overload: relu.default
@@ -131,7 +136,6 @@ def name_of(function: Callable[..., Any]) -> str:
     return _SAME.get(plain, plain)
 
 
-@lru_cache(maxsize=4096)
 def is_in_place(function: Callable[..., Any]) -> bool:
     """Whether the function's name says that it overwrites its first argument."""
     name = getattr(function, "__name__", "")
@@ -140,10 +144,13 @@ def is_in_place(function: Callable[..., Any]) -> bool:
     return name.endswith("_") and not name.endswith("__")
 
 
-@lru_cache(maxsize=4096)
 def spelling_of(function: Callable[..., Any]) -> str:
     """How a program writes the call: `F.relu`, `torch.relu`, `x.relu_()` or an operator's sign."""
-    name = getattr(function, "__name__", "")
+    return _spelling(function, getattr(function, "__name__", ""))
+
+
+@lru_cache(maxsize=4096)
+def _spelling(function: Callable[..., Any], name: str) -> str:
     module = getattr(function, "__module__", None) or ""
     # an operator on tensors arrives as the method of that name
     if name_of(function) in _SIGNS and not module.startswith("torch._C") and module != "torch":

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from actlab.errors import BadInput
+from actlab.sites.calls import name_of, spelling_of
 from actlab.sites.tracing import traced
 from unit.sites.small import Between, left, rows
 
@@ -80,3 +81,9 @@ def test_a_loss_that_is_no_number_is_refused(loss):
 def test_a_loss_that_raises_is_said():
     with pytest.raises(BadInput, match="the loss raised"):
         traced(Between(F.relu), (rows(),), loss=nn.CrossEntropyLoss(), targets=torch.zeros(3, dtype=torch.long))
+
+
+def test_two_functions_that_are_one_in_c_have_their_own_names():
+    assert torch.mm == torch.dsmm  # so whoever keeps an answer for the one gives it for the other
+    assert [name_of(function) for function in (torch.dsmm, torch.mm)] == ["dsmm", "mm"]
+    assert [spelling_of(function) for function in (torch.dsmm, torch.mm)] == ["torch.dsmm", "torch.mm"]
