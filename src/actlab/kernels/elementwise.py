@@ -30,7 +30,7 @@ MEMORY: dict[torch.dtype, Memory] = {
 
 # Bytes of an output from which on it is written past the caches, of which it would leave little for whoever reads it:
 # its lines need not be fetched before they are overwritten (bench/results/past_caches.csv).
-PAST_CACHES = 16 << 20
+PAST_CACHES = 24 << 20
 
 _FEWEST_PAST = PAST_CACHES // max(SIZE.values())
 
