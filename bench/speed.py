@@ -194,7 +194,7 @@ def alone(rows: Rows, name: str, *, least: float) -> Goal | None:
     return (
         None
         if gain is None
-        else _at_least({name: gain}, least, "1,000,000 elements forward and backward, times PyTorch")
+        else _at_least({name: gain}, least, f"1,000,000 elements of {name}, forward and backward, times PyTorch")
     )
 
 
