@@ -214,7 +214,7 @@ def test_a_case_beside_an_unsteady_copy_is_timed_again(speed, monkeypatch):
 def test_goals_are_rows(speed):
     rows = [took(1.0), took(4.0, "eager"), took(1.0, name="phish"), took(7.0, "eager", name="phish")]
     told = {row.goal: (row.reached, row.count, row.worst) for row in speed.goal_rows(speed.goals(speed.Rows(rows)))}
-    assert told["1,000,000 elements forward and backward, times PyTorch >= 6"] == (0, 1, 4.0)
+    assert told["1,000,000 elements of mish, forward and backward, times PyTorch >= 6"] == (0, 1, 4.0)
     assert told["1,000,000 elements forward and backward, what PyTorch lacks, geometric mean >= 6"] == (1, 1, 7.0)
 
 
