@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, final
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from actlab.formula.expr import Expr
 from actlab.kernels.compiled import Code, compiled
-from actlab.kernels.launch import empty_sums, run, run_flat
+from actlab.kernels.launch import Grid, Operand, empty_sums, run, run_flat
 from actlab.kernels.layout import Arranged, arranged
 from actlab.kernels.machine import machine
 from actlab.kernels.module_text import LINE, SIZE, Access, Memory
@@ -27,6 +27,9 @@ MEMORY: dict[torch.dtype, Memory] = {
     torch.float16: "half",
     torch.bfloat16: "bfloat",
 }
+
+# Which derivatives are asked for; None for the forward pass.
+Wanted = tuple[bool, ...] | None
 
 # Bytes of an output from which on it is written past the caches, of which it would leave little for whoever reads it:
 # its lines need not be fetched before they are overwritten (bench/results/past_caches.csv).
@@ -51,12 +54,8 @@ class Kernels:
         self.expression = expression
         self.args = args
         self.mode = mode
-        # the commonest case, one contiguous tensor, found without looking at its layout
-        self._simple: dict[torch.dtype, Code] = {}
-        self._slopes: dict[torch.dtype, Code] = {}
-        self._large: dict[tuple[torch.dtype, bool], Code] = {}
-        # and that of two, each read element by element
-        self._of_two: dict[tuple[torch.dtype, tuple[bool, ...] | None, bool], Code] = {}
+        # of operands that lie in one run each, the commonest case: found without looking at their layout
+        self._flat: dict[tuple[torch.dtype, Wanted, bool], Code] = {}
 
     def check(self) -> None:
         """Nothing, where kernels can be made.
@@ -90,7 +89,7 @@ class Kernels:
         result = torch.empty_like(x) if out is None else out
         laid = arranged([*tensors, result])
         target = laid.kept[-1]
-        large = goes_past_caches(x.dtype, laid.grid.row, laid.operands[-1][0])
+        large = _all_go_past_caches(x.dtype, laid.grid, laid.operands[-1:])
         run(self._code(laid.access[:-1], x.dtype, wanted=None, past_caches=large), laid.grid, laid.operands)
         return result if target is result else result.copy_(target)
 
@@ -108,26 +107,21 @@ class Kernels:
             return self.pull_back(dy, (x,), (True,))[0]
         dx = torch.empty_like(x)
         count, into = x.numel(), dx.data_ptr()
-        if goes_past_caches(x.dtype, count, into):
-            code = self._made_large(x.dtype, slopes=True)
-        else:
-            code = self._slopes.get(x.dtype) or self._made_slopes(x.dtype)
-        run_flat(code, count, dy.data_ptr(), x.data_ptr(), into)
+        run_flat(self._flat_code(x.dtype, (True,), count, into), count, dy.data_ptr(), x.data_ptr(), into)
         return dx
 
     def of_two(self, value: Tensor, gate: Tensor) -> Tensor:
         """The formula of contiguous tensors of one shape: the same as `forward`, with the least work a call."""
         result = torch.empty_like(value)
         count, into = value.numel(), result.data_ptr()
-        code = self._code_of_two(value.dtype, None, goes_past_caches(value.dtype, count, into))
-        run_flat(code, count, value.data_ptr(), gate.data_ptr(), into)
+        run_flat(self._flat_code(value.dtype, None, count, into), count, value.data_ptr(), gate.data_ptr(), into)
         return result
 
     def pulled_two(self, dy: Tensor, value: Tensor, gate: Tensor, wanted: tuple[bool, bool]) -> list[Tensor | None]:
         """The wanted gradients, at least one of them, likewise: the same as `pull_back`."""
         made = [torch.empty_like(value) if want else None for want in wanted]
         count, into = value.numel(), [each.data_ptr() for each in made if each is not None]
-        code = self._code_of_two(value.dtype, wanted, goes_past_caches(value.dtype, count, *into))
+        code = self._flat_code(value.dtype, wanted, count, *into)
         run_flat(code, count, dy.data_ptr(), value.data_ptr(), gate.data_ptr(), *into)
         return made
 
@@ -171,7 +165,7 @@ class Kernels:
         written.update({at: (products[at].data_ptr(), laid.grid.row, 0) for at in spread})
         summed = [at for at in where if access[at] == "scalar"]
         asked, dtype = tuple(at in where for at in range(count)), tensors[0].dtype
-        large = goes_past_caches(dtype, laid.grid.row, *(address for address, *_ in written.values()))
+        large = _all_go_past_caches(dtype, laid.grid, written.values())
         code = self._code(access, dtype, wanted=asked, past_caches=large)
         sums = empty_sums(laid.grid, outputs=len(summed)) if summed else None
         inputs = (laid.operands[1], laid.operands[0], *laid.operands[2 : count + 1])
@@ -191,39 +185,24 @@ class Kernels:
 
     def _run_one(self, x: Tensor, result: Tensor) -> None:
         count, into = x.numel(), result.data_ptr()
-        if goes_past_caches(x.dtype, count, into):
-            code = self._made_large(x.dtype, slopes=False)
-        else:
-            code = self._simple.get(x.dtype) or self._made_simple(x.dtype)
-        run_flat(code, count, x.data_ptr(), into)
+        run_flat(self._flat_code(x.dtype, None, count, into), count, x.data_ptr(), into)
 
-    def _made_large(self, dtype: torch.dtype, *, slopes: bool) -> Code:
-        found = self._large.get((dtype, slopes))
-        if found is None:
-            found = self._code(("stream",), dtype, wanted=(True,) if slopes else None, past_caches=True)
-            self._large[dtype, slopes] = found
-        return found
-
-    def _code_of_two(self, dtype: torch.dtype, wanted: tuple[bool, ...] | None, large: bool) -> Code:
-        code = self._of_two.get((dtype, wanted, large))
+    def _flat_code(self, dtype: torch.dtype, wanted: Wanted, count: int, *into: int) -> Code:
+        """The kernel of operands that lie in one run each, with so many elements, the outputs at these addresses."""
+        key = dtype, wanted, count >= _FEWEST_PAST and goes_past_caches(dtype, count, *into)
+        code = self._flat.get(key)
         if code is None:
-            code = self._code(("stream", "stream"), dtype, wanted=wanted, past_caches=large)
-            self._of_two[dtype, wanted, large] = code
+            access: tuple[Access, ...] = tuple("stream" for _ in self.args)
+            code = self._flat[key] = self._code(access, dtype, wanted=wanted, past_caches=key[2])
         return code
-
-    def _made_simple(self, dtype: torch.dtype) -> Code:
-        return self._simple.setdefault(dtype, self._code(("stream",), dtype, wanted=None))
-
-    def _made_slopes(self, dtype: torch.dtype) -> Code:
-        return self._slopes.setdefault(dtype, self._code(("stream",), dtype, wanted=(True,)))
 
     def _code(
         self,
         access: tuple[Access, ...],
         dtype: torch.dtype,
         *,
-        wanted: tuple[bool, ...] | None,
-        past_caches: bool = False,
+        wanted: Wanted,
+        past_caches: bool,
     ) -> Code:
         shape = Shape(self.expression, self.args, access, wanted)
         return _code(shape, MEMORY[dtype], self.mode, past_caches=past_caches)
@@ -231,9 +210,14 @@ class Kernels:
 
 def goes_past_caches(dtype: torch.dtype, count: int, *into: int) -> bool:
     """Whether outputs of so many elements side by side at these addresses are written past the caches."""
-    if count < _FEWEST_PAST or count * SIZE[MEMORY[dtype]] < PAST_CACHES:
+    if count * SIZE[MEMORY[dtype]] < PAST_CACHES:
         return False
     return all(address % LINE == 0 for address in into)
+
+
+def _all_go_past_caches(dtype: torch.dtype, grid: Grid, into: Iterable[Operand]) -> bool:
+    """The same of a grid: of several rows only the first is known to begin where a line does."""
+    return grid.rows == grid.channels == 1 and goes_past_caches(dtype, grid.row, *(address for address, *_ in into))
 
 
 def _spread_axes(shape: torch.Size, full: torch.Size) -> tuple[int, ...]:

@@ -82,3 +82,15 @@ def test_what_is_large_and_begins_where_a_line_does() -> None:
     assert not goes_past_caches(torch.float32, count, 64, 32)
     assert goes_past_caches(torch.float64, count // 2, 128)
     assert not goes_past_caches(torch.bfloat16, count, 0)
+
+
+@pytest.mark.parametrize("rows_begin", ["where a line does", "anywhere"])
+def test_rows_that_begin_anywhere(rows_begin: str, small_is_large: list[bool]) -> None:
+    """A store past the caches needs its line: of several rows each one's, not only that of the first."""
+    row = 8192 + 13
+    x = rows(3 * (row + 3), torch.float32, 0).reshape(3, -1)[:, :row]
+    out = torch.empty(3, 8192 + 64 if rows_begin == "where a line does" else row)[:, :row]
+    made = pointwise_of(CATALOG["mish"])
+    kernels = elementwise.kernels_of(made.expression, made.args, "accurate")
+    torch.testing.assert_close(kernels.forward((x,), out=out), kernels.forward((x.contiguous(),)), rtol=0, atol=0)
+    assert small_is_large[0] is False
