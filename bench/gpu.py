@@ -17,7 +17,7 @@ from torch import Tensor
 
 from actlab.catalog.index import get
 from actlab.formula.activation import Activation
-from actlab.kernels import gpu
+from actlab.kernels.gpu import kernels as gpu
 from actlab.nn.operator import Pointwise, pointwise_of
 
 NAMES = ("relu", "gelu", "silu", "mish", "elu", "softplus", "gelu_tanh", "tanh")

@@ -14,7 +14,7 @@ from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.constant import constant_value
 from actlab.formula.expr import Call, Compare, Expr, Input, is_constant, walk
-from actlab.kernels.twin import twin_of
+from actlab.kernels.elementwise.native_reference import twin_of
 from actlab.lower import to_mpmath
 
 DIGITS = 50

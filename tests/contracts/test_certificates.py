@@ -13,7 +13,7 @@ import pytest
 
 from actlab.catalog.index import get
 from actlab.formula.activation import Activation
-from actlab.kernels.version import VERSION
+from actlab.kernels.runtime.version import VERSION
 from actlab.measure import generate, stored
 from actlab.measure.certificate import certificate
 from actlab.measure.contender import theirs

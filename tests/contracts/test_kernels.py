@@ -15,7 +15,7 @@ from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Input
-from actlab.kernels.elementwise import Kernels, kernels_of
+from actlab.kernels.elementwise.kernels import Kernels, kernels_of
 from actlab.measure.invariance import same_bits
 from actlab.nn import functional, module
 from actlab.nn.operator import apply, pointwise_of

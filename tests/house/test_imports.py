@@ -98,7 +98,7 @@ def test_what_the_table_allows_is_no_fault(tmp_path):
             "formula/expr.py": "from .atoms import ATOMS",
             "formula/atoms.py": "",
             "theory/limits.py": "def limit():\n    import sympy\n",
-            "kernels/compiled.py": "import llvmlite, torch",
+            "kernels/runtime/jit.py": "import llvmlite, torch",
             "report/figures.py": "def draw():\n    from matplotlib import pyplot\n    import torch\n",
         },
     )

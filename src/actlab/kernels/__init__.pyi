@@ -1,3 +1,3 @@
 from .explanation import explain as explain
-from .steps import step_table as step_table
-from .version import VERSION as VERSION
+from .fewbit.quantizer import step_table as step_table
+from .runtime.version import VERSION as VERSION

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from actlab.formula.expr import Input
-from actlab.kernels.elementwise import Kernels, kernels_of
+from actlab.kernels.elementwise.kernels import Kernels, kernels_of
 from actlab.kernels.explanation import single
-from actlab.kernels.recipes import Mode
+from actlab.kernels.elementwise.strategies import Mode
 
 
 @final

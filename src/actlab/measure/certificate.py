@@ -17,8 +17,8 @@ from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Input
-from actlab.kernels.recipes import Mode
-from actlab.kernels.version import VERSION
+from actlab.kernels.elementwise.strategies import Mode
+from actlab.kernels.runtime.version import VERSION
 from actlab.lower.straight_line import Leaf
 from actlab.measure.contender import OTHERS, Backward, Contender, Forward, differentiated, ours, ours_of_params
 from actlab.measure.invariance import differ, layouts_apart, threads_apart

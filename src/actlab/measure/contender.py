@@ -16,8 +16,8 @@ from torch import Tensor
 
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
-from actlab.kernels.recipes import Mode
-from actlab.kernels.twin import twin_of
+from actlab.kernels.elementwise.strategies import Mode
+from actlab.kernels.elementwise.native_reference import twin_of
 from actlab.lower.straight_line import Leaf
 from actlab.nn.modules import module
 from actlab.nn.operator import apply, pointwise_of

@@ -15,7 +15,7 @@ from actlab.catalog.index import get
 from actlab.errors import BadInput, BadTask
 from actlab.foreign import their_code
 from actlab.formula.activation import Activation
-from actlab.kernels.steps import MOST_BITS
+from actlab.kernels.fewbit.quantizer import MOST_BITS
 from actlab.nn.few_bit import few_bit
 from actlab.nn.modules import module
 from actlab.sites.calls import tensors_in

@@ -21,7 +21,7 @@ from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import Input
-from actlab.kernels.twin import twin_of
+from actlab.kernels.elementwise.native_reference import twin_of
 from actlab.lower.to_torch import program
 from actlab.nn.functions import functional
 

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from actlab.formula.activation import Activation
-from actlab.kernels.version import VERSION
+from actlab.kernels.runtime.version import VERSION
 
 DATA = "certificates.json"
 

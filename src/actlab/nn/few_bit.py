@@ -14,13 +14,13 @@ from actlab.catalog.index import get
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
-from actlab.kernels.accepted import refuse_unfit
+from actlab.kernels.validation import refuse_unfit
 from actlab.kernels.explanation import Explanation, explain, explain_formula
-from actlab.kernels.packed import Staircase, decode, encode, pack, staircase
-from actlab.kernels.packed_kernels import coded, drawn, pulled
-from actlab.kernels.recipes import Mode
-from actlab.kernels.slope_samples import Density
-from actlab.kernels.steps import MOST_BITS, spread_levels, step_table
+from actlab.kernels.fewbit.codes import Staircase, decode, encode, pack, staircase
+from actlab.kernels.fewbit.kernels import coded, drawn, pulled
+from actlab.kernels.elementwise.strategies import Mode
+from actlab.kernels.fewbit.derivative_samples import Density
+from actlab.kernels.fewbit.quantizer import MOST_BITS, spread_levels, step_table
 from actlab.nn.engine import is_exported, runs_on_kernels
 from actlab.nn.exact_steps import exact_staircase
 from actlab.nn.operator import HALF, applied, apply, pointwise_of

@@ -15,9 +15,9 @@ from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import ParamRef
 from actlab.kernels.explanation import Explanation, explain
-from actlab.kernels.own_operator import OwnOperator, own_operator
-from actlab.kernels.recipes import Mode
-from actlab.kernels.slope_samples import Density
+from actlab.kernels.elementwise.native_operator import OwnOperator, own_operator
+from actlab.kernels.elementwise.strategies import Mode
+from actlab.kernels.fewbit.derivative_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise, explained_along_axis
 from actlab.nn.few_bit import FewBit, lean
 from actlab.nn.into import write

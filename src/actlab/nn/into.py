@@ -9,7 +9,7 @@ from torch import Tensor
 
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
-from actlab.kernels.recipes import Mode
+from actlab.kernels.elementwise.strategies import Mode
 from actlab.nn.engine import engine
 from actlab.nn.few_bit import FewBit, few_bit
 from actlab.nn.operator import Pointwise, applied, apply, common_dtype, common_shape

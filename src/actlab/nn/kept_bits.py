@@ -10,8 +10,8 @@ from torch import Tensor
 
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, Input, walk
-from actlab.kernels.own_operator import EXACT_ATOMS, own_operator
-from actlab.kernels.recipes import Mode
+from actlab.kernels.elementwise.native_operator import EXACT_ATOMS, own_operator
+from actlab.kernels.elementwise.strategies import Mode
 from actlab.nn.engine import is_exported, is_simple
 from actlab.nn.exact_steps import exact_staircase
 from actlab.nn.few_bit import DTYPES, FewBit, few_bit

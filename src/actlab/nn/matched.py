@@ -11,8 +11,8 @@ from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.kernels.explanation import Explanation
-from actlab.kernels.threads import threads
-from actlab.kernels.twin import twin_of
+from actlab.kernels.runtime.threads import threads
+from actlab.kernels.elementwise.native_reference import twin_of
 
 MATCHES = ("torch",)
 

@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from actlab.kernels.row_sums import row_sums, write_row_sums
+from actlab.kernels.statistics.row_sums import row_sums, write_row_sums
 
 KEPT = 65_536
 """So many fingerprints are kept, the last ones: half a mebibyte, and a bound of 3/65,536 on what never fires."""

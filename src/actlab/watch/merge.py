@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, distributed
 
 from actlab.errors import BadInput
-from actlab.kernels.unit_fields import BORDERS, Field
+from actlab.kernels.statistics.fields import BORDERS, Field
 from actlab.watch.distinct import Fingerprints
 from actlab.watch.quantities import Quantities, UnitStatistics
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from actlab.errors import CannotLower, NoKernels
-from actlab.kernels.elementwise import MEMORY
-from actlab.kernels.unit_fields import BINS
-from actlab.kernels.unit_statistics import PassKernel, pass_kernel
+from actlab.kernels.elementwise.kernels import MEMORY
+from actlab.kernels.statistics.fields import BINS
+from actlab.kernels.statistics.kernels import PassKernel, pass_kernel
 from actlab.watch.measured import Measured
 from actlab.watch.plain_statistics import add_histogram, add_statistics
 from actlab.watch.table import Table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from actlab.kernels.unit_fields import BINS, MIDDLE, SAMPLED, SMALLEST, Field
+from actlab.kernels.statistics.fields import BINS, MIDDLE, SAMPLED, SMALLEST, Field
 from actlab.watch.measured import Measured
 
 

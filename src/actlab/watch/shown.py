@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actlab.kernels.unit_fields import BORDERS
+from actlab.kernels.statistics.fields import BORDERS
 from actlab.watch.recording import Recording
 from actlab.watch.updates import Updates
 

@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from actlab.kernels.unit_fields import BINS, Field
+from actlab.kernels.statistics.fields import BINS, Field
 from actlab.watch.measured import Measured
 
 # Columns of a point: what one step says of a site.

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from actlab.kernels.layout import is_dense
-from actlab.kernels.samples import Samples
+from actlab.kernels.elementwise.layout import is_dense
+from actlab.kernels.statistics.samples import Samples
 
 # At most so many steps are kept; then every second one of them, and of those to come.
 MOST_ROWS = 512

@@ -15,7 +15,7 @@ from torch import Tensor
 from actlab.catalog.index import CATALOG, get
 from actlab.formula.along_axis import AxisActivation, V, X, Y, greatest
 from actlab.formula.substitute import substitute
-from actlab.kernels.axis import AxisKernels, axis_kernels
+from actlab.kernels.axis.kernels import AxisKernels, axis_kernels
 
 AXIS = [act for act in CATALOG.values() if isinstance(act, AxisActivation)]
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from actlab.kernels import cache
+from actlab.kernels.runtime import cache
 
 CODE = bytes(range(256)) * 4
 KEY = cache.key_of("a kernel", machine="a machine")
@@ -130,11 +130,11 @@ def test_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
 PROGRAM = textwrap.dedent("""
     import json, warnings
     import torch
-    from actlab.kernels import compiled
+    from actlab.kernels.runtime import jit
     from actlab.nn import functional
     codes = []
-    make = compiled.cache.write
-    compiled.cache.write = lambda key, code: (codes.append(key), make(key, code))
+    make = jit.cache.write
+    jit.cache.write = lambda key, code: (codes.append(key), make(key, code))
     x = torch.linspace(-6, 6, 1001, requires_grad=True)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

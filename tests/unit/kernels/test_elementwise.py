@@ -14,12 +14,12 @@ from actlab.catalog.index import CATALOG, get
 from actlab.errors import CannotLower
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr, Input, ParamRef
-from actlab.kernels.elementwise import Kernels, kernels_of
-from actlab.kernels.ends import ends
-from actlab.kernels.layout import arranged
-from actlab.kernels.module_text import text_of
-from actlab.kernels.pointwise import Shape, plan
-from actlab.kernels.recipes import Mode, recipe, sample
+from actlab.kernels.elementwise.kernels import Kernels, kernels_of
+from actlab.kernels.elementwise.limits import ends
+from actlab.kernels.elementwise.layout import arranged
+from actlab.kernels.elementwise.loop_ir import text_of
+from actlab.kernels.elementwise.plan import Shape, plan
+from actlab.kernels.elementwise.strategies import Mode, recipe, sample
 from actlab.nn import functional
 
 X, W = Input("x"), ParamRef("weight")

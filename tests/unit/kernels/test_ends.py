@@ -9,7 +9,7 @@ import torch
 
 from actlab.catalog.index import get
 from actlab.formula.expr import Input
-from actlab.kernels.ends import End, ends
+from actlab.kernels.elementwise.limits import End, ends
 from actlab.nn import functional
 
 FAR = [20.0, 800.0, 3140.0, 1e5, 1e12, 1e30, inf]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from actlab.errors import BadInput
-from actlab.kernels import cache, eviction
+from actlab.kernels.runtime import cache
+from actlab.kernels.runtime import eviction
 
 CODE = bytes(1000)
 

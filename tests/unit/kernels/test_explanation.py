@@ -16,10 +16,10 @@ from actlab.catalog.index import CATALOG, get
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.kernels import explain
-from actlab.kernels.elementwise import Kernels
+from actlab.kernels.elementwise.kernels import Kernels
 from actlab.kernels.explanation import _of_gpu, _said
-from actlab.kernels.launch import WORTH_A_TEAM
-from actlab.kernels.own_operator import OwnOperator, own_operator
+from actlab.kernels.runtime.launch import WORTH_A_TEAM
+from actlab.kernels.elementwise.native_operator import OwnOperator, own_operator
 from actlab.kernels.raw_operators import raw_operators
 from actlab.lower.arithmetic import Recipe
 from actlab.nn import functional, module
@@ -259,9 +259,9 @@ def test_a_gpu_is_told_from_the_processor(monkeypatch: pytest.MonkeyPatch) -> No
     class OnGpu:
         is_cuda, is_cpu, dtype, device = True, False, torch.float32, "cuda:0"
 
-    monkeypatch.setattr("actlab.kernels.gpu.lacks", lambda tensors: None)
+    monkeypatch.setattr("actlab.kernels.gpu.kernels.lacks", lambda tensors: None)
     assert _of_gpu(OnGpu()).layer == "triton"  # type: ignore[arg-type]  # a tensor of a device that is not there
-    monkeypatch.setattr("actlab.kernels.gpu.lacks", lambda tensors: "no GPU")
+    monkeypatch.setattr("actlab.kernels.gpu.kernels.lacks", lambda tensors: "no GPU")
     assert _of_gpu(OnGpu()).implementation == "composite"  # type: ignore[arg-type]  # likewise
 
 

@@ -10,9 +10,9 @@ import torch
 from actlab.catalog.index import get
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr, Input, ParamRef
-from actlab.kernels.elementwise import kernels_of
-from actlab.kernels.far_out import needed
-from actlab.kernels.recipes import Mode
+from actlab.kernels.elementwise.kernels import kernels_of
+from actlab.kernels.elementwise.infinite_inputs import needed
+from actlab.kernels.elementwise.strategies import Mode
 from actlab.nn.operator import apply, pointwise_of
 
 INFINITE = torch.tensor([-math.inf, math.inf])

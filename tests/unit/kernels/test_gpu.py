@@ -8,8 +8,8 @@ import torch
 import gpu_checks as checks
 from actlab.catalog.index import get
 from actlab.errors import BadInput, MissingExtra
-from actlab.kernels import gpu
-from actlab.kernels.gpu_layout import Tiled, tile_of, tiled
+from actlab.kernels.gpu import kernels as gpu
+from actlab.kernels.gpu.layout import Tiled, tile_of, tiled
 from actlab.nn.modules import split
 from actlab.nn.operator import pointwise_of
 

@@ -13,7 +13,7 @@ import pytest
 from llvmlite import binding
 
 from actlab.errors import NoKernels
-from actlab.kernels.machine import machine
+from actlab.kernels.runtime.cpu import machine
 
 
 @pytest.fixture(autouse=True)

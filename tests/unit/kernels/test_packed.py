@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from actlab.kernels.packed import Border, Staircase, decode, encode, pack, staircase, unpack
+from actlab.kernels.fewbit.codes import Border, Staircase, decode, encode, pack, staircase, unpack
 
 BORDERS = (-2.0, -1.0, -0.5, 0.0, 0.25, 1.0, 3.0)
 LEVELS = tuple(float(number) for number in range(8))

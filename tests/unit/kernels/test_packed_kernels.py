@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from actlab.kernels import packed_kernels
-from actlab.kernels.packed import decode, encode
+from actlab.kernels.fewbit import kernels as packed_kernels
+from actlab.kernels.fewbit.codes import decode, encode
 from actlab.nn import functional
 from actlab.nn.few_bit import FewBit, few_bit
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from actlab.kernels import row_sums as module
-from actlab.kernels.row_sums import row_sums
+from actlab.kernels.statistics import row_sums as module
+from actlab.kernels.statistics.row_sums import row_sums
 
 TYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.int32, torch.uint8, torch.bool]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from actlab.kernels import samples
-from actlab.kernels.samples import Samples
+from actlab.kernels.statistics import samples
+from actlab.kernels.statistics.samples import Samples
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])

@@ -12,8 +12,8 @@ from actlab.catalog.index import CATALOG, get
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.kernels import step_table
-from actlab.kernels.slope_samples import slope_function, slope_samples
-from actlab.kernels.steps import _segments, _variances, cheapest_path, spread_levels
+from actlab.kernels.fewbit.derivative_samples import slope_function, slope_samples
+from actlab.kernels.fewbit.quantizer import _segments, _variances, cheapest_path, spread_levels
 from actlab.theory.properties import properties
 
 # Squared error of the best table on [-10, 10], 2001 points, for 1 to 4 bits: computed independently.

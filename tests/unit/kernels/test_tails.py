@@ -14,8 +14,8 @@ from actlab.catalog.index import get
 from actlab.formula.activation import Activation
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Expr, Input, ParamRef
-from actlab.kernels.elementwise import kernels_of
-from actlab.kernels.recipes import Mode
+from actlab.kernels.elementwise.kernels import kernels_of
+from actlab.kernels.elementwise.strategies import Mode
 from actlab.lower.straight_line import Leaf
 from actlab.measure.exact import exact
 

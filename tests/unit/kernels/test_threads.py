@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from actlab.kernels import threads
-from actlab.kernels.launch import PIECE, WORTH_A_TEAM, Grid
+from actlab.kernels.runtime import threads
+from actlab.kernels.runtime.launch import PIECE, WORTH_A_TEAM, Grid
 from actlab.nn import functional
 
 PROGRAM = textwrap.dedent("""
@@ -21,7 +21,7 @@ PROGRAM = textwrap.dedent("""
     import numpy as np
     import torch
     from actlab.kernels import explain
-    from actlab.kernels.threads import threads
+    from actlab.kernels.runtime.threads import threads
     from actlab.nn import functional
 
     def outcome():

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from actlab.kernels import version
+from actlab.kernels.runtime import version
 
 PACKAGE = Path(version.__file__).parent.parent
 
 # Imported on the way, but no bit of a result depends on them.
 WITHOUT_SAY = {
-    "errors", "formula/text", "kernels/cache", "kernels/compiled", "kernels/eviction", "kernels/launch",
-    "kernels/machine", "kernels/threads", "kernels/version",
+    "errors", "formula/text", "kernels/runtime/cache", "kernels/runtime/jit", "kernels/runtime/eviction", "kernels/runtime/launch",
+    "kernels/runtime/cpu", "kernels/runtime/threads", "kernels/runtime/version",
 }  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def reached(start: str) -> set[str]:
 
 
 def test_the_makers_are_what_the_recipes_import() -> None:
-    assert set(version.MAKERS) == reached("kernels/recipes") - WITHOUT_SAY
+    assert set(version.MAKERS) == reached("kernels/elementwise/strategies") - WITHOUT_SAY
 
 
 @pytest.fixture
@@ -61,6 +61,6 @@ def test_every_maker_counts(copied: Path) -> None:
 
 
 def test_comments_and_empty_lines_do_not(copied: Path) -> None:
-    file = copied / "kernels/recipes.py"
+    file = copied / "kernels/elementwise/strategies.py"
     file.write_text("\n# a remark\n" + file.read_text(encoding="utf-8") + "\n    # another\n", encoding="utf-8")
     assert version.digest_of(copied) == version.VERSION

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from actlab.errors import CannotLower
-from actlab.kernels.gpu_program import loaded
+from actlab.kernels.gpu.program import loaded
 from actlab.lower.to_triton import TYPES, Spelled
 from actlab.lower.vector import Block, Value
 from gpu_checks import needs_the_interpreter

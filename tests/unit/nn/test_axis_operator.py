@@ -10,7 +10,7 @@ from torch.autograd import forward_ad
 import tolerances
 from actlab.catalog.index import CATALOG, get
 from actlab.formula.along_axis import AxisActivation
-from actlab.kernels.axis import AxisKernels
+from actlab.kernels.axis.kernels import AxisKernels
 from actlab.nn.axis_operator import apply_along_axis, axiswise
 from actlab.nn.functions import functional
 

@@ -13,7 +13,7 @@ from torch.nn import functional as theirs
 
 from actlab.catalog.index import get
 from actlab.errors import BadInput, BadParam, UnknownActivation
-from actlab.kernels.own_operator import own_operator
+from actlab.kernels.elementwise.native_operator import own_operator
 from actlab.nn import functional, module
 
 X = torch.linspace(-3, 3, 12, dtype=torch.float64).reshape(3, 4)

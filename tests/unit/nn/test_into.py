@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from actlab.errors import BadInput
-from actlab.kernels.compiled import compiled
+from actlab.kernels.runtime.jit import compiled
 from actlab.nn import functional
 
 X = torch.linspace(-3, 3, 12).reshape(3, 4)

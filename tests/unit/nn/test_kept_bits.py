@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from actlab.catalog.index import get
-from actlab.kernels.own_operator import own_operator
+from actlab.kernels.elementwise.native_operator import own_operator
 from actlab.nn import functional, module
 from actlab.nn.kept_bits import OVER_OPERATOR, WORTH_BITS, kept_bits
 from actlab.nn.operator import apply, pointwise_of

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from actlab.catalog.index import get
-from actlab.kernels import unit_statistics, unit_text
-from actlab.kernels.cache import key_of
-from actlab.kernels.unit_fields import BORDERS, Field
+from actlab.kernels.statistics import kernels as unit_statistics
+from actlab.kernels.statistics import ir
+from actlab.kernels.runtime.cache import key_of
+from actlab.kernels.statistics.fields import BORDERS, Field
 from actlab.lower.arithmetic import Recipe
 from actlab.watch.measured import measured
 from actlab.watch.pass_statistics import Adder
@@ -141,8 +142,8 @@ def test_the_layout_does_not_matter(z, axis, monkeypatch):
 def test_a_kernel_that_is_written_otherwise_is_not_taken_from_the_cache(monkeypatch):
     act = measured(get("relu"))
     recipe = Recipe("float", paired=False, accuracy="single")
-    plan = unit_text.UnitPlan(act.value, act.slope, act.input, "float", recipe, 0.0, across=True, by_row=True)
-    texts = [unit_text.text_of(plan), unit_text.text_of(replace(plan, floor=0.5))]
+    plan = ir.UnitPlan(act.value, act.slope, act.input, "float", recipe, 0.0, across=True, by_row=True)
+    texts = [ir.text_of(plan), ir.text_of(replace(plan, floor=0.5))]
     monkeypatch.setattr(unit_text, "_RUN", 8)  # as a later version might have it
-    texts.append(unit_text.text_of(plan))
+    texts.append(ir.text_of(plan))
     assert len({key_of(text, machine="one") for text in texts}) == 3

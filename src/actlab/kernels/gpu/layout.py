@@ -9,7 +9,7 @@ from typing import Literal, final
 
 from torch import Tensor
 
-from actlab.kernels.layout import channel_axis, is_dense
+from actlab.kernels.elementwise.layout import channel_axis, is_dense
 
 # What an operand's value depends on: the element, nothing, the group, or the column.
 Place = Literal["stream", "scalar", "group", "column"]

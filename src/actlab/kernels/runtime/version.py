@@ -8,7 +8,7 @@ from pathlib import Path
 # What a kernel's text and the choice of its recipe are made by; a test holds this list to the imports.
 MAKERS = (
     "formula/atoms", "formula/constant", "formula/derivative", "formula/expr", "formula/polynomial",
-    "kernels/ends", "kernels/far_out", "kernels/frame", "kernels/module_text", "kernels/pointwise", "kernels/recipes",
+    "kernels/elementwise/limits", "kernels/elementwise/infinite_inputs", "kernels/runtime/frame", "kernels/elementwise/loop_ir", "kernels/elementwise/plan", "kernels/elementwise/strategies",
     "lower/arithmetic", "lower/circular", "lower/coefficients", "lower/elementary", "lower/error_functions",
     "lower/exponential", "lower/fit_ranges", "lower/numerals", "lower/segments", "lower/straight_line", "lower/to_llvm",
     "lower/to_torch", "lower/vector",
@@ -26,4 +26,4 @@ def digest_of(package: Path) -> str:
 
 
 # Caches and certificates bear it: neither outlives a change of the kernels' results.
-VERSION = digest_of(Path(__file__).parent.parent)
+VERSION = digest_of(Path(__file__).parents[2])

@@ -11,9 +11,9 @@ from typing import final
 from actlab.formula.atoms import abs, recurrence
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Add, Call, Expr, Mul, Neg, Number, Sub, Where, is_constant, walk
-from actlab.kernels import far_out
-from actlab.kernels.ends import ends
-from actlab.kernels.module_text import Access, Memory, Plan, text_of
+from actlab.kernels.elementwise import infinite_inputs
+from actlab.kernels.elementwise.limits import ends
+from actlab.kernels.elementwise.loop_ir import Access, Memory, Plan, text_of
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.straight_line import Leaf
 from actlab.lower.to_llvm import Lowering
@@ -183,7 +183,7 @@ def _straight(
     low = Lowering(a, dict(zip(shape.args, given, strict=True)), at_ends=_ended)
     results = []
     for formula in formulas:
-        sides = far_out.needed(formula, shape.args)
+        sides = infinite_inputs.needed(formula, shape.args)
         if any(sides):
             results.append(_from_far(shape, a, given, write, formula, dy=dy, sides=sides))
         else:
@@ -199,12 +199,12 @@ def _from_far(
     formula: Expr,
     *,
     dy: Num | None,
-    sides: far_out.Sides,
+    sides: infinite_inputs.Sides,
 ) -> Num:
     """The formula's result; where the input is infinite on these sides, what it is on its way to."""
-    x, infinite = far_out.large(a, given[0], sides)
+    x, infinite = infinite_inputs.large(a, given[0], sides)
     far = Lowering(a, dict(zip(shape.args, (x, *given[1:]), strict=True)), at_ends=_ended)
-    tended = far_out.on_its_way(a, far.number(formula))
+    tended = infinite_inputs.on_its_way(a, far.number(formula))
     held = Num(tended if dy is None else a.block.mul(dy.hi, tended))
     return a.select(infinite, held, write(far, formula))
 

@@ -20,8 +20,8 @@ from typing import final
 from actlab.formula.atoms import where
 from actlab.formula.expr import Call, Expr, Input, Over, walk
 from actlab.formula.substitute import substitute
-from actlab.kernels.axis_loop import Parts, Peak, Reduction, Spot, Sum, Writer, stored_as
-from actlab.kernels.axis_stages import (
+from actlab.kernels.axis.loop import Parts, Peak, Reduction, Spot, Sum, Writer, stored_as
+from actlab.kernels.axis.stages import (
     SEARCHES,
     TAU,
     Cut,
@@ -34,8 +34,8 @@ from actlab.kernels.axis_stages import (
     stages,
     start_of,
 )
-from actlab.kernels.frame import DONE, framed, header
-from actlab.kernels.module_text import Memory
+from actlab.kernels.runtime.frame import DONE, framed, header
+from actlab.kernels.elementwise.loop_ir import Memory
 from actlab.lower.arithmetic import Accuracy, Arithmetic, Num, Recipe
 from actlab.lower.straight_line import Leaf
 from actlab.lower.to_llvm import Lowering

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from actlab.errors import BadInput
 from actlab.formula.expr import Expr
-from actlab.kernels.gpu_layout import Place, Tile, Tiled, is_simple, tile_of, tiled
-from actlab.kernels.gpu_program import Wanted, program
-from actlab.kernels.module_text import Access, Memory
-from actlab.kernels.pointwise import Shape
-from actlab.kernels.recipes import Mode
+from actlab.kernels.gpu.layout import Place, Tile, Tiled, is_simple, tile_of, tiled
+from actlab.kernels.gpu.program import Wanted, program
+from actlab.kernels.elementwise.loop_ir import Access, Memory
+from actlab.kernels.elementwise.plan import Shape
+from actlab.kernels.elementwise.strategies import Mode
 from actlab.lower.straight_line import Leaf
 from actlab.optional import need
 

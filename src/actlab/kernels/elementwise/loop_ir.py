@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-from actlab.kernels.frame import DONE, PAST_CACHES, framed, header
+from actlab.kernels.runtime.frame import DONE, PAST_CACHES, framed, header
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.vector import Block, Kind, Value
 

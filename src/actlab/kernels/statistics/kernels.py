@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from actlab.formula.expr import Expr, Input
-from actlab.kernels.compiled import Code, compiled
-from actlab.kernels.elementwise import MEMORY
-from actlab.kernels.launch import spread
-from actlab.kernels.module_text import Memory
-from actlab.kernels.recipes import here
-from actlab.kernels.unit_fields import SAMPLED
-from actlab.kernels.unit_text import LANES, UnitPlan, histogram_text, text_of
+from actlab.kernels.runtime.jit import Code, compiled
+from actlab.kernels.elementwise.kernels import MEMORY
+from actlab.kernels.runtime.launch import spread
+from actlab.kernels.elementwise.loop_ir import Memory
+from actlab.kernels.elementwise.strategies import here
+from actlab.kernels.statistics.fields import SAMPLED
+from actlab.kernels.statistics.ir import LANES, UnitPlan, histogram_text, text_of
 from actlab.lower.arithmetic import Recipe
 
 

@@ -12,8 +12,8 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from actlab.kernels.compiled import Code
-from actlab.kernels.threads import layer, threads
+from actlab.kernels.runtime.jit import Code
+from actlab.kernels.runtime.threads import layer, threads
 
 # Elements that one thread takes at a time, and from how many on a second thread is worth its start
 # (bench/results/threads.csv): a piece fits into the first cache together with what is written.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from actlab.kernels.module_text import SIZE, Memory, narrowed, widened
+from actlab.kernels.elementwise.loop_ir import SIZE, Memory, narrowed, widened
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.vector import Block, Kind, Value
 

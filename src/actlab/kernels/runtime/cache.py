@@ -15,8 +15,8 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-from actlab.kernels import eviction
-from actlab.kernels.version import VERSION
+from actlab.kernels.runtime import eviction
+from actlab.kernels.runtime.version import VERSION
 
 
 def key_of(text: str, *, machine: str) -> str:

@@ -15,7 +15,7 @@ from actlab.catalog.index import get
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
-from actlab.kernels.slope_samples import Density, Floats, SlopeSamples, slope_samples
+from actlab.kernels.fewbit.derivative_samples import Density, Floats, SlopeSamples, slope_samples
 
 MOST_BITS = 4
 SPAN = (-10.0, 10.0)

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from actlab.formula.expr import ParamRef
-from actlab.kernels import cache
-from actlab.kernels.compiled import compiled
-from actlab.kernels.launch import Grid, run
-from actlab.kernels.machine import machine
-from actlab.kernels.module_text import Access, Memory, Plan, text_of
-from actlab.kernels.pointwise import Shape, measured, plan
+from actlab.kernels.runtime import cache
+from actlab.kernels.runtime.jit import compiled
+from actlab.kernels.runtime.launch import Grid, run
+from actlab.kernels.runtime.cpu import machine
+from actlab.kernels.elementwise.loop_ir import Access, Memory, Plan, text_of
+from actlab.kernels.elementwise.plan import Shape, measured, plan
 from actlab.lower.arithmetic import Recipe
 
 Mode = Literal["accurate", "fast"]

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import final
 
 from actlab.formula.expr import Expr, Input
-from actlab.kernels.ends import ends
-from actlab.kernels.frame import DONE, framed, header
-from actlab.kernels.module_text import SIZE, Memory, narrowed, widened
-from actlab.kernels.unit_fields import MIDDLE, SMALLEST, Field
+from actlab.kernels.elementwise.limits import ends
+from actlab.kernels.runtime.frame import DONE, framed, header
+from actlab.kernels.elementwise.loop_ir import SIZE, Memory, narrowed, widened
+from actlab.kernels.statistics.fields import MIDDLE, SMALLEST, Field
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.to_llvm import Lowering
 from actlab.lower.vector import Block, Kind, Value

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, final
 
-from actlab.kernels import cache
-from actlab.kernels.machine import machine
-from actlab.kernels.threads import layer
+from actlab.kernels.runtime import cache
+from actlab.kernels.runtime.cpu import machine
+from actlab.kernels.runtime.threads import layer
 
 
 @final

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from actlab.formula.expr import Expr, Input
-from actlab.kernels.ends import PLACES, limit, swings
+from actlab.kernels.elementwise.limits import PLACES, limit, swings
 from actlab.lower.arithmetic import Arithmetic, Num
 from actlab.lower.numerals import with_sign
 from actlab.lower.straight_line import Leaf

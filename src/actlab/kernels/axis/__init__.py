@@ -1,0 +1,1 @@
+"""Kernels of activations that act along an axis."""

@@ -1,0 +1,1 @@
+"""Kernels of formulas that act on one element at a time."""

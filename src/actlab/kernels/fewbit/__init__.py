@@ -1,0 +1,1 @@
+"""Kernels that save a few bits per element for the backward pass."""

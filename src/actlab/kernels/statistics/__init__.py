@@ -1,0 +1,1 @@
+"""Kernels that measure an activation's inputs unit by unit."""
