@@ -8,8 +8,8 @@ from .formula.param import Param as Param
 from .nn.functions import functional as functional
 from .nn.modules import module as module
 from .sites.find import sites as sites
-from .sites.swap import swap as swap
-from .sites.swap import trainable_activation_parameters as trainable_activation_parameters
+from .sites.swap.swap import swap as swap
+from .sites.swap.swap import trainable_activation_parameters as trainable_activation_parameters
 from .theory.gains import gain as gain
 from .theory.gains import moments as moments
 from .theory.properties import properties as properties

@@ -15,7 +15,7 @@ from actlab.foreign import their_code
 from actlab.measure.memory_choices import AS_IS, Choice, Measured, Place, choices, fresh, measured, places_of
 from actlab.measure.memory_kept import Hook, Kept, kept_by
 from actlab.plain import plain
-from actlab.sites.calls import tensors_in
+from actlab.sites.trace.calls import tensors_in
 from actlab.sites.site import Site
 from actlab.train.subject import Subject
 from actlab.train.task import Task

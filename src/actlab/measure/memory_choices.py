@@ -18,10 +18,10 @@ from actlab.formula.activation import Activation
 from actlab.kernels.fewbit.quantizer import MOST_BITS
 from actlab.nn.few_bit import few_bit
 from actlab.nn.modules import module
-from actlab.sites.calls import tensors_in
+from actlab.sites.trace.calls import tensors_in
 from actlab.sites.find import Sites, sites
 from actlab.sites.site import Site
-from actlab.sites.swap import swap
+from actlab.sites.swap.swap import swap
 from actlab.train.replace import torch_module
 from actlab.train.subject import Subject, called_with
 from actlab.train.task import Task

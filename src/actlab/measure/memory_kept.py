@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from actlab.nn.shown import is_shown
-from actlab.sites.calls import name_of, tensors_in
+from actlab.sites.trace.calls import name_of, tensors_in
 from actlab.sites.site import Site
 
 _NONE: Mapping[str, Site] = MappingProxyType({})

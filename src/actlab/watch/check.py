@@ -14,9 +14,9 @@ from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
 from actlab.errors import BadInput
-from actlab.sites.calls import tensors_in
-from actlab.sites.trace import Trace
-from actlab.sites.tracing import Loss, Traced, traced, unwrapped
+from actlab.sites.trace.calls import tensors_in
+from actlab.sites.trace.trace import Trace
+from actlab.sites.trace.run import Loss, Traced, traced, unwrapped
 from actlab.train.subject import called_with
 from actlab.watch.finding import Finding
 from actlab.watch.report import Report, StoppedEarly, ordered

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import final
 
 from actlab.formula.activation import Activation
-from actlab.sites.known import LAYERS, MOVES, AnyActivation, known
+from actlab.sites.recognize.torch_ops import LAYERS, MOVES, AnyActivation, known
 from actlab.sites.site import Site, Spot
-from actlab.sites.trace import Step, Trace
+from actlab.sites.trace.trace import Step, Trace
 
 # Joined in one: what holds of all parts holds of the whole.
 _JOINED = frozenset({"cat", "stack"})

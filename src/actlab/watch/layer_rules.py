@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from actlab.sites.known import MOVES
-from actlab.sites.trace import Step
+from actlab.sites.recognize.torch_ops import MOVES
+from actlab.sites.trace.trace import Step
 from actlab.watch.finding import Finding
 from actlab.watch.flow import (
     PRODUCTS,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from actlab.formula.activation import Activation
-from actlab.sites.trace import Step
+from actlab.sites.trace.trace import Step
 from actlab.watch.finding import Finding
 from actlab.watch.flow import Made, is_layer, makers, sole, spot_of
 from actlab.watch.seen import LOSSES, REGRESSIONS, Seen, finding

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from actlab.sites.known import LAYERS
+from actlab.sites.recognize.torch_ops import LAYERS
 from actlab.sites.site import Site
-from actlab.sites.trace import Trace
+from actlab.sites.trace.trace import Trace
 from actlab.watch.finding import Finding
 from actlab.watch.flow import is_layer, parameters_of
 from actlab.watch.seen import Seen, finding

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
-from actlab.sites.trace import Step
+from actlab.sites.trace.trace import Step
 from actlab.theory.properties import properties
 from actlab.watch.finding import Finding, Severity
 from actlab.watch.flow import Made, parameters_of, sole, upstream

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from actlab.formula.activation import Activation
 from actlab.sites.site import Site, Unseen
-from actlab.sites.trace import Trace
+from actlab.sites.trace.trace import Trace
 from actlab.watch.distinct import Shown
 from actlab.watch.measured import measured
 from actlab.watch.merge import statistics

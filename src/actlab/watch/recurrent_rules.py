@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from actlab.sites.trace import Step
+from actlab.sites.trace.trace import Step
 from actlab.watch.depth import course
 from actlab.watch.finding import Finding
 from actlab.watch.flow import data_of, is_layer, parameters_of, sole, spot_of, upstream

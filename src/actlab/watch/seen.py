@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from actlab.sites.known import LAYERS
+from actlab.sites.recognize.torch_ops import LAYERS
 from actlab.sites.site import Site, Spot
-from actlab.sites.trace import Step, Trace
+from actlab.sites.trace.trace import Step, Trace
 from actlab.watch.finding import Finding, Severity
 from actlab.watch.flow import PRODUCTS, upstream
 from actlab.watch.kinds import KINDS

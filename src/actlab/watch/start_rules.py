@@ -9,9 +9,9 @@ from typing import final
 
 from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
-from actlab.sites.known import MOVES
+from actlab.sites.recognize.torch_ops import MOVES
 from actlab.sites.site import Site
-from actlab.sites.trace import Step
+from actlab.sites.trace.trace import Step
 from actlab.theory.gains import gain, moments
 from actlab.watch.finding import Finding
 from actlab.watch.flow import back, behind, data_of, is_layer, sole

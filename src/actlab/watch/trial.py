@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from actlab.errors import BadInput
 from actlab.foreign import their_code
-from actlab.sites.tracing import Loss
+from actlab.sites.trace.run import Loss
 from actlab.train.subject import called_with
 from actlab.watch.report import Report, StoppedEarly
 from actlab.watch.settings import Settings

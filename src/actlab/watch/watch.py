@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from actlab.errors import BadInput
-from actlab.sites.calls import tensors_in
+from actlab.sites.trace.calls import tensors_in
 from actlab.sites.listening import Listening, listening
 from actlab.sites.site import Site
-from actlab.sites.trace import Trace
-from actlab.sites.tracing import REPLICATED, is_kind_of, unwrapped
-from actlab.sites.undisturbed import undisturbed
+from actlab.sites.trace.trace import Trace
+from actlab.sites.trace.run import REPLICATED, is_kind_of, unwrapped
+from actlab.sites.trace.preserve_state import undisturbed
 from actlab.watch.merge import gathered
 from actlab.watch.quantities import ParameterQuantities, Quantities, of_distinct
 from actlab.watch.recording import Recording

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from actlab.sites.known import MOVES
-from actlab.sites.trace import Step, Trace
+from actlab.sites.recognize.torch_ops import MOVES
+from actlab.sites.trace.trace import Step, Trace
 from actlab.watch.flow import is_move, sole, upstream
 
 # They average or scale what they get, and leave it open what that is.

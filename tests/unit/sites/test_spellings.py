@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from actlab.sites.find import sites
-from actlab.sites.swap import swap
+from actlab.sites.swap.swap import swap
 from unit.sites.small import Between, rows
 
 BY_NAME = {

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 import actlab
 from actlab.errors import BadInput, UnknownActivation
 from actlab.sites.find import sites
-from actlab.sites.swap import swap, trainable_activation_parameters
+from actlab.sites.swap.swap import swap, trainable_activation_parameters
 from unit.sites.small import Between, left, rows
 
 

@@ -8,7 +8,7 @@ import torch
 from actlab.catalog.frameworks import FRAMEWORKS
 from actlab.catalog.index import get
 from actlab.sites.find import sites
-from actlab.sites.swap import swap
+from actlab.sites.swap.swap import swap
 from unit.sites.small import Between, rows
 
 transformers = pytest.importorskip("transformers", reason="needs the extra 'transformers'")

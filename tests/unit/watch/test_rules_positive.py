@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributions import Categorical
 from torch.nn import functional as F
 
-from actlab.sites.trace import Step, Trace, Value
+from actlab.sites.trace.trace import Step, Trace, Value
 from actlab.watch.check import check
 from actlab.watch.flow import sole
 from actlab.watch.kinds import KINDS

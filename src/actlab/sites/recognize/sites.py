@@ -10,14 +10,14 @@ from typing import Any
 
 from actlab.catalog.index import get
 from actlab.formula.activation import Activation
-from actlab.sites.axis_composites import axis_composites
-from actlab.sites.composites import Found, composites
-from actlab.sites.known import CONVOLUTIONS, LINEAR, MOVES, after_weights
-from actlab.sites.learned import shown_parameters
-from actlab.sites.recorder import Recorder
+from actlab.sites.recognize.softmax import axis_composites
+from actlab.sites.recognize.composites import Found, composites
+from actlab.sites.recognize.torch_ops import CONVOLUTIONS, LINEAR, MOVES, after_weights
+from actlab.sites.recognize.learned_parameters import shown_parameters
+from actlab.sites.trace.recorder import Recorder
 from actlab.sites.site import Site, Unseen
-from actlab.sites.trace import Step, Trace
-from actlab.sites.upstream import THROUGH, follows_weights, is_float, weights_before
+from actlab.sites.trace.trace import Step, Trace
+from actlab.sites.trace.upstream import THROUGH, follows_weights, is_float, weights_before
 
 # The gated unit that a value times the activation of a gate is.
 _GATED = {"sigmoid": "glu", "relu": "reglu", "gelu": "geglu", "gelu_tanh": "geglu_tanh", "silu": "swiglu"}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from actlab.sites.known import LINEAR, MOVES
-from actlab.sites.trace import Step, Trace
+from actlab.sites.recognize.torch_ops import LINEAR, MOVES
+from actlab.sites.trace.trace import Step, Trace
 
 # They move numbers or scale them and leave it open what made them.
 THROUGH = MOVES | {

@@ -17,7 +17,7 @@ from torch import nn
 from torch.fx import GraphModule
 
 _TORCH = str(Path(torch.__file__).parent) + os.sep
-_OURS = str(Path(__file__).parents[1]) + os.sep
+_OURS = str(Path(__file__).parents[2]) + os.sep
 
 
 @final

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actlab.catalog.index import get
-from actlab.sites.composites import Found, is_closed
-from actlab.sites.known import MOVES
-from actlab.sites.trace import Step, Trace
-from actlab.sites.upstream import is_float
+from actlab.sites.recognize.composites import Found, is_closed
+from actlab.sites.recognize.torch_ops import MOVES
+from actlab.sites.trace.trace import Step, Trace
+from actlab.sites.trace.upstream import is_float
 
 
 def axis_composites(trace: Trace) -> Iterator[Found]:

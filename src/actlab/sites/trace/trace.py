@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Literal, final
 
 from actlab.sites.site import Site, Unseen
-from actlab.sites.stack import Stack
+from actlab.sites.trace.call_stack import Stack
 
 Part = Literal["model", "loss"]
 

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from actlab.errors import BadInput
 from actlab.foreign import their_code
-from actlab.sites.analysis import analysed
-from actlab.sites.calls import tensors_in
-from actlab.sites.recorder import Observer, Recorder
-from actlab.sites.trace import Trace
-from actlab.sites.undisturbed import uncompiled, undisturbed
-from actlab.sites.unseen import unseen_in
+from actlab.sites.recognize.sites import analysed
+from actlab.sites.trace.calls import tensors_in
+from actlab.sites.trace.recorder import Observer, Recorder
+from actlab.sites.trace.trace import Trace
+from actlab.sites.trace.preserve_state import uncompiled, undisturbed
+from actlab.sites.recognize.opaque import unseen_in
 
 Loss = Callable[..., Tensor]
 

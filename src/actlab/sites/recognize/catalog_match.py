@@ -16,8 +16,8 @@ from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr, Number, ParamRef, expr, input_names, is_constant, walk
 from actlab.formula.substitute import substitute
 from actlab.lower.to_numpy import program
-from actlab.sites.elementwise import POINTS, X, evaluated, is_straight
-from actlab.sites.known import bound
+from actlab.sites.recognize.symbolic import POINTS, X, evaluated, is_straight
+from actlab.sites.recognize.torch_ops import bound
 
 _CLOSE = 2e-6
 """Relative to 1: programs round √(2/π) to five digits at the worst, and another activation is farther away."""

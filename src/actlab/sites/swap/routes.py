@@ -9,7 +9,7 @@ from typing import final
 
 from actlab.sites.listening import groups
 from actlab.sites.site import Lines, Route, RoutedCall, Site
-from actlab.sites.trace import Step, Trace
+from actlab.sites.trace.trace import Step, Trace
 
 
 def routed(trace: Trace) -> tuple[Site, ...]:

@@ -14,7 +14,7 @@ from typing import final
 
 import torch
 
-from actlab.sites.place import owner_of
+from actlab.sites.trace.source_location import owner_of
 from actlab.sites.site import Line, Lines
 
 _FUNCTION = os.path.join(str(Path(torch.__file__).parent), "autograd", "function.py")

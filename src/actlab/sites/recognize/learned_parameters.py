@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from actlab.formula.activation import Activation
-from actlab.sites.known import AnyActivation
+from actlab.sites.recognize.torch_ops import AnyActivation
 
 Learned = Mapping[str, tuple[float, ...]]
 

@@ -1,0 +1,1 @@
+"""Recognize the activations in a recorded pass."""

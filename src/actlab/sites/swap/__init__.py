@@ -1,0 +1,1 @@
+"""Replace the activations of a model, reversibly."""
