@@ -14,7 +14,7 @@ from actlab.formula.expr import Call, Expr, Node, Number, Pow, walk
 from actlab.formula.substitute import substitute
 from actlab.lower import straight_line, to_mpmath
 from actlab.lower.straight_line import Leaf
-from actlab.theory.tame import TooLarge, Undefined
+from actlab.theory.bounded_mpmath import TooLarge, Undefined
 
 # Bits of the first attempt (fifty digits and some), and of the last: x − tanh(x) at 1e-308 needs 2050.
 FIRST, LAST = 200, 6_400
@@ -43,7 +43,7 @@ _SPELLING = replace(
     to_mpmath.SPELLING,
     imports=(
         f"{to_mpmath.SPELLING.imports}\nfrom actlab.measure.far import {', '.join(_FAR)}"
-        "\nfrom actlab.theory.tame import log, log1p, power, sqrt, tame"
+        "\nfrom actlab.theory.bounded_mpmath import log, log1p, power, sqrt, tame"
     ),
     atoms={
         **to_mpmath.SPELLING.atoms,

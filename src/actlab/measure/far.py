@@ -10,7 +10,7 @@ from typing import Any
 
 from mpmath import mp
 
-from actlab.theory.tame import TooLarge
+from actlab.theory.bounded_mpmath import TooLarge
 
 Real = Any  # mpmath carries no types
 

@@ -7,7 +7,7 @@ import math
 from actlab.errors import NoMoment
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr
-from actlab.theory.beyond import refuse_beyond
+from actlab.theory.moment_exists import refuse_beyond
 from actlab.theory.evaluate import Floats, evaluator
 from actlab.theory.gated import factors
 from actlab.theory.jumps import first_jump

@@ -13,7 +13,7 @@ from actlab.errors import NoMoment
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.theory import gains, properties
-from actlab.theory.establish import established
+from actlab.theory.compute_properties import established
 
 
 def computed(activations: Iterable[Activation | AxisActivation]) -> Mapping[str, object]:

@@ -43,7 +43,7 @@ def _known(act: Activation | AxisActivation) -> Properties:
     found = stored().get(act.key)
     if found is not None:
         return Properties.from_json({**found, "formula": act.label})
-    from actlab.theory.establish import established  # only what is not stored needs mpmath and intervals
+    from actlab.theory.compute_properties import established  # only what is not stored needs mpmath and intervals
 
     return established(act)
 

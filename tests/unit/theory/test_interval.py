@@ -12,9 +12,9 @@ from actlab.formula.expr import Expr
 from actlab.formula.parser import parse
 from actlab.theory.evaluate import Floats
 from actlab.theory.interval import bounds
-from actlab.theory.precise import precise
+from actlab.theory.multiprecision import precise
 from actlab.theory.single import of_x, slope_of
-from actlab.theory.tame import TooLarge
+from actlab.theory.bounded_mpmath import TooLarge
 
 SINGLE = [act for act in CATALOG.values() if isinstance(act, Activation) and len(act.inputs) == 1]
 TRICKY = [

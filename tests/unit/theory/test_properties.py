@@ -12,7 +12,7 @@ from actlab.errors import UnknownActivation
 from actlab.formula.activation import Activation, typed
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.parser import parse
-from actlab.theory.establish import established
+from actlab.theory.compute_properties import established
 from actlab.theory.properties import properties, stored
 from actlab.theory.record import Extremum, Properties, Span
 from actlab.theory.unknown import Unknown

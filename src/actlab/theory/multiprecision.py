@@ -12,7 +12,7 @@ from mpmath import mp
 from actlab.formula.expr import Call, Expr, Input, Node, Number, Pow, walk
 from actlab.formula.substitute import substitute
 from actlab.lower import straight_line, to_mpmath
-from actlab.theory.tame import TooLarge, Undefined
+from actlab.theory.bounded_mpmath import TooLarge, Undefined
 
 PRECISION = 200  # bits
 
@@ -23,7 +23,7 @@ _EXPONENTIAL = (
 
 _SPELLING = replace(
     to_mpmath.SPELLING,
-    imports=to_mpmath.SPELLING.imports + "\nfrom actlab.theory.tame import log, log1p, power, sqrt, tame",
+    imports=to_mpmath.SPELLING.imports + "\nfrom actlab.theory.bounded_mpmath import log, log1p, power, sqrt, tame",
     atoms={
         **to_mpmath.SPELLING.atoms,
         **{name: to_mpmath.SPELLING.atoms[name].replace("{0}", "tame({0})") for name in _EXPONENTIAL},
