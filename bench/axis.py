@@ -14,7 +14,7 @@ from torch import Tensor
 
 from actlab.catalog.index import get
 from actlab.formula.along_axis import AxisActivation
-from actlab.measure.speed import is_steady, spread, steadied, steadiest
+from actlab.measure.speed.timing import is_steady, spread, steadied, steadiest
 from actlab.nn.axis_operator import axiswise
 from actlab.nn.functions import functional
 

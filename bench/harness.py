@@ -1,7 +1,7 @@
 """How every benchmark measures, and what a row of `bench/results/*.csv` holds.
 
 A script in this folder answers one question. It calls `options`, measures with `seconds_of` and `peak_bytes`, or in
-turn with a copy by `actlab.measure.speed`, and hands its rows to `record` or `keep`. Rows are appended, never edited.
+turn with a copy by `actlab.measure.speed.timing`, and hands its rows to `record` or `keep`. Rows are appended, never edited.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from actlab.measure.speed import Spread
+    from actlab.measure.speed.timing import Spread
 
 ROOT = Path(__file__).parents[1]
 VERSIONS_OF = ("actlab", "torch", "numpy")

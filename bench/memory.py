@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from actlab import Task
 from actlab.catalog.index import get
 from actlab.kernels import step_table
-from actlab.measure.memory import memory
+from actlab.measure.memory.summary import memory
 from actlab.nn.few_bit import few_bit as few_bit_of
 from actlab.nn.operator import apply, pointwise_of
 

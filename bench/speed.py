@@ -20,9 +20,9 @@ from harness import Options, Timing, commit, device_name, keep, options, timing,
 from actlab.catalog.index import CATALOG
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, walk
-from actlab.measure.certificate import certificate
-from actlab.measure.speed import Speed, timed
-from actlab.measure.speed_contenders import AnyActivation, Case, Direction, Mode, cores, eager, has_own
+from actlab.measure.accuracy.certificate import certificate
+from actlab.measure.speed.timing import Speed, timed
+from actlab.measure.speed.implementations import AnyActivation, Case, Direction, Mode, cores, eager, has_own
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 16_000_000)
 MILLION, LARGE = SIZES[3], SIZES[4]

@@ -14,9 +14,10 @@ import pytest
 from actlab.catalog.index import get
 from actlab.formula.activation import Activation
 from actlab.kernels.runtime.version import VERSION
-from actlab.measure import generate, stored
-from actlab.measure.certificate import certificate
-from actlab.measure.contender import theirs
+from actlab.measure.accuracy import generate
+from actlab.measure.accuracy import stored
+from actlab.measure.accuracy.certificate import certificate
+from actlab.measure.accuracy.implementations import theirs
 
 # Every certificate comes round once in so many samples' numbers.
 SAMPLE, OF = int(os.environ.get("ACTLAB_SAMPLE", "0")), 160

@@ -16,7 +16,7 @@ from actlab.formula.activation import Activation
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Input
 from actlab.kernels.elementwise.kernels import Kernels, kernels_of
-from actlab.measure.invariance import same_bits
+from actlab.measure.accuracy.invariance import same_bits
 from actlab.nn import functional, module
 from actlab.nn.operator import apply, pointwise_of
 from actlab.theory.limits import limit_far

@@ -13,7 +13,7 @@ from actlab.catalog.index import get
 from actlab.cli import app
 from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
-from actlab.measure import generate
+from actlab.measure.accuracy import generate
 
 
 def run(*args: str) -> Result:

@@ -16,9 +16,9 @@ import pytest
 
 from actlab.catalog.index import CATALOG
 from actlab.cli import main
-from actlab.measure import speed_answer
-from actlab.measure.speed import Speed, timed
-from actlab.measure.speed_contenders import Case
+from actlab.measure.speed import summary
+from actlab.measure.speed.timing import Speed, timed
+from actlab.measure.speed.implementations import Case
 
 TASK = """
 import torch

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from actlab.catalog.index import CATALOG
-from actlab.measure.speed import Speed, Spread
+from actlab.measure.speed.timing import Speed, Spread
 
 COPY = Spread(1.0, 1.0, 1.0)
 # How a row tells a middle and what lies around it.

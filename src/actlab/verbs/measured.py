@@ -14,9 +14,9 @@ from actlab.verbs.meaning import meant
 from actlab.verbs.task_choice import named_subject
 
 if TYPE_CHECKING:
-    from actlab.measure.answer import Certified, CertifiedAll
-    from actlab.measure.memory import Memory
-    from actlab.measure.speed_answer import Bench
+    from actlab.measure.accuracy.summary import Certified, CertifiedAll
+    from actlab.measure.memory.summary import Memory
+    from actlab.measure.speed.summary import Bench
     from actlab.train.subject import Subject
     from actlab.train.task import Task
 
@@ -70,8 +70,8 @@ def certify(
     Raises:
         UnknownActivation, BadFormula, BadParam, BadInput, MissingExtra: the message says what to mend.
     """
-    from actlab.measure.answer import Certified
-    from actlab.measure.certificate import certificate
+    from actlab.measure.accuracy.summary import Certified
+    from actlab.measure.accuracy.certificate import certificate
 
     act = meant(formula, **params)
     return Certified(certificate(act, dtype=dtype, mode=mode, against=against))
@@ -83,7 +83,7 @@ def certify_all(output: Path | None = None, *, progress: Callable[[int, int, flo
     Raises:
         BadInput: the file cannot be written.
     """
-    from actlab.measure.generate import certified_all
+    from actlab.measure.accuracy.generate import certified_all
 
     return certified_all(output, progress=progress)
 
@@ -93,14 +93,14 @@ def bench(names: Sequence[str] = (), **options: Any) -> Bench:
 
     Args:
         names: names, formulas, or `file.py:name`; a handful of common ones if there are none.
-        options: as for `actlab.measure.speed_answer.bench`: sizes, dtypes, threads, modes, against, progress.
+        options: as for `actlab.measure.speed.summary.bench`: sizes, dtypes, threads, modes, against, progress.
 
     Raises:
         UnknownActivation, BadFormula, BadInput: the message says what to mend.
     """
     named = {name: meant(name) for name in names}
-    from actlab.measure.speed_answer import USUAL  # PyTorch is loaded once the names are known to be right
-    from actlab.measure.speed_answer import bench as measured
+    from actlab.measure.speed.summary import USUAL  # PyTorch is loaded once the names are known to be right
+    from actlab.measure.speed.summary import bench as measured
 
     return measured(named or {name: meant(name) for name in USUAL}, **options)
 
@@ -125,7 +125,7 @@ def memory(
     Raises:
         BadTask, BadTable, BadInput: the message says what to mend.
     """
-    from actlab.measure.memory import memory as measured
+    from actlab.measure.memory.summary import memory as measured
 
     subject = named_subject(data, target=target, task=task, purpose="measure")
     return measured(subject, compiled=compiled, progress=progress)

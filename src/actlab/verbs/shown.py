@@ -57,7 +57,7 @@ def show(formula: str, **params: float) -> Shown:
 
 def _exactness(act: AnyActivation) -> dict[str, Any]:
     """The worst error of each dtype and mode in units in the last place, as it was measured; empty if it was not."""
-    from actlab.measure.stored import kept
+    from actlab.measure.accuracy.stored import kept
 
     return {} if isinstance(act, AxisActivation) else kept(act)
 

@@ -17,7 +17,7 @@ from actlab.formula.expr import Expr, Input, ParamRef
 from actlab.kernels.elementwise.kernels import kernels_of
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.lower.straight_line import Leaf
-from actlab.measure.exact import exact
+from actlab.measure.accuracy.multiprecision import exact
 
 DIGITS = {torch.float32: (24, -149), torch.float64: (53, -1074)}
 

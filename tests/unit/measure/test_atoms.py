@@ -10,8 +10,8 @@ from mpmath import mp, mpf
 
 from actlab.formula.expr import Call, Expr, Input, Number
 from actlab.lower import to_mpmath
-from actlab.measure.atoms import ATOMS, spherical_bessel
-from actlab.measure.running import ROUNDINGS
+from actlab.measure.accuracy.atoms import ATOMS, spherical_bessel
+from actlab.measure.accuracy.error_bounds import ROUNDINGS
 
 X = Input("x")
 KINDS = (np.float64, np.longdouble)

@@ -21,7 +21,7 @@ from actlab.formula.atoms import (
 )
 from actlab.formula.expr import Call, Expr, Input
 from actlab.lower import to_mpmath
-from actlab.measure.exact import exact
+from actlab.measure.accuracy.multiprecision import exact
 
 X = Input("x")
 

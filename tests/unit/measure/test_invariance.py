@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from actlab.measure.contender import differentiated
-from actlab.measure.invariance import LAYOUTS, differ, layouts_apart, same_bits, threads_apart
+from actlab.measure.accuracy.implementations import differentiated
+from actlab.measure.accuracy.invariance import LAYOUTS, differ, layouts_apart, same_bits, threads_apart
 
 X = (torch.linspace(-3, 3, 1001),)
 

@@ -9,8 +9,8 @@ import torch
 from actlab.catalog.index import CATALOG
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Input
-from actlab.measure.points import all_of_sixteen_bits, beside, points, rounded
-from actlab.measure.ulp import FORMATS
+from actlab.measure.accuracy.points import all_of_sixteen_bits, beside, points, rounded
+from actlab.measure.accuracy.ulp import FORMATS
 
 
 def points_of(name: str, dtype: str = "float32", **settings: int) -> tuple[np.ndarray, ...]:

@@ -15,12 +15,14 @@ import torch
 from actlab import functional
 from actlab.catalog.index import CATALOG, get
 from actlab.errors import BadInput
-from actlab.measure import speed, speed_answer, speed_contenders
-from actlab.measure.allocator import freed_memory_kept
-from actlab.measure.speed import Speed, Spread, calls_per_sample, in_turn, spread, steadied, steadiest, timed
-from actlab.measure.speed_answer import bench
-from actlab.measure.speed_contenders import Case, calls_of, contenders, eager, has_own
-from actlab.measure.speed_table import lines
+from actlab.measure.speed import timing
+from actlab.measure.speed import summary
+from actlab.measure.speed import implementations
+from actlab.measure.speed.allocator import freed_memory_kept
+from actlab.measure.speed.timing import Speed, Spread, calls_per_sample, in_turn, spread, steadied, steadiest, timed
+from actlab.measure.speed.summary import bench
+from actlab.measure.speed.implementations import Case, calls_of, contenders, eager, has_own
+from actlab.measure.speed.table import lines
 
 KEYS = {"name", "direction", "dtype", "elements", "threads", "contender", "median_s", "copy_s"}
 
@@ -100,8 +102,8 @@ def test_rows_along_an_axis_divide_the_tensor() -> None:
 
 
 def test_noise_beyond_one_tile_repeats_it() -> None:
-    x = case("gelu", elements=speed_contenders.TILE + 3, dtype="float32").given().inputs[0]
-    assert x.shape == (speed_contenders.TILE + 3,)
+    x = case("gelu", elements=implementations.TILE + 3, dtype="float32").given().inputs[0]
+    assert x.shape == (implementations.TILE + 3,)
     assert torch.equal(x[:3], x[-3:])
 
 
@@ -134,14 +136,14 @@ def test_contenders_take_turns_in_an_order_that_changes() -> None:
     cyclic = {"abc", "bca", "cab"}  # in which everyone always follows the same one
     assert len(set(rounds)) > 1
     assert not set(rounds) <= cyclic
-    assert all(taken == [1e-6] * speed.LEAST_ROUNDS for taken in samples.values())
+    assert all(taken == [1e-6] * timing.LEAST_ROUNDS for taken in samples.values())
 
 
 def test_rounds_end_when_the_time_is_up_or_enough_are_made() -> None:
     clock = Clock()
     calls = {"a": lambda: clock.takes(100_000)}
     assert len(in_turn(calls, {"a": 10}, seconds=0.01, clock=clock)["a"]) == 11
-    assert len(in_turn(calls, {"a": 10}, seconds=9, clock=clock)["a"]) == speed.MOST_ROUNDS
+    assert len(in_turn(calls, {"a": 10}, seconds=9, clock=clock)["a"]) == timing.MOST_ROUNDS
 
 
 def test_a_sample_averages_over_its_calls() -> None:
@@ -153,8 +155,8 @@ def test_a_sample_averages_over_its_calls() -> None:
 def test_a_sample_is_long_enough_for_the_clock(nanoseconds: int) -> None:
     clock = Clock()
     count = calls_per_sample(lambda: clock.takes(nanoseconds), clock=clock)
-    assert count * nanoseconds >= speed.SAMPLE_NS
-    assert count == 1 or count * nanoseconds < 4 * speed.SAMPLE_NS
+    assert count * nanoseconds >= timing.SAMPLE_NS
+    assert count == 1 or count * nanoseconds < 4 * timing.SAMPLE_NS
 
 
 def test_one_tick_of_the_scheduler_does_not_shorten_the_samples() -> None:
@@ -174,7 +176,7 @@ def test_an_unsteady_run_is_repeated_and_the_steadiest_kept(monkeypatch: pytest.
     monkeypatch.setattr(speed, "in_turn", lambda *_, **__: {"copy": next(runs)})
     found = steadiest({"copy": lambda: None}, seconds=0, gauge="copy")
     assert found["copy"] == [1.0, 1.0, 3.0]
-    assert not speed.is_steady(spread(found["copy"]))
+    assert not timing.is_steady(spread(found["copy"]))
     assert next(runs, None) is None
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from actlab.errors import BadInput
-from actlab.measure.ulp import FORMATS, format_of, held, rounds_to_finite, spacing
+from actlab.measure.accuracy.ulp import FORMATS, format_of, held, rounds_to_finite, spacing
 
 SINGLE = FORMATS["float32"]
 

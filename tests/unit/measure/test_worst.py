@@ -9,10 +9,10 @@ import pytest
 
 from actlab.formula.atoms import exp, tanh
 from actlab.formula.expr import Expr, Input
-from actlab.measure.record import Stretch, Worst
-from actlab.measure.reference import Reference, reference
-from actlab.measure.ulp import FORMATS
-from actlab.measure.worst import errors, not_finite, worst
+from actlab.measure.accuracy.record import Stretch, Worst
+from actlab.measure.accuracy.reference import Reference, reference
+from actlab.measure.accuracy.ulp import FORMATS
+from actlab.measure.accuracy.worst_case import errors, not_finite, worst
 
 X = Input("x")
 SINGLE = FORMATS["float32"]

@@ -9,12 +9,12 @@ import torch
 from actlab.catalog.index import CATALOG
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Input
-from actlab.measure.contender import theirs
-from actlab.measure.points import Places, tensor
-from actlab.measure.record import ZeroGradient
-from actlab.measure.ulp import FORMATS
-from actlab.measure.worst import as_doubles
-from actlab.measure.zero_gradient import zero_gradient
+from actlab.measure.accuracy.implementations import theirs
+from actlab.measure.accuracy.points import Places, tensor
+from actlab.measure.accuracy.record import ZeroGradient
+from actlab.measure.accuracy.ulp import FORMATS
+from actlab.measure.accuracy.worst_case import as_doubles
+from actlab.measure.accuracy.zero_gradient import zero_gradient
 
 
 def of_torch(name: str, dtype: str) -> ZeroGradient:

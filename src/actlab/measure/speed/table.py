@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from actlab.measure.speed import Speed
+from actlab.measure.speed.timing import Speed
 
 _WIDTH = 12
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from actlab.measure.ulp import Reals
+from actlab.measure.accuracy.ulp import Reals
 
 _ROOT_HALF = Fraction("0.70710678118654752440084436210484903928483593768847")
 _INVERSE_ROOT_TAU = Fraction("0.39894228040143267793994605993438186847585863116493")

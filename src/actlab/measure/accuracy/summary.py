@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, final
 
-from actlab.measure.record import Certificate, Measured, Place, Worst
+from actlab.measure.accuracy.record import Certificate, Measured, Place, Worst
 
 _MOST_FAULTS = 12
 _HEADING = ("", "max ULP", "at", "bound", "in [-20, 20]", "near a root")

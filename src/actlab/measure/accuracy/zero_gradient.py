@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from actlab.formula.expr import Expr
 from actlab.lower.straight_line import Leaf
-from actlab.measure.points import Places
-from actlab.measure.record import ZeroGradient
-from actlab.measure.reference import reference
-from actlab.measure.ulp import Format
+from actlab.measure.accuracy.points import Places
+from actlab.measure.accuracy.record import ZeroGradient
+from actlab.measure.accuracy.reference import reference
+from actlab.measure.accuracy.ulp import Format
 
 Ranks = NDArray[np.int64]
 

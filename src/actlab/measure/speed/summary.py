@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, cast, final, get_args
 
 from actlab.errors import BadInput
-from actlab.measure.speed import Speed, timed
-from actlab.measure.speed_contenders import AnyActivation, Case, Mode, cores, refuse_absent
-from actlab.measure.speed_table import lines
+from actlab.measure.speed.timing import Speed, timed
+from actlab.measure.speed.implementations import AnyActivation, Case, Mode, cores, refuse_absent
+from actlab.measure.speed.table import lines
 from actlab.plain import plain
 
 Progress = Callable[[int, int, float | None, str], None]

@@ -35,8 +35,8 @@ from actlab.formula.expr import (
     walk,
 )
 from actlab.lower.straight_line import Leaf
-from actlab.measure.atoms import ATOMS, gaussian, spherical_bessel
-from actlab.measure.ulp import Flags, Reals
+from actlab.measure.accuracy.atoms import ATOMS, gaussian, spherical_bessel
+from actlab.measure.accuracy.ulp import Flags, Reals
 
 # An elementary function of the mathematics library is taken to be right to this many roundings.
 ROUNDINGS = 6

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from actlab.formula.expr import Call, Expr, Where, walk
 from actlab.lower.straight_line import Leaf
-from actlab.measure.running import evaluated
-from actlab.measure.ulp import Format
+from actlab.measure.accuracy.error_bounds import evaluated
+from actlab.measure.accuracy.ulp import Format
 
 Places = NDArray[np.float64]
 

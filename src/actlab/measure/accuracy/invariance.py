@@ -10,7 +10,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from actlab.measure.contender import Contender
+from actlab.measure.accuracy.implementations import Contender
 
 # Enough for kernels and PyTorch's own functions to share the work among threads.
 _SHARED = 250_000

@@ -42,7 +42,7 @@ _FAR = ("exp", "expm1", "sigmoid", "log_sigmoid", "tanh", "erf", "erfc", "normal
 _SPELLING = replace(
     to_mpmath.SPELLING,
     imports=(
-        f"{to_mpmath.SPELLING.imports}\nfrom actlab.measure.far import {', '.join(_FAR)}"
+        f"{to_mpmath.SPELLING.imports}\nfrom actlab.measure.accuracy.far import {', '.join(_FAR)}"
         "\nfrom actlab.theory.bounded_mpmath import log, log1p, power, sqrt, tame"
     ),
     atoms={

@@ -12,8 +12,8 @@ from torch import nn
 
 from actlab.errors import BadInput
 from actlab.foreign import their_code
-from actlab.measure.memory_choices import AS_IS, Choice, Measured, Place, choices, fresh, measured, places_of
-from actlab.measure.memory_kept import Hook, Kept, kept_by
+from actlab.measure.memory.choices import AS_IS, Choice, Measured, Place, choices, fresh, measured, places_of
+from actlab.measure.memory.saved_tensors import Hook, Kept, kept_by
 from actlab.plain import plain
 from actlab.sites.trace.calls import tensors_in
 from actlab.sites.site import Site

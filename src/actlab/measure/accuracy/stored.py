@@ -22,7 +22,7 @@ def key_of(act: Activation, *, mode: str, dtype: str) -> str:
 @cache
 def stored() -> Mapping[str, Any]:
     """Every certificate that is kept, by its key."""
-    file = resources.files("actlab.measure") / DATA
+    file = resources.files("actlab.measure.accuracy") / DATA
     if not file.is_file():
         return {}
     found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))

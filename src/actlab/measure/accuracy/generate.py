@@ -1,4 +1,4 @@
-"""Measures the certificates of the catalog and writes them down: `python -m actlab.measure.generate`."""
+"""Measures the certificates of the catalog and writes them down: `python -m actlab.measure.accuracy.generate`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from actlab.catalog.index import CATALOG
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
-from actlab.measure import stored
-from actlab.measure.answer import CertifiedAll
-from actlab.measure.certificate import MODES, certificate
-from actlab.measure.record import Certificate, Measured, Worst
-from actlab.measure.ulp import FORMATS
+from actlab.measure.accuracy import stored
+from actlab.measure.accuracy.summary import CertifiedAll
+from actlab.measure.accuracy.certificate import MODES, certificate
+from actlab.measure.accuracy.record import Certificate, Measured, Worst
+from actlab.measure.accuracy.ulp import FORMATS
 from actlab.plain import plain
 
 # How many are done, how many there are, the seconds left, and what is being measured.

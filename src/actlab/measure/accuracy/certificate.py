@@ -20,15 +20,15 @@ from actlab.formula.expr import Input
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.runtime.version import VERSION
 from actlab.lower.straight_line import Leaf
-from actlab.measure.contender import OTHERS, Backward, Contender, Forward, differentiated, ours, ours_of_params
-from actlab.measure.invariance import differ, layouts_apart, threads_apart
-from actlab.measure.points import Places, points, tensor
-from actlab.measure.record import Certificate, Measured, Place, Rounding, Special, Stretch, Worst
-from actlab.measure.reference import Reference, reference
-from actlab.measure.special import special
-from actlab.measure.ulp import Format, format_of
-from actlab.measure.worst import BOUNDS, as_doubles, errors, not_finite, worst
-from actlab.measure.zero_gradient import zero_gradient
+from actlab.measure.accuracy.implementations import OTHERS, Backward, Contender, Forward, differentiated, ours, ours_of_params
+from actlab.measure.accuracy.invariance import differ, layouts_apart, threads_apart
+from actlab.measure.accuracy.points import Places, points, tensor
+from actlab.measure.accuracy.record import Certificate, Measured, Place, Rounding, Special, Stretch, Worst
+from actlab.measure.accuracy.reference import Reference, reference
+from actlab.measure.accuracy.special_values import special
+from actlab.measure.accuracy.ulp import Format, format_of
+from actlab.measure.accuracy.worst_case import BOUNDS, as_doubles, errors, not_finite, worst
+from actlab.measure.accuracy.zero_gradient import zero_gradient
 
 MODES: tuple[Mode, ...] = ("accurate", "fast")
 

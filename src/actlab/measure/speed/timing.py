@@ -18,8 +18,8 @@ from typing import TypeVar
 
 import torch
 
-from actlab.measure.allocator import freed_memory_kept
-from actlab.measure.speed_contenders import Call, Case, contenders
+from actlab.measure.speed.allocator import freed_memory_kept
+from actlab.measure.speed.implementations import Call, Case, contenders
 
 Key = TypeVar("Key")
 

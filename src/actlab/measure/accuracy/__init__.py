@@ -1,0 +1,1 @@
+"""Measure how exact a program of a formula is."""

@@ -1,0 +1,1 @@
+"""Measure what a model's activations save for the backward pass."""
