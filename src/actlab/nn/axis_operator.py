@@ -18,7 +18,7 @@ from actlab.kernels.explanation import Explanation, on_kernel
 from actlab.kernels.runtime.fallback import say_once
 from actlab.kernels.runtime.threads import threads
 from actlab.lower.to_torch import program
-from actlab.nn.engine import is_exported, is_simple, runs_on_kernels
+from actlab.nn.dispatch import is_exported, is_simple, runs_on_kernels
 from actlab.nn.operator import HALF, TensorFunction, applied, signed
 
 

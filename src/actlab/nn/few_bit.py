@@ -21,10 +21,10 @@ from actlab.kernels.fewbit.kernels import coded, drawn, pulled
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.fewbit.derivative_samples import Density
 from actlab.kernels.fewbit.quantizer import MOST_BITS, spread_levels, step_table
-from actlab.nn.engine import is_exported, runs_on_kernels
-from actlab.nn.exact_steps import exact_staircase
+from actlab.nn.dispatch import is_exported, runs_on_kernels
+from actlab.nn.piecewise_linear import exact_staircase
 from actlab.nn.operator import HALF, applied, apply, pointwise_of
-from actlab.nn.shown import is_followed, shown
+from actlab.nn.torch_function import is_followed, shown
 
 DTYPES = (torch.float32, torch.float64)
 

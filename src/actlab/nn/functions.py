@@ -20,11 +20,11 @@ from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.fewbit.derivative_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise, explained_along_axis
 from actlab.nn.few_bit import FewBit, lean
-from actlab.nn.into import write
-from actlab.nn.kept_bits import in_bits, is_curved
-from actlab.nn.matched import Matched, matched
+from actlab.nn.out_argument import write
+from actlab.nn.sign_bits import in_bits, is_curved
+from actlab.nn.native import Matched, matched
 from actlab.nn.operator import HALF, apply, pointwise_of
-from actlab.nn.shown import is_followed, shown
+from actlab.nn.torch_function import is_followed, shown
 
 
 @final

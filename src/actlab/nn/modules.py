@@ -23,10 +23,10 @@ from actlab.kernels.fewbit.derivative_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise, explained_along_axis
 from actlab.nn.few_bit import FewBit, lean
 from actlab.nn.functions import Functional, drawn, refuse_mode
-from actlab.nn.matched import Matched, matched
+from actlab.nn.native import Matched, matched
 from actlab.nn.operator import Pointwise, apply, pointwise_of
 from actlab.nn.packed_gate import Layout, apply_packed, split, takes_packed
-from actlab.nn.shown import is_followed, shown
+from actlab.nn.torch_function import is_followed, shown
 
 
 class _Unscripted(nn.Module):

@@ -25,7 +25,7 @@ from actlab.kernels.runtime.fallback import say_once
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.lower.straight_line import Leaf, Program
 from actlab.lower.to_torch import exported_program, program
-from actlab.nn.engine import OnGpu, engine, is_exported, is_simple
+from actlab.nn.dispatch import OnGpu, engine, is_exported, is_simple
 
 HALF = (torch.bfloat16, torch.float16)
 

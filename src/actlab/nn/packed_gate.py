@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from actlab.nn.engine import engine
+from actlab.nn.dispatch import engine
 from actlab.nn.operator import Pointwise, applied, pulled_back
 
 Layout = Literal["value_first", "gate_first", "interleaved", "two"]

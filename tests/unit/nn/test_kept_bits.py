@@ -11,7 +11,7 @@ from torch import Tensor
 from actlab.catalog.index import get
 from actlab.kernels.elementwise.native_operator import own_operator
 from actlab.nn import functional, module
-from actlab.nn.kept_bits import OVER_OPERATOR, WORTH_BITS, kept_bits
+from actlab.nn.sign_bits import OVER_OPERATOR, WORTH_BITS, kept_bits
 from actlab.nn.operator import apply, pointwise_of
 
 LEAN = ("leaky_relu", "hard_tanh", "relu6", "hard_sigmoid", "soft_shrink", "abs(x)", "max(x, 0.3*x)")

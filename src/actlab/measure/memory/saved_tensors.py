@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from actlab.nn.shown import is_shown
+from actlab.nn.torch_function import is_shown
 from actlab.sites.trace.calls import name_of, tensors_in
 from actlab.sites.site import Site
 

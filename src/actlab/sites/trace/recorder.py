@@ -17,7 +17,7 @@ from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import Compare, Expr, ParamRef, Where, expr, param_names, walk
 from actlab.formula.substitute import substitute
 from actlab.lower.to_numpy import program
-from actlab.nn.shown import is_shown
+from actlab.nn.torch_function import is_shown
 from actlab.sites.trace.calls import is_in_place, name_of, named_arguments, settings_in, spelling_of, tensors_in
 from actlab.sites.recognize.symbolic import COMPARED, LARGEST, SAME_NUMBERS, TRANSLATED, X
 from actlab.sites.recognize.torch_ops import AFTER_WEIGHTS, AnyActivation, known

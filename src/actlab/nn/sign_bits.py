@@ -12,8 +12,8 @@ from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, Input, walk
 from actlab.kernels.elementwise.native_operator import EXACT_ATOMS, own_operator
 from actlab.kernels.elementwise.strategies import Mode
-from actlab.nn.engine import is_exported, is_simple
-from actlab.nn.exact_steps import exact_staircase
+from actlab.nn.dispatch import is_exported, is_simple
+from actlab.nn.piecewise_linear import exact_staircase
 from actlab.nn.few_bit import DTYPES, FewBit, few_bit
 
 # Two kinks may have three slopes.

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from actlab.formula.activation import Activation
-from actlab.nn import recurrent_step
-from actlab.nn.recurrent_layers import RecurrentLayers
+from actlab.nn.recurrent import step
+from actlab.nn.recurrent.stack import RecurrentLayers
 
 
 @final
@@ -47,7 +47,7 @@ class RNN(RecurrentLayers):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(
-            recurrent_step.RNN,
+            step.RNN,
             (input_size, hidden_size),
             num_layers=num_layers,
             bias=bias,
@@ -109,7 +109,7 @@ class GRU(RecurrentLayers):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(
-            recurrent_step.GRU,
+            step.GRU,
             (input_size, hidden_size),
             num_layers=num_layers,
             bias=bias,
@@ -181,7 +181,7 @@ class LSTM(RecurrentLayers):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(
-            recurrent_step.LSTM,
+            step.LSTM,
             (input_size, hidden_size),
             num_layers=num_layers,
             bias=bias,

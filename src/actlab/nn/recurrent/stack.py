@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
-from actlab.nn.recurrent_step import Kind, States, Weights, activations_of, refuse_sizes, refuse_states, scan
+from actlab.nn.recurrent.step import Kind, States, Weights, activations_of, refuse_sizes, refuse_states, scan
 
 
 class RecurrentLayers(nn.Module, ABC):

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
-from actlab.nn import recurrent_step
-from actlab.nn.recurrent_step import Kind, States, Weights, activations_of, refuse_sizes, refuse_states
+from actlab.nn.recurrent import step
+from actlab.nn.recurrent.step import Kind, States, Weights, activations_of, refuse_sizes, refuse_states
 
 
 class RecurrentCell(nn.Module, ABC):
@@ -113,7 +113,7 @@ class RNNCell(RecurrentCell):
     ) -> None:
         activations = {"nonlinearity": nonlinearity}
         sizes = (input_size, hidden_size)
-        super().__init__(recurrent_step.RNN, sizes, bias=bias, activations=activations, device=device, dtype=dtype)
+        super().__init__(step.RNN, sizes, bias=bias, activations=activations, device=device, dtype=dtype)
 
     def forward(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
         """The next hidden state; the first follows zeros unless another is given."""
@@ -149,7 +149,7 @@ class GRUCell(RecurrentCell):
     ) -> None:
         activations = {"gate": gate, "candidate": candidate}
         sizes = (input_size, hidden_size)
-        super().__init__(recurrent_step.GRU, sizes, bias=bias, activations=activations, device=device, dtype=dtype)
+        super().__init__(step.GRU, sizes, bias=bias, activations=activations, device=device, dtype=dtype)
 
     def forward(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
         """The next hidden state; the first follows zeros unless another is given."""
@@ -193,7 +193,7 @@ class LSTMCell(RecurrentCell):
     ) -> None:
         activations = {"gate": gate, "candidate": candidate, "output": output}
         sizes = (input_size, hidden_size)
-        super().__init__(recurrent_step.LSTM, sizes, bias=bias, activations=activations, device=device, dtype=dtype)
+        super().__init__(step.LSTM, sizes, bias=bias, activations=activations, device=device, dtype=dtype)
 
     def forward(self, x: Tensor, states: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """The next hidden and cell state; the first follow zeros unless others are given."""
