@@ -21,7 +21,7 @@ import torch
 from harness import ROOT, Options, Row, options, percentiles_of, record, row
 from torch import Tensor, nn
 
-from actlab.watch.watch import EVERY, watch
+from actlab.diagnosis.watch import EVERY, watch
 
 # Steps in turn: as many as hold one measured step at the default.
 BLOCK = EVERY

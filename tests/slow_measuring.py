@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from actlab.formula.activation import Activation
 from actlab.sites.listening import listening
-from actlab.watch.quantities import (
+from actlab.telemetry.quantities import (
     FirstNonFinite,
     ParameterQuantities,
     Point,

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actlab.watch.check import check
-from actlab.watch.quantities import SiteQuantities
-from actlab.watch.watch import watch
+from actlab.diagnosis.check import check
+from actlab.telemetry.quantities import SiteQuantities
+from actlab.diagnosis.watch import watch
 from diagnosis.judge import Share
 from diagnosis.known_layers import BATCH, UNITS, dead_layer, lies_far_out, never_fires, saturated_layer
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from actlab.watch.check import check
-from actlab.watch.finding import Finding
-from actlab.watch.watch import watch
+from actlab.diagnosis.check import check
+from actlab.rules.finding import Finding
+from actlab.diagnosis.watch import watch
 from diagnosis.program import Case, Program
 
 SEED = 0

@@ -15,7 +15,7 @@ from .theory.gains import moments as moments
 from .theory.properties import properties as properties
 from .train.task import Task as Task
 from .verbs import advise as advise
-from .watch.check import check as check
-from .watch.watch import watch as watch
+from .diagnosis.check import check as check
+from .diagnosis.watch import watch as watch
 
 __version__: str

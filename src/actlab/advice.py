@@ -18,7 +18,7 @@ from actlab.train.builtin import DEFAULT, builtin_task
 from actlab.train.table import table_task
 from actlab.train.task import Task
 from actlab.train.taskfile import file_task
-from actlab.watch.report import Report
+from actlab.diagnosis.report import Report
 
 # The common hidden activations of today's libraries, and the two classics they replaced.
 CANDIDATES = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh")

@@ -14,7 +14,7 @@ import pytest
 from actlab.report.diagnosis import diagnosis
 from actlab.report.page import page
 from actlab.sites.site import Unseen
-from actlab.watch.report import Report
+from actlab.diagnosis.report import Report
 from unit.report.comparisons import TESTS, made
 from unit.report.findings import finding, site
 from unit.report.quantities import quantities

@@ -13,7 +13,7 @@ import torch
 
 from actlab.catalog.index import get
 from actlab.sites.site import Site
-from actlab.watch.finding import Finding
+from actlab.rules.finding import Finding
 
 RELU = get("relu")
 BENCH = Path(__file__).parents[2] / "bench"

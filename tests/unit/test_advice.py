@@ -12,7 +12,7 @@ from torch import nn
 
 from actlab import advice, verbs
 from actlab.train.task import Task
-from actlab.watch.report import Report
+from actlab.diagnosis.report import Report
 from unit.report.findings import finding
 from unit.report.quantities import quantities
 

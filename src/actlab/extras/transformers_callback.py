@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from actlab.errors import BadInput
 from actlab.optional import need
-from actlab.watch.report import Report
-from actlab.watch.watch import Watch, watch
+from actlab.diagnosis.report import Report
+from actlab.diagnosis.watch import Watch, watch
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback

@@ -10,7 +10,7 @@ from pathlib import Path
 from actlab.errors import BadInput
 from actlab.report.fingerprint import fingerprints
 from actlab.report.written import write_whole
-from actlab.watch.finding import Finding
+from actlab.rules.finding import Finding
 
 VERSION = 1
 

@@ -19,8 +19,8 @@ from actlab.report.finding_text import (
 from actlab.report.health_facts import Health, health
 from actlab.report.health_figures import gradient_svg, share_svg
 from actlab.report.inline import inline
-from actlab.watch.remedies import REMEDIES
-from actlab.watch.report import Report
+from actlab.rules.remedies import REMEDIES
+from actlab.diagnosis.report import Report
 
 
 @final

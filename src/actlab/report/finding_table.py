@@ -23,7 +23,7 @@ from actlab.report.finding_text import (
     unseen_text,
 )
 from actlab.sites.site import Unseen
-from actlab.watch.finding import Finding
+from actlab.rules.finding import Finding
 
 STYLES = {"error": "bold red", "warning": "yellow", "information": "blue"}
 

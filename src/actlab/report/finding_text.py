@@ -9,7 +9,7 @@ from typing import Any
 
 from actlab.report.wording import name_text
 from actlab.sites.site import Unseen
-from actlab.watch.finding import SEVERITIES, Finding
+from actlab.rules.finding import SEVERITIES, Finding
 
 MARKS = {"error": "✖", "warning": "▲", "information": "●"}
 """A severity is told by shape as well as by colour."""

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
-from actlab.watch.finding import Finding
+from actlab.rules.finding import Finding
 
 
 def fingerprints(findings: Sequence[Finding]) -> tuple[str, ...]:

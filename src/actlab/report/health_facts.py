@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from actlab.watch.quantities import Point, Quantities
+from actlab.telemetry.quantities import Point, Quantities
 
 MOMENTS = 5
 """Lines in one picture: more could not be told apart."""

@@ -15,11 +15,11 @@ from actlab.study.arm import model_of, named_arm
 from actlab.train.loop import step
 from actlab.train.subject import Subject, called_with, defined_at
 from actlab.train.task import OPTIMISERS, Task
-from actlab.watch.check import check
-from actlab.watch.report import Report, StoppedEarly, ordered
-from actlab.watch.settings import Settings
-from actlab.watch.trial import told_if_stopped
-from actlab.watch.watch import watch
+from actlab.diagnosis.check import check
+from actlab.diagnosis.report import Report, StoppedEarly, ordered
+from actlab.telemetry.settings import Settings
+from actlab.diagnosis.trial_run import told_if_stopped
+from actlab.diagnosis.watch import watch
 
 Progress = Callable[[int, int, float | None, str], None]
 

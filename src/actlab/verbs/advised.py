@@ -20,7 +20,7 @@ from actlab.verbs.task_choice import named_task
 if TYPE_CHECKING:
     from actlab.study.comparison import Comparison
     from actlab.train.task import Task
-    from actlab.watch.report import Report
+    from actlab.diagnosis.report import Report
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _diagnosis(report: Report) -> dict[str, Any]:
 def _diagnosis_lines(report: Report, *, control: str) -> list[str]:
     """A diagnosis for reading."""
     from actlab.report.finding_table import FindingTable, table_lines
-    from actlab.watch.remedies import REMEDIES
+    from actlab.rules.remedies import REMEDIES
 
     steps = 0 if report.quantities is None else report.quantities.steps
     watched = f", watched for {steps} training steps" if steps else ""

@@ -16,8 +16,8 @@ from actlab.verbs.task_choice import named_subject
 if TYPE_CHECKING:
     from actlab.train.subject import Subject
     from actlab.train.task import Task
-    from actlab.watch.finding import Finding
-    from actlab.watch.report import Report
+    from actlab.rules.finding import Finding
+    from actlab.diagnosis.report import Report
 
 NEVER = "never"
 
@@ -49,7 +49,7 @@ class Checked:
     @property
     def is_well(self) -> bool:
         """Whether nothing new was found that counts as a fault."""
-        from actlab.watch.finding import SEVERITIES
+        from actlab.rules.finding import SEVERITIES
 
         if self.fail_on == NEVER:
             return True
@@ -101,7 +101,7 @@ class Checked:
     def lines(self) -> list[str]:
         """A table of the findings, what was not seen, the count."""
         from actlab.report.finding_table import FindingTable, table_lines
-        from actlab.watch.remedies import REMEDIES
+        from actlab.rules.remedies import REMEDIES
 
         return table_lines(
             FindingTable(
@@ -151,8 +151,8 @@ def check(
     from actlab.report.baseline import Divided, divided
     from actlab.study.diagnosis import diagnosed
     from actlab.train.subject import defined_at
-    from actlab.watch.finding import SEVERITIES
-    from actlab.watch.report import StoppedEarly
+    from actlab.rules.finding import SEVERITIES
+    from actlab.diagnosis.report import StoppedEarly
 
     if fail_on not in (*SEVERITIES, NEVER):
         raise BadInput(f"--fail-on takes {', '.join(SEVERITIES)} or {NEVER}; got '{fail_on}'.")

@@ -9,7 +9,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actlab.watch.kinds import FindingKind
+    from actlab.rules.kinds import FindingKind
 
 MOST = 88
 """Columns of a text that reads well; a narrower terminal has its own."""
@@ -31,7 +31,7 @@ class Explained:
 
     def lines(self) -> list[str]:
         """The heading, the explanation, the remedies, the source."""
-        from actlab.watch.remedies import REMEDIES
+        from actlab.rules.remedies import REMEDIES
 
         kind = self.kind
         lines = [_filled(f"{kind.id}  {kind.title}", indent=7), f"{kind.name}, usually: {kind.severity}", ""]
@@ -69,7 +69,7 @@ class Kinds:
 
 def kinds() -> Kinds:
     """All kinds of finding."""
-    from actlab.watch.kinds import KINDS
+    from actlab.rules.kinds import KINDS
 
     return Kinds(tuple(KINDS.values()))
 
@@ -83,6 +83,6 @@ def explain(finding: str) -> Explained:
     Raises:
         BadInput: there is no such kind.
     """
-    from actlab.watch.kinds import kind_of
+    from actlab.rules.kinds import kind_of
 
     return Explained(kind_of(finding))

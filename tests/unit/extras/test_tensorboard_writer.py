@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from actlab.extras.tensorboard_writer import TensorBoardWriter
-from actlab.watch.watch import watch
+from actlab.diagnosis.watch import watch
 
 BORDERS, COUNTS = [-1.0, 0.0, 1.0], [2.0, 3.0, 5.0, 7.0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actlab.watch.report import Report
+from actlab.diagnosis.report import Report
 
 
 class NotedWatch:

@@ -6,7 +6,7 @@ from typing import Any
 
 from actlab.catalog.index import get
 from actlab.sites.site import Site
-from actlab.watch.finding import Finding, Severity
+from actlab.rules.finding import Finding, Severity
 
 
 def site(

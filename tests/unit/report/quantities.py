@@ -8,7 +8,7 @@ import torch
 
 from actlab.catalog.index import get
 from actlab.sites.site import Site
-from actlab.watch.quantities import Point, Quantities, SiteQuantities, UnitStatistics
+from actlab.telemetry.quantities import Point, Quantities, SiteQuantities, UnitStatistics
 
 DEPTH = 8
 

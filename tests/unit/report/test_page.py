@@ -8,7 +8,7 @@ import pytest
 
 from actlab.report.diagnosis import diagnosis
 from actlab.report.page import page, write_report
-from actlab.watch.report import Report
+from actlab.diagnosis.report import Report
 from unit.report.comparisons import ERRORS, TESTS, errors, made
 from unit.report.findings import finding, site
 from unit.report.quantities import quantities

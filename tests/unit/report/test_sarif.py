@@ -14,7 +14,7 @@ import pytest
 from actlab.report.fingerprint import fingerprints
 from actlab.report.sarif import FINGERPRINT, sarif
 from actlab.sites.site import Unseen
-from actlab.watch.kinds import KINDS
+from actlab.rules.kinds import KINDS
 from unit.report.findings import finding, site
 
 

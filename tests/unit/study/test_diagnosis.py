@@ -12,8 +12,8 @@ from torch import nn
 from actlab.study import diagnosis
 from actlab.train.subject import subject
 from actlab.train.task import Task
-from actlab.watch.report import Report
-from actlab.watch.settings import Settings
+from actlab.diagnosis.report import Report
+from actlab.telemetry.settings import Settings
 from unit.report.findings import finding
 from unit.report.quantities import quantities
 

@@ -8,8 +8,8 @@ import pytest
 
 from actlab.verbs.checked import NEVER, Checked
 from actlab.verbs.explained import explain, kinds
-from actlab.watch.finding import SEVERITIES, Severity
-from actlab.watch.report import Report
+from actlab.rules.finding import SEVERITIES, Severity
+from actlab.diagnosis.report import Report
 from unit.report.findings import finding
 
 

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from actlab.errors import ActlabError, BadInput
-from actlab.watch.check import check
-from actlab.watch.report import FindingsFound, StoppedEarly
-from actlab.watch.watch import watch
+from actlab.diagnosis.check import check
+from actlab.diagnosis.report import FindingsFound, StoppedEarly
+from actlab.diagnosis.watch import watch
 
 X, Y = torch.randn(16, 4), torch.arange(16) % 3
 

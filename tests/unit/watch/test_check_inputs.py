@@ -12,8 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, TensorDataset
 
 from actlab.errors import BadInput
-from actlab.watch.check import check
-from actlab.watch.watch import watch
+from actlab.diagnosis.check import check
+from actlab.diagnosis.watch import watch
 
 X, Y = torch.randn(16, 4), torch.arange(16) % 3
 

@@ -13,10 +13,10 @@ from actlab.kernels.statistics import ir
 from actlab.kernels.runtime.cache import key_of
 from actlab.kernels.statistics.fields import BORDERS, Field
 from actlab.lower.arithmetic import Recipe
-from actlab.watch.measured import measured
-from actlab.watch.pass_statistics import Adder
-from actlab.watch.plain_statistics import add_histogram, add_statistics
-from actlab.watch.table import POINT, Table
+from actlab.telemetry.observed_activation import measured
+from actlab.telemetry.accumulator import Adder
+from actlab.telemetry.torch_statistics import add_histogram, add_statistics
+from actlab.telemetry.table import POINT, Table
 
 COUNTED = [Field.POSITIONS, Field.NON_FINITE, Field.Y_ZEROS]
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import actlab
-from actlab.watch.check import check
+from actlab.diagnosis.check import check
 
 
 class Stubborn(nn.Module):

@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributions import Categorical
 from torch.nn import functional as F
 
-from actlab.watch.check import check
+from actlab.diagnosis.check import check
 
 X = torch.randn(32, 8, generator=torch.Generator().manual_seed(1))
 PICTURES = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(2))

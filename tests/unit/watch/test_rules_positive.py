@@ -9,11 +9,11 @@ from torch.distributions import Categorical
 from torch.nn import functional as F
 
 from actlab.sites.trace.trace import Step, Trace, Value
-from actlab.watch.check import check
-from actlab.watch.flow import sole
-from actlab.watch.kinds import KINDS
-from actlab.watch.seen import Observed, Seen
-from actlab.watch.still import RULES, still_findings
+from actlab.diagnosis.check import check
+from actlab.rules.dataflow import sole
+from actlab.rules.kinds import KINDS
+from actlab.rules.context import Observed, Seen
+from actlab.rules.registry import RULES, still_findings
 
 X = torch.randn(32, 8, generator=torch.Generator().manual_seed(1))
 CLASSES = torch.arange(32) % 4

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from actlab.watch.check import check
+from actlab.diagnosis.check import check
 
 
 class Returns(nn.Module):

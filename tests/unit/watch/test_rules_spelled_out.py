@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from actlab.watch.check import check
+from actlab.diagnosis.check import check
 
 X = torch.randn(32, 8, generator=torch.Generator().manual_seed(1))
 CLASSES = torch.arange(32) % 4

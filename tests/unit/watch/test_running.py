@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from actlab.watch.depth import course
-from actlab.watch.progress import progress
-from actlab.watch.running import running_findings
-from actlab.watch.settings import Settings
+from actlab.telemetry.depth_trend import course
+from actlab.telemetry.loss_trend import progress
+from actlab.rules.running import running_findings
+from actlab.telemetry.settings import Settings
 from slow_measuring import trained
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from actlab.watch.check import check
-from actlab.watch.progress import progress, was_at_rest
-from actlab.watch.quantities import Point
-from actlab.watch.running_units import _severity
-from actlab.watch.settings import Settings
+from actlab.diagnosis.check import check
+from actlab.telemetry.loss_trend import progress, was_at_rest
+from actlab.telemetry.quantities import Point
+from actlab.rules.dead_units import _severity
+from actlab.telemetry.settings import Settings
 
 
 def clouds(steps, *, width=12, size=32):

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from actlab.watch.settings import Settings
+from actlab.telemetry.settings import Settings
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Settings)])

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from actlab.watch.check import check
-from actlab.watch.trial import _same_optimiser, _stepped
+from actlab.diagnosis.check import check
+from actlab.diagnosis.trial_run import _same_optimiser, _stepped
 
 
 def test_the_optimiser_is_copied_with_its_groups_and_its_state():

@@ -13,8 +13,9 @@ from torch.optim import optimizer as optimizers
 from torch.utils.checkpoint import checkpoint
 
 from actlab.errors import BadInput
-from actlab.watch import recording, table
-from actlab.watch.watch import Watch, watch
+from actlab.telemetry import recording
+from actlab.telemetry import table
+from actlab.diagnosis.watch import Watch, watch
 
 
 def network() -> nn.Sequential:

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from actlab.errors import BadInput
-from actlab.watch.check import check
-from actlab.watch.watch import watch
+from actlab.diagnosis.check import check
+from actlab.diagnosis.watch import watch
 
 
 def rows(count: int = 16) -> Tensor:

@@ -1,0 +1,1 @@
+"""From a model to its findings: check, watch and the trial run."""

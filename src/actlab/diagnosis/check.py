@@ -1,0 +1,199 @@
+"""What is wrong with a model's activations, from one batch, and from a trial run if asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
+
+from actlab.errors import BadInput
+from actlab.sites.trace.calls import tensors_in
+from actlab.sites.trace.trace import Trace
+from actlab.sites.trace.run import Loss, Traced, traced, unwrapped
+from actlab.train.subject import called_with
+from actlab.rules.finding import Finding
+from actlab.diagnosis.report import Report, StoppedEarly, ordered
+from actlab.rules.loss_plateau import blamed
+from actlab.rules.context import Observed, Seen
+from actlab.telemetry.settings import Settings
+from actlab.rules.registry import still_findings
+from actlab.diagnosis.trial_run import StepsDone, trial
+from actlab.diagnosis.watch import refuse_watched
+
+Batch = tuple[Any, Any]
+
+
+def check(
+    model: nn.Module,
+    batch: Any,
+    loss: Loss | None = None,
+    *,
+    settings: Settings | None = None,
+    optimiser: Optimizer | None = None,
+    train_steps: int = 0,
+    data: Iterable[Batch] | None = None,
+    progress: StepsDone | None = None,
+) -> Report:
+    """What is wrong with the model's activations, with the loss, and with how it is built.
+
+    One pass is followed as in training and one as in evaluation; with `train_steps`, a copy is trained and watched. The
+    model, its optimiser and the random state are left as they were.
+
+    Args:
+        model: in whatever mode; `torch.compile`'s and DDP's wrappers are taken off.
+        batch: inputs and targets, or a loader whose first batch is taken; inputs are one tensor, a tuple of arguments,
+            or a mapping of them by name.
+        loss: a function of the model's output and the targets; without one nothing is said about outputs.
+        settings: the thresholds.
+        optimiser: over the model's parameters; its weight decay is looked at, and a trial run steps with a copy of it.
+        train_steps: how many steps a copy is trained.
+        data: the batches of the trial run, again from the start when they end; without, `batch` at every step.
+        progress: is told after every step of the trial run how many are done, and of how many.
+
+    Raises:
+        BadInput: the model or the loss cannot be run on the batch, or cannot be looked into.
+        StoppedEarly: Ctrl-C in the trial run; a KeyboardInterrupt whose `report` tells what was found until then.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3), nn.Softmax(dim=1))
+        >>> report = check(model, (torch.randn(16, 4), torch.arange(16) % 3), F.cross_entropy)
+        >>> [finding.id for finding in report.findings]
+        ['AL201']
+    """
+    model = unwrapped(model)
+    refuse_watched(model)
+    inputs, targets = _first(batch)
+    args, kwargs = called_with(inputs)
+    if train_steps < 0:
+        raise BadInput(f"train_steps counts steps, 0 or more; got {train_steps}.")
+    if loss is not None and not callable(loss):
+        raise BadInput(f"the loss is a function of the model's output and the targets; got {loss!r}.")
+    _has_examples(inputs)
+    _same_device(model, inputs, targets)
+    observed = Observed()
+    with _mode(model, training=True), _Lenient(), torch.enable_grad():
+        found = traced(model, args, kwargs, loss=loss, targets=targets, observe=observed)
+    _has_gradient(model, found)
+    seen = Seen(
+        found.trace,
+        observed,
+        model,
+        settings or Settings(),
+        optimiser,
+        _evaluated(model, args, kwargs),
+        is_fresh=optimiser is None or not optimiser.state,
+    )
+    report = Report(ordered(still_findings(seen)), found.trace.unseen, found.trace.sites)
+    if train_steps == 0:
+        return report
+    if loss is None:
+        raise BadInput("training needs a loss; none was given.")
+    batches = [(inputs, targets)] if data is None else data
+    try:
+        ran = trial(model, batches, loss, optimiser=optimiser, steps=train_steps, settings=seen.settings,
+                    progress=progress)  # fmt: skip
+    except StoppedEarly as stopped:
+        raise StoppedEarly(_with_trial(report, stopped.report)) from None
+    return _with_trial(report, ran)
+
+
+def _with_trial(report: Report, ran: Report | BadInput) -> Report:
+    """Both reports in one; a trial run that broke is told, unless an error that was found says why."""
+    if isinstance(ran, BadInput):
+        if any(finding.severity == "error" for finding in report.findings):
+            return report
+        raise ran
+    told = {finding.id for finding in report.findings} & {"AL107"}
+    # Where the loss was lost is known from the batch; which activation got that first is something else.
+    new = [finding for finding in ran.findings if finding.id not in told or finding.site is not None]
+    running = [_blamed(finding, report.findings) for finding in new]
+    return replace(report, findings=ordered([*report.findings, *running]), quantities=ran.quantities)
+
+
+def _blamed(finding: Finding, still: Sequence[Finding]) -> Finding:
+    """A loss that does not move with no cause in what was measured: an error that one batch shows is the likely one."""
+    error = next((each for each in still if each.severity == "error"), None)
+    if error is None or finding.id != "AL111" or finding.evidence["likely_cause"] is not None:
+        return finding
+    return blamed(finding, error)
+
+
+def _first(batch: Any) -> Batch:
+    """Inputs and targets, of a batch or of the first one of a loader.
+
+    Raises:
+        BadInput: the loader is empty, or what it gives is no pair.
+    """
+    if not isinstance(batch, Sequence) and isinstance(batch, Iterable) and not isinstance(batch, Tensor):
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # a loader draws a seed when it is asked, even one that does not shuffle
+            batch = next(iter(batch), None)
+        if batch is None:
+            raise BadInput("the loader is empty: it gave no batch.")
+    if not isinstance(batch, Sequence) or len(batch) != 2:
+        size = f" of {len(batch)}" if isinstance(batch, Sequence) else ""
+        raise BadInput(f"a batch is a pair of inputs and targets; got a {type(batch).__name__}{size}.")
+    return batch[0], batch[1]
+
+
+def _has_examples(inputs: Any) -> None:
+    """Nothing, unless there is not one example in the batch: nothing found in it would look like health."""
+    empty = [tuple(tensor.shape) for tensor in tensors_in([inputs]) if tensor.dim() > 0 and tensor.shape[0] == 0]
+    if empty:
+        raise BadInput(f"the batch is empty: its inputs have the shape {empty[0]}.")
+
+
+def _same_device(model: nn.Module, inputs: Any, targets: Any) -> None:
+    """Nothing, where model and batch are on one device."""
+    places = {str(value.device) for value in model.parameters()}
+    given = {str(tensor.device) for tensor in tensors_in([inputs, targets])}
+    if len(places) == 1 and given and given != places:
+        raise BadInput(f"the model is on {places.pop()} and the batch on {', '.join(sorted(given))}; move one of them.")
+
+
+def _has_gradient(model: nn.Module, found: Traced) -> None:
+    if found.loss is not None and not found.loss.requires_grad:
+        learns = any(value.requires_grad for value in model.parameters())
+        why = "it is cut off from the parameters (detach, argmax, no_grad?)" if learns else "no parameter requires one"
+        raise BadInput(f"the loss has no gradient: {why}.")
+
+
+def _evaluated(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace | None:
+    """The pass as in evaluation; None where the model refuses it, which is its right."""
+    try:
+        with _mode(model, training=False), torch.no_grad():
+            return traced(model, args, kwargs).trace
+    except BadInput:
+        return None
+
+
+@contextmanager
+def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
+    """A block with the model in this mode; every module is in its own again afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        if model.training != training:
+            model.train(training)
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+class _Lenient(TorchFunctionMode):
+    """Lets binary cross-entropy take any number, so that what it was given can be told."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is F.binary_cross_entropy and args:
+            args = (args[0].clamp(0, 1), *args[1:])
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,101 @@
+"""What a check or a watched run found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from actlab.errors import ActlabError, BadInput
+from actlab.plain import plain
+from actlab.sites.site import Site, Unseen
+from actlab.rules.finding import SEVERITIES, Finding
+from actlab.rules.kinds import KINDS
+from actlab.telemetry.quantities import Quantities
+from actlab.rules.remedies import REMEDIES
+
+
+class FindingsFound(ActlabError, AssertionError):
+    """Findings that a test does not accept."""
+
+
+@final
+class StoppedEarly(KeyboardInterrupt):
+    """Ctrl-C in a trial run.
+
+    Attributes:
+        report: what was found until then.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        super().__init__()
+
+
+@final
+@dataclass(frozen=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        findings: the gravest first.
+        unseen: what could not be looked into.
+        sites: where the model applies activations.
+        quantities: what was measured while it trained; None if it did not.
+    """
+
+    findings: tuple[Finding, ...]
+    unseen: tuple[Unseen, ...] = ()
+    sites: tuple[Site, ...] = ()
+    quantities: Quantities | None = None
+
+    @property
+    def is_well(self) -> bool:
+        """Whether there is neither an error nor a warning."""
+        return all(finding.severity == "information" for finding in self.findings)
+
+    def raise_if_found(self, *prefixes: str) -> None:
+        """Nothing, where no error and no warning has an id that begins with one of the prefixes (any id, without).
+
+        Raises:
+            FindingsFound: there is one; the message tells all of them.
+            BadInput: no kind of finding has an id that begins so: the test could never fail.
+        """
+        for prefix in prefixes:
+            if not any(name.startswith(prefix) for name in KINDS):
+                raise BadInput(f"no finding's id begins with '{prefix}'; `actlab explain` lists them all.")
+        told = [
+            finding
+            for finding in self.findings
+            if finding.severity != "information" and finding.id.startswith(prefixes or ("",))
+        ]
+        if told:
+            raise FindingsFound("\n".join(_line(finding) for finding in told))
+
+    def to_json(self) -> dict[str, Any]:
+        """The findings, and what was not seen."""
+        return {"findings": [finding.to_json() for finding in self.findings], "unseen": plain(self.unseen)}
+
+    def lines(self) -> list[str]:
+        """For reading."""
+        lines: list[str] = []
+        for finding in self.findings:
+            lines += [_line(finding), *(f"    {REMEDIES[remedy]}" for remedy in finding.remedies[:1])]
+        hidden = [f"not seen: {each.what} at {each.path or 'the top'}: {each.why}." for each in self.unseen]
+        return [*(lines or [self._nothing()]), *hidden]
+
+    def _nothing(self) -> str:
+        """That nothing was found, or that nothing was looked at."""
+        if self.quantities is not None and self.quantities.measured == 0:
+            return "nothing was measured: no training step came by that counts."
+        return f"nothing found at {len(self.sites)} site{'' if len(self.sites) == 1 else 's'}."
+
+
+def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings, the gravest first, each severity in the order of ids."""
+    return tuple(sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.id)))
+
+
+def _line(finding: Finding) -> str:
+    place = "" if finding.site is None else f" at {finding.site.name} ({finding.site.file}:{finding.site.line})"
+    return f"{finding.severity} {finding.id}{place}: {finding.message}"

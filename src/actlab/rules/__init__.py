@@ -1,0 +1,1 @@
+"""Rules: what each finding is and when it is reported."""

@@ -1,0 +1,126 @@
+"""Losses that a program writes out itself, as the steps that PyTorch's own would be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from torch import Tensor
+
+from actlab.sites.recognize.torch_ops import MOVES
+from actlab.sites.trace.trace import Step, Trace
+from actlab.rules.dataflow import is_move, sole, upstream
+
+# They average or scale what they get, and leave it open what that is.
+_SCALES = frozenset({"mean", "sum", "neg", "mul", "div"}) | MOVES
+_SQUASHES = frozenset({"sigmoid", "logsigmoid", "softplus"})
+PICKS = frozenset({"gather", "getitem", "take_along_dim"})
+
+
+def written_losses(trace: Trace, numbers: Mapping[int, Tensor]) -> tuple[Step, ...]:
+    """Of every loss that is written out, a step with the function's name that reads the answer and then the targets.
+
+    Args:
+        trace: the pass with its loss.
+        numbers: what the loss computed with, by value.
+    """
+    steps = [step for step in trace.steps if step.part == "loss"] if trace.loss is not None else []
+    return (*_binary(trace, steps), *_of_logits(trace, steps), *_picked(trace, numbers))
+
+
+def _binary(trace: Trace, steps: list[Step]) -> Iterator[Step]:
+    """-(t log p + (1 - t) log(1 - p)), which takes probabilities."""
+    logs = [(step, _bare(trace, step.inputs[0])) for step in steps if step.function == "log" and step.inputs]
+    others = {_bare(trace, rest) for _, value in logs if (rest := _rest_of_one(trace, value)) is not None}
+    for step, value in logs:
+        if value in others:
+            targets = _times(trace, step.outputs[0])
+            yield replace(step, function="binary_cross_entropy", inputs=(value, *targets))
+
+
+def _of_logits(trace: Trace, steps: list[Step]) -> Iterator[Step]:
+    """A sigmoid, its logarithm or a softplus of what the model gave, or of its negative: it takes logits."""
+    for step in steps:
+        if step.function in _SQUASHES and step.inputs:
+            value = _bare(trace, step.inputs[0])
+            maker = trace.maker(value)
+            if maker is not None and maker.function == "neg":
+                value = _bare(trace, maker.inputs[0])
+            yield replace(step, function="binary_cross_entropy_with_logits", inputs=(value,))
+
+
+def _picked(trace: Trace, numbers: Mapping[int, Tensor]) -> Iterator[Step]:
+    """-z[y] and nothing more, or -(one-hot · z), which takes log-probabilities.
+
+    The mean probability of the right class is a loss that some choose.
+    """
+    step, negatives = (None if trace.loss is None else trace.maker(trace.loss)), 0
+    while step is not None and step.part == "loss" and step.function in _SCALES and step.function not in PICKS:
+        if len(step.inputs) > 1:
+            yield from _one_hot(trace, step, numbers, is_negative=negatives % 2 == 1)
+            return
+        constants = [value for value in step.arguments.values() if isinstance(value, int | float)]
+        negatives += step.function == "neg" or (step.function == "mul" and min(constants, default=1) < 0)
+        step = trace.maker(step.inputs[0])
+    if step is None or step.part != "loss" or step.function not in PICKS or negatives % 2 == 0:
+        return
+    targets = [value for value in step.inputs[1:] if _is_of_targets(trace, value)]
+    if targets and sole(trace, step.inputs[0]).name != "softmax":
+        yield replace(step, function="nll_loss", inputs=(step.inputs[0], targets[-1]))
+
+
+def _one_hot(trace: Trace, step: Step, numbers: Mapping[int, Tensor], *, is_negative: bool) -> Iterator[Step]:
+    if step.function != "mul" or not is_negative:
+        return
+    for targets, answer in (step.inputs, step.inputs[::-1]):
+        held = numbers.get(targets)
+        if held is None or held.dim() < 2 or not _is_of_targets(trace, targets):
+            continue
+        marks = bool(((held == 0) | (held == 1)).all()) and bool((held.sum(1) == 1).all())
+        if marks and sole(trace, answer).name != "softmax":
+            yield replace(step, function="nll_loss", inputs=(answer, targets))
+
+
+def _rest_of_one(trace: Trace, value: int) -> int | None:
+    """The p of a value that is 1 - p."""
+    step = trace.maker(value)
+    if step is None or step.function not in {"rsub", "sub"} or not step.inputs:
+        return None
+    if len(step.inputs) == 1:
+        is_rest = step.function == "rsub" and 1 in step.arguments.values()
+        return step.inputs[0] if is_rest else None
+    return None
+
+
+def _times(trace: Trace, value: int) -> tuple[int, ...]:
+    """The targets that the value is multiplied by."""
+    for reader in trace.readers(value):
+        if reader.function == "mul":
+            found = [each for each in reader.inputs if each != value and _is_of_targets(trace, each)]
+            return tuple(_positive(trace, each) for each in found[:1])
+    return ()
+
+
+def _positive(trace: Trace, value: int) -> int:
+    """The value without a sign before it."""
+    step = trace.maker(value)
+    return step.inputs[0] if step is not None and step.function == "neg" else value
+
+
+def _is_of_targets(trace: Trace, value: int) -> bool:
+    """Whether the value is the targets or computed of them, and does not learn."""
+    if trace.values[value].requires_grad:
+        return False
+    if trace.values[value].origin == "target":
+        return True
+    steps = (trace.steps[place] for place in upstream(trace, value))
+    return any(trace.values[each].origin == "target" for step in steps for each in step.inputs)
+
+
+def _bare(trace: Trace, value: int) -> int:
+    """The value without moves and guards after it."""
+    step = trace.maker(value)
+    while step is not None and is_move(step) and step.inputs:
+        value = step.inputs[0]
+        step = trace.maker(value)
+    return value

@@ -1,0 +1,1 @@
+"""Quantities of a running network, streaming and mergeable."""

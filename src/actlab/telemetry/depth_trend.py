@@ -1,0 +1,61 @@
+"""How a quantity goes from site to site: a straight line through its logarithm that outliers do not bend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from statistics import median
+from typing import Any, final
+
+from actlab.telemetry.settings import Settings
+
+
+@final
+@dataclass(frozen=True)
+class Course:
+    """How the logarithm of a size goes with depth.
+
+    Attributes:
+        layers: how many sites it was taken at.
+        slope: a layer, in powers of e (Theil and Sen: the median over all pairs).
+        ratio: the last over the first.
+        steady: the share of the steps from site to site that go the slope's way.
+        jump: the largest step's share of the whole way.
+    """
+
+    layers: int
+    slope: float
+    ratio: float
+    steady: float
+    jump: float
+
+    def is_geometric(self, least: float, settings: Settings) -> bool:
+        """Whether it rises or falls by the factor `least` or more, steadily and not by one jump."""
+        return (
+            self.layers >= settings.fewest_layers
+            and abs(self.slope) >= settings.slope_per_layer
+            and abs(self.slope) * (self.layers - 1) >= math.log(least)
+            and max(self.ratio, 1 / max(self.ratio, 1e-300)) >= least
+            and self.slope * math.log(max(self.ratio, 1e-300)) > 0
+            and self.steady >= settings.steady_share
+            and self.jump <= settings.largest_jump
+        )
+
+    def evidence(self) -> dict[str, Any]:
+        """The numbers, for a finding."""
+        return {"layers": self.layers, "slope_per_layer": self.slope, "last_over_first": self.ratio}
+
+
+def course(sizes: Sequence[float]) -> Course | None:
+    """How positive sizes go; None of fewer than two."""
+    if len(sizes) < 2:
+        return None
+    logs = [math.log(size) for size in sizes]
+    slope = median((logs[b] - logs[a]) / (b - a) for a, b in combinations(range(len(logs)), 2))
+    steps = [after - before for before, after in pairwise(logs)]
+    along = [step for step in steps if step * slope > 0]
+    way = abs(logs[-1] - logs[0])
+    jump = max((abs(step) for step in along), default=0.0) / way if way else 0.0
+    return Course(len(sizes), slope, math.exp(min(logs[-1] - logs[0], 700.0)), len(along) / len(steps), jump)

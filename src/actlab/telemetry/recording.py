@@ -1,0 +1,287 @@
+"""What a watched network's activations are told to, and where that is added up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf, nan, sqrt
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from actlab.formula.activation import Activation
+from actlab.sites.site import Site, Unseen
+from actlab.sites.trace.trace import Trace
+from actlab.telemetry.distinct_examples import Shown
+from actlab.telemetry.observed_activation import measured
+from actlab.telemetry.merge import statistics
+from actlab.telemetry.accumulator import Adder
+from actlab.telemetry.torch_statistics import by_unit
+from actlab.telemetry.quantities import FirstNonFinite, Point, SiteQuantities
+from actlab.telemetry.settings import Settings
+from actlab.telemetry.table import MOST_STEPS, Table, added
+
+# What is recent covers at least this many examples and at most twice as many: 3/512 bounds a dead unit's rate.
+RECENT = 512
+MOST_POINTS = 512
+# Norms of gradients that wait to be added up.
+_MOST_NORMS = 4096
+
+Key = tuple[str, str, int, int, str]
+
+
+@final
+class Row:
+    """A site's place in the tables, and what is counted of it on the way.
+
+    Attributes:
+        site: what is measured.
+        adder: adds its passes to its place in the device's table.
+        now, total, newer, older: examples in this step, in all, and in both halves of what is recent.
+        gradient_numbers: how many numbers of gradients came in this step.
+        told: the last step at which its numbers were told; -1 before.
+    """
+
+    def __init__(self, site: Site, adder: Adder) -> None:
+        self.site, self.adder = site, adder
+        self.act, self.table, self.units, self.at = adder.act, adder.table, adder.units, adder.at
+        self.now = self.total = self.newer = self.older = 0
+        self.gradient_numbers = 0
+        self.told = -1
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """One measured step: the points of every site of every table, not read back yet."""
+
+    step: int
+    points: Mapping[torch.device, Tensor]
+    gradients: Mapping[int, tuple[int, int]] = field(repr=False)
+    scale: Tensor | float | None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Over:
+    """A measured step that is over and whose numbers are not added up yet: but for its points, as a `Moment`."""
+
+    step: int
+    several: bool
+    gradients: Mapping[int, tuple[int, int]]
+    scale: Tensor | float | None
+
+
+@final
+class Recording:
+    """Adds up what the activations of measured passes are.
+
+    Attributes:
+        rows: the sites in the order in which they were seen.
+        moments: the measured steps that were added up; thinned evenly where there would be too many.
+        unseen: what the pass that was followed could not look into.
+        passes, number: how many passes this step has had, and all steps.
+        shown: which examples the passes were given.
+        hooked, arrived: how many gradients were waited for and how many came, in this step.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.rows: dict[Key, Row] = {}
+        self.moments: list[Moment] = []
+        self.unseen: tuple[Unseen, ...] = ()
+        self.hooked, self.arrived = 0, 0
+        self.examples = 1
+        self.shown = Shown()
+        self.passes = 0
+        self.number = 0
+        self._tables: dict[torch.device, Table] = {}
+        self._handles: list[Any] = []
+        self._over: list[_Over] = []
+        # of each gradient that came: after how many steps of those that are over, the site's row, and the norm
+        self._norms: dict[torch.device, list[tuple[int, int, Tensor]]] = {}
+        self._every = 1
+        self._closed = 0
+
+    def add(self, site: Site, z: Tensor) -> None:
+        """The input of one application."""
+        row = self._row(site, z)
+        if row is None:
+            return
+        if row.told != self.number:
+            row.told = self.number
+            row.now += self.examples
+        row.adder.add(z, axis=_axis(site, z))
+
+    def hook(self, site: Site, y: Tensor) -> None:
+        """Its output: be told of the gradient by it."""
+        row = self.rows.get(_key(site))
+        if row is None or not y.requires_grad:
+            return
+        self.hooked += 1
+        self._handles.append(y.register_hook(partial(self._gradient, row)))  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
+
+    def _gradient(self, row: Row, gradient: Tensor) -> None:
+        self.arrived += 1
+        row.gradient_numbers += gradient.numel()
+        norm = torch.linalg.vector_norm(gradient, dtype=torch.promote_types(gradient.dtype, torch.float32))
+        self._norms.setdefault(row.table.device, []).append((len(self._over), row.at, norm))
+
+    def _gradients(self, table: Table) -> Tensor:
+        """The sums of squares of the gradients that came in steps that are over: steps by sites."""
+        steps, came = len(self._over), self._norms.pop(table.device, [])
+        self._norms[table.device] = [(step - steps, at, norm) for step, at, norm in came if step >= steps]
+        found = torch.zeros(steps * table.sites, dtype=torch.float64, device=table.device)
+        places = [step * table.sites + at for step, at, _ in came if step < steps]
+        if places:
+            norms = torch.stack([norm.double() for step, _, norm in came if step < steps])
+            found.index_add_(0, torch.tensor(places, device=table.device), norms.square())
+        return found.view(steps, table.sites)
+
+    def _row(self, site: Site, z: Tensor) -> Row | None:
+        if z.is_meta:  # a shape without numbers
+            return None
+        key = _key(site)
+        row = self.rows.get(key)
+        units = 1 if z.dim() == 0 else z.shape[_axis(site, z)]
+        if row is None:
+            if not isinstance(site.measured, Activation) or len(site.measured.inputs) != 1 or z.numel() == 0:
+                return None
+            self.add_up()  # a table grows, or begins, with all steps that are over in the rest
+            table = self._tables.setdefault(z.device, Table(z.device))
+            act = measured(site.measured)
+            columns = table.grown(act, units)
+            adder = Adder(act, table, columns, table.sites - 1, floor=self.settings.dead_floor * act.bound)
+            row = self.rows[key] = Row(site, adder)
+            first = by_unit(z.detach(), axis=_axis(site, z))[0].double()
+            table.shift[columns] = torch.where(torch.isfinite(first), first, 0.0)
+        fits = z.device == row.table.device and row.units.stop - row.units.start == units and z.numel() > 0
+        return row if fits else None
+
+    def close(self, step: int, *, scale: Tensor | float | None) -> None:
+        """The measured step is over."""
+        self.unhook()
+        gradients = {}
+        for number, row in enumerate(self.rows.values()):
+            gradients[number] = (row.gradient_numbers, row.now)
+            row.total += row.now
+            row.newer += row.now
+            row.now, row.gradient_numbers = 0, 0
+        self._over.append(_Over(step, self.examples > 1, gradients, scale))
+        for table in self._tables.values():
+            table.close()
+        turns = any(row.newer >= RECENT for row in self.rows.values())
+        if turns or self._waits_for_room():
+            self.add_up()
+        if turns:
+            self._turn()
+        self.hooked = self.arrived = 0
+
+    def _waits_for_room(self) -> bool:
+        came = sum(map(len, self._norms.values()))
+        return (
+            len(self._over) >= MOST_STEPS or came > _MOST_NORMS or any(each.is_full for each in self._tables.values())
+        )
+
+    def add_up(self) -> None:
+        """Add the steps that are over to the rest: done for many at a time, and before anything is read."""
+        if not self._over:
+            return
+        steps, several = [each.step for each in self._over], [each.several for each in self._over]
+        floor = self.settings.saturated_floor
+        found = {
+            device: table.added_up(steps, several=several, gradients=self._gradients(table), saturated_floor=floor)
+            for device, table in self._tables.items()
+        }
+        for at, over in enumerate(self._over):
+            points = {device: each[at] for device, each in found.items()}
+            self._keep(Moment(over.step, points, over.gradients, over.scale))
+        self._over.clear()
+
+    def _keep(self, moment: Moment) -> None:
+        if self._closed % self._every == 0:
+            self.moments.append(moment)
+        self._closed += 1
+        if len(self.moments) > MOST_POINTS:
+            self.moments = self.moments[::2]
+            self._every *= 2
+
+    def _turn(self) -> None:
+        self.shown.turned()
+        for table in self._tables.values():
+            table.turned()
+        for row in self.rows.values():
+            row.older, row.newer = row.newer, 0
+
+    def unhook(self) -> None:
+        """Take every hook off the tensors."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def quantities(self) -> tuple[SiteQuantities, ...]:
+        """What was measured at every site; here numbers are read back."""
+        self.add_up()
+        points: dict[int, list[Point]] = {number: [] for number in range(len(self.rows))}
+        for moment in self.moments:
+            for number, point in self.points(moment).items():
+                points[number].append(point)
+        return tuple(_site(row, points[number]) for number, row in enumerate(self.rows.values()) if row.total)
+
+    def points(self, moment: Moment) -> dict[int, Point]:
+        """The points of one step by the number of the site; none for a site that it did not come by."""
+        read = {device: points.cpu() for device, points in moment.points.items()}
+        scale = 1.0 if moment.scale is None else float(moment.scale)
+        found = {}
+        for number, row in enumerate(self.rows.values()):
+            table = read.get(row.table.device)
+            if table is None or row.at >= table.shape[0] or not table[row.at, -1] > 0:
+                continue
+            dead, saturated, zeros, mean, variance, squares, _ = table[row.at].tolist()
+            count, examples = moment.gradients[number]
+            rms = sqrt(squares / count) * examples / scale if count and squares == squares else nan
+            if rms == inf and moment.scale is not None:
+                rms = nan  # the scaler itself was trying out how far it may go
+            found[number] = Point(moment.step, dead, saturated, zeros, mean, variance, rms)
+        return found
+
+    def first_non_finite(self) -> FirstNonFinite | None:
+        """The first step with a number that is not finite, and the first site of that step."""
+        self.add_up()
+        found = [(int(row.table.bad_step[row.at]), number, row.site) for number, row in enumerate(self.rows.values())]
+        bad = sorted((step, number) for step, number, _ in found if step >= 0)
+        return FirstNonFinite(found[bad[0][1]][2], bad[0][0]) if bad else None
+
+    def learned(self, trace: Trace) -> None:
+        """A pass was followed from end to end."""
+        self.unseen = trace.unseen
+
+
+def _site(row: Row, points: list[Point]) -> SiteQuantities:
+    table, units = row.table, row.units
+    recent = added(table.older[:, units], table.newer[:, units])
+    histogram = table.histogram_older[row.at] + table.histogram_newer[row.at]
+    shift, inside = table.shift[units], table.inside_older + table.inside_newer
+    return SiteQuantities(
+        site=row.site,
+        slope_bound=row.act.bound,
+        total=statistics(
+            table.total[:, units],
+            shift,
+            table.histogram_total[row.at],
+            table.inside_total[:, units],
+            examples=row.total,
+        ),
+        recent=statistics(recent, shift, histogram, inside[:, units], examples=row.older + row.newer),
+        points=tuple(points),
+    )
+
+
+def _key(site: Site) -> Key:
+    return (site.path, site.file, site.line, site.index, site.spelling)
+
+
+def _axis(site: Site, z: Tensor) -> int:
+    return site.channel_axis if -z.dim() <= site.channel_axis < z.dim() else -1
