@@ -45,7 +45,7 @@ assert actlab.module("relu")(torch.tensor([-1.0, 2.0])).tolist() == [0.0, 2.0]
 """
 
 ASK_FOR_ONE = """
-from actlab.optional import need
+from actlab.extras_import import need
 from actlab.errors import MissingExtra
 try:
     need(sys.argv[1], extra="some")

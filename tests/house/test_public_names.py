@@ -46,7 +46,7 @@ def test_each_name_can_be_had(name):
 @pytest.mark.parametrize("name", ["functional", "sites", "watch"])
 def test_a_module_never_takes_the_place_of_a_name_it_holds(name):
     code = f"""
-import actlab, actlab.nn.functions, actlab.advice, actlab.sites.site, actlab.rules.finding
+import actlab, actlab.nn.functions, actlab.study.advise, actlab.sites.site, actlab.rules.finding
 print(callable(actlab.{name}), callable(actlab.{name}))
 """
     assert ran(code).splitlines()[0] == "True True"

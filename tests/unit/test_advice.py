@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from actlab import advice, verbs
+from actlab.study import advise
+from actlab import verbs
 from actlab.train.task import Task
 from actlab.diagnosis.report import Report
 from unit.report.findings import finding

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 
-from actlab.plain import plain
+from actlab.jsonable import plain
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from actlab.errors import BadFormula
-from actlab.foreign import imported
+from actlab.user_code import imported
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from actlab.errors import ActlabError, BadInput
-from actlab.plain import plain
+from actlab.jsonable import plain
 from actlab.sites.site import Site, Unseen
 from actlab.rules.finding import SEVERITIES, Finding
 from actlab.rules.kinds import KINDS

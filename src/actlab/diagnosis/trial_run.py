@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from actlab.errors import BadInput
-from actlab.foreign import their_code
+from actlab.user_code import their_code
 from actlab.sites.trace.run import Loss
 from actlab.train.subject import called_with
 from actlab.diagnosis.report import Report, StoppedEarly

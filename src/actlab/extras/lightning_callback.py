@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, final
 
 from actlab.errors import BadInput
-from actlab.optional import need
+from actlab.extras_import import need
 from actlab.diagnosis.report import Report
 from actlab.diagnosis.watch import Watch, watch
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from actlab.optional import need
+from actlab.extras_import import need
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from actlab.plain import plain
+from actlab.jsonable import plain
 from actlab.report.finding_text import by_severity, evidence_text, sentence_text
 from actlab.report.fingerprint import fingerprints
 from actlab.sites.site import Unseen

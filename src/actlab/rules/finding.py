@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
-from actlab.plain import plain
+from actlab.jsonable import plain
 from actlab.sites.site import Site, Spot
 
 Severity = Literal["error", "warning", "information"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from actlab.errors import BadInput
-from actlab.plain import plain
+from actlab.jsonable import plain
 from actlab.sites.swap.routes import routed
 from actlab.sites.site import Site, Unseen
 from actlab.sites.trace.trace import Trace

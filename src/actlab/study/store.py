@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, OperationalError
 
 from actlab.errors import BadStudy, shortened
-from actlab.optional import need
+from actlab.extras_import import need
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Plan, Trial
 from actlab.study.schema import STUDIES, TRIALS, bring_up_to_date

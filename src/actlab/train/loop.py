@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from actlab.foreign import their_code
+from actlab.user_code import their_code
 from actlab.train.examples import Examples
 from actlab.train.task import OPTIMISERS, Task
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from actlab.catalog.index import get
 from actlab.errors import BadTask
-from actlab.foreign import their_code
+from actlab.user_code import their_code
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.nn.modules import Elementwise

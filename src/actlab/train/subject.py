@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from actlab.errors import BadTask
-from actlab.foreign import imported, imported_module, their_code
+from actlab.user_code import imported, imported_module, their_code
 from actlab.train.examples import article
 from actlab.train.task import Task
 from actlab.train.taskfile import parts

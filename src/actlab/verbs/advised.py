@@ -14,7 +14,7 @@ from actlab.catalog.own_file import from_own_file, names_own_file
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
-from actlab.plain import plain
+from actlab.jsonable import plain
 from actlab.verbs.task_choice import named_task
 
 if TYPE_CHECKING:
@@ -115,12 +115,12 @@ def advise(
         activations: the candidates: names, formulas, `file.py:name`, or activations; eight common ones if left out.
         report: where the HTML report goes; none is written if left out.
         command: what was typed, for the report.
-        options: as for `actlab.advice.advise`: seeds, budget, jobs, seed, init, store, resume, diagnose, ...
+        options: as for `actlab.study.advise.advise`: seeds, budget, jobs, seed, init, store, resume, diagnose, ...
 
     Raises:
         BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to mend.
     """
-    from actlab import advice as journey
+    from actlab.study import advise as journey
     from actlab.report.written import check_place
 
     if report is not None:

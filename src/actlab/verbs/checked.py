@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actlab.errors import BadInput
-from actlab.plain import plain
+from actlab.jsonable import plain
 from actlab.verbs.task_choice import named_subject
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def check(
         BadTask, BadTable, BadInput: the message says what to mend.
     """
     from actlab.report.baseline import Divided, divided
-    from actlab.study.diagnosis import diagnosed
+    from actlab.study.control_diagnosis import diagnosed
     from actlab.train.subject import defined_at
     from actlab.rules.finding import SEVERITIES
     from actlab.diagnosis.report import StoppedEarly
@@ -204,7 +204,7 @@ def sites(
     Raises:
         BadTask, BadTable, BadInput: the message says what to mend.
     """
-    from actlab.study.diagnosis import located
+    from actlab.study.control_diagnosis import located
 
     found = located(named_subject(data, target=target, task=task, purpose="look into"))
     return Located(tuple(found), tuple(found.unseen), Path.cwd())

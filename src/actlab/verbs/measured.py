@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from actlab.errors import BadFormula
 from actlab.formula.along_axis import AxisActivation
-from actlab.plain import plain
+from actlab.jsonable import plain
 from actlab.verbs.meaning import meant
 from actlab.verbs.task_choice import named_subject
 

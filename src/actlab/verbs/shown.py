@@ -12,7 +12,7 @@ from actlab.formula.along_axis import AxisActivation
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Input
 from actlab.formula.text import text
-from actlab.plain import plain
+from actlab.jsonable import plain
 from actlab.verbs.catalogued import param_facts
 from actlab.verbs.meaning import AnyActivation, meant
 

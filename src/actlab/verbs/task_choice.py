@@ -38,7 +38,7 @@ def tasks() -> Tasks:
 
 def named_task(data: str | Path | Task | None, *, target: str | None, task: str | None, purpose: str) -> Task:
     """The task that was handed over or named."""
-    from actlab.advice import chosen_task
+    from actlab.study.advise import chosen_task
     from actlab.train.task import Task
 
     if data is not None and not isinstance(data, str | Path | Task):

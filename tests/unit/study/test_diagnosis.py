@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from actlab.study import diagnosis
+from actlab.study import control_diagnosis
 from actlab.train.subject import subject
 from actlab.train.task import Task
 from actlab.diagnosis.report import Report
@@ -76,7 +76,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_a_task_gives_its_own_model_a_batch_its_loss_and_its_optimiser(asked: dict[str, Any]) -> None:
-    report = diagnosis.diagnosed(task())
+    report = control_diagnosis.diagnosed(task())
     inputs, targets = asked["batch"]
     assert [one.id for one in report.findings] == ["AL201"]
     assert (inputs.shape, targets.shape, type(asked["model"]).__name__) == ((32, 4), (32,), "Net")
@@ -89,13 +89,13 @@ def test_where_the_factory_takes_the_activation_the_control_stands_in_the_model(
     def model(activation: Any) -> nn.Module:
         return nn.Sequential(nn.Linear(4, 8), activation(), nn.Linear(8, 2))
 
-    diagnosis.diagnosed(task(model, activation="tanh"))
+    control_diagnosis.diagnosed(task(model, activation="tanh"))
     assert type(asked["model"][1]) is nn.Tanh
 
 
 def test_a_watched_run_takes_so_many_steps_and_its_findings_are_added(asked: dict[str, Any]) -> None:
     told: list[tuple[int, int]] = []
-    report = diagnosis.diagnosed(
+    report = control_diagnosis.diagnosed(
         task(), train_steps=40, progress=lambda done, total, left, label: told.append((done, total))
     )
     assert [one.id for one in report.findings] == ["AL103", "AL201"]
@@ -108,21 +108,21 @@ def test_a_watched_run_takes_so_many_steps_and_its_findings_are_added(asked: dic
 
 
 def test_it_ends_when_its_time_is_over_and_enough_was_seen_for_a_finding(asked: dict[str, Any]) -> None:
-    diagnosis.diagnosed(task(), train_steps=1000, seconds=0.0)
+    control_diagnosis.diagnosed(task(), train_steps=1000, seconds=0.0)
     assert len(asked["watched"].losses) == Settings().fewest_losses == 30
 
 
 def test_a_shorter_run_than_that_is_no_longer(asked: dict[str, Any]) -> None:
-    diagnosis.diagnosed(task(), train_steps=7, seconds=0.0)
+    control_diagnosis.diagnosed(task(), train_steps=7, seconds=0.0)
     assert len(asked["watched"].losses) == 7
 
 
 def test_the_same_seed_gives_the_same_run_and_leaves_the_random_state(asked: dict[str, Any]) -> None:
     before = torch.get_rng_state()
-    diagnosis.diagnosed(task(), train_steps=3, seed=1)
+    control_diagnosis.diagnosed(task(), train_steps=3, seed=1)
     first = asked["watched"].losses[:]
     asked["watched"].losses.clear()
-    diagnosis.diagnosed(task(), train_steps=3, seed=1)
+    control_diagnosis.diagnosed(task(), train_steps=3, seed=1)
     assert asked["watched"].losses == first
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -131,6 +131,6 @@ def test_a_model_of_ones_own_is_handed_on_as_it_is(asked: dict[str, Any]) -> Non
     model = functional()
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     given = replace(subject((model, (INPUTS, TARGETS), None), name="net.py:ready"), optimiser=optimiser)
-    diagnosis.diagnosed(given, train_steps=5)
+    control_diagnosis.diagnosed(given, train_steps=5)
     assert asked["model"] is model
     assert (asked["loss"], asked["optimiser"], asked["train_steps"]) == (None, optimiser, 5)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from actlab.errors import BadTask
-from actlab.foreign import called_from
+from actlab.user_code import called_from
 from actlab.sites.find import sites
 from actlab.train.builtin import builtin_task
 from actlab.train.mlp import mlp
@@ -163,7 +163,7 @@ def test_a_task_is_placed_where_its_model_is_made(what: str) -> None:
 
 
 def test_a_built_in_task_is_placed_in_the_file_that_makes_its_model() -> None:
-    from actlab.study.diagnosis import located
+    from actlab.study.control_diagnosis import located
 
     task = builtin_task("digits-relu")
     path, line = defined_at(task)

@@ -24,7 +24,7 @@ from actlab.kernels.elementwise.loop_ir import Access, Memory
 from actlab.kernels.elementwise.plan import Shape
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.lower.straight_line import Leaf
-from actlab.optional import need
+from actlab.extras_import import need
 
 MEMORY: Mapping[torch.dtype, Memory] = MappingProxyType(
     {

@@ -17,7 +17,7 @@ from actlab.measure.accuracy.summary import CertifiedAll
 from actlab.measure.accuracy.certificate import MODES, certificate
 from actlab.measure.accuracy.record import Certificate, Measured, Worst
 from actlab.measure.accuracy.ulp import FORMATS
-from actlab.plain import plain
+from actlab.jsonable import plain
 
 # How many are done, how many there are, the seconds left, and what is being measured.
 Progress = Callable[[int, int, float | None, str], None]

@@ -21,7 +21,7 @@ from actlab.kernels.elementwise.native_reference import twin_of
 from actlab.lower.straight_line import Leaf
 from actlab.nn.modules import module
 from actlab.nn.operator import apply, pointwise_of
-from actlab.optional import need
+from actlab.extras_import import need
 
 Forward = Callable[..., Tensor]
 Backward = Callable[..., tuple[Tensor, ...]]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, final
 
-from actlab.plain import plain
+from actlab.jsonable import plain
 
 Place = float | tuple[float, ...]
 

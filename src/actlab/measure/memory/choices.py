@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from actlab.catalog.index import get
 from actlab.errors import BadInput, BadTask
-from actlab.foreign import their_code
+from actlab.user_code import their_code
 from actlab.formula.activation import Activation
 from actlab.kernels.fewbit.quantizer import MOST_BITS
 from actlab.nn.few_bit import few_bit

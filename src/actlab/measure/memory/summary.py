@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from actlab.errors import BadInput
-from actlab.foreign import their_code
+from actlab.user_code import their_code
 from actlab.measure.memory.choices import AS_IS, Choice, Measured, Place, choices, fresh, measured, places_of
 from actlab.measure.memory.saved_tensors import Hook, Kept, kept_by
-from actlab.plain import plain
+from actlab.jsonable import plain
 from actlab.sites.trace.calls import tensors_in
 from actlab.sites.site import Site
 from actlab.train.subject import Subject

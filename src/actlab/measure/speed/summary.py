@@ -10,7 +10,7 @@ from actlab.errors import BadInput
 from actlab.measure.speed.timing import Speed, timed
 from actlab.measure.speed.implementations import AnyActivation, Case, Mode, cores, refuse_absent
 from actlab.measure.speed.table import lines
-from actlab.plain import plain
+from actlab.jsonable import plain
 
 Progress = Callable[[int, int, float | None, str], None]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from actlab.errors import BadInput
-from actlab.foreign import their_code
+from actlab.user_code import their_code
 from actlab.sites.recognize.sites import analysed
 from actlab.sites.trace.calls import tensors_in
 from actlab.sites.trace.recorder import Observer, Recorder

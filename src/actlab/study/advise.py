@@ -11,7 +11,7 @@ from actlab.errors import BadTask
 from actlab.formula.activation import Activation
 from actlab.study.compare import Progress, prepare, run_study
 from actlab.study.comparison import Comparison
-from actlab.study.diagnosis import FEWEST, SECONDS, STEPS, diagnosed
+from actlab.study.control_diagnosis import FEWEST, SECONDS, STEPS, diagnosed
 from actlab.study.runner import LocalRunner, Runner
 from actlab.study.store import Store
 from actlab.train.builtin import DEFAULT, builtin_task
