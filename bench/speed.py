@@ -21,8 +21,8 @@ from actlab.catalog.index import CATALOG
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, walk
 from actlab.measure.accuracy.certificate import certificate
-from actlab.measure.speed.timing import Speed, timed
 from actlab.measure.speed.implementations import AnyActivation, Case, Direction, Mode, cores, eager, has_own
+from actlab.measure.speed.timing import Speed, timed
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 16_000_000)
 MILLION, LARGE = SIZES[3], SIZES[4]

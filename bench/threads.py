@@ -14,10 +14,10 @@ from harness import Options, Row, options, record, row, seconds_of
 from actlab.catalog.index import get
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Input
-from actlab.kernels.runtime.jit import Code, compiled
-from actlab.kernels.runtime.launch import PIECE, WORTH_A_TEAM, spread
 from actlab.kernels.elementwise.plan import Shape, module
 from actlab.kernels.elementwise.strategies import recipe
+from actlab.kernels.runtime.jit import Code, compiled
+from actlab.kernels.runtime.launch import PIECE, WORTH_A_TEAM, spread
 
 NAMES = ("relu", "mish")
 SIZES = tuple(PIECE * pieces for pieces in (2, 4, 8, 16, 32))

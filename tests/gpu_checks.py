@@ -16,9 +16,9 @@ from actlab.formula.activation import Activation
 from actlab.formula.atoms import log
 from actlab.formula.expr import Add, Call, Expr, Input, Mul, Neg, ParamRef, Sub, Where, walk
 from actlab.kernels.elementwise import kernels as elementwise
-from actlab.kernels.gpu import kernels as gpu
 from actlab.kernels.elementwise.kernels import Kernels
 from actlab.kernels.elementwise.strategies import here, portable_recipe
+from actlab.kernels.gpu import kernels as gpu
 from actlab.lower.to_torch import program
 from actlab.nn.modules import split
 from actlab.nn.operator import Pointwise, pointwise_of, ready

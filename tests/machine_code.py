@@ -8,9 +8,9 @@ from types import MappingProxyType
 import pytest
 from torch import Tensor
 
-from actlab.kernels.runtime.cpu import machine
 from actlab.kernels.elementwise.loop_ir import Memory, Plan
 from actlab.kernels.elementwise.strategies import evaluated
+from actlab.kernels.runtime.cpu import machine
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 
 Body = Callable[[Arithmetic, Sequence[Num]], Sequence[Num]]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from actlab.diagnosis.check import check
-from actlab.telemetry.quantities import SiteQuantities
 from actlab.diagnosis.watch import watch
+from actlab.telemetry.quantities import SiteQuantities
 from diagnosis.judge import Share
 from diagnosis.known_layers import BATCH, UNITS, dead_layer, lies_far_out, never_fires, saturated_layer
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from actlab.diagnosis.check import check
-from actlab.rules.finding import Finding
 from actlab.diagnosis.watch import watch
+from actlab.rules.finding import Finding
 from diagnosis.program import Case, Program
 
 SEED = 0

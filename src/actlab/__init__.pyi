@@ -1,6 +1,8 @@
 from . import kernels as kernels
 from . import nn as nn
 from .catalog.index import get as get
+from .diagnosis.check import check as check
+from .diagnosis.watch import watch as watch
 from .errors import ActlabError as ActlabError
 from .formula.activation import Activation as Activation
 from .formula.activation import activation as activation
@@ -15,7 +17,5 @@ from .theory.gains import moments as moments
 from .theory.properties import properties as properties
 from .train.task import Task as Task
 from .verbs import advise as advise
-from .diagnosis.check import check as check
-from .diagnosis.watch import watch as watch
 
 __version__: str

@@ -14,8 +14,7 @@ import pytest
 from actlab.catalog.index import get
 from actlab.formula.activation import Activation
 from actlab.kernels.runtime.version import VERSION
-from actlab.measure.accuracy import generate
-from actlab.measure.accuracy import stored
+from actlab.measure.accuracy import generate, stored
 from actlab.measure.accuracy.certificate import certificate
 from actlab.measure.accuracy.implementations import theirs
 

@@ -17,8 +17,8 @@ import pytest
 from actlab.catalog.index import CATALOG
 from actlab.cli import main
 from actlab.measure.speed import summary
-from actlab.measure.speed.timing import Speed, timed
 from actlab.measure.speed.implementations import Case
+from actlab.measure.speed.timing import Speed, timed
 
 TASK = """
 import torch
@@ -191,7 +191,7 @@ def test_bench_keeps_what_was_done_when_it_is_stopped(run: Run, monkeypatch: pyt
             raise KeyboardInterrupt
         return timed(case, seconds=0)
 
-    monkeypatch.setattr(speed_answer, "timed", stopped)
+    monkeypatch.setattr(summary, "timed", stopped)
     said = run("bench", "relu", "mish", "--size", "500", "--json")
     assert said.status == 130
     assert {row["name"] for row in said.json} == {"relu"}

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from actlab.diagnosis.report import Report
 from actlab.report.diagnosis import diagnosis
 from actlab.report.page import page
 from actlab.sites.site import Unseen
-from actlab.diagnosis.report import Report
 from unit.report.comparisons import TESTS, made
 from unit.report.findings import finding, site
 from unit.report.quantities import quantities

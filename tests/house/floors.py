@@ -16,8 +16,8 @@ PACKAGE = "actlab"
 
 # Each floor: its rooms, each with the packages that it brings into the house. Rooms above may use them too.
 FLOORS: tuple[Mapping[str, frozenset[str]], ...] = (
-    {"errors": frozenset(), "plain": frozenset()},
-    {"optional": frozenset(), "foreign": frozenset()},
+    {"errors": frozenset(), "jsonable": frozenset()},
+    {"extras_import": frozenset(), "user_code": frozenset()},
     {"formula": frozenset()},
     {"catalog": frozenset(), "lower": frozenset()},
     {
@@ -26,9 +26,11 @@ FLOORS: tuple[Mapping[str, frozenset[str]], ...] = (
     },
     {"nn": frozenset({"torch"})},
     {"sites": frozenset(), "train": frozenset({"sklearn", "pandas"})},
-    {"watch": frozenset(), "measure": frozenset({"jax", "onnxruntime", "onnxscript"})},
-    {"remedy": frozenset(), "study": frozenset({"sqlalchemy", "alembic", "psycopg"})},
-    {"advice": frozenset(), "discover": frozenset()},
+    {"telemetry": frozenset(), "measure": frozenset({"jax", "onnxruntime", "onnxscript"})},
+    {"rules": frozenset()},
+    {"diagnosis": frozenset()},
+    {"study": frozenset({"sqlalchemy", "alembic", "psycopg"})},
+    {"remedy": frozenset(), "discover": frozenset()},
     {"report": frozenset({"matplotlib", "jinja2", "rich"}), "extras": frozenset()},
     {"verbs": frozenset()},
     {"cli": frozenset({"typer", "click", "rich"}), "web": frozenset({"starlette"})},

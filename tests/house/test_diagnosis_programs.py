@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from actlab.catalog.index import get
-from actlab.sites.site import Site
 from actlab.rules.finding import Finding
+from actlab.sites.site import Site
 
 RELU = get("relu")
 BENCH = Path(__file__).parents[2] / "bench"

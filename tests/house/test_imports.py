@@ -24,7 +24,7 @@ def test_every_room_stands_on_a_floor():
 
 def test_torch_is_known_from_nn_up_and_in_kernels():
     with_torch = {name for rooms in FLOORS for name in rooms if "torch" in brought(name)}
-    without = {"errors", "plain", "optional", "foreign", "formula", "catalog", "lower", "theory"}
+    without = {"errors", "jsonable", "extras_import", "user_code", "formula", "catalog", "lower", "theory"}
     assert with_torch == {name for rooms in FLOORS for name in rooms} - without
 
 
@@ -90,7 +90,7 @@ def test_what_the_table_allows_is_no_fault(tmp_path):
         tmp_path,
         {
             "__init__.py": "import lazy_loader as lazy",
-            "optional.py": "from actlab.errors import MissingExtra",
+            "extras_import.py": "from actlab.errors import MissingExtra",
             "errors.py": "",
             "lower/choose.py": "from actlab.lower import to_numpy, to_torch",
             "lower/to_numpy.py": "import math",

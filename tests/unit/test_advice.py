@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from actlab.study import advise
 from actlab import verbs
-from actlab.train.task import Task
 from actlab.diagnosis.report import Report
+from actlab.study import advise
+from actlab.train.task import Task
 from unit.report.findings import finding
 from unit.report.quantities import quantities
 
@@ -38,7 +38,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         seen.append(options)
         return Report((finding("AL103", "warning", message="It vanishes."),), (), (), quantities())
 
-    monkeypatch.setattr(advice, "diagnosed", diagnosed)
+    monkeypatch.setattr(advise, "diagnosed", diagnosed)
     return seen
 
 

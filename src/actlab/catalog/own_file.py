@@ -6,9 +6,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from actlab.errors import BadFormula
-from actlab.user_code import imported
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
+from actlab.user_code import imported
 
 
 def names_own_file(text: str) -> bool:

@@ -13,19 +13,19 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
-from actlab.errors import BadInput
-from actlab.sites.trace.calls import tensors_in
-from actlab.sites.trace.trace import Trace
-from actlab.sites.trace.run import Loss, Traced, traced, unwrapped
-from actlab.train.subject import called_with
-from actlab.rules.finding import Finding
 from actlab.diagnosis.report import Report, StoppedEarly, ordered
-from actlab.rules.loss_plateau import blamed
-from actlab.rules.context import Observed, Seen
-from actlab.telemetry.settings import Settings
-from actlab.rules.registry import still_findings
 from actlab.diagnosis.trial_run import StepsDone, trial
 from actlab.diagnosis.watch import refuse_watched
+from actlab.errors import BadInput
+from actlab.rules.context import Observed, Seen
+from actlab.rules.finding import Finding
+from actlab.rules.loss_plateau import blamed
+from actlab.rules.registry import still_findings
+from actlab.sites.trace.calls import tensors_in
+from actlab.sites.trace.run import Loss, Traced, traced, unwrapped
+from actlab.sites.trace.trace import Trace
+from actlab.telemetry.settings import Settings
+from actlab.train.subject import called_with
 
 Batch = tuple[Any, Any]
 

@@ -8,11 +8,11 @@ from typing import Any, final
 
 from actlab.errors import ActlabError, BadInput
 from actlab.jsonable import plain
-from actlab.sites.site import Site, Unseen
 from actlab.rules.finding import SEVERITIES, Finding
 from actlab.rules.kinds import KINDS
-from actlab.telemetry.quantities import Quantities
 from actlab.rules.remedies import REMEDIES
+from actlab.sites.site import Site, Unseen
+from actlab.telemetry.quantities import Quantities
 
 
 class FindingsFound(ActlabError, AssertionError):

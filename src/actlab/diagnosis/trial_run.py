@@ -12,13 +12,13 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from actlab.errors import BadInput
-from actlab.user_code import their_code
-from actlab.sites.trace.run import Loss
-from actlab.train.subject import called_with
 from actlab.diagnosis.report import Report, StoppedEarly
-from actlab.telemetry.settings import Settings
 from actlab.diagnosis.watch import Watch, watch
+from actlab.errors import BadInput
+from actlab.sites.trace.run import Loss
+from actlab.telemetry.settings import Settings
+from actlab.train.subject import called_with
+from actlab.user_code import their_code
 
 StepsDone = Callable[[int, int], None]
 

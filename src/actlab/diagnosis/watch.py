@@ -12,18 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from actlab.diagnosis.report import Report
 from actlab.errors import BadInput
-from actlab.sites.trace.calls import tensors_in
+from actlab.rules.running import running_findings
 from actlab.sites.listening import Listening, listening
 from actlab.sites.site import Site
-from actlab.sites.trace.trace import Trace
-from actlab.sites.trace.run import REPLICATED, is_kind_of, unwrapped
+from actlab.sites.trace.calls import tensors_in
 from actlab.sites.trace.preserve_state import undisturbed
+from actlab.sites.trace.run import REPLICATED, is_kind_of, unwrapped
+from actlab.sites.trace.trace import Trace
 from actlab.telemetry.merge import gathered
 from actlab.telemetry.quantities import ParameterQuantities, Quantities, of_distinct
 from actlab.telemetry.recording import Recording
-from actlab.diagnosis.report import Report
-from actlab.rules.running import running_findings
 from actlab.telemetry.settings import Settings
 from actlab.telemetry.sink_payload import told
 from actlab.telemetry.updates import Updates, listen_to_optimisers

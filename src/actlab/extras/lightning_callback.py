@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, final
 
-from actlab.errors import BadInput
-from actlab.extras_import import need
 from actlab.diagnosis.report import Report
 from actlab.diagnosis.watch import Watch, watch
+from actlab.errors import BadInput
+from actlab.extras_import import need
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer

@@ -14,15 +14,15 @@ from actlab.errors import BadInput, CannotLower, MissingExtra, NoKernels
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import Expr, Input
-from actlab.kernels.gpu import kernels as gpu
-from actlab.kernels.validation import refuse_unfit
 from actlab.kernels.elementwise.kernels import MEMORY, kernels_of
-from actlab.kernels.runtime.launch import WORTH_A_TEAM
-from actlab.kernels.runtime.cpu import machine
 from actlab.kernels.elementwise.native_operator import own_operator
 from actlab.kernels.elementwise.plan import Shape
 from actlab.kernels.elementwise.strategies import Mode, recipe
+from actlab.kernels.gpu import kernels as gpu
+from actlab.kernels.runtime.cpu import machine
+from actlab.kernels.runtime.launch import WORTH_A_TEAM
 from actlab.kernels.runtime.threads import layer, threads
+from actlab.kernels.validation import refuse_unfit
 from actlab.lower.arithmetic import Recipe
 from actlab.lower.straight_line import Leaf
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from actlab.formula.expr import Input
 from actlab.kernels.elementwise.kernels import Kernels, kernels_of
-from actlab.kernels.explanation import single
 from actlab.kernels.elementwise.strategies import Mode
+from actlab.kernels.explanation import single
 
 
 @final

@@ -12,11 +12,11 @@ from torch.autograd import forward_ad
 from actlab.errors import BadInput, CannotLower, NoKernels
 from actlab.formula.along_axis import AxisActivation, V, X, Y
 from actlab.formula.substitute import substitute
-from actlab.kernels.validation import refuse_unfit
 from actlab.kernels.axis.kernels import AxisKernels, axis_kernels
 from actlab.kernels.explanation import Explanation, on_kernel
 from actlab.kernels.runtime.fallback import say_once
 from actlab.kernels.runtime.threads import threads
+from actlab.kernels.validation import refuse_unfit
 from actlab.lower.to_torch import program
 from actlab.nn.dispatch import is_exported, is_simple, runs_on_kernels
 from actlab.nn.operator import HALF, TensorFunction, applied, signed

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from actlab.errors import MissingExtra
 from actlab.formula.expr import Expr
-from actlab.kernels.gpu import kernels as gpu
 from actlab.kernels.elementwise.kernels import MEMORY
-from actlab.kernels.runtime.fallback import say_once
 from actlab.kernels.elementwise.strategies import Mode
+from actlab.kernels.gpu import kernels as gpu
+from actlab.kernels.runtime.fallback import say_once
 from actlab.lower.straight_line import Leaf
 
 

@@ -14,16 +14,16 @@ from actlab.catalog.index import get
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
-from actlab.kernels.validation import refuse_unfit
+from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.explanation import Explanation, explain, explain_formula
 from actlab.kernels.fewbit.codes import Staircase, decode, encode, pack, staircase
-from actlab.kernels.fewbit.kernels import coded, drawn, pulled
-from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.fewbit.derivative_samples import Density
+from actlab.kernels.fewbit.kernels import coded, drawn, pulled
 from actlab.kernels.fewbit.quantizer import MOST_BITS, spread_levels, step_table
+from actlab.kernels.validation import refuse_unfit
 from actlab.nn.dispatch import is_exported, runs_on_kernels
-from actlab.nn.piecewise_linear import exact_staircase
 from actlab.nn.operator import HALF, applied, apply, pointwise_of
+from actlab.nn.piecewise_linear import exact_staircase
 from actlab.nn.torch_function import is_followed, shown
 
 DTYPES = (torch.float32, torch.float64)

@@ -14,16 +14,16 @@ from actlab.errors import BadInput, BadParam
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import ParamRef
-from actlab.kernels.explanation import Explanation, explain
 from actlab.kernels.elementwise.native_operator import OwnOperator, own_operator
 from actlab.kernels.elementwise.strategies import Mode
+from actlab.kernels.explanation import Explanation, explain
 from actlab.kernels.fewbit.derivative_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise, explained_along_axis
 from actlab.nn.few_bit import FewBit, lean
-from actlab.nn.out_argument import write
-from actlab.nn.sign_bits import in_bits, is_curved
 from actlab.nn.native import Matched, matched
 from actlab.nn.operator import HALF, apply, pointwise_of
+from actlab.nn.out_argument import write
+from actlab.nn.sign_bits import in_bits, is_curved
 from actlab.nn.torch_function import is_followed, shown
 
 

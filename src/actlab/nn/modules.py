@@ -16,10 +16,10 @@ from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import ParamRef
 from actlab.formula.text import number_text
-from actlab.kernels.validation import refuse_unfit
-from actlab.kernels.explanation import Explanation, explain_formula
 from actlab.kernels.elementwise.strategies import Mode
+from actlab.kernels.explanation import Explanation, explain_formula
 from actlab.kernels.fewbit.derivative_samples import Density
+from actlab.kernels.validation import refuse_unfit
 from actlab.nn.axis_operator import apply_along_axis, axiswise, explained_along_axis
 from actlab.nn.few_bit import FewBit, lean
 from actlab.nn.functions import Functional, drawn, refuse_mode

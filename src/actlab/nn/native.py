@@ -10,9 +10,9 @@ from torch import Tensor
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
+from actlab.kernels.elementwise.native_reference import twin_of
 from actlab.kernels.explanation import Explanation
 from actlab.kernels.runtime.threads import threads
-from actlab.kernels.elementwise.native_reference import twin_of
 
 MATCHES = ("torch",)
 

@@ -19,10 +19,10 @@ from actlab.errors import CannotLower, NoKernels
 from actlab.formula.activation import Activation
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Expr, Input, ParamRef, param_names, walk
-from actlab.kernels.validation import refuse_unfit
 from actlab.kernels.elementwise.kernels import Kernels, kernels_of
-from actlab.kernels.runtime.fallback import say_once
 from actlab.kernels.elementwise.strategies import Mode
+from actlab.kernels.runtime.fallback import say_once
+from actlab.kernels.validation import refuse_unfit
 from actlab.lower.straight_line import Leaf, Program
 from actlab.lower.to_torch import exported_program, program
 from actlab.nn.dispatch import OnGpu, engine, is_exported, is_simple

@@ -12,8 +12,8 @@ from actlab.formula.activation import Activation
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.nn.dispatch import engine
 from actlab.nn.few_bit import FewBit, few_bit
-from actlab.nn.operator import Pointwise, applied, apply, common_dtype, common_shape
 from actlab.nn.memory_overlap import lies_apart, overlap, overlaps_itself
+from actlab.nn.operator import Pointwise, applied, apply, common_dtype, common_shape
 
 _REMEDY = "Call it without out=, which gives a new tensor, or under torch.no_grad()."
 _NOT_FOLLOWED = "{name}: autograd cannot follow a result into out=. " + _REMEDY

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, Compare, Expr, Node, Sub, is_constant, walk
-from actlab.kernels.runtime.isolated import apart
-from actlab.kernels.fewbit.codes import Border, Staircase
 from actlab.kernels.elementwise.strategies import Mode
+from actlab.kernels.fewbit.codes import Border, Staircase
 from actlab.kernels.fewbit.quantizer import MOST_BITS
+from actlab.kernels.runtime.isolated import apart
 from actlab.nn.operator import pointwise_of
 from actlab.theory.affine import line_of
 from actlab.theory.pieces import pieces

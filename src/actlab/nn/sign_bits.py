@@ -13,8 +13,8 @@ from actlab.formula.expr import Call, Input, walk
 from actlab.kernels.elementwise.native_operator import EXACT_ATOMS, own_operator
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.nn.dispatch import is_exported, is_simple
-from actlab.nn.piecewise_linear import exact_staircase
 from actlab.nn.few_bit import DTYPES, FewBit, few_bit
+from actlab.nn.piecewise_linear import exact_staircase
 
 # Two kinks may have three slopes.
 _MOST_BITS = 2

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from actlab.diagnosis.report import Report
 from actlab.report.alt_text import moments_in_words
 from actlab.report.finding_text import (
     MARKS,
@@ -20,7 +21,6 @@ from actlab.report.health_facts import Health, health
 from actlab.report.health_figures import gradient_svg, share_svg
 from actlab.report.inline import inline
 from actlab.rules.remedies import REMEDIES
-from actlab.diagnosis.report import Report
 
 
 @final

@@ -22,8 +22,8 @@ from actlab.report.finding_text import (
     sentence_text,
     unseen_text,
 )
-from actlab.sites.site import Unseen
 from actlab.rules.finding import Finding
+from actlab.sites.site import Unseen
 
 STYLES = {"error": "bold red", "warning": "yellow", "information": "blue"}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from actlab.report.wording import name_text
-from actlab.sites.site import Unseen
 from actlab.rules.finding import SEVERITIES, Finding
+from actlab.sites.site import Unseen
 
 MARKS = {"error": "✖", "warning": "▲", "information": "●"}
 """A severity is told by shape as well as by colour."""

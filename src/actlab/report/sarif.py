@@ -11,10 +11,10 @@ from urllib.parse import quote
 from actlab.jsonable import plain
 from actlab.report.finding_text import by_severity, evidence_text, sentence_text
 from actlab.report.fingerprint import fingerprints
-from actlab.sites.site import Unseen
 from actlab.rules.finding import Finding
 from actlab.rules.kinds import KINDS, FindingKind
 from actlab.rules.remedies import REMEDIES
+from actlab.sites.site import Unseen
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 LEVELS = {"error": "error", "warning": "warning", "information": "note"}

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from actlab.rules.dataflow import is_move, sole, upstream
 from actlab.sites.recognize.torch_ops import MOVES
 from actlab.sites.trace.trace import Step, Trace
-from actlab.rules.dataflow import is_move, sole, upstream
 
 # They average or scale what they get, and leave it open what that is.
 _SCALES = frozenset({"mean", "sum", "neg", "mul", "div"}) | MOVES

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from actlab.rules.finding import Finding
 from actlab.rules.context import Seen, finding
+from actlab.rules.finding import Finding
 
 _GELUS = {
     "gelu": "gelu",

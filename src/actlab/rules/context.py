@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from actlab.rules.composite_losses import written_losses
+from actlab.rules.dataflow import PRODUCTS, upstream
+from actlab.rules.finding import Finding, Severity
+from actlab.rules.kinds import KINDS
 from actlab.sites.recognize.torch_ops import LAYERS
 from actlab.sites.site import Site, Spot
 from actlab.sites.trace.trace import Step, Trace
-from actlab.rules.finding import Finding, Severity
-from actlab.rules.dataflow import PRODUCTS, upstream
-from actlab.rules.kinds import KINDS
 from actlab.telemetry.settings import Settings
-from actlab.rules.composite_losses import written_losses
 
 REGRESSIONS = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 LOSSES = REGRESSIONS | frozenset(

@@ -8,12 +8,12 @@ from typing import Any
 from torch import Tensor
 
 from actlab.formula.activation import Activation
-from actlab.theory.properties import properties
 from actlab.rules.finding import Finding, Severity
 from actlab.rules.kinds import KINDS
 from actlab.telemetry.loss_trend import Progress, was_at_rest
 from actlab.telemetry.quantities import Point, Quantities, SiteQuantities, UnitStatistics
 from actlab.telemetry.settings import Settings
+from actlab.theory.properties import properties
 
 
 def dead_units(quantities: Quantities, course: Progress, settings: Settings) -> Iterator[Finding]:

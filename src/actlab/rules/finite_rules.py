@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actlab.rules.finding import Finding
-from actlab.rules.dataflow import spot_of
 from actlab.rules.context import Seen, finding
+from actlab.rules.dataflow import spot_of
+from actlab.rules.finding import Finding
 
 # They write what they are told to: -inf where a softmax shall not look, or whatever lay in memory.
 _WRITES = frozenset(

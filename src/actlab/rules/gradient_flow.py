@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from statistics import median
 
 from actlab.formula.activation import Activation
-from actlab.telemetry.depth_trend import Course, course
+from actlab.rules.dead_units import found
 from actlab.rules.finding import Finding, Severity
+from actlab.telemetry.depth_trend import Course, course
 from actlab.telemetry.loss_trend import Progress, was_at_rest
 from actlab.telemetry.quantities import Point, Quantities, SiteQuantities
-from actlab.rules.dead_units import found
 from actlab.telemetry.settings import Settings
 
 

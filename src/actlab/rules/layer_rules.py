@@ -7,9 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from actlab.sites.recognize.torch_ops import MOVES
-from actlab.sites.trace.trace import Step
-from actlab.rules.finding import Finding
+from actlab.rules.context import Observed, Seen, finding
 from actlab.rules.dataflow import (
     PRODUCTS,
     back,
@@ -22,7 +20,9 @@ from actlab.rules.dataflow import (
     sole,
     spot_of,
 )
-from actlab.rules.context import Observed, Seen, finding
+from actlab.rules.finding import Finding
+from actlab.sites.recognize.torch_ops import MOVES
+from actlab.sites.trace.trace import Step
 
 DROPOUTS = frozenset({"dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "native_dropout"})
 _POOLS = frozenset({"avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "mean"})

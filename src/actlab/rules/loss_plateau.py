@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from actlab.rules.dead_units import found
 from actlab.rules.finding import Finding
 from actlab.rules.kinds import KINDS
 from actlab.telemetry.loss_trend import Progress
-from actlab.rules.dead_units import found
 
 # The nearer to certain that it stops learning altogether, the earlier.
 CAUSES = ("AL107", "AL101", "AL103", "AL102", "AL106", "AL104", "AL105", "AL109", "AL108", "AL110")

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from actlab.formula.activation import Activation
-from actlab.sites.trace.trace import Step
-from actlab.rules.finding import Finding
-from actlab.rules.dataflow import Made, is_layer, makers, sole, spot_of
 from actlab.rules.context import LOSSES, REGRESSIONS, Seen, finding
+from actlab.rules.dataflow import Made, is_layer, makers, sole, spot_of
+from actlab.rules.finding import Finding
+from actlab.sites.trace.trace import Step
 
 _SQUASHED = frozenset({"sigmoid", "hard_sigmoid"})
 _OFF = 0.05

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from actlab.rules.context import Seen, finding
+from actlab.rules.dataflow import is_layer, parameters_of
+from actlab.rules.finding import Finding
 from actlab.sites.recognize.torch_ops import LAYERS
 from actlab.sites.site import Site
 from actlab.sites.trace.trace import Trace
-from actlab.rules.finding import Finding
-from actlab.rules.dataflow import is_layer, parameters_of
-from actlab.rules.context import Seen, finding
 
 
 def learned(trace: Trace) -> Mapping[str, tuple[Site, frozenset[tuple[str, ...]]]]:

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
+from actlab.rules.composite_losses import PICKS
+from actlab.rules.context import REGRESSIONS, Seen, finding
+from actlab.rules.dataflow import Made, parameters_of, sole, upstream
+from actlab.rules.finding import Finding, Severity
+from actlab.rules.output_rules import is_multi_label
 from actlab.sites.trace.trace import Step
 from actlab.theory.properties import properties
-from actlab.rules.finding import Finding, Severity
-from actlab.rules.dataflow import Made, parameters_of, sole, upstream
-from actlab.rules.output_rules import is_multi_label
-from actlab.rules.context import REGRESSIONS, Seen, finding
-from actlab.rules.composite_losses import PICKS
 
 _HALF_LINE = frozenset({"relu", "relu6", "relu2", "threshold", "softplus", "squareplus"})
 _EVEN = frozenset({"pow", "square", "abs", "norm", "smooth_l1_loss"})

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from actlab.rules.context import Seen, finding
+from actlab.rules.dataflow import data_of, is_layer, parameters_of, sole, spot_of, upstream
+from actlab.rules.finding import Finding
 from actlab.sites.trace.trace import Step
 from actlab.telemetry.depth_trend import course
-from actlab.rules.finding import Finding
-from actlab.rules.dataflow import data_of, is_layer, parameters_of, sole, spot_of, upstream
-from actlab.rules.context import Seen, finding
 
 
 def state_spreads(seen: Seen) -> Iterator[Finding]:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from actlab.rules import (finite_rules, layer_rules, configuration, output_rules, parameter_rules, range_rules, recurrent_rules, start_rules)
-from actlab.rules.finding import Finding
+from actlab.rules import (
+    configuration,
+    finite_rules,
+    layer_rules,
+    output_rules,
+    parameter_rules,
+    range_rules,
+    recurrent_rules,
+    start_rules,
+)
 from actlab.rules.context import Seen
+from actlab.rules.finding import Finding
 
 Rule = Callable[[Seen], Iterator[Finding]]
 
@@ -19,7 +28,7 @@ RULES: tuple[Rule, ...] = tuple(
         start_rules,
         recurrent_rules,
         parameter_rules,
-        mode_rules,
+        configuration,
         finite_rules,
     )
     for rule in group.RULES

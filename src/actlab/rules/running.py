@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from actlab.rules.dead_units import constant_units, dead_units
 from actlab.rules.finding import Finding
-from actlab.telemetry.loss_trend import progress
-from actlab.telemetry.quantities import Quantities
 from actlab.rules.gradient_flow import exploding_gradient, spreading_of_values, vanishing_gradient
 from actlab.rules.loss_plateau import loss_does_not_move
-from actlab.rules.training import non_finite, updates
-from actlab.rules.dead_units import constant_units, dead_units
 from actlab.rules.saturation import saturated_units
+from actlab.rules.training import non_finite, updates
+from actlab.telemetry.loss_trend import progress
+from actlab.telemetry.quantities import Quantities
 from actlab.telemetry.settings import Settings
 
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from actlab.theory.properties import properties
-from actlab.theory.record import Properties
+from actlab.rules.dead_units import found, indices, is_dead, unit_sites
 from actlab.rules.finding import Finding, Severity
 from actlab.telemetry.loss_trend import Progress
 from actlab.telemetry.quantities import Quantities, SiteQuantities
-from actlab.rules.dead_units import found, indices, is_dead, unit_sites
 from actlab.telemetry.settings import Settings
+from actlab.theory.properties import properties
+from actlab.theory.record import Properties
 
 
 def saturated_units(quantities: Quantities, course: Progress, settings: Settings) -> Iterator[Finding]:

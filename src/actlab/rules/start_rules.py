@@ -9,14 +9,14 @@ from typing import final
 
 from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
+from actlab.rules.context import Seen, finding
+from actlab.rules.dataflow import back, behind, data_of, is_layer, sole
+from actlab.rules.finding import Finding
+from actlab.rules.layer_rules import DROPOUTS, place, weight_of
 from actlab.sites.recognize.torch_ops import MOVES
 from actlab.sites.site import Site
 from actlab.sites.trace.trace import Step
 from actlab.theory.gains import gain, moments
-from actlab.rules.finding import Finding
-from actlab.rules.dataflow import back, behind, data_of, is_layer, sole
-from actlab.rules.layer_rules import DROPOUTS, place, weight_of
-from actlab.rules.context import Seen, finding
 
 _KEEPS_SIZE = MOVES | DROPOUTS | {"max_pool1d", "max_pool2d", "max_pool3d", "alpha_dropout"}
 _DEFAULT = (0.25, 0.42)

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from actlab.formula.activation import Activation
+from actlab.rules.dead_units import found
 from actlab.rules.finding import Finding, Severity
 from actlab.rules.kinds import KINDS
 from actlab.telemetry.loss_trend import Progress
 from actlab.telemetry.quantities import Quantities
-from actlab.rules.dead_units import found
 from actlab.telemetry.settings import Settings
 
 

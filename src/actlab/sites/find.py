@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from actlab.errors import BadInput
 from actlab.jsonable import plain
-from actlab.sites.swap.routes import routed
 from actlab.sites.site import Site, Unseen
-from actlab.sites.trace.trace import Trace
+from actlab.sites.swap.routes import routed
 from actlab.sites.trace.run import traced
+from actlab.sites.trace.trace import Trace
 
 
 @final

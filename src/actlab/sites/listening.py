@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from actlab.sites.recognize.sites import analysed
-from actlab.sites.trace.calls import name_of, named_arguments, tensors_in
-from actlab.sites.recognize.torch_ops import known as known_activation
-from actlab.sites.trace.source_location import places_of, spot
-from actlab.sites.trace.recorder import Recorder
-from actlab.sites.site import Site
-from actlab.sites.trace.trace import Step, Trace
 from actlab.sites.recognize.opaque import unseen_in
+from actlab.sites.recognize.sites import analysed
+from actlab.sites.recognize.torch_ops import known as known_activation
+from actlab.sites.site import Site
+from actlab.sites.trace.calls import name_of, named_arguments, tensors_in
+from actlab.sites.trace.recorder import Recorder
+from actlab.sites.trace.source_location import places_of, spot
+from actlab.sites.trace.trace import Step, Trace
 
 
 class Listener(Protocol):

@@ -9,17 +9,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from actlab.user_code import called_from
+from actlab.diagnosis.check import check
+from actlab.diagnosis.report import Report, StoppedEarly, ordered
+from actlab.diagnosis.trial_run import told_if_stopped
+from actlab.diagnosis.watch import watch
 from actlab.sites.find import Sites, sites
 from actlab.study.arm import model_of, named_arm
+from actlab.telemetry.settings import Settings
 from actlab.train.loop import step
 from actlab.train.subject import Subject, called_with, defined_at
 from actlab.train.task import OPTIMISERS, Task
-from actlab.diagnosis.check import check
-from actlab.diagnosis.report import Report, StoppedEarly, ordered
-from actlab.telemetry.settings import Settings
-from actlab.diagnosis.trial_run import told_if_stopped
-from actlab.diagnosis.watch import watch
+from actlab.user_code import called_from
 
 Progress = Callable[[int, int, float | None, str], None]
 

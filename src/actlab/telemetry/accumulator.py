@@ -13,8 +13,8 @@ from actlab.kernels.elementwise.kernels import MEMORY
 from actlab.kernels.statistics.fields import BINS
 from actlab.kernels.statistics.kernels import PassKernel, pass_kernel
 from actlab.telemetry.observed_activation import Measured
-from actlab.telemetry.torch_statistics import add_histogram, add_statistics
 from actlab.telemetry.table import Table
+from actlab.telemetry.torch_statistics import add_histogram, add_statistics
 
 _FLOAT64 = 8  # bytes
 

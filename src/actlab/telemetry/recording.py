@@ -14,14 +14,14 @@ from torch import Tensor
 from actlab.formula.activation import Activation
 from actlab.sites.site import Site, Unseen
 from actlab.sites.trace.trace import Trace
-from actlab.telemetry.distinct_examples import Shown
-from actlab.telemetry.observed_activation import measured
-from actlab.telemetry.merge import statistics
 from actlab.telemetry.accumulator import Adder
-from actlab.telemetry.torch_statistics import by_unit
+from actlab.telemetry.distinct_examples import Shown
+from actlab.telemetry.merge import statistics
+from actlab.telemetry.observed_activation import measured
 from actlab.telemetry.quantities import FirstNonFinite, Point, SiteQuantities
 from actlab.telemetry.settings import Settings
 from actlab.telemetry.table import MOST_STEPS, Table, added
+from actlab.telemetry.torch_statistics import by_unit
 
 # What is recent covers at least this many examples and at most twice as many: 3/512 bounds a dead unit's rate.
 RECENT = 512

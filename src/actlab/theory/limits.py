@@ -10,10 +10,10 @@ from typing import Any
 from mpmath import mp
 
 from actlab.formula.expr import Expr
+from actlab.theory.bounded_mpmath import TooLarge
 from actlab.theory.multiprecision import precise
 from actlab.theory.record import Asymptote
 from actlab.theory.signs import oscillates
-from actlab.theory.bounded_mpmath import TooLarge
 from actlab.theory.unknown import Unknown
 
 _BITS = 1400

@@ -30,8 +30,8 @@ def refuse_beyond(formula: Expr, *, scale: float) -> None:
 def _refuse(formula: Expr, place: float, *, scale: float, overflows: bool) -> None:
     from mpmath import mp  # only few formulas are looked at this closely, and the others answer sooner without
 
-    from actlab.theory.multiprecision import precise
     from actlab.theory.bounded_mpmath import TooLarge
+    from actlab.theory.multiprecision import precise
 
     try:
         value = precise(formula)(place * scale)

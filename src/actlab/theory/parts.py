@@ -9,11 +9,11 @@ from functools import lru_cache
 from itertools import pairwise
 
 from actlab.formula.expr import Call, Div, Expr, Number, Pow, is_constant, walk
-from actlab.theory.limits import limit_far, limit_near
-from actlab.theory.pieces import inside, pieces
-from actlab.theory.multiprecision import precise
-from actlab.theory.signs import zeros
 from actlab.theory.bounded_mpmath import TooLarge
+from actlab.theory.limits import limit_far, limit_near
+from actlab.theory.multiprecision import precise
+from actlab.theory.pieces import inside, pieces
+from actlab.theory.signs import zeros
 from actlab.theory.unknown import Unknown
 
 _MOST_PARTS = 64

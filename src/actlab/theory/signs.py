@@ -20,9 +20,9 @@ from actlab.formula.atoms import ATOMS
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Call, Expr, Input, Node, is_constant, walk
 from actlab.theory.affine import line_of
+from actlab.theory.bounded_mpmath import TooLarge
 from actlab.theory.evaluate import Flags, Floats, evaluator
 from actlab.theory.multiprecision import precise
-from actlab.theory.bounded_mpmath import TooLarge
 from actlab.theory.tight import tight_bounds
 
 # Beyond, cubes would overflow: what lies there is taken to go on as it is here.

@@ -9,10 +9,10 @@ from typing import Any
 from mpmath import mp
 
 from actlab.formula.expr import Expr
+from actlab.theory.bounded_mpmath import TooLarge
+from actlab.theory.multiprecision import precise
 from actlab.theory.parts import Part
 from actlab.theory.pieces import inside
-from actlab.theory.multiprecision import precise
-from actlab.theory.bounded_mpmath import TooLarge
 from actlab.theory.unknown import Unknown
 
 _PLACES = ("0", "0.0137", "0.31", "0.77", "1.19", "2.03", "3.7", "5.9", "8.3", "14.1", "31.7", "77.3")

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from actlab.errors import BadTask
-from actlab.user_code import their_code
 from actlab.train.examples import Examples, article
 from actlab.train.kinds import KINDS, Kind, Loss, fault_of, is_one_logit, kind_of
+from actlab.user_code import their_code
 
 Build = Callable[[], nn.Module]
 """What gives a fresh activation module at every call."""

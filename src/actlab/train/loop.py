@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from actlab.user_code import their_code
 from actlab.train.examples import Examples
 from actlab.train.task import OPTIMISERS, Task
+from actlab.user_code import their_code
 
 EVALUATED_AT_ONCE = 4096
 """Rows a model is evaluated on at once: bounds the memory that a large test set takes."""

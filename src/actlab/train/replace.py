@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from actlab.catalog.index import get
 from actlab.errors import BadTask
-from actlab.user_code import their_code
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.nn.modules import Elementwise
 from actlab.nn.torch_modules import TORCH_NAMES
 from actlab.train.factory import FEW, Build
 from actlab.train.task import Task
+from actlab.user_code import their_code
 
 
 def torch_module(act: Activation | AxisActivation) -> type[nn.Module] | None:

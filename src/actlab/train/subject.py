@@ -16,10 +16,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from actlab.errors import BadTask
-from actlab.user_code import imported, imported_module, their_code
 from actlab.train.examples import article
 from actlab.train.task import Task
 from actlab.train.taskfile import parts
+from actlab.user_code import imported, imported_module, their_code
 
 EXPECTED = "an actlab.Task, or a model, a batch (inputs, targets) and a loss, as a tuple or as a dict with these keys"
 

@@ -7,9 +7,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from actlab.errors import BadTask
-from actlab.user_code import imported, their_code
 from actlab.train.examples import article
 from actlab.train.task import Task
+from actlab.user_code import imported, their_code
 
 DEFAULT_FUNCTION = "make_task"
 

@@ -18,9 +18,9 @@ from actlab.jsonable import plain
 from actlab.verbs.task_choice import named_task
 
 if TYPE_CHECKING:
+    from actlab.diagnosis.report import Report
     from actlab.study.comparison import Comparison
     from actlab.train.task import Task
-    from actlab.diagnosis.report import Report
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ def advise(
     Raises:
         BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to mend.
     """
-    from actlab.study import advise as journey
     from actlab.report.written import check_place
+    from actlab.study import advise as journey
 
     if report is not None:
         check_place(Path(report))

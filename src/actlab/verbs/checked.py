@@ -14,10 +14,10 @@ from actlab.jsonable import plain
 from actlab.verbs.task_choice import named_subject
 
 if TYPE_CHECKING:
+    from actlab.diagnosis.report import Report
+    from actlab.rules.finding import Finding
     from actlab.train.subject import Subject
     from actlab.train.task import Task
-    from actlab.rules.finding import Finding
-    from actlab.diagnosis.report import Report
 
 NEVER = "never"
 
@@ -148,11 +148,11 @@ def check(
     Raises:
         BadTask, BadTable, BadInput: the message says what to mend.
     """
+    from actlab.diagnosis.report import StoppedEarly
     from actlab.report.baseline import Divided, divided
+    from actlab.rules.finding import SEVERITIES
     from actlab.study.control_diagnosis import diagnosed
     from actlab.train.subject import defined_at
-    from actlab.rules.finding import SEVERITIES
-    from actlab.diagnosis.report import StoppedEarly
 
     if fail_on not in (*SEVERITIES, NEVER):
         raise BadInput(f"--fail-on takes {', '.join(SEVERITIES)} or {NEVER}; got '{fail_on}'.")

@@ -70,8 +70,8 @@ def certify(
     Raises:
         UnknownActivation, BadFormula, BadParam, BadInput, MissingExtra: the message says what to mend.
     """
-    from actlab.measure.accuracy.summary import Certified
     from actlab.measure.accuracy.certificate import certificate
+    from actlab.measure.accuracy.summary import Certified
 
     act = meant(formula, **params)
     return Certified(certificate(act, dtype=dtype, mode=mode, against=against))

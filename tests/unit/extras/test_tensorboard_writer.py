@@ -12,8 +12,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from actlab.extras.tensorboard_writer import TensorBoardWriter
 from actlab.diagnosis.watch import watch
+from actlab.extras.tensorboard_writer import TensorBoardWriter
 
 BORDERS, COUNTS = [-1.0, 0.0, 1.0], [2.0, 3.0, 5.0, 7.0]
 

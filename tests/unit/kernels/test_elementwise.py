@@ -15,8 +15,8 @@ from actlab.errors import CannotLower
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr, Input, ParamRef
 from actlab.kernels.elementwise.kernels import Kernels, kernels_of
-from actlab.kernels.elementwise.limits import ends
 from actlab.kernels.elementwise.layout import arranged
+from actlab.kernels.elementwise.limits import ends
 from actlab.kernels.elementwise.loop_ir import text_of
 from actlab.kernels.elementwise.plan import Shape, plan
 from actlab.kernels.elementwise.strategies import Mode, recipe, sample

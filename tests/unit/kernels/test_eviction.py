@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from actlab.errors import BadInput
-from actlab.kernels.runtime import cache
-from actlab.kernels.runtime import eviction
+from actlab.kernels.runtime import cache, eviction
 
 CODE = bytes(1000)
 

@@ -17,10 +17,10 @@ from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.kernels import explain
 from actlab.kernels.elementwise.kernels import Kernels
-from actlab.kernels.explanation import _of_gpu, _said
-from actlab.kernels.runtime.launch import WORTH_A_TEAM
 from actlab.kernels.elementwise.native_operator import OwnOperator, own_operator
+from actlab.kernels.explanation import _of_gpu, _said
 from actlab.kernels.raw_operators import raw_operators
+from actlab.kernels.runtime.launch import WORTH_A_TEAM
 from actlab.lower.arithmetic import Recipe
 from actlab.nn import functional, module
 from actlab.nn.functions import Functional

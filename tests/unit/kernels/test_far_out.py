@@ -10,8 +10,8 @@ import torch
 from actlab.catalog.index import get
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr, Input, ParamRef
-from actlab.kernels.elementwise.kernels import kernels_of
 from actlab.kernels.elementwise.infinite_inputs import needed
+from actlab.kernels.elementwise.kernels import kernels_of
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.nn.operator import apply, pointwise_of
 

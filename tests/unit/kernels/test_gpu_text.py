@@ -9,10 +9,10 @@ import pytest
 
 from actlab.catalog.index import get
 from actlab.errors import NoKernels
-from actlab.kernels.gpu import kernels as gpu
-from actlab.kernels.gpu import program
-from actlab.kernels.gpu.program import Wanted, program, text
 from actlab.kernels.elementwise.plan import Shape
+from actlab.kernels.gpu import kernels as gpu
+from actlab.kernels.gpu import program as gpu_program
+from actlab.kernels.gpu.program import Wanted, program, text
 from actlab.lower.arithmetic import Recipe
 from actlab.nn.operator import pointwise_of
 
@@ -92,7 +92,7 @@ def test_float64_is_used_only_where_it_is_fast(monkeypatch):
     monkeypatch.setattr(
         gpu_program, "portable_recipe", lambda *_, **__: Recipe("double", paired=False, accuracy="short")
     )
-    slow, fast = (program.gpu_recipe(wanted("gelu", "float", fast_doubles=fast)) for fast in (False, True))
+    slow, fast = (gpu_program.gpu_recipe(wanted("gelu", "float", fast_doubles=fast)) for fast in (False, True))
     assert (slow.kind, slow.paired) == ("float", True)
     assert fast.kind == "double"
 
@@ -102,8 +102,8 @@ def test_errors_are_carried_where_nobody_can_say_what_keeps_the_bound(monkeypatc
         raise NoKernels("there is no compiler")
 
     monkeypatch.setattr(gpu_program, "portable_recipe", fails)
-    assert program.gpu_recipe(wanted("gelu", "float", fast_doubles=True)).paired
-    assert program.gpu_recipe(wanted("gelu", "double")).kind == "double"
+    assert gpu_program.gpu_recipe(wanted("gelu", "float", fast_doubles=True)).paired
+    assert gpu_program.gpu_recipe(wanted("gelu", "double")).kind == "double"
 
 
 def test_a_gpu_rounds_to_bfloat16_by_itself():

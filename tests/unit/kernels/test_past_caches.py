@@ -7,8 +7,8 @@ import torch
 
 from actlab.catalog.index import CATALOG
 from actlab.kernels.elementwise import kernels as elementwise
-from actlab.kernels.runtime.jit import Code
 from actlab.kernels.elementwise.kernels import goes_past_caches
+from actlab.kernels.runtime.jit import Code
 from actlab.nn.few_bit import few_bit
 from actlab.nn.operator import pointwise_of
 

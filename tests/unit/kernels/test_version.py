@@ -11,12 +11,12 @@ import pytest
 
 from actlab.kernels.runtime import version
 
-PACKAGE = Path(version.__file__).parent.parent
+PACKAGE = Path(version.__file__).parents[2]
 
 # Imported on the way, but no bit of a result depends on them.
 WITHOUT_SAY = {
-    "errors", "formula/text", "kernels/runtime/cache", "kernels/runtime/jit", "kernels/runtime/eviction", "kernels/runtime/launch",
-    "kernels/runtime/cpu", "kernels/runtime/threads", "kernels/runtime/version",
+    "errors", "formula/text", "kernels/runtime/cache", "kernels/runtime/cpu", "kernels/runtime/eviction",
+    "kernels/runtime/jit", "kernels/runtime/launch", "kernels/runtime/threads", "kernels/runtime/version",
 }  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def test_the_makers_are_what_the_recipes_import() -> None:
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
     for name in version.MAKERS:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PACKAGE / f"{name}.py", tmp_path / f"{name}.py")
     return tmp_path
 
@@ -60,7 +60,17 @@ def test_every_maker_counts(copied: Path) -> None:
     assert len(seen) == len(version.MAKERS) + 1
 
 
-def test_comments_and_empty_lines_do_not(copied: Path) -> None:
+def test_comments_docstrings_and_empty_lines_do_not_count(copied: Path) -> None:
     file = copied / "kernels/elementwise/strategies.py"
-    file.write_text("\n# a remark\n" + file.read_text(encoding="utf-8") + "\n    # another\n", encoding="utf-8")
+    text = file.read_text(encoding="utf-8").replace('"""', '"""New words. ', 1)
+    file.write_text("\n# a remark\n" + text + "\n    # another\n", encoding="utf-8")
     assert version.digest_of(copied) == version.VERSION
+
+
+def test_a_string_that_is_used_counts(copied: Path) -> None:
+    file = copied / "kernels/elementwise/strategies.py"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text + 'X = """\none\n"""\n', encoding="utf-8")
+    one = version.digest_of(copied)
+    file.write_text(text + 'X = """\ntwo\n"""\n', encoding="utf-8")
+    assert len({version.VERSION, one, version.digest_of(copied)}) == 3

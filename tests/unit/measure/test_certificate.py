@@ -15,10 +15,10 @@ from actlab.errors import BadFormula, BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr
 from actlab.formula.substitute import substitute
-from actlab.measure.accuracy.summary import Certified
 from actlab.measure.accuracy.certificate import certificate
 from actlab.measure.accuracy.implementations import composite, theirs
 from actlab.measure.accuracy.record import Certificate
+from actlab.measure.accuracy.summary import Certified
 
 FEW = 6000
 

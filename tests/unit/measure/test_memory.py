@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from actlab.errors import BadTask
-from actlab.measure.memory.summary import ChoiceMemory, Memory, PlaceMemory, memory, size
 from actlab.measure.memory.saved_tensors import kept_by
+from actlab.measure.memory.summary import ChoiceMemory, Memory, PlaceMemory, memory, size
 from actlab.nn import module
 from actlab.train.subject import Subject
 from actlab.train.task import Task

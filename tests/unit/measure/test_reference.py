@@ -9,8 +9,8 @@ from actlab.catalog.index import CATALOG
 from actlab.formula.activation import Activation
 from actlab.formula.atoms import exp, normal_cdf, normal_pdf, sigmoid, sin, spherical_bessel, tanh, where
 from actlab.formula.expr import Expr, Input
-from actlab.measure.accuracy.reference import largest_operand, reference
 from actlab.measure.accuracy.error_bounds import evaluated
+from actlab.measure.accuracy.reference import largest_operand, reference
 from actlab.measure.accuracy.ulp import FORMATS, spacing
 
 X, GATE = Input("x"), Input("gate")

@@ -12,8 +12,8 @@ from actlab.catalog.index import CATALOG
 from actlab.formula.activation import Activation
 from actlab.formula.atoms import cos, exp, log, sign, sin, tanh, where
 from actlab.formula.expr import Expr, Input
-from actlab.measure.accuracy.multiprecision import exact
 from actlab.measure.accuracy.error_bounds import evaluated, nearest
+from actlab.measure.accuracy.multiprecision import exact
 
 X = Input("x")
 LARGEST, SMALLEST = mpf(2) ** 1023, mpf(2) ** -1074

@@ -15,14 +15,12 @@ import torch
 from actlab import functional
 from actlab.catalog.index import CATALOG, get
 from actlab.errors import BadInput
-from actlab.measure.speed import timing
-from actlab.measure.speed import summary
-from actlab.measure.speed import implementations
+from actlab.measure.speed import implementations, summary, timing
 from actlab.measure.speed.allocator import freed_memory_kept
-from actlab.measure.speed.timing import Speed, Spread, calls_per_sample, in_turn, spread, steadied, steadiest, timed
-from actlab.measure.speed.summary import bench
 from actlab.measure.speed.implementations import Case, calls_of, contenders, eager, has_own
+from actlab.measure.speed.summary import bench
 from actlab.measure.speed.table import lines
+from actlab.measure.speed.timing import Speed, Spread, calls_per_sample, in_turn, spread, steadied, steadiest, timed
 
 KEYS = {"name", "direction", "dtype", "elements", "threads", "contender", "median_s", "copy_s"}
 
@@ -59,7 +57,7 @@ def test_every_contender_computes_the_same(name: str) -> None:
 
 
 def test_the_comparison_of_contenders_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed_contenders, "twin_of", lambda act, dtype: torch.nn.functional.silu)
+    monkeypatch.setattr(implementations, "twin_of", lambda act, dtype: torch.nn.functional.silu)
     with pytest.raises(AssertionError):
         test_every_contender_computes_the_same("gelu")
 
@@ -90,7 +88,7 @@ def test_a_dtype_that_pytorch_lacks_leaves_its_contender_out(monkeypatch: pytest
     def lacking(*_: object) -> None:
         raise NotImplementedError("not implemented for 'Half'")
 
-    monkeypatch.setattr(speed_contenders, "eager", lambda act, dtype: (lacking, False))
+    monkeypatch.setattr(implementations, "eager", lambda act, dtype: (lacking, False))
     asked = case("gelu", dtype="float16")
     assert [one.name for one in contenders(asked, asked.given())] == ["actlab"]
 
@@ -173,7 +171,7 @@ def test_percentiles_by_hand() -> None:
 
 def test_an_unsteady_run_is_repeated_and_the_steadiest_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = iter([[1.0, 1.0, 9.0], [1.0, 1.0, 3.0], [1.0, 1.0, 4.0]])
-    monkeypatch.setattr(speed, "in_turn", lambda *_, **__: {"copy": next(runs)})
+    monkeypatch.setattr(timing, "in_turn", lambda *_, **__: {"copy": next(runs)})
     found = steadiest({"copy": lambda: None}, seconds=0, gauge="copy")
     assert found["copy"] == [1.0, 1.0, 3.0]
     assert not timing.is_steady(spread(found["copy"]))
@@ -182,7 +180,7 @@ def test_an_unsteady_run_is_repeated_and_the_steadiest_kept(monkeypatch: pytest.
 
 def test_a_steady_run_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = iter([[1.0, 1.0, 1.1], [1.0, 1.0, 1.0]])
-    monkeypatch.setattr(speed, "in_turn", lambda *_, **__: {"copy": next(runs)})
+    monkeypatch.setattr(timing, "in_turn", lambda *_, **__: {"copy": next(runs)})
     assert steadiest({"copy": lambda: None}, seconds=0, gauge="copy")["copy"] == [1.0, 1.0, 1.1]
     assert next(runs) == [1.0, 1.0, 1.0]
 
@@ -288,7 +286,7 @@ def test_ctrl_c_keeps_the_rows_that_were_made(monkeypatch: pytest.MonkeyPatch) -
             raise KeyboardInterrupt
         return [SPEED]
 
-    monkeypatch.setattr(speed_answer, "timed", stopped)
+    monkeypatch.setattr(summary, "timed", stopped)
     answer = bench({"gelu": get("gelu"), "mish": get("mish")}, sizes=[1000])
     assert answer.stopped
     assert answer.rows == (SPEED,)
@@ -315,6 +313,6 @@ def test_what_cannot_be_timed_is_said(asked: dict[str, list[object]], message: s
 
 
 def test_jax_is_never_a_dependency(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed_contenders, "find_spec", lambda name: None)
+    monkeypatch.setattr(implementations, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match="JAX is not installed, and actlab does not need it"):
         bench({"gelu": get("gelu")}, against=["jax"])

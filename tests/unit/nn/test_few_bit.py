@@ -14,8 +14,8 @@ from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.kernels import step_table
 from actlab.nn import functional, module
-from actlab.nn.piecewise_linear import exact_staircase
 from actlab.nn.few_bit import FewBit, few_bit
+from actlab.nn.piecewise_linear import exact_staircase
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from actlab.catalog.index import get
 from actlab.kernels.elementwise.native_operator import own_operator
 from actlab.nn import functional, module
-from actlab.nn.sign_bits import OVER_OPERATOR, WORTH_BITS, kept_bits
 from actlab.nn.operator import apply, pointwise_of
+from actlab.nn.sign_bits import OVER_OPERATOR, WORTH_BITS, kept_bits
 
 LEAN = ("leaky_relu", "hard_tanh", "relu6", "hard_sigmoid", "soft_shrink", "abs(x)", "max(x, 0.3*x)")
 X = 3 * torch.randn(OVER_OPERATOR + 32, generator=torch.Generator().manual_seed(0))

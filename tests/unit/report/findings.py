@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from actlab.catalog.index import get
-from actlab.sites.site import Site
 from actlab.rules.finding import Finding, Severity
+from actlab.sites.site import Site
 
 
 def site(

@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from actlab.diagnosis.report import Report
 from actlab.report.diagnosis import diagnosis
 from actlab.report.health_facts import health, spread_out
 from actlab.report.health_figures import gradient_svg, share_svg
 from actlab.sites.site import Unseen
-from actlab.diagnosis.report import Report
 from unit.report.findings import finding, site
 from unit.report.quantities import DEPTH, point, quantities
 

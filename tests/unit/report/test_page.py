@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from actlab.diagnosis.report import Report
 from actlab.report.diagnosis import diagnosis
 from actlab.report.page import page, write_report
-from actlab.diagnosis.report import Report
 from unit.report.comparisons import ERRORS, TESTS, errors, made
 from unit.report.findings import finding, site
 from unit.report.quantities import quantities

@@ -13,8 +13,8 @@ import pytest
 
 from actlab.report.fingerprint import fingerprints
 from actlab.report.sarif import FINGERPRINT, sarif
-from actlab.sites.site import Unseen
 from actlab.rules.kinds import KINDS
+from actlab.sites.site import Unseen
 from unit.report.findings import finding, site
 
 

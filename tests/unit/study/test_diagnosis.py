@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from actlab.diagnosis.report import Report
 from actlab.study import control_diagnosis
+from actlab.telemetry.settings import Settings
 from actlab.train.subject import subject
 from actlab.train.task import Task
-from actlab.diagnosis.report import Report
-from actlab.telemetry.settings import Settings
 from unit.report.findings import finding
 from unit.report.quantities import quantities
 
@@ -70,8 +70,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         seen.update(watch=given, watched_model=model)
         return seen["watched"]
 
-    monkeypatch.setattr(diagnosis, "check", check)
-    monkeypatch.setattr(diagnosis, "watch", watch)
+    monkeypatch.setattr(control_diagnosis, "check", check)
+    monkeypatch.setattr(control_diagnosis, "watch", watch)
     return seen
 
 

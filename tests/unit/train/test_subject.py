@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from actlab.errors import BadTask
-from actlab.user_code import called_from
 from actlab.sites.find import sites
 from actlab.train.builtin import builtin_task
 from actlab.train.mlp import mlp
 from actlab.train.subject import Subject, defined_at, named_subject, subject
 from actlab.train.task import Task
+from actlab.user_code import called_from
 
 FILE = """
 import torch

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from actlab.diagnosis.report import Report
+from actlab.rules.finding import SEVERITIES, Severity
 from actlab.verbs.checked import NEVER, Checked
 from actlab.verbs.explained import explain, kinds
-from actlab.rules.finding import SEVERITIES, Severity
-from actlab.diagnosis.report import Report
 from unit.report.findings import finding
 
 

@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from actlab.errors import ActlabError, BadInput
 from actlab.diagnosis.check import check
 from actlab.diagnosis.report import FindingsFound, StoppedEarly
 from actlab.diagnosis.watch import watch
+from actlab.errors import ActlabError, BadInput
 
 X, Y = torch.randn(16, 4), torch.arange(16) % 3
 

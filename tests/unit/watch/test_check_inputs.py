@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, TensorDataset
 
-from actlab.errors import BadInput
 from actlab.diagnosis.check import check
 from actlab.diagnosis.watch import watch
+from actlab.errors import BadInput
 
 X, Y = torch.randn(16, 4), torch.arange(16) % 3
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from actlab.telemetry.distinct_examples import KEPT, SAMPLED, Shown
 from actlab.diagnosis.watch import watch
+from actlab.telemetry.distinct_examples import KEPT, SAMPLED, Shown
 
 ROWS = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
 

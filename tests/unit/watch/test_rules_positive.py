@@ -8,12 +8,12 @@ from torch import nn
 from torch.distributions import Categorical
 from torch.nn import functional as F
 
-from actlab.sites.trace.trace import Step, Trace, Value
 from actlab.diagnosis.check import check
+from actlab.rules.context import Observed, Seen
 from actlab.rules.dataflow import sole
 from actlab.rules.kinds import KINDS
-from actlab.rules.context import Observed, Seen
 from actlab.rules.registry import RULES, still_findings
+from actlab.sites.trace.trace import Step, Trace, Value
 
 X = torch.randn(32, 8, generator=torch.Generator().manual_seed(1))
 CLASSES = torch.arange(32) % 4

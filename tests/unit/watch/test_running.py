@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from actlab.rules.running import running_findings
 from actlab.telemetry.depth_trend import course
 from actlab.telemetry.loss_trend import progress
-from actlab.rules.running import running_findings
 from actlab.telemetry.settings import Settings
 from slow_measuring import trained
 

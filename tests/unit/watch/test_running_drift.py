@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from actlab.diagnosis.check import check
+from actlab.rules.dead_units import _severity
 from actlab.telemetry.loss_trend import progress, was_at_rest
 from actlab.telemetry.quantities import Point
-from actlab.rules.dead_units import _severity
 from actlab.telemetry.settings import Settings
 
 

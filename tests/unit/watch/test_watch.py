@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from torch.optim import optimizer as optimizers
 from torch.utils.checkpoint import checkpoint
 
-from actlab.errors import BadInput
-from actlab.telemetry import recording
-from actlab.telemetry import table
 from actlab.diagnosis.watch import Watch, watch
+from actlab.errors import BadInput
+from actlab.telemetry import recording, table
 
 
 def network() -> nn.Sequential:

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from actlab.errors import BadInput
 from actlab.diagnosis.check import check
 from actlab.diagnosis.watch import watch
+from actlab.errors import BadInput
 
 
 def rows(count: int = 16) -> Tensor:

@@ -11,9 +11,9 @@ import torch
 from torch import distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from actlab.diagnosis.watch import watch
 from actlab.telemetry.merge import merged
 from actlab.telemetry.quantities import UnitStatistics
-from actlab.diagnosis.watch import watch
 
 
 def _data() -> list[torch.Tensor]:

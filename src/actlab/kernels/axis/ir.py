@@ -34,8 +34,8 @@ from actlab.kernels.axis.stages import (
     stages,
     start_of,
 )
-from actlab.kernels.runtime.frame import DONE, framed, header
 from actlab.kernels.elementwise.loop_ir import Memory
+from actlab.kernels.runtime.frame import DONE, framed, header
 from actlab.lower.arithmetic import Accuracy, Arithmetic, Num, Recipe
 from actlab.lower.straight_line import Leaf
 from actlab.lower.to_llvm import Lowering

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from actlab.formula.expr import Expr, Input
-from actlab.kernels.axis.layout import rows_of
 from actlab.kernels.axis.ir import AxisShape, axis_text, lanes_of
-from actlab.kernels.runtime.jit import Code, compiled
+from actlab.kernels.axis.layout import rows_of
 from actlab.kernels.elementwise.kernels import MEMORY
-from actlab.kernels.runtime.launch import WORTH_A_TEAM, spread
 from actlab.kernels.runtime.cpu import machine
+from actlab.kernels.runtime.jit import Code, compiled
+from actlab.kernels.runtime.launch import WORTH_A_TEAM, spread
 
 # The arguments of a kernel of so many inputs.
 _PACKED = tuple(Struct(f"{3 + 3 * (inputs + 1)}q").pack for inputs in range(3))

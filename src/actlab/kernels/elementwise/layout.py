@@ -9,8 +9,8 @@ from typing import final
 
 from torch import Tensor
 
-from actlab.kernels.runtime.launch import Grid, Operand
 from actlab.kernels.elementwise.loop_ir import Access
+from actlab.kernels.runtime.launch import Grid, Operand
 
 
 @final

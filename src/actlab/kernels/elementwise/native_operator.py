@@ -20,9 +20,9 @@ from torch.autograd.graph import saved_tensors_hooks
 from actlab.errors import CannotLower, NoKernels
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, Input, walk
-from actlab.kernels.runtime.isolated import apart
 from actlab.kernels.elementwise.kernels import MEMORY, Kernels, kernels_of
 from actlab.kernels.elementwise.native_reference import twin_of
+from actlab.kernels.runtime.isolated import apart
 
 EXACT_ATOMS = frozenset({"abs", "min", "max", "sign"})
 _SIZES = (1 << 16, 1 << 20)

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from actlab.formula.expr import ParamRef
-from actlab.kernels.runtime import cache
-from actlab.kernels.runtime.jit import compiled
-from actlab.kernels.runtime.launch import Grid, run
-from actlab.kernels.runtime.cpu import machine
 from actlab.kernels.elementwise.loop_ir import Access, Memory, Plan, text_of
 from actlab.kernels.elementwise.plan import Shape, measured, plan
+from actlab.kernels.runtime import cache
+from actlab.kernels.runtime.cpu import machine
+from actlab.kernels.runtime.jit import compiled
+from actlab.kernels.runtime.launch import Grid, run
 from actlab.lower.arithmetic import Recipe
 
 Mode = Literal["accurate", "fast"]

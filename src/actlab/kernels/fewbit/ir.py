@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
 
-from actlab.kernels.runtime.frame import DONE, framed, header
 from actlab.kernels.elementwise.loop_ir import SIZE, Memory, Plan, narrowed, stored_how, widened
 from actlab.kernels.fewbit.codes import Staircase
+from actlab.kernels.runtime.frame import DONE, framed, header
 from actlab.lower.arithmetic import Arithmetic, Num
 from actlab.lower.vector import Block, Kind, Value
 

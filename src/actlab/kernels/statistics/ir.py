@@ -14,8 +14,8 @@ from typing import final
 
 from actlab.formula.expr import Expr, Input
 from actlab.kernels.elementwise.limits import ends
-from actlab.kernels.runtime.frame import DONE, framed, header
 from actlab.kernels.elementwise.loop_ir import SIZE, Memory, narrowed, widened
+from actlab.kernels.runtime.frame import DONE, framed, header
 from actlab.kernels.statistics.fields import MIDDLE, SMALLEST, Field
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.to_llvm import Lowering

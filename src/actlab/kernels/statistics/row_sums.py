@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from actlab.errors import NoKernels
-from actlab.kernels.runtime.jit import Code, compiled
 from actlab.kernels.runtime.frame import DONE, framed, header
+from actlab.kernels.runtime.jit import Code, compiled
 
 _LANES = 8
 _CALLED = Struct("5q").pack

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from actlab.errors import NoKernels
-from actlab.kernels.runtime.jit import Code, compiled
 from actlab.kernels.elementwise.kernels import MEMORY
-from actlab.kernels.runtime.frame import DONE, framed, header
 from actlab.kernels.elementwise.loop_ir import Memory
+from actlab.kernels.runtime.frame import DONE, framed, header
+from actlab.kernels.runtime.jit import Code, compiled
 
 _STORED = {"float": "float", "double": "double", "half": "half", "bfloat": "i16"}
 _CALLED = Struct("2q").pack

@@ -20,7 +20,15 @@ from actlab.formula.expr import Input
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.runtime.version import VERSION
 from actlab.lower.straight_line import Leaf
-from actlab.measure.accuracy.implementations import OTHERS, Backward, Contender, Forward, differentiated, ours, ours_of_params
+from actlab.measure.accuracy.implementations import (
+    OTHERS,
+    Backward,
+    Contender,
+    Forward,
+    differentiated,
+    ours,
+    ours_of_params,
+)
 from actlab.measure.accuracy.invariance import differ, layouts_apart, threads_apart
 from actlab.measure.accuracy.points import Places, points, tensor
 from actlab.measure.accuracy.record import Certificate, Measured, Place, Rounding, Special, Stretch, Worst

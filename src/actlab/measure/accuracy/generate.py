@@ -12,12 +12,12 @@ from typing import Any
 from actlab.catalog.index import CATALOG
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
+from actlab.jsonable import plain
 from actlab.measure.accuracy import stored
-from actlab.measure.accuracy.summary import CertifiedAll
 from actlab.measure.accuracy.certificate import MODES, certificate
 from actlab.measure.accuracy.record import Certificate, Measured, Worst
+from actlab.measure.accuracy.summary import CertifiedAll
 from actlab.measure.accuracy.ulp import FORMATS
-from actlab.jsonable import plain
 
 # How many are done, how many there are, the seconds left, and what is being measured.
 Progress = Callable[[int, int, float | None, str], None]

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from actlab.errors import BadInput
+from actlab.extras_import import need
 from actlab.formula.activation import Activation
-from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.elementwise.native_reference import twin_of
+from actlab.kernels.elementwise.strategies import Mode
 from actlab.lower.straight_line import Leaf
 from actlab.nn.modules import module
 from actlab.nn.operator import apply, pointwise_of
-from actlab.extras_import import need
 
 Forward = Callable[..., Tensor]
 Backward = Callable[..., tuple[Tensor, ...]]

@@ -17,8 +17,8 @@ from actlab.formula.atoms import recurrence
 from actlab.formula.expr import Add, Call, Div, Expr, Input, Mul, Neg, Number, Sub, Where, exactly, expr, walk
 from actlab.formula.substitute import substitute
 from actlab.lower.straight_line import Leaf
-from actlab.measure.accuracy.multiprecision import exact
 from actlab.measure.accuracy.error_bounds import Bounded, branch, evaluated, nearest
+from actlab.measure.accuracy.multiprecision import exact
 from actlab.measure.accuracy.ulp import Flags, Format, Reals, held, spacing
 from actlab.theory.limits import limit_far
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from actlab.formula.expr import Expr
 from actlab.lower.straight_line import Leaf
+from actlab.measure.accuracy.error_bounds import evaluated
 from actlab.measure.accuracy.implementations import Contender
 from actlab.measure.accuracy.points import tensor
 from actlab.measure.accuracy.record import Special
 from actlab.measure.accuracy.reference import reference
-from actlab.measure.accuracy.error_bounds import evaluated
 from actlab.measure.accuracy.ulp import Format
 from actlab.measure.accuracy.worst_case import as_doubles, errors
 

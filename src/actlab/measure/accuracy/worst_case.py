@@ -13,10 +13,10 @@ from mpmath import mp
 from numpy.typing import NDArray
 
 from actlab.formula.expr import Input
+from actlab.measure.accuracy.error_bounds import nearest
 from actlab.measure.accuracy.points import CORE
 from actlab.measure.accuracy.record import Place, Stretch, Worst
 from actlab.measure.accuracy.reference import Reference
-from actlab.measure.accuracy.error_bounds import nearest
 from actlab.measure.accuracy.ulp import Flags, Format, Reals, held, rounds_to_finite, spacing
 
 # The largest errors are worked out once more against fifty digits: the figure told is no error of the reference.

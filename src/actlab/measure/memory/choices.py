@@ -13,18 +13,18 @@ from torch import Tensor, nn
 
 from actlab.catalog.index import get
 from actlab.errors import BadInput, BadTask
-from actlab.user_code import their_code
 from actlab.formula.activation import Activation
 from actlab.kernels.fewbit.quantizer import MOST_BITS
 from actlab.nn.few_bit import few_bit
 from actlab.nn.modules import module
-from actlab.sites.trace.calls import tensors_in
 from actlab.sites.find import Sites, sites
 from actlab.sites.site import Site
 from actlab.sites.swap.swap import swap
+from actlab.sites.trace.calls import tensors_in
 from actlab.train.replace import torch_module
 from actlab.train.subject import Subject, called_with
 from actlab.train.task import Task
+from actlab.user_code import their_code
 
 AS_IS = "as it is"
 EXACT = "exact bits"

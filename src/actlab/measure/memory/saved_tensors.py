@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from actlab.nn.torch_function import is_shown
-from actlab.sites.trace.calls import name_of, tensors_in
 from actlab.sites.site import Site
+from actlab.sites.trace.calls import name_of, tensors_in
 
 _NONE: Mapping[str, Site] = MappingProxyType({})
 

@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from actlab.errors import BadInput
-from actlab.user_code import their_code
+from actlab.jsonable import plain
 from actlab.measure.memory.choices import AS_IS, Choice, Measured, Place, choices, fresh, measured, places_of
 from actlab.measure.memory.saved_tensors import Hook, Kept, kept_by
-from actlab.jsonable import plain
-from actlab.sites.trace.calls import tensors_in
 from actlab.sites.site import Site
+from actlab.sites.trace.calls import tensors_in
 from actlab.train.subject import Subject
 from actlab.train.task import Task
+from actlab.user_code import their_code
 
 Progress = Callable[[int, int, float | None, str], None]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, cast, final, get_args
 
 from actlab.errors import BadInput
-from actlab.measure.speed.timing import Speed, timed
+from actlab.jsonable import plain
 from actlab.measure.speed.implementations import AnyActivation, Case, Mode, cores, refuse_absent
 from actlab.measure.speed.table import lines
-from actlab.jsonable import plain
+from actlab.measure.speed.timing import Speed, timed
 
 Progress = Callable[[int, int, float | None, str], None]
 

@@ -11,10 +11,10 @@ from actlab.formula.activation import Activation, typed
 from actlab.formula.expr import Div, Expr, Input, Mul, ParamRef, expr, input_names, param_names, walk
 from actlab.formula.substitute import substitute
 from actlab.formula.text import text
+from actlab.sites.recognize.catalog_match import recognised
+from actlab.sites.recognize.learned_parameters import Learned, with_learned
 from actlab.sites.recognize.symbolic import SAME_NUMBERS, X, bends, has_least_zero, holds_activation
 from actlab.sites.recognize.torch_ops import AnyActivation
-from actlab.sites.recognize.learned_parameters import Learned, with_learned
-from actlab.sites.recognize.catalog_match import recognised
 from actlab.sites.trace.recorder import Recorder
 from actlab.sites.trace.trace import Step, Trace
 from actlab.sites.trace.upstream import follows_weights, is_float

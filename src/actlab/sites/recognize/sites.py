@@ -10,12 +10,12 @@ from typing import Any
 
 from actlab.catalog.index import get
 from actlab.formula.activation import Activation
-from actlab.sites.recognize.softmax import axis_composites
 from actlab.sites.recognize.composites import Found, composites
-from actlab.sites.recognize.torch_ops import CONVOLUTIONS, LINEAR, MOVES, after_weights
 from actlab.sites.recognize.learned_parameters import shown_parameters
-from actlab.sites.trace.recorder import Recorder
+from actlab.sites.recognize.softmax import axis_composites
+from actlab.sites.recognize.torch_ops import CONVOLUTIONS, LINEAR, MOVES, after_weights
 from actlab.sites.site import Site, Unseen
+from actlab.sites.trace.recorder import Recorder
 from actlab.sites.trace.trace import Step, Trace
 from actlab.sites.trace.upstream import THROUGH, follows_weights, is_float, weights_before
 

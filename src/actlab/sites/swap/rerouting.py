@@ -17,10 +17,10 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from actlab.errors import BadInput
-from actlab.sites.trace.calls import is_in_place, name_of
 from actlab.sites.recognize.torch_ops import ALONE
 from actlab.sites.site import Lines
 from actlab.sites.trace.call_stack import lines_within
+from actlab.sites.trace.calls import is_in_place, name_of
 
 
 @final

@@ -16,10 +16,10 @@ from actlab.errors import BadInput
 from actlab.nn.modules import ActivationModule, AlongAxis
 from actlab.nn.torch_modules import TORCH_NAMES
 from actlab.sites.find import sites
-from actlab.sites.swap.recurrent import is_fused, is_ours, opened
-from actlab.sites.swap.rerouting import Rerouted, Turn, joined
 from actlab.sites.site import Route, RoutedCall, Site
+from actlab.sites.swap.recurrent import is_fused, is_ours, opened
 from actlab.sites.swap.replacement import GateFirst, Replacement, label_of, learns, placed, stand_in
+from actlab.sites.swap.rerouting import Rerouted, Turn, joined
 from actlab.sites.trace.run import unwrapped
 
 Key = Site | str

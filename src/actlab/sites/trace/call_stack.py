@@ -14,13 +14,14 @@ from typing import final
 
 import torch
 
-from actlab.sites.trace.source_location import owner_of
 from actlab.sites.site import Line, Lines
+from actlab.sites.trace.source_location import owner_of
 
 _FUNCTION = os.path.join(str(Path(torch.__file__).parent), "autograd", "function.py")
 _CHECKPOINT = os.path.join(str(Path(torch.__file__).parent), "utils", "checkpoint.py")
-_REROUTING = str(Path(__file__).with_name("rerouting.py"))
-_ENDS = tuple(str(Path(__file__).with_name(name)) for name in ("tracing.py", "listening.py"))
+_SITES = Path(__file__).parents[1]
+_REROUTING = str(_SITES / "swap" / "rerouting.py")
+_ENDS = (str(_SITES / "trace" / "run.py"), str(_SITES / "listening.py"))
 
 
 @final

@@ -18,13 +18,13 @@ from actlab.formula.expr import Compare, Expr, ParamRef, Where, expr, param_name
 from actlab.formula.substitute import substitute
 from actlab.lower.to_numpy import program
 from actlab.nn.torch_function import is_shown
-from actlab.sites.trace.calls import is_in_place, name_of, named_arguments, settings_in, spelling_of, tensors_in
+from actlab.sites.recognize.learned_parameters import learned_in, trained_in, with_learned
 from actlab.sites.recognize.symbolic import COMPARED, LARGEST, SAME_NUMBERS, TRANSLATED, X
 from actlab.sites.recognize.torch_ops import AFTER_WEIGHTS, AnyActivation, known
-from actlab.sites.recognize.learned_parameters import learned_in, trained_in, with_learned
 from actlab.sites.trace.aliasing import Memory
-from actlab.sites.trace.source_location import here, places_of
 from actlab.sites.trace.call_stack import Stack, stack_here
+from actlab.sites.trace.calls import is_in_place, name_of, named_arguments, settings_in, spelling_of, tensors_in
+from actlab.sites.trace.source_location import here, places_of
 from actlab.sites.trace.trace import Part, Step, Value
 
 Observer = Callable[[Step, tuple[Tensor, ...], tuple[Tensor, ...]], None]

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from actlab.errors import BadInput
-from actlab.user_code import their_code
+from actlab.sites.recognize.opaque import unseen_in
 from actlab.sites.recognize.sites import analysed
 from actlab.sites.trace.calls import tensors_in
+from actlab.sites.trace.preserve_state import uncompiled, undisturbed
 from actlab.sites.trace.recorder import Observer, Recorder
 from actlab.sites.trace.trace import Trace
-from actlab.sites.trace.preserve_state import uncompiled, undisturbed
-from actlab.sites.recognize.opaque import unseen_in
+from actlab.user_code import their_code
 
 Loss = Callable[..., Tensor]
 
