@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Each pytest process computes on one thread (tests/conftest.py), so two of them fill two cores.
 WORKERS ?= 2
-# The house tests that read the tree rather than run the program.
-CHECKS := tests/house/test_imports.py tests/house/test_house_rules.py tests/house/test_docs.py
+# The tests that read the tree rather than run the program.
+CHECKS := tests/repository/test_imports.py tests/repository/test_repository_rules.py tests/repository/test_docs.py
 
 help: ## List these targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1  \2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -21,7 +21,7 @@ demo: $(INSTALLED) ## Ask why the built-in network does not learn; writes an HTM
 test: $(INSTALLED) ## Run the quick tests.
 	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist worksteal -rs
 
-check: $(INSTALLED) ## Check format, lint, types, import floors and the examples in the docs.
+check: $(INSTALLED) ## Check format, lint, types, import layers and the examples in the docs.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -1,6 +1,6 @@
 """Does the diagnosis find what is wrong, name it, place it, and stay silent where nothing is?
 
-Programs with known truth stand in `bench/diagnosis/`: faults that people asked about, each beside its repair (A),
+Programs with known truth stand in `tests/corpus/`: faults that people asked about, each beside its repair (A),
 one-line mutants beside their originals (B), correct programs that tempt a false alarm (C), layers of which it is
 known unit by unit what is dead (D), and further programs of other hands' style (E), counted apart.
 
@@ -16,13 +16,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
-from diagnosis.everything import programs
-from diagnosis.exact import Exactness, exactness
-from diagnosis.judge import Outcome, Share, alarms_per_program, judged, shares, verdict
 from harness import commit, keep, options, versions
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))  # the labelled programs are the tests' own
+from corpus.everything import programs
+from corpus.exact import Exactness, exactness
+from corpus.judge import Outcome, Share, alarms_per_program, judged, shares, verdict
 
 QUICK = ("so_48221692", "so_48221692_right", "softmax_module_cross_entropy", "dead_layer_module", "sparse_relu")
 

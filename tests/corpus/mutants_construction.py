@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diagnosis.data import blobs, curve, pictures, token_classes, tokens
-from diagnosis.optimisers import adam, adamw, sgd
-from diagnosis.program import Case, twins
-from diagnosis.skeletons import perceptron
+from corpus.data import blobs, curve, pictures, token_classes, tokens
+from corpus.optimisers import adam, adamw, sgd
+from corpus.program import Case, twins
+from corpus.skeletons import perceptron
 
 
 @twins("Two linear layers of a Sequential with nothing between them.", "AL301", paths=("2", "3"))

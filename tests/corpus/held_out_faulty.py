@@ -32,9 +32,9 @@ from torch.nn import (
     init,
 )
 
-from diagnosis.data import binary, blobs, curve, multi_label, pictures, series, token_classes, tokens
-from diagnosis.optimisers import adam, sgd
-from diagnosis.program import Case, twins
+from corpus.data import binary, blobs, curve, multi_label, pictures, series, token_classes, tokens
+from corpus.optimisers import adam, sgd
+from corpus.program import Case, twins
 
 
 class VeryOldStyle(Module):

@@ -39,10 +39,10 @@ from torch.nn import (
     init,
 )
 
-from diagnosis.data import binary, blobs, curve, multi_label, normal, pictures, seeded, series, token_classes, tokens
-from diagnosis.optimisers import adam, adamw, sgd
-from diagnosis.program import Case
-from diagnosis.program import clean as clean_in_group
+from corpus.data import binary, blobs, curve, multi_label, normal, pictures, seeded, series, token_classes, tokens
+from corpus.optimisers import adam, adamw, sgd
+from corpus.program import Case
+from corpus.program import clean as clean_in_group
 
 clean = partial(clean_in_group, group="E")
 

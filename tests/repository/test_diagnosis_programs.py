@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,11 @@ import torch
 from actlab.catalog.index import get
 from actlab.rules.finding import Finding
 from actlab.sites.site import Site
+from corpus import everything, judge
 
 RELU = get("relu")
 BENCH = Path(__file__).parents[2] / "bench"
 IDS = {f"AL{number}" for number in (*range(101, 112), *range(201, 211), *range(301, 311))}
-
-sys.path.insert(0, str(BENCH))
-try:
-    everything = import_module("diagnosis.everything")
-    judge = import_module("diagnosis.judge")
-    made = import_module("diagnosis.program")
-finally:
-    sys.path.remove(str(BENCH))
 
 PROGRAMS = everything.programs()
 REFUSED = "no_sigmoid_refused"  # PyTorch itself raises: that is its fault

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from pathlib import Path
-
 import pytest
 import torch
 
-BENCH = Path(__file__).parents[2] / "bench"
-
-sys.path.insert(0, str(BENCH))
-try:
-    everything = import_module("diagnosis.everything")
-    known = import_module("diagnosis.known_layers")
-finally:
-    sys.path.remove(str(BENCH))
+from corpus import everything
+from corpus import known_layers as known
 
 PAIRS = {pair.faulty.name: pair for pair in everything.twins()}
 

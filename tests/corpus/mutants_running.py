@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diagnosis.data import blobs, curve, pictures, series, token_classes
-from diagnosis.mutants_construction import deep, initialised, kaiming, xavier
-from diagnosis.optimisers import adam, sgd
-from diagnosis.program import Case, twins
-from diagnosis.skeletons import Convolutions, Perceptron, Reader, perceptron
+from corpus.data import blobs, curve, pictures, series, token_classes
+from corpus.mutants_construction import deep, initialised, kaiming, xavier
+from corpus.optimisers import adam, sgd
+from corpus.program import Case, twins
+from corpus.skeletons import Convolutions, Perceptron, Reader, perceptron
 
 
 @twins("The bias of the second hidden layer starts at -10: its ReLU never fires.", "AL101", paths=("3",))

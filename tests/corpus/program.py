@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from diagnosis.optimisers import adam
+from corpus.optimisers import adam
 
 Batch = tuple[Any, Any]
 ADAM = adam()

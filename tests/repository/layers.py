@@ -1,6 +1,6 @@
-"""The house as a table, and the reader of imports that compares a source tree with it.
+"""The layers as a table, and the reader of imports that compares a source tree with it.
 
-Written from DESIGN.md, section 2. A row is one floor; an import may only go to a lower row.
+Written from DESIGN.md, section 2. A row is one layer; an import may only go to a lower row.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 
 PACKAGE = "actlab"
 
-# Each floor: its rooms, each with the packages that it brings into the house. Rooms above may use them too.
-FLOORS: tuple[Mapping[str, frozenset[str]], ...] = (
+# Each layer: its packages, each with the third-party packages it introduces. Packages above may use them too.
+LAYERS: tuple[Mapping[str, frozenset[str]], ...] = (
     {"errors": frozenset(), "jsonable": frozenset()},
     {"extras_import": frozenset(), "user_code": frozenset()},
     {"formula": frozenset()},
@@ -38,7 +38,7 @@ FLOORS: tuple[Mapping[str, frozenset[str]], ...] = (
 )
 # Never when a file is merely imported: each costs a tenth of a second or more.
 ONLY_WHEN_ASKED = frozenset({"sympy", "matplotlib"})
-# Files of one room that must not know each other, by the start of their path below the package.
+# Files of one package that must not know each other, by the start of their path below the package.
 STRANGERS = ("lower.to_", "extras.")
 # The root resolves public names lazily and holds nothing else.
 ROOT_BRINGS = frozenset({"lazy_loader"})
@@ -115,7 +115,7 @@ def judged(found: Import) -> str | None:
         return None
     if top == PACKAGE:
         return judged_inside(found)
-    source = room(found.source)
+    source = package_of(found.source)
     if source == "extras":
         return None  # each file there is for one optional package
     allowed = ROOT_BRINGS if source == "" else brought(source)
@@ -127,40 +127,40 @@ def judged(found: Import) -> str | None:
 
 
 def judged_inside(found: Import) -> str | None:
-    source, target = room(found.source), room(found.target)
+    source, target = package_of(found.source), package_of(found.target)
     if source == target:
         one, other = found.source.removeprefix(PACKAGE + "."), found.target.removeprefix(PACKAGE + ".")
         strangers = any(one.startswith(start) and other.startswith(start) for start in STRANGERS)
         return f"{one} may not know {other}" if strangers and one != other else None
     if target == "":
         return "the root is for users; import the module that holds the name"
-    if floor(target) is None:
-        return f"{target} stands on no floor"
+    if layer(target) is None:
+        return f"{target} belongs to no layer"
     if source == "":
         return "the root imports lazily, by its stub"
-    if (above := floor(source)) is None:
-        return f"{source} stands on no floor"
-    if above <= (floor(target) or 0):
-        return f"{source} (floor {above}) may not import {target} (floor {floor(target)})"
+    if (above := layer(source)) is None:
+        return f"{source} belongs to no layer"
+    if above <= (layer(target) or 0):
+        return f"{source} (layer {above}) may not import {target} (layer {layer(target)})"
     return None
 
 
-def room(module: str) -> str:
-    """The room of a module: `formula` for `actlab.formula.expr`, nothing for the root."""
+def package_of(module: str) -> str:
+    """The package of a module: `formula` for `actlab.formula.expr`, nothing for the root."""
     return module.removeprefix(PACKAGE).removeprefix(".").partition(".")[0]
 
 
-def floor(name: str) -> int | None:
-    return next((height for height, rooms in enumerate(FLOORS) if name in rooms), None)
+def layer(name: str) -> int | None:
+    return next((height for height, row in enumerate(LAYERS) if name in row), None)
 
 
 def brought(name: str) -> frozenset[str]:
-    """The packages a room may import: its own and those of every floor below."""
-    height = floor(name)
+    """Return the third-party packages that a package may import: its own and those of every layer below."""
+    height = layer(name)
     if height is None:
         return frozenset()
-    below = (packages for rooms in FLOORS[:height] for packages in rooms.values())
-    return FLOORS[height][name].union(*below)
+    below = (brings for row in LAYERS[:height] for brings in row.values())
+    return LAYERS[height][name].union(*below)
 
 
 def circles(imports: list[Import]) -> list[str]:

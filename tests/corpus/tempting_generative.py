@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diagnosis.data import blobs, normal, pictures, reconstruct, seeded
-from diagnosis.optimisers import adam
-from diagnosis.program import Case, clean
-from diagnosis.skeletons import perceptron
+from corpus.data import blobs, normal, pictures, reconstruct, seeded
+from corpus.optimisers import adam
+from corpus.program import Case, clean
+from corpus.skeletons import perceptron
 
 Tell = Callable[[Tensor], None]
 

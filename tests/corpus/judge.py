@@ -13,7 +13,7 @@ import torch
 from actlab.diagnosis.check import check
 from actlab.diagnosis.watch import watch
 from actlab.rules.finding import Finding
-from diagnosis.program import Case, Program
+from corpus.program import Case, Program
 
 SEED = 0
 Z95 = 1.959964  # of the normal distribution, for an interval of 95 %

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from actlab.diagnosis.check import check
 from actlab.diagnosis.watch import watch
 from actlab.telemetry.quantities import SiteQuantities
-from diagnosis.judge import Share
-from diagnosis.known_layers import BATCH, UNITS, dead_layer, lies_far_out, never_fires, saturated_layer
+from corpus.judge import Share
+from corpus.known_layers import BATCH, UNITS, dead_layer, lies_far_out, never_fires, saturated_layer
 
 DEPTH, WIDTH = 20, 64
 

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diagnosis.data import seeded, series, token_classes, tokens
-from diagnosis.mutants_construction import tiny_bert
-from diagnosis.optimisers import adam, adamw
-from diagnosis.program import Case, clean
-from diagnosis.skeletons import Reader
+from corpus.data import seeded, series, token_classes, tokens
+from corpus.mutants_construction import tiny_bert
+from corpus.optimisers import adam, adamw
+from corpus.program import Case, clean
+from corpus.skeletons import Reader
 
 
 def next_letter(logits: Tensor, targets: Tensor) -> Tensor:

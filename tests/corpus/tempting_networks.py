@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diagnosis.data import blobs, curve, normal, pictures, reconstruct
-from diagnosis.mutants_construction import initialised, kaiming, lecun
-from diagnosis.optimisers import adam, adamw, sgd
-from diagnosis.program import Case, clean
+from corpus.data import blobs, curve, normal, pictures, reconstruct
+from corpus.mutants_construction import initialised, kaiming, lecun
+from corpus.optimisers import adam, adamw, sgd
+from corpus.program import Case, clean
 
 
 @clean("A wide ReLU net behind a bias of -1: nine in ten outputs are 0, and every unit fires for someone.")
@@ -325,7 +325,7 @@ class Down(nn.Module):
 
 @clean("A U-Net that gives one raw map to binary cross-entropy with logits.")
 def u_net_segmentation() -> Case:
-    from diagnosis.mutants_output import masks
+    from corpus.mutants_output import masks
 
     return Case(Down(), masks, nn.BCEWithLogitsLoss(), adam(3e-3))
 
@@ -409,8 +409,8 @@ def softmax_regression() -> Case:
 
 @clean("Thirty residual branches of GELU: the gradient takes the short way.")
 def deep_residual_gelu() -> Case:
-    from diagnosis.mutants_construction import xavier
-    from diagnosis.mutants_running import Piles
+    from corpus.mutants_construction import xavier
+    from corpus.mutants_running import Piles
 
     return Case(initialised(Piles(0.2, depth=30), xavier), blobs(), F.cross_entropy)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from house.floors import FLOORS, brought, faults, floor
+from repository.layers import LAYERS, brought, faults, layer
 
 SRC = Path(__file__).parents[2] / "src"
 
@@ -16,42 +16,42 @@ def test_imports_run_downward():
     assert not found, "\n".join(found)
 
 
-def test_every_room_stands_on_a_floor():
-    homes = {path.stem for path in (SRC / "actlab").iterdir() if path.is_dir() or path.suffix == ".py"}
-    homeless = {name for name in homes - {"__init__", "__pycache__"} if floor(name) is None}
-    assert not homeless, f"give these a row in floors.py and in the design: {sorted(homeless)}"
+def test_every_package_belongs_to_a_layer():
+    names = {path.stem for path in (SRC / "actlab").iterdir() if path.is_dir() or path.suffix == ".py"}
+    missing = {name for name in names - {"__init__", "__pycache__"} if layer(name) is None}
+    assert not missing, f"give these a row in layers.py and in the design: {sorted(missing)}"
 
 
 def test_torch_is_known_from_nn_up_and_in_kernels():
-    with_torch = {name for rooms in FLOORS for name in rooms if "torch" in brought(name)}
+    with_torch = {name for packages in LAYERS for name in packages if "torch" in brought(name)}
     without = {"errors", "jsonable", "extras_import", "user_code", "formula", "catalog", "lower", "theory"}
-    assert with_torch == {name for rooms in FLOORS for name in rooms} - without
+    assert with_torch == {name for packages in LAYERS for name in packages} - without
 
 
-SINNERS = {
-    "upward": ({"formula/expr.py": "from actlab.nn import modules"}, "formula (floor 2) may not import nn"),
+COUNTEREXAMPLES = {
+    "upward": ({"formula/expr.py": "from actlab.nn import modules"}, "formula (layer 2) may not import nn"),
     "upward in a function": (
         {"theory/gains.py": "def gain():\n    import actlab.nn.modules\n"},
-        "actlab.theory.gains:2: theory (floor 4) may not import nn",
+        "actlab.theory.gains:2: theory (layer 4) may not import nn",
     ),
     "upward under TYPE_CHECKING": (
         {"lower/choose.py": "import typing\nif typing.TYPE_CHECKING:\n    from actlab.verbs import show\n"},
-        "lower (floor 3) may not import verbs",
+        "lower (layer 3) may not import verbs",
     ),
     "upward by name": (
         {"nn/modules.py": "import_module('actlab.study.plan')"},
-        "nn (floor 5) may not import study",
+        "nn (layer 5) may not import study",
     ),
     "upward, relative": (
         {"formula/expr.py": "from ..nn import modules"},
-        "formula (floor 2) may not import nn",
+        "formula (layer 2) may not import nn",
     ),
     "upward in a stub": (
         {"formula/__init__.pyi": "from ..nn import gru"},
-        "formula (floor 2) may not import nn",
+        "formula (layer 2) may not import nn",
     ),
     "siblings": ({"catalog/relu.py": "from actlab.lower.to_numpy import text"}, "may not import lower"),
-    "faces": ({"cli.py": "from actlab.web import page"}, "may not import web"),
+    "interfaces": ({"cli.py": "from actlab.web import page"}, "may not import web"),
     "targets": (
         {"lower/to_torch.py": "from actlab.lower.to_numpy import text", "lower/to_numpy.py": ""},
         "lower.to_torch may not know lower.to_numpy",
@@ -74,12 +74,12 @@ SINNERS = {
     "sympy at once": ({"theory/limits.py": "import sympy"}, "sympy is imported at once"),
     "the root from inside": ({"nn/modules.py": "from actlab import gain"}, "the root is for users"),
     "the root, at once": ({"__init__.py": "from actlab.nn import modules"}, "the root imports lazily"),
-    "no floor": ({"verbs/shown.py": "from actlab.helpers import show"}, "helpers stands on no floor"),
+    "no layer": ({"verbs/shown.py": "from actlab.helpers import show"}, "helpers belongs to no layer"),
 }
 
 
-@pytest.mark.parametrize(("files", "fault"), SINNERS.values(), ids=SINNERS)
-def test_a_sinner_is_found(tmp_path, files, fault):
+@pytest.mark.parametrize(("files", "fault"), COUNTEREXAMPLES.values(), ids=COUNTEREXAMPLES)
+def test_a_forbidden_import_is_found(tmp_path, files, fault):
     planted(tmp_path, files)
     found = faults(tmp_path)
     assert any(fault in line for line in found), found

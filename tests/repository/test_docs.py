@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from house.examples import ExampleFailed, blocks, docstrings, run_docstrings, run_page
+from repository.examples import ExampleFailed, blocks, docstrings, run_docstrings, run_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

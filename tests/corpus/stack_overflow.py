@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diagnosis.data import binary, curve, multi_label, normal, pictures
-from diagnosis.optimisers import adam, sgd
-from diagnosis.program import Case, twins
+from corpus.data import binary, curve, multi_label, normal, pictures
+from corpus.optimisers import adam, sgd
+from corpus.program import Case, twins
 
 
 class OneUnit(nn.Module):

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diagnosis.data import binary, blobs, curve, multi_label, pictures, reconstruct, token_classes, tokens
-from diagnosis.optimisers import adam
-from diagnosis.program import Case, twins
-from diagnosis.skeletons import Convolutions, Perceptron, Reader, perceptron
+from corpus.data import binary, blobs, curve, multi_label, pictures, reconstruct, token_classes, tokens
+from corpus.optimisers import adam
+from corpus.program import Case, twins
+from corpus.skeletons import Convolutions, Perceptron, Reader, perceptron
 
 
 def same(z: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import ModuleType
 
-from diagnosis import (
+from corpus import (
     held_out_faulty,
     held_out_right,
     mutants_construction,
@@ -17,7 +17,7 @@ from diagnosis import (
     tempting_networks,
     tempting_sequences,
 )
-from diagnosis.program import Program, Twins
+from corpus.program import Program, Twins
 
 FILES = (
     stack_overflow,

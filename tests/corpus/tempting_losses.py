@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diagnosis.data import binary, blobs, curve, multi_label, normal, pictures, reconstruct, seeded, tokens
-from diagnosis.optimisers import adam
-from diagnosis.program import Case, clean
-from diagnosis.skeletons import Convolutions, Perceptron, perceptron
+from corpus.data import binary, blobs, curve, multi_label, normal, pictures, reconstruct, seeded, tokens
+from corpus.optimisers import adam
+from corpus.program import Case, clean
+from corpus.skeletons import Convolutions, Perceptron, perceptron
 
 
 class Logs(nn.Module):
@@ -281,7 +281,7 @@ def hinge() -> Case:
 
 @clean("Dice loss on a sigmoid map, with binary cross-entropy on the logits beside it.")
 def dice_and_entropy() -> Case:
-    from diagnosis.mutants_output import masks
+    from corpus.mutants_output import masks
 
     def loss(z: Tensor, y: Tensor) -> Tensor:
         p = torch.sigmoid(z)
