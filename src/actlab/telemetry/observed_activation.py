@@ -14,6 +14,7 @@ from torch import Tensor
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr, Input
 from actlab.lower.to_torch import program
+from actlab.theory.predicates import saturates
 from actlab.theory.properties import properties
 
 Pair = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -58,14 +59,4 @@ def measured(act: Activation) -> Measured:
     found = properties(act).lipschitz
     bound = float(found) if isinstance(found, float | int) and isfinite(found) and found > 0 else 1.0
     by_output = act.name if act.name in {"sigmoid", "tanh"} else ""
-    return Measured(value, slope, x, pair, bound, _saturates(pair, bound), by_output)
-
-
-def _saturates(pair: Pair, bound: float) -> bool:
-    """Whether the slope, far out on a side, is small and yet not 0."""
-    far = torch.tensor([10.0, 11.0, 12.0, 13.0], dtype=torch.float64)
-    for side in (far, -far):
-        slopes = pair(side)[1].abs()
-        if bool(((slopes > 0) & (slopes < 0.05 * bound)).all()):
-            return True
-    return False
+    return Measured(value, slope, x, pair, bound, saturates(act), by_output)

@@ -1,0 +1,57 @@
+"""Saturation as it is measured: `saturated_share` and finding AL102 share one definition."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from actlab.catalog.index import CATALOG
+from actlab.diagnosis.watch import watch
+from actlab.formula.activation import Activation
+from actlab.rules.running import running_findings
+from actlab.telemetry.observed_activation import measured
+from actlab.telemetry.quantities import Quantities
+from actlab.telemetry.settings import Settings
+from actlab.theory.properties import properties
+
+SINGLE = [act for act in CATALOG.values() if isinstance(act, Activation) and len(act.inputs) == 1]
+
+
+@pytest.mark.parametrize("act", SINGLE, ids=str)
+def test_telemetry_says_saturates_where_theory_does(act: Activation) -> None:
+    sides = properties(act).saturates
+    assert measured(act).saturates == (isinstance(sides, tuple) and len(sides) > 0)
+
+
+def watched(act: nn.Module, *, bias: float) -> Quantities:
+    """Watch a few steps without learning: every unit's input lies near the bias."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 32), act, nn.Linear(32, 3))
+    nn.init.constant_(model[0].bias, bias)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    with watch(model, every=1) as watching:
+        for _ in range(6):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(torch.randn(64, 4)), torch.randint(3, (64,))).backward()
+            optimizer.step()
+    return watching.quantities()
+
+
+@pytest.mark.parametrize(
+    ("act", "bias", "share"),
+    [
+        (nn.LeakyReLU(0.01), -9.0, 0.0),
+        (nn.Hardtanh(), 9.0, 0.0),
+        (nn.Tanh(), 9.0, 1.0),
+        (nn.Tanh(), 0.0, 0.0),
+        (nn.ELU(), -9.0, 1.0),
+    ],
+    ids=str,
+)
+def test_saturated_share_agrees_with_al102(act: nn.Module, bias: float, share: float) -> None:
+    quantities = watched(act, bias=bias)
+    (site,) = quantities.sites
+    assert {point.saturated_share for point in site.points} == {share}
+    found = [each.id for each in running_findings(quantities, Settings())]
+    assert ("AL102" in found) == bool(share)
