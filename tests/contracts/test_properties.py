@@ -20,8 +20,7 @@ from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr, Input
 from actlab.lower import to_numpy
 from actlab.theory.properties import properties
-from actlab.theory.record import Extremum, Kink, Limits, Properties, Span
-from actlab.theory.unknown import Unknown
+from actlab.theory.record import Extremum, Kink, Limits, Properties, Span, Unknown
 
 Floats = NDArray[np.float64]
 Check = Callable[[Activation, Properties], list[str]]

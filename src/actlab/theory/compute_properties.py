@@ -9,17 +9,16 @@ from typing import Any
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import Expr
+from actlab.theory.evaluate import of_x, slope_of
 from actlab.theory.extremes import greatest, least, unbounded
 from actlab.theory.gated import factors
 from actlab.theory.kinks import apart, kinks, smoothness
 from actlab.theory.limits import asymptote, limit_far
 from actlab.theory.parts import Part, end_value, parts, value
 from actlab.theory.profile import Level, Profile, Stretch, profile, turns
-from actlab.theory.record import Asymptotes, Extent, Extremum, Limits, Properties, Span, Steepest
+from actlab.theory.record import Asymptotes, Extent, Extremum, Limits, Properties, Span, Steepest, Unknown
 from actlab.theory.signs import signs, takes_both_signs
-from actlab.theory.single import of_x, slope_of
 from actlab.theory.symmetry import is_even, is_homogeneous, is_odd
-from actlab.theory.unknown import Unknown
 
 _CLOSE = 1e-13
 

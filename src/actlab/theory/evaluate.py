@@ -8,11 +8,28 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from actlab.formula.activation import Activation
+from actlab.formula.derivative import derivative
 from actlab.formula.expr import Expr, Input
+from actlab.formula.substitute import substitute
 from actlab.lower import to_numpy
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+
+X = Input("x")
+
+
+def of_x(act: Activation) -> Expr:
+    """Return the formula of an activation with one input as a function of x, parameters at their values."""
+    assert len(act.inputs) == 1
+    return substitute(act.formula, {Input(act.inputs[0]): X})
+
+
+@lru_cache(maxsize=1024)
+def slope_of(formula: Expr) -> Expr:
+    """Return the derivative by x."""
+    return derivative(formula, X)
 
 
 @lru_cache(maxsize=1024)

@@ -11,9 +11,9 @@ from actlab.formula.derivative import derivative
 from actlab.formula.expr import Call, Expr, Input, Neg, Where, walk
 from actlab.theory.bounded_mpmath import TooLarge
 from actlab.theory.evaluate import Floats, evaluator
+from actlab.theory.interval import tight_bounds
 from actlab.theory.multiprecision import precise
 from actlab.theory.signs import TOP, period, refined, size
-from actlab.theory.tight import tight_bounds
 
 _MOST_SWEEPS = 60
 _MOST_BOXES = 20_000

@@ -7,13 +7,12 @@ import math
 from actlab.errors import NoMoment
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr
-from actlab.theory.evaluate import Floats, evaluator
+from actlab.theory.evaluate import Floats, evaluator, of_x, slope_of
 from actlab.theory.gated import factors
 from actlab.theory.jumps import first_jump
 from actlab.theory.moment_exists import refuse_beyond
 from actlab.theory.pieces import pieces
 from actlab.theory.quadrature import Means, NotFinite, NotSettled, gaussian_means
-from actlab.theory.single import of_x, slope_of
 
 
 def forward(act: Activation, q: float) -> Means:

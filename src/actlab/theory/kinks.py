@@ -6,12 +6,11 @@ import math
 from itertools import pairwise
 
 from actlab.formula.expr import Expr
+from actlab.theory.evaluate import slope_of
 from actlab.theory.jumps import ROUNDED
 from actlab.theory.parts import end_value, parts, value
-from actlab.theory.record import Kink
+from actlab.theory.record import Kink, Unknown
 from actlab.theory.signs import size
-from actlab.theory.single import slope_of
-from actlab.theory.unknown import Unknown
 
 _HIGHEST = 4
 _LARGEST = 3_000

@@ -12,9 +12,8 @@ from mpmath import mp
 from actlab.formula.expr import Expr
 from actlab.theory.bounded_mpmath import TooLarge
 from actlab.theory.multiprecision import precise
-from actlab.theory.record import Asymptote
+from actlab.theory.record import Asymptote, Unknown
 from actlab.theory.signs import oscillates
-from actlab.theory.unknown import Unknown
 
 _BITS = 1400
 # Up to 1e120 rational tails have settled to every digit.

@@ -13,8 +13,8 @@ from actlab.theory.bounded_mpmath import TooLarge
 from actlab.theory.limits import limit_far, limit_near
 from actlab.theory.multiprecision import precise
 from actlab.theory.pieces import inside, pieces
+from actlab.theory.record import Unknown
 from actlab.theory.signs import zeros
-from actlab.theory.unknown import Unknown
 
 _MOST_PARTS = 64
 

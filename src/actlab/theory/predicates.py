@@ -8,7 +8,7 @@ from __future__ import annotations
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.theory.properties import properties
-from actlab.theory.unknown import Unknown
+from actlab.theory.record import Unknown
 
 # A range is computed to about 1e-11: an end this close to 0 or 1 counts as 0 or 1.
 _SLACK = 1e-9

@@ -9,11 +9,11 @@ from functools import lru_cache
 from itertools import pairwise
 
 from actlab.formula.expr import Expr
+from actlab.theory.evaluate import slope_of
 from actlab.theory.parts import Part, end_value, parts, value
 from actlab.theory.pieces import inside
+from actlab.theory.record import Unknown
 from actlab.theory.signs import signs
-from actlab.theory.single import slope_of
-from actlab.theory.unknown import Unknown
 
 
 @dataclass(frozen=True)

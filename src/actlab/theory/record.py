@@ -7,7 +7,15 @@ from dataclasses import dataclass, fields, is_dataclass
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from actlab.theory.unknown import Unknown
+
+@dataclass(frozen=True)
+class Unknown:
+    """A property that was not established, with the reason; false in a condition."""
+
+    reason: str
+
+    def __bool__(self) -> bool:
+        return False
 
 
 @dataclass(frozen=True)

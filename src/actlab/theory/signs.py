@@ -22,8 +22,8 @@ from actlab.formula.expr import Call, Expr, Input, Node, is_constant, walk
 from actlab.theory.affine import line_of
 from actlab.theory.bounded_mpmath import TooLarge
 from actlab.theory.evaluate import Flags, Floats, evaluator
+from actlab.theory.interval import tight_bounds
 from actlab.theory.multiprecision import precise
-from actlab.theory.tight import tight_bounds
 
 # Beyond, cubes would overflow: what lies there is taken to go on as it is here.
 TOP = 1e100

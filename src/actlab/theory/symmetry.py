@@ -13,7 +13,7 @@ from actlab.theory.bounded_mpmath import TooLarge
 from actlab.theory.multiprecision import precise
 from actlab.theory.parts import Part
 from actlab.theory.pieces import inside
-from actlab.theory.unknown import Unknown
+from actlab.theory.record import Unknown
 
 _PLACES = ("0", "0.0137", "0.31", "0.77", "1.19", "2.03", "3.7", "5.9", "8.3", "14.1", "31.7", "77.3")
 _FACTORS = ("0.029", "0.83", "1.7", "13.3")

@@ -11,10 +11,9 @@ from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr
 from actlab.formula.parser import parse
 from actlab.theory.bounded_mpmath import TooLarge
-from actlab.theory.evaluate import Floats
+from actlab.theory.evaluate import Floats, of_x, slope_of
 from actlab.theory.interval import bounds
 from actlab.theory.multiprecision import precise
-from actlab.theory.single import of_x, slope_of
 
 SINGLE = [act for act in CATALOG.values() if isinstance(act, Activation) and len(act.inputs) == 1]
 TRICKY = [

@@ -14,8 +14,7 @@ from actlab.formula.along_axis import AxisActivation
 from actlab.formula.parser import parse
 from actlab.theory.compute_properties import established
 from actlab.theory.properties import properties, stored
-from actlab.theory.record import Extremum, Properties, Span
-from actlab.theory.unknown import Unknown
+from actlab.theory.record import Extremum, Properties, Span, Unknown
 
 INF = math.inf
 

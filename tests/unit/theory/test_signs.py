@@ -13,9 +13,8 @@ from actlab.theory.evaluate import Floats
 from actlab.theory.extremes import greatest, least
 from actlab.theory.limits import asymptote, limit_far, limit_near
 from actlab.theory.pieces import no_zeros_told, pieces
-from actlab.theory.record import Asymptote
+from actlab.theory.record import Asymptote, Unknown
 from actlab.theory.signs import period, signs, zeros
-from actlab.theory.unknown import Unknown
 
 INF = math.inf
 
