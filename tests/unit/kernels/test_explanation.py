@@ -19,7 +19,6 @@ from actlab.kernels import explain
 from actlab.kernels.elementwise.kernels import Kernels
 from actlab.kernels.elementwise.native_operator import OwnOperator, own_operator
 from actlab.kernels.explanation import _of_gpu, _said
-from actlab.kernels.raw_operators import raw_operators
 from actlab.kernels.runtime.launch import WORTH_A_TEAM
 from actlab.lower.arithmetic import Recipe
 from actlab.nn import functional, module
@@ -107,21 +106,6 @@ def test_what_cannot_be_explained_is_said(formula: str, x: Tensor, message: str)
     with pytest.raises(BadInput) as error:
         explain(formula, x)
     assert str(error.value) == message
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("formula", ["mish", "x*sigmoid(1.3*x)", "swiglu"])
-def test_the_raw_operators_are_what_pytorch_expects_of_operators(formula: str, dtype: torch.dtype) -> None:
-    raw = raw_operators()
-    inputs = [torch.randn(4, 6).to(dtype) for _ in range(2 if formula == "swiglu" else 1)]
-    dy = torch.randn(4, 6).to(dtype)
-    for operator, given in ((raw.forward, (inputs, formula, "accurate")),
-                            (raw.backward, (dy, inputs, formula, "accurate"))):  # fmt: skip
-        torch.library.opcheck(operator, given)
-    leaves = [each.clone().requires_grad_() for each in inputs]
-    y = functional(formula)(*leaves)
-    assert torch.equal(raw.forward(inputs, formula, "accurate"), y)
-    assert all(map(torch.equal, raw.backward(dy, inputs, formula, "accurate"), torch.autograd.grad(y, leaves, dy)))
 
 
 # Whoever follows the operations one by one is shown PyTorch's own.
