@@ -20,7 +20,7 @@ from actlab.kernels.elementwise.kernels import Kernels
 from actlab.kernels.elementwise.native_operator import OwnOperator, own_operator
 from actlab.kernels.explanation import _of_gpu, _said
 from actlab.kernels.runtime.launch import WORTH_A_TEAM
-from actlab.lower.arithmetic import Recipe
+from actlab.lower.arithmetic import Recipe, Strategy
 from actlab.nn import functional, module
 from actlab.nn.functions import Functional
 
@@ -42,22 +42,22 @@ def test_a_kernel_says_how_it_computes() -> None:
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        (Recipe("float", False, "single", tabled=True), "in float32"),
-        (Recipe("float", True, "single"), "in float32, carrying every rounding error"),
+        (Recipe("single", tabled=True), "in float32"),
+        (Recipe("single", Strategy.PAIRED), "in float32, carrying every rounding error"),
         (
-            Recipe("double", False, "full", light=True),
+            Recipe("full", Strategy.LIGHT),
             "in float64, carrying the errors of quotients and of what functions are applied to",
         ),
-        (Recipe("float", False, "single", firm=True), "in float32, carrying the errors of what is divided"),
+        (Recipe("single", Strategy.FIRM), "in float32, carrying the errors of what is divided"),
         (
-            Recipe("float", False, "single", firm=True, argued=True),
+            Recipe("single", Strategy.FIRM_ARGUMENTS),
             "in float32, carrying the errors of what is divided and of what functions are applied to",
         ),
         (
-            Recipe("float", False, "single", firm=True, outer=True),
+            Recipe("single", Strategy.FIRM_SUMS),
             "in float32, carrying the errors of what is divided and of all sums and products",
         ),
-        (Recipe("double", False, "short"), "in float64, rounded once"),
+        (Recipe("short"), "in float64, rounded once"),
     ],
 )
 def test_every_recipe_has_its_words(how: Recipe, words: str) -> None:

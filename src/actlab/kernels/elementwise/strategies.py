@@ -24,7 +24,7 @@ from actlab.kernels.runtime import cache
 from actlab.kernels.runtime.cpu import machine
 from actlab.kernels.runtime.jit import compiled
 from actlab.kernels.runtime.launch import Grid, run
-from actlab.lower.arithmetic import Recipe
+from actlab.lower.arithmetic import Recipe, Span, Strategy
 
 Mode = Literal["accurate", "fast"]
 
@@ -32,36 +32,35 @@ Mode = Literal["accurate", "fast"]
 # the worst: plain tanh' is 4.6 units off at 1.7168269 among all floats, and 3.7 here.
 _FORWARD, _BACKWARD, _DOUBLE = 1.9, 3.4, 3.6
 
-_PLAIN = {
-    "float": Recipe("float", paired=False, accuracy="single"),
-    "double": Recipe("double", paired=False, accuracy="full"),
-}
+_PLAIN = {"float": Recipe("single"), "double": Recipe("full")}
 _CAREFUL = {
     "float": (
-        Recipe("float", paired=False, accuracy="single", light=True),
-        Recipe("float", paired=True, accuracy="single"),
-        Recipe("double", paired=False, accuracy="short"),
+        Recipe("single", Strategy.LIGHT),
+        Recipe("single", Strategy.PAIRED),
+        Recipe("short"),
         # tails beyond float32's range, which another input brings back into it
-        Recipe("double", paired=False, accuracy="full"),
+        Recipe("full"),
     ),
     "double": (
-        Recipe("double", paired=False, accuracy="full", light=True),
-        Recipe("double", paired=True, accuracy="full"),
-        Recipe("double", paired=False, accuracy="full", rescued=True),
-        Recipe("double", paired=False, accuracy="full", light=True, rescued=True),
-        Recipe("double", paired=True, accuracy="full", rescued=True),
+        Recipe("full", Strategy.LIGHT),
+        Recipe("full", Strategy.PAIRED),
+        Recipe("full", span=Span.RESCUED),
+        Recipe("full", Strategy.LIGHT, Span.RESCUED),
+        Recipe("full", Strategy.PAIRED, Span.RESCUED),
     ),
 }
 
 
-# With AVX-512 the plain ones look numbers up, and more come between: see `Recipe`.
-_TABLED = Recipe("float", paired=False, accuracy="single", tabled=True)
-_TABLED_CAREFUL = (
-    replace(_TABLED, firm=True),
-    replace(_TABLED, firm=True, argued=True),
-    replace(_TABLED, firm=True, outer=True),
-    replace(_TABLED, light=True),
-    *_CAREFUL["float"][1:],
+# With AVX-512 the plain ones look numbers up, and more come between.
+_TABLED = tuple(
+    Recipe("single", strategy, tabled=True)
+    for strategy in (
+        Strategy.PLAIN,
+        Strategy.FIRM,
+        Strategy.FIRM_ARGUMENTS,
+        Strategy.FIRM_SUMS,
+        Strategy.LIGHT,
+    )
 )
 
 
@@ -87,7 +86,7 @@ def _chosen(shape: Shape, *, memory: Memory, mode: Mode, tables: bool) -> Recipe
 
 def _candidates(wide: Memory, *, tables: bool) -> tuple[Recipe, ...]:
     if tables and wide == "float":
-        return (_TABLED, *_TABLED_CAREFUL)
+        return (*_TABLED, *_CAREFUL[wide][1:])
     return (_PLAIN[wide], *_CAREFUL[wide])
 
 
@@ -183,7 +182,7 @@ def _reference(shape: Shape, wide: Memory, points: Sequence[Tensor]) -> list[tup
     """For each output its value, and the error it may have: float64, or float64 with carried errors."""
     wider = measured(shape)
     if wide == "double":
-        wider = replace(wider, recipe=replace(wider.recipe, paired=True, rescued=True))
+        wider = replace(wider, recipe=replace(wider.recipe, strategy=Strategy.PAIRED, span=Span.RESCUED))
     wider = replace(wider, recipe=here(wider.recipe))
     results = evaluated(wider, [each.double() for each in points])
     half = len(results) // 2
