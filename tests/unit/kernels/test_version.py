@@ -15,8 +15,9 @@ PACKAGE = Path(version.__file__).parents[2]
 
 # Imported on the way, but no bit of a result depends on them.
 WITHOUT_SAY = {
-    "errors", "formula/text", "kernels/runtime/cache", "kernels/runtime/cpu", "kernels/runtime/eviction",
-    "kernels/runtime/jit", "kernels/runtime/launch", "kernels/runtime/threads", "kernels/runtime/version",
+    "errors", "formula/text", "kernels/elementwise/stored_choices", "kernels/runtime/cache", "kernels/runtime/cpu",
+    "kernels/runtime/eviction", "kernels/runtime/jit", "kernels/runtime/launch", "kernels/runtime/threads",
+    "kernels/runtime/version",
 }  # fmt: skip
 
 
