@@ -11,26 +11,24 @@ from torch import Tensor
 from actlab.kernels.elementwise.loop_ir import Memory, Plan
 from actlab.kernels.elementwise.strategies import evaluated
 from actlab.kernels.runtime.cpu import machine
-from actlab.lower.arithmetic import Arithmetic, Num, Recipe
+from actlab.lower.arithmetic import Arithmetic, Num, Recipe, Strategy
 
 Body = Callable[[Arithmetic, Sequence[Num]], Sequence[Num]]
 
 # Every way in which kernels compute, by a name; all of them also without AVX-512's own instruction.
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
-        "plain float": Recipe("float", paired=False, accuracy="single"),
-        "light float": Recipe("float", paired=False, accuracy="single", light=True),
-        "paired float": Recipe("float", paired=True, accuracy="single"),
-        "short double": Recipe("double", paired=False, accuracy="short"),
-        "plain double": Recipe("double", paired=False, accuracy="full"),
-        "light double": Recipe("double", paired=False, accuracy="full", light=True),
-        "paired double": Recipe("double", paired=True, accuracy="full"),
-        "tabled float": Recipe("float", paired=False, accuracy="single", scalef=True, tabled=True),
-        "firm float": Recipe(
-            "float", paired=False, accuracy="single", scalef=True, tabled=True, firm=True, argued=True
-        ),
-        "firm outer float": Recipe("float", False, "single", scalef=True, tabled=True, firm=True, outer=True),
-        "tabled light float": Recipe("float", paired=False, accuracy="single", scalef=True, tabled=True, light=True),
+        "plain float": Recipe("single"),
+        "light float": Recipe("single", Strategy.LIGHT),
+        "paired float": Recipe("single", Strategy.PAIRED),
+        "short double": Recipe("short"),
+        "plain double": Recipe("full"),
+        "light double": Recipe("full", Strategy.LIGHT),
+        "paired double": Recipe("full", Strategy.PAIRED),
+        "tabled float": Recipe("single", scalef=True, tabled=True),
+        "firm float": Recipe("single", Strategy.FIRM_ARGUMENTS, scalef=True, tabled=True),
+        "firm outer float": Recipe("single", Strategy.FIRM_SUMS, scalef=True, tabled=True),
+        "tabled light float": Recipe("single", Strategy.LIGHT, scalef=True, tabled=True),
     }
 )
 

@@ -1,4 +1,4 @@
-"""Makes `coefficients.py`: run as `python tools/fit_polynomials.py > src/actlab/lower/coefficients.py`.
+"""Fit all polynomials: `python tools/fit_polynomials.py > src/actlab/lower/polynomials.json`.
 
 Each polynomial interpolates its function at Chebyshev points (mpmath's `chebyfit`, 60 digits), which comes within a
 factor of about two of the best one; the degree is the least whose error meets the bound.
@@ -6,10 +6,12 @@ factor of about two of the best one; the degree is the least whose error meets t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import fit_segments
 from mpmath import mp
 
 from actlab.lower.fit_ranges import MIDDLE, TAILS
@@ -38,7 +40,7 @@ class Fit:
 
 
 def _series(closed: Callable[[Any], Any], at_zero: Any) -> Callable[[Any], Any]:
-    """The function with its limit at 0, near which it is worked out with digits to spare."""
+    """Return the function with its limit at 0, computed with extra digits near 0."""
 
     def function(x: Any) -> Any:
         if x == 0:
@@ -91,8 +93,8 @@ def _fits() -> tuple[Fit, ...]:
 def _tail(accuracy: str, name: str) -> Fit:
     far, pole = (mp.mpf(each) for each in TAILS[accuracy, name])
 
-    def scaled(centred: Any) -> Any:
-        p = centred - MIDDLE
+    def scaled(centered: Any) -> Any:
+        p = centered - MIDDLE
         t = pole * (1 + p) / (1 - p)
         with mp.workdps(80):
             if name == "erfc":
@@ -103,7 +105,7 @@ def _tail(accuracy: str, name: str) -> Fit:
 
 
 def polynomial(fit: Fit, *, bits: int) -> tuple[list[Any], Any]:
-    """The coefficients of the shortest polynomial within 2^(slack − bits), the constant one first; and its error."""
+    """Return the shortest polynomial within 2^(slack − bits), constant term first, and its error."""
     for terms in range(1, 40):
         coefficients, error = mp.chebyfit(fit.function, [fit.low, fit.high], terms, error=True)
         if error <= mp.mpf(2) ** (fit.slack - bits):
@@ -111,26 +113,22 @@ def polynomial(fit: Fit, *, bits: int) -> tuple[list[Any], Any]:
     raise AssertionError(f"no polynomial of 40 terms reaches {bits} bits of {fit.name}")
 
 
-def main() -> None:
-    """Print the module."""
-    mp.dps = 60
-    print('"""Polynomials of the elementary functions, constant term first; made by `tools/fit_polynomials.py`."""\n')
-    print(
-        "from __future__ import annotations\n\n"
-        "from collections.abc import Mapping\nfrom types import MappingProxyType\n"
-    )
-    print("# By accuracy and function: the coefficients, each with more digits than its dtype holds.")
-    print("POLYNOMIALS: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(\n    {")
+def fitted() -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the polynomials by accuracy and function, and a bound on the error of each."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for accuracy, bits in BITS.items():
         fits = [fit for fit in _fits() if accuracy == "single" or not fit.name.endswith("teenth")]
         for fit in (*fits, *(_tail(accuracy, name) for name in ("erfc", "normal_tail"))):
             coefficients, error = polynomial(fit, bits=bits)
-            print(f"        # error below {mp.nstr(error, 3)}")
-            print(f'        ("{accuracy}", "{fit.name}"): (')
-            for each in coefficients:
-                print(f'            "{mp.nstr(each, 40, strip_zeros=False)}",')
-            print("        ),")
-    print("    }\n)")
+            numerals = [mp.nstr(each, 40, strip_zeros=False) for each in coefficients]
+            found.setdefault(accuracy, {})[fit.name] = {"error": mp.nstr(error, 3), "coefficients": numerals}
+    return found
+
+
+def main() -> None:
+    """Print all polynomials as JSON."""
+    mp.dps = 60
+    print(json.dumps({"polynomials": fitted(), "normal_tail": fit_segments.fitted()}, indent=1))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from actlab.kernels.runtime.cpu import machine
 from actlab.kernels.runtime.launch import WORTH_A_TEAM
 from actlab.kernels.runtime.threads import layer, threads
 from actlab.kernels.validation import refuse_unfit
-from actlab.lower.arithmetic import Recipe
+from actlab.lower.arithmetic import Recipe, Span, Strategy
 from actlab.lower.straight_line import Leaf
 
 
@@ -176,19 +176,22 @@ def _obstacle(expression: Expr, args: tuple[Leaf, ...], x: Tensor, mode: Mode) -
 
 
 def _said(how: Recipe) -> str:
-    if how.kind == "double" and how.accuracy == "short":
+    if how.accuracy == "short":
         return "in float64, rounded once"
-    rescued = "; what may be lost on its way is computed twice" * how.rescued
+    rescued = "; what may be lost on its way is computed twice" * (how.span is Span.RESCUED)
     return f"in {'float32' if how.kind == 'float' else 'float64'}{_carried(how)}{rescued}"
 
 
 def _carried(how: Recipe) -> str:
     """Whose rounding errors are carried along."""
-    if how.paired:
-        return ", carrying every rounding error"
-    if how.light:
-        return ", carrying the errors of quotients and of what functions are applied to"
-    if not how.firm:
-        return ""
-    more = " and of what functions are applied to" if how.argued else " and of all sums and products" * how.outer
-    return f", carrying the errors of what is divided{more}"
+    return _CARRIED[how.strategy]
+
+
+_CARRIED = {
+    Strategy.PLAIN: "",
+    Strategy.FIRM: ", carrying the errors of what is divided",
+    Strategy.FIRM_ARGUMENTS: ", carrying the errors of what is divided and of what functions are applied to",
+    Strategy.FIRM_SUMS: ", carrying the errors of what is divided and of all sums and products",
+    Strategy.LIGHT: ", carrying the errors of quotients and of what functions are applied to",
+    Strategy.PAIRED: ", carrying every rounding error",
+}

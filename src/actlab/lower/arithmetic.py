@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from fractions import Fraction
 from typing import Literal, final
 
@@ -37,49 +38,100 @@ class Num:
 
 
 @final
-@dataclass(frozen=True)
-class Recipe:
-    """How a formula is computed.
+class Strategy(Enum):
+    """Which rounding errors a program carries along.
 
     Attributes:
-        kind: the arithmetic's type.
-        paired: whether every number carries its rounding error along.
-        light: whether, where they do not, the quotients inside elementary functions do, what is multiplied with
-            them, and the sums and products that are arguments of elementary functions, which magnify errors.
-        accuracy: which polynomials the elementary functions take.
-        scalef: whether the processor scales by a power of two in one instruction (AVX-512).
-        tabled: whether exponentials look sixteen numbers up in a register (AVX-512): half a unit in the last place at
-            the price of one.
-        firm: whether the divisors and dividends inside elementary functions carry their errors, and quotients do not.
-        argued: whether sums and products that are arguments of elementary functions carry their errors, as in light
-            arithmetic.
-        outer: whether the formula's own sums and products carry their errors, and elementary functions are as said.
-        rescued: whether the elements whose result is very small or no number, or whose input is very large, are
-            computed again as `ranged` says: a branch that costs next to nothing while there are none.
-        ranged: whether every number of the formula, but for its elementary functions, carries a power of two along,
-            so that none overflows or underflows before the result does. In float64.
-        vast: whether exponentials are as small as they are, however small: of the functions in ranged arithmetic.
+        PLAIN: none.
+        FIRM: those of divisors and dividends inside elementary functions; quotients carry none.
+        FIRM_ARGUMENTS: those, and of sums and products that are arguments of elementary functions.
+        FIRM_SUMS: those of `FIRM`, and of the formula's own sums and products.
+        LIGHT: those of quotients inside elementary functions, of what is multiplied by them, and of sums and products
+            that are arguments of elementary functions, which magnify errors.
+        PAIRED: all.
     """
 
-    kind: Kind
-    paired: bool
+    PLAIN = "plain"
+    FIRM = "firm"
+    FIRM_ARGUMENTS = "firm arguments"
+    FIRM_SUMS = "firm sums"
+    LIGHT = "light"
+    PAIRED = "paired"
+
+
+_FIRM = frozenset({Strategy.FIRM, Strategy.FIRM_ARGUMENTS, Strategy.FIRM_SUMS})
+
+
+@final
+class Span(Enum):
+    """How a program treats intermediate results that overflow or underflow.
+
+    Attributes:
+        DTYPE: it loses them.
+        RESCUED: a branch computes elements again in `SCALED` if their result is tiny, huge or NaN, or their input is
+            huge. It costs next to nothing while there are none.
+        SCALED: every number, except inside elementary functions, carries a power of two along. For float64.
+        TINY_EXPONENTIALS: exponentials do not underflow: what elementary functions take in `SCALED` programs.
+    """
+
+    DTYPE = "dtype"
+    RESCUED = "rescued"
+    SCALED = "scaled"
+    TINY_EXPONENTIALS = "tiny exponentials"
+
+
+@final
+@dataclass(frozen=True)
+class Recipe:
+    """How a program computes a formula.
+
+    Attributes:
+        accuracy: which polynomials the elementary functions take: `single` in float32 arithmetic, `short` for float32
+            results computed in float64, `full` in float64.
+        strategy: which rounding errors it carries along.
+        span: what it does against overflow and underflow on the way.
+        scalef: whether the CPU scales by a power of two in one instruction (AVX-512).
+        tabled: whether exponentials look sixteen numbers up in a register (AVX-512): half a unit in the last place at
+            the price of one.
+    """
+
     accuracy: Accuracy
+    strategy: Strategy = Strategy.PLAIN
+    span: Span = Span.DTYPE
     scalef: bool = False
-    light: bool = False
     tabled: bool = False
-    firm: bool = False
-    argued: bool = False
-    outer: bool = False
-    rescued: bool = False
-    ranged: bool = False
-    vast: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """The arithmetic's type."""
+        return "float" if self.accuracy == "single" else "double"
+
+    @property
+    def paired(self) -> bool:
+        """Whether every number carries its rounding error along."""
+        return self.strategy is Strategy.PAIRED
+
+    @property
+    def light(self) -> bool:
+        """Whether quotients inside elementary functions carry their rounding errors."""
+        return self.strategy is Strategy.LIGHT
+
+    @property
+    def firm(self) -> bool:
+        """Whether only what is divided inside elementary functions carries its rounding errors."""
+        return self.strategy in _FIRM
+
+    @property
+    def scaled(self) -> bool:
+        """Whether every number carries a power of two along."""
+        return self.span is Span.SCALED
 
 
-# In ranged arithmetic larger and smaller numbers than these powers of two are brought nearer to 1 by the third: then
+# In scaled arithmetic larger and smaller numbers than these powers of two are brought nearer to 1 by the third: then
 # no product, no quotient and no correction of one is too large or too small.
 _MOST, _LEAST, _SHIFT = 400, -400, 600
 
-# The power of two that a 0 counts with in ranged arithmetic: below any other number's.
+# The power of two that a 0 counts with in scaled arithmetic: below any other number's.
 _NOTHING = -1e15
 
 
@@ -162,7 +214,7 @@ class Arithmetic:
         )
 
     def add(self, a: Num, b: Num) -> Num:
-        if not self.recipe.ranged:
+        if not self.recipe.scaled:
             return self._sum(self.settled(a), self.settled(b))
         one, other, scale = self._aligned(a, b)
         total = self._sum(one, other)
@@ -215,7 +267,7 @@ class Arithmetic:
 
     def mul(self, a: Num, b: Num) -> Num:
         block = self.block
-        if self.recipe.ranged:
+        if self.recipe.scaled:
             a, b = self.kept_within(a), self.kept_within(b)
         if _is_power_of_two(a.constant) or _is_power_of_two(b.constant):
             return self._scaled(a, b)
@@ -238,7 +290,7 @@ class Arithmetic:
         return Num(product, error, scale=scale)
 
     def div(self, a: Num, b: Num) -> Num:
-        if not self.recipe.ranged:
+        if not self.recipe.scaled:
             return self._quotient(a, self.settled(b))
         a, b = self.kept_within(a), self.kept_within(b)
         quotient = self._quotient(a, Num(b.hi, b.lo, b.constant))
@@ -302,7 +354,7 @@ class Arithmetic:
         return block.fma(guess, block.fma(block.neg(b), guess, one), guess)
 
     def sqrt(self, a: Num) -> Num:
-        if not self.recipe.ranged:
+        if not self.recipe.scaled:
             return self._root(self.settled(a))
         block, a = self.block, self.kept_within(a)
         scale = a.scale or self.real(0.0)
@@ -321,7 +373,7 @@ class Arithmetic:
         return Num(root, block.div(rest, block.add(root, root)))
 
     def abs(self, a: Num) -> Num:
-        a = a if self.recipe.ranged else self.settled(a)
+        a = a if self.recipe.scaled else self.settled(a)
         if a.lo is None:
             return Num(self.block.abs(a.hi), scale=a.scale)
         below = self.block.compare("olt", a.hi, self.block.real(0.0, self.kind))
@@ -395,7 +447,7 @@ class Arithmetic:
         if number.lo is None:
             return number.hi
         total = self.block.add(number.hi, number.lo)
-        if self.recipe.firm and not self.recipe.outer:
+        if self.recipe.firm and self.recipe.strategy is not Strategy.FIRM_SUMS:
             return total
         # false where there is no sum (at infinities), and at −0, which a correction of 0 would turn into +0
         counts = self.block.compare("one", total, number.hi)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 
 from actlab.lower.arithmetic import Arithmetic, Num
-from actlab.lower.coefficients import POLYNOMIALS
 from actlab.lower.exponential import exp_of_negative
 from actlab.lower.fit_ranges import MIDDLE, TAILS
 from actlab.lower.numerals import INVERSE_ROOT_TWO_PI, below_zero, clamped, horner, kept_exact, with_sign
-from actlab.lower.segments import CENTRES, NORMAL_TAIL
+from actlab.lower.polynomials import normal_tail, polynomial
 from actlab.lower.vector import Value, nearest
 
 
@@ -57,9 +56,9 @@ def _is_near(a: Arithmetic, x: Num) -> Value:
 
 def _erf_near(a: Arithmetic, x: Num) -> Num:
     square = a.block.mul(x.hi, x.hi)
-    first, *rest = (Fraction(each) for each in POLYNOMIALS[a.recipe.accuracy, "erf"])
+    first, *rest = polynomial(a.recipe.accuracy, "erf")
     # the leading coefficient apart, so that its rounding does not count
-    result = a.real(Fraction(rest[-1]))
+    result = a.real(rest[-1])
     for coefficient in reversed(rest[:-1]):
         result = a.block.fma(result, square, a.real(coefficient))
     higher = a.block.mul(result, square)
@@ -101,13 +100,13 @@ def _tail(a: Arithmetic, name: str, t: Num, decay: Num) -> Num:
 
 def _tabled_ratio(a: Arithmetic, t: Num) -> Num:
     """Φ(−t)·exp(t²/2), by a polynomial whose coefficients come from registers."""
-    block, (far, _) = a.block, TAILS["single", "normal_tail"]
+    block, segments, (far, _) = a.block, normal_tail(), TAILS["single", "normal_tail"]
     held = clamped(a, t, low=None, high=far)
     # the lowest bits of the exponent of 1 + t and the highest of its significand
     number = block.binary("lshr", block.bits(block.add(held.hi, a.real(1.0))), block.whole(21, "i32"))
-    off = block.sub(held.hi, a.looked_up([Fraction(each) for each in CENTRES], number))
+    off = block.sub(held.hi, a.looked_up(segments.centers, number))
     off = off if held.lo is None else block.add(off, held.lo)
-    constants, *tables = ([Fraction(each) for each in row] for row in NORMAL_TAIL)
+    constants, *tables = segments.coefficients
     slope = a.looked_up(tables[-1], number)
     for table in reversed(tables[:-1]):
         slope = block.fma(slope, off, a.looked_up(table, number))
@@ -140,7 +139,7 @@ def _corrected_horner(a: Arithmetic, name: str, x: Num) -> Num:
     if not a.recipe.paired or x.lo is None:
         return Num(horner(a, name, x.hi))
     block = a.block
-    first, second, *others = [kept_exact(Fraction(each)) for each in POLYNOMIALS[a.recipe.accuracy, name]]
+    first, second, *others = map(kept_exact, polynomial(a.recipe.accuracy, name))
     inner = a.real(others[-1])
     for coefficient in reversed(others[:-1]):
         inner = block.fma(inner, x.hi, a.real(coefficient))

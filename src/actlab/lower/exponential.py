@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from actlab.lower.arithmetic import Arithmetic, Num
+from actlab.lower.arithmetic import Arithmetic, Num, Span
 from actlab.lower.numerals import (
     HALF_ROOT,
     INVERSE_LOGS,
@@ -39,7 +39,7 @@ def exp(a: Arithmetic, x: Num) -> Num:
 
 
 def _range(a: Arithmetic) -> tuple[float, float]:
-    return _VAST_RANGE if a.recipe.vast else EXP_RANGE[a.kind]
+    return _VAST_RANGE if a.recipe.span is Span.TINY_EXPONENTIALS else EXP_RANGE[a.kind]
 
 
 def expm1(a: Arithmetic, x: Num) -> Num:

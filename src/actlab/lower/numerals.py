@@ -7,7 +7,7 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 
 from actlab.lower.arithmetic import Arithmetic, Num
-from actlab.lower.coefficients import POLYNOMIALS
+from actlab.lower.polynomials import polynomial
 from actlab.lower.vector import Value, nearest
 
 
@@ -45,7 +45,7 @@ LEADING_BITS = {"float": 12, "double": 33}
 
 def horner(a: Arithmetic, name: str, x: Value) -> Value:
     """The named polynomial."""
-    first, *rest = (Fraction(each) for each in reversed(POLYNOMIALS[a.recipe.accuracy, name]))
+    first, *rest = reversed(polynomial(a.recipe.accuracy, name))
     result = a.real(first)
     for coefficient in rest:
         result = a.block.fma(result, x, a.real(coefficient))

@@ -30,7 +30,7 @@ from actlab.formula.expr import (
     is_constant,
     walk,
 )
-from actlab.lower.arithmetic import Arithmetic, Num, Recipe
+from actlab.lower.arithmetic import Arithmetic, Num, Recipe, Span, Strategy
 from actlab.lower.circular import spherical_bessel
 from actlab.lower.elementary import FUNCTIONS, OF_HALF_TURNS, SLOPES_AT_ZERO
 from actlab.lower.exponential import sigmoid_of_two_softplus, tanh_of_softplus
@@ -54,14 +54,15 @@ class Lowering:
     """Writes formulas of the given leaves into a block, each shared part once."""
 
     def __init__(self, arithmetic: Arithmetic, leaves: Mapping[Leaf, Num], *, at_ends: AtEnds | None = None) -> None:
-        outer = arithmetic.recipe.outer
-        self.arithmetic = _carrying(arithmetic) if outer else arithmetic
+        recipe = arithmetic.recipe
+        self.arithmetic = _carrying(arithmetic) if recipe.strategy is Strategy.FIRM_SUMS else arithmetic
         self.leaves = leaves
         self._arguments = _of_arguments(arithmetic, leaves)
         self._functions = arithmetic
-        if outer or arithmetic.recipe.ranged:
-            inner = replace(arithmetic.recipe, outer=False, ranged=False, vast=arithmetic.recipe.ranged)
-            self._functions = Arithmetic(arithmetic.block, inner)
+        if recipe.strategy is Strategy.FIRM_SUMS:
+            self._functions = Arithmetic(arithmetic.block, replace(recipe, strategy=Strategy.FIRM))
+        elif recipe.scaled:
+            self._functions = Arithmetic(arithmetic.block, replace(recipe, span=Span.TINY_EXPONENTIALS))
         # of several inputs of any size only: parts of one input, which end on their own, and products that may overflow
         self._at_ends = at_ends if len(leaves) > 1 else None
         self._numbers: dict[Node, Num] = {}
@@ -139,7 +140,7 @@ class Lowering:
         Of one input it cannot: what grows with it is small where the power of two counts.
         """
         a = self.arithmetic
-        if a.recipe.ranged or self._at_ends is None or (left.scale is None and right.scale is None):
+        if a.recipe.scaled or self._at_ends is None or (left.scale is None and right.scale is None):
             return left, right
         return _reduced(a, left), _reduced(a, right)
 
@@ -189,7 +190,7 @@ class Lowering:
         if self._arguments is not None and not _is_simple(node):
             return self._arguments.number(node)
         number = self._called(node)
-        return self._kept_small(node, number) if self.arithmetic.recipe.ranged else number
+        return self._kept_small(node, number) if self.arithmetic.recipe.scaled else number
 
     def _kept_small(self, node: Call, number: Num) -> Num:
         """The call's number, also where it or its argument is too small for the type."""
@@ -279,8 +280,7 @@ def _reduced(a: Arithmetic, number: Num) -> Num:
 
 def _of_arguments(arithmetic: Arithmetic, leaves: Mapping[Leaf, Num]) -> Lowering | None:
     """Where the arguments of elementary functions are written, if otherwise than the rest."""
-    recipe = arithmetic.recipe
-    if not (recipe.light or recipe.argued):
+    if arithmetic.recipe.strategy not in {Strategy.LIGHT, Strategy.FIRM_ARGUMENTS}:
         return None
     paired = Lowering(_carrying(arithmetic), leaves)
     paired._functions = arithmetic
@@ -290,8 +290,7 @@ def _of_arguments(arithmetic: Arithmetic, leaves: Mapping[Leaf, Num]) -> Lowerin
 def _carrying(arithmetic: Arithmetic) -> Arithmetic:
     """The same in paired arithmetic."""
     recipe = arithmetic.recipe
-    carrying = Recipe(recipe.kind, paired=True, accuracy=recipe.accuracy, scalef=recipe.scalef)
-    return Arithmetic(arithmetic.block, carrying)
+    return Arithmetic(arithmetic.block, Recipe(recipe.accuracy, Strategy.PAIRED, scalef=recipe.scalef))
 
 
 def _is_simple(node: Call) -> bool:

@@ -9,15 +9,17 @@ from typing import final
 import torch
 from torch import Tensor
 
-from actlab.kernels.statistics.row_sums import row_sums, write_row_sums
-
 KEPT = 65_536
 """So many fingerprints are kept, the last ones: half a mebibyte, and a bound of 3/65,536 on what never fires."""
 
 SAMPLED = 4096
 """Of one example at most so many numbers are looked at, evenly spaced: all of a small picture."""
 
-_SIZES = frozenset({1, 2, 4, 8})  # of an element that can be read, in bytes
+# Whole numbers that hold the bits of an element of so many bytes.
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+# Elements that are widened to 64 bits at a time: 8 MiB.
+_AT_ONCE = 2**20
 
 
 @final
@@ -67,8 +69,6 @@ class Shown:
         self.is_whole = self.is_whole and bool(rows) and all(_can_be_read(tensor) for tensor in rows)
         if not self.is_whole or not examples:
             return
-        if len(rows) == 1 and self._is_added_at_once(rows[0]):
-            return
         with torch.inference_mode(False), torch.no_grad():
             found = [self._of_rows(tensor.detach(), place=at) for at, tensor in enumerate(rows)]
             device = found[0].device if self._ring is None else self._ring.device
@@ -79,20 +79,6 @@ class Shown:
             self._write(together)
         self.seen += len(together)
         self.newer += len(together)
-
-    def _is_added_at_once(self, rows: Tensor) -> bool:
-        """Whether it is added, being small and side by side on the processor: a dozen operations are saved."""
-        examples, start = rows.shape[0], self.seen % KEPT
-        ring, factors = self._ring, self._factors.get((0, rows.device))
-        if ring is None or factors is None or ring.device != rows.device or start + examples > KEPT:
-            return False
-        if not rows.is_contiguous() or rows.numel() > SAMPLED * examples:
-            return False
-        if not write_row_sums(rows, factors, into=ring, at=start):
-            return False
-        self.seen += examples
-        self.newer += examples
-        return True
 
     def _write(self, together: Tensor) -> None:
         """Into the ring, in one run or in two."""
@@ -116,10 +102,17 @@ class Shown:
         return Fingerprints(torch.unique(total), torch.unique(total[-(self.older + self.newer) :]))
 
     def _of_rows(self, tensor: Tensor, *, place: int) -> Tensor:
-        """One number a row: a sum of its elements' bits, each times an odd number drawn for it and for the argument."""
+        """Return one number per row: the sum of its elements' bits, each times an odd random factor of its place."""
         rows = tensor.reshape(tensor.shape[0], -1)
-        rows = rows[:, :: max(1, -(-rows.shape[1] // SAMPLED))].contiguous()
-        return row_sums(rows, self._factors_for(place, rows.device))
+        rows = rows[:, :: max(1, -(-rows.shape[1] // SAMPLED))].resolve_conj().resolve_neg().contiguous()
+        size, count = rows.element_size(), rows.shape[1]
+        factors = self._factors_for(place, rows.device)[:count]
+        found = []
+        for part in rows.view(_INTEGERS[size]).split(max(1, _AT_ONCE // max(1, count))):
+            bits = part.long()
+            # whole numbers have zeros in the lower half of a float, which a product would lose
+            found.append(((bits ^ (bits >> 4 * size)) * factors).sum(1))
+        return torch.cat(found)
 
     def _factors_for(self, place: int, device: torch.device) -> Tensor:
         found = self._factors.get((place, device))
@@ -132,4 +125,4 @@ class Shown:
 def _can_be_read(tensor: Tensor) -> bool:
     """Whether it is plain memory of numbers: neither sparse, nor a shape without numbers, nor a subclass of its own."""
     plain = type(tensor) in {Tensor, torch.nn.Parameter} and tensor.layout == torch.strided
-    return plain and not tensor.is_meta and not tensor.is_quantized and tensor.element_size() in _SIZES
+    return plain and not tensor.is_meta and not tensor.is_quantized and tensor.element_size() in _INTEGERS

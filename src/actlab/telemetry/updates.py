@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, final
 
 import torch
@@ -11,7 +12,6 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from actlab.kernels.elementwise.layout import is_dense
-from actlab.kernels.statistics.samples import Samples
 
 # At most so many steps are kept; then every second one of them, and of those to come.
 MOST_ROWS = 512
@@ -36,13 +36,13 @@ class _Group:
     def __init__(self, places: list[int], parameters: list[Tensor]) -> None:
         self.places, self.parameters = places, parameters
         self.steps: list[int] = []
-        views = [_sampled(each) for each in parameters]
+        self._views = [_sampled(each) for each in parameters]
         self._addresses = [each.data_ptr() for each in parameters]
-        self._sizes = [each.numel() for each in views]
-        self._samples = Samples(views)
-        count = self._samples.count
+        self._sizes = [each.numel() for each in self._views]
+        dtype = reduce(torch.promote_types, (each.dtype for each in self._views), torch.float32)
+        count = sum(self._sizes)
         steps = min(_MOST_STEPS, max(1, _MOST_NUMBERS // max(1, count)))
-        self._kept = torch.empty(2, steps, count, dtype=self._samples.dtype, device=views[0].device)
+        self._kept = torch.empty(2, steps, count, dtype=dtype, device=self._views[0].device)
 
     @property
     def is_full(self) -> bool:
@@ -55,7 +55,7 @@ class _Group:
 
     def note(self, *, after: bool) -> None:
         """Keep what the parameters are before the next step, or after it."""
-        self._samples.copy(self._kept[int(after), len(self.steps)])
+        torch.cat([each.flatten() for each in self._views], out=self._kept[int(after), len(self.steps)])
 
     def compared(self) -> list[tuple[int, list[int], Tensor]]:
         """The rows of the steps, which begin anew."""

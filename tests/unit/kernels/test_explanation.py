@@ -19,9 +19,8 @@ from actlab.kernels import explain
 from actlab.kernels.elementwise.kernels import Kernels
 from actlab.kernels.elementwise.native_operator import OwnOperator, own_operator
 from actlab.kernels.explanation import _of_gpu, _said
-from actlab.kernels.raw_operators import raw_operators
 from actlab.kernels.runtime.launch import WORTH_A_TEAM
-from actlab.lower.arithmetic import Recipe
+from actlab.lower.arithmetic import Recipe, Strategy
 from actlab.nn import functional, module
 from actlab.nn.functions import Functional
 
@@ -43,22 +42,22 @@ def test_a_kernel_says_how_it_computes() -> None:
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        (Recipe("float", False, "single", tabled=True), "in float32"),
-        (Recipe("float", True, "single"), "in float32, carrying every rounding error"),
+        (Recipe("single", tabled=True), "in float32"),
+        (Recipe("single", Strategy.PAIRED), "in float32, carrying every rounding error"),
         (
-            Recipe("double", False, "full", light=True),
+            Recipe("full", Strategy.LIGHT),
             "in float64, carrying the errors of quotients and of what functions are applied to",
         ),
-        (Recipe("float", False, "single", firm=True), "in float32, carrying the errors of what is divided"),
+        (Recipe("single", Strategy.FIRM), "in float32, carrying the errors of what is divided"),
         (
-            Recipe("float", False, "single", firm=True, argued=True),
+            Recipe("single", Strategy.FIRM_ARGUMENTS),
             "in float32, carrying the errors of what is divided and of what functions are applied to",
         ),
         (
-            Recipe("float", False, "single", firm=True, outer=True),
+            Recipe("single", Strategy.FIRM_SUMS),
             "in float32, carrying the errors of what is divided and of all sums and products",
         ),
-        (Recipe("double", False, "short"), "in float64, rounded once"),
+        (Recipe("short"), "in float64, rounded once"),
     ],
 )
 def test_every_recipe_has_its_words(how: Recipe, words: str) -> None:
@@ -107,21 +106,6 @@ def test_what_cannot_be_explained_is_said(formula: str, x: Tensor, message: str)
     with pytest.raises(BadInput) as error:
         explain(formula, x)
     assert str(error.value) == message
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("formula", ["mish", "x*sigmoid(1.3*x)", "swiglu"])
-def test_the_raw_operators_are_what_pytorch_expects_of_operators(formula: str, dtype: torch.dtype) -> None:
-    raw = raw_operators()
-    inputs = [torch.randn(4, 6).to(dtype) for _ in range(2 if formula == "swiglu" else 1)]
-    dy = torch.randn(4, 6).to(dtype)
-    for operator, given in ((raw.forward, (inputs, formula, "accurate")),
-                            (raw.backward, (dy, inputs, formula, "accurate"))):  # fmt: skip
-        torch.library.opcheck(operator, given)
-    leaves = [each.clone().requires_grad_() for each in inputs]
-    y = functional(formula)(*leaves)
-    assert torch.equal(raw.forward(inputs, formula, "accurate"), y)
-    assert all(map(torch.equal, raw.backward(dy, inputs, formula, "accurate"), torch.autograd.grad(y, leaves, dy)))
 
 
 # Whoever follows the operations one by one is shown PyTorch's own.

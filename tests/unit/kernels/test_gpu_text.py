@@ -89,9 +89,7 @@ def test_other_architectures(architecture):
 
 
 def test_float64_is_used_only_where_it_is_fast(monkeypatch):
-    monkeypatch.setattr(
-        gpu_program, "portable_recipe", lambda *_, **__: Recipe("double", paired=False, accuracy="short")
-    )
+    monkeypatch.setattr(gpu_program, "portable_recipe", lambda *_, **__: Recipe("short"))
     slow, fast = (gpu_program.gpu_recipe(wanted("gelu", "float", fast_doubles=fast)) for fast in (False, True))
     assert (slow.kind, slow.paired) == ("float", True)
     assert fast.kind == "double"

@@ -15,8 +15,9 @@ PACKAGE = Path(version.__file__).parents[2]
 
 # Imported on the way, but no bit of a result depends on them.
 WITHOUT_SAY = {
-    "errors", "formula/text", "kernels/runtime/cache", "kernels/runtime/cpu", "kernels/runtime/eviction",
-    "kernels/runtime/jit", "kernels/runtime/launch", "kernels/runtime/threads", "kernels/runtime/version",
+    "errors", "formula/text", "kernels/elementwise/stored_choices", "kernels/runtime/cache", "kernels/runtime/cpu",
+    "kernels/runtime/eviction", "kernels/runtime/jit", "kernels/runtime/launch", "kernels/runtime/threads",
+    "kernels/runtime/version",
 }  # fmt: skip
 
 
@@ -47,6 +48,8 @@ def copied(tmp_path: Path) -> Path:
     for name in version.MAKERS:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PACKAGE / f"{name}.py", tmp_path / f"{name}.py")
+    for name in version.DATA:
+        shutil.copy(PACKAGE / name, tmp_path / name)
     return tmp_path
 
 
@@ -58,6 +61,13 @@ def test_every_maker_counts(copied: Path) -> None:
         file.write_text(file.read_text(encoding="utf-8") + "x = 1\n", encoding="utf-8")
         seen.add(version.digest_of(copied))
     assert len(seen) == len(version.MAKERS) + 1
+
+
+def test_data_counts(copied: Path) -> None:
+    for name in version.DATA:
+        file = copied / name
+        file.write_text(file.read_text(encoding="utf-8").replace("1", "2", 1), encoding="utf-8")
+        assert version.digest_of(copied) != version.VERSION
 
 
 def test_comments_docstrings_and_empty_lines_do_not_count(copied: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mpmath import mp
 from torch import Tensor
 
-from actlab.lower.arithmetic import Arithmetic, Num
+from actlab.lower.arithmetic import Arithmetic, Num, Span
 from actlab.lower.exponential import exp
 from machine_code import RECIPES, computed, memory_of
 
@@ -162,7 +162,7 @@ def test_plain_arithmetic_is_the_processors() -> None:
 
 # Ranged arithmetic.
 
-RANGED = replace(RECIPES["paired double"], ranged=True)
+SCALED = replace(RECIPES["paired double"], span=Span.SCALED)
 any_number = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -191,9 +191,9 @@ def exact_chains(x: Fraction, y: Fraction, z: Fraction, w: Fraction) -> list[Fra
 
 
 @given(st.lists(st.tuples(*[any_number.filter(bool)] * 4), min_size=1, max_size=20))
-def test_ranged_numbers_are_lost_only_where_the_result_is(rows: list[tuple[float, float, float, float]]) -> None:
+def test_scaled_numbers_are_lost_only_where_the_result_is(rows: list[tuple[float, float, float, float]]) -> None:
     columns = [each.contiguous() for each in torch.tensor(rows, dtype=torch.float64).unbind(1)]
-    found = torch.stack(computed(chains, columns, recipe=RANGED, outputs=6)).unbind(1)
+    found = torch.stack(computed(chains, columns, recipe=SCALED, outputs=6)).unbind(1)
     largest = Fraction(torch.finfo(torch.float64).max)
     for row, results in zip(rows, found, strict=True):
         numbers = [Fraction(each) for each in row]
@@ -206,19 +206,19 @@ def test_ranged_numbers_are_lost_only_where_the_result_is(rows: list[tuple[float
                 assert abs(Fraction(value) - true) <= max(size / 2**51, Fraction(1, 2**1073)), (at, row)
 
 
-def test_a_zero_has_no_size_in_ranged_arithmetic() -> None:
+def test_a_zero_has_no_size_in_scaled_arithmetic() -> None:
     columns = [
         torch.tensor(each, dtype=torch.float64) for each in ([0.0, 0.0], [1e-300, 5.0], [1.0, 1e-320], [3.0, 7.0])
     ]
-    _, product, quotient, *_ = computed(chains, columns, recipe=RANGED, outputs=6)
+    _, product, quotient, *_ = computed(chains, columns, recipe=SCALED, outputs=6)
     assert product.tolist() == [0.0, 0.0]
     assert quotient.tolist() == [1.0, 1.0]
 
 
-def test_ranged_numbers_keep_infinity_and_nan() -> None:
+def test_scaled_numbers_keep_infinity_and_nan() -> None:
     x = torch.tensor([inf, -inf, nan, 1.0], dtype=torch.float64)
     y = torch.full_like(x, 2.0)
-    ratio, product, *_ = computed(chains, [x, y, y, y], recipe=RANGED, outputs=6)
+    ratio, product, *_ = computed(chains, [x, y, y, y], recipe=SCALED, outputs=6)
     for found in (ratio, product):
         assert found[:2].tolist() == [inf, -inf]
         assert found.isnan().tolist() == [False, False, True, False]

@@ -19,7 +19,7 @@ from actlab.catalog.index import get
 from actlab.errors import CannotLower
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr, Input, ParamRef
-from actlab.lower import coefficients
+from actlab.lower import polynomials
 from actlab.lower.arithmetic import Arithmetic, Num
 from actlab.lower.to_llvm import Lowering, exact_constant, half_turns
 from actlab.lower.vector import Block
@@ -181,10 +181,18 @@ def test_constants_without_a_rule_are_those_of_double_precision() -> None:
     assert exact_constant(constant) == Fraction(math.tanh(0.5))
 
 
-def test_the_coefficients_are_those_that_the_tool_prints() -> None:
+def test_the_polynomials_are_those_that_the_tool_prints() -> None:
     tool = [sys.executable, str(ROOT / "tools" / "fit_polynomials.py")]
     printed = subprocess.run(tool, capture_output=True, text=True, check=True).stdout
-    assert printed == Path(coefficients.__file__).read_text(encoding="utf-8")
+    assert printed == (Path(polynomials.__file__).parent / polynomials.DATA).read_text(encoding="utf-8")
+
+
+def test_polynomials_keep_every_digit_and_are_read_only_for_kernels() -> None:
+    second = polynomials.polynomial("single", "exp_sixteenth")[1]
+    assert second == Fraction("0.1666686244012251329721780003975789678610")
+    assert all(len(row) == 16 for row in (polynomials.normal_tail().centers, *polynomials.normal_tail().coefficients))
+    show = "import sys, actlab.verbs as v; v.show('gelu'); assert 'actlab.lower.polynomials' not in sys.modules"
+    subprocess.run([sys.executable, "-c", show], check=True)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,20 @@ def test_whole_numbers_are_told_apart_in_every_dtype(dtype):
     assert counted(grid.to(dtype), grid.flip(0).to(dtype)) == 8**4
 
 
+def test_inference_tensors_and_conjugates_can_be_read():
+    with torch.inference_mode():
+        rows = torch.arange(6.0)[:, None] + 0
+    assert counted(rows, rows) == 6
+    values = torch.complex(torch.arange(6.0), torch.ones(6))[:, None]
+    assert counted(values, values.conj(), values.imag) == 13
+
+
+def test_many_examples_are_read_in_parts():
+    rows = torch.arange(3 * 2**20, dtype=torch.uint8).reshape(-1, SAMPLED)
+    rows[:, 0] = torch.arange(len(rows))
+    assert counted(rows, rows.flip(0)) == 256
+
+
 def test_masks_and_all_that_a_model_is_given_tell_examples_apart():
     masks = torch.cartesian_prod(*[torch.tensor([False, True])] * 6)
     assert counted(masks) == 64

@@ -141,7 +141,7 @@ def test_the_layout_does_not_matter(z, axis, monkeypatch):
 
 def test_a_kernel_that_is_written_otherwise_is_not_taken_from_the_cache(monkeypatch):
     act = measured(get("relu"))
-    recipe = Recipe("float", paired=False, accuracy="single")
+    recipe = Recipe("single")
     plan = ir.UnitPlan(act.value, act.slope, act.input, "float", recipe, 0.0, across=True, by_row=True)
     texts = [ir.text_of(plan), ir.text_of(replace(plan, floor=0.5))]
     monkeypatch.setattr(ir, "_RUN", 8)  # as a later version might have it

@@ -36,7 +36,7 @@ from actlab.kernels.axis.stages import (
 )
 from actlab.kernels.elementwise.loop_ir import Memory
 from actlab.kernels.runtime.frame import DONE, framed, header
-from actlab.lower.arithmetic import Accuracy, Arithmetic, Num, Recipe
+from actlab.lower.arithmetic import Arithmetic, Num, Recipe, Strategy
 from actlab.lower.straight_line import Leaf
 from actlab.lower.to_llvm import Lowering
 from actlab.lower.vector import Block, Kind, Value
@@ -73,21 +73,18 @@ class AxisShape:
     @property
     def element(self) -> Recipe:
         """How sums and products of each element are computed: in float64, where float32's roundings vanish."""
-        accuracy: Accuracy = "full" if self.memory == "double" else "short"
-        return Recipe("double", paired=False, accuracy=accuracy, scalef=self.scalef)
+        return Recipe("full" if self.memory == "double" else "short", scalef=self.scalef)
 
     @property
     def function(self) -> Recipe:
         """How its elementary functions are: in float32 for all but float64, at half the work; their arguments carry
         their rounding errors along, which a large one would magnify."""
-        if self.memory == "double":
-            return Recipe("double", paired=False, accuracy="full", scalef=self.scalef, light=True)
-        return Recipe("float", paired=False, accuracy="single", scalef=self.scalef, light=True)
+        return Recipe("full" if self.memory == "double" else "single", Strategy.LIGHT, scalef=self.scalef)
 
     @property
     def row(self) -> Recipe:
         """How what has one value for a row is computed."""
-        return Recipe("double", paired=True, accuracy="full", scalef=self.scalef)
+        return Recipe("full", Strategy.PAIRED, scalef=self.scalef)
 
 
 def lanes_of(memory: Memory) -> int:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import final
 
 from actlab.kernels.elementwise.loop_ir import SIZE, Memory, narrowed, widened
-from actlab.lower.arithmetic import Arithmetic, Num, Recipe
+from actlab.lower.arithmetic import Arithmetic, Num, Recipe, Strategy
 from actlab.lower.vector import Block, Kind, Value
 
-_PLAIN = Recipe("double", paired=False, accuracy="full")
-_PAIRED = Recipe("double", paired=True, accuracy="full")
+_PLAIN = Recipe("full")
+_PAIRED = Recipe("full", Strategy.PAIRED)
 
 Parts = Sequence[Value]
 

@@ -38,7 +38,7 @@ PAST_CACHES = 24 << 20
 _FEWEST_PAST = PAST_CACHES // max(SIZE.values())
 
 # The cheapest way to find out whether a formula can be spelled.
-_PROBE = Recipe("float", paired=False, accuracy="single")
+_PROBE = Recipe("single")
 
 
 @final

@@ -14,7 +14,7 @@ from actlab.formula.expr import Add, Call, Expr, Mul, Neg, Number, Sub, Where, i
 from actlab.kernels.elementwise import infinite_inputs
 from actlab.kernels.elementwise.limits import ends
 from actlab.kernels.elementwise.loop_ir import Access, Memory, Plan, text_of
-from actlab.lower.arithmetic import Arithmetic, Num, Recipe
+from actlab.lower.arithmetic import Arithmetic, Num, Recipe, Span, Strategy
 from actlab.lower.straight_line import Leaf
 from actlab.lower.to_llvm import Lowering
 from actlab.lower.vector import Value
@@ -88,7 +88,7 @@ def measured(shape: Shape) -> Plan:
         return [*inner(arithmetic, numbers), *(largest_operand(low, formula) for formula in formulas)]
 
     access = shape.access if shape.wanted is None else ("stream", *shape.access)
-    return Plan("double", Recipe("double", False, "full"), access, outputs=2 * len(formulas), sums=0, body=body)
+    return Plan("double", Recipe("full"), access, outputs=2 * len(formulas), sums=0, body=body)
 
 
 def largest_operand(low: Lowering, root: Expr) -> Num:
@@ -143,14 +143,14 @@ def _written(
 ) -> list[Num]:
     """The formulas' results, and where they may be lost on the way once more in an arithmetic that loses none."""
     results = _straight(shape, a, given, write, dy=dy)
-    if not a.recipe.rescued:
+    if a.recipe.span is not Span.RESCUED:
         return results
     values = [a.value(each) for each in results]
     inputs = [each.hi for each in (given if dy is None else (dy, *given))]
-    ranged = Arithmetic(a.block, replace(a.recipe, paired=True, light=False, rescued=False, ranged=True))
+    scaled = Arithmetic(a.block, replace(a.recipe, strategy=Strategy.PAIRED, span=Span.SCALED))
 
     def again() -> list[Value]:
-        return [ranged.value(each) for each in _straight(shape, ranged, given, write, dy=dy)]
+        return [scaled.value(each) for each in _straight(shape, scaled, given, write, dy=dy)]
 
     return [Num(each) for each in a.block.branched(_doubtful(a, inputs, values), again, otherwise=values)]
 
@@ -224,7 +224,7 @@ def _ended(a: Arithmetic, formula: Expr, arg: Leaf, x: Num, value: Num, factor: 
             limit = a.real(end.limit)
             held = Num(limit if factor is None else a.block.mul(factor.hi, limit))
             # a power that is 0 from some place on has only underflowed there
-            place = copysign(inf, end.place) if a.recipe.ranged and end.limit == 0 and _is_slow(formula) else end.place
+            place = copysign(inf, end.place) if a.recipe.scaled and end.limit == 0 and _is_slow(formula) else end.place
             value = a.select(a.block.compare(order, x.hi, a.real(place)), held, value)
     return value
 

@@ -1,9 +1,10 @@
-"""Which way of computing a formula keeps its bound, found out on the spot.
+"""Select the cheapest recipe for a formula that meets the error bound.
 
-The cheapest way is taken whose results, on some hundred thousand points, lie within the bound of those in a wider
-arithmetic: plain float32, float32 with some or all errors carried, float64 rounded once; for float64 tensors plain,
-else with carried errors, else with a second look at what overflows or underflows on its way.
-The certificates of `measure` check the same with other points, against 50 digits.
+A *recipe* says how a kernel computes (`lower/arithmetic.py`): plain float32, float32 that carries some or all rounding
+errors, or float64 rounded once; for float64 tensors plain, with carried errors, or with a second computation of what
+overflows or underflows on the way. The cheapest one is taken whose results on some hundred thousand points lie within
+the bound of a wider arithmetic's. The catalog's choices are stored beforehand (`stored_choices`).
+The certificates of `measure` check the same on other points, against 50 digits.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import torch
 from torch import Tensor
 
 from actlab.formula.expr import ParamRef
+from actlab.kernels.elementwise import stored_choices
 from actlab.kernels.elementwise.loop_ir import Access, Memory, Plan, text_of
 from actlab.kernels.elementwise.plan import Shape, measured, plan
 from actlab.kernels.runtime import cache
 from actlab.kernels.runtime.cpu import machine
 from actlab.kernels.runtime.jit import compiled
 from actlab.kernels.runtime.launch import Grid, run
-from actlab.lower.arithmetic import Recipe
+from actlab.lower.arithmetic import Recipe, Span, Strategy
 
 Mode = Literal["accurate", "fast"]
 
@@ -32,106 +34,117 @@ Mode = Literal["accurate", "fast"]
 # the worst: plain tanh' is 4.6 units off at 1.7168269 among all floats, and 3.7 here.
 _FORWARD, _BACKWARD, _DOUBLE = 1.9, 3.4, 3.6
 
-_PLAIN = {
-    "float": Recipe("float", paired=False, accuracy="single"),
-    "double": Recipe("double", paired=False, accuracy="full"),
-}
+_PLAIN = {"float": Recipe("single"), "double": Recipe("full")}
 _CAREFUL = {
     "float": (
-        Recipe("float", paired=False, accuracy="single", light=True),
-        Recipe("float", paired=True, accuracy="single"),
-        Recipe("double", paired=False, accuracy="short"),
+        Recipe("single", Strategy.LIGHT),
+        Recipe("single", Strategy.PAIRED),
+        Recipe("short"),
         # tails beyond float32's range, which another input brings back into it
-        Recipe("double", paired=False, accuracy="full"),
+        Recipe("full"),
     ),
     "double": (
-        Recipe("double", paired=False, accuracy="full", light=True),
-        Recipe("double", paired=True, accuracy="full"),
-        Recipe("double", paired=False, accuracy="full", rescued=True),
-        Recipe("double", paired=False, accuracy="full", light=True, rescued=True),
-        Recipe("double", paired=True, accuracy="full", rescued=True),
+        Recipe("full", Strategy.LIGHT),
+        Recipe("full", Strategy.PAIRED),
+        Recipe("full", span=Span.RESCUED),
+        Recipe("full", Strategy.LIGHT, Span.RESCUED),
+        Recipe("full", Strategy.PAIRED, Span.RESCUED),
     ),
 }
 
 
-# With AVX-512 the plain ones look numbers up, and more come between: see `Recipe`.
-_TABLED = Recipe("float", paired=False, accuracy="single", tabled=True)
-_TABLED_CAREFUL = (
-    replace(_TABLED, firm=True),
-    replace(_TABLED, firm=True, argued=True),
-    replace(_TABLED, firm=True, outer=True),
-    replace(_TABLED, light=True),
-    *_CAREFUL["float"][1:],
+# With AVX-512 the plain ones look numbers up, and more come between.
+_TABLED = tuple(
+    Recipe("single", strategy, tabled=True)
+    for strategy in (
+        Strategy.PLAIN,
+        Strategy.FIRM,
+        Strategy.FIRM_ARGUMENTS,
+        Strategy.FIRM_SUMS,
+        Strategy.LIGHT,
+    )
 )
 
 
 def recipe(shape: Shape, *, memory: Memory, mode: Mode) -> Recipe:
-    """How the kernel computes; 16-bit tensors as float32 does, so that they are its results rounded."""
-    return here(_chosen(shape, memory=memory, mode=mode, tables=machine().scalef))
+    """Return how a kernel computes on this CPU; a 16-bit kernel as float32's, whose results it rounds."""
+    return _chosen(shape, memory=memory, mode=mode, avx512=machine().scalef)
 
 
 def portable_recipe(shape: Shape, *, memory: Memory, mode: Mode) -> Recipe:
-    """The same, of what every processor can do: for code that runs elsewhere.
+    """Return the same without AVX-512: for code that runs elsewhere.
 
     Raises:
         NoKernels: machine code, and so trials, cannot be made here.
     """
     machine()
-    return _chosen(shape, memory=memory, mode=mode, tables=False)
-
-
-def _chosen(shape: Shape, *, memory: Memory, mode: Mode, tables: bool) -> Recipe:
-    wide: Memory = "double" if memory == "double" else "float"
-    return _candidates(wide, tables=tables)[0] if mode == "fast" else _careful(_streamed(shape), wide, tables=tables)
-
-
-def _candidates(wide: Memory, *, tables: bool) -> tuple[Recipe, ...]:
-    if tables and wide == "float":
-        return (_TABLED, *_TABLED_CAREFUL)
-    return (_PLAIN[wide], *_CAREFUL[wide])
+    return _chosen(shape, memory=memory, mode=mode, avx512=False)
 
 
 def here(wanted: Recipe) -> Recipe:
-    """The recipe with the instructions of the processor at hand."""
+    """Return the recipe with the instructions of this CPU."""
     return replace(wanted, scalef=machine().scalef)
 
 
+def _chosen(shape: Shape, *, memory: Memory, mode: Mode, avx512: bool) -> Recipe:
+    wide: Memory = "double" if memory == "double" else "float"
+    return candidates(wide, avx512=avx512)[0] if mode == "fast" else _careful(_streamed(shape), wide, avx512=avx512)
+
+
+@lru_cache(maxsize=4)
+def candidates(wide: Memory, *, avx512: bool) -> tuple[Recipe, ...]:
+    """Return every recipe for float32 or float64 tensors, the plain one first."""
+    tabled = avx512 and wide == "float"
+    recipes = (*_TABLED, *_CAREFUL[wide][1:]) if tabled else (_PLAIN[wide], *_CAREFUL[wide])
+    return tuple(replace(each, scalef=avx512) for each in recipes)
+
+
 def _streamed(shape: Shape) -> Shape:
-    """The same with every derivative asked for and read element by element: one decision for all kernels."""
+    """Return the shape with every derivative wanted and every argument a stream: one choice for all kernels."""
     wanted = None if shape.wanted is None else (True,) * len(shape.args)
     access: tuple[Access, ...] = tuple("stream" for _ in shape.args)
     return Shape(shape.expression, shape.args, access, wanted)
 
 
 @lru_cache(maxsize=4096)
-def _careful(shape: Shape, wide: Memory, *, tables: bool) -> Recipe:
-    candidates = _candidates(wide, tables=tables)
-    names = ",".join(leaf.name for leaf in shape.args)
-    key = cache.key_of(
-        f"recipe {shape.expression.digest} {names} {shape.wanted} {wide} {tables}", machine=machine().key
-    )
-    kept = cache.read(key)
+def _careful(shape: Shape, wide: Memory, *, avx512: bool) -> Recipe:
+    recipes = candidates(wide, avx512=avx512)
+    key = key_of(shape, wide, avx512=avx512)
+    stored = stored_choices.index_of(key)
+    if stored is not None:
+        return recipes[stored]
+    entry = cache.key_of(f"recipe {key}", machine=machine().key)
+    kept = cache.read(entry)
     if kept is not None:
-        return candidates[int(kept)]
-    found = _found(shape, wide, candidates)
-    cache.write(key, str(candidates.index(found)).encode())
-    return found
+        return recipes[int(kept)]
+    found = tried(shape, wide, avx512=avx512)
+    cache.write(entry, str(found).encode())
+    return recipes[found]
 
 
-def _found(shape: Shape, wide: Memory, candidates: Sequence[Recipe]) -> Recipe:
+def key_of(shape: Shape, wide: Memory, *, avx512: bool) -> str:
+    """Return a name for all that the choice depends on, besides the version of the kernels."""
+    names = ",".join(leaf.name for leaf in shape.args)
+    direction = "forward" if shape.wanted is None else "backward"
+    return f"{shape.expression.digest} {names} {direction} {wide} {'avx512' if avx512 else 'portable'}"
+
+
+def tried(shape: Shape, wide: Memory, *, avx512: bool) -> int:
+    """Find the cheapest recipe within the bound, and return its index in `candidates`."""
+    recipes = candidates(wide, avx512=avx512)
     points = sample(shape, wide)
-    bounds = _reference(shape, wide, points)
-    plain, *others = candidates
+    bounds = _reference(shape, wide, points, avx512=avx512)
+    plain, *others = recipes
     if _within(shape, wide, plain, points, bounds):
-        return plain
+        return 0
     others.sort(key=lambda each: _cost(shape, wide, each))
-    last = candidates[-1]
-    return next(each for each in others if each == last or _within(shape, wide, each, points, bounds))
+    last = recipes[-1]
+    return recipes.index(next(each for each in others if each == last or _within(shape, wide, each, points, bounds)))
 
 
 def _cost(shape: Shape, wide: Memory, candidate: Recipe) -> int:
     """Vector instructions for sixteen elements, a division as eight."""
-    text = text_of(plan(shape, memory=wide, recipe=here(candidate)))
+    text = text_of(plan(shape, memory=wide, recipe=candidate))
     body = text.partition("body:")[2].partition("rest:")[0]
     twice = 2 if candidate.kind == "double" else 1
     return twice * (body.count("\n") + 7 * (body.count("fdiv") + body.count("@llvm.sqrt")))
@@ -179,12 +192,12 @@ def _shuffled(count: int, *, seed: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
 
-def _reference(shape: Shape, wide: Memory, points: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """For each output its value, and the error it may have: float64, or float64 with carried errors."""
+def _reference(shape: Shape, wide: Memory, points: Sequence[Tensor], *, avx512: bool) -> list[tuple[Tensor, Tensor]]:
+    """Return each output's value, in float64 or in float64 with carried errors, and the error it may have."""
     wider = measured(shape)
     if wide == "double":
-        wider = replace(wider, recipe=replace(wider.recipe, paired=True, rescued=True))
-    wider = replace(wider, recipe=here(wider.recipe))
+        wider = replace(wider, recipe=replace(wider.recipe, strategy=Strategy.PAIRED, span=Span.RESCUED))
+    wider = replace(wider, recipe=replace(wider.recipe, scalef=avx512))
     results = evaluated(wider, [each.double() for each in points])
     half = len(results) // 2
     bound = _DOUBLE if wide == "double" else _FORWARD if shape.wanted is None else _BACKWARD
@@ -211,7 +224,7 @@ def spacing(value: Tensor, wide: Memory) -> Tensor:
 def _within(
     shape: Shape, wide: Memory, candidate: Recipe, points: Sequence[Tensor], bounds: Sequence[tuple[Tensor, Tensor]]
 ) -> bool:
-    made = plan(shape, memory=wide, recipe=here(candidate))
+    made = plan(shape, memory=wide, recipe=candidate)
     results = evaluated(made, points)
     return all(_agrees(result, value, allowed) for result, (value, allowed) in zip(results, bounds, strict=True))
 

@@ -14,7 +14,7 @@ from actlab.kernels.elementwise.plan import Shape, plan
 from actlab.kernels.elementwise.strategies import Mode, portable_recipe
 from actlab.kernels.gpu.layout import Place
 from actlab.kernels.gpu.source import GpuPlan, source
-from actlab.lower.arithmetic import Recipe
+from actlab.lower.arithmetic import Recipe, Strategy
 
 
 @final
@@ -67,11 +67,11 @@ def gpu_recipe(wanted: Wanted) -> Recipe:
     Where float64 is slow, or nobody can find out which way keeps the bound, float32 that carries its errors takes the
     place of float64.
     """
-    single = Recipe("float", paired=True, accuracy="single")
+    single = Recipe("single", Strategy.PAIRED)
     try:
         found = portable_recipe(wanted.shape, memory=wanted.memory, mode=wanted.mode)
     except NoKernels:
-        return Recipe("double", paired=True, accuracy="full") if wanted.memory == "double" else single
+        return Recipe("full", Strategy.PAIRED) if wanted.memory == "double" else single
     if found.kind == "double" and wanted.memory != "double" and not wanted.fast_doubles:
         return single
     return found

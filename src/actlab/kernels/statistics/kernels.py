@@ -99,7 +99,7 @@ def _code(
     formulas: tuple[Expr, Expr, Input], memory: Memory, floor: float, across: bool, by_row: bool, by_output: str
 ) -> Code:
     wide = memory == "double"
-    recipe = here(Recipe("double" if wide else "float", paired=False, accuracy="full" if wide else "single"))
+    recipe = here(Recipe("full" if wide else "single"))
     recipe = replace(recipe, tabled=recipe.scalef and not wide)  # as in fast mode
     return compiled(text_of(UnitPlan(*formulas, memory, recipe, floor, across, by_row, by_output)))
 

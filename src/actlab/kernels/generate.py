@@ -1,0 +1,62 @@
+"""Choose the catalog's recipes and store them: `python -m actlab.kernels.generate`, some minutes on one core."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from actlab.catalog.index import CATALOG
+from actlab.errors import NoKernels
+from actlab.formula.activation import Activation
+from actlab.formula.expr import Input, ParamRef
+from actlab.kernels.elementwise import stored_choices, strategies
+from actlab.kernels.elementwise.loop_ir import Memory
+from actlab.kernels.elementwise.plan import Shape
+from actlab.kernels.runtime.cpu import machine
+from actlab.kernels.runtime.version import VERSION
+
+Choice = tuple[Shape, Memory, bool]
+"""What a choice is made for: a pass, the arithmetic's type and whether there is AVX-512."""
+
+
+def choices() -> dict[str, Choice]:
+    """Return what is stored, by key: the catalog's passes with parameters as numbers, and as its modules train them."""
+    found: dict[str, Choice] = {}
+    for act in CATALOG.values():
+        if not isinstance(act, Activation):
+            continue
+        for shape in _passes(act):
+            for wide in ("float", "double"):
+                for avx512 in (False, True):
+                    found.setdefault(strategies.key_of(shape, wide, avx512=avx512), (shape, wide, avx512))
+    return found
+
+
+def _passes(act: Activation) -> Iterator[Shape]:
+    trainable = tuple(param.name for param in act.params if param.trainable)
+    for kept in dict.fromkeys([(), trainable]):
+        args = (*map(Input, act.inputs), *map(ParamRef, kept))
+        for wanted in (None, (True,) * len(args)):
+            yield Shape(act.with_references(*kept), args, ("stream",) * len(args), wanted)
+
+
+def main() -> None:
+    """Write all choices to the package's data.
+
+    Raises:
+        NoKernels: this CPU has no AVX-512, or machine code cannot be made here.
+    """
+    if not machine().scalef:
+        raise NoKernels("choosing recipes for AVX-512 takes a CPU that has it.")
+    lines = []
+    for key, (shape, wide, avx512) in sorted(choices().items()):
+        lines.append(f"{json.dumps(key)}: {strategies.tried(shape, wide, avx512=avx512)}")
+    file = Path(stored_choices.__file__).with_name(stored_choices.DATA)
+    head = f'{{"kernels": {json.dumps(VERSION)}, "choices": {{\n'
+    file.write_text(head + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
+    print(f"{len(lines)} choices in {file.name}")
+
+
+if __name__ == "__main__":
+    main()
