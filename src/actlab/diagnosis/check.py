@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,8 +17,6 @@ from actlab.diagnosis.trial_run import StepsDone, trial
 from actlab.diagnosis.watch import refuse_watched
 from actlab.errors import BadInput
 from actlab.rules.context import Observed, Seen
-from actlab.rules.finding import Finding
-from actlab.rules.loss_plateau import blamed
 from actlab.rules.registry import still_findings
 from actlab.sites.trace.calls import tensors_in
 from actlab.sites.trace.run import Loss, Traced, traced, unwrapped
@@ -100,29 +97,12 @@ def check(
         ran = trial(model, batches, loss, optimiser=optimiser, steps=train_steps, settings=seen.settings,
                     progress=progress)  # fmt: skip
     except StoppedEarly as stopped:
-        raise StoppedEarly(_with_trial(report, stopped.report)) from None
-    return _with_trial(report, ran)
-
-
-def _with_trial(report: Report, ran: Report | BadInput) -> Report:
-    """Both reports in one; a trial run that broke is told, unless an error that was found says why."""
-    if isinstance(ran, BadInput):
-        if any(finding.severity == "error" for finding in report.findings):
-            return report
-        raise ran
-    told = {finding.id for finding in report.findings} & {"AL107"}
-    # Where the loss was lost is known from the batch; which activation got that first is something else.
-    new = [finding for finding in ran.findings if finding.id not in told or finding.site is not None]
-    running = [_blamed(finding, report.findings) for finding in new]
-    return replace(report, findings=ordered([*report.findings, *running]), quantities=ran.quantities)
-
-
-def _blamed(finding: Finding, still: Sequence[Finding]) -> Finding:
-    """A loss that does not move with no cause in what was measured: an error that one batch shows is the likely one."""
-    error = next((each for each in still if each.severity == "error"), None)
-    if error is None or finding.id != "AL111" or finding.evidence["likely_cause"] is not None:
-        return finding
-    return blamed(finding, error)
+        raise StoppedEarly(report.merged_with(stopped.report)) from None
+    if isinstance(ran, Report):
+        return report.merged_with(ran)
+    if any(finding.severity == "error" for finding in report.findings):
+        return report  # one of the errors is why the trial run failed
+    raise ran
 
 
 def _first(batch: Any) -> Batch:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 from actlab.errors import ActlabError, BadInput
 from actlab.jsonable import plain
 from actlab.rules.finding import SEVERITIES, Finding
 from actlab.rules.kinds import KINDS
+from actlab.rules.loss_plateau import blamed
 from actlab.rules.remedies import REMEDIES
 from actlab.sites.site import Site, Unseen
 from actlab.telemetry.quantities import Quantities
@@ -54,6 +55,22 @@ class Report:
         """Whether there is neither an error nor a warning."""
         return all(finding.severity == "information" for finding in self.findings)
 
+    def merged_with(self, trial: Report) -> Report:
+        """Return this report of one batch together with the report of a trial run of the same model.
+
+        A loss that is not finite (AL107) is reported once, unless the trial run names the activation. A loss plateau
+        (AL111) without a cause in the trial run is attributed to the first error of this report.
+
+        Args:
+            trial: the report of the trial run; its `quantities` are taken over.
+        """
+        known = {finding.id for finding in self.findings} & {"AL107"}
+        new = [finding for finding in trial.findings if finding.id not in known or finding.site is not None]
+        error = next((finding for finding in self.findings if finding.severity == "error"), None)
+        if error is not None:
+            new = [blamed(finding, error) if _lacks_cause(finding) else finding for finding in new]
+        return replace(self, findings=ordered([*self.findings, *new]), quantities=trial.quantities)
+
     def raise_if_found(self, *prefixes: str) -> None:
         """Nothing, where no error and no warning has an id that begins with one of the prefixes (any id, without).
 
@@ -94,6 +111,10 @@ class Report:
 def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings, the gravest first, each severity in the order of ids."""
     return tuple(sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.id)))
+
+
+def _lacks_cause(finding: Finding) -> bool:
+    return finding.id == "AL111" and finding.evidence["likely_cause"] is None
 
 
 def _line(finding: Finding) -> str:

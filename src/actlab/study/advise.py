@@ -12,7 +12,7 @@ from actlab.errors import BadTask
 from actlab.formula.activation import Activation
 from actlab.study.compare import Progress, prepare, run_study
 from actlab.study.comparison import Comparison
-from actlab.study.control_diagnosis import FEWEST, SECONDS, STEPS, diagnosed
+from actlab.study.control_diagnosis import diagnosed
 from actlab.study.runner import LocalRunner, Runner
 from actlab.study.store import Store
 from actlab.train.builtin import DEFAULT, builtin_task
@@ -22,6 +22,11 @@ from actlab.train.taskfile import file_task
 
 # The common hidden activations of today's libraries, and the two classics they replaced.
 CANDIDATES = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh")
+
+WATCHED_STEPS = 100
+"""Training steps that are watched before a comparison: enough for 512 examples, which a dead unit needs, and under one
+hundredth of the steps of the comparison that follows. A number of steps, not of seconds: findings must not depend on
+the speed of the machine."""
 
 
 @final
@@ -110,8 +115,7 @@ def advise(
 
 
 def _diagnosis(task: Task, *, seed: int, say: Callable[[str], None], progress: Progress | None) -> Report:
-    """What is found about the model as it is, from one batch and a training run of a few seconds."""
-    steps = min(STEPS, task.steps)
-    bound = f", {SECONDS:g} seconds at most once {FEWEST} are done" if steps > FEWEST else ""
-    say(f"First its own activations are watched for {steps} training steps{bound}.")
-    return diagnosed(task, train_steps=steps, seed=seed, seconds=SECONDS, progress=progress)
+    """Diagnose the model as it is, from one batch and a short watched training run."""
+    steps = min(WATCHED_STEPS, task.steps)
+    say(f"First, the model's own activation is watched for {steps} training steps.")
+    return diagnosed(task, train_steps=steps, seed=seed, progress=progress)
