@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
+from actlab.deprecation import renamed_keyword
 from actlab.diagnosis.report import Report, StoppedEarly, ordered
 from actlab.diagnosis.trial_run import StepsDone, trial
 from actlab.diagnosis.watch import refuse_watched
@@ -27,13 +28,14 @@ from actlab.train.subject import called_with
 Batch = tuple[Any, Any]
 
 
+@renamed_keyword("optimiser", "optimizer")
 def check(
     model: nn.Module,
     batch: Any,
     loss: Loss | None = None,
     *,
     settings: Settings | None = None,
-    optimiser: Optimizer | None = None,
+    optimizer: Optimizer | None = None,
     train_steps: int = 0,
     data: Iterable[Batch] | None = None,
     progress: StepsDone | None = None,
@@ -41,7 +43,7 @@ def check(
     """What is wrong with the model's activations, with the loss, and with how it is built.
 
     One pass is followed as in training and one as in evaluation; with `train_steps`, a copy is trained and watched. The
-    model, its optimiser and the random state are left as they were.
+    model, its optimizer and the random state are left as they were.
 
     Args:
         model: in whatever mode; `torch.compile`'s and DDP's wrappers are taken off.
@@ -49,7 +51,7 @@ def check(
             or a mapping of them by name.
         loss: a function of the model's output and the targets; without one nothing is said about outputs.
         settings: the thresholds.
-        optimiser: over the model's parameters; its weight decay is looked at, and a trial run steps with a copy of it.
+        optimizer: over the model's parameters; its weight decay is looked at, and a trial run steps with a copy of it.
         train_steps: how many steps a copy is trained.
         data: the batches of the trial run, again from the start when they end; without, `batch` at every step.
         progress: is told after every step of the trial run how many are done, and of how many.
@@ -83,9 +85,9 @@ def check(
         observed,
         model,
         settings or Settings(),
-        optimiser,
+        optimizer,
         _evaluated(model, args, kwargs),
-        is_fresh=optimiser is None or not optimiser.state,
+        is_fresh=optimizer is None or not optimizer.state,
     )
     report = Report(ordered(still_findings(seen)), found.trace.unseen, found.trace.sites)
     if train_steps == 0:
@@ -94,7 +96,7 @@ def check(
         raise BadInput("training needs a loss; none was given.")
     batches = [(inputs, targets)] if data is None else data
     try:
-        ran = trial(model, batches, loss, optimiser=optimiser, steps=train_steps, settings=seen.settings,
+        ran = trial(model, batches, loss, optimizer=optimizer, steps=train_steps, settings=seen.settings,
                     progress=progress)  # fmt: skip
     except StoppedEarly as stopped:
         raise StoppedEarly(report.merged_with(stopped.report)) from None

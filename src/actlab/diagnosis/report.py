@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
+from actlab.deprecation import warn_renamed
 from actlab.errors import ActlabError, BadInput
 from actlab.jsonable import plain
 from actlab.rules.finding import SEVERITIES, Finding
@@ -51,9 +52,15 @@ class Report:
     quantities: Quantities | None = None
 
     @property
-    def is_well(self) -> bool:
+    def ok(self) -> bool:
         """Whether there is neither an error nor a warning."""
         return all(finding.severity == "information" for finding in self.findings)
+
+    @property
+    def is_well(self) -> bool:
+        """The old name of `ok`; deprecated."""
+        warn_renamed("Report.is_well", "Report.ok")
+        return self.ok
 
     def merged_with(self, trial: Report) -> Report:
         """Return this report of one batch together with the report of a trial run of the same model.

@@ -31,7 +31,7 @@ def trial(
     data: Iterable[tuple[Any, Any]],
     loss: Loss,
     *,
-    optimiser: Optimizer | None,
+    optimizer: Optimizer | None,
     steps: int,
     settings: Settings,
     progress: StepsDone | None = None,
@@ -39,7 +39,7 @@ def trial(
     """What a trial run of a copy gave; the error, where the run itself broke.
 
     Raises:
-        BadInput: the model or its optimiser cannot be copied, or there is no data.
+        BadInput: the model or its optimizer cannot be copied, or there is no data.
         StoppedEarly: Ctrl-C; it holds what was measured until then.
     """
     with torch.random.fork_rng(devices=[]):  # a loader draws when it is asked
@@ -52,7 +52,7 @@ def trial(
             twin = copy.deepcopy(model).train()
         _same_hooks(model, twin)
         try:
-            stepper = _same_optimiser(optimiser, model, twin)
+            stepper = _same_optimizer(optimizer, model, twin)
             watched = watch(twin, every=max(1, steps // _MEASURED), settings=settings)
             with told_if_stopped(watched), watched:
                 for done, (inputs, targets) in enumerate(islice(cycle(batches), steps), start=1):
@@ -73,14 +73,14 @@ def told_if_stopped(watched: Watch) -> Iterator[None]:
         raise StoppedEarly(watched.report()) from None
 
 
-def _stepped(model: nn.Module, optimiser: Optimizer, loss: Loss, inputs: Any, targets: Any) -> torch.Tensor:
+def _stepped(model: nn.Module, optimizer: Optimizer, loss: Loss, inputs: Any, targets: Any) -> torch.Tensor:
     args, kwargs = called_with(inputs)
     with their_code("the training step", error=BadInput):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         output = model(*args, **kwargs)
         value = loss(output) if targets is None else loss(output, targets)
         torch.autograd.backward(value)
-        optimiser.step()
+        optimizer.step()
     return value.detach()
 
 
@@ -91,28 +91,28 @@ def _same_hooks(model: nn.Module, twin: nn.Module) -> None:
             its.register_hook(hook)  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
 
 
-def _same_optimiser(optimiser: Optimizer | None, model: nn.Module, twin: nn.Module) -> Optimizer:
-    """The optimiser's settings and state over the copy's parameters; Adam where there is none."""
-    if optimiser is None:
+def _same_optimizer(optimizer: Optimizer | None, model: nn.Module, twin: nn.Module) -> Optimizer:
+    """The optimizer's settings and state over the copy's parameters; Adam where there is none."""
+    if optimizer is None:
         return torch.optim.Adam(value for value in twin.parameters() if value.requires_grad)
-    if not moves(optimiser, model):
-        raise BadInput("the optimiser holds none of the model's parameters: its steps do not change the model.")
+    if not moves(optimizer, model):
+        raise BadInput("the optimizer holds none of the model's parameters: its steps do not change the model.")
     pairs = zip(model.parameters(), twin.parameters(), strict=True)
     copies = {id(mine): its for mine, its in pairs}
-    held = [[copies[id(value)] for value in group["params"] if id(value) in copies] for group in optimiser.param_groups]
-    groups = [{**group, "params": its} for group, its in zip(optimiser.param_groups, held, strict=True) if its]
-    with their_code("copying the optimiser", error=BadInput):
-        kind: Callable[..., Optimizer] = type(optimiser)
+    held = [[copies[id(value)] for value in group["params"] if id(value) in copies] for group in optimizer.param_groups]
+    groups = [{**group, "params": its} for group, its in zip(optimizer.param_groups, held, strict=True) if its]
+    with their_code("copying the optimizer", error=BadInput):
+        kind: Callable[..., Optimizer] = type(optimizer)
         made = kind([{"params": group["params"]} for group in groups])
         for mine, its in zip(made.param_groups, groups, strict=True):
             mine.update({name: copy.deepcopy(value) for name, value in its.items() if name != "params"})
-        for param, state in optimiser.state.items():
+        for param, state in optimizer.state.items():
             if id(param) in copies:
                 made.state[copies[id(param)]] = copy.deepcopy(state)
     return made
 
 
-def moves(optimiser: Optimizer, model: nn.Module) -> bool:
-    """Whether the optimiser holds a parameter of the model."""
-    held = {id(value) for group in optimiser.param_groups for value in group["params"]}
+def moves(optimizer: Optimizer, model: nn.Module) -> bool:
+    """Whether the optimizer holds a parameter of the model."""
+    held = {id(value) for group in optimizer.param_groups for value in group["params"]}
     return any(id(value) in held for value in model.parameters())

@@ -13,7 +13,7 @@ from actlab.diagnosis.report import Report
 from actlab.sites.find import Sites, sites
 from actlab.study.arm import model_of, named_arm
 from actlab.train.subject import Subject, called_with, defined_at
-from actlab.train.task import OPTIMISERS, Task
+from actlab.train.task import OPTIMIZERS, Task
 from actlab.user_code import called_from
 
 Progress = Callable[[int, int, float | None, str], None]
@@ -53,7 +53,7 @@ def _of_model(subject: Subject, *, train_steps: int, progress: Callable[[int, in
         subject.model,
         batch=(subject.inputs, subject.targets),
         loss=subject.loss,
-        optimiser=subject.optimiser,
+        optimizer=subject.optimizer,
         train_steps=train_steps,
         progress=progress,
     )
@@ -67,7 +67,7 @@ def _of_task(task: Task, *, train_steps: int, seed: int, progress: Callable[[int
             model,
             batch=next(batches(task, seed=seed)),
             loss=task.loss,
-            optimiser=_optimiser(model, task),
+            optimizer=_optimizer(model, task),
             train_steps=train_steps,
             data=batches(task, seed=seed),
             progress=progress,
@@ -121,7 +121,7 @@ def batches(task: Task, *, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
                 yield task.train.inputs[batch], task.train.targets[batch]
 
 
-def _optimiser(model: nn.Module, task: Task) -> torch.optim.Optimizer:
+def _optimizer(model: nn.Module, task: Task) -> torch.optim.Optimizer:
     """Build the task's optimizer at the geometric mean of its learning rates."""
     low, high = task.rates
-    return OPTIMISERS[task.optimiser](model.parameters(), lr=(low * high) ** 0.5)
+    return OPTIMIZERS[task.optimizer](model.parameters(), lr=(low * high) ** 0.5)

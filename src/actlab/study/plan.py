@@ -123,7 +123,7 @@ class Plan:
             f"The test set is read {looks}, shared by {self.comparisons} differences under Holm. With {last.seeds}"
             f" seeds the exact signed-rank test can reach p = {smallest_p(last.seeds):.2g}; a first claim needs"
             f" {last.alpha / self.comparisons:.2g}.",
-            f"Differences of less than {size} do not matter. Weights are initialised"
+            f"Differences of less than {size} do not matter. Weights are initialized"
             f" {'as the model does it' if self.init == 'as-is' else 'with the gain of each arm'}.",
             *self.warnings(),
         )

@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from actlab.diagnosis.check import check
-from actlab.diagnosis.trial_run import _same_optimiser, _stepped
+from actlab.diagnosis.trial_run import _same_optimizer, _stepped
 
 
-def test_the_optimiser_is_copied_with_its_groups_and_its_state():
+def test_the_optimizer_is_copied_with_its_groups_and_its_state():
     torch.manual_seed(0)
     model = nn.Linear(4, 3)
     groups = [{"params": [model.weight], "weight_decay": 0.1}, {"params": [model.bias], "lr": 0.5}]
@@ -21,7 +21,7 @@ def test_the_optimiser_is_copied_with_its_groups_and_its_state():
     x, y = torch.randn(8, 4), torch.arange(8) % 3
     _stepped(model, mine, F.cross_entropy, x, y)
     twin = copy.deepcopy(model)
-    its = _same_optimiser(mine, model, twin)
+    its = _same_optimizer(mine, model, twin)
     before = copy.deepcopy(model.state_dict())
     _stepped(twin, its, F.cross_entropy, x, y)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -29,23 +29,23 @@ def test_the_optimiser_is_copied_with_its_groups_and_its_state():
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in twin.state_dict().items())
 
 
-def test_of_an_optimiser_over_two_models_the_part_of_this_one_is_copied():
+def test_of_an_optimizer_over_two_models_the_part_of_this_one_is_copied():
     model, other = nn.Linear(4, 3), nn.Linear(2, 2)
     mine = torch.optim.Adam([{"params": other.parameters()}, {"params": [model.weight]}])
     x, y = torch.randn(8, 4), torch.arange(8) % 3
     _stepped(model, mine, F.cross_entropy, x, y)
     twin = copy.deepcopy(model)
-    its = _same_optimiser(mine, model, twin)
+    its = _same_optimizer(mine, model, twin)
     assert [group["params"] for group in its.param_groups] == [[twin.weight]]
     assert torch.equal(its.state[twin.weight]["exp_avg"], mine.state[model.weight]["exp_avg"])
     assert its.state[twin.weight]["exp_avg"] is not mine.state[model.weight]["exp_avg"]
 
 
 @pytest.mark.parametrize("steps", [0, 5])
-def test_an_optimiser_of_another_model_is_named(steps):
+def test_an_optimizer_of_another_model_is_named(steps):
     model, batch = nn.Linear(4, 3), (torch.randn(8, 4), torch.arange(8) % 3)
-    optimiser = torch.optim.Adam(copy.deepcopy(model).parameters())
-    (found,) = check(model, batch, F.cross_entropy, optimiser=optimiser, train_steps=steps).findings
+    optimizer = torch.optim.Adam(copy.deepcopy(model).parameters())
+    (found,) = check(model, batch, F.cross_entropy, optimizer=optimizer, train_steps=steps).findings
     assert (found.id, found.severity) == ("AL111", "error")
     assert "none of the model's 2" in found.message
 

@@ -18,7 +18,7 @@ from actlab.rules.finding import Finding
 from actlab.study import control_diagnosis
 from actlab.study.control_diagnosis import batches, control_model, diagnosed
 from actlab.train.subject import Subject, defined_at
-from actlab.train.task import OPTIMISERS, Task
+from actlab.train.task import OPTIMIZERS, Task
 from actlab.user_code import called_from
 from unit.report.findings import finding
 
@@ -105,8 +105,8 @@ def test_a_task_is_diagnosed_as_check_diagnoses_its_model_and_batches(case: str,
     subject = CASES[case]()
     model = control_model(subject, seed=3)
     data = list(islice(batches(subject, seed=3), 60))
-    optimiser = OPTIMISERS[subject.optimiser](model.parameters(), lr=(subject.rates[0] * subject.rates[1]) ** 0.5)
-    own = partial(check, model, data[0], subject.loss, optimiser=optimiser, train_steps=steps, data=data)
+    optimizer = OPTIMIZERS[subject.optimizer](model.parameters(), lr=(subject.rates[0] * subject.rates[1]) ** 0.5)
+    own = partial(check, model, data[0], subject.loss, optimizer=optimizer, train_steps=steps, data=data)
     with torch.random.fork_rng():
         torch.manual_seed(3)
         expected: Report = called_from(*defined_at(subject), own)
@@ -123,10 +123,10 @@ def test_a_task_of_one_batch_and_the_same_model_batch_and_loss_get_the_same_find
 ) -> None:
     subject = task(model, batch_size=200)
     own = control_model(subject, seed=0)
-    optimiser = OPTIMISERS["adam"](own.parameters(), lr=(subject.rates[0] * subject.rates[1]) ** 0.5)
+    optimizer = OPTIMIZERS["adam"](own.parameters(), lr=(subject.rates[0] * subject.rates[1]) ** 0.5)
     inputs, targets = next(batches(subject, seed=0))
     file, line = defined_at(subject)
-    given = Subject("ready", own, inputs, targets, F.cross_entropy, optimiser, file, line)
+    given = Subject("ready", own, inputs, targets, F.cross_entropy, optimizer, file, line)
     assert shown(diagnosed(given, train_steps=steps)) == shown(diagnosed(subject, train_steps=steps))
 
 
@@ -149,13 +149,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return seen
 
 
-def test_a_task_hands_check_its_own_model_batch_loss_and_optimiser(asked: dict[str, Any]) -> None:
+def test_a_task_hands_check_its_own_model_batch_loss_and_optimizer(asked: dict[str, Any]) -> None:
     report = diagnosed(task())
     inputs, targets = asked["batch"]
     assert [one.id for one in report.findings] == ["AL201"]
     assert (inputs.shape, targets.shape, type(asked["model"]).__name__) == ((32, 4), (32,), "Net")
     assert asked["loss"] is F.cross_entropy
-    assert isinstance(asked["optimiser"], torch.optim.Adam)
+    assert isinstance(asked["optimizer"], torch.optim.Adam)
 
 
 def test_a_factory_that_takes_the_activation_gets_the_control(asked: dict[str, Any]) -> None:
@@ -186,7 +186,7 @@ def test_the_same_seed_gives_the_same_run_and_leaves_the_random_state() -> None:
 
 def test_a_model_of_ones_own_is_handed_on_as_it_is(asked: dict[str, Any]) -> None:
     model = functional()
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
-    diagnosed(Subject("net.py:ready", model, INPUTS, TARGETS, None, optimiser), train_steps=5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    diagnosed(Subject("net.py:ready", model, INPUTS, TARGETS, None, optimizer), train_steps=5)
     assert asked["model"] is model
-    assert (asked["loss"], asked["optimiser"], asked["train_steps"]) == (None, optimiser, 5)
+    assert (asked["loss"], asked["optimizer"], asked["train_steps"]) == (None, optimizer, 5)
