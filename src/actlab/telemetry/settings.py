@@ -13,7 +13,7 @@ class Settings:
 
     Attributes:
         dead_floor: a slope below this share of the largest counts as none. A thousandth: a gradient that small is lost
-            beside the others in any optimizer's step.
+            beside the others in any optimiser's step.
         fewest_examples: with fewer no unit is called dead. 3/30 bounds the rate of firing by a tenth. Repeats
             count here, though not in the bound: a loop that repeats its four examples has no others.
         saturated_floor: a mean slope below this share of the largest is saturation: learning is twenty times slower.
