@@ -70,3 +70,14 @@ def test_one_batch_seen_again_and_again_is_no_more_examples():
     batch = (torch.randn(64, 4), torch.arange(64) % 3)
     (dead,) = [each for each in check(model, batch, F.cross_entropy, train_steps=30).findings if each.id == "AL101"]
     assert "of 64 examples" in dead.message
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-9, 1e-7])
+def test_a_learning_rate_that_moves_nothing_is_the_likely_cause_of_a_plateau(rate):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+    batch, optimizer = (torch.randn(64, 8), torch.arange(64) % 4), torch.optim.SGD(model.parameters(), lr=rate)
+    findings = check(model, batch, F.cross_entropy, optimizer=optimizer, train_steps=60).findings
+    found = {each.id: each for each in findings}
+    assert found["AL108"].severity == "warning"
+    assert found["AL111"].evidence["likely_cause"] == "AL108"
