@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from actlab.deprecation import renamed_keyword
 from actlab.diagnosis.report import Report, StoppedEarly, ordered
-from actlab.diagnosis.trial_run import StepsDone, trial
+from actlab.diagnosis.trial_run import DEFAULT_OPTIMIZER, StepsDone, trial
 from actlab.diagnosis.watch import refuse_watched
 from actlab.errors import BadInput
 from actlab.rules.context import Observed, Seen
@@ -89,7 +89,8 @@ def check(
         _evaluated(model, args, kwargs),
         is_fresh=optimizer is None or not optimizer.state,
     )
-    report = Report(ordered(still_findings(seen)), found.trace.unseen, found.trace.sites)
+    notes = (DEFAULT_OPTIMIZER,) if train_steps and optimizer is None else ()
+    report = Report(ordered(still_findings(seen)), found.trace.unseen, found.trace.sites, notes=notes)
     if train_steps == 0:
         return report
     if loss is None:

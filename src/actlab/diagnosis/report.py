@@ -44,12 +44,14 @@ class Report:
         unseen: what could not be looked into.
         sites: where the model applies activations.
         quantities: what was measured while it trained; None if it did not.
+        notes: choices that were left to actlab, such as the optimizer of a trial run.
     """
 
     findings: tuple[Finding, ...]
     unseen: tuple[Unseen, ...] = ()
     sites: tuple[Site, ...] = ()
     quantities: Quantities | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -106,7 +108,7 @@ class Report:
         for finding in self.findings:
             lines += [_line(finding), *(f"    {REMEDIES[remedy]}" for remedy in finding.remedies[:1])]
         hidden = [f"not seen: {each.what} at {each.path or 'the top'}: {each.why}." for each in self.unseen]
-        return [*(lines or [self._nothing()]), *hidden]
+        return [*(lines or [self._nothing()]), *hidden, *self.notes]
 
     def _nothing(self) -> str:
         """That nothing was found, or that nothing was looked at."""

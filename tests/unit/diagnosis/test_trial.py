@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from actlab.diagnosis.check import check
-from actlab.diagnosis.trial_run import _same_optimizer, _stepped
+from actlab.diagnosis.trial_run import _copied_optimizer, _step
 
 
 def test_the_optimizer_is_copied_with_its_groups_and_its_state():
@@ -19,26 +19,26 @@ def test_the_optimizer_is_copied_with_its_groups_and_its_state():
     groups = [{"params": [model.weight], "weight_decay": 0.1}, {"params": [model.bias], "lr": 0.5}]
     mine = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
     x, y = torch.randn(8, 4), torch.arange(8) % 3
-    _stepped(model, mine, F.cross_entropy, x, y)
-    twin = copy.deepcopy(model)
-    its = _same_optimizer(mine, model, twin)
+    _step(model, mine, F.cross_entropy, x, y)
+    copied = copy.deepcopy(model)
+    its = _copied_optimizer(mine, model, copied)
     before = copy.deepcopy(model.state_dict())
-    _stepped(twin, its, F.cross_entropy, x, y)
+    _step(copied, its, F.cross_entropy, x, y)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    _stepped(model, mine, F.cross_entropy, x, y)
-    assert all(torch.equal(value, model.state_dict()[name]) for name, value in twin.state_dict().items())
+    _step(model, mine, F.cross_entropy, x, y)
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in copied.state_dict().items())
 
 
 def test_of_an_optimizer_over_two_models_the_part_of_this_one_is_copied():
     model, other = nn.Linear(4, 3), nn.Linear(2, 2)
     mine = torch.optim.Adam([{"params": other.parameters()}, {"params": [model.weight]}])
     x, y = torch.randn(8, 4), torch.arange(8) % 3
-    _stepped(model, mine, F.cross_entropy, x, y)
-    twin = copy.deepcopy(model)
-    its = _same_optimizer(mine, model, twin)
-    assert [group["params"] for group in its.param_groups] == [[twin.weight]]
-    assert torch.equal(its.state[twin.weight]["exp_avg"], mine.state[model.weight]["exp_avg"])
-    assert its.state[twin.weight]["exp_avg"] is not mine.state[model.weight]["exp_avg"]
+    _step(model, mine, F.cross_entropy, x, y)
+    copied = copy.deepcopy(model)
+    its = _copied_optimizer(mine, model, copied)
+    assert [group["params"] for group in its.param_groups] == [[copied.weight]]
+    assert torch.equal(its.state[copied.weight]["exp_avg"], mine.state[model.weight]["exp_avg"])
+    assert its.state[copied.weight]["exp_avg"] is not mine.state[model.weight]["exp_avg"]
 
 
 @pytest.mark.parametrize("steps", [0, 5])
@@ -81,3 +81,12 @@ def test_a_learning_rate_that_moves_nothing_is_the_likely_cause_of_a_plateau(rat
     found = {each.id: each for each in findings}
     assert found["AL108"].severity == "warning"
     assert found["AL111"].evidence["likely_cause"] == "AL108"
+
+
+def test_the_default_optimizer_is_named_in_the_report():
+    model, batch = nn.Linear(4, 3), (torch.randn(8, 4), torch.arange(8) % 3)
+    note = "No optimizer was given: the copy was trained with Adam at a learning rate of 0.001."
+    assert check(model, batch, F.cross_entropy, train_steps=2).lines()[-1] == note
+    assert note not in check(model, batch, F.cross_entropy).lines()
+    given = check(model, batch, F.cross_entropy, optimizer=torch.optim.Adam(model.parameters()), train_steps=2)
+    assert note not in given.lines()

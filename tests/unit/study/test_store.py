@@ -235,9 +235,7 @@ def test_a_store_of_the_first_release_is_resumed(tmp_path: Path) -> None:
 
 def test_a_store_of_a_newer_release_is_refused_by_name(tmp_path: Path) -> None:
     path = first_release(tmp_path / "runs.db", revision="9999")
-    with pytest.raises(
-        BadStudy, match=r"runs\.db' was written by a newer actlab; update actlab, or"
-    ):
+    with pytest.raises(BadStudy, match=r"runs\.db' was written by a newer actlab; update actlab, or"):
         Store(path)
 
 

@@ -85,7 +85,10 @@ def test_a_module_is_found_in_the_working_folder(file: str) -> None:
         ("missing.py:make", "there is no file 'missing.py'"),
         ("no_such_module_here:make", "there is no module 'no_such_module_here', neither in the working folder"),
         ("subject_net.py:mak", "'subject_net.py' has no 'mak'. Did you mean 'make'?"),
-        ("subject_net.py:number", "'subject_net.py:number' gave 5; expected an actlab.Task, a tuple (model, (inputs, targets), loss), or a dict"),
+        (
+            "subject_net.py:number",
+            "'subject_net.py:number' gave 5; expected an actlab.Task, a tuple (model,",
+        ),
         ("subject_net.py:net", "gave a value of type Linear; expected"),
         (
             "subject_net.py:raises",
