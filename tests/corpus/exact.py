@@ -129,5 +129,5 @@ def depth_findings(gain: float, seed: int) -> set[str]:
     model = nn.Sequential(*layers, nn.Linear(WIDTH, 1))
     x, y = torch.randn(BATCH, WIDTH, generator=chance), torch.randn(BATCH, 1, generator=chance)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-5)
-    report = check(model, (x, y), nn.functional.mse_loss, optimiser=optimiser, train_steps=5)
+    report = check(model, (x, y), nn.functional.mse_loss, optimizer=optimiser, train_steps=5)
     return {found.id for found in report.findings}

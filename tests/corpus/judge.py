@@ -99,9 +99,9 @@ def diagnosed(case: Case, steps: int) -> tuple[Finding, ...]:
     batch, optimiser = case.data(0), case.optimiser(case.model)
     if case.loop is None:
         data = [case.data(step) for step in range(steps)]
-        report = check(case.model, batch, case.loss, optimiser=optimiser, train_steps=steps, data=data)
+        report = check(case.model, batch, case.loss, optimizer=optimiser, train_steps=steps, data=data)
         return tuple(report.findings)
-    still = check(case.model, batch, case.loss, optimiser=optimiser).findings
+    still = check(case.model, batch, case.loss, optimizer=optimiser).findings
     with watch(case.model) as running:
         case.loop(case, running.step)
     return (*still, *running.report().findings)

@@ -16,7 +16,7 @@ PACKAGE = "actlab"
 
 # Each layer: its packages, each with the third-party packages it introduces. Packages above may use them too.
 LAYERS: tuple[Mapping[str, frozenset[str]], ...] = (
-    {"errors": frozenset(), "jsonable": frozenset()},
+    {"errors": frozenset(), "jsonable": frozenset(), "deprecation": frozenset()},
     {"extras_import": frozenset(), "user_code": frozenset()},
     {"formula": frozenset()},
     {"catalog": frozenset(), "lower": frozenset()},

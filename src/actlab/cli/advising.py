@@ -58,6 +58,7 @@ def advise(
                 report=None if no_report else report,
                 command=shlex.join(["actlab", *sys.argv[1:]]),
                 say=progress.say,
+                warn=lambda line: typer.echo(line, err=True),
                 progress=progress.advance,
             )
         except KeyboardInterrupt:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,13 +12,12 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
+from actlab.deprecation import renamed_keyword
 from actlab.diagnosis.report import Report, StoppedEarly, ordered
-from actlab.diagnosis.trial_run import StepsDone, trial
+from actlab.diagnosis.trial_run import DEFAULT_OPTIMIZER, StepsDone, trial
 from actlab.diagnosis.watch import refuse_watched
 from actlab.errors import BadInput
 from actlab.rules.context import Observed, Seen
-from actlab.rules.finding import Finding
-from actlab.rules.loss_plateau import blamed
 from actlab.rules.registry import still_findings
 from actlab.sites.trace.calls import tensors_in
 from actlab.sites.trace.run import Loss, Traced, traced, unwrapped
@@ -30,13 +28,14 @@ from actlab.train.subject import called_with
 Batch = tuple[Any, Any]
 
 
+@renamed_keyword("optimiser", "optimizer")
 def check(
     model: nn.Module,
     batch: Any,
     loss: Loss | None = None,
     *,
     settings: Settings | None = None,
-    optimiser: Optimizer | None = None,
+    optimizer: Optimizer | None = None,
     train_steps: int = 0,
     data: Iterable[Batch] | None = None,
     progress: StepsDone | None = None,
@@ -44,7 +43,7 @@ def check(
     """What is wrong with the model's activations, with the loss, and with how it is built.
 
     One pass is followed as in training and one as in evaluation; with `train_steps`, a copy is trained and watched. The
-    model, its optimiser and the random state are left as they were.
+    model, its optimizer and the random state are left as they were.
 
     Args:
         model: in whatever mode; `torch.compile`'s and DDP's wrappers are taken off.
@@ -52,7 +51,7 @@ def check(
             or a mapping of them by name.
         loss: a function of the model's output and the targets; without one nothing is said about outputs.
         settings: the thresholds.
-        optimiser: over the model's parameters; its weight decay is looked at, and a trial run steps with a copy of it.
+        optimizer: over the model's parameters; its weight decay is looked at, and a trial run steps with a copy of it.
         train_steps: how many steps a copy is trained.
         data: the batches of the trial run, again from the start when they end; without, `batch` at every step.
         progress: is told after every step of the trial run how many are done, and of how many.
@@ -86,43 +85,27 @@ def check(
         observed,
         model,
         settings or Settings(),
-        optimiser,
+        optimizer,
         _evaluated(model, args, kwargs),
-        is_fresh=optimiser is None or not optimiser.state,
+        is_fresh=optimizer is None or not optimizer.state,
     )
-    report = Report(ordered(still_findings(seen)), found.trace.unseen, found.trace.sites)
+    notes = (DEFAULT_OPTIMIZER,) if train_steps and optimizer is None else ()
+    report = Report(ordered(still_findings(seen)), found.trace.unseen, found.trace.sites, notes=notes)
     if train_steps == 0:
         return report
     if loss is None:
         raise BadInput("training needs a loss; none was given.")
     batches = [(inputs, targets)] if data is None else data
     try:
-        ran = trial(model, batches, loss, optimiser=optimiser, steps=train_steps, settings=seen.settings,
+        ran = trial(model, batches, loss, optimizer=optimizer, steps=train_steps, settings=seen.settings,
                     progress=progress)  # fmt: skip
     except StoppedEarly as stopped:
-        raise StoppedEarly(_with_trial(report, stopped.report)) from None
-    return _with_trial(report, ran)
-
-
-def _with_trial(report: Report, ran: Report | BadInput) -> Report:
-    """Both reports in one; a trial run that broke is told, unless an error that was found says why."""
-    if isinstance(ran, BadInput):
-        if any(finding.severity == "error" for finding in report.findings):
-            return report
-        raise ran
-    told = {finding.id for finding in report.findings} & {"AL107"}
-    # Where the loss was lost is known from the batch; which activation got that first is something else.
-    new = [finding for finding in ran.findings if finding.id not in told or finding.site is not None]
-    running = [_blamed(finding, report.findings) for finding in new]
-    return replace(report, findings=ordered([*report.findings, *running]), quantities=ran.quantities)
-
-
-def _blamed(finding: Finding, still: Sequence[Finding]) -> Finding:
-    """A loss that does not move with no cause in what was measured: an error that one batch shows is the likely one."""
-    error = next((each for each in still if each.severity == "error"), None)
-    if error is None or finding.id != "AL111" or finding.evidence["likely_cause"] is not None:
-        return finding
-    return blamed(finding, error)
+        raise StoppedEarly(report.merged_with(stopped.report)) from None
+    if isinstance(ran, Report):
+        return report.merged_with(ran)
+    if any(finding.severity == "error" for finding in report.findings):
+        return report  # one of the errors is why the trial run failed
+    raise ran
 
 
 def _first(batch: Any) -> Batch:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
+from actlab.deprecation import warn_renamed
 from actlab.errors import ActlabError, BadInput
 from actlab.jsonable import plain
 from actlab.rules.finding import SEVERITIES, Finding
 from actlab.rules.kinds import KINDS
+from actlab.rules.loss_plateau import blamed
 from actlab.rules.remedies import REMEDIES
 from actlab.sites.site import Site, Unseen
 from actlab.telemetry.quantities import Quantities
@@ -42,17 +44,41 @@ class Report:
         unseen: what could not be looked into.
         sites: where the model applies activations.
         quantities: what was measured while it trained; None if it did not.
+        notes: choices that were left to actlab, such as the optimizer of a trial run.
     """
 
     findings: tuple[Finding, ...]
     unseen: tuple[Unseen, ...] = ()
     sites: tuple[Site, ...] = ()
     quantities: Quantities | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is neither an error nor a warning."""
+        return all(finding.severity == "information" for finding in self.findings)
 
     @property
     def is_well(self) -> bool:
-        """Whether there is neither an error nor a warning."""
-        return all(finding.severity == "information" for finding in self.findings)
+        """The old name of `ok`; deprecated."""
+        warn_renamed("Report.is_well", "Report.ok")
+        return self.ok
+
+    def merged_with(self, trial: Report) -> Report:
+        """Return this report of one batch together with the report of a trial run of the same model.
+
+        A loss that is not finite (AL107) is reported once, unless the trial run names the activation. A loss plateau
+        (AL111) without a cause in the trial run is attributed to the first error of this report.
+
+        Args:
+            trial: the report of the trial run; its `quantities` are taken over.
+        """
+        known = {finding.id for finding in self.findings} & {"AL107"}
+        new = [finding for finding in trial.findings if finding.id not in known or finding.site is not None]
+        error = next((finding for finding in self.findings if finding.severity == "error"), None)
+        if error is not None:
+            new = [blamed(finding, error) if _lacks_cause(finding) else finding for finding in new]
+        return replace(self, findings=ordered([*self.findings, *new]), quantities=trial.quantities)
 
     def raise_if_found(self, *prefixes: str) -> None:
         """Nothing, where no error and no warning has an id that begins with one of the prefixes (any id, without).
@@ -82,7 +108,7 @@ class Report:
         for finding in self.findings:
             lines += [_line(finding), *(f"    {REMEDIES[remedy]}" for remedy in finding.remedies[:1])]
         hidden = [f"not seen: {each.what} at {each.path or 'the top'}: {each.why}." for each in self.unseen]
-        return [*(lines or [self._nothing()]), *hidden]
+        return [*(lines or [self._nothing()]), *hidden, *self.notes]
 
     def _nothing(self) -> str:
         """That nothing was found, or that nothing was looked at."""
@@ -94,6 +120,10 @@ class Report:
 def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings, the gravest first, each severity in the order of ids."""
     return tuple(sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.id)))
+
+
+def _lacks_cause(finding: Finding) -> bool:
+    return finding.id == "AL111" and finding.evidence["likely_cause"] is None
 
 
 def _line(finding: Finding) -> str:

@@ -1,10 +1,9 @@
-"""A copy of a model, trained for some steps and watched."""
+"""Train a copy of a model for some steps and watch it."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from itertools import cycle, islice
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from actlab.diagnosis.report import Report, StoppedEarly
-from actlab.diagnosis.watch import Watch, watch
+from actlab.diagnosis.watch import watch
 from actlab.errors import BadInput
 from actlab.sites.trace.run import Loss
 from actlab.telemetry.settings import Settings
@@ -23,7 +22,10 @@ from actlab.user_code import their_code
 StepsDone = Callable[[int, int], None]
 
 _MEASURED = 200
-"""Steps of a trial run that are measured: a short run is measured whole, a long one at even distances."""
+"""At most this many steps are measured, evenly spaced; of a shorter run, all."""
+
+_RATE = 1e-3
+DEFAULT_OPTIMIZER = f"No optimizer was given: the copy was trained with Adam at a learning rate of {_RATE:g}."
 
 
 def trial(
@@ -31,88 +33,98 @@ def trial(
     data: Iterable[tuple[Any, Any]],
     loss: Loss,
     *,
-    optimiser: Optimizer | None,
+    optimizer: Optimizer | None,
     steps: int,
     settings: Settings,
     progress: StepsDone | None = None,
 ) -> Report | BadInput:
-    """What a trial run of a copy gave; the error, where the run itself broke.
+    """Return the report of a trial run of a copy, or the error that ended it.
 
     Raises:
-        BadInput: the model or its optimiser cannot be copied, or there is no data.
-        StoppedEarly: Ctrl-C; it holds what was measured until then.
+        BadInput: the model cannot be copied, or there is no data.
+        StoppedEarly: Ctrl-C; its report holds the findings so far.
     """
-    with torch.random.fork_rng(devices=[]):  # a loader draws when it is asked
+    with torch.random.fork_rng(devices=[]):  # a loader draws random numbers
         batches = list(islice(data, steps))
     if not batches:
-        raise BadInput("the loader is empty: it gave no batch.")
+        raise BadInput("data: at least one batch is required; the loader is empty.")
     devices = sorted({value.device for value in model.parameters() if value.is_cuda}, key=str)
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
         with their_code("copying the model", error=BadInput):
-            twin = copy.deepcopy(model).train()
-        _same_hooks(model, twin)
+            copied = copy.deepcopy(model).train()
+        _copy_hooks(model, copied)
         try:
-            stepper = _same_optimiser(optimiser, model, twin)
-            watched = watch(twin, every=max(1, steps // _MEASURED), settings=settings)
-            with told_if_stopped(watched), watched:
-                for done, (inputs, targets) in enumerate(islice(cycle(batches), steps), start=1):
-                    watched.step(_stepped(twin, stepper, loss, inputs, targets))
-                    if progress is not None:
-                        progress(done, steps)
-        except BadInput as broke:
-            return broke
-        return watched.report()
+            stepper = _copied_optimizer(optimizer, model, copied)
+            return _trained(
+                copied, islice(cycle(batches), steps), loss, stepper, steps=steps, settings=settings, progress=progress
+            )
+        except BadInput as error:
+            return error
 
 
-@contextmanager
-def told_if_stopped(watched: Watch) -> Iterator[None]:
-    """A block around a watched loop, out of which Ctrl-C carries what was measured until then."""
+def _trained(
+    model: nn.Module,
+    batches: Iterable[tuple[Any, Any]],
+    loss: Loss,
+    optimizer: Optimizer,
+    *,
+    steps: int,
+    settings: Settings,
+    progress: StepsDone | None,
+) -> Report:
+    watched = watch(model, every=max(1, steps // _MEASURED), settings=settings)
     try:
-        yield
+        with watched:
+            for done, (inputs, targets) in enumerate(batches, start=1):
+                watched.step(_step(model, optimizer, loss, inputs, targets))
+                if progress is not None:
+                    progress(done, steps)
     except KeyboardInterrupt:
         raise StoppedEarly(watched.report()) from None
+    return watched.report()
 
 
-def _stepped(model: nn.Module, optimiser: Optimizer, loss: Loss, inputs: Any, targets: Any) -> torch.Tensor:
+def _step(model: nn.Module, optimizer: Optimizer, loss: Loss, inputs: Any, targets: Any) -> torch.Tensor:
+    """Train one step and return its loss."""
     args, kwargs = called_with(inputs)
     with their_code("the training step", error=BadInput):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         output = model(*args, **kwargs)
         value = loss(output) if targets is None else loss(output, targets)
         torch.autograd.backward(value)
-        optimiser.step()
+        optimizer.step()
     return value.detach()
 
 
-def _same_hooks(model: nn.Module, twin: nn.Module) -> None:
-    """Hooks on the parameters' gradients, such as a mask's: a deep copy of a tensor is without."""
-    for mine, its in zip(model.parameters(), twin.parameters(), strict=True):
-        for hook in (mine._backward_hooks or {}).values():
+def _copy_hooks(model: nn.Module, copied: nn.Module) -> None:
+    """Copy the hooks on the parameters' gradients, such as a mask's: a deep copy of a tensor lacks them."""
+    for own, its in zip(model.parameters(), copied.parameters(), strict=True):
+        for hook in (own._backward_hooks or {}).values():
             its.register_hook(hook)  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
 
 
-def _same_optimiser(optimiser: Optimizer | None, model: nn.Module, twin: nn.Module) -> Optimizer:
-    """The optimiser's settings and state over the copy's parameters; Adam where there is none."""
-    if optimiser is None:
-        return torch.optim.Adam(value for value in twin.parameters() if value.requires_grad)
-    if not moves(optimiser, model):
-        raise BadInput("the optimiser holds none of the model's parameters: its steps do not change the model.")
-    pairs = zip(model.parameters(), twin.parameters(), strict=True)
-    copies = {id(mine): its for mine, its in pairs}
-    held = [[copies[id(value)] for value in group["params"] if id(value) in copies] for group in optimiser.param_groups]
-    groups = [{**group, "params": its} for group, its in zip(optimiser.param_groups, held, strict=True) if its]
-    with their_code("copying the optimiser", error=BadInput):
-        kind: Callable[..., Optimizer] = type(optimiser)
-        made = kind([{"params": group["params"]} for group in groups])
-        for mine, its in zip(made.param_groups, groups, strict=True):
-            mine.update({name: copy.deepcopy(value) for name, value in its.items() if name != "params"})
-        for param, state in optimiser.state.items():
+def _copied_optimizer(optimizer: Optimizer | None, model: nn.Module, copied: nn.Module) -> Optimizer:
+    """Return an optimizer of the copy with the same settings and state; Adam by default."""
+    if optimizer is None:
+        return torch.optim.Adam((value for value in copied.parameters() if value.requires_grad), lr=_RATE)
+    if not _steps_on(optimizer, model):
+        raise BadInput("the optimizer holds none of the model's parameters: its steps do not change the model.")
+    pairs = zip(model.parameters(), copied.parameters(), strict=True)
+    copies = {id(own): its for own, its in pairs}
+    held = [[copies[id(value)] for value in group["params"] if id(value) in copies] for group in optimizer.param_groups]
+    groups = [{**group, "params": its} for group, its in zip(optimizer.param_groups, held, strict=True) if its]
+    with their_code("copying the optimizer", error=BadInput):
+        kind: Callable[..., Optimizer] = type(optimizer)
+        result = kind([{"params": group["params"]} for group in groups])
+        for own, its in zip(result.param_groups, groups, strict=True):
+            own.update({name: copy.deepcopy(value) for name, value in its.items() if name != "params"})
+        for param, state in optimizer.state.items():
             if id(param) in copies:
-                made.state[copies[id(param)]] = copy.deepcopy(state)
-    return made
+                result.state[copies[id(param)]] = copy.deepcopy(state)
+    return result
 
 
-def moves(optimiser: Optimizer, model: nn.Module) -> bool:
-    """Whether the optimiser holds a parameter of the model."""
-    held = {id(value) for group in optimiser.param_groups for value in group["params"]}
+def _steps_on(optimizer: Optimizer, model: nn.Module) -> bool:
+    """Return whether the optimizer holds a parameter of the model."""
+    held = {id(value) for group in optimizer.param_groups for value in group["params"]}
     return any(id(value) in held for value in model.parameters())

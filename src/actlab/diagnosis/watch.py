@@ -26,7 +26,7 @@ from actlab.telemetry.quantities import ParameterQuantities, Quantities, of_dist
 from actlab.telemetry.recording import Recording
 from actlab.telemetry.settings import Settings
 from actlab.telemetry.sink_payload import told
-from actlab.telemetry.updates import Updates, listen_to_optimisers
+from actlab.telemetry.updates import Updates, listen_to_optimizers
 
 Sink = Callable[[dict[str, Any], int], None]
 
@@ -68,7 +68,7 @@ class Watch:
     def __enter__(self) -> Self:
         refuse_watched(self._outer, self._model)
         with ExitStack() as stack:
-            for handle in listen_to_optimisers(self._before_step, self._after_step):
+            for handle in listen_to_optimizers(self._before_step, self._after_step):
                 stack.callback(handle.remove)
             begin = self._outer.register_forward_pre_hook(self._given, with_kwargs=True)
             stack.callback(begin.remove)
@@ -95,7 +95,7 @@ class Watch:
         self._recording.unhook()
 
     def step(self, loss: Tensor | float | None = None) -> None:
-        """A training step is over; without a call, an optimiser's step says so.
+        """A training step is over; without a call, an optimizer's step says so.
 
         Args:
             loss: its loss; kept without its graph, and read only for a report.
@@ -213,17 +213,17 @@ class Watch:
 
         self._recording._handles.append(real.register_hook(carried))  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
 
-    # what optimisers and losses tell
+    # what optimizers and losses tell
 
-    def _before_step(self, optimiser: Optimizer) -> None:
-        if not self._updates.concerns(optimiser) or not self._is_measuring:
+    def _before_step(self, optimizer: Optimizer) -> None:
+        if not self._updates.concerns(optimizer) or not self._is_measuring:
             return
         scaler = self._scaler or _scaler_above(sys._getframe(1))
         self._scale = None if scaler is None else scaler._scale.detach().clone()
-        self._updates.begin(optimiser)
+        self._updates.begin(optimizer)
 
-    def _after_step(self, optimiser: Optimizer) -> None:
-        if self._updates.concerns(optimiser):
+    def _after_step(self, optimizer: Optimizer) -> None:
+        if self._updates.concerns(optimizer):
             self._updates.end(self._steps)
             self._is_stepped = True
 
@@ -239,7 +239,7 @@ class Watch:
             no_gradient = self._recording.hooked and not self._recording.arrived and not self._updates.came
             if no_gradient and self._is_stepped:
                 raise BadInput(
-                    "the loss has no gradient by the model: an optimiser stepped, and none came to any activation. "
+                    "the loss has no gradient by the model: an optimizer stepped, and none came to any activation. "
                     "Look for a detach() or no_grad() between them."
                 )
             loss = loss.detach().clone()
@@ -286,7 +286,7 @@ def watch(
         loss: the loss module, whose value is then noted; a plain function cannot be listened to: use `step(loss)`.
         every: of how many training steps one is measured.
         evaluation: whether passes in evaluation mode or without autograd count too.
-        scaler: the loss scaler, if it cannot be found because the optimiser's `step` is called without it.
+        scaler: the loss scaler, if it cannot be found because the optimizer's `step` is called without it.
         sinks: each is called with what was measured, by name, and the step's number.
         settings: thresholds.
 
@@ -333,7 +333,7 @@ def refuse_watched(*models: nn.Module) -> None:
 
 
 def _scaler_above(frame: Any) -> Any:
-    """The loss scaler that calls the optimiser, if one does."""
+    """The loss scaler that calls the optimizer, if one does."""
     for _ in range(12):
         if frame is None:
             return None

@@ -51,7 +51,7 @@ class ActivationWatch(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count a step, once the optimiser took one: gradients may be gathered over several batches."""
+        """Count a step, once the optimizer took one: gradients may be gathered over several batches."""
         if self._watched is not None and trainer.global_step > self._steps:
             self._steps = trainer.global_step
             self._watched.step(outputs["loss"] if isinstance(outputs, Mapping) else outputs)

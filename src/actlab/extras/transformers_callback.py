@@ -49,7 +49,7 @@ class ActivationWatch(TrainerCallback):
         self._watched = self._open.enter_context(watch(given["model"], sinks=self.sinks, **self.options))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Count a step of the optimiser."""
+        """Count a step of the optimizer."""
         if self._watched is not None:
             self._watched.step()
 

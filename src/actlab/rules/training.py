@@ -105,6 +105,8 @@ def _usual(pairs: Sequence[tuple[int, float]]) -> float | None:
     if not half:
         return None
     before, after = median(late[:half]), median(late[half:])
+    if before == after == 0:
+        return 0.0  # every step rounds to nothing
     # A factor of 2 within the last two thirds: a weight that began at 0, a warm-up or a decay, not the usual pace.
     if not (before > 0 and after > 0 and 0.5 <= after / before <= 2):
         return None

@@ -1,4 +1,4 @@
-"""The main job: from a task to a verdict on its activation."""
+"""Recommend an activation for a task: diagnose its model, then compare the candidates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actlab.errors import BadTask
 from actlab.formula.activation import Activation
 from actlab.study.compare import Progress, prepare, run_study
 from actlab.study.comparison import Comparison
-from actlab.study.control_diagnosis import FEWEST, SECONDS, STEPS, diagnosed
+from actlab.study.control_diagnosis import diagnosed
 from actlab.study.runner import LocalRunner, Runner
 from actlab.study.store import Store
 from actlab.train.builtin import DEFAULT, builtin_task
@@ -23,11 +23,21 @@ from actlab.train.taskfile import file_task
 # The common hidden activations of today's libraries, and the two classics they replaced.
 CANDIDATES = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh")
 
+WATCHED_STEPS = 100
+"""Training steps that are watched before a comparison: enough for 512 examples, which a dead unit needs, and under one
+hundredth of the steps of the comparison that follows. A number of steps, not of seconds: findings must not depend on
+the speed of the machine."""
+
 
 @final
 @dataclass(frozen=True)
 class Advised:
-    """What the journey found: about the control alone, where it was diagnosed, and in comparison."""
+    """The result of `advise`.
+
+    Attributes:
+        comparison: the control against the candidates.
+        diagnosis: the findings about the control alone; None if it was not diagnosed.
+    """
 
     comparison: Comparison
     diagnosis: Report | None
@@ -66,36 +76,41 @@ def advise(
     store: str | Path | None = None,
     resume: bool = False,
     say: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] | None = None,
     progress: Progress | None = None,
     runner: Runner | None = None,
     diagnose: bool = True,
 ) -> Advised:
-    """What there is to say about a task's activation: the model's own, watched while it trains for a few seconds, then
-    compared fairly with the candidates.
+    """Watch the model's own activation while it trains, then compare it fairly with the candidates.
 
     Args:
-        task: what is learned.
-        activations: the candidates; eight common ones if left out.
-        seeds: fresh seeds for the verdict; the fewest that can decide if left out.
-        budget: trials per arm for tuning.
+        task: the task to learn.
+        activations: the candidates; by default eight common ones.
+        seeds: fresh seeds for the verdict; by default the fewest that can decide.
+        budget: learning rates to try per activation; by default 8.
         jobs: processes that train at once.
-        seed: what every random choice follows from.
-        init: "as-is", or "gain" to draw weights with each arm's own gain.
-        store: where runs are kept, so that a stopped study can go on; nowhere if left out.
-        resume: go on with the newest stored study of this task.
-        say: is told, before the run, what was found and what the run can decide.
-        progress: is told after every watched step and every trial.
-        runner: who carries out the trials; this machine if left out.
-        diagnose: watch the model's own activation first.
+        seed: random seed.
+        init: "as-is", or "gain" to draw the weights with the gain of each activation.
+        store: an SQLite file or a database URL in which trials are stored; by default none are.
+        resume: continue the newest stored study of this task.
+        say: called with each line about the task and the plan, before the run.
+        warn: called with each warning about the plan, before the run; by default `say`.
+        progress: called after every watched step and every trial.
+        runner: runs the trials; by default this machine.
+        diagnose: whether to watch the model's own activation first.
 
     Raises:
-        BadTask, BadStudy, UnknownActivation, BadFormula: the message says what to mend.
+        BadTask, BadStudy, UnknownActivation, BadFormula: the message says what to change.
     """
     candidates = list(CANDIDATES if activations is None else activations)
     study = prepare(task, candidates=candidates, seeds=seeds, budget=budget, seed=seed, init=init)
-    # a warning stands among the notes and in the plan; it is said once
-    for line in dict.fromkeys((f"{task.name}: {task.sentence}", *study.notes, *study.plan.sentences())):
-        say(line)
+    warnings = study.plan.warnings()
+    for line in warnings:
+        (warn or say)(line)
+    # The notes and the plan's sentences repeat the warnings.
+    for line in (f"{task.name}: {task.sentence}", *study.notes, *study.plan.sentences()):
+        if line not in warnings:
+            say(line)
     diagnosis = _diagnosis(task, seed=seed, say=say, progress=progress) if diagnose else None
     with Store(store) as trials:
         comparison = run_study(
@@ -110,8 +125,7 @@ def advise(
 
 
 def _diagnosis(task: Task, *, seed: int, say: Callable[[str], None], progress: Progress | None) -> Report:
-    """What is found about the model as it is, from one batch and a training run of a few seconds."""
-    steps = min(STEPS, task.steps)
-    bound = f", {SECONDS:g} seconds at most once {FEWEST} are done" if steps > FEWEST else ""
-    say(f"First its own activations are watched for {steps} training steps{bound}.")
-    return diagnosed(task, train_steps=steps, seed=seed, seconds=SECONDS, progress=progress)
+    """Diagnose the model as it is, from one batch and a short watched training run."""
+    steps = min(WATCHED_STEPS, task.steps)
+    say(f"First, the model's own activation is watched for {steps} training steps.")
+    return diagnosed(task, train_steps=steps, seed=seed, progress=progress)

@@ -29,7 +29,7 @@ class Arm:
         name: its name, unique in a study.
         build: gives a fresh activation module; None is the model's own, left as it is.
         means: the activation, where the catalog or a formula says which it is.
-        gain: the second-moment gain, for studies that initialise by it; None where they do not.
+        gain: the second-moment gain, for studies that initialize by it; None where they do not.
     """
 
     name: str
@@ -104,11 +104,11 @@ def model_of(task: Task, arm: Arm, *, where: Places | None, seed: int) -> nn.Mod
             if arm.build is not None:
                 model = with_replaced(model, where.replaced, activation=arm.build)
         if arm.gain is not None:
-            reinitialise(model, gain=arm.gain, seed=seed)
+            reinitialize(model, gain=arm.gain, seed=seed)
     return model
 
 
-def reinitialise(model: nn.Module, *, gain: float, seed: int) -> None:
+def reinitialize(model: nn.Module, *, gain: float, seed: int) -> None:
     """Draw the weights of all linear and convolution layers anew: normal, with spread gain/√fan_in; biases 0.
 
     The noise depends on the seed and the weights' shapes alone, so it is the same for every arm.

@@ -114,18 +114,25 @@ class Plan:
     def sentences(self) -> tuple[str, ...]:
         """What will be run and what it can decide, for reading before the run."""
         last = self.looks[-1]
-        looks = ", ".join(f"after {look.seeds} seeds with an error of {look.alpha:g}" for look in self.looks)
+        looks = ", ".join(f"after {_count(look.seeds, 'seed')} with an error of {look.alpha:g}" for look in self.looks)
         size = f"{self.margin:.0%} of the control's metric" if self.margin_is_relative else f"{self.margin:g} points"
+        lowest, highest = min(self.points), max(self.points)
+        if len(self.points) == 1:
+            rates = f"one learning rate ({lowest:.2g}) each"
+        else:
+            rates = (
+                f"{len(self.points)} learning rates each, from {lowest:.2g} to {highest:.2g}, chosen on validation data"
+            )
+        holm = f", shared by {self.comparisons} differences under Holm" if self.comparisons > 1 else ""
+        first = "a first claim" if self.comparisons > 1 else "a claim"
         return (
-            f"{len(self.arms)} arms, {self.control} being the control; {len(self.points)} learning rates each, from"
-            f" {min(self.points):.2g} to {max(self.points):.2g}, chosen on validation data; then {len(self.seeds)}"
-            f" fresh seeds: {self.trials} trials.",
-            f"The test set is read {looks}, shared by {self.comparisons} differences under Holm. With {last.seeds}"
-            f" seeds the exact signed-rank test can reach p = {smallest_p(last.seeds):.2g}; a first claim needs"
-            f" {last.alpha / self.comparisons:.2g}.",
-            f"Differences of less than {size} do not matter. Weights are initialised"
-            f" {'as the model does it' if self.init == 'as-is' else 'with the gain of each arm'}.",
             *self.warnings(),
+            f"{len(self.arms)} arms, {self.control} is the control; {rates}; then {_count(len(self.seeds), 'fresh seed')}:"
+            f" {self.trials} trials.",
+            f"The test set is read {looks}{holm}. With {_count(last.seeds, 'seed')} the exact signed-rank test can reach"
+            f" p = {smallest_p(last.seeds):.2g}; {first} needs {last.alpha / self.comparisons:.2g}.",
+            f"Differences of less than {size} do not matter. Weights are initialized"
+            f" {'as the model does it' if self.init == 'as-is' else 'with the gain of each arm'}.",
         )
 
     def warnings(self) -> tuple[str, ...]:
@@ -134,8 +141,8 @@ class Plan:
             return ()
         needed = seeds_needed(self.comparisons, alpha=self.looks[-1].alpha)
         return (
-            f"{self.looks[-1].seeds} seeds can never show a difference between {len(self.arms)} arms, however clear:"
-            f" {needed} are needed.",
+            f"{_count(self.looks[-1].seeds, 'seed')} can never show a difference between {len(self.arms)} arms, however"
+            f" clear: {needed} are needed.",
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -145,6 +152,10 @@ class Plan:
     def digest(self) -> str:
         """What tells this plan from another."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def rate_points(rates: tuple[float, float], *, budget: int, seed: int) -> tuple[float, ...]:

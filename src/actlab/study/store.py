@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self, final
 
 import sqlalchemy as sa
+from alembic.util import CommandError
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, OperationalError
 
@@ -52,6 +53,10 @@ class Store:
             bring_up_to_date(self._engine)
         except (ArgumentError, DatabaseError) as error:
             raise BadStudy(f"the store {_shown(self.url)} cannot be opened: {_first_line(error)}") from error
+        except CommandError as error:  # its schema has a revision that is not among ours
+            raise BadStudy(
+                f"the store {_shown(self.url)} was written by a newer actlab; update actlab, or name another store."
+            ) from error
 
     def __enter__(self) -> Self:
         return self
@@ -192,8 +197,8 @@ def _set_up_sqlite(connection: Any, record: object) -> None:
 
 def _what_differs(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     now = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
-    names = [name for name, value in now.items() if stored.get(name) != value]
-    return "; ".join(f"{name}: {_brief(stored.get(name))} there, {_brief(now[name])} now" for name in names)
+    names = [name for name in {**now, **stored} if stored.get(name) != now.get(name)]
+    return "; ".join(f"{name}: {_brief(stored.get(name))} there, {_brief(now.get(name))} now" for name in names)
 
 
 def _brief(value: Any) -> str:

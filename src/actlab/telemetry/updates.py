@@ -1,4 +1,4 @@
-"""How far an optimiser's step moves each parameter, relative to its size."""
+"""How far an optimizer's step moves each parameter, relative to its size."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MOST_ROWS = 512
 SAMPLED = 1024
 
 
-# So many steps of an optimiser are kept apart, unless their numbers are more than these, before they are compared.
+# So many steps of an optimizer are kept apart, unless their numbers are more than these, before they are compared.
 _MOST_STEPS = 16
 _MOST_NUMBERS = 2**18
 
 
 @final
 class _Group:
-    """Parameters that one optimiser moves on one device, and what they were and became in steps not compared yet.
+    """Parameters that one optimizer moves on one device, and what they were and became in steps not compared yet.
 
     Attributes:
         places, parameters: which they are.
@@ -71,7 +71,7 @@ class _Group:
 
 @final
 class Updates:
-    """Follows the steps of any optimiser that moves the model's parameters.
+    """Follows the steps of any optimizer that moves the model's parameters.
 
     Attributes:
         names: the parameters' dotted names.
@@ -96,13 +96,13 @@ class Updates:
         self._compare()
         return self._rows
 
-    def concerns(self, optimiser: Optimizer) -> bool:
+    def concerns(self, optimizer: Optimizer) -> bool:
         """Whether it moves a parameter of the model."""
-        return any(id(each) in self._place for group in optimiser.param_groups for each in group["params"])
+        return any(id(each) in self._place for group in optimizer.param_groups for each in group["params"])
 
-    def begin(self, optimiser: Optimizer) -> None:
+    def begin(self, optimizer: Optimizer) -> None:
         """Its step begins: keep what the parameters are."""
-        params = [each for group in optimiser.param_groups for each in group["params"] if each.grad is not None]
+        params = [each for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
         places = [self._place[id(each)] for each in params if id(each) in self._place]
         self.came = bool(places)
         self._begun = self._groups_of(tuple(places))
@@ -138,7 +138,7 @@ class Updates:
             self._keep(*row)
 
     def _keep(self, step: int, places: list[int], ratios: Tensor) -> None:
-        """Thinned by steps, since several optimisers may have a row for each."""
+        """Thinned by steps, since several optimizers may have a row for each."""
         if step != self._last:
             self._last = step
             self._seen += 1
@@ -169,9 +169,9 @@ def _sampled(parameter: Tensor) -> Tensor:
     return value.as_strided((-(-value.numel() // spacing),), (spacing,))
 
 
-def listen_to_optimisers(before: Callable[[Optimizer], None], after: Callable[[Optimizer], None]) -> list[Any]:
-    """Be told of every optimiser's step; what is given back can be removed."""
+def listen_to_optimizers(before: Callable[[Optimizer], None], after: Callable[[Optimizer], None]) -> list[Any]:
+    """Be told of every optimizer's step; what is given back can be removed."""
     return [
-        register_optimizer_step_pre_hook(lambda optimiser, *_: before(optimiser)),
-        register_optimizer_step_post_hook(lambda optimiser, *_: after(optimiser)),
+        register_optimizer_step_pre_hook(lambda optimizer, *_: before(optimizer)),
+        register_optimizer_step_post_hook(lambda optimizer, *_: after(optimizer)),
     ]

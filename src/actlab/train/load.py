@@ -19,7 +19,7 @@ def _from_table(path: str, target: str) -> Task:
 
 
 ORIGINS: dict[str, Callable[..., Task]] = {"builtin": builtin_task, "file": file_task, "table": _from_table}
-RECIPE = ("name", "epochs", "batch_size", "optimiser", "rates", "origin")
+RECIPE = ("name", "epochs", "batch_size", "optimizer", "rates", "origin")
 """The settings that may have been changed since a task was built from its origin."""
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from actlab.train.examples import Examples
-from actlab.train.task import OPTIMISERS, Task
+from actlab.train.task import OPTIMIZERS, Task
 from actlab.user_code import their_code
 
 EVALUATED_AT_ONCE = 4096
@@ -61,10 +61,10 @@ def metric_on_test(model: nn.Module, task: Task) -> float | None:
 
 
 def _train(model: nn.Module, task: Task, *, rate: float, order: torch.Generator) -> Run:
-    optimiser = OPTIMISERS[task.optimiser](model.parameters(), lr=rate)
+    optimizer = OPTIMIZERS[task.optimizer](model.parameters(), lr=rate)
     curve: list[Epoch] = []
     for epoch in range(task.epochs):
-        loss = _epoch(model, task, optimiser=optimiser, order=order)
+        loss = _epoch(model, task, optimizer=optimizer, order=order)
         if loss is None:
             return Run(tuple(curve), task.baseline(task.valid), True, epoch * task.steps // task.epochs)
         valid, is_finite = _metric(model, task, part=task.valid)
@@ -74,7 +74,7 @@ def _train(model: nn.Module, task: Task, *, rate: float, order: torch.Generator)
     return Run(tuple(curve), curve[-1].valid, False, task.steps)
 
 
-def _epoch(model: nn.Module, task: Task, *, optimiser: torch.optim.Optimizer, order: torch.Generator) -> float | None:
+def _epoch(model: nn.Module, task: Task, *, optimizer: torch.optim.Optimizer, order: torch.Generator) -> float | None:
     """The mean loss over one epoch, or None once it is not finite."""
     total = 0.0
     model.train()
@@ -83,20 +83,20 @@ def _epoch(model: nn.Module, task: Task, *, optimiser: torch.optim.Optimizer, or
         rows = shuffled[start : start + task.batch_size]
         if len(rows) == 1 and len(task.train) > 1:
             continue  # BatchNorm cannot take a batch of one, and one row alone is no step
-        loss = step(model, task, optimiser=optimiser, rows=rows)
+        loss = step(model, task, optimizer=optimizer, rows=rows)
         if not loss.isfinite():
             return None
         total += loss.item() * len(rows)
     return total / len(task.train)
 
 
-def step(model: nn.Module, task: Task, *, optimiser: torch.optim.Optimizer, rows: Tensor) -> Tensor:
+def step(model: nn.Module, task: Task, *, optimizer: torch.optim.Optimizer, rows: Tensor) -> Tensor:
     """The loss of one batch, after one step down its gradient."""
-    optimiser.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     with their_code(f"task '{task.name}': the model"):
         loss = task.loss(model(task.train.inputs[rows]), task.train.targets[rows])
         torch.autograd.backward(loss)
-    optimiser.step()
+    optimizer.step()
     return loss.detach()
 
 
@@ -113,13 +113,13 @@ def _metric(model: nn.Module, task: Task, *, part: Examples) -> tuple[float, boo
 
 def step_seconds(model: nn.Module, task: Task, *, rate: float, steps: int = 30, warm: int = 5) -> list[float]:
     """The seconds that each of a few training steps took, after a few that are not counted."""
-    optimiser = OPTIMISERS[task.optimiser](model.parameters(), lr=rate)
+    optimizer = OPTIMIZERS[task.optimizer](model.parameters(), lr=rate)
     rows = torch.arange(min(task.batch_size, len(task.train)))
     model.train()
     seconds = []
     with torch.random.fork_rng(devices=[]):
         for _ in range(warm + steps):
             start = time.perf_counter()
-            step(model, task, optimiser=optimiser, rows=rows)
+            step(model, task, optimizer=optimizer, rows=rows)
             seconds.append(time.perf_counter() - start)
     return seconds[warm:]

@@ -46,7 +46,8 @@ class Places:
     def sentence(self) -> str:
         """What is replaced and what is not, in a line or two."""
         stays = "".join(f" {path} stays: {reason}." for path, reason in self.kept)
-        return f"{len(self.replaced)} {self.activation} modules are replaced.{stays}"
+        count = len(self.replaced)
+        return f"{count} {self.activation} module{' is' if count == 1 else 's are'} replaced.{stays}"
 
 
 def name_of(module: nn.Module) -> str | None:

@@ -15,13 +15,17 @@ from typing import Any, final
 from torch import nn
 from torch.optim import Optimizer
 
+from actlab.deprecation import warn_renamed
 from actlab.errors import BadTask
 from actlab.train.examples import article
 from actlab.train.task import Task
 from actlab.train.taskfile import parts
 from actlab.user_code import imported, imported_module, their_code
 
-EXPECTED = "an actlab.Task, or a model, a batch (inputs, targets) and a loss, as a tuple or as a dict with these keys"
+EXPECTED = (
+    "an actlab.Task, a tuple (model, (inputs, targets), loss), or a dict with the keys model, batch and loss, and"
+    " optimizer if there is one"
+)
 
 
 @final
@@ -35,7 +39,7 @@ class Subject:
         inputs: one batch, as the model takes it: a tensor, or several as a tuple or by name.
         targets: what the loss compares the output with; None where it takes the output alone.
         loss: a function of outputs and targets; None where the user gave none.
-        optimiser: the user's own, for what it does with the parameters; None where he gave none.
+        optimizer: the user's own, for what it does with the parameters; None where he gave none.
         file, line: where it is defined; what a finding points to where the model is made of PyTorch's modules alone.
     """
 
@@ -44,7 +48,7 @@ class Subject:
     inputs: Any
     targets: Any
     loss: Callable[..., Any] | None
-    optimiser: Optimizer | None = None
+    optimizer: Optimizer | None = None
     file: str = "<model>"
     line: int = 1
 
@@ -156,17 +160,26 @@ def subject(given: object, *, name: str) -> Subject:
         case Subject():
             return given
         case Mapping():
-            unknown = set(given) - {"model", "batch", "loss", "optimiser"}
+            given = _with_new_names(given, name=name)
+            unknown = set(given) - {"model", "batch", "loss", "optimizer"}
             if unknown or not {"model", "batch"} <= set(given):
                 raise BadTask(f"'{name}' gave a dict with the keys {', '.join(map(str, given))}; expected {EXPECTED}.")
-            return _made(name, given["model"], given["batch"], given.get("loss"), given.get("optimiser"))
+            return _made(name, given["model"], given["batch"], given.get("loss"), given.get("optimizer"))
         case (model, batch) | (model, batch, _):
             return _made(name, model, batch, given[2] if len(given) == 3 else None, None)
         case _:
             raise BadTask(f"'{name}' gave {article(given)}; expected {EXPECTED}.")
 
 
-def _made(name: str, model: object, batch: object, loss: object, optimiser: object) -> Subject:
+def _with_new_names(given: Mapping[Any, Any], *, name: str) -> Mapping[Any, Any]:
+    """Return the dict with the key `optimizer`, which was spelled `optimiser` once."""
+    if "optimiser" not in given or "optimizer" in given:
+        return given
+    warn_renamed(f"'{name}': the key 'optimiser'", "'optimizer'")
+    return {"optimizer" if key == "optimiser" else key: value for key, value in given.items()}
+
+
+def _made(name: str, model: object, batch: object, loss: object, optimizer: object) -> Subject:
     def refuse(what: str, found: object, wanted: str) -> BadTask:
         return BadTask(f"'{name}': the {what} is {article(found)}; it must be {wanted}.")
 
@@ -176,6 +189,6 @@ def _made(name: str, model: object, batch: object, loss: object, optimiser: obje
         raise refuse("batch", batch, "a pair of inputs and targets")
     if loss is not None and not callable(loss):
         raise refuse("loss", loss, "a function of outputs and targets")
-    if optimiser is not None and not isinstance(optimiser, Optimizer):
-        raise refuse("optimiser", optimiser, "a torch.optim.Optimizer")
-    return Subject(name, model, batch[0], batch[1], loss, optimiser)
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise refuse("optimizer", optimizer, "a torch.optim.Optimizer")
+    return Subject(name, model, batch[0], batch[1], loss, optimizer)

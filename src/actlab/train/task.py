@@ -11,13 +11,14 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from actlab.deprecation import renamed_keyword, warn_renamed
 from actlab.errors import BadTask
 from actlab.train.examples import Examples, Rows, article, examples, split
 from actlab.train.factory import FEW, Build, build, check_fit, outputs_of, settled_kind, takes_activation
 from actlab.train.kinds import KINDS, Kind, Loss, Metric
 
 # Fused: one call a step instead of ten for every parameter; a step of a small network then takes half the time.
-OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": partial(torch.optim.Adam, fused=True),
     "adamw": partial(torch.optim.AdamW, fused=True),
     "sgd": partial(torch.optim.SGD, fused=True),
@@ -44,7 +45,7 @@ class Task:
         loss: a function of outputs and targets; by default the kind's: cross entropy or the mean squared error.
         epochs: how often every row is seen.
         batch_size: rows a step.
-        optimiser: "adam", "adamw", "sgd" or "momentum" (sgd with momentum 0.9).
+        optimizer: "adam", "adamw", "sgd" or "momentum" (sgd with momentum 0.9).
         rates: the lowest and the highest learning rate to be tried.
         target_unit: what one unit of the targets is worth in reported units, where a regression's were scaled.
         notes: what was decided on the way to this task and should be said aloud.
@@ -73,13 +74,14 @@ class Task:
     loss: Loss
     epochs: int
     batch_size: int
-    optimiser: str
+    optimizer: str
     rates: tuple[float, float]
     target_unit: float
     notes: tuple[str, ...]
     origin: tuple[str, ...]
 
     # The names are those of the fields, so that dataclasses.replace gives a checked copy.
+    @renamed_keyword("optimiser", "optimizer")
     def __init__(
         self,
         name: str,
@@ -94,14 +96,14 @@ class Task:
         loss: Loss | None = None,
         epochs: int = 30,
         batch_size: int = 64,
-        optimiser: str = "adam",
+        optimizer: str = "adam",
         rates: tuple[float, float] = (3e-4, 3e-2),
         target_unit: float = 1.0,
         notes: tuple[str, ...] = (),
         origin: tuple[str, ...] = (),
     ) -> None:
         self._set(name=name, model=model, sentence=sentence or name, activation=activation)
-        self._set(epochs=epochs, batch_size=batch_size, optimiser=optimiser, rates=tuple(rates))
+        self._set(epochs=epochs, batch_size=batch_size, optimizer=optimizer, rates=tuple(rates))
         self._set(target_unit=target_unit, notes=tuple(notes), origin=tuple(origin))
         kind = kind.name if isinstance(kind, Kind) else kind
         self._check_recipe(kind)
@@ -120,6 +122,12 @@ class Task:
     def metric(self) -> Metric:
         """What the task is judged by."""
         return self.kind.metric
+
+    @property
+    def optimiser(self) -> str:
+        """The old name of `optimizer`; deprecated."""
+        warn_renamed("Task.optimiser", "Task.optimizer")
+        return self.optimizer
 
     @property
     def takes_activation(self) -> bool:
@@ -173,7 +181,7 @@ class Task:
         model = self.build(nn.Identity if self.takes_activation else None)
         shapes = [(name, tuple(value.shape)) for name, value in model.named_parameters()]
         loss = getattr(self.loss, "__qualname__", type(self.loss).__qualname__)  # a repr could hold an address
-        recipe = (self.name, self.kind.name, loss, self.epochs, self.batch_size, self.optimiser, self.rates)
+        recipe = (self.name, self.kind.name, loss, self.epochs, self.batch_size, self.optimizer, self.rates)
         digest.update(repr((recipe, self.target_unit, str(model), shapes)).encode())
         return digest.hexdigest()
 
@@ -188,8 +196,8 @@ class Task:
                 raise refuse(f"{what} must be a whole number from 1; got {number!r}.")
         if len(self.rates) != 2 or not 0 < self.rates[0] <= self.rates[1] < float("inf"):
             raise refuse(f"rates must be two positive numbers, the lower first; got {self.rates}.")
-        if self.optimiser not in OPTIMISERS:
-            raise refuse(f"no optimiser is named '{self.optimiser}'; there are {', '.join(OPTIMISERS)}.")
+        if self.optimizer not in OPTIMIZERS:
+            raise refuse(f"no optimizer is named '{self.optimizer}'; there are {', '.join(OPTIMIZERS)}.")
         if kind and kind not in KINDS:
             raise refuse(f"no kind is named '{kind}'; there are {', '.join(KINDS)}.")
 

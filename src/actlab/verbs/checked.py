@@ -103,7 +103,7 @@ class Checked:
         from actlab.report.finding_table import FindingTable, table_lines
         from actlab.rules.remedies import REMEDIES
 
-        return table_lines(
+        table = table_lines(
             FindingTable(
                 self.new,
                 self.report.unseen,
@@ -113,6 +113,7 @@ class Checked:
                 last=self._last(),
             )
         )
+        return [*table, *self.report.notes]
 
     def _last(self) -> str:
         """After the count: of how many sites, how many are accepted, how many are gone."""

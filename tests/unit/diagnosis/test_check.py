@@ -40,7 +40,7 @@ def test_a_softmax_of_evaluation_alone_is_none_of_the_loss():
             z = super().forward(x)
             return z if self.training else z.softmax(1)
 
-    assert check(OnlyThen(*network()).eval(), (X, Y), F.cross_entropy).is_well
+    assert check(OnlyThen(*network()).eval(), (X, Y), F.cross_entropy).ok
 
 
 def test_inputs_by_name_by_place_and_outputs_in_a_mapping():
@@ -60,7 +60,7 @@ def test_inputs_by_name_by_place_and_outputs_in_a_mapping():
 
 
 def test_a_loader_gives_its_first_batch():
-    assert check(network(), DataLoader(TensorDataset(X, Y), 8), F.cross_entropy).is_well
+    assert check(network(), DataLoader(TensorDataset(X, Y), 8), F.cross_entropy).ok
 
 
 def test_without_a_loss_the_construction_is_looked_at():
@@ -143,14 +143,14 @@ def test_one_site_is_counted_as_one():
 
 def test_a_trial_run_trains_a_copy_and_tells_what_it_measured():
     model = network()
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
-    report = check(model, (X, Y), F.cross_entropy, optimiser=optimiser, train_steps=3)
+    report = check(model, (X, Y), F.cross_entropy, optimizer=optimizer, train_steps=3)
     assert report.quantities is not None
     assert report.quantities.steps == 3
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
-    assert optimiser.state == {}
+    assert optimizer.state == {}
 
 
 def test_ctrl_c_in_a_trial_run_carries_what_was_found_and_leaves_the_model():
@@ -196,7 +196,7 @@ def test_a_model_that_is_watched_is_refused():
     model = network()
     with watch(model), pytest.raises(BadInput, match="is already watched"):
         check(model, (X, Y), F.cross_entropy)
-    assert check(model, (X, Y), F.cross_entropy).is_well
+    assert check(model, (X, Y), F.cross_entropy).ok
 
 
 def test_a_loss_that_does_not_move_is_laid_to_an_error_that_one_batch_shows():

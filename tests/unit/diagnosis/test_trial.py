@@ -10,42 +10,42 @@ from torch import nn
 from torch.nn import functional as F
 
 from actlab.diagnosis.check import check
-from actlab.diagnosis.trial_run import _same_optimiser, _stepped
+from actlab.diagnosis.trial_run import _copied_optimizer, _step
 
 
-def test_the_optimiser_is_copied_with_its_groups_and_its_state():
+def test_the_optimizer_is_copied_with_its_groups_and_its_state():
     torch.manual_seed(0)
     model = nn.Linear(4, 3)
     groups = [{"params": [model.weight], "weight_decay": 0.1}, {"params": [model.bias], "lr": 0.5}]
     mine = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
     x, y = torch.randn(8, 4), torch.arange(8) % 3
-    _stepped(model, mine, F.cross_entropy, x, y)
-    twin = copy.deepcopy(model)
-    its = _same_optimiser(mine, model, twin)
+    _step(model, mine, F.cross_entropy, x, y)
+    copied = copy.deepcopy(model)
+    its = _copied_optimizer(mine, model, copied)
     before = copy.deepcopy(model.state_dict())
-    _stepped(twin, its, F.cross_entropy, x, y)
+    _step(copied, its, F.cross_entropy, x, y)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    _stepped(model, mine, F.cross_entropy, x, y)
-    assert all(torch.equal(value, model.state_dict()[name]) for name, value in twin.state_dict().items())
+    _step(model, mine, F.cross_entropy, x, y)
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in copied.state_dict().items())
 
 
-def test_of_an_optimiser_over_two_models_the_part_of_this_one_is_copied():
+def test_of_an_optimizer_over_two_models_the_part_of_this_one_is_copied():
     model, other = nn.Linear(4, 3), nn.Linear(2, 2)
     mine = torch.optim.Adam([{"params": other.parameters()}, {"params": [model.weight]}])
     x, y = torch.randn(8, 4), torch.arange(8) % 3
-    _stepped(model, mine, F.cross_entropy, x, y)
-    twin = copy.deepcopy(model)
-    its = _same_optimiser(mine, model, twin)
-    assert [group["params"] for group in its.param_groups] == [[twin.weight]]
-    assert torch.equal(its.state[twin.weight]["exp_avg"], mine.state[model.weight]["exp_avg"])
-    assert its.state[twin.weight]["exp_avg"] is not mine.state[model.weight]["exp_avg"]
+    _step(model, mine, F.cross_entropy, x, y)
+    copied = copy.deepcopy(model)
+    its = _copied_optimizer(mine, model, copied)
+    assert [group["params"] for group in its.param_groups] == [[copied.weight]]
+    assert torch.equal(its.state[copied.weight]["exp_avg"], mine.state[model.weight]["exp_avg"])
+    assert its.state[copied.weight]["exp_avg"] is not mine.state[model.weight]["exp_avg"]
 
 
 @pytest.mark.parametrize("steps", [0, 5])
-def test_an_optimiser_of_another_model_is_named(steps):
+def test_an_optimizer_of_another_model_is_named(steps):
     model, batch = nn.Linear(4, 3), (torch.randn(8, 4), torch.arange(8) % 3)
-    optimiser = torch.optim.Adam(copy.deepcopy(model).parameters())
-    (found,) = check(model, batch, F.cross_entropy, optimiser=optimiser, train_steps=steps).findings
+    optimizer = torch.optim.Adam(copy.deepcopy(model).parameters())
+    (found,) = check(model, batch, F.cross_entropy, optimizer=optimizer, train_steps=steps).findings
     assert (found.id, found.severity) == ("AL111", "error")
     assert "none of the model's 2" in found.message
 
@@ -70,3 +70,23 @@ def test_one_batch_seen_again_and_again_is_no_more_examples():
     batch = (torch.randn(64, 4), torch.arange(64) % 3)
     (dead,) = [each for each in check(model, batch, F.cross_entropy, train_steps=30).findings if each.id == "AL101"]
     assert "of 64 examples" in dead.message
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-9, 1e-7])
+def test_a_learning_rate_that_moves_nothing_is_the_likely_cause_of_a_plateau(rate):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+    batch, optimizer = (torch.randn(64, 8), torch.arange(64) % 4), torch.optim.SGD(model.parameters(), lr=rate)
+    findings = check(model, batch, F.cross_entropy, optimizer=optimizer, train_steps=60).findings
+    found = {each.id: each for each in findings}
+    assert found["AL108"].severity == "warning"
+    assert found["AL111"].evidence["likely_cause"] == "AL108"
+
+
+def test_the_default_optimizer_is_named_in_the_report():
+    model, batch = nn.Linear(4, 3), (torch.randn(8, 4), torch.arange(8) % 3)
+    note = "No optimizer was given: the copy was trained with Adam at a learning rate of 0.001."
+    assert check(model, batch, F.cross_entropy, train_steps=2).lines()[-1] == note
+    assert note not in check(model, batch, F.cross_entropy).lines()
+    given = check(model, batch, F.cross_entropy, optimizer=torch.optim.Adam(model.parameters()), train_steps=2)
+    assert note not in given.lines()

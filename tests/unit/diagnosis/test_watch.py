@@ -33,19 +33,19 @@ def batches(count: int, *, size: int = 16) -> list[tuple[Tensor, Tensor]]:
 
 
 def trained(model: nn.Module, called: nn.Module | None = None, *, steps: int = 6, every: int | None = 1, **options):
-    """The losses, the optimiser and the watch of a plain loop; without `every` it is not watched."""
+    """The losses, the optimizer and the watch of a plain loop; without `every` it is not watched."""
     called = called or model
-    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     loss, losses = nn.CrossEntropyLoss(), []
     torch.manual_seed(2)
     with nullcontext() if every is None else watch(called, loss, every, **options) as watched:
         for x, target in batches(steps):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             value = loss(called(x), target)
             value.backward()
-            optimiser.step()
+            optimizer.step()
             losses.append(value.item())
-    return losses, optimiser, watched
+    return losses, optimizer, watched
 
 
 def traces(module: nn.Module) -> list[object]:
@@ -61,7 +61,7 @@ def test_fifty_steps_are_the_same_bit_for_bit(is_compiled):
 
     plain, watched = network(), network()
     before = str(traces(watched))
-    losses, optimiser, _ = trained(plain, called(plain), steps=50, every=None)
+    losses, optimizer, _ = trained(plain, called(plain), steps=50, every=None)
     state = torch.get_rng_state()
     others, other, result = trained(watched, called(watched), steps=50)
     assert result.quantities().measured == 50
@@ -69,7 +69,7 @@ def test_fifty_steps_are_the_same_bit_for_bit(is_compiled):
     assert torch.equal(state, torch.get_rng_state())
     for one, two in zip(plain.state_dict().values(), watched.state_dict().values(), strict=True):
         assert torch.equal(one, two)
-    for one, two in zip(optimiser.state.values(), other.state.values(), strict=True):
+    for one, two in zip(optimizer.state.values(), other.state.values(), strict=True):
         assert all(torch.equal(one[name], two[name]) for name in one)
     assert str(traces(watched)) == str(traces(plain))
     assert is_compiled or str(traces(watched)) == before  # compiling leaves its own
@@ -112,12 +112,12 @@ def test_the_statistics_are_those_of_the_inputs():
 
 def test_the_gradient_is_that_of_a_mean_over_the_batch():
     model, (x, target) = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)), batches(1)[0]
-    optimiser, loss = torch.optim.SGD(model.parameters(), 0.0), nn.CrossEntropyLoss()
+    optimizer, loss = torch.optim.SGD(model.parameters(), 0.0), nn.CrossEntropyLoss()
     with watch(model, loss, 1) as watched:
         for parts in (1, 1, 4):  # the last in four accumulated parts
             for each, wanted in zip(x.chunk(parts), target.chunk(parts), strict=True):
                 (loss(model(each), wanted) / parts).backward()
-            optimiser.step()
+            optimizer.step()
     y = torch.tanh(model[0](x))
     (dy,) = torch.autograd.grad(loss(model[2](y), target), y)
     points = watched.quantities().sites[0].points
@@ -131,14 +131,14 @@ def test_a_scaled_loss_gives_the_gradient_unscaled():
     found = []
     for scale in (None, 1024.0):
         model, loss = network(), nn.CrossEntropyLoss()
-        optimiser = torch.optim.SGD(model.parameters(), 1e-2)
+        optimizer = torch.optim.SGD(model.parameters(), 1e-2)
         scaler = torch.amp.GradScaler("cpu", init_scale=scale or 1.0, enabled=scale is not None)
         with watch(model, loss, 1) as watched:
             torch.manual_seed(0)
             for x, target in batches(4):
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 scaler.scale(loss(model(x), target)).backward()
-                scaler.step(optimiser)
+                scaler.step(optimizer)
                 scaler.update()
         found.append([point.gradient_rms for point in watched.quantities().sites[0].points])
     assert found[0] == pytest.approx(found[1], rel=1e-4)
@@ -146,13 +146,13 @@ def test_a_scaled_loss_gives_the_gradient_unscaled():
 
 def test_autocast_is_measured_in_its_own_dtype():
     model, loss = network(), nn.CrossEntropyLoss()
-    optimiser = torch.optim.SGD(model.parameters(), 1e-2)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-2)
     with watch(model, loss, 1) as watched:
         for x, target in batches(3):
             with torch.autocast("cpu", torch.bfloat16):
                 value = loss(model(x), target)
             value.backward()
-            optimiser.step()
+            optimizer.step()
     assert watched.quantities().sites[1].site.dtype == "bfloat16"
     assert watched.quantities().sites[1].points[-1].gradient_rms > 0
 
@@ -176,21 +176,21 @@ def test_what_a_checkpoint_computes_again_is_counted_once(reentrant):
 
 def test_a_checkpoint_around_the_whole_model_is_counted_once():
     model, loss = network(), nn.CrossEntropyLoss()
-    optimiser = torch.optim.SGD(model.parameters(), 1e-2)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-2)
     with watch(model, loss, 1) as watched:
         for x, target in batches(6):
             loss(checkpoint(model, x, use_reentrant=False), target).backward()
-            optimiser.step()
+            optimizer.step()
     assert watched.quantities().sites[0].total.examples == 96
 
 
 def test_several_passes_are_one_step():
     model, loss = network(), nn.CrossEntropyLoss()
-    optimiser = torch.optim.SGD(model.parameters(), 1e-2)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-2)
     with watch(model, loss, 1) as watched:
         for x, target in batches(6):
             (loss(model(x), target) + loss(model(x + 1), target)).backward()
-            optimiser.step()
+            optimizer.step()
             watched.step()
     found = watched.quantities()
     assert found.steps == 6
@@ -301,12 +301,12 @@ def test_what_cannot_be_looked_into_is_refused_by_name():
 def detached_loop() -> None:
     model, loss = network(), nn.CrossEntropyLoss()
     other = nn.Parameter(torch.zeros(()))
-    optimiser = torch.optim.SGD([*model.parameters(), other], 1e-2)
+    optimizer = torch.optim.SGD([*model.parameters(), other], 1e-2)
     with watch(model, every=1) as watched:
         for x, target in batches(3):
             value = loss(model(x).detach() + other, target)
             value.backward()
-            optimiser.step()
+            optimizer.step()
             watched.step(value)
 
 
@@ -317,14 +317,14 @@ def test_a_loss_without_gradient_is_told():
 
 def test_the_update_is_told_relative_to_the_weights():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
-    optimiser, loss = torch.optim.SGD(model.parameters(), 0.1), nn.CrossEntropyLoss()
+    optimizer, loss = torch.optim.SGD(model.parameters(), 0.1), nn.CrossEntropyLoss()
     expected = []
     with watch(model, loss, 1) as watched:
         for x, target in batches(3):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss(model(x), target).backward()
             weight = model[0].weight.detach().clone()
-            optimiser.step()
+            optimizer.step()
             expected.append(float((model[0].weight.detach() - weight).norm() / weight.norm()))
     assert [each for _, each in watched.quantities().parameters[0].updates] == pytest.approx(expected)
 
@@ -384,13 +384,13 @@ def test_memory_is_bounded():
     assert found.sites[0].total.examples == 2600
 
 
-def test_the_memory_of_updates_is_bounded_with_two_optimisers():
+def test_the_memory_of_updates_is_bounded_with_two_optimizers():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
-    optimisers = [torch.optim.SGD(each.parameters(), 1e-3) for each in (model[0], model[2])]
+    optimizers = [torch.optim.SGD(each.parameters(), 1e-3) for each in (model[0], model[2])]
     with watch(model, every=1) as watched:
         for x, _ in batches(1300, size=2):
             model(x).square().mean().backward()
-            for each in optimisers:
+            for each in optimizers:
                 each.step()
             watched.step()
     for parameter in watched.quantities().parameters:
@@ -415,15 +415,15 @@ def told_of(*, asked_between: bool) -> list:
     torch.manual_seed(0)
     model = nn.ModuleList([nn.Sequential(nn.Linear(4, 8), nn.GELU()), nn.Sequential(nn.Linear(8, 3), nn.Sigmoid())])
     model.forward = lambda x, deep: model[1](model[0](x)) if deep else model[0](x)
-    optimiser = torch.optim.SGD(model.parameters(), 1e-2)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-2)
     generator, found = torch.Generator().manual_seed(1), []
     with watch(model, every=1) as watched:
         for step in range(70):
             x = torch.randn(1 if step % 5 == 3 else 16, 4, generator=generator)
             x[0, 0] = float("inf") if step == 45 else x[0, 0]
             model(x, deep=step % 4 < 3).nan_to_num().square().mean().backward()
-            optimiser.step()
-            optimiser.zero_grad()
+            optimizer.step()
+            optimizer.zero_grad()
             if asked_between and step % 7 == 0:
                 watched.quantities()
     quantities = watched.quantities()

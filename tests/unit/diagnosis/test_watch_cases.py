@@ -19,12 +19,12 @@ def rows(count: int = 16) -> Tensor:
 
 def watched(model: nn.Module, called: nn.Module | None = None, *, steps: int = 4):
     torch.manual_seed(4)
-    optimiser = torch.optim.SGD(model.parameters(), 1e-2)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-2)
     with watch(called or model, every=1) as found:
         for _ in range(steps):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             (called or model)(rows()).square().mean().backward()
-            optimiser.step()
+            optimizer.step()
     return found.quantities()
 
 
@@ -68,13 +68,13 @@ def test_a_site_that_is_applied_three_times_is_measured_three_times(steps):
 
 def test_a_scaler_that_overflows_alarms_nobody():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
-    optimiser = torch.optim.SGD(model.parameters(), 1e-5)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-5)
     scaler, scales = torch.amp.GradScaler("cpu", init_scale=2.0**127, backoff_factor=2.0**-100), []
     with watch(model, every=1) as found:
         for _ in range(40):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             scaler.scale(model(rows()).square().mean() * 1000).backward()
-            scaler.step(optimiser)
+            scaler.step(optimizer)
             scaler.update()
             scales.append(scaler.get_scale())
             found.step()
@@ -124,10 +124,10 @@ def test_inductor_trains_as_it_does_alone():
             assert len(site.points) == 4
             assert site.points[-1].gradient_rms > 0
         else:
-            optimiser = torch.optim.SGD(model.parameters(), 1e-2)
+            optimizer = torch.optim.SGD(model.parameters(), 1e-2)
             for _ in range(4):
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 compiled(rows()).square().mean().backward()
-                optimiser.step()
+                optimizer.step()
         losses.append(float(model(rows()).detach().square().mean()))
     assert losses[0] == losses[1]

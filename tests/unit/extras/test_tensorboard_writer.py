@@ -56,13 +56,13 @@ def test_without_the_package_it_says_how_to_get_it(tmp_path: Path, monkeypatch: 
 def test_what_the_real_watch_measures_is_read_back(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with TensorBoardWriter(tmp_path) as sink, watch(model, sinks=(sink,), every=1) as watched:
         for _ in range(3):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss = model(torch.randn(16, 4)).square().mean()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             watched.step(loss)
     events = read(tmp_path)
     assert events.Tags()["scalars"]

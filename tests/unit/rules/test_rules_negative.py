@@ -160,7 +160,7 @@ def test_nothing_is_said_of_a_correct_program(name):
     torch.manual_seed(0)
     model, inputs, targets, loss = PROGRAMS[name]
     report = check(model, (inputs, targets), loss)
-    assert report.is_well, report.lines()
+    assert report.ok, report.lines()
 
 
 def test_the_programs_can_alarm():
@@ -170,4 +170,4 @@ def test_the_programs_can_alarm():
 
 def test_default_weights_of_a_shallow_network_fit():
     shallow = nn.Sequential(*(part for _ in range(5) for part in (nn.Linear(8, 8), nn.ReLU())), nn.Linear(8, 4))
-    assert check(shallow, (X, CLASSES), F.cross_entropy).is_well
+    assert check(shallow, (X, CLASSES), F.cross_entropy).ok

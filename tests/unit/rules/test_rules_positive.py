@@ -147,9 +147,9 @@ def test_decay_on_slopes_and_only_there():
     others = [value for name, value in model.named_parameters() if name not in {"1.weight", "3.weight"}]
     bad = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
     good = torch.optim.AdamW([{"params": slopes, "weight_decay": 0.0}, {"params": others}])
-    (found,) = check(model, (X, CLASSES), CE, optimiser=bad).findings
+    (found,) = check(model, (X, CLASSES), CE, optimizer=bad).findings
     assert (found.id, found.evidence["parameters"]) == ("AL307", ["1.weight", "3.weight"])
-    assert check(model, (X, CLASSES), CE, optimiser=good).findings == ()
+    assert check(model, (X, CLASSES), CE, optimizer=good).findings == ()
 
 
 def test_attention_that_sums_over_queries():

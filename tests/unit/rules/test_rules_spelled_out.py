@@ -211,7 +211,7 @@ def test_a_loss_that_is_written_out_is_one(name):
 def test_nothing_is_said_of_a_right_one_that_is_written_out(name):
     model, targets, loss = RIGHT[name]
     report = check(model, (X, targets), loss)
-    assert report.is_well, report.lines()
+    assert report.ok, report.lines()
 
 
 class Linear(nn.Module):

@@ -27,7 +27,7 @@ def ran(model, rate, *, steps=40, data=None):
     torch.manual_seed(1)
     data = data or clouds(steps)
     optimiser = torch.optim.Adam(model.parameters(), lr=rate)
-    return check(model, data[0], F.cross_entropy, optimiser=optimiser, train_steps=steps, data=data)
+    return check(model, data[0], F.cross_entropy, optimizer=optimiser, train_steps=steps, data=data)
 
 
 def told(report, id):
@@ -163,11 +163,11 @@ def test_units_that_die_of_having_nothing_to_learn_are_no_fault(seed):
     torch.manual_seed(seed)
     model = Codes()
     data = [(x, x) for x in torch.randn(600, 64, 20)]
-    report = check(model, data[0], bound, optimiser=torch.optim.Adam(model.parameters(), 1e-2), train_steps=600,
+    report = check(model, data[0], bound, optimizer=torch.optim.Adam(model.parameters(), 1e-2), train_steps=600,
                    data=data)  # fmt: skip
     dead = told(report, "AL101")
     assert max(each.evidence["dead_share"] for each in dead) > 0.9  # it is a case of what is asked
-    assert report.is_well, report.lines()
+    assert report.ok, report.lines()
 
 
 def narrow(live, *, rate, steps=60):

@@ -1,4 +1,4 @@
-"""The main journey: the control is diagnosed first, and that stands in the answer beside what stood there before."""
+"""The control is diagnosed before the comparison, and the answer holds both."""
 
 from __future__ import annotations
 
@@ -42,12 +42,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return seen
 
 
-def test_it_is_said_diagnosed_and_told(asked: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_the_control_is_diagnosed_and_its_findings_are_in_every_output(
+    asked: list[dict[str, Any]], tmp_path: Path
+) -> None:
     said: list[str] = []
     place = tmp_path / "report.html"
     answer = verbs.advise(task(), activations=["tanh"], seeds=2, budget=1, report=place, say=said.append, seed=3)
     assert any("watched for 2 training steps." in line for line in said)
-    assert [(one["train_steps"], one["seconds"], one["seed"]) for one in asked] == [(2, 4.0, 3)]
+    assert [(one["train_steps"], one["seed"]) for one in asked] == [(2, 3)]
     text = json.loads(json.dumps(answer.to_json(), allow_nan=False))
     assert set(text) >= KEYS
     assert text["diagnosis"]["findings"][0]["id"] == "AL103"
@@ -57,7 +59,18 @@ def test_it_is_said_diagnosed_and_told(asked: list[dict[str, Any]], tmp_path: Pa
     assert "It vanishes." in place.read_text()
 
 
-def test_it_can_be_left_out(asked: list[dict[str, Any]]) -> None:
+def test_the_diagnosis_can_be_left_out(asked: list[dict[str, Any]]) -> None:
     answer = verbs.advise(task(), activations=["tanh"], seeds=2, budget=1, diagnose=False)
     assert asked == []
     assert answer.to_json()["diagnosis"] is None
+
+
+def test_a_plan_that_can_never_decide_is_warned_about_before_anything_is_run(asked: list[dict[str, Any]]) -> None:
+    events: list[str] = []
+    warning = "2 seeds can never show a difference between 2 arms, however clear: 6 are needed."
+    verbs.advise(task(), activations=["tanh"], seeds=2, budget=1, say=events.append, warn=events.append)
+    assert events.index(warning) == 0
+    assert events.count(warning) == 1
+    events.clear()
+    verbs.advise(task(), activations=["tanh"], seeds=2, budget=1, say=lambda line: None, warn=events.append)
+    assert events == [warning]

@@ -73,8 +73,17 @@ def test_a_plan_says_beforehand_that_it_can_never_decide() -> None:
 
 def test_a_plan_says_what_it_will_do() -> None:
     text = " ".join(plan_of().sentences())
-    for part in ("9 arms, arm0 being the control", "4 learning rates each", "117 trials", "p = 0.0039", "needs 0.0063"):
+    for part in ("9 arms, arm0 is the control", "4 learning rates each", "117 trials", "p = 0.0039", "needs 0.0063"):
         assert part in text, text
+
+
+def test_a_plan_of_one_rate_one_seed_and_one_candidate_is_said_in_the_singular() -> None:
+    plan = replace(plan_of(2, seeds=1), points=(0.015,))
+    warning, *said = plan.sentences()
+    assert warning == "1 seed can never show a difference between 2 arms, however clear: 6 are needed."
+    assert said[0] == "2 arms, arm0 is the control; one learning rate (0.015) each; then 1 fresh seed: 4 trials."
+    assert said[1].startswith("The test set is read after 1 seed with an error of 0.05. With 1 seed the exact")
+    assert said[1].endswith("a claim needs 0.05.")
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"init": "gain"}, {"margin": 1.0}, {"fingerprint": "g"}], ids=str)

@@ -193,3 +193,56 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) ->
     with pytest.raises(BadStudy, match="file is not a database"):
         Store(path)
     assert path.read_bytes() == before
+
+
+# The first release's tables with one study, as that release wrote them.
+FIRST_RELEASE = """
+CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,
+    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num));
+INSERT INTO alembic_version VALUES('0001');
+CREATE TABLE studies (id INTEGER NOT NULL, name VARCHAR(200) NOT NULL, attempt INTEGER NOT NULL,
+    digest VARCHAR(64) NOT NULL, plan JSON NOT NULL, version VARCHAR(40) NOT NULL, created DATETIME NOT NULL,
+    PRIMARY KEY (id), CONSTRAINT one_study_an_attempt UNIQUE (name, attempt));
+INSERT INTO studies VALUES(1,'mine',1,'d7869f2d16eee35ea5bdc69c1cadf6768462accfe3d033927bab8b365f533575',
+    '{"task": "t", "fingerprint": "f", "arms": ["relu", "x*sigmoid(1.7*x)"], "points": [0.001, 0.01],
+    "tuning_seeds": [2147483647], "seeds": [5, 6], "looks": [{"seeds": 2, "alpha": 0.05}], "margin": 0.5,
+    "margin_is_relative": false, "init": "as-is", "seed": 0}','0.1.0','2026-11-30 10:42:01.007062');
+CREATE TABLE trials (id INTEGER NOT NULL, study_id INTEGER NOT NULL, arm VARCHAR(500) NOT NULL, point INTEGER NOT NULL,
+    seed BIGINT NOT NULL, role VARCHAR(20) NOT NULL, status VARCHAR(20) NOT NULL, diverged BOOLEAN NOT NULL,
+    rate FLOAT NOT NULL, valid FLOAT NOT NULL, test FLOAT, steps INTEGER NOT NULL, curve JSON NOT NULL,
+    seconds FLOAT NOT NULL, version VARCHAR(40) NOT NULL, finished DATETIME NOT NULL, PRIMARY KEY (id),
+    CONSTRAINT one_row_a_trial UNIQUE (study_id, arm, point, seed, role),
+    FOREIGN KEY(study_id) REFERENCES studies (id) ON DELETE CASCADE);
+INSERT INTO trials VALUES(1,1,'relu',0,2147483647,'tune','finished',0,0.001,9.11234567890123514644e+01,NULL,30,
+    '[{"loss": 1.5, "valid": 40.0}]',0.5,'0.1.0','2026-11-30 10:42:01.013759');
+INSERT INTO trials VALUES(2,1,'x*sigmoid(1.7*x)',1,5,'confirm','diverged',1,0.01,10.0,9.75,3,'[]',0.1,'0.1.0',
+    '2026-11-30 10:42:01.020326');
+"""
+
+
+def first_release(path: Path, *, revision: str = "0001") -> Path:
+    with sqlite3.connect(path) as raw:
+        raw.executescript(FIRST_RELEASE)
+        raw.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    raw.close()
+    return path
+
+
+def test_a_store_of_the_first_release_is_resumed(tmp_path: Path) -> None:
+    with Store(first_release(tmp_path / "runs.db")) as store:
+        assert store.outcomes(store.resume("mine", PLAN)) == {TUNED.trial: TUNED, DIVERGED.trial: DIVERGED}
+
+
+def test_a_store_of_a_newer_release_is_refused_by_name(tmp_path: Path) -> None:
+    path = first_release(tmp_path / "runs.db", revision="9999")
+    with pytest.raises(BadStudy, match=r"runs\.db' was written by a newer actlab; update actlab, or"):
+        Store(path)
+
+
+def test_a_plan_with_other_fields_is_refused_and_the_field_named(tmp_path: Path) -> None:
+    path = first_release(tmp_path / "runs.db")
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE studies SET digest = 'x', plan = json_insert(plan, '$.warmup', 5)")
+    raw.close()
+    with Store(path) as store, pytest.raises(BadStudy, match=r"another plan \(warmup: 5 there, None now\)"):
+        store.resume("mine", PLAN)

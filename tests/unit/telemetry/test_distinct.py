@@ -95,14 +95,14 @@ def dead_in(data: Tensor, *, epochs: int, size: int = 16):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 2))
     nn.init.constant_(model[0].bias[:4], -1e3)
-    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     with watch(model, every=1) as watched:
         for epoch in range(epochs):
             order = torch.randperm(len(data), generator=torch.Generator().manual_seed(epoch))
             for rows in data[order].split(size):
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 F.cross_entropy(model(rows), (rows[:, 0] > 0).long()).backward()
-                optimiser.step()
+                optimizer.step()
     return watched.report()
 
 

@@ -56,7 +56,7 @@ def test_a_divergence_is_a_result_scored_as_the_best_constant_answer(task: Task)
         return nn.Linear(2, 1)
 
     inputs = np.random.default_rng(0).normal(size=(100, 2)) * 1e3
-    steep = Task("steep", linear, train=(inputs, inputs.sum(1)), optimiser="sgd", epochs=30)
+    steep = Task("steep", linear, train=(inputs, inputs.sum(1)), optimizer="sgd", epochs=30)
     net = fresh(steep)
     run = train(net, steep, rate=1e3, seed=0)
     assert run.diverged

@@ -26,7 +26,7 @@ net = nn.Linear(4, 2)
 inputs, targets = torch.randn(6, 4), torch.tensor([0, 1, 0, 1, 0, 1])
 ready = (net, (inputs, targets), nn.CrossEntropyLoss())
 named = {"model": net, "batch": (inputs, targets), "loss": nn.functional.cross_entropy,
-         "optimiser": torch.optim.SGD(net.parameters(), lr=0.1)}
+         "optimizer": torch.optim.SGD(net.parameters(), lr=0.1)}
 without_loss = (net, (inputs, targets))
 number = 5
 
@@ -55,7 +55,7 @@ def test_a_model_a_batch_and_a_loss_are_read(file: str, name: str) -> None:
     assert isinstance(found, Subject)
     assert (type(found.model), found.inputs.shape, found.targets.shape) == (nn.Linear, (6, 4), (6,))
     assert (found.loss is None) is (name == "without_loss")
-    assert (found.optimiser is not None) is (name == "named")
+    assert (found.optimizer is not None) is (name == "named")
 
 
 def test_a_task_is_given_as_it_is_by_its_default_name(file: str) -> None:
@@ -85,7 +85,10 @@ def test_a_module_is_found_in_the_working_folder(file: str) -> None:
         ("missing.py:make", "there is no file 'missing.py'"),
         ("no_such_module_here:make", "there is no module 'no_such_module_here', neither in the working folder"),
         ("subject_net.py:mak", "'subject_net.py' has no 'mak'. Did you mean 'make'?"),
-        ("subject_net.py:number", "'subject_net.py:number' gave 5; expected an actlab.Task, or a model, a batch"),
+        (
+            "subject_net.py:number",
+            "'subject_net.py:number' gave 5; expected an actlab.Task, a tuple (model,",
+        ),
         ("subject_net.py:net", "gave a value of type Linear; expected"),
         (
             "subject_net.py:raises",
@@ -105,7 +108,7 @@ def test_what_cannot_be_read_is_named(file: str, where: str, message: str) -> No
         ((5, (1, 2), None), "the model is 5; it must be a torch.nn.Module"),
         ((nn.ReLU(), torch.ones(3)), "the batch is a tensor of shape (3,); it must be a pair of inputs and targets"),
         ((nn.ReLU(), (1, 2), 5), "the loss is 5; it must be a function"),
-        ({"model": nn.ReLU(), "batch": (1, 2), "optimiser": 5}, "the optimiser is 5"),
+        ({"model": nn.ReLU(), "batch": (1, 2), "optimizer": 5}, "the optimizer is 5"),
         ({"model": nn.ReLU(), "data": (1, 2)}, "gave a dict with the keys model, data; expected"),
     ],
 )

@@ -123,7 +123,7 @@ FAULTS: dict[str, tuple[Callable[[], Task], str]] = {
     ),
     "loss raises": (lambda: Task("t", net, train=rows(), loss=nn.MSELoss()), "the loss raised RuntimeError"),
     "kind": (lambda: Task("t", net, train=rows(), kind="ranking"), "no kind is named 'ranking'"),
-    "optimiser": (lambda: Task("t", net, train=rows(), optimiser="lion"), "no optimiser is named 'lion'"),
+    "optimizer": (lambda: Task("t", net, train=rows(), optimizer="lion"), "no optimizer is named 'lion'"),
     "epochs": (lambda: Task("t", net, train=rows(), epochs=0), "epochs must be a whole number from 1; got 0"),
     "rates": (lambda: Task("t", net, train=rows(), rates=(0.1, 0.01)), "rates must be two positive numbers"),
 }
@@ -144,7 +144,7 @@ def test_a_fault_is_one_line_that_names_it(fault: str) -> None:
     [
         {"epochs": 31},
         {"batch_size": 8},
-        {"optimiser": "sgd"},
+        {"optimizer": "sgd"},
         {"rates": (0.01, 0.1)},
         {"name": "u"},
         {"loss": nn.NLLLoss()},
@@ -162,6 +162,20 @@ def test_fingerprint_tells_data_and_models_apart() -> None:
     wider = Task("t", lambda: nn.Sequential(nn.Linear(4, 9), nn.ReLU(), nn.Linear(9, 3)), train=rows())
     other = Task("t", net, train=with_value(3.0))
     assert len({task.fingerprint(), wider.fingerprint(), other.fingerprint()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "targets", "outputs", "digest"),
+    [
+        ("classification", torch.arange(40) % 3, 3, "c255f164e45321951075bd1990872baf4c26b5db2d38d8cb5407c5eb4e202243"),
+        ("binary", torch.arange(40) % 2, 1, "f830e83819b863e08413a5e31b4f3e952f7f3186c33c9bc79795c63e1ace78ea"),
+        ("regression", torch.arange(40.0), 1, "e6015633d6c35a2b9f3b0d3e33cb5252446faf246869dfbc16319ef39de98b1b"),
+    ],
+)
+def test_fingerprint_is_that_of_the_first_release(kind: str, targets: torch.Tensor, outputs: int, digest: str) -> None:
+    """Stored studies are found again by it."""
+    task = Task("t", lambda: net(outputs), train=(torch.arange(160.0).reshape(40, 4), targets), kind=kind)
+    assert task.fingerprint() == digest
 
 
 def test_building_a_task_leaves_the_random_state_alone() -> None:
