@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from actlab.sites.recognize.opaque import unseen_in
 from actlab.sites.recognize.sites import analysed
+from actlab.sites.recognize.torch_ops import POINTWISE
 from actlab.sites.recognize.torch_ops import known as known_activation
 from actlab.sites.site import Site
 from actlab.sites.trace.calls import name_of, named_arguments, tensors_in
@@ -268,11 +269,8 @@ def _at(places: Any, at: int) -> int | None:
     return int(sites.pop()) if beyond else None
 
 
-# What is told even where the pass that was followed did not come by.
-_ALWAYS = frozenset(
-    {"relu", "relu6", "leaky_relu", "sigmoid", "tanh", "elu", "selu", "silu", "gelu", "mish", "softplus", "hardswish"}
-    | {"hardtanh", "hardsigmoid", "celu", "prelu", "softsign", "activation"}
-)
+# Reported even where the pass that was followed did not come by.
+_ALWAYS = POINTWISE | {"activation"}
 
 
 def _unknown(

@@ -14,12 +14,11 @@ from actlab.formula.text import text
 from actlab.sites.recognize.catalog_match import recognised
 from actlab.sites.recognize.learned_parameters import Learned, with_learned
 from actlab.sites.recognize.symbolic import SAME_NUMBERS, X, bends, has_least_zero, holds_activation
-from actlab.sites.recognize.torch_ops import AnyActivation
+from actlab.sites.recognize.torch_ops import AFTER_WEIGHTS, AnyActivation
 from actlab.sites.trace.recorder import Recorder
 from actlab.sites.trace.trace import Step, Trace
 from actlab.sites.trace.upstream import follows_weights, is_float
 
-_ARITHMETIC = frozenset({"exponential", "sine", "cosine", "erf", "arctan"})
 _CUT = Input("value")
 _ONE = expr(1)
 
@@ -175,7 +174,7 @@ def _fits(trace: Trace, written: _Written, act: Activation) -> bool:
         return False  # a single step of arithmetic, such as a square, is an activation only by the rules for those
     if len(written.steps) == 1 and act.name == "relu" and not has_least_zero(written.formula):
         return False  # a floor of 1e-6 keeps a logarithm finite
-    return act.name not in _ARITHMETIC or follows_weights(trace, written.source)
+    return act.name not in AFTER_WEIGHTS.values() or follows_weights(trace, written.source)
 
 
 def _unnamed(recorder: Recorder, trace: Trace, last: Step, written: list[_Written]) -> Found | None:

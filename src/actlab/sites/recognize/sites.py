@@ -6,21 +6,34 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
-from actlab.catalog.index import get
+from actlab.catalog.index import CATALOG, get
 from actlab.formula.activation import Activation
+from actlab.formula.expr import Input
 from actlab.sites.recognize.composites import Found, composites
 from actlab.sites.recognize.learned_parameters import shown_parameters
 from actlab.sites.recognize.softmax import axis_composites
-from actlab.sites.recognize.torch_ops import CONVOLUTIONS, LINEAR, MOVES, after_weights
+from actlab.sites.recognize.torch_ops import CONVOLUTIONS, LINEAR, MOVES, POINTWISE, after_weights
 from actlab.sites.site import Site, Unseen
 from actlab.sites.trace.recorder import Recorder
 from actlab.sites.trace.trace import Step, Trace
 from actlab.sites.trace.upstream import THROUGH, follows_weights, is_float, weights_before
 
-# The gated unit that a value times the activation of a gate is.
-_GATED = {"sigmoid": "glu", "relu": "reglu", "gelu": "geglu", "gelu_tanh": "geglu_tanh", "silu": "swiglu"}
+
+@cache
+def gated_units() -> Mapping[str, str]:
+    """Return, by the activation of the gate, the name of the gated unit that multiplies a value by it.
+
+    Example:
+        >>> gated_units()["silu"]
+        'swiglu'
+    """
+    value, gate = Input("value"), Input("gate")
+    acts = [act for act in CATALOG.values() if isinstance(act, Activation)]
+    products = {value * act(gate): act.name for act in acts if len(act.inputs) == 1}
+    return {products[unit.formula]: unit.name for unit in acts if len(unit.inputs) == 2 and unit.formula in products}
 
 
 def analysed(recorder: Recorder, *, outputs: Sequence[int], loss: int | None, unseen: Sequence[Unseen]) -> Trace:
@@ -71,7 +84,7 @@ def _gated(trace: Trace, found: Sequence[Found]) -> Iterator[Found]:
 
 
 def _as_gated(trace: Trace, found: Found) -> Found | None:
-    name = _GATED.get(found.activation.name)
+    name = gated_units().get(found.activation.name)
     result = trace.steps[found.steps[-1]].outputs[0]
     readers = trace.readers(result)
     if (
@@ -141,7 +154,7 @@ def _is_bias(trace: Trace, value: int) -> bool:
 
 def channel_axis(trace: Trace, value: int) -> int:
     """The axis along which the value's units lie: 1 behind a convolution, else the last."""
-    maker = weights_before(trace, value, through=THROUGH | frozenset(_GATED) | {"relu", "leaky_relu", "elu"})
+    maker = weights_before(trace, value, through=THROUGH | POINTWISE)
     behind = maker is not None and maker.function in CONVOLUTIONS and len(trace.values[value].shape) > 2
     return 1 if behind else -1
 

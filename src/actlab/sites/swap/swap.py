@@ -14,7 +14,7 @@ from torch import nn
 from actlab.catalog.index import NAMES
 from actlab.errors import BadInput
 from actlab.nn.modules import ActivationModule, AlongAxis
-from actlab.nn.torch_modules import TORCH_NAMES
+from actlab.nn.torch_modules import name_of_module
 from actlab.sites.find import sites
 from actlab.sites.site import Route, RoutedCall, Site
 from actlab.sites.swap.recurrent import is_fused, is_ours, opened
@@ -256,10 +256,7 @@ def _activation_of(module: nn.Module) -> str | None:
         return None
     if isinstance(module, ActivationModule | AlongAxis):
         return module.activation.name
-    if type(module) is nn.GELU and module.approximate == "tanh":
-        return "gelu_tanh"
-    softmax: dict[type[nn.Module], str] = {nn.Softmax: "softmax", nn.LogSoftmax: "log_softmax", nn.Softmin: "softmin"}
-    return TORCH_NAMES.get(type(module)) or softmax.get(type(module))
+    return name_of_module(module)
 
 
 def _swap_sites(done: Swap, chosen: list[Site], choice: Replacement, found: tuple[Site, ...]) -> None:
