@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from actlab.errors import BadInput
+from actlab.sites.recognize.traced import traced
 from actlab.sites.trace.calls import name_of, spelling_of
-from actlab.sites.trace.run import traced
 from unit.sites.small import Between, left, rows
 
 

@@ -13,13 +13,13 @@ from actlab.catalog.index import CATALOG, get
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Input
 from actlab.sites.recognize.composites import Found, composites
+from actlab.sites.recognize.formula_follower import FormulaFollower
 from actlab.sites.recognize.learned_parameters import shown_parameters
 from actlab.sites.recognize.softmax import axis_composites
 from actlab.sites.recognize.torch_ops import CONVOLUTIONS, LINEAR, MOVES, POINTWISE, after_weights
+from actlab.sites.recognize.upstream import THROUGH, follows_weights, is_float, weights_before
 from actlab.sites.site import Site, Unseen
-from actlab.sites.trace.recorder import Recorder
 from actlab.sites.trace.trace import Step, Trace
-from actlab.sites.trace.upstream import THROUGH, follows_weights, is_float, weights_before
 
 
 @cache
@@ -36,36 +36,35 @@ def gated_units() -> Mapping[str, str]:
     return {products[unit.formula]: unit.name for unit in acts if len(unit.inputs) == 2 and unit.formula in products}
 
 
-def analysed(recorder: Recorder, *, outputs: Sequence[int], loss: int | None, unseen: Sequence[Unseen]) -> Trace:
-    """The trace of what was written down."""
-    bare = Trace(tuple(recorder.values), tuple(recorder.steps), tuple(outputs), loss, (), {}, tuple(unseen))
+def with_sites(bare: Trace, follower: FormulaFollower, *, unseen: Sequence[Unseen]) -> Trace:
+    """Return the trace with its sites.
+
+    Args:
+        bare: what was recorded.
+        follower: what followed that pass.
+        unseen: the parts of the model that cannot be looked into.
+    """
+    bare = replace(bare, unseen=tuple(unseen))
     found = sorted(
-        _gated(bare, [*axis_composites(bare), *composites(recorder, bare), *_singles(recorder, bare)]),
+        _gated(bare, [*axis_composites(bare), *composites(follower, bare), *_singles(follower, bare)]),
         key=lambda f: f.steps[0],
     )
-    sites, site_of = _merged(bare, found, recorder.instructions)
+    sites, site_of = _merged(bare, found)
     sources = {each.steps[0]: each.source for each in found}
-    return replace(
-        bare,
-        sites=tuple(sites),
-        site_of=site_of,
-        unseen=(*unseen, *_opaque(bare)),
-        source_of=sources,
-        stacks=tuple(recorder.stacks),
-    )
+    return replace(bare, sites=tuple(sites), site_of=site_of, unseen=(*unseen, *_opaque(bare)), source_of=sources)
 
 
-def _singles(recorder: Recorder, trace: Trace) -> Iterator[Found]:
+def _singles(follower: FormulaFollower, trace: Trace) -> Iterator[Found]:
     """Activations that are one step."""
     for step in trace.steps:
         if step.part == "loss" or not step.inputs or step.function == "getitem":
             continue
         source = _source(step, trace)
-        act = recorder.activations.get(step.place)
+        act = follower.activations.get(step.place)
         if act is None and follows_weights(trace, source):
             act = after_weights(step.function, step.arguments)
         if act is not None and is_float(trace, source) and source not in trace.of_weights:
-            learned, trainable = recorder.learned.get(step.place, {}), recorder.trainable.get(step.place, ())
+            learned, trainable = follower.learned.get(step.place, {}), follower.trainable.get(step.place, ())
             yield Found(act, (step.place,), source, learned=learned, trainable=trainable)
 
 
@@ -159,7 +158,7 @@ def channel_axis(trace: Trace, value: int) -> int:
     return 1 if behind else -1
 
 
-def _merged(trace: Trace, found: Sequence[Found], instructions: Sequence[int]) -> tuple[list[Site], dict[int, int]]:
+def _merged(trace: Trace, found: Sequence[Found]) -> tuple[list[Site], dict[int, int]]:
     """One site for every place; calls of one place that follow the same weights, as in a loop over time, are one."""
     sites: list[Site] = []
     site_of: dict[int, int] = {}
@@ -168,7 +167,7 @@ def _merged(trace: Trace, found: Sequence[Found], instructions: Sequence[int]) -
     weights = _weights(trace)
     for each in found:
         first = trace.steps[each.steps[0]]
-        place = (first.path, first.file, first.line, instructions[first.place], first.spelling)
+        place = (first.path, first.file, first.line, trace.instructions[first.place], first.spelling)
         key = (*place, each.activation, weights.get(each.source, frozenset()))
         if key not in known:
             known[key] = len(sites)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from actlab.catalog.index import get
 from actlab.sites.recognize.composites import Found, is_closed
 from actlab.sites.recognize.torch_ops import MOVES
+from actlab.sites.recognize.upstream import is_float
 from actlab.sites.trace.trace import Step, Trace
-from actlab.sites.trace.upstream import is_float
 
 
 def axis_composites(trace: Trace) -> Iterator[Found]:
