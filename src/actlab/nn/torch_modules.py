@@ -26,14 +26,14 @@ TORCH_NAMES: Mapping[type[nn.Module], str] = {
 
 
 def name_of_module(module: nn.Module) -> str | None:
-    """Return the catalog's name of a module of PyTorch; None for every other module, and for `nn.GLU`.
+    """Return the catalog's name of a module of PyTorch; None for every other module.
 
     Example:
         >>> name_of_module(nn.ReLU()), name_of_module(nn.GELU("tanh")), name_of_module(nn.Linear(1, 1))
         ('relu', 'gelu_tanh', None)
     """
     for op in TORCH_OPS:
-        is_class = op.module and type(module) is _class_of(op) and len(get(op.activation).inputs) == 1
+        is_class = op.module and type(module) is _class_of(op)
         if is_class and all(getattr(module, name) == value for name, value in op.only_with.items()):
             return op.activation
     return None

@@ -67,4 +67,4 @@ def test_a_product_of_a_value_and_a_gate_is_a_gated_unit(unit):
 
 def test_a_module_has_the_name_of_what_it_computes():
     modules = (nn.GELU(), nn.GELU("tanh"), nn.Softmax(-1), nn.GLU(), nn.Linear(1, 1))
-    assert [name_of_module(module) for module in modules] == ["gelu", "gelu_tanh", "softmax", None, None]
+    assert [name_of_module(module) for module in modules] == ["gelu", "gelu_tanh", "softmax", "glu", None]
