@@ -21,6 +21,7 @@ from actlab.sites.recognize.torch_ops import known as known_activation
 from actlab.sites.site import Site
 from actlab.sites.trace.calls import name_of, named_arguments, tensors_in
 from actlab.sites.trace.recorder import Recorder
+from actlab.sites.trace.run import has_lazy_parts
 from actlab.sites.trace.source_location import places_of, spot
 from actlab.sites.trace.trace import Trace
 
@@ -147,6 +148,8 @@ class Listening(TorchFunctionMode):
         if wanted and self._may_run_fused():
             self.left_alone += 1
             wanted = False
+        if wanted and self.trace is None and has_lazy_parts(self._model):
+            wanted = False  # this pass gives its lazy modules their shapes
         if not wanted:
             self._running.append((frame, None))
             return

@@ -205,9 +205,7 @@ def test_a_key_that_matches_nothing_is_an_error():
     with pytest.raises(BadInput, match=r"^swap: no activation matches 'silu'; the model applies relu, tanh\."):
         swap(model, {"relu": "gelu", "silu": "gelu"}, rows())
     assert isinstance(model[1], nn.ReLU)
-    with pytest.raises(
-        BadInput, match=r"'relu'; the model has modules for no activation\. Give its inputs too"
-    ):
+    with pytest.raises(BadInput, match=r"'relu'; the model has modules for no activation\. Give its inputs too"):
         swap(Between(F.relu), {"relu": "tanh"})
     with pytest.raises(BadInput, match="no recurrent network of PyTorch matches '1'"):
         swap(model, {"1": {"gate": "relu"}}, rows())

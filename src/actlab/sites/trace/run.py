@@ -8,6 +8,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from actlab.errors import BadInput
 from actlab.sites.trace.calls import tensors_in
@@ -63,6 +64,8 @@ def recorded(
     Raises:
         BadInput: the model or the loss raises.
     """
+    if has_lazy_parts(model):
+        _initialize(model, inputs, kwargs or {})
     recorder = Recorder(model, follower=follower, observe=observe)
     recorder.given(tensors_in([*inputs, kwargs or {}]), "input")
     if targets is not None:
@@ -74,6 +77,23 @@ def recorded(
         value = _loss(recorder, loss, output, targets)
     number = None if value is None else recorder.number(value)
     return Recorded(recorder.trace(outputs=outputs, loss=number), output, value)
+
+
+def has_lazy_parts(model: nn.Module) -> bool:
+    """Return whether a parameter or buffer has no shape yet, as in an `nn.LazyLinear` that has not run."""
+    return any(is_lazy(each) for each in (*model.parameters(), *model.buffers()))
+
+
+def _initialize(model: nn.Module, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Run the model once in evaluation mode, so that its lazy modules take their shapes and nothing else changes."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad(), uncompiled(), their_code("the model", error=BadInput):
+            model(*inputs, **kwargs)
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def _loss(recorder: Recorder, loss: Loss | None, output: Any, targets: Any) -> Tensor | None:
