@@ -36,6 +36,16 @@ LAYERS: tuple[Mapping[str, frozenset[str]], ...] = (
     {"cli": frozenset({"typer", "click", "rich"}), "web": frozenset({"starlette"})},
     {"__main__": frozenset()},
 )
+# Inside a package: its modules and sub-packages in layers, the lowest first. A package without a row is not ordered.
+INSIDE: Mapping[str, tuple[frozenset[str], ...]] = {
+    "sites": (
+        frozenset({"site"}),
+        frozenset({"trace"}),
+        frozenset({"recognize"}),
+        frozenset({"find", "listening"}),
+        frozenset({"swap"}),
+    ),
+}
 # Never when a file is merely imported: each costs a tenth of a second or more.
 ONLY_WHEN_ASKED = frozenset({"sympy", "matplotlib"})
 # Files of one package that must not know each other, by the start of their path below the package.
@@ -131,7 +141,7 @@ def judged_inside(found: Import) -> str | None:
     if source == target:
         one, other = found.source.removeprefix(PACKAGE + "."), found.target.removeprefix(PACKAGE + ".")
         strangers = any(one.startswith(start) and other.startswith(start) for start in STRANGERS)
-        return f"{one} may not know {other}" if strangers and one != other else None
+        return f"{one} may not know {other}" if strangers and one != other else judged_in_package(source, one, other)
     if target == "":
         return "the root is for users; import the module that holds the name"
     if layer(target) is None:
@@ -143,6 +153,22 @@ def judged_inside(found: Import) -> str | None:
     if above <= (layer(target) or 0):
         return f"{source} (layer {above}) may not import {target} (layer {layer(target)})"
     return None
+
+
+def judged_in_package(package: str, one: str, other: str) -> str | None:
+    """Return what is wrong with an import inside a package; None if nothing is."""
+    rows = INSIDE.get(package)
+    if rows is None:
+        return None
+    parts = [f"{module}.".split(".")[1] for module in (one, other)]
+    heights = [next((height for height, row in enumerate(rows) if part in row), None) for part in parts]
+    for part, height in zip(parts, heights, strict=True):
+        if height is None and part:
+            return f"{package}.{part} belongs to no layer of {package}"
+    above, below = heights
+    if parts[0] == parts[1] or above is None or below is None or above > below:
+        return None
+    return f"{package}.{parts[0]} (layer {above}) may not import {package}.{parts[1]} (layer {below})"
 
 
 def package_of(module: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from repository.layers import LAYERS, brought, faults, layer
+from repository.layers import INSIDE, LAYERS, brought, faults, layer
 
 SRC = Path(__file__).parents[2] / "src"
 
@@ -20,6 +20,13 @@ def test_every_package_belongs_to_a_layer():
     names = {path.stem for path in (SRC / "actlab").iterdir() if path.is_dir() or path.suffix == ".py"}
     missing = {name for name in names - {"__init__", "__pycache__"} if layer(name) is None}
     assert not missing, f"give these a row in layers.py and in the design: {sorted(missing)}"
+
+
+@pytest.mark.parametrize("package", INSIDE)
+def test_every_part_of_an_ordered_package_belongs_to_a_layer(package):
+    paths = (SRC / "actlab" / package).iterdir()
+    names = {path.stem for path in paths if path.is_dir() or path.suffix == ".py"} - {"__init__", "__pycache__"}
+    assert names == frozenset().union(*INSIDE[package])
 
 
 def test_torch_is_known_from_nn_up_and_in_kernels():
@@ -61,6 +68,18 @@ COUNTEREXAMPLES = {
         "formula (layer 2) may not import nn",
     ),
     "siblings": ({"catalog/relu.py": "from actlab.lower.to_numpy import text"}, "may not import lower"),
+    "upward in a package": (
+        {"sites/trace/recorder.py": "from actlab.sites.recognize import softmax", "sites/recognize/softmax.py": ""},
+        "sites.trace (layer 1) may not import sites.recognize (layer 2)",
+    ),
+    "beside in a package": (
+        {"sites/find.py": "from actlab.sites import listening", "sites/listening.py": ""},
+        "sites.find (layer 3) may not import sites.listening (layer 3)",
+    ),
+    "no layer in a package": (
+        {"sites/trace/run.py": "from actlab.sites.helpers import one", "sites/helpers.py": ""},
+        "sites.helpers belongs to no layer of sites",
+    ),
     "interfaces": ({"cli.py": "from actlab.web import page"}, "may not import web"),
     "targets": (
         {"lower/to_torch.py": "from actlab.lower.to_numpy import text", "lower/to_numpy.py": ""},
@@ -107,6 +126,8 @@ def test_what_the_table_allows_is_no_fault(tmp_path):
             "lower/to_torch.py": "from actlab.formula.expr import walk",
             "formula/expr.py": "from .atoms import ATOMS",
             "formula/atoms.py": "",
+            "sites/recognize/softmax.py": "from actlab.sites.trace import recorder\nfrom actlab.sites.site import Site",
+            "sites/trace/recorder.py": "from actlab.sites.trace.calls import name_of",
             "theory/limits.py": "def limit():\n    import sympy\n",
             "kernels/runtime/jit.py": "import llvmlite, torch",
             "report/figures.py": "def draw():\n    from matplotlib import pyplot\n    import torch\n",

@@ -19,8 +19,9 @@ from actlab.diagnosis.watch import refuse_watched
 from actlab.errors import BadInput
 from actlab.rules.context import Observed, Seen
 from actlab.rules.registry import still_findings
+from actlab.sites.recognize.traced import traced
 from actlab.sites.trace.calls import tensors_in
-from actlab.sites.trace.run import Loss, Traced, traced, unwrapped
+from actlab.sites.trace.run import Loss, Recorded, unwrapped
 from actlab.sites.trace.trace import Trace
 from actlab.telemetry.settings import Settings
 from actlab.train.subject import called_with
@@ -142,7 +143,7 @@ def _same_device(model: nn.Module, inputs: Any, targets: Any) -> None:
         raise BadInput(f"the model is on {places.pop()} and the batch on {', '.join(sorted(given))}; move one of them.")
 
 
-def _has_gradient(model: nn.Module, found: Traced) -> None:
+def _has_gradient(model: nn.Module, found: Recorded) -> None:
     if found.loss is not None and not found.loss.requires_grad:
         learns = any(value.requires_grad for value in model.parameters())
         why = "it is cut off from the parameters (detach, argmax, no_grad?)" if learns else "no parameter requires one"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, final
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from actlab.nn.torch_modules import saturating_functions
 from actlab.rules.composite_losses import written_losses
 from actlab.rules.dataflow import PRODUCTS, upstream
 from actlab.rules.finding import Finding, Severity
@@ -80,7 +80,7 @@ class Observed:
             self.numbers.update({number: tensor.detach() for number, tensor in zip(step.inputs, inputs, strict=True)})
         if step.function in LAYERS | PRODUCTS:
             self._keep_layer(step, inputs, outputs)
-        if step.function in _SMOOTH and inputs and inputs[0].dtype in _HALF:
+        if step.function in saturating_functions() and inputs and inputs[0].dtype in _HALF:
             self.zeros[step.place] = _zero_gradient(step, inputs[0].detach())
 
     def _keep_layer(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
@@ -106,21 +106,11 @@ _ROWS = 16
 """Enough to tell a straight line from anything else."""
 
 
-# Smooth and strictly rising somewhere near every number: a gradient of exactly 0 is the dtype's doing.
-_SMOOTH: Mapping[str, Any] = {
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "logsigmoid": nn.functional.logsigmoid,
-    "softplus": nn.functional.softplus,
-    "softsign": nn.functional.softsign,
-    "erf": torch.erf,
-}
-
-
 def _zero_gradient(step: Step, z: Tensor) -> ZeroGradient:
+    function = saturating_functions()[step.function]
     with torch.enable_grad():
-        found = _slope(_SMOOTH[step.function], z)
-        true = _slope(_SMOOTH[step.function], z.double())
+        found = _slope(function, z)
+        true = _slope(function, z.double())
     least = torch.finfo(z.dtype).tiny * torch.finfo(z.dtype).eps  # the smallest that the dtype can hold
     lost = (found == 0) & (true.abs() > least)
     return ZeroGradient(z.numel(), int(lost.sum()), str(z.dtype).removeprefix("torch."))

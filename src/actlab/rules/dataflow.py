@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import final
 
 from actlab.formula.activation import Activation
+from actlab.sites.recognize.softmax import written_softmax
 from actlab.sites.recognize.torch_ops import LAYERS, MOVES, AnyActivation, known
 from actlab.sites.site import Site, Spot
 from actlab.sites.trace.trace import Step, Trace
@@ -94,8 +95,7 @@ def made_by(trace: Trace, value: int) -> Made:
     step = trace.maker(value)
     if step is None:
         return Made("outside", value, None)
-    found = _divided(trace, value, step) or _subtracted(trace, value, step) or _logarithm(trace, value, step)
-    found = found or _biased(trace, value, step)
+    found = _softmax(trace, value, step) or _inverse(trace, value, step) or _biased(trace, value, step)
     if found is not None:
         return found
     site = trace.site_at(step)
@@ -130,26 +130,28 @@ def axis_of(trace: Trace, step: Step) -> int:
     return dim % max(length, 1)
 
 
-def _divided(trace: Trace, value: int, step: Step) -> Made | None:
-    """exp(x) / exp(x).sum(dim), which is softmax."""
-    if step.function != "div" or len(step.inputs) != 2:
-        return None
-    above, below = trace.maker(step.inputs[0]), trace.maker(step.inputs[1])
-    if above is None or below is None or above.function != "exp" or below.function != "sum":
-        return None
-    if below.inputs[0] != step.inputs[0]:
-        return None
-    return _softmax(trace, "softmax", value, step, source=above.inputs[0], total=below)
+def _softmax(trace: Trace, value: int, step: Step) -> Made | None:
+    """Return the softmax or log-softmax that is written out in several steps, of which this is the last."""
+    found = written_softmax(trace, step)
+    return None if found is None else Made(found.name, value, step, found.source, trace.site_at(step), dim=found.dim)
 
 
-def _subtracted(trace: Trace, value: int, step: Step) -> Made | None:
-    """x - logsumexp(x), which is log_softmax."""
-    if step.function != "sub" or len(step.inputs) != 2:
+# What a logarithm or an exponential makes of an activation.
+_INVERSES = {
+    ("log", "softmax"): "log_softmax",
+    ("log", "sigmoid"): "log_sigmoid",
+    ("exp", "log_softmax"): "softmax",
+    ("exp", "log_sigmoid"): "sigmoid",
+}
+
+
+def _inverse(trace: Trace, value: int, step: Step) -> Made | None:
+    """Return the activation that the logarithm or exponential of another one is."""
+    if step.function not in {"log", "exp"} or not step.inputs:
         return None
-    below = trace.maker(step.inputs[1])
-    if below is None or below.function != "logsumexp" or below.inputs[0] != step.inputs[0]:
-        return None
-    return _softmax(trace, "log_softmax", value, step, source=step.inputs[0], total=below)
+    inner = sole(trace, step.inputs[0])
+    name = _INVERSES.get((step.function, inner.name))
+    return None if name is None else Made(name, value, step, inner.source, inner.site, None, inner.dim)
 
 
 def _biased(trace: Trace, value: int, step: Step) -> Made | None:
@@ -169,23 +171,6 @@ def biased(trace: Trace, step: Step) -> int | None:
         if parameter_behind(trace, other) and is_layer(trace, trace.maker(value)):
             return value
     return None
-
-
-def _softmax(trace: Trace, name: str, value: int, step: Step, *, source: int, total: Step) -> Made | None:
-    dim = total.arguments.get("dim")
-    dim = dim[0] if isinstance(dim, tuple) and len(dim) == 1 else dim
-    length = len(trace.values[source].shape)
-    site = trace.site_at(step)
-    return Made(name, value, step, source, site, dim=dim % length) if isinstance(dim, int) and length else None
-
-
-def _logarithm(trace: Trace, value: int, step: Step) -> Made | None:
-    """The logarithm of a softmax or a sigmoid, which is log_softmax or log_sigmoid."""
-    if step.function != "log" or not step.inputs:
-        return None
-    inner = sole(trace, step.inputs[0])
-    name = {"softmax": "log_softmax", "sigmoid": "log_sigmoid"}.get(inner.name)
-    return None if name is None else Made(name, value, step, inner.source, inner.site, None, inner.dim)
 
 
 def upstream(trace: Trace, value: int | None) -> frozenset[int]:

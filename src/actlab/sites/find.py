@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from actlab.errors import BadInput
 from actlab.jsonable import plain
+from actlab.sites.recognize.routes import routed
+from actlab.sites.recognize.traced import traced
 from actlab.sites.site import Site, Unseen
-from actlab.sites.swap.routes import routed
-from actlab.sites.trace.run import traced
 from actlab.sites.trace.trace import Trace
 
 

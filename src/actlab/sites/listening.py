@@ -12,14 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from actlab.sites.recognize.formula_follower import FormulaFollower
 from actlab.sites.recognize.opaque import unseen_in
-from actlab.sites.recognize.sites import analysed
+from actlab.sites.recognize.routes import groups
+from actlab.sites.recognize.sites import with_sites
+from actlab.sites.recognize.torch_ops import POINTWISE
 from actlab.sites.recognize.torch_ops import known as known_activation
 from actlab.sites.site import Site
 from actlab.sites.trace.calls import name_of, named_arguments, tensors_in
 from actlab.sites.trace.recorder import Recorder
+from actlab.sites.trace.run import has_lazy_parts
 from actlab.sites.trace.source_location import places_of, spot
-from actlab.sites.trace.trace import Step, Trace
+from actlab.sites.trace.trace import Trace
 
 
 class Listener(Protocol):
@@ -72,6 +76,7 @@ class Listening(TorchFunctionMode):
         self._forwards = 0
         self.left_alone = 0
         self._fused = [module for module in model.modules() if isinstance(module, _FUSED)]
+        self._follower = FormulaFollower()
         self._running: list[tuple[FrameType, TorchFunctionMode | None]] = []
         if known is not None:
             self._learn(known)
@@ -143,13 +148,21 @@ class Listening(TorchFunctionMode):
         if wanted and self._may_run_fused():
             self.left_alone += 1
             wanted = False
+        if wanted and self.trace is None and has_lazy_parts(self._model):
+            wanted = False  # this pass gives its lazy modules their shapes
         if not wanted:
             self._running.append((frame, None))
             return
-        mode: TorchFunctionMode = self if self.trace is not None else _recorder(self._model, args, kwargs)
+        mode: TorchFunctionMode = self if self.trace is not None else self._recorder(args, kwargs)
         self._seen.clear()
         mode.__enter__()  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
         self._running.append((frame, mode))
+
+    def _recorder(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recorder:
+        self._follower = FormulaFollower()
+        recorder = Recorder(self._model, follower=self._follower, keeps=True)
+        recorder.given(tensors_in([*args, kwargs]), "input")
+        return recorder
 
     def stop(self) -> None:
         """Ends the passes that Ctrl-C has ended: no hook is told of that."""
@@ -176,7 +189,8 @@ class Listening(TorchFunctionMode):
         mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # likewise
         if isinstance(mode, Recorder) and output is not None:  # nothing comes out of a pass that raised
             outputs = [mode.number(each) for each in tensors_in([output])]
-            trace = analysed(mode, outputs=outputs, loss=None, unseen=unseen_in(self._model))
+            bare = mode.trace(outputs=outputs, loss=None)
+            trace = with_sites(bare, self._follower, unseen=unseen_in(self._model))
             self._learn(trace)
             self._listener.traced(trace)
             _tell_again(self._listener, mode, trace)
@@ -206,12 +220,6 @@ def listening(model: nn.Module, listener: Listener, *, known: Trace | None = Non
             handle.remove()
 
 
-def _recorder(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recorder:
-    recorder = Recorder(model, keeps=True)
-    recorder.given(tensors_in([*args, kwargs]), "input")
-    return recorder
-
-
 def _tell_again(listener: Listener, recorder: Recorder, trace: Trace) -> None:
     """Tell of the activations of a pass that is over, from the tensors that it left."""
     for steps, at in groups(trace):
@@ -231,33 +239,6 @@ def _is_within(frame: FrameType, outer: FrameType) -> bool:
     return found is not None
 
 
-def groups(trace: Trace, *, with_product: bool = False) -> list[tuple[list[int], int]]:
-    """The steps of every application of every site, with the site; of a gated unit, of its gate alone unless asked."""
-    found: list[tuple[list[int], int]] = []
-    open_at: dict[int, list[int]] = {}
-    for step in trace.steps:
-        at = trace.site_of.get(step.place)
-        if at is None:
-            continue
-        group = open_at.get(at)
-        if group is None or _restarts(trace, step, group):
-            group = open_at[at] = []
-            found.append((group, at))
-        group.append(step.place)
-    return found if with_product else [(_of_gate(trace, steps, at), at) for steps, at in found]
-
-
-def _restarts(trace: Trace, step: Step, group: list[int]) -> bool:
-    """Whether the step begins another application of a site that is applied several times."""
-    made = {value for place in group for value in trace.steps[place].outputs}
-    source = trace.steps[group[0]].inputs[:1]
-    return made.isdisjoint(step.inputs) and set(source).isdisjoint(step.inputs)
-
-
-def _of_gate(trace: Trace, steps: list[int], at: int) -> list[int]:
-    return steps[:-1] if trace.sites[at].gate is not None and len(steps) > 1 else steps
-
-
 def _at(places: Any, at: int) -> int | None:
     """The site of the `at`-th call of a line; of a call beyond those that were seen, if all were of one site."""
     for place, site in places:
@@ -268,11 +249,8 @@ def _at(places: Any, at: int) -> int | None:
     return int(sites.pop()) if beyond else None
 
 
-# What is told even where the pass that was followed did not come by.
-_ALWAYS = frozenset(
-    {"relu", "relu6", "leaky_relu", "sigmoid", "tanh", "elu", "selu", "silu", "gelu", "mish", "softplus", "hardswish"}
-    | {"hardtanh", "hardsigmoid", "celu", "prelu", "softsign", "activation"}
-)
+# Reported even where the pass that was followed did not come by.
+_ALWAYS = POINTWISE | {"activation"}
 
 
 def _unknown(

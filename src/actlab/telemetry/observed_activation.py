@@ -11,11 +11,14 @@ from typing import final
 import torch
 from torch import Tensor
 
+from actlab.catalog.torch_ops import TORCH_OPS
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr, Input
 from actlab.lower.to_torch import program
 from actlab.theory.predicates import saturates
 from actlab.theory.properties import properties
+
+_BY_OUTPUT = frozenset(op.activation for op in TORCH_OPS if op.differentiates_output)
 
 Pair = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -58,5 +61,5 @@ def measured(act: Activation) -> Measured:
 
     found = properties(act).lipschitz
     bound = float(found) if isinstance(found, float | int) and isfinite(found) and found > 0 else 1.0
-    by_output = act.name if act.name in {"sigmoid", "tanh"} else ""
+    by_output = act.name if act.name in _BY_OUTPUT else ""
     return Measured(value, slope, x, pair, bound, saturates(act), by_output)

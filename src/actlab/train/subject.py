@@ -12,7 +12,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, final
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from actlab.deprecation import warn_renamed
@@ -165,6 +165,8 @@ def subject(given: object, *, name: str) -> Subject:
             if unknown or not {"model", "batch"} <= set(given):
                 raise BadTask(f"'{name}' gave a dict with the keys {', '.join(map(str, given))}; expected {EXPECTED}.")
             return _made(name, given["model"], given["batch"], given.get("loss"), given.get("optimizer"))
+        case nn.Module():
+            raise BadTask(f"'{name}' gave a model without inputs; give it as a tuple: (model, inputs).")
         case (model, batch) | (model, batch, _):
             return _made(name, model, batch, given[2] if len(given) == 3 else None, None)
         case _:
@@ -185,6 +187,8 @@ def _made(name: str, model: object, batch: object, loss: object, optimizer: obje
 
     if not isinstance(model, nn.Module):
         raise refuse("model", model, "a torch.nn.Module")
+    if isinstance(batch, Tensor):
+        batch = (batch, None)
     if not (isinstance(batch, tuple | list) and len(batch) == 2):
         raise refuse("batch", batch, "a pair of inputs and targets")
     if loss is not None and not callable(loss):

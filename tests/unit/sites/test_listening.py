@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 import actlab
 from actlab.sites.listening import listening
-from actlab.sites.trace.run import traced
+from actlab.sites.recognize.traced import traced
 from unit.sites.small import Between, left, rows
 
 

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from actlab.sites.find import sites
+from actlab.sites.recognize.traced import traced
 from actlab.sites.swap.swap import swap
-from actlab.sites.trace.run import traced
 from unit.sites.small import Between, rows
 
 

@@ -71,6 +71,8 @@ SPELLINGS = {
     "a table of partials": (lambda x: BY_NAME["gelu"](x), "gelu_tanh"),
     "a table of lambdas": (lambda x: BY_NAME["swish"](x), "silu"),
     "softmax": (lambda x: (e := torch.exp(x)) / e.sum(-1, keepdim=True), "softmax"),
+    "softmax, exponentials twice": (lambda x: torch.exp(x) / torch.exp(x).sum(-1, keepdim=True), "softmax"),
+    "softmax, sums with a new axis": (lambda x: (e := torch.exp(x)) / e.sum(-1)[:, None], "softmax"),
     "softmax, stable": (
         lambda x: (e := torch.exp(x - x.max(-1, keepdim=True)[0])) / e.sum(dim=-1, keepdim=True),
         "softmax",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import functools
 import pickle
+import re
 import types
 
 import pytest
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 import actlab
-from actlab.errors import BadInput, UnknownActivation
+from actlab.errors import BadFormula, BadInput, UnknownActivation
 from actlab.sites.find import sites
 from actlab.sites.swap.swap import swap, trainable_activation_parameters
 from unit.sites.small import Between, left, rows
@@ -189,15 +190,86 @@ def test_a_fused_network_takes_activations_by_role_only():
         swap(nn.Sequential(nn.LSTM(6, 5)), {"0": {"gates": "relu"}})
 
 
-def test_what_cannot_be_changed_is_said():
+def test_what_cannot_be_changed_is_reported():
     model = nn.Sequential(nn.Linear(6, 6), nn.Softmax(-1))
-    done = swap(model, {"softmax": "relu", "tanh": "relu"}, rows())
+    done = swap(model, {"softmax": "relu", "tanh": "relu"}, rows(), missing_ok=True)
     assert [(each.place, each.why) for each in done.unchanged] == [
         ("1[0]", "relu does not act along an axis, and softmax does"),
         ("tanh", "no activation matches"),
     ]
-    assert "give the model's inputs too" in swap(Between(F.relu), {"relu": "tanh"}).unchanged[0].why
     assert done.lines()[0] == "1[0] stays: relu does not act along an axis, and softmax does."
+
+
+def test_a_key_that_matches_nothing_is_an_error():
+    model = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6), nn.Tanh())
+    with pytest.raises(BadInput, match=r"^swap: no activation matches 'silu'; the model applies relu, tanh\."):
+        swap(model, {"relu": "gelu", "silu": "gelu"}, rows())
+    assert isinstance(model[1], nn.ReLU)
+    with pytest.raises(BadInput, match=r"'relu'; the model has modules for no activation\. Give its inputs too"):
+        swap(Between(F.relu), {"relu": "tanh"})
+    with pytest.raises(BadInput, match="no recurrent network of PyTorch matches '1'"):
+        swap(model, {"1": {"gate": "relu"}}, rows())
+
+
+def test_a_mapping_says_what_to_replace():
+    model = nn.Sequential(nn.Linear(6, 6), nn.ReLU())
+    with pytest.raises(BadInput, match=r"must say which activations to replace; got 'gelu'.*the model applies relu\."):
+        swap(model, "gelu", rows())
+    with pytest.raises(BadInput, match=r"a key must be .* got ReLU\(\)"):
+        swap(model, {nn.ReLU(): "gelu"}, rows())
+
+
+@pytest.mark.parametrize("key", [nn.ReLU, "nn.ReLU"], ids=["a class", "its name"])
+@pytest.mark.parametrize("inputs", [(), (rows(),)], ids=["modules", "sites"])
+def test_a_class_names_its_modules(key, inputs):
+    model = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU6())
+    assert [each.after for each in swap(model, {key: "gelu"}, *inputs).changed] == ["gelu"]
+    assert isinstance(model[3], nn.ReLU6)
+    network = nn.Sequential(nn.LSTM(6, 5))
+    swap(network, {nn.LSTM: actlab.nn.LSTM})
+    assert isinstance(network[0], actlab.nn.LSTM)
+
+
+def test_a_formula_with_a_parameter_names_the_module_to_use():
+    model = nn.Sequential(nn.Linear(6, 6), nn.ReLU())
+    with pytest.raises(BadFormula, match=re.escape("actlab.module('x*sigmoid(beta*x)', beta=1.0)")):
+        swap(model, {"relu": "x*sigmoid(beta*x)"}, rows())
+
+
+@pytest.mark.parametrize("inputs", [(), (rows(),)], ids=["modules", "sites"])
+@pytest.mark.parametrize("unit", [nn.GLU, lambda: actlab.module("glu", layout="gate_first")], ids=["nn", "actlab"])
+def test_a_packed_gated_unit_gets_another_one_only(unit, inputs):
+    model = nn.Sequential(nn.Linear(6, 6), unit(), nn.Linear(3, 2))
+    done = swap(model, {"glu": "relu"}, *inputs)
+    assert done.unchanged[0].why == "relu has one input, and the call takes value and gate: name a gated unit"
+    swap(model, {"glu": "swiglu"}, *inputs)
+    value, gate = model[0](rows()).chunk(2, -1)
+    if model[1].layout == "gate_first":
+        value, gate = gate, value
+    torch.testing.assert_close(model(rows()), model[2](value * F.silu(gate)), rtol=1e-5, atol=1e-6)
+
+
+def test_a_call_of_glu_gets_another_gated_unit():
+    model, x = Between(lambda x: F.glu(torch.cat([x, x], 1), dim=1)), rows()
+    swap(model, {"glu": "reglu"}, x)
+    want = model.second(model.first(x) * F.relu(model.first(x)))
+    torch.testing.assert_close(model(x), want, rtol=1e-5, atol=1e-6)
+
+
+def test_a_module_shows_its_rerouted_calls():
+    model, x = Plain(), rows()
+    plain = repr(model)
+    done = swap(model, {"act": "tanh", "model[0]": torch.sin}, x)
+    for each in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        shown = repr(each)
+        assert all(f"  {line}\n" in shown for line in done.lines())
+        assert "(swapped_model_0): Applying(sin)" in shown
+    again = swap(model, {"silu": "tanh"}, x)
+    assert "silu -> tanh" in repr(model)
+    again.undo()
+    assert "silu -> tanh" not in repr(model)
+    done.undo()
+    assert repr(model) == plain
 
 
 def test_an_unknown_activation_leaves_the_model_as_it_was():
@@ -267,7 +339,8 @@ def test_a_forward_of_the_users_own_is_kept_and_put_back(how):
     done.undo()
     assert model.between.forward is patch
     assert torch.equal(model(x), before)
-    assert "no activation module matches" in swap(model, {"relu": "gelu"}).unchanged[0].why
+    with pytest.raises(BadInput, match="no activation module matches 'relu'"):
+        swap(model, {"relu": "gelu"})
     assert torch.equal(model(x), before)
 
 

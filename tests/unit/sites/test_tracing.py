@@ -9,8 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from actlab.errors import BadInput
+from actlab.sites.listening import listening
+from actlab.sites.recognize.traced import traced
 from actlab.sites.trace.calls import name_of, spelling_of
-from actlab.sites.trace.run import traced
 from unit.sites.small import Between, left, rows
 
 
@@ -87,3 +88,39 @@ def test_two_functions_that_are_one_in_c_have_their_own_names():
     assert torch.mm == torch.dsmm  # so whoever keeps an answer for the one gives it for the other
     assert [name_of(function) for function in (torch.dsmm, torch.mm)] == ["dsmm", "mm"]
     assert [spelling_of(function) for function in (torch.dsmm, torch.mm)] == ["torch.dsmm", "torch.mm"]
+
+
+def lazy():
+    return nn.Sequential(nn.LazyLinear(4), nn.LazyBatchNorm1d(), nn.ReLU(), nn.LazyLinear(2))
+
+
+def test_lazy_modules_take_their_shapes_and_nothing_else_changes():
+    model = lazy()
+    trace = traced(model, (rows(),)).trace
+    assert [(site.activation, site.path) for site in trace.sites] == [("relu", "2")]
+    assert model.training
+    assert model[1].num_batches_tracked == 0
+
+
+def test_the_first_pass_of_a_lazy_model_is_not_followed():
+    class Heard:
+        passes = 0
+
+        def wants(self, forward):
+            return True
+
+        def before(self, site, z):
+            pass
+
+        def after(self, site, y):
+            pass
+
+        def traced(self, trace):
+            self.passes += 1
+
+    model, heard = lazy(), Heard()
+    with listening(model, heard):
+        model(rows())
+        assert heard.passes == 0
+        model(rows())
+    assert heard.passes == 1

@@ -28,6 +28,7 @@ ready = (net, (inputs, targets), nn.CrossEntropyLoss())
 named = {"model": net, "batch": (inputs, targets), "loss": nn.functional.cross_entropy,
          "optimizer": torch.optim.SGD(net.parameters(), lr=0.1)}
 without_loss = (net, (inputs, targets))
+inputs_alone = (net, inputs)
 number = 5
 
 def make():
@@ -58,6 +59,12 @@ def test_a_model_a_batch_and_a_loss_are_read(file: str, name: str) -> None:
     assert (found.optimizer is not None) is (name == "named")
 
 
+def test_inputs_alone_are_a_batch_without_targets(file: str) -> None:
+    found = named_subject(f"{file}:inputs_alone")
+    assert isinstance(found, Subject)
+    assert (found.inputs.shape, found.targets, found.loss) == ((6, 4), None, None)
+
+
 def test_a_task_is_given_as_it_is_by_its_default_name(file: str) -> None:
     assert isinstance(named_subject(file), Task)
     assert isinstance(named_subject(f"{file}:make_task"), Task)
@@ -85,11 +92,8 @@ def test_a_module_is_found_in_the_working_folder(file: str) -> None:
         ("missing.py:make", "there is no file 'missing.py'"),
         ("no_such_module_here:make", "there is no module 'no_such_module_here', neither in the working folder"),
         ("subject_net.py:mak", "'subject_net.py' has no 'mak'. Did you mean 'make'?"),
-        (
-            "subject_net.py:number",
-            "'subject_net.py:number' gave 5; expected an actlab.Task, a tuple (model,",
-        ),
-        ("subject_net.py:net", "gave a value of type Linear; expected"),
+        ("subject_net.py:number", "'subject_net.py:number' gave 5; expected an actlab.Task, a tuple (model,"),
+        ("subject_net.py:net", "gave a model without inputs; give it as a tuple: (model, inputs)."),
         (
             "subject_net.py:raises",
             "'subject_net.py:raises' raised ZeroDivisionError: division by zero (subject_net.py,",

@@ -12,14 +12,13 @@ from actlab.formula.expr import Div, Expr, Input, Mul, ParamRef, expr, input_nam
 from actlab.formula.substitute import substitute
 from actlab.formula.text import text
 from actlab.sites.recognize.catalog_match import recognised
+from actlab.sites.recognize.formula_follower import FormulaFollower
 from actlab.sites.recognize.learned_parameters import Learned, with_learned
 from actlab.sites.recognize.symbolic import SAME_NUMBERS, X, bends, has_least_zero, holds_activation
-from actlab.sites.recognize.torch_ops import AnyActivation
-from actlab.sites.trace.recorder import Recorder
+from actlab.sites.recognize.torch_ops import AFTER_WEIGHTS, AnyActivation
+from actlab.sites.recognize.upstream import follows_weights, is_float
 from actlab.sites.trace.trace import Step, Trace
-from actlab.sites.trace.upstream import follows_weights, is_float
 
-_ARITHMETIC = frozenset({"exponential", "sine", "cosine", "erf", "arctan"})
 _CUT = Input("value")
 _ONE = expr(1)
 
@@ -64,48 +63,48 @@ class _Written:
     formula: Expr
 
 
-def composites(recorder: Recorder, trace: Trace) -> list[Found]:
+def composites(follower: FormulaFollower, trace: Trace) -> list[Found]:
     """Activations that are written out in several steps, the largest first."""
     used: set[int] = set()
     found: list[Found] = []
     for step in reversed(trace.steps):
         if step.place in used or step.part == "loss" or not step.outputs:
             continue
-        written = [each for each in _written(recorder, trace, step) if used.isdisjoint(each.steps)]
-        one = _named(recorder, trace, step, written) or _unnamed(recorder, trace, step, written)
+        written = [each for each in _written(follower, trace, step) if used.isdisjoint(each.steps)]
+        one = _named(follower, trace, step, written) or _unnamed(follower, trace, step, written)
         if one is not None:
             used.update(one.steps)
             found.append(one)
     return found
 
 
-def _written(recorder: Recorder, trace: Trace, last: Step) -> list[_Written]:
+def _written(follower: FormulaFollower, trace: Trace, last: Step) -> list[_Written]:
     """The ways to read the steps up to this one as one formula: from the root, and from every value they all pass."""
-    made = recorder.pointwise.get(last.outputs[0])
+    made = follower.pointwise.get(last.outputs[0])
     if made is None or made.root is None or not isinstance(made.formula, Expr) or made.root in trace.of_weights:
         return []
-    whole = _cone(recorder, trace, last, root=made.root, start=made.root)
+    whole = _cone(follower, trace, last, root=made.root, start=made.root)
     if whole is None:
         return []
     found = [_Written(frozenset(whole), made.root, made.formula)]
     for place in sorted(whole - {last.place}):
         start = trace.steps[place].outputs[0]
-        steps = _cone(recorder, trace, last, root=made.root, start=start)
-        formula = _from(recorder, made.formula, start)
+        steps = _cone(follower, trace, last, root=made.root, start=start)
+        formula = _from(follower, made.formula, start)
         if steps is not None and formula is not None:
             found.append(_Written(frozenset(steps), start, formula))
-    return [each for each in found if _may_be(recorder, trace, each, last)]
+    return [each for each in found if _may_be(follower, trace, each, last)]
 
 
-def _may_be(recorder: Recorder, trace: Trace, written: _Written, last: Step) -> bool:
+def _may_be(follower: FormulaFollower, trace: Trace, written: _Written, last: Step) -> bool:
     work = {place for place in written.steps if trace.steps[place].function not in SAME_NUMBERS}
-    alone = work <= recorder.activations.keys()  # each is a site of its own, also relu after relu
+    alone = work <= follower.activations.keys()  # each is a site of its own, also relu after relu
     return not alone and is_float(trace, written.source) and is_closed(trace, written.steps, last)
 
 
-def _from(recorder: Recorder, formula: Expr, start: int) -> Expr | None:
+def _from(follower: FormulaFollower, formula: Expr, start: int) -> Expr | None:
     """The formula by a value on the way; None where it is not of that value alone."""
-    made = recorder.pointwise.get(start)
+    made = follower.pointwise.get(start)
     if made is None or not isinstance(made.formula, Expr):
         return None
     return _without(formula, made.formula)
@@ -117,7 +116,7 @@ def _without(formula: Expr, start: Expr) -> Expr | None:
     return None if X.name in input_names(cut) else substitute(cut, {_CUT: X})
 
 
-def _cone(recorder: Recorder, trace: Trace, last: Step, *, root: int, start: int) -> set[int] | None:
+def _cone(follower: FormulaFollower, trace: Trace, last: Step, *, root: int, start: int) -> set[int] | None:
     """The places of the steps from the start to this one; None where a way leads past it to the root."""
     steps: set[int] = set()
     waiting = [last]
@@ -131,7 +130,7 @@ def _cone(recorder: Recorder, trace: Trace, last: Step, *, root: int, start: int
                 continue
             if value == root:
                 return None
-            maker, known = trace.maker(value), recorder.pointwise.get(value)
+            maker, known = trace.maker(value), follower.pointwise.get(value)
             if maker is not None and known is not None and known.root == root:
                 waiting.append(maker)
     return steps
@@ -146,22 +145,22 @@ def is_closed(trace: Trace, steps: frozenset[int], last: Step) -> bool:
     return True
 
 
-def _named(recorder: Recorder, trace: Trace, last: Step, written: list[_Written]) -> Found | None:
+def _named(follower: FormulaFollower, trace: Trace, last: Step, written: list[_Written]) -> Found | None:
     """The catalog's activation that the steps are, from as far back as they are one."""
     for each in written:
         found = recognised(each.formula)
         if found is None or not _fits(trace, each, found.activation):
             continue
         if not found.learned and any(
-            _label(recorder.activations[place]) == found.activation.label
+            _label(follower.activations[place]) == found.activation.label
             for place in each.steps
-            if place in recorder.activations
+            if place in follower.activations
         ):
             continue  # one call that is the activation by itself, and a scale of 1
-        learned = {name: recorder.values_of(formula) for name, formula in found.learned.items()}
+        learned = {name: follower.values_of(formula) for name, formula in found.learned.items()}
         act = with_learned(found.activation, learned)
-        trainable = tuple(name for name, formula in found.learned.items() if recorder.is_trained(formula))
-        steps, shown = tuple(sorted(each.steps)), _shown(recorder, each.formula)
+        trainable = tuple(name for name, formula in found.learned.items() if follower.is_trained(formula))
+        steps, shown = tuple(sorted(each.steps)), _shown(follower, each.formula)
         return Found(act, steps, each.source, written=shown, learned=learned, trainable=trainable)
     return None
 
@@ -175,25 +174,25 @@ def _fits(trace: Trace, written: _Written, act: Activation) -> bool:
         return False  # a single step of arithmetic, such as a square, is an activation only by the rules for those
     if len(written.steps) == 1 and act.name == "relu" and not has_least_zero(written.formula):
         return False  # a floor of 1e-6 keeps a logarithm finite
-    return act.name not in _ARITHMETIC or follows_weights(trace, written.source)
+    return act.name not in AFTER_WEIGHTS.values() or follows_weights(trace, written.source)
 
 
-def _unnamed(recorder: Recorder, trace: Trace, last: Step, written: list[_Written]) -> Found | None:
+def _unnamed(follower: FormulaFollower, trace: Trace, last: Step, written: list[_Written]) -> Found | None:
     """The formula as an activation of its own: what gates itself, and holds an activation among its steps."""
     if _is_loss(trace, last):
         return None
     for each in reversed(written):
-        formula = recorder.with_values(each.formula)
-        is_part = _is_sum(recorder, trace, each, last) or not _joins(trace, last)
-        if _gates_itself(recorder, trace, each, formula) and not is_part and bends(formula):
-            shown = _shown(recorder, each.formula)
+        formula = follower.with_values(each.formula)
+        is_part = _is_sum(follower, trace, each, last) or not _joins(trace, last)
+        if _gates_itself(follower, trace, each, formula) and not is_part and bends(formula):
+            shown = _shown(follower, each.formula)
             return Found(typed(shown, formula), tuple(sorted(each.steps)), each.source, written=shown)
     return None
 
 
-def _gates_itself(recorder: Recorder, trace: Trace, written: _Written, formula: Expr) -> bool:
+def _gates_itself(follower: FormulaFollower, trace: Trace, written: _Written, formula: Expr) -> bool:
     reading = [trace.steps[place] for place in written.steps if written.source in trace.steps[place].inputs]
-    holds = any(place in recorder.activations for place in written.steps) or holds_activation(formula)
+    holds = any(place in follower.activations for place in written.steps) or holds_activation(formula)
     # x + f(x): a residual branch around the activation f
     return len(reading) >= 2 and holds and not any(step.function in {"add", "sub", "rsub"} for step in reading)
 
@@ -211,11 +210,11 @@ def _joins(trace: Trace, last: Step) -> bool:
     return len(moving) >= 2
 
 
-def _is_sum(recorder: Recorder, trace: Trace, written: _Written, last: Step) -> bool:
+def _is_sum(follower: FormulaFollower, trace: Trace, written: _Written, last: Step) -> bool:
     """Whether the formula is a sum of calls that are an activation each, scaled or not: each is a site of its own."""
     parts = [trace.steps[place] for place in written.steps - {last.place}]
     return last.function in {"add", "sub", "rsub"} and all(
-        part.place in recorder.activations or (part.function in {"mul", "div", "neg"} and not _joins(trace, part))
+        part.place in follower.activations or (part.function in {"mul", "div", "neg"} and not _joins(trace, part))
         for part in parts
     )
 
@@ -228,10 +227,10 @@ def _is_loss(trace: Trace, last: Step) -> bool:
     )
 
 
-def _shown(recorder: Recorder, formula: Expr) -> str:
+def _shown(follower: FormulaFollower, formula: Expr) -> str:
     """The formula in words, its weights by their own names."""
     names: Mapping[Expr, Expr] = {
-        ParamRef(name): ParamRef(recorder.weights[name].name) for name in param_names(formula)
+        ParamRef(name): ParamRef(follower.weights[name].name) for name in param_names(formula)
     }
     return text(_without_ones(substitute(formula, names)))
 

@@ -40,9 +40,9 @@ def _numbers(arguments: Mapping[str, Any]) -> Learned:
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Tensor]:
-    """What is handed over beside the input; a slope handed over by its place is `nn.PReLU`'s weight."""
+    """Return the tensors that the call takes beside its input."""
     tensors = [(name, value) for name, value in arguments.items() if isinstance(value, Tensor)][1:]
-    return {"weight" if name == "1" else name: value for name, value in tensors if value.is_floating_point()}
+    return {name: value for name, value in tensors if value.is_floating_point()}
 
 
 def with_learned(act: AnyActivation, learned: Learned) -> AnyActivation:

@@ -6,53 +6,65 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
-from actlab.catalog.index import get
+from actlab.catalog.index import CATALOG, get
 from actlab.formula.activation import Activation
+from actlab.formula.expr import Input
 from actlab.sites.recognize.composites import Found, composites
+from actlab.sites.recognize.formula_follower import FormulaFollower
 from actlab.sites.recognize.learned_parameters import shown_parameters
 from actlab.sites.recognize.softmax import axis_composites
-from actlab.sites.recognize.torch_ops import CONVOLUTIONS, LINEAR, MOVES, after_weights
+from actlab.sites.recognize.torch_ops import CONVOLUTIONS, LINEAR, MOVES, POINTWISE, after_weights
+from actlab.sites.recognize.upstream import THROUGH, follows_weights, is_float, weights_before
 from actlab.sites.site import Site, Unseen
-from actlab.sites.trace.recorder import Recorder
 from actlab.sites.trace.trace import Step, Trace
-from actlab.sites.trace.upstream import THROUGH, follows_weights, is_float, weights_before
-
-# The gated unit that a value times the activation of a gate is.
-_GATED = {"sigmoid": "glu", "relu": "reglu", "gelu": "geglu", "gelu_tanh": "geglu_tanh", "silu": "swiglu"}
 
 
-def analysed(recorder: Recorder, *, outputs: Sequence[int], loss: int | None, unseen: Sequence[Unseen]) -> Trace:
-    """The trace of what was written down."""
-    bare = Trace(tuple(recorder.values), tuple(recorder.steps), tuple(outputs), loss, (), {}, tuple(unseen))
+@cache
+def gated_units() -> Mapping[str, str]:
+    """Return, by the activation of the gate, the name of the gated unit that multiplies a value by it.
+
+    Example:
+        >>> gated_units()["silu"]
+        'swiglu'
+    """
+    value, gate = Input("value"), Input("gate")
+    acts = [act for act in CATALOG.values() if isinstance(act, Activation)]
+    products = {value * act(gate): act.name for act in acts if len(act.inputs) == 1}
+    return {products[unit.formula]: unit.name for unit in acts if len(unit.inputs) == 2 and unit.formula in products}
+
+
+def with_sites(bare: Trace, follower: FormulaFollower, *, unseen: Sequence[Unseen]) -> Trace:
+    """Return the trace with its sites.
+
+    Args:
+        bare: what was recorded.
+        follower: what followed that pass.
+        unseen: the parts of the model that cannot be looked into.
+    """
+    bare = replace(bare, unseen=tuple(unseen))
     found = sorted(
-        _gated(bare, [*axis_composites(bare), *composites(recorder, bare), *_singles(recorder, bare)]),
+        _gated(bare, [*axis_composites(bare), *composites(follower, bare), *_singles(follower, bare)]),
         key=lambda f: f.steps[0],
     )
-    sites, site_of = _merged(bare, found, recorder.instructions)
+    sites, site_of = _merged(bare, found)
     sources = {each.steps[0]: each.source for each in found}
-    return replace(
-        bare,
-        sites=tuple(sites),
-        site_of=site_of,
-        unseen=(*unseen, *_opaque(bare)),
-        source_of=sources,
-        stacks=tuple(recorder.stacks),
-    )
+    return replace(bare, sites=tuple(sites), site_of=site_of, unseen=(*unseen, *_opaque(bare)), source_of=sources)
 
 
-def _singles(recorder: Recorder, trace: Trace) -> Iterator[Found]:
+def _singles(follower: FormulaFollower, trace: Trace) -> Iterator[Found]:
     """Activations that are one step."""
     for step in trace.steps:
         if step.part == "loss" or not step.inputs or step.function == "getitem":
             continue
         source = _source(step, trace)
-        act = recorder.activations.get(step.place)
+        act = follower.activations.get(step.place)
         if act is None and follows_weights(trace, source):
             act = after_weights(step.function, step.arguments)
         if act is not None and is_float(trace, source) and source not in trace.of_weights:
-            learned, trainable = recorder.learned.get(step.place, {}), recorder.trainable.get(step.place, ())
+            learned, trainable = follower.learned.get(step.place, {}), follower.trainable.get(step.place, ())
             yield Found(act, (step.place,), source, learned=learned, trainable=trainable)
 
 
@@ -71,7 +83,7 @@ def _gated(trace: Trace, found: Sequence[Found]) -> Iterator[Found]:
 
 
 def _as_gated(trace: Trace, found: Found) -> Found | None:
-    name = _GATED.get(found.activation.name)
+    name = gated_units().get(found.activation.name)
     result = trace.steps[found.steps[-1]].outputs[0]
     readers = trace.readers(result)
     if (
@@ -141,12 +153,12 @@ def _is_bias(trace: Trace, value: int) -> bool:
 
 def channel_axis(trace: Trace, value: int) -> int:
     """The axis along which the value's units lie: 1 behind a convolution, else the last."""
-    maker = weights_before(trace, value, through=THROUGH | frozenset(_GATED) | {"relu", "leaky_relu", "elu"})
+    maker = weights_before(trace, value, through=THROUGH | POINTWISE)
     behind = maker is not None and maker.function in CONVOLUTIONS and len(trace.values[value].shape) > 2
     return 1 if behind else -1
 
 
-def _merged(trace: Trace, found: Sequence[Found], instructions: Sequence[int]) -> tuple[list[Site], dict[int, int]]:
+def _merged(trace: Trace, found: Sequence[Found]) -> tuple[list[Site], dict[int, int]]:
     """One site for every place; calls of one place that follow the same weights, as in a loop over time, are one."""
     sites: list[Site] = []
     site_of: dict[int, int] = {}
@@ -155,7 +167,7 @@ def _merged(trace: Trace, found: Sequence[Found], instructions: Sequence[int]) -
     weights = _weights(trace)
     for each in found:
         first = trace.steps[each.steps[0]]
-        place = (first.path, first.file, first.line, instructions[first.place], first.spelling)
+        place = (first.path, first.file, first.line, trace.instructions[first.place], first.spelling)
         key = (*place, each.activation, weights.get(each.source, frozenset()))
         if key not in known:
             known[key] = len(sites)

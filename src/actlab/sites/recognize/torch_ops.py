@@ -1,13 +1,14 @@
-"""Which activation a call of PyTorch is."""
+"""Which activation a call of PyTorch is, and which calls are layers or only move numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from actlab.catalog.index import get
+from actlab.catalog.torch_ops import TORCH_OPS, TorchOp, is_pointwise
 from actlab.errors import BadParam
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
@@ -18,7 +19,7 @@ Arguments = Mapping[str, Any]
 CONVOLUTIONS = frozenset({"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"})
 # Layers that are one affine map.
 LAYERS = CONVOLUTIONS | {"linear", "addmm", "bilinear"}
-# Steps that multiply by weights: what an activation stands between.
+# Steps that multiply by weights: an activation stands between two of them.
 LINEAR = LAYERS | {
     "baddbmm",
     "matmul",
@@ -38,7 +39,7 @@ LINEAR = LAYERS | {
     "multi_head_attention_forward",
     "scaled_dot_product_attention",
 }
-# They move numbers, pick some of them or change their type, and leave each what it is.
+# They move or pick numbers or change their type, and leave every number as it is.
 MOVES = frozenset(
     {
         "view",
@@ -86,54 +87,29 @@ MOVES = frozenset(
     }
 )
 
-# Functions that are activations wherever they are called, and from which of their arguments the parameters come.
-_PLAIN: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "relu": ("relu", {}),
-    "relu6": ("relu6", {}),
-    "leaky_relu": ("leaky_relu", {"negative_slope": "negative_slope"}),
-    "sigmoid": ("sigmoid", {}),
-    "hardsigmoid": ("hard_sigmoid", {}),
-    "logsigmoid": ("log_sigmoid", {}),
-    "tanh": ("tanh", {}),
-    "softsign": ("softsign", {}),
-    "elu": ("elu", {"alpha": "alpha"}),
-    "celu": ("celu", {"alpha": "alpha"}),
-    "selu": ("selu", {}),
-    "silu": ("silu", {}),
-    "mish": ("mish", {}),
-    "hardswish": ("hard_swish", {}),
-    "softplus": ("softplus", {"beta": "beta"}),
-    "softshrink": ("soft_shrink", {"lambd": "lambd"}),
-    "hardshrink": ("hard_shrink", {"lambd": "lambd"}),
-    "tanhshrink": ("tanh_shrink", {}),
-    "glu": ("glu", {}),
-    "softmax": ("softmax", {}),
-    "log_softmax": ("log_softmax", {}),
-    "softmin": ("softmin", {}),
-}
 
+# Functions that are an activation by themselves, wherever they are called.
+ALONE = frozenset(op.function for op in TORCH_OPS if not op.is_arithmetic)
+# Those of them that act on every element alone.
+POINTWISE = frozenset(op.function for op in TORCH_OPS if not op.is_arithmetic and is_pointwise(op))
 # Functions of arithmetic that are an activation only where they follow weights.
-AFTER_WEIGHTS: Mapping[str, str] = {
-    "sin": "sine",
-    "cos": "cosine",
-    "exp": "exponential",
-    "erf": "erf",
-    "atan": "arctan",
-}
+AFTER_WEIGHTS: Mapping[str, str] = {op.function: op.activation for op in TORCH_OPS if op.is_arithmetic}
+_OPS = {name: tuple(op for op in TORCH_OPS if op.function == name) for name in ALONE}
+
+# Parameter values at which the catalog has a name for the function.
+_NAMED = {("hard_tanh", (0.0, 6.0)): "relu6", ("threshold", (0.0, 0.0)): "relu"}
 
 
 def known(function: str, arguments: Arguments) -> AnyActivation | None:
-    """The activation that a function of this name is, whatever it follows; None where it is none."""
-    if function in _PLAIN:
-        name, taken = _PLAIN[function]
-        numbers = {ours: arguments[theirs] for theirs, ours in taken.items() if theirs in arguments}
-        return bound(name, {ours: float(value) for ours, value in numbers.items() if isinstance(value, int | float)})
-    special = _SPECIAL.get(function)
-    return None if special is None else special(arguments)
+    """Return the activation that a function of this name is, whatever it follows; None if it is not one."""
+    if function == "clamp":
+        return _clamped(arguments)
+    op = next((op for op in _OPS.get(function, ()) if _is_meant(op, arguments)), None)
+    return None if op is None else bound(op.activation, _parameters(op, arguments))
 
 
 def after_weights(function: str, arguments: Arguments) -> AnyActivation | None:
-    """The activation that a function of arithmetic is where it follows weights."""
+    """Return the activation that a function of arithmetic is where it follows weights."""
     name = AFTER_WEIGHTS.get(function)
     if name is not None:
         return get(name)
@@ -141,39 +117,31 @@ def after_weights(function: str, arguments: Arguments) -> AnyActivation | None:
 
 
 def bound(name: str, values: Mapping[str, float]) -> AnyActivation | None:
-    """The activation with these parameter values; None where the catalog's bounds do not admit them."""
+    """Return the activation with these parameter values; None if the catalog's bounds do not admit them."""
     try:
-        return get(name, **values)
+        act = get(name, **values)
     except BadParam:
         return None
+    better = _NAMED.get((name, tuple(param.value for param in act.params)))
+    return act if better is None else get(better)
 
 
-def _gelu(arguments: Arguments) -> AnyActivation:
-    return get("gelu_tanh" if arguments.get("approximate") == "tanh" else "gelu")
+def _is_meant(op: TorchOp, arguments: Arguments) -> bool:
+    return all(arguments.get(name, _DEFAULTS[name]) == value for name, value in op.only_with.items())
 
 
-def _prelu(arguments: Arguments) -> AnyActivation | None:
-    weight = arguments.get("weight", arguments.get("1"))
-    slope = float(weight.detach().double().mean()) if isinstance(weight, Tensor) else 0.25
-    return bound("prelu", {"weight": slope})
+_DEFAULTS = {"approximate": "none"}
 
 
-def _threshold(arguments: Arguments) -> AnyActivation | None:
-    low, value = arguments.get("threshold"), arguments.get("value")
-    if not isinstance(low, int | float) or not isinstance(value, int | float):
-        return get("threshold")
-    return get("relu") if low == value == 0 else bound("threshold", {"threshold": float(low), "value": float(value)})
+def _parameters(op: TorchOp, arguments: Arguments) -> Mapping[str, float]:
+    """Return the parameters that the call sets, of a tensor the mean."""
+    names = {param.name for param in get(op.activation).params}
+    found = {name: arguments[name] for name in op.arguments if name in names and name in arguments}
+    return {name: _number(value) for name, value in found.items() if isinstance(value, int | float | Tensor)}
 
 
-def _rrelu(arguments: Arguments) -> AnyActivation | None:
-    return get("rrelu")
-
-
-def _hardtanh(arguments: Arguments) -> AnyActivation | None:
-    low, high = arguments.get("min_val", -1.0), arguments.get("max_val", 1.0)
-    return (
-        get("relu6") if (low, high) == (0, 6) else bound("hard_tanh", {"min_val": float(low), "max_val": float(high)})
-    )
+def _number(value: float | Tensor) -> float:
+    return float(value.detach().double().mean()) if isinstance(value, Tensor) else float(value)
 
 
 def _clamped(arguments: Arguments, *, anywhere: bool = True) -> AnyActivation | None:
@@ -182,9 +150,7 @@ def _clamped(arguments: Arguments, *, anywhere: bool = True) -> AnyActivation | 
         return get("relu")
     if not isinstance(low, int | float) or not isinstance(high, int | float) or not low < high:
         return None
-    if (low, high) == (0, 6):
-        return get("relu6")
-    if (low, high) == (-1, 1) or not anywhere:
+    if (low, high) in {(0, 6), (-1, 1)} or not anywhere:
         return bound("hard_tanh", {"min_val": float(low), "max_val": float(high)})
     return None
 
@@ -193,16 +159,3 @@ def _is_zero(value: Any) -> bool:
     if isinstance(value, Tensor):
         return value.numel() == 1 and float(value.detach()) == 0
     return isinstance(value, int | float) and value == 0
-
-
-_SPECIAL: Mapping[str, Callable[[Arguments], AnyActivation | None]] = {
-    "gelu": _gelu,
-    "hardtanh": _hardtanh,
-    "prelu": _prelu,
-    "rrelu": _rrelu,
-    "threshold": _threshold,
-    "clamp": _clamped,
-}
-
-ALONE = frozenset(_PLAIN) | frozenset(_SPECIAL) - {"clamp"}
-"""Functions that are an activation by themselves, wherever they are called."""

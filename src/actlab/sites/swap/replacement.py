@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any, final
 
 from torch import Tensor, nn
 
 from actlab.catalog.index import get
-from actlab.errors import BadInput
+from actlab.errors import BadFormula, BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.nn.modules import ActivationModule, module
+from actlab.nn.packed_gate import Layout
 from actlab.sites.site import Site
 
 Replacement = str | Activation | AxisActivation | nn.Module | type[nn.Module] | Callable[..., Tensor]
@@ -27,8 +29,17 @@ class Applying(nn.Module):
         self.function = function
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """What the function makes of the inputs."""
+        """Call the function."""
         return self.function(*inputs)
+
+    def extra_repr(self) -> str:
+        """The name of the function."""
+        return function_name(self.function)
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """Return how a report calls the function."""
+    return getattr(function, "__qualname__", "").rpartition(".")[2] or type(function).__name__
 
 
 @final
@@ -45,13 +56,14 @@ class GateFirst(nn.Module):
         return result
 
 
-def stand_in(replacement: Replacement, site: Site | None, *, axis: int = -1) -> nn.Module:
-    """A fresh module for the place.
+def stand_in(replacement: Replacement, site: Site | None, *, axis: int = -1, layout: Layout | None = None) -> nn.Module:
+    """Return a fresh module for the place.
 
     Args:
-        replacement: a name, a formula, an activation, a module (of which a copy is taken), its class, or a function.
-        site: what stands there now, where that is known.
+        replacement: a name, a formula, an activation, a module (which is copied), its class, or a function.
+        site: the place, where that is known.
         axis: along which the new activation acts, if it acts along one.
+        layout: how the call there takes value and gate; None if it takes one input, or if a product joins them.
 
     Raises:
         UnknownActivation, BadFormula: as `actlab.get`.
@@ -65,11 +77,26 @@ def stand_in(replacement: Replacement, site: Site | None, *, axis: int = -1) -> 
         if not callable(replacement):
             raise BadInput(f"{replacement!r} is neither an activation nor a module nor a function.")
         return Applying(replacement)
-    act = get(replacement)
+    act = _activation(replacement)
     _refuse_unfit(act, site)
+    if layout is not None:
+        if len(act.inputs) == 1:
+            raise BadInput(f"{act.name} has one input, and the call takes value and gate: name a gated unit")
+        return module(act, layout=layout, dim=axis)
     if isinstance(act, AxisActivation):
         return module(act, dim=axis)
     return GateFirst(module(act, layout="two")) if len(act.inputs) == 2 else module(act)
+
+
+def _activation(replacement: str | Activation | AxisActivation) -> Activation | AxisActivation:
+    try:
+        return get(replacement)
+    except BadFormula as error:
+        name = re.search(r"give one: (\w+)=", str(error))
+        if name is None:
+            raise
+        made = f"actlab.module({replacement!r}, {name[1]}=1.0)"
+        raise BadFormula(f"the formula {replacement!r} has a parameter: replace by the module {made}.") from error
 
 
 def _made(kind: type) -> nn.Module:
@@ -124,5 +151,7 @@ def label_of(new: nn.Module) -> str:
         return label_of(new.unit)
     if isinstance(new, ActivationModule):
         return new.activation.label
+    if isinstance(new, Applying):
+        return function_name(new.function)
     found: Any = getattr(new, "activation", None)
     return str(found) if isinstance(found, AxisActivation) else type(new).__name__

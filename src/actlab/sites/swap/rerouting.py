@@ -250,6 +250,37 @@ class Rerouted:
         return Rerouted, (self.module, self.turns, self.own, self.lines)
 
 
+@final
+class SwappedRepr:
+    """The `extra_repr` of a module some of whose calls are rerouted: a line for each replaced activation.
+
+    Attributes:
+        module: the module.
+        lines: what was replaced by what.
+        own: the `extra_repr` that the instance had before, if it was another than its class's.
+    """
+
+    def __init__(self, module: nn.Module, lines: tuple[str, ...], own: Callable[[], str] | None) -> None:
+        self.module = module
+        self.lines = lines
+        self.own = own
+
+    def __call__(self) -> str:
+        own = type(self.module).extra_repr(self.module) if self.own is None else self.own()
+        return "\n".join(filter(None, (own, *self.lines)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SwappedRepr, (self.module, self.lines, self.own)
+
+
+def extended(module: nn.Module, line: str) -> SwappedRepr:
+    """Return the module's `extra_repr` with one more line."""
+    before = module.__dict__.get("extra_repr")
+    if isinstance(before, SwappedRepr):
+        return SwappedRepr(module, (*before.lines, line), before.own)
+    return SwappedRepr(module, (line,), before)
+
+
 def joined(first: Rerouted, second: Rerouted) -> Rerouted:
     """Both swaps of one module; the pass of the second did not see the calls that the first turns.
 

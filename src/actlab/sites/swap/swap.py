@@ -13,16 +13,17 @@ from torch import nn
 
 from actlab.catalog.index import NAMES
 from actlab.errors import BadInput
-from actlab.nn.modules import ActivationModule, AlongAxis
-from actlab.nn.torch_modules import TORCH_NAMES
+from actlab.nn.modules import ActivationModule, AlongAxis, Gated
+from actlab.nn.packed_gate import Layout
+from actlab.nn.torch_modules import name_of_module
 from actlab.sites.find import sites
 from actlab.sites.site import Route, RoutedCall, Site
 from actlab.sites.swap.recurrent import is_fused, is_ours, opened
 from actlab.sites.swap.replacement import GateFirst, Replacement, label_of, learns, placed, stand_in
-from actlab.sites.swap.rerouting import Rerouted, Turn, joined
+from actlab.sites.swap.rerouting import Rerouted, Turn, extended, joined
 from actlab.sites.trace.run import unwrapped
 
-Key = Site | str
+Key = Site | str | type[nn.Module]
 Choice = Replacement | Mapping[str, Any]
 
 
@@ -41,6 +42,9 @@ class Changed:
     before: str
     after: str
     note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.before} -> {self.after}" + (f" ({self.note})" if self.note else "")
 
 
 @final
@@ -82,11 +86,8 @@ class Swap:
             self._back.pop()()
 
     def lines(self) -> list[str]:
-        """One line a place."""
-        done = [
-            f"{each.place}: {each.before} -> {each.after}{each.note and f' ({each.note})'}" for each in self.changed
-        ]
-        return [*done, *(f"{each.place} stays: {each.why}." for each in self.unchanged)]
+        """Return one line for each place."""
+        return [*map(str, self.changed), *(f"{each.place} stays: {each.why}." for each in self.unchanged)]
 
     def put(self, parent: nn.Module, name: str, new: nn.Module, done: Changed) -> None:
         """Another submodule in the place of one."""
@@ -95,14 +96,15 @@ class Swap:
         self._back.append(lambda: parent._modules.__setitem__(name, old))
         self.changed += (done,)
 
-    def reroute(self, owner: nn.Module, new: Rerouted, added: Mapping[str, nn.Module]) -> None:
-        """Another `forward` for one module, with submodules for the calls that it turns."""
-        before = owner.__dict__.get("forward")
+    def reroute(self, owner: nn.Module, new: Rerouted, added: Mapping[str, nn.Module], done: Changed) -> None:
+        """Give a module another `forward`, and submodules for the calls that it reroutes."""
+        before, shown = owner.__dict__.get("forward"), owner.__dict__.get("extra_repr")
         first, mine = self._rerouted.get(id(owner), (before, Rerouted(owner, {})))
         mine = Rerouted(owner, {**mine.turns, **new.turns}, lines={**mine.lines, **new.lines})
         self._rerouted[id(owner)] = first, mine  # all sites of one swap were found by one pass
         for name, module in added.items():
             owner.add_module(name, module)
+        owner.__dict__["extra_repr"] = extended(owner, str(done))
         if isinstance(first, Rerouted):
             owner.forward = joined(first, mine)
         else:
@@ -111,34 +113,41 @@ class Swap:
         def back() -> None:
             for name in added:
                 del owner._modules[name]
-            owner.__dict__.pop("forward")
-            if before is not None:
-                owner.__dict__["forward"] = before
+            for name, old in (("forward", before), ("extra_repr", shown)):
+                owner.__dict__.pop(name)
+                if old is not None:
+                    owner.__dict__[name] = old
 
         self._back.append(back)
+        self.changed += (done,)
 
     def leave(self, place: str, why: str) -> None:
         """Notes a place that stays as it is."""
         self.unchanged += (Unchanged(place, why),)
 
 
-def swap(model: nn.Module, mapping: Mapping[Key, Choice], *inputs: Any, **kwargs: Any) -> Swap:
-    """Other activations in the model, at every place that the mapping names.
+def swap(
+    model: nn.Module, mapping: Mapping[Key, Choice], *inputs: Any, missing_ok: bool = False, **kwargs: Any
+) -> Swap:
+    """Replace activations of the model, reversibly.
 
-    Modules are exchanged in their parents; calls of functions and methods, and formulas written out, are turned to the
-    new activation by a `forward` of that one module instance, which copies, saves, compiles and exports. What learns is
-    a submodule, for the optimiser and the state to see; every place has its own.
+    An activation module is exchanged in its parent. Calls of functions and methods, and formulas written out, are
+    rerouted by a `forward` of that one module instance, which can be copied, saved, compiled and exported. A
+    replacement with parameters is a submodule, so that the optimizer and `state_dict` find it; every place has its own.
 
     Args:
         model: changed until `undo()`.
-        mapping: from a site, a site's name (`encoder.act[0]`), a pattern of paths (`encoder.*`) or the name of an
-            activation (`relu`), to a name, a formula, an activation, a module, its class or a function. The last key
-            that names a place has it. A fused RNN, GRU or LSTM is exchanged for ours by `{path: actlab.nn.LSTM}`, or
+        mapping: from places to replacements. A key is a site, its name (`encoder.act[0]`), a pattern of paths
+            (`encoder.*`), the name of an activation (`relu`), its spelling (`F.relu`) or a class (`nn.ReLU`). A value
+            is a name, a formula, an activation, a module, its class or a function. If several keys match a place, the
+            last one applies. A fused RNN, GRU or LSTM is replaced by `{path: actlab.nn.LSTM}`, or by
             `{path: {"gate": "hard_sigmoid"}}`.
-        inputs, kwargs: what the model is called with: needed to find what is no module, unless sites are named.
+        inputs, kwargs: what the model is called with. Without them only modules are found, and sites are taken as
+            they are.
+        missing_ok: whether a key may match nothing.
 
     Raises:
-        BadInput: the model cannot be looked into, or a replacement is none.
+        BadInput: the model cannot be looked into, a key matches nothing, or a replacement is not one.
         UnknownActivation, BadFormula: as `actlab.get`.
 
     Example:
@@ -150,58 +159,107 @@ def swap(model: nn.Module, mapping: Mapping[Key, Choice], *inputs: Any, **kwargs
         >>> model[1]
         ReLU()
     """
-    inner = unwrapped(model)
-    found = tuple(sites(inner, *inputs, **kwargs)) if inputs or kwargs else ()
+    inner, was_run = unwrapped(model), bool(inputs or kwargs)
+    found = tuple(sites(inner, *inputs, **kwargs)) if was_run else ()
+    present = _present(inner, found)
+    _refuse_unusable(mapping, present)
     done = Swap(inner)
     try:
         for at, (key, choice) in enumerate(mapping.items()):
-            later = [site for other in list(mapping)[at + 1 :] for site in _chosen(other, found)]
-            _swap_one(done, key, choice, found, later=later, was_run=bool(inputs or kwargs))
+            later = [site for other in list(mapping)[at + 1 :] for site in _chosen(inner, other, found)]
+            missing = _swap_one(done, key, choice, found, later=later, was_run=was_run)
+            if missing and not missing_ok:
+                hint = "" if was_run else " Give its inputs too, swap(model, mapping, x), to find calls of functions."
+                raise BadInput(f"swap: {missing} {_label(key)!r}; {present}.{hint} Use missing_ok=True to allow it.")
+            if missing:
+                done.leave(_label(key), missing)
     except BaseException:
         done.undo()
         raise
     return done
 
 
+def _refuse_unusable(mapping: object, present: str) -> None:
+    if not isinstance(mapping, Mapping):
+        got = repr(mapping) if isinstance(mapping, str) else type(mapping).__name__
+        raise BadInput(
+            f"swap: the mapping must say which activations to replace; got {got}. Write"
+            f" swap(model, {{'relu': 'gelu'}}, x); {present}."
+        )
+    for key in mapping:
+        if not (isinstance(key, Site | str) or (isinstance(key, type) and issubclass(key, nn.Module))):
+            raise BadInput(
+                "swap: a key must be a site, its name, a pattern of paths, the name of an activation or a class of"
+                f" modules; got {key!r}."
+            )
+
+
+def _present(model: nn.Module, found: tuple[Site, ...]) -> str:
+    """Return a clause that names the activations of the model."""
+    modules = [name for module in model.modules() if (name := _activation_of(module)) is not None]
+    names = dict.fromkeys([site.activation for site in found] or modules)
+    what = "applies" if found else "has modules for"
+    return f"the model {what} {', '.join(names) or 'no activation'}"
+
+
 def _swap_one(
     done: Swap, key: Key, choice: Choice, found: tuple[Site, ...], *, later: list[Site], was_run: bool
-) -> None:
+) -> str:
+    """Replace the activations that one key names; return why there is none to replace, else an empty text."""
     before = len(done.changed) + len(done.unchanged)
     opened_paths = _open_recurrent(done, key, choice)
-    named = _chosen(key, found)
+    named = _chosen(done.model, key, found)
     chosen = [site for site in named if site not in later]
     if not isinstance(choice, Mapping) and not opened_paths:
         if chosen:
             _swap_sites(done, chosen, choice, found)
-        elif isinstance(key, str) and not was_run:
+        elif not isinstance(key, Site) and not was_run:
             _swap_modules(done, key, choice)
-    if len(done.changed) + len(done.unchanged) == before:
-        done.leave(key if isinstance(key, str) else key.name, _why_nothing(named, was_run=was_run))
-
-
-def _why_nothing(named: list[Site], *, was_run: bool) -> str:
+    if len(done.changed) + len(done.unchanged) > before:
+        return ""
+    if isinstance(choice, Mapping):
+        return "no recurrent network of PyTorch matches"
     if named:
-        return "a later key names the same places"
-    if was_run:
-        return "no activation matches"
-    return (
-        "no activation module matches; give the model's inputs too, swap(model, mapping, x), to find calls of functions"
-    )
+        done.leave(_label(key), "a later key names the same places")
+        return ""
+    return "no activation matches" if was_run else "no activation module matches"
 
 
-def _chosen(key: Key, found: tuple[Site, ...]) -> list[Site]:
-    return [key] if isinstance(key, Site) else [site for site in found if _matches(key, site)]
+def _label(key: Key) -> str:
+    if isinstance(key, str):
+        return key
+    return key.name if isinstance(key, Site) else _class_name(key)
+
+
+def _class_name(kind: type[nn.Module]) -> str:
+    return f"nn.{kind.__name__}" if kind.__module__.startswith("torch.nn.") else kind.__name__
+
+
+def _chosen(model: nn.Module, key: Key, found: tuple[Site, ...]) -> list[Site]:
+    if isinstance(key, Site):
+        return [key]
+    if isinstance(key, type):
+        return [site for site in found if type(model.get_submodule(site.path)) is key]
+    return [site for site in found if _matches(key, site)]
 
 
 def _matches(key: str, site: Site) -> bool:
-    if key in (site.name, site.path) or fnmatchcase(site.path, key) or fnmatchcase(site.name, key):
+    if key in (site.name, site.path, site.spelling) or fnmatchcase(site.path, key) or fnmatchcase(site.name, key):
         return True
     return _names(key, site.activation) or (site.gate is not None and _names(key, site.gate.name))
 
 
 def _names(key: str, activation: str) -> bool:
-    """Whether the key is a name of the activation."""
+    """Return whether the key is a name of the activation."""
     return key == activation or (key in NAMES and NAMES[key].name == activation)
+
+
+def _is_module_named(key: Key, path: str, module: nn.Module) -> bool:
+    if isinstance(key, Site):
+        return False
+    if isinstance(key, type):
+        return type(module) is key
+    return fnmatchcase(path, key) or key == _class_name(type(module))
 
 
 def _open_recurrent(done: Swap, key: Key, choice: Choice) -> list[str]:
@@ -209,7 +267,7 @@ def _open_recurrent(done: Swap, key: Key, choice: Choice) -> list[str]:
     paths = [
         path
         for path, module in done.model.named_modules()
-        if isinstance(key, str) and path and is_fused(module) and fnmatchcase(path, key)
+        if path and is_fused(module) and _is_module_named(key, path, module)
     ]
     for path in paths:
         old = done.model.get_submodule(path)
@@ -228,16 +286,39 @@ def _ours(new: nn.Module) -> str:
     return f"actlab.nn.{type(new).__name__}"
 
 
-def _swap_modules(done: Swap, key: str, choice: Replacement) -> None:
+def _swap_modules(done: Swap, key: Key, choice: Replacement) -> None:
     """Activation modules in their parents, by what they are: nothing was run."""
     children = _children(done.model)
     shared = Counter(id(child) for *_, child in children)
     for parent, name, path, old in children:
         act = _activation_of(old)
-        if act is not None and (fnmatchcase(path, key) or _names(key, act)):
-            new = placed(stand_in(choice, None, axis=getattr(old, "dim", -1) or -1), like=done.model, old=old)
+        if act is None:
+            continue
+        if _is_module_named(key, path, old) or (isinstance(key, str) and _names(key, act)):
+            try:
+                new = stand_in(choice, None, axis=getattr(old, "dim", -1) or -1, layout=_layout(old))
+            except BadInput as error:
+                done.leave(path, str(error).removesuffix("."))
+                continue
             note = "shared before, now one of its own" if shared[id(old)] > 1 and learns(new) else ""
-            done.put(parent, name, new, Changed(path, act, label_of(new), note))
+            done.put(parent, name, placed(new, like=done.model, old=old), Changed(path, act, label_of(new), note))
+
+
+def _layout(module: nn.Module) -> Layout | None:
+    """Return how a module that is a gated unit takes value and gate; None for every other module."""
+    if isinstance(module, Gated):
+        return module.layout
+    return "value_first" if isinstance(module, nn.GLU) else None
+
+
+def _layout_at(site: Site, module: nn.Module) -> Layout | None:
+    """Return how the call at a site takes value and gate; None if it takes one input, or only the gate."""
+    if site.gate is not None or len(site.formula.inputs) == 1:
+        return None
+    found = _layout(module)
+    if found is None and site.activation != "glu":
+        raise BadInput("it is a function of actlab that takes value and gate: replace the call in the code")
+    return found or "value_first"
 
 
 def _children(model: nn.Module) -> list[tuple[nn.Module, str, str, nn.Module]]:
@@ -256,10 +337,7 @@ def _activation_of(module: nn.Module) -> str | None:
         return None
     if isinstance(module, ActivationModule | AlongAxis):
         return module.activation.name
-    if type(module) is nn.GELU and module.approximate == "tanh":
-        return "gelu_tanh"
-    softmax: dict[type[nn.Module], str] = {nn.Softmax: "softmax", nn.LogSoftmax: "log_softmax", nn.Softmin: "softmin"}
-    return TORCH_NAMES.get(type(module)) or softmax.get(type(module))
+    return name_of_module(module)
 
 
 def _swap_sites(done: Swap, chosen: list[Site], choice: Replacement, found: tuple[Site, ...]) -> None:
@@ -287,21 +365,25 @@ def _is_each(site: Site) -> bool:
 
 
 def _swap_site(done: Swap, site: Site, choice: Replacement, *, alone: bool, in_one: bool) -> None:
-    new = placed(stand_in(choice, site, axis=site.axis), like=done.model, old=None)
     module = done.model.get_submodule(site.path)
+    layout = _layout_at(site, module)
+    new = placed(stand_in(choice, site, axis=site.axis, layout=layout), like=done.model, old=None)
     if site.path and alone and _activation_of(module) is not None and not isinstance(new, GateFirst):
         _exchange(done, site, module, new)
         return
+    if layout == "two":
+        raise BadInput("the module takes value and gate and is applied in several places: give each place its own")
     if site.route is None:
         raise BadInput("it is not known which calls it is made of: take the site from actlab.sites(model, *inputs)")
     owner = done.model.get_submodule(site.route.owner if in_one else "")
     name = _free_name(owner, site)
     _refuse_out_of_reach(site.route, site.route.owner if in_one else "")
     lines = site.route.inside if in_one else site.route.everywhere
-    done.reroute(owner, Rerouted(owner, _turns(site, new, name, in_one=in_one, owner=owner), lines=lines), {name: new})
     was_shared = not alone and _activation_of(module) is not None
     note = "it shared one module with other places and has its own now" if was_shared and learns(new) else ""
-    done.changed += (Changed(site.name, site.activation, label_of(new), note),)
+    change = Changed(site.name, site.activation, label_of(new), note)
+    turns = _turns(site, new, name, in_one=in_one, owner=owner)
+    done.reroute(owner, Rerouted(owner, turns, lines=lines), {name: new}, change)
 
 
 def _refuse_out_of_reach(route: Route, owner: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from actlab.catalog.torch_ops import TORCH_OPS
+
 # Other spellings of the same function; a trailing underscore (in place) is taken off first.
 _SAME = {
     "__add__": "add",
@@ -49,19 +51,14 @@ _SAME = {
     "clip": "clamp",
     "clamp_min": "clamp",
     "clamp_max": "clamp",
-    "log_sigmoid": "logsigmoid",
-    "special_expit": "sigmoid",
-    "special_erf": "erf",
     "special_erfc": "erfc",
     "special_expm1": "expm1",
     "special_log1p": "log1p",
-    "special_softmax": "softmax",
-    "special_log_softmax": "log_softmax",
-    "arctan": "atan",
     "fmax": "maximum",
     "fmin": "minimum",
     "concat": "cat",
     "concatenate": "cat",
+    **{alias: op.function for op in TORCH_OPS for alias in op.aliases},
 }
 
 # The names of the arguments that PyTorch's own compiled functions take by place.
@@ -69,17 +66,6 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "clamp": ("input", "min", "max"),
     "clamp_min": ("input", "min"),
     "clamp_max": ("input", "max"),
-    "gelu": ("input", "approximate"),
-    "softplus": ("input", "beta", "threshold"),
-    "softmax": ("input", "dim", "dtype"),
-    "log_softmax": ("input", "dim", "dtype"),
-    "glu": ("input", "dim"),
-    "hardshrink": ("input", "lambd"),
-    "softshrink": ("input", "lambd"),
-    "threshold": ("input", "threshold", "value"),
-    "leaky_relu": ("input", "negative_slope"),
-    "celu": ("input", "alpha"),
-    "rrelu": ("input", "lower", "upper", "training"),
     "dropout": ("input", "p", "training"),
     "pow": ("input", "exponent"),
     "where": ("condition", "input", "other"),
@@ -97,6 +83,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "stack": ("tensors", "dim"),
     "gather": ("input", "dim", "index"),
     "getitem": ("input", "index"),
+    **{op.function: ("input", *op.arguments) for op in TORCH_OPS if op.arguments},
 }
 
 _SIGNS = {

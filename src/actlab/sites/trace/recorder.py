@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, Protocol, final
 from weakref import ReferenceType, ref
 
-import numpy as np
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from actlab.errors import ActlabError
-from actlab.formula.activation import Activation
-from actlab.formula.along_axis import AxisActivation
-from actlab.formula.expr import Compare, Expr, ParamRef, Where, expr, param_names, walk
-from actlab.formula.substitute import substitute
-from actlab.lower.to_numpy import program
 from actlab.nn.torch_function import is_shown
-from actlab.sites.recognize.learned_parameters import learned_in, trained_in, with_learned
-from actlab.sites.recognize.symbolic import COMPARED, LARGEST, SAME_NUMBERS, TRANSLATED, X
-from actlab.sites.recognize.torch_ops import AFTER_WEIGHTS, AnyActivation, known
 from actlab.sites.trace.aliasing import Memory
 from actlab.sites.trace.call_stack import Stack, stack_here
 from actlab.sites.trace.calls import is_in_place, name_of, named_arguments, settings_in, spelling_of, tensors_in
 from actlab.sites.trace.source_location import here, places_of
-from actlab.sites.trace.trace import Part, Step, Value
+from actlab.sites.trace.trace import Part, Step, Trace, Value
 
+# Called with every step, the tensors that it reads, as they are before the call, and those that it makes.
 Observer = Callable[[Step, tuple[Tensor, ...], tuple[Tensor, ...]], None]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A step that was just recorded, with its tensors.
+
+    Attributes:
+        step: the step.
+        arguments: all its arguments by name.
+        read: by the identity of each tensor argument, the number of its value before the call.
+        results: the tensors that it makes.
+        values: all values recorded so far.
+    """
+
+    step: Step
+    arguments: Mapping[str, Any]
+    read: Mapping[int, int]
+    results: Sequence[Tensor]
+    values: Sequence[Value]
+
+
+class Follower(Protocol):
+    """What derives more from each recorded step."""
+
+    def follow(self, call: Call) -> None:
+        """Take note of a step."""
+
+    def needs_tensors(self, step: Step) -> bool:
+        """Return whether the step's tensors are of use after the pass."""
+
 
 # They read sizes and make constants: nothing of the data passes through them.
 _SILENT = frozenset(
@@ -62,84 +84,41 @@ _SILENT = frozenset(
 )
 
 
-# They fill a tensor with one number.
-_FILLED = {"zeros_like": 0.0, "zeros": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "ones": 1.0, "new_ones": 1.0}
-
-# They take a mask for zeros and ones.
-_OF_MASKS = frozenset({"mul"}) | SAME_NUMBERS
-
-
-@final
-@dataclass(frozen=True)
-class Pointwise:
-    """What a value is of another one, number by number.
-
-    Attributes:
-        root: the number of the other value; None where it is computed of weights alone.
-        formula: of `x`, which stands for the other value, and of references to weights; a comparison where it is a
-            mask.
-    """
-
-    root: int | None
-    formula: Expr | Compare
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Weight:
-    """A learned tensor that a formula refers to.
-
-    Attributes:
-        name: the last part of its own name, such as `beta`.
-        values: its numbers.
-        is_trained: whether they are still learned.
-    """
-
-    name: str
-    values: Tensor
-    is_trained: bool
-
-
-_LARGEST_WEIGHT = 1 << 16
-"""Numbers of a weight that may be the parameter of an activation: one a channel, not a matrix."""
-
-
 @final
 class Recorder(TorchFunctionMode):
-    """Writes down every call of PyTorch.
+    """Record every call of PyTorch.
+
+    Args:
+        model: its parameters and modules are known by their names.
+        follower: called with each step once it is recorded.
+        observe: called with each step and its tensors; of what is overwritten in place it gets a copy.
+        keeps: whether `kept` gives the tensors that the follower needs after the pass.
 
     Attributes:
-        values, steps: as in `Trace`.
-        pointwise: of each value that is computed number by number from one other, how.
-        activations: by the place of a step, the activation that its function is.
-        instructions: by the place of a step, which of the calls on its line it is.
-        stacks: by the place of a step, the lines that lead to it.
-        learned: by the same place, the parameters of that activation that are tensors, all their values.
-        trainable: by the same place, those of them that are still learned.
-        weights: by their names in formulas, the learned tensors that these refer to.
+        values, steps, instructions, stacks: as in `Trace`.
         part: whether the model or the loss is running.
     """
 
-    def __init__(self, model: nn.Module, *, observe: Observer | None = None, keeps: bool = False) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        follower: Follower | None = None,
+        observe: Observer | None = None,
+        keeps: bool = False,
+    ) -> None:
         super().__init__()
         self.values: list[Value] = []
         self.steps: list[Step] = []
-        self.pointwise: dict[int, Pointwise] = {}
-        self.activations: dict[int, AnyActivation] = {}
-        self.learned: dict[int, Mapping[str, tuple[float, ...]]] = {}
-        self.trainable: dict[int, tuple[str, ...]] = {}
-        self.weights: dict[str, Weight] = {}
         self.instructions: list[int] = []
         self.stacks: list[Stack] = []
         self.part: Part = "model"
+        self._follower = follower
         self._observe = observe
         self._paths = places_of(model)
         self._names = _named_tensors(model)
         self._numbers: dict[int, int] = {}
-        self._read: dict[int, int] = {}  # of the call that runs: what its arguments were before it
-        self._filled: dict[int, float] = {}
         self._memory = Memory()
-        self._ways: dict[tuple[str, ...], int] = {}
         self._seen: dict[int, ReferenceType[Tensor]] = {}  # by identity: one that is used again is another tensor
         self._alive: dict[int, tuple[Tensor, int]] = {}  # by number: what is told of after the pass, with its version
         self._overwritten: dict[int, Tensor] = {}
@@ -225,107 +204,14 @@ class Recorder(TorchFunctionMode):
         self.steps.append(step)
         self.instructions.append(place.instruction)
         self.stacks.append(stack_here(self._paths, depth=3))
-        act = _ours(arguments) if name == "activation" else known(name, arguments)
-        if act is not None:
-            learned = learned_in(arguments)
-            self.learned[step.place], self.trainable[step.place] = learned, trained_in(arguments, act)
-            act = self.activations[step.place] = with_learned(act, learned)
-        self._read = {id(tensor): number for tensor, number in zip(tensors_in(arguments), numbers, strict=True)}
-        self._follow(step, arguments, act, made)
-        if name in _FILLED and step.outputs:
-            self._filled[step.outputs[0]] = _FILLED[name]
-        if self._keeps and (act is not None or step.function in AFTER_WEIGHTS or self._is_pointwise(step)):
-            for number, tensor in zip((*numbers, *step.outputs), (*before, *made), strict=True):
-                self._alive.setdefault(number, (tensor, _version(tensor)))
+        if self._follower is not None:
+            read = {id(tensor): number for tensor, number in zip(tensors_in(arguments), numbers, strict=True)}
+            self._follower.follow(Call(step, arguments, read, made, self.values))
+            if self._keeps and self._follower.needs_tensors(step):
+                for number, tensor in zip((*numbers, *step.outputs), (*before, *made), strict=True):
+                    self._alive.setdefault(number, (tensor, _version(tensor)))
         if self._observe is not None:
             self._observe(step, before, tuple(made))
-
-    def _is_pointwise(self, step: Step) -> bool:
-        return bool(step.outputs) and step.outputs[0] in self.pointwise
-
-    def _follow(self, step: Step, arguments: dict[str, Any], act: AnyActivation | None, made: list[Tensor]) -> None:
-        """What the step's result is of one value, if it is computed number by number."""
-        if len(step.outputs) != 1 or isinstance(act, AxisActivation):
-            return
-        operands = [self._operand(value) for value in arguments.values() if _is_operand(value)]
-        of = [operand for operand in operands if isinstance(operand, Pointwise)]
-        roots = {operand.root for operand in of if operand.root is not None}
-        if len(roots) > 1 or not of:
-            return
-        formula = None
-        if None not in operands:
-            function = act if isinstance(act, Activation) and len(act.inputs) == 1 else None
-            formulas = [operand.formula if isinstance(operand, Pointwise) else operand for operand in operands]
-            formula = _applied(step.function, function, formulas, arguments)
-        if formula is not None and sum(1 for _ in walk(formula)) <= LARGEST:
-            self.pointwise[step.outputs[0]] = Pointwise(next(iter(roots), None), formula)
-        elif not roots and all(self._is_of_weights(number) for number in step.inputs):
-            self._follow_weights(step, arguments, of, made[0])
-
-    def _follow_weights(self, step: Step, arguments: dict[str, Any], of: list[Pointwise], made: Tensor) -> None:
-        """What is computed of weights in other ways than number by number, such as a view, is a weight itself."""
-        parents = [self.weights[name] for each in of for name in sorted(param_names(each.formula))]
-        if not parents:
-            return
-        settings = [f"{name}={value!r}" for name, value in arguments.items() if not isinstance(value, Tensor)]
-        way = (step.function, *(each.formula.digest for each in of), *settings)
-        number = self._ways.setdefault(way, step.outputs[0])  # twice the same view is one weight
-        trained = any(parent.is_trained for parent in parents)
-        found = self._is_weight(number, made, name=parents[0].name, is_trained=trained)
-        if found is not None:
-            self.pointwise[step.outputs[0]] = found
-
-    def _is_of_weights(self, number: int) -> bool:
-        known = self.pointwise.get(number)
-        return (known is not None and known.root is None) or self._is_fixed(number)
-
-    def _is_weight(self, number: int, tensor: Tensor, *, name: str, is_trained: bool) -> Pointwise | None:
-        """The tensor as a reference, where it may be the parameter of an activation."""
-        if tensor.is_meta or not tensor.is_floating_point() or tensor.numel() > _LARGEST_WEIGHT:
-            return None
-        self.weights[f"w{number}"] = Weight(name, tensor.detach(), is_trained)
-        found = self.pointwise[number] = Pointwise(None, ParamRef(f"w{number}"))
-        return found
-
-    def values_of(self, formula: Expr) -> tuple[float, ...]:
-        """The numbers of a formula of weights alone, as they are now."""
-        given = {name: self.weights[name].values.double().cpu().numpy() for name in sorted(param_names(formula))}
-        given = given or {"unused": np.zeros(1)}
-        result = program((formula,), [ParamRef(name) for name in given]).function(*given.values())
-        return tuple(np.asarray(result, dtype=float).ravel().tolist())
-
-    def is_trained(self, formula: Expr) -> bool:
-        """Whether a weight of the formula is still learned."""
-        return any(self.weights[name].is_trained for name in param_names(formula))
-
-    def with_values(self, formula: Expr) -> Expr:
-        """The formula with a number for every weight: of one for every channel their mean."""
-        middle = {name: float(self.weights[name].values.double().mean()) for name in param_names(formula)}
-        return substitute(formula, {ParamRef(name): expr(number) for name, number in middle.items()})
-
-    def _operand(self, value: Any) -> Pointwise | float | None:
-        """A number, or a value as a formula of its root; None where it is neither."""
-        if not isinstance(value, Tensor):
-            return float(value)
-        number = self._read[id(value)]
-        if number in self._filled:
-            return self._filled[number]
-        known_of = self.pointwise.get(number)
-        if known_of is not None and value.numel() == 1 and known_of.root is not None and self._is_fixed(known_of.root):
-            return float(value.detach())  # what a program computes of one fixed number
-        if known_of is not None:
-            return known_of
-        origin = self.values[number].origin
-        if origin.startswith("parameter") or isinstance(value, nn.Parameter):
-            name = origin.rpartition(".")[2].removeprefix("parameter ")
-            name = name if name.isidentifier() else "weight"
-            return self._is_weight(number, value, name=name, is_trained=value.requires_grad)
-        if value.numel() == 1 and (value.dim() == 0 or origin):
-            return float(value.detach()) if not value.is_meta else None
-        return None if origin.startswith("buffer") else Pointwise(number, X)
-
-    def _is_fixed(self, number: int) -> bool:
-        return self.values[number].origin.startswith(("parameter", "buffer", "constant"))
 
     def _new(self, tensor: Tensor, *, origin: str) -> int:
         number = len(self.values)
@@ -335,6 +221,17 @@ class Recorder(TorchFunctionMode):
         self._seen[id(tensor)] = ref(tensor, self._forgetter(id(tensor)))
         self._memory.see(number)
         return number
+
+    def trace(self, *, outputs: Sequence[int], loss: int | None) -> Trace:
+        """Return what was recorded; its sites are not known yet."""
+        return Trace(
+            tuple(self.values),
+            tuple(self.steps),
+            tuple(outputs),
+            loss,
+            stacks=tuple(self.stacks),
+            instructions=tuple(self.instructions),
+        )
 
     def _forgetter(self, identity: int) -> Callable[[ReferenceType[Tensor]], None]:
         """What forgets a tensor that is gone, and not another one that has its identity since."""
@@ -372,15 +269,6 @@ def _named_tensors(model: nn.Module) -> dict[int, str]:
     return {**{id(value): f"buffer {name}" for name, value in model.named_buffers()}, **parameters}
 
 
-def _is_operand(value: Any) -> bool:
-    return isinstance(value, Tensor) or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _ours(arguments: dict[str, Any]) -> AnyActivation | None:
-    found = getattr(next(iter(arguments.values())), "activation", None)
-    return found if isinstance(found, Activation | AxisActivation) else None
-
-
 def _state_of_ours(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """The axis that a module of ours acts along and whether it draws at random, which are no arguments of its call."""
     owner = next(iter(arguments.values())) if name == "activation" else None
@@ -394,49 +282,3 @@ def _state_of_ours(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
 def _spelling_of_ours(arguments: dict[str, Any]) -> str:
     owner = next(iter(arguments.values()))
     return "actlab.module" if isinstance(owner, nn.Module) else "actlab.functional"
-
-
-def _applied(
-    name: str, act: Activation | None, formulas: list[Any], arguments: dict[str, Any]
-) -> Expr | Compare | None:
-    try:
-        if act is not None:
-            first = next((each for each in formulas if isinstance(each, Expr)), None)
-            return None if first is None else act(first)
-        if name == "where":
-            return _where(formulas)
-        if name in {"masked_fill", "__setitem__"}:
-            value, mask, filled = formulas
-            return _where([mask, filled, value])
-        if name in {"max", "min"} and len(formulas) == 2:
-            name = {"max": "maximum", "min": "minimum"}[name]
-        if name == "clamp":
-            return _clamped(formulas[0], arguments)
-        if name in _OF_MASKS:
-            formulas = [Where(each, expr(1), expr(0)) if isinstance(each, Compare) else each for each in formulas]
-        if any(isinstance(each, Compare) for each in formulas):
-            return None
-        table: Mapping[str, Callable[..., Expr | Compare]] = {**TRANSLATED, **COMPARED}
-        if (name in {"add", "sub"} and "alpha" in arguments) or (name == "addcmul" and "value" in arguments):
-            return None
-        return table[name](*formulas) if name in table else None
-    except (ActlabError, TypeError, ValueError, ZeroDivisionError, OverflowError):
-        return None
-
-
-def _where(formulas: list[Any]) -> Expr | None:
-    condition, *branches = formulas
-    return Where(condition, *map(expr, branches)) if isinstance(condition, Compare) and len(branches) == 2 else None
-
-
-def _clamped(formula: Any, arguments: dict[str, Any]) -> Expr | None:
-    result = formula
-    for name, function in (("min", TRANSLATED["maximum"]), ("max", TRANSLATED["minimum"])):
-        limit = arguments.get(name)
-        if isinstance(limit, Tensor):
-            if limit.numel() != 1:
-                return None
-            limit = float(limit.detach())
-        if limit is not None:
-            result = function(result, limit)
-    return result if isinstance(result, Expr) else None

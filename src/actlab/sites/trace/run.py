@@ -1,4 +1,4 @@
-"""One forward pass, followed: what was computed, and the activations in it."""
+"""Record one forward pass of a model."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from actlab.errors import BadInput
-from actlab.sites.recognize.opaque import unseen_in
-from actlab.sites.recognize.sites import analysed
 from actlab.sites.trace.calls import tensors_in
 from actlab.sites.trace.preserve_state import uncompiled, undisturbed
-from actlab.sites.trace.recorder import Observer, Recorder
+from actlab.sites.trace.recorder import Follower, Observer, Recorder
 from actlab.sites.trace.trace import Trace
 from actlab.user_code import their_code
 
@@ -26,12 +25,12 @@ _SHARDED = frozenset({"FullyShardedDataParallel", "FSDPModule"})
 
 @final
 @dataclass(frozen=True, eq=False)
-class Traced:
-    """A forward pass that was followed.
+class Recorded:
+    """A forward pass that was recorded.
 
     Attributes:
-        trace: what was computed.
-        output: what the model gave.
+        trace: what was computed, without its sites.
+        output: the model's output.
         loss: the loss; None without one.
     """
 
@@ -40,31 +39,34 @@ class Traced:
     loss: Tensor | None
 
 
-def traced(
+def recorded(
     model: nn.Module,
     inputs: tuple[Any, ...],
     kwargs: Mapping[str, Any] | None = None,
     *,
+    follower: Follower | None = None,
     loss: Loss | None = None,
     targets: Any = None,
     observe: Observer | None = None,
-) -> Traced:
-    """One forward pass of the model, followed; random state and buffers are as before afterwards.
+) -> Recorded:
+    """Record one forward pass of the model; random state and buffers are the same afterwards.
 
     Parts that `torch.compile` has compiled run uncompiled.
 
     Args:
-        model: in whatever mode it is; `torch.compile`'s and DDP's wrappers are taken off.
-        inputs, kwargs: what it is called with.
-        loss: a function of the output and the targets, followed too.
-        targets: handed to the loss.
-        observe: is told of every step with its tensors; what is overwritten in place is told as it was.
+        model: in the mode to be recorded, without the wrapper of `torch.compile` or DDP.
+        inputs, kwargs: passed to the model.
+        follower: called with every step.
+        loss: a function of the output and the targets, recorded too.
+        targets: passed to the loss.
+        observe: called with every step and its tensors; of what is overwritten in place it gets a copy.
 
     Raises:
-        BadInput: the model is wrapped in a way that cannot be looked through, or it or the loss raises.
+        BadInput: the model or the loss raises.
     """
-    model = unwrapped(model)
-    recorder = Recorder(model, observe=observe)
+    if has_lazy_parts(model):
+        _initialize(model, inputs, kwargs or {})
+    recorder = Recorder(model, follower=follower, observe=observe)
     recorder.given(tensors_in([*inputs, kwargs or {}]), "input")
     if targets is not None:
         recorder.given(tensors_in([targets]), "target")
@@ -74,7 +76,24 @@ def traced(
         outputs = [recorder.number(tensor) for tensor in tensors_in([output])]
         value = _loss(recorder, loss, output, targets)
     number = None if value is None else recorder.number(value)
-    return Traced(analysed(recorder, outputs=outputs, loss=number, unseen=unseen_in(model)), output, value)
+    return Recorded(recorder.trace(outputs=outputs, loss=number), output, value)
+
+
+def has_lazy_parts(model: nn.Module) -> bool:
+    """Return whether a parameter or buffer has no shape yet, as in an `nn.LazyLinear` that has not run."""
+    return any(is_lazy(each) for each in (*model.parameters(), *model.buffers()))
+
+
+def _initialize(model: nn.Module, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Run the model once in evaluation mode, so that its lazy modules take their shapes and nothing else changes."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad(), uncompiled(), their_code("the model", error=BadInput):
+            model(*inputs, **kwargs)
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def _loss(recorder: Recorder, loss: Loss | None, output: Any, targets: Any) -> Tensor | None:

@@ -78,17 +78,19 @@ class Trace:
         source_of: from the place of the first step of every application of an activation to the number of the value
             that it is applied to.
         stacks: by the place of a step, the lines of the user's code that lead to it.
+        instructions: by the place of a step, which of the calls on its line it is.
     """
 
     values: tuple[Value, ...]
     steps: tuple[Step, ...]
     outputs: tuple[int, ...]
     loss: int | None
-    sites: tuple[Site, ...]
-    site_of: Mapping[int, int]
-    unseen: tuple[Unseen, ...]
+    sites: tuple[Site, ...] = ()
+    site_of: Mapping[int, int] = field(default_factory=dict)
+    unseen: tuple[Unseen, ...] = ()
     source_of: Mapping[int, int] = field(default_factory=dict)
     stacks: tuple[Stack, ...] = field(default=(), repr=False)
+    instructions: tuple[int, ...] = field(default=(), repr=False)
 
     def maker(self, value: int) -> Step | None:
         """The step that made the value; None where it came from outside."""

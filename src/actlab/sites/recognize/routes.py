@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import final
 
-from actlab.sites.listening import groups
 from actlab.sites.site import Lines, Route, RoutedCall, Site
 from actlab.sites.trace.trace import Step, Trace
 
@@ -96,3 +95,30 @@ def _calls(
         is_last = step is steps[-1]
         calls.append(RoutedCall(step.function, inside[step.place], everywhere[step.place], takes, is_last))
     return tuple(calls)
+
+
+def groups(trace: Trace, *, with_product: bool = False) -> list[tuple[list[int], int]]:
+    """The steps of every application of every site, with the site; of a gated unit, of its gate alone unless asked."""
+    found: list[tuple[list[int], int]] = []
+    open_at: dict[int, list[int]] = {}
+    for step in trace.steps:
+        at = trace.site_of.get(step.place)
+        if at is None:
+            continue
+        group = open_at.get(at)
+        if group is None or _restarts(trace, step, group):
+            group = open_at[at] = []
+            found.append((group, at))
+        group.append(step.place)
+    return found if with_product else [(_of_gate(trace, steps, at), at) for steps, at in found]
+
+
+def _restarts(trace: Trace, step: Step, group: list[int]) -> bool:
+    """Whether the step begins another application of a site that is applied several times."""
+    made = {value for place in group for value in trace.steps[place].outputs}
+    source = trace.steps[group[0]].inputs[:1]
+    return made.isdisjoint(step.inputs) and set(source).isdisjoint(step.inputs)
+
+
+def _of_gate(trace: Trace, steps: list[int], at: int) -> list[int]:
+    return steps[:-1] if trace.sites[at].gate is not None and len(steps) > 1 else steps

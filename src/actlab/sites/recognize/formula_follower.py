@@ -1,0 +1,244 @@
+"""What each value of a pass is as a formula of one other value, and which steps are an activation by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from torch import Tensor, nn
+
+from actlab.errors import ActlabError
+from actlab.formula.activation import Activation
+from actlab.formula.along_axis import AxisActivation
+from actlab.formula.expr import Compare, Expr, ParamRef, Where, expr, param_names, walk
+from actlab.formula.substitute import substitute
+from actlab.lower.to_numpy import program
+from actlab.sites.recognize.learned_parameters import learned_in, trained_in, with_learned
+from actlab.sites.recognize.symbolic import COMPARED, LARGEST, SAME_NUMBERS, TRANSLATED, X
+from actlab.sites.recognize.torch_ops import AFTER_WEIGHTS, AnyActivation, known
+from actlab.sites.trace.recorder import Call
+from actlab.sites.trace.trace import Step, Value
+
+# They fill a tensor with one number.
+_FILLED = {"zeros_like": 0.0, "zeros": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "ones": 1.0, "new_ones": 1.0}
+
+# They take a mask for zeros and ones.
+_OF_MASKS = frozenset({"mul"}) | SAME_NUMBERS
+
+
+@final
+@dataclass(frozen=True)
+class Pointwise:
+    """What a value is of another one, number by number.
+
+    Attributes:
+        root: the number of the other value; None where it is computed of weights alone.
+        formula: of `x`, which stands for the other value, and of references to weights; a comparison where it is a
+            mask.
+    """
+
+    root: int | None
+    formula: Expr | Compare
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A learned tensor that a formula refers to.
+
+    Attributes:
+        name: the last part of its own name, such as `beta`.
+        values: its numbers.
+        is_trained: whether they are still learned.
+    """
+
+    name: str
+    values: Tensor
+    is_trained: bool
+
+
+_LARGEST_WEIGHT = 1 << 16
+"""Numbers of a weight that may be the parameter of an activation: one a channel, not a matrix."""
+
+
+@final
+class FormulaFollower:
+    """Follow a pass, and note each value that is computed element by element from one other.
+
+    Attributes:
+        pointwise: by the number of such a value, its formula.
+        activations: by the place of a step, the activation that its function is.
+        learned: by the same place, the parameters of that activation that are tensors, all their values.
+        trainable: by the same place, those of them that are trained.
+        weights: by their names in formulas, the learned tensors to which these refer.
+    """
+
+    def __init__(self) -> None:
+        self.pointwise: dict[int, Pointwise] = {}
+        self.activations: dict[int, AnyActivation] = {}
+        self.learned: dict[int, Mapping[str, tuple[float, ...]]] = {}
+        self.trainable: dict[int, tuple[str, ...]] = {}
+        self.weights: dict[str, Weight] = {}
+        self._values: Sequence[Value] = ()
+        self._read: Mapping[int, int] = {}
+        self._filled: dict[int, float] = {}
+        self._ways: dict[tuple[str, ...], int] = {}
+
+    def follow(self, call: Call) -> None:
+        """Note what a step computes."""
+        step, arguments = call.step, call.arguments
+        self._values, self._read = call.values, call.read
+        act = _ours(arguments) if step.function == "activation" else known(step.function, arguments)
+        if act is not None:
+            learned = learned_in(arguments)
+            self.learned[step.place], self.trainable[step.place] = learned, trained_in(arguments, act)
+            act = self.activations[step.place] = with_learned(act, learned)
+        self._follow(step, arguments, act, call.results)
+        if step.function in _FILLED and step.outputs:
+            self._filled[step.outputs[0]] = _FILLED[step.function]
+
+    def needs_tensors(self, step: Step) -> bool:
+        """Return whether the step may be part of an activation, so that its tensors are of use after the pass."""
+        is_pointwise = bool(step.outputs) and step.outputs[0] in self.pointwise
+        return step.place in self.activations or step.function in AFTER_WEIGHTS or is_pointwise
+
+    def _follow(self, step: Step, arguments: dict[str, Any], act: AnyActivation | None, made: Sequence[Tensor]) -> None:
+        """What the step's result is of one value, if it is computed number by number."""
+        if len(step.outputs) != 1 or isinstance(act, AxisActivation):
+            return
+        operands = [self._operand(value) for value in arguments.values() if _is_operand(value)]
+        of = [operand for operand in operands if isinstance(operand, Pointwise)]
+        roots = {operand.root for operand in of if operand.root is not None}
+        if len(roots) > 1 or not of:
+            return
+        formula = None
+        if None not in operands:
+            function = act if isinstance(act, Activation) and len(act.inputs) == 1 else None
+            formulas = [operand.formula if isinstance(operand, Pointwise) else operand for operand in operands]
+            formula = _applied(step.function, function, formulas, arguments)
+        if formula is not None and sum(1 for _ in walk(formula)) <= LARGEST:
+            self.pointwise[step.outputs[0]] = Pointwise(next(iter(roots), None), formula)
+        elif not roots and all(self._is_of_weights(number) for number in step.inputs):
+            self._follow_weights(step, arguments, of, made[0])
+
+    def _follow_weights(self, step: Step, arguments: dict[str, Any], of: list[Pointwise], made: Tensor) -> None:
+        """What is computed of weights in other ways than number by number, such as a view, is a weight itself."""
+        parents = [self.weights[name] for each in of for name in sorted(param_names(each.formula))]
+        if not parents:
+            return
+        settings = [f"{name}={value!r}" for name, value in arguments.items() if not isinstance(value, Tensor)]
+        way = (step.function, *(each.formula.digest for each in of), *settings)
+        number = self._ways.setdefault(way, step.outputs[0])  # twice the same view is one weight
+        trained = any(parent.is_trained for parent in parents)
+        found = self._is_weight(number, made, name=parents[0].name, is_trained=trained)
+        if found is not None:
+            self.pointwise[step.outputs[0]] = found
+
+    def _is_of_weights(self, number: int) -> bool:
+        known = self.pointwise.get(number)
+        return (known is not None and known.root is None) or self._is_fixed(number)
+
+    def _is_weight(self, number: int, tensor: Tensor, *, name: str, is_trained: bool) -> Pointwise | None:
+        """The tensor as a reference, where it may be the parameter of an activation."""
+        if tensor.is_meta or not tensor.is_floating_point() or tensor.numel() > _LARGEST_WEIGHT:
+            return None
+        self.weights[f"w{number}"] = Weight(name, tensor.detach(), is_trained)
+        found = self.pointwise[number] = Pointwise(None, ParamRef(f"w{number}"))
+        return found
+
+    def values_of(self, formula: Expr) -> tuple[float, ...]:
+        """The numbers of a formula of weights alone, as they are now."""
+        given = {name: self.weights[name].values.double().cpu().numpy() for name in sorted(param_names(formula))}
+        given = given or {"unused": np.zeros(1)}
+        result = program((formula,), [ParamRef(name) for name in given]).function(*given.values())
+        return tuple(np.asarray(result, dtype=float).ravel().tolist())
+
+    def is_trained(self, formula: Expr) -> bool:
+        """Whether a weight of the formula is still learned."""
+        return any(self.weights[name].is_trained for name in param_names(formula))
+
+    def with_values(self, formula: Expr) -> Expr:
+        """The formula with a number for every weight: of one for every channel their mean."""
+        middle = {name: float(self.weights[name].values.double().mean()) for name in param_names(formula)}
+        return substitute(formula, {ParamRef(name): expr(number) for name, number in middle.items()})
+
+    def _operand(self, value: Any) -> Pointwise | float | None:
+        """A number, or a value as a formula of its root; None where it is neither."""
+        if not isinstance(value, Tensor):
+            return float(value)
+        number = self._read[id(value)]
+        if number in self._filled:
+            return self._filled[number]
+        known_of = self.pointwise.get(number)
+        if known_of is not None and value.numel() == 1 and known_of.root is not None and self._is_fixed(known_of.root):
+            return float(value.detach())  # what a program computes of one fixed number
+        if known_of is not None:
+            return known_of
+        origin = self._values[number].origin
+        if origin.startswith("parameter") or isinstance(value, nn.Parameter):
+            name = origin.rpartition(".")[2].removeprefix("parameter ")
+            name = name if name.isidentifier() else "weight"
+            return self._is_weight(number, value, name=name, is_trained=value.requires_grad)
+        if value.numel() == 1 and (value.dim() == 0 or origin):
+            return float(value.detach()) if not value.is_meta else None
+        return None if origin.startswith("buffer") else Pointwise(number, X)
+
+    def _is_fixed(self, number: int) -> bool:
+        return self._values[number].origin.startswith(("parameter", "buffer", "constant"))
+
+
+def _is_operand(value: Any) -> bool:
+    return isinstance(value, Tensor) or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _ours(arguments: dict[str, Any]) -> AnyActivation | None:
+    found = getattr(next(iter(arguments.values())), "activation", None)
+    return found if isinstance(found, Activation | AxisActivation) else None
+
+
+def _applied(
+    name: str, act: Activation | None, formulas: list[Any], arguments: dict[str, Any]
+) -> Expr | Compare | None:
+    try:
+        if act is not None:
+            first = next((each for each in formulas if isinstance(each, Expr)), None)
+            return None if first is None else act(first)
+        if name == "where":
+            return _where(formulas)
+        if name in {"masked_fill", "__setitem__"}:
+            value, mask, filled = formulas
+            return _where([mask, filled, value])
+        if name in {"max", "min"} and len(formulas) == 2:
+            name = {"max": "maximum", "min": "minimum"}[name]
+        if name == "clamp":
+            return _clamped(formulas[0], arguments)
+        if name in _OF_MASKS:
+            formulas = [Where(each, expr(1), expr(0)) if isinstance(each, Compare) else each for each in formulas]
+        if any(isinstance(each, Compare) for each in formulas):
+            return None
+        table: Mapping[str, Callable[..., Expr | Compare]] = {**TRANSLATED, **COMPARED}
+        if (name in {"add", "sub"} and "alpha" in arguments) or (name == "addcmul" and "value" in arguments):
+            return None
+        return table[name](*formulas) if name in table else None
+    except (ActlabError, TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+
+
+def _where(formulas: list[Any]) -> Expr | None:
+    condition, *branches = formulas
+    return Where(condition, *map(expr, branches)) if isinstance(condition, Compare) and len(branches) == 2 else None
+
+
+def _clamped(formula: Any, arguments: dict[str, Any]) -> Expr | None:
+    result = formula
+    for name, function in (("min", TRANSLATED["maximum"]), ("max", TRANSLATED["minimum"])):
+        limit = arguments.get(name)
+        if isinstance(limit, Tensor):
+            if limit.numel() != 1:
+                return None
+            limit = float(limit.detach())
+        if limit is not None:
+            result = function(result, limit)
+    return result if isinstance(result, Expr) else None

@@ -1,0 +1,38 @@
+"""Record one forward pass of a model, and recognize the activations in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from actlab.sites.recognize.formula_follower import FormulaFollower
+from actlab.sites.recognize.opaque import unseen_in
+from actlab.sites.recognize.sites import with_sites
+from actlab.sites.trace.recorder import Observer
+from actlab.sites.trace.run import Loss, Recorded, recorded, unwrapped
+
+
+def traced(
+    model: nn.Module,
+    inputs: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    loss: Loss | None = None,
+    targets: Any = None,
+    observe: Observer | None = None,
+) -> Recorded:
+    """Record one forward pass of the model, its trace with the sites.
+
+    Args:
+        model: in the mode to be recorded; the wrappers of `torch.compile` and DDP are taken off.
+        inputs, kwargs, loss, targets, observe: as for `recorded`.
+
+    Raises:
+        BadInput: the model is wrapped in a way that cannot be looked through, or it or the loss raises.
+    """
+    model, follower = unwrapped(model), FormulaFollower()
+    found = recorded(model, inputs, kwargs, follower=follower, loss=loss, targets=targets, observe=observe)
+    return replace(found, trace=with_sites(found.trace, follower, unseen=unseen_in(model)))
