@@ -1,7 +1,7 @@
 # What a newcomer types; `make help` lists it. Needs git, make and Python 3.11 or newer.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench
+.PHONY: help demo test check generate bench
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +13,7 @@ CHECKS := tests/repository/test_imports.py tests/repository/test_repository_rule
 
 help: ## List these targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1  \2/p' $(firstword $(MAKEFILE_LIST)) | \
-		while read -r make target text; do printf '  %s %-7s %s\n' "$$make" "$$target" "$$text"; done
+		while read -r make target text; do printf '  %s %-8s %s\n' "$$make" "$$target" "$$text"; done
 
 demo: $(INSTALLED) ## Ask why the built-in network does not learn; writes an HTML report.
 	$(BIN)/actlab advise
@@ -26,6 +26,13 @@ check: $(INSTALLED) ## Check format, lint, types, import layers and the examples
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(CHECKS)
+
+generate: $(INSTALLED) ## Write the data and the pages that follow from the code: properties, certificates, docs.
+	@echo "The properties and moments of the catalog: a few minutes."
+	$(BIN)/python -m actlab.theory.generate
+	@echo "Its certificates: seconds for a new activation, minutes after a change of the kernels."
+	$(BIN)/python -m actlab.measure.accuracy.generate
+	$(BIN)/python docs/generate.py
 
 bench: $(INSTALLED) ## Measure everything in bench/ and append to bench/results.
 	@set -e; for script in $(filter-out bench/harness.py,$(wildcard bench/*.py)); do \

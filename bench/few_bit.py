@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -146,7 +146,7 @@ def measured(asked: Options, text: Path | None) -> Iterator[Row]:
     for setting in settings(asked, text):
         ends: dict[int | None, list[float]] = {}
         for bits in (None, 3) if asked.quick else BITS:
-            activation = partial(actlab.module, setting.activation, **options_for(bits))
+            activation = activation_of(setting.activation, bits)
             ends[bits] = [setting.end(activation, seed) for seed in range(setting.seeds)]
             contender = f"{setting.activation}, " + ("exact" if bits is None else counted(bits))
             print(f"{setting.name}: {contender} done", file=sys.stderr)
@@ -159,8 +159,8 @@ def counted(bits: int) -> str:
     return f"{bits} bit{'s' * (bits > 1)}"
 
 
-def options_for(bits: int | None) -> Mapping[str, object]:
-    return {} if bits is None else {"memory": "few-bit", "bits": bits}
+def activation_of(name: str, bits: int | None) -> MakeActivation:
+    return partial(actlab.module, name) if bits is None else partial(actlab.nn.FewBit, name, bits=bits)
 
 
 def noise_of(ends: list[float]) -> str:

@@ -15,7 +15,7 @@ from harness import Options, Timing, keep, options, timing
 from torch import Tensor, nn
 
 import actlab
-from actlab.measure.speed.implementations import cores
+from actlab.measure.speed.case import cores
 from actlab.measure.speed.timing import is_steady, spread, steadied, steadiest
 
 VOCABULARY = 65

@@ -20,8 +20,10 @@ from harness import Options, Timing, commit, device_name, keep, options, timing,
 from actlab.catalog.index import CATALOG
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, walk
+from actlab.kernels.elementwise.strategies import Mode
 from actlab.measure.accuracy.certificate import certificate
-from actlab.measure.speed.implementations import AnyActivation, Case, Direction, Mode, cores, eager, has_own
+from actlab.measure.implementations import AnyActivation, eager, has_own
+from actlab.measure.speed.case import Case, Direction, cores
 from actlab.measure.speed.timing import Speed, timed
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 16_000_000)
@@ -151,8 +153,8 @@ def bounds_kept(name: str) -> tuple[bool, bool]:
     act = CATALOG[name]
     if not isinstance(act, Activation):
         return True, True  # a certificate is for what is computed element by element
-    function, packed = eager(act, torch.float32)
-    unpacked = (lambda *inputs: function(torch.cat(inputs, -1))) if packed else function
+    made = eager(act, torch.float32)
+    unpacked = (lambda *inputs: made.function(torch.cat(inputs, -1))) if made.is_packed else made.function
     found = certificate(name, function=unpacked, count=POINTS).measured
     return found.forward.is_within, found.backward is None or found.backward.is_within
 

@@ -16,7 +16,7 @@ from actlab.formula.activation import Activation
 from actlab.kernels.runtime.version import VERSION
 from actlab.measure.accuracy import generate, stored
 from actlab.measure.accuracy.certificate import certificate
-from actlab.measure.accuracy.implementations import theirs
+from actlab.measure.implementations import native
 
 # Every certificate comes round once in so many samples' numbers.
 SAMPLE, OF = int(os.environ.get("ACTLAB_SAMPLE", "0")), 160
@@ -82,7 +82,7 @@ def test_a_drift_is_found() -> None:
     few = {"count": 4000}
     kept = generate.entry(certificate(act, **few))
     assert drift(kept, generate.entry(certificate(act, **few))) == []
-    sinner = generate.entry(certificate(act, function=theirs(act), **few))
+    sinner = generate.entry(certificate(act, function=native(act), **few))
     assert [fault.partition(":")[0] for fault in drift(kept, sinner)][-1] == "zero_gradient"
     assert "backward max_ulp" in drift(kept, sinner)[-2]
 

@@ -17,7 +17,7 @@ import pytest
 from actlab.catalog.index import CATALOG
 from actlab.cli import main
 from actlab.measure.speed import summary
-from actlab.measure.speed.implementations import Case
+from actlab.measure.speed.case import Case
 from actlab.measure.speed.timing import Speed, timed
 
 TASK = """

@@ -36,7 +36,7 @@ DEFAULT_BITS = 4
 
 
 @final
-class FewBit:
+class FewBitFunction:
     """An activation as a function of a tensor that keeps a few bits an element for backward; made by `few_bit`.
 
     The forward pass is the activation's own. Where the activation is piecewise linear and its slopes fit into the
@@ -73,7 +73,7 @@ class FewBit:
 
     def __call__(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         if is_followed(x):
-            return shown(FewBit.__call__, self, x, generator=generator)
+            return shown(FewBitFunction.__call__, self, x, generator=generator)
         refuse_unfit(x, what=self.activation.name)
         if not _learns(x):
             return apply(self._made, x)
@@ -130,7 +130,7 @@ class FewBit:
         return decode(codes, self.tables[dtype], shape=like.shape, dtype=dtype)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, FewBit) and self._contents() == other._contents()
+        return isinstance(other, FewBitFunction) and self._contents() == other._contents()
 
     def __hash__(self) -> int:
         return hash((self.activation, self.bits, self.unbiased, self.mode))
@@ -151,7 +151,9 @@ class Kept(torch.autograd.Function):
     """The operator: the codes are all that it keeps."""
 
     @staticmethod
-    def forward(ctx: Any, lean: FewBit, generator: torch.Generator | None, x: Tensor, anchor: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, lean: FewBitFunction, generator: torch.Generator | None, x: Tensor, anchor: Tensor | None
+    ) -> Tensor:
         ctx.lean = lean
         y, codes = lean.coded(x, generator=generator)
         ctx.save_for_backward(codes, anchor)
@@ -165,7 +167,7 @@ class Kept(torch.autograd.Function):
         if not lean.is_exact:
             raise BadInput(
                 f"{lean.activation.name} keeps {lean.bits} bits an element for backward, which have no second"
-                " derivative. Use memory=None where gradients are differentiated (create_graph=True)."
+                " derivative. Use the ordinary activation where gradients are differentiated (create_graph=True)."
             )
         return None, None, applied(Scaled, lean, dy, codes, anchor), None
 
@@ -189,7 +191,7 @@ class Scaled(torch.autograd.Function):
     """The incoming gradient times exact slopes: linear in it, and without change where the input changes."""
 
     @staticmethod
-    def forward(ctx: Any, lean: FewBit, dy: Tensor, codes: Tensor, anchor: Tensor) -> Tensor:
+    def forward(ctx: Any, lean: FewBitFunction, dy: Tensor, codes: Tensor, anchor: Tensor) -> Tensor:
         ctx.lean = lean
         ctx.save_for_backward(codes, anchor)
         return lean.pulled(dy, codes)
@@ -207,7 +209,7 @@ def few_bit(
     unbiased: bool = False,
     density: Density | None = None,
     mode: Mode = "accurate",
-) -> FewBit:
+) -> FewBitFunction:
     """The activation as a function that keeps at most so many bits an element for backward.
 
     Args:
@@ -229,16 +231,16 @@ def few_bit(
     """
     act = get(formula)
     if isinstance(act, AxisActivation):
-        raise BadInput(f"{act.name} acts along an axis: few bits are for activations of each element. Use memory=None.")
+        raise BadInput(f"{act.name} acts along an axis: few bits are for activations of each element.")
     _refuse_unfit(act)
     asked = DEFAULT_BITS if bits is None else bits
     if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= MOST_BITS:
         raise BadInput(f"bits must be 1, 2, 3 or {MOST_BITS}; got {bits!r}.")
     exact = {dtype: table for dtype in DTYPES if (table := exact_staircase(act, dtype, mode)) is not None}
     if len(exact) == len(DTYPES) and all(table.bits <= asked for table in exact.values()):
-        return FewBit(act, exact, is_exact=True, unbiased=False, mode=mode)
+        return FewBitFunction(act, exact, is_exact=True, unbiased=False, mode=mode)
     table = _fitted(act, asked, unbiased) if density is None else _table(act, asked, unbiased, density=density)
-    return FewBit(act, dict.fromkeys(DTYPES, table), is_exact=False, unbiased=unbiased, mode=mode)
+    return FewBitFunction(act, dict.fromkeys(DTYPES, table), is_exact=False, unbiased=unbiased, mode=mode)
 
 
 @lru_cache(maxsize=256)
@@ -254,44 +256,34 @@ def _table(act: Activation, bits: int, unbiased: bool, *, density: Density | Non
     return staircase(fitted.borders, fitted.levels)
 
 
-def lean(
-    act: Activation | AxisActivation,
-    *,
-    memory: str | None,
-    bits: int | None,
-    unbiased: bool = False,
-    density: Density | None = None,
-    mode: Mode = "accurate",
-) -> FewBit | None:
-    """The activation with the memory asked for; None where that is the ordinary one.
+def wants_few_bits(memory: str | None, *, bits: int | None, unbiased: bool, density: Density | None) -> bool:
+    """Say whether these keywords ask for few-bit memory.
 
     Raises:
-        BadInput: as `few_bit`; and there is no such memory, or one that takes none of the other options.
+        BadInput: `memory` is unknown, or None although another keyword is set.
     """
     if memory is None:
         options = {"bits": bits, "unbiased": unbiased or None, "density": density}
         given = [name for name, value in options.items() if value is not None]
         if given:
-            raise BadInput(f"{given[0]} goes with memory='few-bit'; got memory=None.")
-        return None
+            raise BadInput(f"{given[0]} goes with memory='{MEMORY}'; got memory=None.")
+        return False
     if memory != MEMORY:
-        raise BadInput(f"memory must be None, which keeps the input, or '{MEMORY}'; got {memory!r}.")
-    return few_bit(act, bits=bits, unbiased=unbiased, density=density, mode=mode)
+        raise BadInput(f"memory must be None, which saves the input, or '{MEMORY}'; got {memory!r}.")
+    return True
 
 
 def _restored(
     act: Activation, tables: dict[torch.dtype, Staircase], is_exact: bool, unbiased: bool, mode: Mode = "accurate"
-) -> FewBit:
-    return FewBit(act, tables, is_exact=is_exact, unbiased=unbiased, mode=mode)
+) -> FewBitFunction:
+    return FewBitFunction(act, tables, is_exact=is_exact, unbiased=unbiased, mode=mode)
 
 
 def _refuse_unfit(act: Activation) -> None:
     if len(act.inputs) != 1:
-        raise BadInput(f"{act.name} has two inputs: few bits are for activations of one. Use memory=None.")
+        raise BadInput(f"{act.name} has two inputs: few bits are for activations of one.")
     if act.samplers:
-        raise BadInput(
-            f"{act.name} draws {', '.join(act.samplers)} at random: few bits cannot hold it. Use memory=None."
-        )
+        raise BadInput(f"{act.name} draws {', '.join(act.samplers)} at random: few bits cannot hold it.")
 
 
 def _learns(x: Tensor) -> bool:

@@ -19,7 +19,7 @@ from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.explanation import Explanation, explain
 from actlab.kernels.fewbit.derivative_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise, explained_along_axis
-from actlab.nn.few_bit import FewBit, lean
+from actlab.nn.few_bit import FewBitFunction, few_bit, wants_few_bits
 from actlab.nn.native import Matched, matched
 from actlab.nn.operator import HALF, apply, pointwise_of
 from actlab.nn.out_argument import write
@@ -157,7 +157,7 @@ class AxisFunctional:
         return f"functional({self.activation.name!r})"
 
 
-Made = Functional | AxisFunctional | FewBit | Matched
+Made = Functional | AxisFunctional | FewBitFunction | Matched
 
 
 def functional(
@@ -222,9 +222,8 @@ def _made(
     own = matched(act, match=match, mode=mode, memory=memory)
     if own is not None:
         return own
-    few = lean(act, memory=memory, bits=bits, unbiased=unbiased, density=density, mode=mode)
-    if few is not None:
-        return few
+    if wants_few_bits(memory, bits=bits, unbiased=unbiased, density=density):
+        return few_bit(act, bits=bits, unbiased=unbiased, density=density, mode=mode)
     return AxisFunctional(act) if isinstance(act, AxisActivation) else Functional(act, mode)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -21,7 +22,7 @@ from actlab.kernels.explanation import Explanation, explain_formula
 from actlab.kernels.fewbit.derivative_samples import Density
 from actlab.kernels.validation import refuse_unfit
 from actlab.nn.axis_operator import apply_along_axis, axiswise, explained_along_axis
-from actlab.nn.few_bit import FewBit, lean
+from actlab.nn.few_bit import few_bit, wants_few_bits
 from actlab.nn.functions import Functional, drawn, refuse_mode
 from actlab.nn.native import Matched, matched
 from actlab.nn.operator import Pointwise, apply, pointwise_of
@@ -106,11 +107,7 @@ class ActivationModule(_Unscripted, ABC):
 
 @final
 class Elementwise(ActivationModule):
-    """An activation of each element: any shape in, the same shape out.
-
-    Attributes:
-        few: the activation with few-bit memory, where that was asked for.
-    """
+    """An activation of each element: any shape in, the same shape out."""
 
     def __init__(
         self,
@@ -120,10 +117,8 @@ class Elementwise(ActivationModule):
         channel_axis: int,
         trainable: frozenset[str],
         mode: Mode = "accurate",
-        few: FewBit | None = None,
     ) -> None:
         super().__init__(act, channels=channels, channel_axis=channel_axis, trainable=trainable, mode=mode)
-        self.few = few
         self._random = pointwise_of(act, (*self._trainable, *act.samplers), mode=mode) if act.samplers else None
         self._fixed = None if self._trainable else Functional(act, mode)
 
@@ -131,24 +126,15 @@ class Elementwise(ActivationModule):
         """The activation of each element; random parameters are drawn while training only."""
         if is_followed(x):
             return shown(Elementwise.forward, self, x)
-        if self.few is not None:
-            return self.few(x)
         if self._random is not None and self.training:
             return apply(self._random, x, *self.trained(x), *drawn(self.activation, x).values())
         return apply(self._steady, x, *self.trained(x)) if self._fixed is None else self._fixed.of_one(x)
 
     def explained(self, x: Tensor) -> Explanation:
         """Which implementation runs for a tensor like this one, its gradient as it is asked for now."""
-        if self.few is not None:
-            return self.few.explained(x)
         if self._random is not None and self.training:
             return _explained(self._random, x)
         return _explained(self._steady, x) if self._fixed is None else self._fixed.explained(x)
-
-    def extra_repr(self) -> str:
-        """Name, parameters and memory."""
-        kept = "" if self.few is None else f", memory='few-bit', bits={self.few.bits}"
-        return f"{super().extra_repr()}{kept}"
 
 
 @final
@@ -259,6 +245,86 @@ class AlongAxis(_Unscripted):
         return f"{self.activation.name}, dim={self.dim}"
 
 
+@final
+class FewBit(ActivationModule):
+    """An activation of each element that saves a few bits of it for the backward pass, instead of its input.
+
+    The forward pass is the ordinary one. The gradient is exact if the activation is piecewise linear and its
+    derivatives fit into the bits; otherwise the derivative is replaced by the level of a step table.
+
+    Args:
+        activation: a name, a formula, an activation, or a module of actlab without trainable parameters.
+        bits: 1 to 4 for each element; 4 if left out.
+        unbiased: draw the level at random between the two nearest ones, so that it is right on average.
+        density: where the inputs lie: measured inputs, or their density as a function of places. Evenly from -10 to 10
+            if left out.
+        mode: "accurate" or "fast", as for `actlab.module`; that of the module if one is given.
+
+    Raises:
+        UnknownActivation, BadFormula: as `actlab.get`.
+        BadInput: bits are not 1 to 4, or few bits cannot hold the gradient: the activation has two inputs, acts along
+            an axis, has a derivative without bound, or has a parameter that is trained or drawn at random.
+
+    Attributes:
+        few: the activation as a function.
+
+    Example:
+        >>> FewBit("gelu", bits=3)
+        FewBit(gelu, bits=3)
+    """
+
+    def __init__(
+        self,
+        activation: str | Activation | nn.Module,
+        *,
+        bits: int | None = None,
+        unbiased: bool = False,
+        density: Density | None = None,
+        mode: Mode | None = None,
+    ) -> None:
+        chosen: Mode = mode or getattr(activation, "mode", "accurate")
+        refuse_mode(chosen)
+        few = few_bit(_fixed(activation), bits=bits, unbiased=unbiased, density=density, mode=chosen)
+        super().__init__(few.activation, channels=None, channel_axis=1, trainable=frozenset(), mode=chosen)
+        self.few = few
+
+    def forward(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Apply the activation to each element; `generator` draws the levels if they are unbiased."""
+        if is_followed(x):
+            return shown(FewBit.forward, self, x, generator=generator)
+        return self.few(x, generator=generator)
+
+    def explained(self, x: Tensor) -> Explanation:
+        """Say which implementation runs for a tensor like this one, its gradient as it is asked for now."""
+        return self.few.explained(x)
+
+    def extra_repr(self) -> str:
+        """Name, parameters and bits."""
+        unbiased = ", unbiased=True" if self.few.unbiased else ""
+        return f"{super().extra_repr()}, bits={self.few.bits}{unbiased}"
+
+
+def _fixed(activation: str | Activation | AxisActivation | nn.Module) -> Activation | AxisActivation:
+    """Return the activation if none of its parameters is trained."""
+    if isinstance(activation, ActivationModule | AlongAxis):
+        act = activation.activation
+        learned = [name for name, _ in activation.named_parameters()]
+    elif isinstance(activation, nn.Module):
+        raise BadInput(
+            f"FewBit: a name, a formula, an activation or a module of actlab is required; got {activation!r}. "
+            "Pass the name of its activation."
+        )
+    else:
+        act = get(activation)
+        learned = sorted(_learned(act, None)) if isinstance(act, Activation) else []
+    if learned:
+        raise BadInput(
+            f"{act.name} learns {', '.join(learned)}, whose gradient needs the input itself. Fix the value: "
+            f"actlab.nn.FewBit(actlab.module({act.name!r}, trainable=False))."
+        )
+    return act
+
+
 def _explained(made: Pointwise, x: Tensor) -> Explanation:
     return explain_formula(made.expression, made.args, x, mode=made.mode)
 
@@ -300,15 +366,12 @@ def module(
         dim: the axis along which a packed unit is split, or along which softmax and its kin act.
         mode: "accurate" keeps the certified bound in every tail; "fast" states a larger one.
         match: "torch" gives PyTorch's own numbers bit for bit, from its own operator.
-        memory: what is kept for backward: None for the input, "few-bit" for the step of the derivative on which each
-            element lies.
-        bits, unbiased, density: of few-bit memory, as for `actlab.nn.few_bit.few_bit`.
+        memory, bits, unbiased, density: deprecated; use `actlab.nn.FewBit`.
         params: parameters of the activation; those left out have their own values.
 
     Raises:
         UnknownActivation, BadFormula, BadParam: as `actlab.get`.
-        BadInput: a gated unit without its layout, or a layout for another; few-bit memory that cannot hold the
-            activation, as one with trainable parameters, or is asked for wrongly.
+        BadInput: a gated unit without its layout, or an option that the activation does not take.
 
     Example:
         >>> module("swish", beta=1.5)
@@ -322,7 +385,11 @@ def module(
     if own is not None:
         _refuse(act.name, {"layout": layout, "channels": channels, "trainable": trainable or None})
         return AsPyTorch(own, dim=dim)
-    few = lean(act, memory=memory, bits=bits, unbiased=unbiased, density=density, mode=mode)
+    if wants_few_bits(memory, bits=bits, unbiased=unbiased, density=density):
+        new = "actlab.nn.FewBit(activation, bits=...)"
+        warnings.warn(f"module(memory='few-bit') is deprecated; use {new}.", DeprecationWarning, stacklevel=2)
+        usual = module(act, channels=channels, channel_axis=channel_axis, trainable=trainable, layout=layout, dim=dim)
+        return FewBit(usual, bits=bits, unbiased=unbiased, density=density, mode=mode)
     if isinstance(act, AxisActivation):
         _refuse(act.name, {"layout": layout, "channels": channels, "trainable": trainable})
         return AlongAxis(act, dim=dim)
@@ -330,17 +397,12 @@ def module(
     if channels is not None and (channels < 1 or not learned):
         reason = "it has no trainable parameter" if not learned else "there must be at least one"
         raise BadInput(f"{act.name} cannot have parameters for {channels} channels: {reason}.")
-    if few is not None and learned:
-        raise BadInput(
-            f"{act.name} learns {', '.join(sorted(learned))}, whose gradient needs the input itself: use"
-            " trainable=False, or memory=None."
-        )
     parameters: _Parameters = {
         "channels": channels, "channel_axis": channel_axis, "trainable": learned, "mode": mode
     }  # fmt: skip
     if len(act.inputs) == 1:
         _refuse(act.name, {"layout": layout})
-        return Elementwise(act, **parameters, few=few)
+        return Elementwise(act, **parameters)
     if layout is None or layout not in get_args(Layout):
         raise BadInput(
             f"{act.name} has two inputs: say how they are laid out with layout="

@@ -11,7 +11,7 @@ from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.nn.dispatch import engine
-from actlab.nn.few_bit import FewBit, few_bit
+from actlab.nn.few_bit import FewBitFunction, few_bit
 from actlab.nn.memory_overlap import lies_apart, overlap, overlaps_itself
 from actlab.nn.operator import Pointwise, applied, apply, common_dtype, common_shape
 
@@ -58,7 +58,7 @@ class InPlace(torch.autograd.Function):
     """A piecewise linear activation in place: the piece that each element lay on is all that backward needs."""
 
     @staticmethod
-    def forward(ctx: Any, lean: FewBit, x: Tensor) -> Tensor:
+    def forward(ctx: Any, lean: FewBitFunction, x: Tensor) -> Tensor:
         ctx.lean = lean
         ctx.save_for_backward(lean.codes(x))
         x.copy_(lean(x.detach()))
@@ -85,7 +85,7 @@ def _under_autograd(act: Activation, x: Tensor, *, mode: Mode, in_place: bool) -
     return applied(InPlace, lean, x)
 
 
-def _exact(act: Activation, mode: Mode) -> FewBit | None:
+def _exact(act: Activation, mode: Mode) -> FewBitFunction | None:
     """The activation with packed slopes, where they are exact."""
     try:
         lean = few_bit(act, mode=mode)

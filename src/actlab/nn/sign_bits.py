@@ -13,7 +13,7 @@ from actlab.formula.expr import Call, Input, walk
 from actlab.kernels.elementwise.native_operator import EXACT_ATOMS, own_operator
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.nn.dispatch import is_exported, is_simple
-from actlab.nn.few_bit import DTYPES, FewBit, few_bit
+from actlab.nn.few_bit import DTYPES, FewBitFunction, few_bit
 from actlab.nn.piecewise_linear import exact_staircase
 
 # Two kinks may have three slopes.
@@ -25,7 +25,7 @@ WORTH_BITS = 1 << 18
 OVER_OPERATOR = 1 << 20
 
 
-def in_bits(act: Activation, mode: Mode, x: object) -> FewBit | None:
+def in_bits(act: Activation, mode: Mode, x: object) -> FewBitFunction | None:
     """What computes the activation of this input and keeps bits of it; None where it had better be kept itself."""
     if not _is_worth_bits(x):
         return None
@@ -34,7 +34,7 @@ def in_bits(act: Activation, mode: Mode, x: object) -> FewBit | None:
 
 
 @lru_cache(maxsize=256)
-def kept_bits(act: Activation, mode: Mode) -> FewBit | None:
+def kept_bits(act: Activation, mode: Mode) -> FewBitFunction | None:
     """The activation as one that keeps one or two bits an element, with the gradient it has otherwise.
 
     None where its gradient takes more values; and where PyTorch's operator needs its output alone, as relu's does:

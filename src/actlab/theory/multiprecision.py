@@ -21,7 +21,8 @@ _EXPONENTIAL = (
     "sin", "cos",
 )  # fmt: skip
 
-_SPELLING = replace(
+# mpmath without complex results and without arguments that would take unbounded time.
+SPELLING = replace(
     to_mpmath.SPELLING,
     imports=to_mpmath.SPELLING.imports + "\nfrom actlab.theory.bounded_mpmath import log, log1p, power, sqrt, tame",
     atoms={
@@ -43,7 +44,7 @@ def precise(formula: Expr, *, bits: int = PRECISION) -> Callable[[Any], Any]:
     The function gives an mpmath number, None where the formula has no real finite value, and raises `TooLarge`
     where it cannot be told in bounded time.
     """
-    function = straight_line.program([_real(formula)], [Input("x")], spelling=_SPELLING).function
+    function = straight_line.program([with_real_powers(formula)], [Input("x")], spelling=SPELLING).function
 
     def evaluate(x: Any) -> Any:
         with mp.workprec(bits):
@@ -58,23 +59,13 @@ def precise(formula: Expr, *, bits: int = PRECISION) -> Callable[[Any], Any]:
     return evaluate
 
 
-def _real(formula: Expr) -> Expr:
-    """Powers that are not whole and fixed, spelled so that they stay real and bounded."""
-    exchange: dict[Expr, Expr] = {}
-    for node in walk(formula):
-        if isinstance(node, Pow) and not _is_whole(node.exponent):
-            exchange[node] = Call("power", (node.base, node.exponent))
-    return _exchanged(formula, exchange) if exchange else formula
-
-
-def _exchanged(formula: Expr, exchange: dict[Expr, Expr]) -> Expr:
-    # innermost first, so that a power inside a power is exchanged too
-    for node in [node for node in walk(formula) if node in exchange]:
-        assert isinstance(node, Expr)
-        current = substitute(formula, {node: exchange[node]})
-        if current != formula:
-            return _real(current)
-    return formula
+def with_real_powers(formula: Expr) -> Expr:
+    """Write powers whose exponent is not a fixed whole number so that they stay real and bounded."""
+    powers = [node for node in walk(formula) if isinstance(node, Pow) and not _is_whole(node.exponent)]
+    if not powers:
+        return formula
+    node = powers[0]  # innermost first, so that a power inside a power is exchanged too
+    return with_real_powers(substitute(formula, {node: Call("power", (node.base, node.exponent))}))
 
 
 def _is_whole(exponent: Node) -> bool:

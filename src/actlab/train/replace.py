@@ -14,7 +14,7 @@ from actlab.catalog.index import get
 from actlab.errors import BadTask
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
-from actlab.nn.modules import Elementwise
+from actlab.nn.modules import Elementwise, FewBit
 from actlab.nn.torch_modules import TORCH_NAMES
 from actlab.train.factory import FEW, Build
 from actlab.train.task import Task
@@ -59,7 +59,7 @@ def name_of(module: nn.Module) -> str | None:
         >>> name_of(nn.LeakyReLU(0.2)), name_of(nn.GELU(approximate="tanh")), name_of(nn.Softmax(dim=-1))
         ('leaky_relu(negative_slope=0.2)', 'gelu_tanh', None)
     """
-    if isinstance(module, Elementwise):
+    if isinstance(module, Elementwise | FewBit):
         return module.activation.name
     if type(module) is nn.GELU and module.approximate == "tanh":
         return "gelu_tanh"

@@ -21,7 +21,7 @@ from actlab.kernels.elementwise.native_operator import OwnOperator, own_operator
 from actlab.kernels.explanation import _of_gpu, _said
 from actlab.kernels.runtime.launch import WORTH_A_TEAM
 from actlab.lower.arithmetic import Recipe, Strategy
-from actlab.nn import functional, module
+from actlab.nn import FewBit, functional, module
 from actlab.nn.functions import Functional
 
 X = torch.linspace(-3, 3, 100)
@@ -290,7 +290,7 @@ def test_with_a_gradient_it_says_what_is_kept(make: object, name: str, size: int
         (module("swiglu", layout="value_first"), "kernel", "machine code"),
         (module("softmax"), "kernel", "machine code"),
         (functional("gelu", memory="few-bit", bits=3), "kernel", "keeps 3 bits an element, which say one of the steps"),
-        (module("gelu", memory="few-bit", bits=2), "kernel", "keeps 2 bits an element"),
+        (FewBit("gelu", bits=2), "kernel", "keeps 2 bits an element"),
         (module("rrelu"), "kernel", "its inputs"),
         (module("rrelu").eval(), "kernel", "its input"),
     ],

@@ -9,7 +9,7 @@ from torch import Tensor
 from actlab.kernels.fewbit import kernels as packed_kernels
 from actlab.kernels.fewbit.codes import decode, encode
 from actlab.nn import functional
-from actlab.nn.few_bit import FewBit, few_bit
+from actlab.nn.few_bit import FewBitFunction, few_bit
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 SIZES = (1, 7, 8, 9, 15, 16, 17, 31, 8191, 8192, 8193, 8200, 40_000)
@@ -86,7 +86,7 @@ def test_what_kernels_cannot_pack_runs_as_before(fused: list[str]) -> None:
     assert "coded" not in fused
 
 
-def drawn(few: FewBit, x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def drawn(few: FewBitFunction, x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """The values, and the level drawn for each element."""
     y, codes = few.coded(x, generator=torch.Generator().manual_seed(seed))
     wide = torch.float64 if x.dtype == torch.float64 else torch.float32

@@ -16,9 +16,9 @@ from actlab.formula.activation import Activation
 from actlab.formula.expr import Expr
 from actlab.formula.substitute import substitute
 from actlab.measure.accuracy.certificate import certificate
-from actlab.measure.accuracy.implementations import composite, theirs
 from actlab.measure.accuracy.record import Certificate
 from actlab.measure.accuracy.summary import Certified
+from actlab.measure.implementations import composite, native
 
 FEW = 6000
 
@@ -28,7 +28,7 @@ def own(name: str, dtype: str = "float32") -> Certificate:
     """The certificate of PyTorch's own function."""
     act = get(name)
     assert isinstance(act, Activation)
-    return certificate(act, dtype=dtype, function=theirs(act), count=FEW)
+    return certificate(act, dtype=dtype, function=native(act), count=FEW)
 
 
 # FACTS: PyTorch's worst errors over [-20, 20], where any number of that size is as good.
@@ -243,7 +243,7 @@ def test_the_table_for_reading() -> None:
 def test_an_activation_that_is_not_the_program_s_is_found() -> None:
     act = single("silu")
     sinner = Activation(act.name, act.summary, act.inputs, act.params, doubled(act.expression), family="typed")
-    assert certificate(sinner, function=theirs(act), count=FEW).faults
+    assert certificate(sinner, function=native(act), count=FEW).faults
 
 
 def doubled(expression: Expr) -> Expr:

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from actlab.measure.accuracy.implementations import differentiated
 from actlab.measure.accuracy.invariance import LAYOUTS, differ, layouts_apart, same_bits, threads_apart
+from actlab.measure.implementations import Implementation
 
 X = (torch.linspace(-3, 3, 1001),)
 
 
 def test_a_plain_operation_has_the_same_bits_everywhere() -> None:
-    doubled = differentiated("doubled", lambda x: 2 * x)
+    doubled = Implementation("doubled", lambda x: 2 * x)
     assert layouts_apart(doubled, X) == ()
     assert threads_apart(doubled, X) == ()
 
@@ -22,7 +22,7 @@ def test_a_program_that_looks_at_the_strides_is_found() -> None:
     def sinner(x: Tensor) -> Tensor:
         return x * 3 if x.is_contiguous() else x * 3 + 1e-6
 
-    assert set(layouts_apart(differentiated("sinner", sinner), X)) == set(LAYOUTS) - {"misaligned"}
+    assert set(layouts_apart(Implementation("sinner", sinner), X)) == set(LAYOUTS) - {"misaligned"}
 
 
 def test_a_program_that_counts_threads_is_found_and_the_number_is_put_back() -> None:
@@ -31,7 +31,7 @@ def test_a_program_that_counts_threads_is_found_and_the_number_is_put_back() -> 
     def sinner(x: Tensor) -> Tensor:
         return x * torch.get_num_threads()
 
-    assert 2 in threads_apart(differentiated("sinner", sinner), X)
+    assert 2 in threads_apart(Implementation("sinner", sinner), X)
     assert torch.get_num_threads() == before
 
 

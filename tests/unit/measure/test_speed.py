@@ -15,9 +15,12 @@ import torch
 from actlab import functional
 from actlab.catalog.index import CATALOG, get
 from actlab.errors import BadInput
-from actlab.measure.speed import implementations, summary, timing
+from actlab.measure import implementations
+from actlab.measure.implementations import Implementation, eager, has_own
+from actlab.measure.speed import case as cases
+from actlab.measure.speed import summary, timing
 from actlab.measure.speed.allocator import freed_memory_kept
-from actlab.measure.speed.implementations import Case, calls_of, contenders, eager, has_own
+from actlab.measure.speed.case import Case, calls_of, contenders
 from actlab.measure.speed.summary import bench
 from actlab.measure.speed.table import lines
 from actlab.measure.speed.timing import Speed, Spread, calls_per_sample, in_turn, spread, steadied, steadiest, timed
@@ -63,19 +66,19 @@ def test_the_comparison_of_contenders_can_fail(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_gated_unit_of_pytorch_is_given_value_and_gate_packed() -> None:
-    function, packed = eager(get("glu"), torch.float32)
+    found = eager(get("glu"), torch.float32)
     given = case("glu", dtype="float32").given().packed()
-    assert packed
-    assert function(*given.inputs).shape == given.dy.shape
-    assert not eager(get("swiglu"), torch.float32)[1]
+    assert found.is_packed
+    assert found.function(*given.inputs).shape == given.dy.shape
+    assert not eager(get("swiglu"), torch.float32).is_packed
 
 
-def test_a_twin_without_the_parameter_is_no_twin_at_another_value() -> None:
+def test_a_native_function_without_the_parameter_is_not_used_at_another_value() -> None:
     x = torch.linspace(-3, 3, 7, dtype=torch.float64)
-    function, _ = eager(get("swish(beta=2)"), torch.float64)
-    torch.testing.assert_close(function(x), functional("swish", beta=2)(x))
-    function, _ = eager(get("leaky_relu(negative_slope=0.3)"), torch.float64)
-    torch.testing.assert_close(function(x), torch.nn.functional.leaky_relu(x, 0.3))
+    swish = eager(get("swish(beta=2)"), torch.float64)
+    torch.testing.assert_close(swish.function(x), functional("swish", beta=2)(x))
+    leaky = eager(get("leaky_relu(negative_slope=0.3)"), torch.float64)
+    torch.testing.assert_close(leaky.function(x), torch.nn.functional.leaky_relu(x, 0.3))
 
 
 def test_what_pytorch_has() -> None:
@@ -88,7 +91,7 @@ def test_a_dtype_that_pytorch_lacks_leaves_its_contender_out(monkeypatch: pytest
     def lacking(*_: object) -> None:
         raise NotImplementedError("not implemented for 'Half'")
 
-    monkeypatch.setattr(implementations, "eager", lambda act, dtype: (lacking, False))
+    monkeypatch.setattr(cases, "TIMED", {"eager": lambda act, dtype: Implementation("eager", lacking)})
     asked = case("gelu", dtype="float16")
     assert [one.name for one in contenders(asked, asked.given())] == ["actlab"]
 
@@ -100,8 +103,8 @@ def test_rows_along_an_axis_divide_the_tensor() -> None:
 
 
 def test_noise_beyond_one_tile_repeats_it() -> None:
-    x = case("gelu", elements=implementations.TILE + 3, dtype="float32").given().inputs[0]
-    assert x.shape == (implementations.TILE + 3,)
+    x = case("gelu", elements=cases.TILE + 3, dtype="float32").given().inputs[0]
+    assert x.shape == (cases.TILE + 3,)
     assert torch.equal(x[:3], x[-3:])
 
 
@@ -313,6 +316,6 @@ def test_what_cannot_be_timed_is_said(asked: dict[str, list[object]], message: s
 
 
 def test_jax_is_never_a_dependency(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(implementations, "find_spec", lambda name: None)
+    monkeypatch.setattr(cases, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match="JAX is not installed, and actlab does not need it"):
         bench({"gelu": get("gelu")}, against=["jax"])

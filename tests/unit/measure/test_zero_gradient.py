@@ -9,18 +9,18 @@ import torch
 from actlab.catalog.index import CATALOG
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Input
-from actlab.measure.accuracy.implementations import theirs
 from actlab.measure.accuracy.points import Places, tensor
 from actlab.measure.accuracy.record import ZeroGradient
 from actlab.measure.accuracy.ulp import FORMATS
 from actlab.measure.accuracy.worst_case import as_doubles
 from actlab.measure.accuracy.zero_gradient import zero_gradient
+from actlab.measure.implementations import native
 
 
 def of_torch(name: str, dtype: str) -> ZeroGradient:
     act = CATALOG[name]
     assert isinstance(act, Activation)
-    fmt, function = FORMATS[dtype], theirs(act)
+    fmt, function = FORMATS[dtype], native(act)
 
     def gradient(x: Places) -> Places:
         return as_doubles(function.backward(tensor(x, fmt))[0])
@@ -58,7 +58,7 @@ def test_the_place_is_the_first_number_of_the_dtype(kind: type) -> None:
     place = of_torch("tanh", kind.__name__).right
     assert place is not None
     x = torch.from_numpy(np.array([np.nextafter(kind(place), kind(0)), place], dtype=kind))
-    assert (theirs(act).backward(x)[0] == 0).tolist() == [False, True]
+    assert (native(act).backward(x)[0] == 0).tolist() == [False, True]
 
 
 @pytest.mark.parametrize("dtype", FORMATS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +15,8 @@ from actlab.catalog.index import CATALOG, get
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.kernels import step_table
-from actlab.nn import functional, module
-from actlab.nn.few_bit import FewBit, few_bit
+from actlab.nn import FewBit, functional, module
+from actlab.nn.few_bit import FewBitFunction, few_bit
 from actlab.nn.piecewise_linear import exact_staircase
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
@@ -185,9 +187,10 @@ def test_under_torch_func_and_forward_mode_it_is_the_ordinary_one() -> None:
         torch.testing.assert_close(transform(few), transform(functional("gelu")))
 
 
-def test_the_module_learns_by_it_and_can_be_copied_and_kept() -> None:
-    made = module("gelu", memory="few-bit", bits=3)
-    assert repr(made) == "Elementwise(gelu, memory='few-bit', bits=3)"
+def test_the_module_can_be_copied_and_pickled() -> None:
+    made = FewBit("gelu", bits=3)
+    assert repr(made) == "FewBit(gelu, bits=3)"
+    assert not made.state_dict()
     x, dy = torch.randn(30), torch.randn(30)
     wanted = gradient(few_bit("gelu", bits=3), x, dy)
     for copied in (made, copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
@@ -195,12 +198,47 @@ def test_the_module_learns_by_it_and_can_be_copied_and_kept() -> None:
             assert torch.equal(one, other)
 
 
+def test_the_module_wraps_a_module_and_takes_its_mode() -> None:
+    x, dy = torch.linspace(-12, 12, 20001), torch.ones(20001)
+    for inner in (module("phish", mode="fast"), module("prelu", trainable=False)):
+        outer = FewBit(inner, bits=2)
+        assert outer.mode == inner.mode
+        assert torch.equal(outer(x), inner(x))
+        wanted = gradient(few_bit(inner.activation, bits=2, mode=inner.mode), x, dy)
+        assert torch.equal(gradient(outer, x, dy)[1], wanted[1])
+
+
+def test_the_module_draws_from_the_generator() -> None:
+    few, x = FewBit("gelu", bits=1, unbiased=True), torch.randn(200, requires_grad=True)
+    drawn = [
+        torch.autograd.grad(few(x, generator=torch.Generator().manual_seed(seed)).sum(), x)[0] for seed in (1, 1, 2)
+    ]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert repr(few) == "FewBit(gelu, bits=1, unbiased=True)"
+
+
+def test_the_exported_module_is_the_ordinary_activation() -> None:
+    x = torch.randn(4, 8)
+    exported = torch.export.export(torch.nn.Sequential(torch.nn.Linear(8, 8), FewBit("gelu", bits=2)), (x,))
+    assert exported.module()(x).shape == (4, 8)
+
+
+def test_few_bit_memory_as_a_keyword_of_module_is_deprecated() -> None:
+    with pytest.warns(DeprecationWarning, match=r"memory='few-bit'\) is deprecated; use actlab.nn.FewBit") as caught:
+        old = module("leaky_relu", memory="few-bit", bits=3, negative_slope=0.2, mode="fast")
+    assert caught[0].filename == __file__
+    assert (type(old), old.few) == (FewBit, few_bit("leaky_relu(negative_slope=0.2)", bits=3, mode="fast"))
+    with pytest.raises(BadInput, match=r"bits goes with memory='few-bit'; got memory=None."):
+        module("gelu", bits=3)
+
+
 def test_functions_of_the_same_memory_are_equal() -> None:
     assert few_bit("gelu", bits=3) == few_bit("gelu", bits=3)
     assert few_bit("gelu", bits=3) != few_bit("gelu", bits=2)
     assert len({few_bit("gelu", bits=3), few_bit("gelu", bits=3), few_bit("silu", bits=3)}) == 2
     assert repr(few_bit("gelu", bits=3, unbiased=True)) == "few_bit('gelu', bits=3, unbiased=True)"
-    assert isinstance(functional("gelu", memory="few-bit"), FewBit)
+    assert isinstance(functional("gelu", memory="few-bit"), FewBitFunction)
 
 
 @pytest.mark.parametrize(
@@ -213,9 +251,15 @@ def test_functions_of_the_same_memory_are_equal() -> None:
         (lambda: functional("relu2", memory="few-bit"), "the derivative of relu2 has no bound"),
         (lambda: functional("swiglu", memory="few-bit"), "swiglu has two inputs: few bits are for activations of one."),
         (lambda: functional("softmax", memory="few-bit"), "softmax acts along an axis"),
-        (lambda: module("rrelu", memory="few-bit"), "rrelu draws slope at random"),
-        (lambda: module("prelu", memory="few-bit"),
-         "prelu learns weight, whose gradient needs the input itself: use trainable=False, or memory=None."),
+        (lambda: FewBit("rrelu"), "rrelu draws slope at random"),
+        (lambda: FewBit("gelu", bits=5), "bits must be 1, 2, 3 or 4; got 5."),
+        (lambda: FewBit("gelu", mode="best"), "mode must be 'accurate' or 'fast'; got 'best'."),
+        (lambda: FewBit(module("softmax")), "softmax acts along an axis"),
+        (lambda: FewBit(module("swiglu", layout="two")), "swiglu has two inputs"),
+        (lambda: FewBit("prelu"), "prelu learns weight, whose gradient needs the input itself. Fix the value: "
+         "actlab.nn.FewBit(actlab.module('prelu', trainable=False))."),
+        (lambda: FewBit(module("prelu")), "prelu learns weight"),
+        (lambda: FewBit(torch.nn.GELU()), "a module of actlab is required; got GELU(approximate='none')."),
         (lambda: few_bit("gelu")(torch.tensor([1, 2])), "takes floating-point tensors"),
     ],
 )  # fmt: skip
@@ -225,15 +269,16 @@ def test_what_cannot_be_asked_is_said_in_words(call: object, message: str) -> No
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("make", [few_bit, FewBit])
 @pytest.mark.parametrize("name", ["gelu", "relu6"])
-def test_compiled_it_gives_the_same_and_keeps_the_codes(name: str) -> None:
+def test_compiled_it_gives_the_same_and_keeps_the_codes(name: str, make: Callable[..., Any]) -> None:
     torch.compiler.reset()
-    few = few_bit(name, bits=3)
+    few = make(name, bits=3)
     compiled = torch.compile(lambda x: few(2 * x), backend="aot_eager_decomp_partition", fullgraph=True)
     x, dy = torch.randn(1600), torch.randn(1600)
     for one, other in zip(gradient(compiled, x, dy), gradient(lambda x: few(2 * x), x, dy), strict=True):
         torch.testing.assert_close(one, other)
-    assert kept_bytes(compiled, x) == 1600 * few.bits // 8
+    assert kept_bytes(compiled, x) == 1600 * few_bit(name, bits=3).bits // 8
 
 
 def test_an_exact_copy_of_the_catalog_entry_is_meant() -> None:
@@ -245,7 +290,7 @@ def test_the_mode_is_that_of_the_forward_pass(dtype: torch.dtype) -> None:
     x = torch.linspace(-12, 12, 20001).to(dtype).requires_grad_()
     for mode in ("accurate", "fast"):
         few = functional("phish", memory="few-bit", mode=mode)
-        layer = module("phish", memory="few-bit", mode=mode)
+        layer = FewBit("phish", mode=mode)
         assert few.mode == layer.few.mode == mode
         for made in (few, layer, pickle.loads(pickle.dumps(few))):
             assert torch.equal(made(x), functional("phish", mode=mode)(x))

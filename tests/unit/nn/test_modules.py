@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from actlab.errors import BadInput, BadParam
-from actlab.nn import functional, module
+from actlab.nn import FewBit, functional, module
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_what_does_not_fit_is_said_in_one_line(call: object, error: type[Excepti
 
 MADE = (
     lambda: module("gelu"), lambda: module("relu"), lambda: module("prelu"), lambda: module("softmax"),
-    lambda: module("swiglu", layout="value_first"), lambda: module("gelu", memory="few-bit"),
+    lambda: module("swiglu", layout="value_first"), lambda: FewBit("gelu"),
     lambda: module("gelu", match="torch"),
 )  # fmt: skip
 

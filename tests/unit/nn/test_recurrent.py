@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from inspect import signature
 from itertools import product
 
 import pytest
@@ -119,11 +120,28 @@ def test_sequences_of_unequal_length(kind: str, in_order: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_states_travel_both_ways(kind: str) -> None:
+def test_a_state_dict_loads_into_pytorchs_and_back(kind: str) -> None:
     for suffix, options in (("", {"num_layers": 2, "bidirectional": True}), ("Cell", {})):
         theirs, ours = getattr(nn, kind + suffix)(3, 5, **options), getattr(actlab.nn, kind + suffix)(3, 5, **options)
+        back = getattr(nn, kind + suffix)(3, 5, **options)
         ours.load_state_dict(theirs.state_dict())
-        getattr(nn, kind + suffix)(3, 5, **options).load_state_dict(ours.state_dict())
+        back.load_state_dict(ours.state_dict())
+        for name, weight in theirs.state_dict().items():
+            assert torch.equal(ours.state_dict()[name], weight)
+            assert torch.equal(back.state_dict()[name], weight)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_signature_spells_out_every_option(kind: str) -> None:
+    layer = {name: each.default for name, each in signature(getattr(actlab.nn, kind)).parameters.items()}
+    cell = {name: each.default for name, each in signature(getattr(actlab.nn, f"{kind}Cell")).parameters.items()}
+    shared = {"bias": True, "device": None, "dtype": None}
+    assert shared.items() <= cell.items()
+    shared |= {"num_layers": 1, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+    assert shared.items() <= layer.items()
+    assert "options" not in {*layer, *cell}
+    with pytest.raises(TypeError, match="unexpected keyword argument 'layers'"):
+        getattr(actlab.nn, kind)(3, 5, layers=2)
 
 
 @pytest.mark.parametrize("bias", [True, False])

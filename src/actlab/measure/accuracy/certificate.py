@@ -20,15 +20,6 @@ from actlab.formula.expr import Input
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.runtime.version import VERSION
 from actlab.lower.straight_line import Leaf
-from actlab.measure.accuracy.implementations import (
-    OTHERS,
-    Backward,
-    Contender,
-    Forward,
-    differentiated,
-    ours,
-    ours_of_params,
-)
 from actlab.measure.accuracy.invariance import differ, layouts_apart, threads_apart
 from actlab.measure.accuracy.points import Places, points, tensor
 from actlab.measure.accuracy.record import Certificate, Measured, Place, Rounding, Special, Stretch, Worst
@@ -37,13 +28,21 @@ from actlab.measure.accuracy.special_values import special
 from actlab.measure.accuracy.ulp import Format, format_of
 from actlab.measure.accuracy.worst_case import BOUNDS, as_doubles, errors, not_finite, worst
 from actlab.measure.accuracy.zero_gradient import zero_gradient
+from actlab.measure.implementations import (
+    CERTIFIED,
+    Derivatives,
+    Function,
+    Implementation,
+    kernels,
+    kernels_of_params,
+)
 
 MODES: tuple[Mode, ...] = ("accurate", "fast")
 
 # In float64 the reference is a long double's, which takes ten times as long.
 _COUNT = {16: 60_000, 32: 200_000, 64: 60_000}
 
-Program = Forward | tuple[Forward, Backward] | Contender
+Program = Function | tuple[Function, Derivatives] | Implementation
 
 
 def certificate(
@@ -135,17 +134,19 @@ def outline_of(act: Activation, fmt: Format, seed: int, count: int) -> Outline:
     return Outline(args, columns, told[0], tuple(told[1:]), fmt)
 
 
-def measured(contender: Contender, outline: Outline, *, bounds: tuple[float | None, float | None]) -> Measured:
+def measured(
+    implementation: Implementation, outline: Outline, *, bounds: tuple[float | None, float | None]
+) -> Measured:
     """The errors of one program's values and derivatives."""
     tensors = [tensor(column, outline.fmt) for column in outline.columns]
-    forward, found = _worst(contender.forward(*tensors), outline.value, "forward", bounds[0])
+    forward, found = _worst(implementation.forward(*tensors), outline.value, "forward", bounds[0])
     gradients = []
     # a program without a backward pass gives no derivatives
-    for arg, dx, told in zip(outline.args, contender.backward(*tensors), outline.slopes, strict=False):
+    for arg, dx, told in zip(outline.args, implementation.backward(*tensors), outline.slopes, strict=False):
         each, more = _worst(dx, told, f"backward ({arg.name})", bounds[1])
         gradients.append((arg.name, each))
         found += more
-    return Measured(contender.name, forward, tuple(gradients), tuple(found))
+    return Measured(implementation.name, forward, tuple(gradients), tuple(found))
 
 
 def _worst(result: Tensor, told: Reference, direction: str, bound: float | None) -> tuple[Worst, list[Stretch]]:
@@ -154,22 +155,22 @@ def _worst(result: Tensor, told: Reference, direction: str, bound: float | None)
     return worst(found, told, fmt=fmt, bound=bound), [*not_finite(found, told, fmt=fmt, direction=direction)]
 
 
-def _subject(act: Activation, function: Program | None, *, mode: Mode) -> Contender:
+def _subject(act: Activation, function: Program | None, *, mode: Mode) -> Implementation:
     match function:
         case None:
-            return ours(act, mode=mode)
-        case Contender():
+            return kernels(act, mode=mode)
+        case Implementation():
             return function
         case (forward, backward):
-            return Contender("given", forward, backward)
+            return Implementation("given", forward, backward)
         case _:
-            return differentiated("given", function)
+            return Implementation("given", function)
 
 
-def _other(name: str, act: Activation) -> Contender:
-    if name not in OTHERS:
-        raise BadInput(f"a certificate compares with {', '.join(OTHERS)}; got '{name}'.")
-    return OTHERS[name](act)
+def _other(name: str, act: Activation) -> Implementation:
+    if name not in CERTIFIED:
+        raise BadInput(f"a certificate compares with {', '.join(CERTIFIED)}; got '{name}'.")
+    return CERTIFIED[name](act)
 
 
 def _by_params(
@@ -179,13 +180,13 @@ def _by_params(
     wanted = [param.name for param in act.params if param.trainable]
     if not wanted:
         return
-    contender, args = ours_of_params(act, mode=mode)
+    program, args = kernels_of_params(act, mode=mode)
     values = {param.name: param.value for param in act.params}
     few = (_COUNT[fmt.bits] if count is None else count) // 4
     inputs = points([act.formula], args[: len(act.inputs)], fmt=fmt, seed=seed, count=few)
     given = [tensor(np.full_like(inputs[0], values[leaf.name]), fmt) for leaf in args[len(act.inputs) :]]
     columns = (*inputs, *(each.double().numpy() for each in given))
-    found = contender.backward(*(tensor(column, fmt) for column in inputs), *given)
+    found = program.backward(*(tensor(column, fmt) for column in inputs), *given)
     bound = BOUNDS.get((mode, fmt.name), (None, None))[1]
     for arg, dx in zip(args, found, strict=True):
         if arg.name in wanted:
@@ -201,7 +202,7 @@ def _joined(own: Measured, params: Any) -> Measured:
     return Measured(own.name, own.forward, tuple(gradients), tuple(found))
 
 
-def _zero_gradient(subject: Contender, outline: Outline) -> Any:
+def _zero_gradient(subject: Implementation, outline: Outline) -> Any:
     held = len(outline.args) - 1
 
     def gradient(x: Places) -> Places:
@@ -211,14 +212,14 @@ def _zero_gradient(subject: Contender, outline: Outline) -> Any:
     return zero_gradient(gradient, outline.slopes[-1].formula, outline.args, fmt=outline.fmt)
 
 
-def _special(subject: Contender, outline: Outline) -> tuple[Special, ...]:
+def _special(subject: Implementation, outline: Outline) -> tuple[Special, ...]:
     if len(outline.args) > 1:
         return ()
     formula, slope = outline.value.formula, outline.slopes[0].formula
     return special(subject, formula, slope, outline.args[0], fmt=outline.fmt)
 
 
-def _rounding(subject: Contender, tensors: tuple[Tensor, ...], columns: tuple[Places, ...]) -> Rounding:
+def _rounding(subject: Implementation, tensors: tuple[Tensor, ...], columns: tuple[Places, ...]) -> Rounding:
     """How often results are not those of the same numbers in float32, rounded once."""
     dtype = tensors[0].dtype
     wide = [each.float() for each in tensors]

@@ -1,32 +1,38 @@
-"""Measures the certificates of the catalog and writes them down: `python -m actlab.measure.accuracy.generate`."""
+"""Measure the catalog's certificates and write them down: `python -m actlab.measure.accuracy.generate`.
+
+Certificates that were measured of these kernels are left as they are, unless `--all` is given.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from actlab.catalog.index import CATALOG
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.jsonable import plain
+from actlab.kernels.runtime.version import VERSION
 from actlab.measure.accuracy import stored
 from actlab.measure.accuracy.certificate import MODES, certificate
 from actlab.measure.accuracy.record import Certificate, Measured, Worst
 from actlab.measure.accuracy.summary import CertifiedAll
 from actlab.measure.accuracy.ulp import FORMATS
 
-# How many are done, how many there are, the seconds left, and what is being measured.
+# Takes how many are done, how many there are, the seconds left, and what is being measured.
 Progress = Callable[[int, int, float | None, str], None]
 
 Task = tuple[Activation, str, str]
 
 
 def tasks(*, modes: Sequence[str] = MODES, dtypes: Sequence[str] = tuple(FORMATS)) -> list[Task]:
-    """Every activation of the catalog that is computed element by element, in each mode and dtype."""
+    """List every element-wise activation of the catalog in each mode and dtype."""
     return [
         (act, mode, dtype)
         for act in CATALOG.values()
@@ -36,17 +42,17 @@ def tasks(*, modes: Sequence[str] = MODES, dtypes: Sequence[str] = tuple(FORMATS
     ]
 
 
-def entry(told: Certificate) -> dict[str, Any]:
-    """A certificate in the form in which it is stored."""
+def entry(found: Certificate) -> dict[str, Any]:
+    """Write a certificate in the form in which it is stored."""
     return {
-        "formula": told.formula,
-        "kernels": told.kernels,
-        "forward": _figures(told.measured.forward),
-        "backward": _figures(told.measured.backward or told.measured.forward),
-        "non_finite": plain(told.measured.non_finite),
-        "zero_gradient": {"left": told.zero_gradient.left, "right": told.zero_gradient.right},
-        "faults": list(told.faults),
-        **{other.name: _both(other) for other in told.others},
+        "formula": found.formula,
+        "kernels": found.kernels,
+        "forward": _figures(found.measured.forward),
+        "backward": _figures(found.measured.backward or found.measured.forward),
+        "non_finite": plain(found.measured.non_finite),
+        "zero_gradient": {"left": found.zero_gradient.left, "right": found.zero_gradient.right},
+        "faults": list(found.faults),
+        **{other.name: _both(other) for other in found.others},
     }
 
 
@@ -68,43 +74,54 @@ def _figures(worst: Worst) -> dict[str, Any]:
 
 
 def _rounded(ulp: float) -> float:
-    """Four digits: more would change with every other machine's last bits."""
+    # four digits: more would change with every other machine's last bits
     return float(f"{ulp:.4g}")
 
 
 def certified_all(
-    output: Path | None = None, *, progress: Progress, chosen: Sequence[Task] | None = None
+    output: Path | None = None, *, progress: Progress, kept: Mapping[str, Any] = MappingProxyType({})
 ) -> CertifiedAll:
-    """The certificates of the catalog, written to `output` or to the package's own file.
+    """Measure the catalog's certificates and write them to `output` or to the package's own file.
 
     Args:
         output: the file; in a checkout the package's own if left out.
-        progress: told how many are done, how many there are, the seconds left, and what is measured.
-        chosen: which; all if left out.
+        progress: is called with how many are done, how many there are, the seconds left, and what is measured.
+        kept: entries by key that are written as they are, instead of being measured.
 
     Raises:
         BadInput: the folder of `output` does not exist, or none is given and the package is no checkout.
     """
     path, started = _path(output), time.perf_counter()
-    todo = tasks() if chosen is None else chosen
-    entries: dict[str, Any] = {}
-    faults = []
-    for number, (act, mode, dtype) in enumerate(todo):
+    wanted = {stored.key_of(act, mode=mode, dtype=dtype): (act, mode, dtype) for act, mode, dtype in tasks()}
+    entries = {key: kept[key] for key, (act, *_) in wanted.items() if key in kept and kept[key]["formula"] == act.label}
+    todo = [key for key in wanted if key not in entries]
+    for number, key in enumerate(todo):
+        act, mode, dtype = wanted[key]
         left = (time.perf_counter() - started) / number * (len(todo) - number) if number else None
         progress(number, len(todo), left, f"{act.name} {dtype} {mode}")
-        told = certificate(act, mode=mode, dtype=dtype, against=_others(mode, dtype))
-        entries[stored.key_of(act, mode=mode, dtype=dtype)] = entry(told)
-        faults += [(told.formula, dtype, mode, fault) for fault in told.faults]
+        entries[key] = entry(certificate(act, mode=mode, dtype=dtype, against=_others(mode, dtype)))
     progress(len(todo), len(todo), 0.0, "written")
-    # by formula, and of each in the order in which they were measured, which is the order in which they are shown
-    ordered = sorted(entries.items(), key=lambda pair: pair[0].partition(":")[0])
+    # by formula, and of each in the order of the tasks, which is the order in which they are shown
+    ordered = [(key, entries[key]) for key in sorted(wanted, key=lambda key: key.partition(":")[0])]
     lines = [f"{json.dumps(key)}: {json.dumps(one, ensure_ascii=False)}" for key, one in ordered]
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    faults = [
+        (act.label, dtype, mode, fault)
+        for key, (act, mode, dtype) in wanted.items()
+        for fault in entries[key]["faults"]
+    ]
     return CertifiedAll(str(path), len(lines), time.perf_counter() - started, tuple(faults))
 
 
+def up_to_date(output: Path | None = None) -> dict[str, Any]:
+    """Read the entries of the file that were measured of these kernels."""
+    path = _path(output)
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {key: one for key, one in found.items() if one["kernels"] == VERSION}
+
+
 def _others(mode: str, dtype: str) -> tuple[str, ...]:
-    """What else is measured: in the default mode and dtype what runs where kernels cannot."""
+    # in the default mode and dtype, what runs where kernels cannot
     return ("composite", "compiled", "onnx") if (mode, dtype) == ("accurate", "float32") else ()
 
 
@@ -118,10 +135,20 @@ def _path(output: Path | None) -> Path:
     return path
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, help="the file; the package's own if left out")
-    print(*certified_all(parser.parse_args().output, progress=lambda *_: None).lines(), sep="\n")
+    parser.add_argument("--all", action="store_true", help="measure all, also those that are of these kernels")
+    asked = parser.parse_args(arguments)
+    kept = {} if asked.all else up_to_date(asked.output)
+    print(*certified_all(asked.output, progress=_told, kept=kept).lines(), sep="\n")
+
+
+def _told(done: int, count: int, left: float | None, what: str) -> None:
+    if done == 0:
+        print(f"{count} certificates to measure, at about half a second each", file=sys.stderr)
+    elif done % 20 == 0 or done == count:
+        print(f"{done} of {count}, {left or 0:.0f} s left: {what}", file=sys.stderr)
 
 
 if __name__ == "__main__":

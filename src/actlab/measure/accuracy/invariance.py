@@ -10,7 +10,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from actlab.measure.accuracy.implementations import Contender
+from actlab.measure.implementations import Implementation
 
 # Enough for kernels and PyTorch's own functions to share the work among threads.
 _SHARED = 250_000
@@ -26,30 +26,32 @@ _PATTERNS: Mapping[torch.dtype, torch.dtype] = MappingProxyType(
 )
 
 
-def layouts_apart(contender: Contender, tensors: tuple[Tensor, ...]) -> tuple[str, ...]:
+def layouts_apart(implementation: Implementation, tensors: tuple[Tensor, ...]) -> tuple[str, ...]:
     """The layouts in which results have other bits than in contiguous tensors of the same numbers."""
     blocks = [_block(tensor, tensor.numel()) for tensor in tensors]
-    wanted = results(contender, *blocks)
-    return tuple(name for name, laid in LAYOUTS.items() if not _same(results(contender, *map(laid, blocks)), wanted))
+    wanted = results(implementation, *blocks)
+    return tuple(
+        name for name, laid in LAYOUTS.items() if not _same(results(implementation, *map(laid, blocks)), wanted)
+    )
 
 
-def threads_apart(contender: Contender, tensors: tuple[Tensor, ...]) -> tuple[int, ...]:
+def threads_apart(implementation: Implementation, tensors: tuple[Tensor, ...]) -> tuple[int, ...]:
     """The numbers of threads, two and as many as PyTorch uses, with which results have other bits than with one."""
     blocks = [_block(tensor, _SHARED) for tensor in tensors]
     most = max(2, torch.get_num_threads())
     with _threads(1):
-        wanted = results(contender, *blocks)
+        wanted = results(implementation, *blocks)
     apart = []
     for count in sorted({2, most}):
         with _threads(count):
-            if not _same(results(contender, *blocks), wanted):
+            if not _same(results(implementation, *blocks), wanted):
                 apart.append(count)
     return tuple(apart)
 
 
-def results(contender: Contender, *tensors: Tensor) -> tuple[Tensor, ...]:
+def results(implementation: Implementation, *tensors: Tensor) -> tuple[Tensor, ...]:
     """The values, and the derivatives by each argument."""
-    return contender.forward(*tensors), *contender.backward(*tensors)
+    return implementation.forward(*tensors), *implementation.backward(*tensors)
 
 
 def _same(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> bool:

@@ -1,4 +1,10 @@
-"""Formulas at single points to at least fifty digits, however much cancels."""
+"""Formulas at single points to at least fifty digits, however much cancels.
+
+`theory.multiprecision` takes real numbers of any size to a fixed number of bits. Here the points are numbers of a dtype
+and the bits are raised until the result is sure. What no dtype could hold is cut off: mpmath gives e^(−2^2000) to the
+last digit and takes a tenth of a second for it. Such a value is 0, or its limit; a product with it is then 0 too, a
+quotient by it undefined, and neither is ever a wrong number.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +16,26 @@ from typing import Any
 
 from mpmath import mp
 
-from actlab.formula.expr import Call, Expr, Node, Number, Pow, walk
-from actlab.formula.substitute import substitute
-from actlab.lower import straight_line, to_mpmath
+from actlab.formula.expr import Expr
+from actlab.lower import straight_line
 from actlab.lower.straight_line import Leaf
+from actlab.theory import multiprecision
 from actlab.theory.bounded_mpmath import TooLarge, Undefined
 
+Real = Any  # mpmath carries no types
+
 # Bits of the first attempt (fifty digits and some), and of the last: x − tanh(x) at 1e-308 needs 2050.
-FIRST, LAST = 200, 6_400
+FIRST, LAST = multiprecision.PRECISION, 6_400
 
 # Two attempts, the second with a quarter more bits, are believed where they agree to so many.
 _AGREED = 120
 
 # A difference that is 0 with fewer bits than this may have cancelled down to nothing.
 _ZERO = 3_000
+
+# e to the power of −2^40 is 10^(−4.8·10¹¹), and so is the tail of a normal distribution at 2^20.
+_FAR = 2**40
+_FAR_ROOT = 2**20
 
 # Cancels near 0, which the rising precision makes good; mpmath's own takes milliseconds.
 _SPHERICAL_BESSEL = '''
@@ -37,25 +49,57 @@ def spherical_bessel(n, x):
     return here
 '''
 
-_FAR = ("exp", "expm1", "sigmoid", "log_sigmoid", "tanh", "erf", "erfc", "normal_cdf", "normal_pdf")
+
+def exp(x: Real) -> Real:
+    if x > _FAR:
+        raise TooLarge
+    return mp.exp(x) if x > -_FAR else mp.mpf(0)
+
+
+def expm1(x: Real) -> Real:
+    if x > _FAR:
+        raise TooLarge
+    return mp.expm1(x) if x > -_FAR else mp.mpf(-1)
+
+
+def sigmoid(x: Real) -> Real:
+    decay = exp(-abs(x))
+    return (1 if x >= 0 else decay) / (1 + decay)
+
+
+def log_sigmoid(x: Real) -> Real:
+    return min(x, mp.mpf(0)) - mp.log1p(exp(-abs(x)))
+
+
+def tanh(x: Real) -> Real:
+    return mp.tanh(x) if abs(x) < _FAR else mp.sign(x)
+
+
+def erf(x: Real) -> Real:
+    return mp.erf(x) if abs(x) < _FAR_ROOT else mp.sign(x)
+
+
+def erfc(x: Real) -> Real:
+    return mp.erfc(x) if abs(x) < _FAR_ROOT else 1 - mp.sign(x)
+
+
+def normal_cdf(x: Real) -> Real:
+    return erfc(-x / mp.sqrt(2)) / 2
+
+
+def normal_pdf(x: Real) -> Real:
+    return mp.npdf(x) if abs(x) < _FAR_ROOT else mp.mpf(0)
+
+
+_OWN = tuple(each.__name__ for each in (exp, expm1, sigmoid, log_sigmoid, tanh, erf, erfc, normal_cdf, normal_pdf))
 
 _SPELLING = replace(
-    to_mpmath.SPELLING,
-    imports=(
-        f"{to_mpmath.SPELLING.imports}\nfrom actlab.measure.accuracy.far import {', '.join(_FAR)}"
-        "\nfrom actlab.theory.bounded_mpmath import log, log1p, power, sqrt, tame"
-    ),
+    multiprecision.SPELLING,
+    imports=f"{multiprecision.SPELLING.imports}\nfrom {__name__} import {', '.join(_OWN)}",
     atoms={
-        **to_mpmath.SPELLING.atoms,
-        **{name: f"{name}({{0}})" for name in _FAR},
+        **multiprecision.SPELLING.atoms,
+        **{name: f"{name}({{0}})" for name in _OWN},
         "softplus": "-log_sigmoid(-{whole})",
-        "sin": "mp.sin(tame({0}))",
-        "cos": "mp.cos(tame({0}))",
-        "spherical_bessel": "spherical_bessel({0}, tame({1}))",
-        "log": "log({0})",
-        "log1p": "log1p({0})",
-        "sqrt": "sqrt({0})",
-        "power": "power({0}, {1})",
     },
     preambles={"spherical_bessel": _SPHERICAL_BESSEL},
 )
@@ -63,12 +107,13 @@ _SPELLING = replace(
 
 @lru_cache(maxsize=512)
 def exact(formula: Expr, args: tuple[Leaf, ...]) -> Callable[..., Any]:
-    """The formula as a function of doubles that gives an mpmath number, or None where it has no real value.
+    """Make the formula a function of doubles that returns an mpmath number, or None if it has no real value there.
 
-    The precision is raised until two attempts agree. A value so small or so large that it cannot be told in bounded
-    time comes out as 0 or None too: no dtype of ours could hold it.
+    The precision is raised until two attempts agree. A value so small or so large that it cannot be computed in bounded
+    time is 0 or None too: none of the dtypes could hold it.
     """
-    function = straight_line.program([_real(formula)], args, spelling=_SPELLING).function
+    real = multiprecision.with_real_powers(formula)
+    function = straight_line.program([real], args, spelling=_SPELLING).function
 
     def attempt(places: Sequence[float], bits: int) -> Any:
         with mp.workprec(bits):
@@ -98,18 +143,5 @@ def _agreed(attempt: Callable[[int], Any], *, first: int) -> Any:
 
 
 def _first(places: Sequence[float]) -> int:
-    """A sine of a large number needs as many bits more as the number has before its point."""
+    """Choose the first bits: a sine of a large number needs as many more as the number has before its point."""
     return FIRST + max(0, *(math.frexp(place)[1] for place in places))
-
-
-def _real(formula: Expr) -> Expr:
-    """Powers that are not whole and fixed, spelled so that they stay real and bounded."""
-    powers = [node for node in walk(formula) if isinstance(node, Pow) and not _is_whole(node.exponent)]
-    if not powers:
-        return formula
-    node = powers[0]  # innermost first, so that a power inside a power is exchanged too
-    return _real(substitute(formula, {node: Call("power", (node.base, node.exponent))}))
-
-
-def _is_whole(exponent: Node) -> bool:
-    return isinstance(exponent, Number) and exponent.value.denominator == 1 and abs(exponent.value) < 1 << 20

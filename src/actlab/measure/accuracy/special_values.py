@@ -7,12 +7,12 @@ import numpy as np
 from actlab.formula.expr import Expr
 from actlab.lower.straight_line import Leaf
 from actlab.measure.accuracy.error_bounds import evaluated
-from actlab.measure.accuracy.implementations import Contender
 from actlab.measure.accuracy.points import tensor
 from actlab.measure.accuracy.record import Special
 from actlab.measure.accuracy.reference import reference
 from actlab.measure.accuracy.ulp import Format
 from actlab.measure.accuracy.worst_case import as_doubles, errors
+from actlab.measure.implementations import Implementation
 
 _INPUTS = (("-inf", -np.inf), ("-0", -0.0), ("0", 0.0), ("inf", np.inf), ("nan", np.nan))
 
@@ -20,7 +20,7 @@ _INPUTS = (("-inf", -np.inf), ("-0", -0.0), ("0", 0.0), ("inf", np.inf), ("nan",
 _NEARLY = 4.0
 
 
-def special(subject: Contender, formula: Expr, slope: Expr, arg: Leaf, *, fmt: Format) -> tuple[Special, ...]:
+def special(subject: Implementation, formula: Expr, slope: Expr, arg: Leaf, *, fmt: Format) -> tuple[Special, ...]:
     """What a program of one input gives for special inputs, and what the mathematics has there."""
     places = np.array([place for _, place in _INPUTS])
     x = tensor(places, fmt)

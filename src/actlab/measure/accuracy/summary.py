@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from actlab.measure.accuracy.record import Certificate, Measured, Place, Worst
+from actlab.measure.columns import aligned
 
 _MOST_FAULTS = 12
 _HEADING = ("", "max ULP", "at", "bound", "in [-20, 20]", "near a root")
@@ -34,14 +35,9 @@ class Certified:
         rows = [_HEADING, *_rows(told.measured, "")]
         for other in told.others:
             rows += _rows(other, f"{other.name}: ")
-        widths = [max(len(row[at]) for row in rows) for at in range(len(_HEADING))]
-        table = [
-            "  ".join(_padded(cell, width, at) for at, (cell, width) in enumerate(zip(row, widths, strict=True)))
-            for row in rows
-        ]
         points = told.measured.forward.points
         head = f"{told.formula} in {told.dtype}, {told.mode} mode, kernels {told.kernels}: {points} points"
-        return [head, "", *(line.rstrip() for line in table), "", *_sentences(told)]
+        return [head, "", *aligned(rows, right=range(1, 5)), "", *_sentences(told)]
 
 
 @final
@@ -102,10 +98,6 @@ def place_text(place: Place | None) -> str:
         return "nowhere"
     each = place if isinstance(place, tuple) else (place,)
     return ", ".join(f"{one:.8g}" for one in each)
-
-
-def _padded(cell: str, width: int, at: int) -> str:
-    return cell.ljust(width) if at in (0, 5) else cell.rjust(width)
 
 
 def _sentences(told: Certificate) -> Iterator[str]:

@@ -16,7 +16,7 @@ from actlab.errors import BadInput, BadTask
 from actlab.formula.activation import Activation
 from actlab.kernels.fewbit.quantizer import MOST_BITS
 from actlab.nn.few_bit import few_bit
-from actlab.nn.modules import module
+from actlab.nn.modules import FewBit, module
 from actlab.sites.find import Sites, sites
 from actlab.sites.site import Site
 from actlab.sites.swap.swap import swap
@@ -188,7 +188,7 @@ def _leaner(of: Measured, places: list[Place], bits: int) -> nn.Module:
 def _lean(site: Site, bits: int) -> nn.Module:
     act = site.measured
     assert isinstance(act, Activation)
-    return module(act, trainable=(), memory="few-bit", bits=bits)
+    return FewBit(module(act, trainable=()), bits=bits)
 
 
 def _refused(model: nn.Module, places: list[Place]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast, final
@@ -12,6 +12,7 @@ from torch import nn
 
 from actlab.errors import BadInput
 from actlab.jsonable import plain
+from actlab.measure.columns import aligned
 from actlab.measure.memory.choices import AS_IS, Choice, Measured, Place, choices, fresh, measured, places_of
 from actlab.measure.memory.saved_tensors import Hook, Kept, kept_by
 from actlab.sites.site import Site
@@ -108,10 +109,10 @@ class Memory:
         ]
         return [
             f"{self.task}: one step on {self.rows} rows, as it is",
-            *_table(heads, places),
+            *_indented(heads, *places),
             "",
             "the whole step keeps for backward, beyond parameters and the batch",
-            *_table(("choice", "eager", *(["compiled"] if compiled else [])), totals),
+            *_indented(("choice", "eager", *(["compiled"] if compiled else [])), *totals),
             "",
             *self.verdict,
         ]
@@ -240,9 +241,5 @@ def _bits(row: PlaceMemory) -> str:
     return "stays" if row.stays else "-" if row.exact_bits is None else str(row.exact_bits)
 
 
-def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(cell) for cell in column) for column in zip(heads, *rows, strict=True)]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (heads, *rows)
-    ]
+def _indented(*rows: tuple[str, ...]) -> list[str]:
+    return [f"  {line}" for line in aligned(rows)]

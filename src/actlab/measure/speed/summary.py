@@ -8,7 +8,9 @@ from typing import Any, cast, final, get_args
 
 from actlab.errors import BadInput
 from actlab.jsonable import plain
-from actlab.measure.speed.implementations import AnyActivation, Case, Mode, cores, refuse_absent
+from actlab.kernels.elementwise.strategies import Mode
+from actlab.measure.implementations import AnyActivation
+from actlab.measure.speed.case import Case, cores, refuse_absent
 from actlab.measure.speed.table import lines
 from actlab.measure.speed.timing import Speed, timed
 

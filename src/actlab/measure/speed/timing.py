@@ -19,7 +19,7 @@ from typing import TypeVar
 import torch
 
 from actlab.measure.speed.allocator import freed_memory_kept
-from actlab.measure.speed.implementations import Call, Case, contenders
+from actlab.measure.speed.case import Call, Case, contenders
 
 Key = TypeVar("Key")
 

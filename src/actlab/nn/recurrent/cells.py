@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC
 from collections.abc import Mapping
-from typing import final
+from typing import Unpack, final
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn import functional
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.nn.recurrent import step
+from actlab.nn.recurrent.options import CellOptions, shows
 from actlab.nn.recurrent.step import Kind, States, Weights, activations_of, refuse_sizes, refuse_states
 
 
@@ -32,10 +33,10 @@ class RecurrentCell(nn.Module, ABC):
         kind: Kind,
         sizes: tuple[int, int],
         *,
-        bias: bool,
         activations: Mapping[str, str | Activation],
-        device: torch.device | str | None,
-        dtype: torch.dtype | None,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.input_size, self.hidden_size = sizes
@@ -86,8 +87,16 @@ class RecurrentCell(nn.Module, ABC):
         return given
 
 
+class OneStateCell(RecurrentCell, ABC):
+    """A recurrent cell whose hidden state is all it carries from step to step."""
+
+    def forward(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """The next hidden state; the first follows zeros unless another is given."""
+        return self._advanced(x, None if hidden is None else (hidden,))[0]
+
+
 @final
-class RNNCell(RecurrentCell):
+class RNNCell(OneStateCell):
     """`torch.nn.RNNCell` with any activation.
 
     Args:
@@ -101,27 +110,21 @@ class RNNCell(RecurrentCell):
         BadInput: a size below 1, or an activation that is not of each element by itself.
     """
 
+    @shows(CellOptions, of=RecurrentCell.__init__)
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
         *,
-        bias: bool = True,
         nonlinearity: str | Activation = "tanh",
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        **options: Unpack[CellOptions],
     ) -> None:
         activations = {"nonlinearity": nonlinearity}
-        sizes = (input_size, hidden_size)
-        super().__init__(step.RNN, sizes, bias=bias, activations=activations, device=device, dtype=dtype)
-
-    def forward(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """The next hidden state; the first follows zeros unless another is given."""
-        return self._advanced(x, None if hidden is None else (hidden,))[0]
+        super().__init__(step.RNN, (input_size, hidden_size), activations=activations, **options)
 
 
 @final
-class GRUCell(RecurrentCell):
+class GRUCell(OneStateCell):
     """`torch.nn.GRUCell` with any activations.
 
     Args:
@@ -136,24 +139,18 @@ class GRUCell(RecurrentCell):
         BadInput: a size below 1, or an activation that is not of each element by itself.
     """
 
+    @shows(CellOptions, of=RecurrentCell.__init__)
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
         *,
-        bias: bool = True,
         gate: str | Activation = "sigmoid",
         candidate: str | Activation = "tanh",
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        **options: Unpack[CellOptions],
     ) -> None:
         activations = {"gate": gate, "candidate": candidate}
-        sizes = (input_size, hidden_size)
-        super().__init__(step.GRU, sizes, bias=bias, activations=activations, device=device, dtype=dtype)
-
-    def forward(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """The next hidden state; the first follows zeros unless another is given."""
-        return self._advanced(x, None if hidden is None else (hidden,))[0]
+        super().__init__(step.GRU, (input_size, hidden_size), activations=activations, **options)
 
 
 @final
@@ -179,21 +176,19 @@ class LSTMCell(RecurrentCell):
         torch.Size([2, 5])
     """
 
+    @shows(CellOptions, of=RecurrentCell.__init__)
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
         *,
-        bias: bool = True,
         gate: str | Activation = "sigmoid",
         candidate: str | Activation = "tanh",
         output: str | Activation = "tanh",
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        **options: Unpack[CellOptions],
     ) -> None:
         activations = {"gate": gate, "candidate": candidate, "output": output}
-        sizes = (input_size, hidden_size)
-        super().__init__(step.LSTM, sizes, bias=bias, activations=activations, device=device, dtype=dtype)
+        super().__init__(step.LSTM, (input_size, hidden_size), activations=activations, **options)
 
     def forward(self, x: Tensor, states: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """The next hidden and cell state; the first follow zeros unless others are given."""

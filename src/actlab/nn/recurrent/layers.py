@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from typing import final, overload
+from abc import ABC
+from typing import Unpack, final, overload
 
-import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from actlab.formula.activation import Activation
 from actlab.nn.recurrent import step
+from actlab.nn.recurrent.options import LayerOptions, shows
 from actlab.nn.recurrent.stack import RecurrentLayers
 
 
+class OneState(RecurrentLayers, ABC):
+    """Recurrent layers whose hidden state is all they carry from step to step."""
+
+    @overload
+    def forward(self, x: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
+
+    @overload
+    def forward(self, x: PackedSequence, hidden: Tensor | None = None) -> tuple[PackedSequence, Tensor]: ...
+
+    def forward(
+        self, x: Tensor | PackedSequence, hidden: Tensor | None = None
+    ) -> tuple[Tensor | PackedSequence, Tensor]:
+        """The last layer's output at every step, and every layer's hidden state after the last."""
+        outputs, (last,) = self._run_any(x, None if hidden is None else (hidden,))
+        return outputs, last
+
+
 @final
-class RNN(RecurrentLayers):
+class RNN(OneState):
     """`torch.nn.RNN` with any activation.
 
     Args:
@@ -32,49 +50,21 @@ class RNN(RecurrentLayers):
         BadInput: sizes or options that do not fit, or an activation that is not of each element by itself.
     """
 
+    @shows(LayerOptions, of=RecurrentLayers.__init__)
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
         *,
-        num_layers: int = 1,
         nonlinearity: str | Activation = "tanh",
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(
-            step.RNN,
-            (input_size, hidden_size),
-            num_layers=num_layers,
-            bias=bias,
-            batch_first=batch_first,
-            dropout=dropout,
-            bidirectional=bidirectional,
-            activations={"nonlinearity": nonlinearity},
-            device=device,
-            dtype=dtype,
-        )
-
-    @overload
-    def forward(self, x: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
-
-    @overload
-    def forward(self, x: PackedSequence, hidden: Tensor | None = None) -> tuple[PackedSequence, Tensor]: ...
-
-    def forward(
-        self, x: Tensor | PackedSequence, hidden: Tensor | None = None
-    ) -> tuple[Tensor | PackedSequence, Tensor]:
-        """The last layer's output at every step, and every layer's hidden state after the last."""
-        outputs, (last,) = self._run_any(x, None if hidden is None else (hidden,))
-        return outputs, last
+        activations = {"nonlinearity": nonlinearity}
+        super().__init__(step.RNN, (input_size, hidden_size), activations=activations, **options)
 
 
 @final
-class GRU(RecurrentLayers):
+class GRU(OneState):
     """`torch.nn.GRU` with any activations.
 
     Args:
@@ -93,46 +83,18 @@ class GRU(RecurrentLayers):
         BadInput: sizes or options that do not fit, or an activation that is not of each element by itself.
     """
 
+    @shows(LayerOptions, of=RecurrentLayers.__init__)
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
         *,
-        num_layers: int = 1,
         gate: str | Activation = "sigmoid",
         candidate: str | Activation = "tanh",
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(
-            step.GRU,
-            (input_size, hidden_size),
-            num_layers=num_layers,
-            bias=bias,
-            batch_first=batch_first,
-            dropout=dropout,
-            bidirectional=bidirectional,
-            activations={"gate": gate, "candidate": candidate},
-            device=device,
-            dtype=dtype,
-        )
-
-    @overload
-    def forward(self, x: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
-
-    @overload
-    def forward(self, x: PackedSequence, hidden: Tensor | None = None) -> tuple[PackedSequence, Tensor]: ...
-
-    def forward(
-        self, x: Tensor | PackedSequence, hidden: Tensor | None = None
-    ) -> tuple[Tensor | PackedSequence, Tensor]:
-        """The last layer's output at every step, and every layer's hidden state after the last."""
-        outputs, (last,) = self._run_any(x, None if hidden is None else (hidden,))
-        return outputs, last
+        activations = {"gate": gate, "candidate": candidate}
+        super().__init__(step.GRU, (input_size, hidden_size), activations=activations, **options)
 
 
 @final
@@ -163,36 +125,20 @@ class LSTM(RecurrentLayers):
         torch.Size([2, 7, 5])
     """
 
+    @shows(LayerOptions, of=RecurrentLayers.__init__)
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
         *,
-        num_layers: int = 1,
         gate: str | Activation = "sigmoid",
         candidate: str | Activation = "tanh",
         output: str | Activation = "tanh",
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
         proj_size: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(
-            step.LSTM,
-            (input_size, hidden_size),
-            num_layers=num_layers,
-            bias=bias,
-            batch_first=batch_first,
-            dropout=dropout,
-            bidirectional=bidirectional,
-            activations={"gate": gate, "candidate": candidate, "output": output},
-            device=device,
-            dtype=dtype,
-            proj_size=proj_size,
-        )
+        activations = {"gate": gate, "candidate": candidate, "output": output}
+        super().__init__(step.LSTM, (input_size, hidden_size), activations=activations, proj_size=proj_size, **options)
 
     @overload
     def forward(
