@@ -17,10 +17,10 @@ from actlab.diagnosis.report import Report, StoppedEarly, ordered
 from actlab.diagnosis.trial_run import StepsDone, trial
 from actlab.diagnosis.watch import refuse_watched
 from actlab.errors import BadInput
-from actlab.rules.context import Observed, Seen
+from actlab.rules.context import Context, Observed
 from actlab.rules.finding import Finding
 from actlab.rules.loss_plateau import blamed
-from actlab.rules.registry import still_findings
+from actlab.rules.registry import batch_findings, validate
 from actlab.sites.trace.calls import tensors_in
 from actlab.sites.trace.run import Loss, Traced, traced, unwrapped
 from actlab.sites.trace.trace import Trace
@@ -81,23 +81,23 @@ def check(
     with _mode(model, training=True), _Lenient(), torch.enable_grad():
         found = traced(model, args, kwargs, loss=loss, targets=targets, observe=observed)
     _has_gradient(model, found)
-    seen = Seen(
+    context = Context(
         found.trace,
         observed,
         model,
-        settings or Settings(),
+        validate(settings or Settings()),
         optimiser,
         _evaluated(model, args, kwargs),
         is_fresh=optimiser is None or not optimiser.state,
     )
-    report = Report(ordered(still_findings(seen)), found.trace.unseen, found.trace.sites)
+    report = Report(ordered(batch_findings(context)), found.trace.unseen, found.trace.sites)
     if train_steps == 0:
         return report
     if loss is None:
         raise BadInput("training needs a loss; none was given.")
     batches = [(inputs, targets)] if data is None else data
     try:
-        ran = trial(model, batches, loss, optimiser=optimiser, steps=train_steps, settings=seen.settings,
+        ran = trial(model, batches, loss, optimiser=optimiser, steps=train_steps, settings=context.settings,
                     progress=progress)  # fmt: skip
     except StoppedEarly as stopped:
         raise StoppedEarly(_with_trial(report, stopped.report)) from None

@@ -9,7 +9,7 @@ from typing import Any, final
 from actlab.errors import ActlabError, BadInput
 from actlab.jsonable import plain
 from actlab.rules.finding import SEVERITIES, Finding
-from actlab.rules.kinds import KINDS
+from actlab.rules.registry import kinds
 from actlab.rules.remedies import REMEDIES
 from actlab.sites.site import Site, Unseen
 from actlab.telemetry.quantities import Quantities
@@ -62,7 +62,7 @@ class Report:
             BadInput: no kind of finding has an id that begins so: the test could never fail.
         """
         for prefix in prefixes:
-            if not any(name.startswith(prefix) for name in KINDS):
+            if not any(name.startswith(prefix) for name in kinds()):
                 raise BadInput(f"no finding's id begins with '{prefix}'; `actlab explain` lists them all.")
         told = [
             finding

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from actlab.rules.context import Seen, finding
+from actlab.rules.context import Context, finding
 from actlab.rules.finding import Finding
 
 _GELUS = {
@@ -21,9 +21,9 @@ _DRAWING = frozenset({"rrelu", "activation"})  # of ours only those that draw sa
 _SETTINGS = ("hidden_act", "activation_function", "hidden_activation", "activation")
 
 
-def random_in_eval(seen: Seen) -> Iterator[Finding]:
+def random_in_eval(context: Context) -> Iterator[Finding]:
     """AL308: an activation that draws though the model evaluates."""
-    trace = seen.evaluated
+    trace = context.evaluated
     for step in () if trace is None else trace.steps:
         if step.function in _DRAWING and step.arguments.get("training") is True and trace is not None:
             site = trace.site_at(step)
@@ -35,10 +35,10 @@ def random_in_eval(seen: Seen) -> Iterator[Finding]:
             )
 
 
-def other_gelu(seen: Seen) -> Iterator[Finding]:
+def other_gelu(context: Context) -> Iterator[Finding]:
     """AL309: a gelu of another variant than the configuration of the model around it says."""
-    configured = _configured(seen.model)
-    for site in seen.trace.sites:
+    configured = _configured(context.model)
+    for site in context.trace.sites:
         path = next((path for path in configured if not path or f"{site.path}.".startswith(f"{path}.")), None)
         said = None if path is None else configured[path]
         wanted = _GELUS.get(said or "")
@@ -64,12 +64,12 @@ def _configured(model: nn.Module) -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda item: -len(item[0])))
 
 
-def zero_in_dtype(seen: Seen) -> Iterator[Finding]:
+def zero_in_dtype(context: Context) -> Iterator[Finding]:
     """AL310: a gradient that only the dtype makes 0, over much of the input."""
-    for place, found in seen.observed.zeros.items():
-        site = seen.trace.site_at(seen.trace.steps[place])
+    for place, found in context.observed.zeros.items():
+        site = context.trace.site_at(context.trace.steps[place])
         share = found.zeros / max(found.numbers, 1)
-        if site is not None and share > seen.settings.zero_gradient_share:
+        if site is not None and share > context.settings.zero_gradient_share:
             yield finding(
                 "AL310",
                 f"in {found.dtype} PyTorch's gradient of {site.activation} is exactly 0 at {found.zeros} of"

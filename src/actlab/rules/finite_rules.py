@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actlab.rules.context import Seen, finding
+from actlab.rules.context import Context, finding
 from actlab.rules.dataflow import spot_of
 from actlab.rules.finding import Finding
 
@@ -14,13 +14,13 @@ _WRITES = frozenset(
 )
 
 
-def loss_is_lost(seen: Seen) -> Iterator[Finding]:
+def loss_is_lost(context: Context) -> Iterator[Finding]:
     """AL107 of one batch, told at the call that makes the first number that is not finite out of such as are."""
-    trace, broken = seen.trace, seen.observed.broken
+    trace, broken = context.trace, context.observed.broken
     last = None if trace.loss is None else trace.maker(trace.loss)
-    if last is None or last.place not in seen.observed.not_finite:
+    if last is None or last.place not in context.observed.not_finite:
         return
-    steps = [trace.steps[place] for place in broken if place in seen.to_loss]
+    steps = [trace.steps[place] for place in broken if place in context.to_loss]
     first = next((step for step in steps if step.function not in _WRITES), steps[0] if steps else None)
     if first is None:
         why = "it has that from the batch or from the weights, which hold such numbers"

@@ -105,8 +105,8 @@ def _gradients(quantities: Quantities, settings: Settings) -> tuple[dict[str, fl
 
 
 def _median_gradient(points: tuple[Point, ...]) -> float:
-    seen = [point.gradient_rms for point in points if math.isfinite(point.gradient_rms)]
-    return median(seen) if seen else math.nan
+    sizes = [point.gradient_rms for point in points if math.isfinite(point.gradient_rms)]
+    return median(sizes) if sizes else math.nan
 
 
 def _numbers(at: SiteQuantities) -> int:

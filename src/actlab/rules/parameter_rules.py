@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from actlab.rules.context import Seen, finding
+from actlab.rules.context import Context, finding
 from actlab.rules.dataflow import is_layer, parameters_of
 from actlab.rules.finding import Finding
 from actlab.sites.recognize.torch_ops import LAYERS
@@ -41,9 +41,9 @@ def _weights_behind(trace: Trace, values: tuple[int, ...]) -> tuple[str, ...]:
     return ()
 
 
-def shared(seen: Seen) -> Iterator[Finding]:
+def shared(context: Context) -> Iterator[Finding]:
     """AL306: one parameter serves activations behind several layers."""
-    for name, (site, behind) in learned(seen.trace).items():
+    for name, (site, behind) in learned(context.trace).items():
         if len(behind) > 1:
             yield finding(
                 "AL306",
@@ -56,15 +56,15 @@ def shared(seen: Seen) -> Iterator[Finding]:
             )
 
 
-def decayed(seen: Seen) -> Iterator[Finding]:
+def decayed(context: Context) -> Iterator[Finding]:
     """AL307: weight decay on parameters of activations."""
-    if seen.optimiser is None:
+    if context.optimiser is None:
         return
-    names = {id(value): name for name, value in seen.model.named_parameters()}
-    known = learned(seen.trace)
+    names = {id(value): name for name, value in context.model.named_parameters()}
+    known = learned(context.trace)
     hit = {
         names[id(value)]: float(group.get("weight_decay") or 0.0)
-        for group in seen.optimiser.param_groups
+        for group in context.optimiser.param_groups
         for value in group["params"]
         if group.get("weight_decay") and names.get(id(value)) in known
     }
@@ -81,12 +81,12 @@ def decayed(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def of_another(seen: Seen) -> Iterator[Finding]:
+def of_another(context: Context) -> Iterator[Finding]:
     """AL111 beforehand: the optimiser steps none of what the loss depends on."""
-    if seen.optimiser is None:
+    if context.optimiser is None:
         return
-    held = {id(value) for group in seen.optimiser.param_groups for value in group["params"]}
-    trains = [value for value in seen.model.parameters() if value.requires_grad]
+    held = {id(value) for group in context.optimiser.param_groups for value in group["params"]}
+    trains = [value for value in context.model.parameters() if value.requires_grad]
     if trains and not any(id(value) in held for value in trains):
         yield finding(
             "AL111",

@@ -10,7 +10,7 @@ from torch import Tensor
 from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
 from actlab.rules.composite_losses import PICKS
-from actlab.rules.context import REGRESSIONS, Seen, finding
+from actlab.rules.context import REGRESSIONS, Context, finding
 from actlab.rules.dataflow import Made, parameters_of, sole, upstream
 from actlab.rules.finding import Finding, Severity
 from actlab.rules.output_rules import is_multi_label
@@ -21,15 +21,15 @@ _HALF_LINE = frozenset({"relu", "relu6", "relu2", "threshold", "softplus", "squa
 _EVEN = frozenset({"pow", "square", "abs", "norm", "smooth_l1_loss"})
 
 
-def cannot_reach(seen: Seen) -> Iterator[Finding]:
+def cannot_reach(context: Context) -> Iterator[Finding]:
     """AL208: targets outside the range of the activation that makes the answer."""
     told: set[int] = set()
-    for step, answer, targets in _compared(seen):
-        made = sole(seen.trace, answer)
+    for step, answer, targets in _compared(context):
+        made = sole(context.trace, answer)
         bounds = range_of(made)
         if bounds is None or made.value in told or targets.numel() == 0:
             continue
-        found = _outside(targets.double(), bounds, seen.settings.reach)
+        found = _outside(targets.double(), bounds, context.settings.reach)
         if found:
             told.add(made.value)
             yield _unreached(made, step, targets, bounds, found)
@@ -60,33 +60,33 @@ def _severity(share: float) -> Severity:
     return "warning" if share >= 0.01 else "information"
 
 
-def _compared(seen: Seen) -> Iterator[tuple[Step, int, Tensor]]:
+def _compared(context: Context) -> Iterator[tuple[Step, int, Tensor]]:
     """Every comparison of an answer with targets that do not learn: a loss, or the size of a difference."""
-    for step in seen.trace.steps:
-        if step.place not in seen.to_loss or len(step.inputs) < 2:
+    for step in context.trace.steps:
+        if step.place not in context.to_loss or len(step.inputs) < 2:
             continue
         by_hand = step.function in {"sub", "rsub"} and any(
             reader.function in _EVEN or (reader.function == "mul" and reader.inputs == (step.outputs[0],) * 2)
-            for reader in seen.trace.readers(step.outputs[0])
+            for reader in context.trace.readers(step.outputs[0])
         )
         if step.function in REGRESSIONS or by_hand:
             for answer, target in ((0, 1), (1, 0)):
-                held = seen.tensor(step, target)
-                if held is not None and _are_answer_and_targets(seen, step, answer, target):
+                held = context.tensor(step, target)
+                if held is not None and _are_answer_and_targets(context, step, answer, target):
                     yield step, step.inputs[answer], held
 
 
-def _are_answer_and_targets(seen: Seen, step: Step, answer: int, target: int) -> bool:
-    values = seen.trace.values
+def _are_answer_and_targets(context: Context, step: Step, answer: int, target: int) -> bool:
+    values = context.trace.values
     given, wanted = values[step.inputs[answer]], values[step.inputs[target]]
     apart = given.requires_grad and not wanted.requires_grad and len(wanted.shape) > 0 and given.shape == wanted.shape
-    return apart and _is_data(seen, wanted.number)
+    return apart and _is_data(context, wanted.number)
 
 
-def _is_data(seen: Seen, value: int) -> bool:
+def _is_data(context: Context, value: int) -> bool:
     """Whether no weights had a part in it: what a network gives as a target moves with it."""
-    steps = [seen.trace.steps[place] for place in upstream(seen.trace, value)]
-    return not any(parameters_of(seen.trace, step) for step in steps)
+    steps = [context.trace.steps[place] for place in upstream(context.trace, value)]
+    return not any(parameters_of(context.trace, step) for step in steps)
 
 
 def _outside(targets: Tensor, bounds: tuple[float, float], reach: float) -> int:
@@ -101,15 +101,15 @@ def _kinds(targets: Tensor) -> int:
     return len(set(targets.flatten().tolist()))
 
 
-def cannot_sum(seen: Seen) -> Iterator[Finding]:
+def cannot_sum(context: Context) -> Iterator[Finding]:
     """AL208: a softmax for targets that do not sum to 1 along its axis."""
-    for step in seen.losses("binary_cross_entropy", *REGRESSIONS):
-        made, targets = sole(seen.trace, step.inputs[0]), seen.tensor(step, 1)
+    for step in context.losses("binary_cross_entropy", *REGRESSIONS):
+        made, targets = sole(context.trace, step.inputs[0]), context.tensor(step, 1)
         if made.name != "softmax" or made.dim is None or targets is None or not targets.is_floating_point():
             continue
         if (
-            is_multi_label(seen, step)
-            or tuple(targets.shape) != seen.trace.values[made.value].shape
+            is_multi_label(context, step)
+            or tuple(targets.shape) != context.trace.values[made.value].shape
             or targets.shape[made.dim] < 2
         ):
             continue
@@ -148,18 +148,18 @@ def range_of(made: Made) -> tuple[float, float] | None:
     return None
 
 
-def logits_cannot_reach(seen: Seen) -> Iterator[Finding]:
+def logits_cannot_reach(context: Context) -> Iterator[Finding]:
     """AL208: logits between bounds, so that no class can be given nearly all of the probability."""
     told: set[int] = set()
-    for step, value in _class_logits(seen):
-        made, bounds = sole(seen.trace, value), range_of(sole(seen.trace, value))
-        classes = seen.trace.values[value].shape[1:2]
+    for step, value in _class_logits(context):
+        made, bounds = sole(context.trace, value), range_of(sole(context.trace, value))
+        classes = context.trace.values[value].shape[1:2]
         is_open = bounds is None or not all(map(math.isfinite, bounds))
         if is_open or made.name == "softmax" or made.value in told or not classes or classes[0] < 2:
             continue
         assert bounds is not None
         floor, chance = math.log1p((classes[0] - 1) * math.exp(bounds[0] - bounds[1])), math.log(classes[0])
-        if floor > seen.settings.lost_share * chance:
+        if floor > context.settings.lost_share * chance:
             told.add(made.value)
             yield finding(
                 "AL208",
@@ -167,7 +167,7 @@ def logits_cannot_reach(seen: Seen) -> Iterator[Finding]:
                 f" softmax to them: over {classes[0]} classes the loss cannot fall below {floor:.2f}, where guessing"
                 f" gives {chance:.2f}.",
                 site=made.spot,
-                severity="error" if floor > 3 * seen.settings.lost_share * chance else "warning",
+                severity="error" if floor > 3 * context.settings.lost_share * chance else "warning",
                 remedies=("remove-output-activation",),
                 range=list(bounds),
                 classes=classes[0],
@@ -176,22 +176,22 @@ def logits_cannot_reach(seen: Seen) -> Iterator[Finding]:
             )
 
 
-def _class_logits(seen: Seen) -> Iterator[tuple[Step, int]]:
+def _class_logits(context: Context) -> Iterator[tuple[Step, int]]:
     """What is softmaxed for a loss of classes, of targets that are one of them."""
-    for step in seen.losses("cross_entropy"):
-        targets = seen.tensor(step, 1)
+    for step in context.losses("cross_entropy"):
+        targets = context.tensor(step, 1)
         if targets is not None and not targets.is_floating_point():
             yield step, step.inputs[0]
-    for step in seen.losses("nll_loss"):
-        made = sole(seen.trace, step.inputs[0])
+    for step in context.losses("nll_loss"):
+        made = sole(context.trace, step.inputs[0])
         if made.name == "log_softmax" and made.source is not None:
             yield step, made.source
 
 
-def rate_cannot_reach(seen: Seen) -> Iterator[Finding]:
+def rate_cannot_reach(context: Context) -> Iterator[Finding]:
     """AL208: the logarithm of a rate from a function that bounds it, so that small counts are never reached."""
-    for step in seen.losses("poisson_nll_loss"):
-        made, targets = sole(seen.trace, step.inputs[0]), seen.tensor(step, 1)
+    for step in context.losses("poisson_nll_loss"):
+        made, targets = sole(context.trace, step.inputs[0]), context.tensor(step, 1)
         bounds = range_of(made)
         if targets is None or bounds is None or step.arguments.get("log_input", True) is not True:
             continue
@@ -210,11 +210,11 @@ def _exp(bound: float) -> float:
 _OVERFLOWS = 700.0
 
 
-def half_line_on_logits(seen: Seen) -> Iterator[Finding]:
+def half_line_on_logits(context: Context) -> Iterator[Finding]:
     """AL209: an activation that gives no negative number makes the logits."""
     told: set[int] = set()
-    for step, value in _logits(seen):
-        made = sole(seen.trace, value)
+    for step, value in _logits(context):
+        made = sole(context.trace, value)
         if made.name in _HALF_LINE and made.value not in told:
             told.add(made.value)
             yield finding(
@@ -226,16 +226,16 @@ def half_line_on_logits(seen: Seen) -> Iterator[Finding]:
             )
 
 
-def _logits(seen: Seen) -> Iterator[tuple[Step, int]]:
+def _logits(context: Context) -> Iterator[tuple[Step, int]]:
     """What losses, and the softmax or sigmoid before them, take for logits."""
-    for step in seen.losses("cross_entropy", "binary_cross_entropy_with_logits"):
+    for step in context.losses("cross_entropy", "binary_cross_entropy_with_logits"):
         yield step, step.inputs[0]
-    for step in seen.losses("nll_loss", "binary_cross_entropy"):
-        made = sole(seen.trace, step.inputs[0])
+    for step in context.losses("nll_loss", "binary_cross_entropy"):
+        made = sole(context.trace, step.inputs[0])
         if made.name in {"log_softmax", "softmax", "sigmoid"} and made.source is not None:
             yield step, made.source
-    for step in seen.losses("logsumexp"):
-        if any(reader.function in PICKS for reader in seen.trace.readers(step.inputs[0])):
+    for step in context.losses("logsumexp"):
+        if any(reader.function in PICKS for reader in context.trace.readers(step.inputs[0])):
             yield step, step.inputs[0]  # cross-entropy that is written out
 
 

@@ -5,27 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from actlab.rules.context import Seen, finding
+from actlab.rules.context import Context, finding
 from actlab.rules.dataflow import data_of, is_layer, parameters_of, sole, spot_of, upstream
 from actlab.rules.finding import Finding
 from actlab.sites.trace.trace import Step
 from actlab.telemetry.depth_trend import course
 
 
-def state_spreads(seen: Seen) -> Iterator[Finding]:
+def state_spreads(context: Context) -> Iterator[Finding]:
     """AL105 of a state that grows from call to call of one layer, told where it is made."""
-    for calls in _returning(seen):
-        sizes = [math.sqrt(seen.observed.size.get(step.place, 0.0)) for step in calls]
+    for calls in _returning(context):
+        sizes = [math.sqrt(context.observed.size.get(step.place, 0.0)) for step in calls]
         sizes = [size for size in sizes if 0 < size < math.inf]
         line = course(sizes)
         if (
             line is None
             or line.slope < 0
-            or not line.is_geometric(math.sqrt(seen.settings.variance_ratio), seen.settings)
+            or not line.is_geometric(math.sqrt(context.settings.variance_ratio), context.settings)
         ):
             continue
-        value = data_of(seen.trace, calls[-1])
-        made = None if value is None else sole(seen.trace, value)
+        value = data_of(context.trace, calls[-1])
+        made = None if value is None else sole(context.trace, value)
         yield finding(
             "AL105",
             f"a layer of {calls[0].path or 'the model'} is applied to what it gave before, {len(calls)} times, and the"
@@ -38,18 +38,18 @@ def state_spreads(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _returning(seen: Seen) -> Iterator[list[Step]]:
+def _returning(context: Context) -> Iterator[list[Step]]:
     """The calls of each layer whose answer comes back to it."""
     by_weight: dict[str, list[Step]] = {}
-    for step in seen.trace.steps:
-        if step.part == "model" and is_layer(seen.trace, step):
-            by_weight.setdefault(parameters_of(seen.trace, step)[-1 if step.function == "addmm" else 0], []).append(
+    for step in context.trace.steps:
+        if step.part == "model" and is_layer(context.trace, step):
+            by_weight.setdefault(parameters_of(context.trace, step)[-1 if step.function == "addmm" else 0], []).append(
                 step
             )
     for calls in by_weight.values():
-        value = data_of(seen.trace, calls[-1])
-        if len(calls) >= seen.settings.fewest_layers and value is not None:
-            before = upstream(seen.trace, value)
+        value = data_of(context.trace, calls[-1])
+        if len(calls) >= context.settings.fewest_layers and value is not None:
+            before = upstream(context.trace, value)
             if all(step.place in before for step in calls[:-1]):
                 yield calls
 

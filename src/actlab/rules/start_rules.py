@@ -9,7 +9,7 @@ from typing import final
 
 from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
-from actlab.rules.context import Seen, finding
+from actlab.rules.context import Context, finding
 from actlab.rules.dataflow import back, behind, data_of, is_layer, sole
 from actlab.rules.finding import Finding
 from actlab.rules.layer_rules import DROPOUTS, place, weight_of
@@ -43,45 +43,45 @@ class Stage:
     answer: int
 
 
-def stages(seen: Seen) -> list[Stage]:
+def stages(context: Context) -> list[Stage]:
     """Every layer with an activation right behind it, in order."""
     found = []
-    for step in seen.trace.steps:
-        site = seen.trace.site_at(step)
+    for step in context.trace.steps:
+        site = context.trace.site_at(step)
         if site is None or step.part == "loss" or not step.inputs or site.gate is not None:
             continue
-        made = _layer_before(seen, step.inputs[0])
-        weight = None if made is None else weight_of(seen, made)
-        before = None if made is None else data_of(seen.trace, made)
+        made = _layer_before(context, step.inputs[0])
+        weight = None if made is None else weight_of(context, made)
+        before = None if made is None else data_of(context.trace, made)
         if made is not None and weight is not None and before is not None and isinstance(site.formula, Activation):
             fan_in = weight.numel() / weight.shape[0]
             scale = fan_in * float(weight.detach().float().square().mean())
-            found.append(Stage(made, site, scale, before, _answer(seen, step)))
+            found.append(Stage(made, site, scale, before, _answer(context, step)))
     return found
 
 
-def _layer_before(seen: Seen, value: int) -> Step | None:
-    for step in back(seen.trace, value, MOVES):
-        if is_layer(seen.trace, step) and "transpose" not in step.function:
+def _layer_before(context: Context, value: int) -> Step | None:
+    for step in back(context.trace, value, MOVES):
+        if is_layer(context.trace, step) and "transpose" not in step.function:
             return step
     return None
 
 
-def _answer(seen: Seen, step: Step) -> int:
+def _answer(context: Context, step: Step) -> int:
     """What the whole activation gives, of which the step is the first part."""
-    at = seen.trace.site_of[step.place]
+    at = context.trace.site_of[step.place]
     value = step.outputs[0]
-    for reader in seen.trace.steps[step.place + 1 :]:
-        if seen.trace.site_of.get(reader.place) == at and value in reader.inputs:
+    for reader in context.trace.steps[step.place + 1 :]:
+        if context.trace.site_of.get(reader.place) == at and value in reader.inputs:
             value = reader.outputs[0]
     return value
 
 
-def chains(seen: Seen) -> list[list[Stage]]:
+def chains(context: Context) -> list[list[Stage]]:
     """Stages that follow each other with nothing between that changes the signal's size."""
     found: list[list[Stage]] = []
-    for stage in stages(seen):
-        value = sole(seen.trace, behind(seen.trace, stage.before, _KEEPS_SIZE)).value
+    for stage in stages(context):
+        value = sole(context.trace, behind(context.trace, stage.before, _KEEPS_SIZE)).value
         chain = next((chain for chain in found if chain[-1].answer == value), None)
         if chain is None:
             found.append([stage])
@@ -90,28 +90,28 @@ def chains(seen: Seen) -> list[list[Stage]]:
     return found
 
 
-def does_not_fit(seen: Seen) -> Iterator[Finding]:
+def does_not_fit(context: Context) -> Iterator[Finding]:
     """AL303: over a chain of layers the signal, or its gradient, grows or shrinks out of bounds."""
-    if not seen.is_fresh:
+    if not context.is_fresh:
         return
-    for chain in (_hidden(seen, chain) for chain in chains(seen)):
+    for chain in (_hidden(context, chain) for chain in chains(context)):
         if len(chain) < 3 or any(stage.site.activation == "selu" for stage in chain):
             continue
-        change = _carried(seen, chain)
-        limit = 2 * math.log(seen.settings.depth_factor)  # of squares
+        change = _carried(context, chain)
+        limit = 2 * math.log(context.settings.depth_factor)  # of squares
         if all(_DEFAULT[0] < stage.scale < _DEFAULT[1] for stage in chain):
             limit *= 2  # biases of the same start hold the signal up
         grows = abs(change.steady(change.forward)) > limit or abs(change.steady(change.backward)) > limit
         if grows or change.saturated >= max(3, len(chain) / 2):
-            yield _misfit(seen, chain, change)
+            yield _misfit(context, chain, change)
 
 
-def _hidden(seen: Seen, chain: list[Stage]) -> list[Stage]:
+def _hidden(context: Context, chain: list[Stage]) -> list[Stage]:
     """The chain without an output activation, whose layer may start small on purpose."""
     waiting, looked = [chain[-1].answer], {chain[-1].answer}
     while waiting:
-        for reader in seen.trace.readers(waiting.pop()):
-            if reader.part == "model" and is_layer(seen.trace, reader):
+        for reader in context.trace.readers(waiting.pop()):
+            if reader.part == "model" and is_layer(context.trace, reader):
                 return chain
             new = [value for value in reader.outputs if value not in looked]
             looked.update(new)
@@ -138,8 +138,8 @@ class Change:
         return sum(factors) - max(factors, key=abs, default=0.0)
 
 
-def _carried(seen: Seen, chain: list[Stage]) -> Change:
-    signal = seen.observed.size.get(chain[0].layer.place) or 1.0
+def _carried(context: Context, chain: list[Stage]) -> Change:
+    signal = context.observed.size.get(chain[0].layer.place) or 1.0
     forward, backward, saturated = [], [], 0
     for stage in chain:
         variance = min(max(stage.scale * signal, 1e-24), 1e12)
@@ -173,7 +173,7 @@ def _second_moments(formula: object, variance: float) -> tuple[float | None, flo
     return found.second, found.slope_second
 
 
-def _misfit(seen: Seen, chain: list[Stage], change: Change) -> Finding:
+def _misfit(context: Context, chain: list[Stage], change: Change) -> Finding:
     first, names = chain[0], ", ".join(sorted({stage.site.activation for stage in chain}))
     wanted = _gain(first.site)
     has = math.sqrt(math.exp(sum(math.log(max(stage.scale, 1e-30)) for stage in chain) / len(chain)))
@@ -185,7 +185,7 @@ def _misfit(seen: Seen, chain: list[Stage], change: Change) -> Finding:
         f" of {forward:.2g} and the gradient's by {backward:.2g}{flat}: their gain is {has:.3g} where {wanted:.4g}"
         " keeps the size.",
         site=first.site,
-        layers=[place(seen, stage.layer) for stage in chain],
+        layers=[place(context, stage.layer) for stage in chain],
         gain=has,
         right_gain=wanted,
         signal_factor=forward,
@@ -203,12 +203,12 @@ def _gain(site: Site) -> float:
         return 1.0
 
 
-def selu_start(seen: Seen) -> Iterator[Finding]:
+def selu_start(context: Context) -> Iterator[Finding]:
     """AL304: selu behind weights whose variance is not 1/fan_in."""
-    found = [stage for stage in stages(seen) if stage.site.activation == "selu"]
-    off = [stage for stage in found if not _is_lecun(stage.scale, seen.settings.lecun_factor)]
-    if off and seen.is_fresh:
-        few = len(found) < seen.settings.fewest_layers
+    found = [stage for stage in stages(context) if stage.site.activation == "selu"]
+    off = [stage for stage in found if not _is_lecun(stage.scale, context.settings.lecun_factor)]
+    if off and context.is_fresh:
+        few = len(found) < context.settings.fewest_layers
         yield finding(
             "AL304",
             f"selu keeps mean 0 and variance 1 only behind weights of variance 1/fan_in; at {len(off)} of {len(found)}"
@@ -216,7 +216,7 @@ def selu_start(seen: Seen) -> Iterator[Finding]:
             site=off[0].site,
             severity="information" if few else "warning",
             variance_times_fan_in=[round(stage.scale, 4) for stage in off],
-            layers=[place(seen, stage.layer) for stage in off],
+            layers=[place(context, stage.layer) for stage in off],
             places=len(found),
         )
 
@@ -225,14 +225,14 @@ def _is_lecun(scale: float, factor: float) -> bool:
     return 1 / factor <= scale <= factor
 
 
-def selu_dropout(seen: Seen) -> Iterator[Finding]:
+def selu_dropout(context: Context) -> Iterator[Finding]:
     """AL305: plain dropout of what selu gives."""
     told: set[str] = set()
-    for step in seen.trace.steps:
-        dropped = _dropped(seen, step)
+    for step in context.trace.steps:
+        dropped = _dropped(context, step)
         if dropped is None or step.arguments.get("p", 0.5) == 0:
             continue
-        made = sole(seen.trace, dropped)
+        made = sole(context.trace, dropped)
         if made.name == "selu" and made.site is not None and made.site.name not in told:
             told.add(made.site.name)
             yield finding(
@@ -244,13 +244,13 @@ def selu_dropout(seen: Seen) -> Iterator[Finding]:
             )
 
 
-def _dropped(seen: Seen, step: Step) -> int | None:
+def _dropped(context: Context, step: Step) -> int | None:
     """The value of which the step sets numbers drawn at random to 0."""
     if step.function in DROPOUTS and step.inputs:
         return step.inputs[0]
     if step.function == "mul" and len(step.inputs) == 2:
         for value, mask in (step.inputs, step.inputs[::-1]):
-            made = [each.function for each in back(seen.trace, mask, _OF_MASKS)]
+            made = [each.function for each in back(context.trace, mask, _OF_MASKS)]
             if "bernoulli" in made or (made and made[-1] in _UNIFORM and not _COMPARES.isdisjoint(made)):
                 return value
     return None

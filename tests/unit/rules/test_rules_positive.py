@@ -9,7 +9,7 @@ from torch.distributions import Categorical
 from torch.nn import functional as F
 
 from actlab.diagnosis.check import check
-from actlab.rules.context import Observed, Seen
+from actlab.rules.context import Observed, Context
 from actlab.rules.dataflow import sole
 from actlab.rules.kinds import KINDS
 from actlab.rules.registry import RULES, still_findings
@@ -196,14 +196,14 @@ def test_rules_read_a_trace_written_by_hand():
     )
     trace = Trace(values((4, 3), (4, 3), (4, 3), (4,), ()), steps, (1,), 4, (), {}, ())
     assert sole(trace, 2).dim == 1
-    (found,) = still_findings(Seen(trace, Observed(), nn.Identity()))
+    (found,) = still_findings(Context(trace, Observed(), nn.Identity()))
     assert (found.id, found.evidence["classes"]) == ("AL201", 3)
 
 
 def test_what_the_loss_does_not_depend_on_is_not_looked_at():
     steps = (step(0, "softmax", (0,), (1,), dim=1), step(1, "cross_entropy", (1, 2), (3,), part="loss"))
     trace = Trace(values((4, 3), (4, 3), (4,), (), ()), steps, (1,), 4, (), {}, ())
-    assert still_findings(Seen(trace, Observed(), nn.Identity())) == []
+    assert still_findings(Context(trace, Observed(), nn.Identity())) == []
 
 
 def test_every_kind_of_a_still_model_has_a_rule():
