@@ -19,8 +19,8 @@ from actlab.diagnosis.watch import refuse_watched
 from actlab.errors import BadInput
 from actlab.rules.context import Context, Observed
 from actlab.rules.finding import Finding
-from actlab.rules.loss_plateau import blamed
 from actlab.rules.registry import batch_findings, validate
+from actlab.rules.running.al111_loss_does_not_move import blamed_on
 from actlab.sites.trace.calls import tensors_in
 from actlab.sites.trace.run import Loss, Traced, traced, unwrapped
 from actlab.sites.trace.trace import Trace
@@ -122,7 +122,7 @@ def _blamed(finding: Finding, still: Sequence[Finding]) -> Finding:
     error = next((each for each in still if each.severity == "error"), None)
     if error is None or finding.id != "AL111" or finding.evidence["likely_cause"] is not None:
         return finding
-    return blamed(finding, error)
+    return blamed_on(finding, error)
 
 
 def _first(batch: Any) -> Batch:

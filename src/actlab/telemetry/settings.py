@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import final
 
@@ -65,7 +65,7 @@ class Settings:
     noise_share: float = 0.1
     steady_share: float = 0.75
     largest_jump: float = 0.6
-    of_rules: Mapping[str, float] = MappingProxyType({})
+    of_rules: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __init__(self, **thresholds: float) -> None:
         for name in SHARED:
@@ -75,5 +75,5 @@ class Settings:
         object.__setattr__(self, "of_rules", MappingProxyType(rest))
 
 
-SHARED = tuple(field.name for field in fields(Settings) if field.name != "of_rules")
+SHARED = tuple(each.name for each in fields(Settings) if each.name != "of_rules")
 """The names of the shared thresholds."""

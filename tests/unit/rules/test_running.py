@@ -1,4 +1,4 @@
-"""Findings about running networks: what is sick is named, what is well is left in peace."""
+"""Findings about running networks: faults are named, healthy networks are not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from actlab.rules.running import running_findings
+from actlab.rules.registry import run_findings
 from actlab.telemetry.depth_trend import course
 from actlab.telemetry.loss_trend import progress
 from actlab.telemetry.settings import Settings
@@ -52,10 +52,10 @@ def findings(build, *, seed=0, steps=30, rate=1e-3, loss=cross_entropy, optimise
     torch.manual_seed(seed)
     model = build()
     quantities = trained(model, batches(steps, **data), loss, optimiser(model.parameters(), lr=rate))
-    return running_findings(quantities, Settings())
+    return run_findings(quantities, Settings())
 
 
-SICK = {
+FAULTY = {
     "deep sigmoid": ("AL103", lambda: perceptron(nn.Sigmoid, 10), {}),
     "deep tanh, small weights": ("AL103", lambda: perceptron(nn.Tanh, 8, gain=0.3), {}),
     "deep tanh, small weights, forward": ("AL106", lambda: perceptron(nn.Tanh, 8, gain=0.1, bias=0.0), {"rate": 1e-6}),
@@ -70,9 +70,9 @@ SICK = {
 
 
 @pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("case", SICK)
+@pytest.mark.parametrize("case", FAULTY)
 def test_what_is_sick_is_named(case, seed):
-    wanted, build, how = SICK[case]
+    wanted, build, how = FAULTY[case]
     found = findings(build, seed=seed, **how)
     assert wanted in {each.id for each in found if each.severity != "information"}, found
 
@@ -121,14 +121,14 @@ def test_what_is_well_is_left_in_peace(case, rate):
 
 
 @pytest.mark.parametrize("dead", [0, 1, 13, 31])
-def test_dead_units_are_told_one_by_one(dead):
+def test_dead_units_are_reported_by_index(dead):
     torch.manual_seed(dead)
     model = perceptron(nn.ReLU, 1)
     chosen = torch.randperm(32)[:dead]
     with torch.no_grad():
         model[0].bias.copy_(torch.where(torch.isin(torch.arange(32), chosen), -1e3, 3.0))
     quantities = trained(model, batches(4, size=64), cross_entropy, torch.optim.SGD(model.parameters(), lr=0.0))
-    told = [each for each in running_findings(quantities, Settings()) if each.id == "AL101"]
+    told = [each for each in run_findings(quantities, Settings()) if each.id == "AL101"]
     assert set().union(*(each.evidence["dead_units"] for each in told)) == set(chosen.tolist())
     for each in told:
         assert each.severity == "information"
