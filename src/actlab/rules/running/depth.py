@@ -53,7 +53,7 @@ def numbers_per_example(at: SiteQuantities) -> int:
 
 
 def variance_trend(run: Run, *, grows: bool) -> Found | None:
-    """Return what to report if the variance of activations changes geometrically in this direction, at the last site."""
+    """Return a report, at the last site, if the variance of activations changes geometrically this way."""
     sites = [at for at in elementwise_sites(run.quantities) if at.recent.examples > 1]
     spreads = [float(at.recent.variance.nanmean()) for at in sites]
     if not spreads or not all(0 < spread < math.inf for spread in spreads):
@@ -66,8 +66,8 @@ def variance_trend(run: Run, *, grows: bool) -> Found | None:
     factor = math.exp(2 * abs(line.slope))
     follows = "16-bit numbers may overflow" if grows else "the last layers see nearly the same input for every example"
     return found(
-        f"the variance of the activations' inputs {'grows' if grows else 'falls'} by a factor of {factor:.2g} per layer,"
-        f" from {spreads[0]:.2g} to {spreads[-1]:.2g} over {line.layers} layers; {follows}",
+        f"the variance of the activations' inputs {'grows' if grows else 'falls'} by a factor of {factor:.2g} per"
+        f" layer, from {spreads[0]:.2g} to {spreads[-1]:.2g} over {line.layers} layers; {follows}",
         site=sites[-1].site,
         severity=unless_learned(run.loss),
         **line.evidence(),
