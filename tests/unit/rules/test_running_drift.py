@@ -99,11 +99,8 @@ def test_a_dead_branch_beside_a_learning_path_is_a_warning(is_beside, severity):
     assert found.evidence["dead"] == 16
 
 
-@pytest.mark.parametrize(
-    ("step", "why"),
-    [(0, "all activations measured before were finite"), (9, "all activations measured before were finite")],
-)
-def test_a_loss_that_is_nan_early_blames_no_activation(step, why):
+@pytest.mark.parametrize("step", [0, 9])
+def test_a_loss_that_is_nan_early_blames_no_activation(step):
     torch.manual_seed(0)
     calls = iter(range(100))
 
@@ -114,7 +111,7 @@ def test_a_loss_that_is_nan_early_blames_no_activation(step, why):
     data = clouds(10)
     (found,) = findings(check(model, data[0], loss, train_steps=10, data=data), "AL107")
     assert f"first at step {step}" in found.message
-    assert why in found.message
+    assert "all activations measured before were finite" in found.message
 
 
 class Squeezed(nn.Module):

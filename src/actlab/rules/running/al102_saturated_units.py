@@ -116,8 +116,8 @@ def _found(at: SiteQuantities, flat: Tensor, severity: Severity) -> Found:
     slope = float(units.slope_mean[flat].mean()) / at.slope_bound
     return found(
         f"{at.site.activation} at {at.site.name}: {count} of {width} units are saturated: over {units.examples}"
-        f" examples their mean derivative is {slope:.1%} of its maximum, and gradients to earlier layers shrink by the same"
-        " factor",
+        f" examples their mean derivative is {slope:.1%} of its maximum, and gradients to earlier layers shrink by the"
+        " same factor",
         site=at.site,
         severity=severity,
         examples=units.examples,
