@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import textwrap
 
 import pytest
@@ -13,6 +14,11 @@ import actlab
 from actlab.rules.registry import kinds, rules
 
 RULES = rules()
+PARAMETERS = inspect.signature(actlab.check).parameters
+
+
+def _keyword(name: str) -> str:
+    return name if name in PARAMETERS else "optimiser"
 
 
 def reported(program: str) -> set[str]:
@@ -25,7 +31,7 @@ def reported(program: str) -> set[str]:
             names["model"],
             names["batch"],
             names.get("loss"),
-            **{name: names[name] for name in ("optimizer", "train_steps") if name in names},
+            **{_keyword(name): names[name] for name in ("optimizer", "train_steps") if name in names},
         )
     return {finding.id for finding in report.findings}
 
