@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import textwrap
 
 import pytest
@@ -12,13 +11,10 @@ from torch.nn import functional as F
 
 import actlab
 from actlab.rules.registry import kinds, rules
+from unit.rules.programs import OPTIMIZER
 
 RULES = rules()
-PARAMETERS = inspect.signature(actlab.check).parameters
-
-
-def _keyword(name: str) -> str:
-    return name if name in PARAMETERS else "optimiser"
+KEYWORDS = {"optimizer": OPTIMIZER, "train_steps": "train_steps"}
 
 
 def reported(program: str) -> set[str]:
@@ -31,7 +27,7 @@ def reported(program: str) -> set[str]:
             names["model"],
             names["batch"],
             names.get("loss"),
-            **{_keyword(name): names[name] for name in ("optimizer", "train_steps") if name in names},
+            **{keyword: names[name] for name, keyword in KEYWORDS.items() if name in names},
         )
     return {finding.id for finding in report.findings}
 
