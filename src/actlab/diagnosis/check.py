@@ -17,8 +17,8 @@ from actlab.diagnosis.report import Report, StoppedEarly, ordered
 from actlab.diagnosis.trial_run import DEFAULT_OPTIMIZER, StepsDone, trial
 from actlab.diagnosis.watch import refuse_watched
 from actlab.errors import BadInput
-from actlab.rules.context import Observed, Seen
-from actlab.rules.registry import still_findings
+from actlab.rules.context import Context, Observed
+from actlab.rules.registry import batch_findings, validate
 from actlab.sites.recognize.traced import traced
 from actlab.sites.trace.calls import tensors_in
 from actlab.sites.trace.run import Loss, Recorded, unwrapped
@@ -81,24 +81,24 @@ def check(
     with _mode(model, training=True), _Lenient(), torch.enable_grad():
         found = traced(model, args, kwargs, loss=loss, targets=targets, observe=observed)
     _has_gradient(model, found)
-    seen = Seen(
+    context = Context(
         found.trace,
         observed,
         model,
-        settings or Settings(),
+        validate(settings or Settings()),
         optimizer,
         _evaluated(model, args, kwargs),
         is_fresh=optimizer is None or not optimizer.state,
     )
     notes = (DEFAULT_OPTIMIZER,) if train_steps and optimizer is None else ()
-    report = Report(ordered(still_findings(seen)), found.trace.unseen, found.trace.sites, notes=notes)
+    report = Report(ordered(batch_findings(context)), found.trace.unseen, found.trace.sites, notes=notes)
     if train_steps == 0:
         return report
     if loss is None:
         raise BadInput("training needs a loss; none was given.")
     batches = [(inputs, targets)] if data is None else data
     try:
-        ran = trial(model, batches, loss, optimizer=optimizer, steps=train_steps, settings=seen.settings,
+        ran = trial(model, batches, loss, optimizer=optimizer, steps=train_steps, settings=context.settings,
                     progress=progress)  # fmt: skip
     except StoppedEarly as stopped:
         raise StoppedEarly(report.merged_with(stopped.report)) from None

@@ -10,9 +10,9 @@ from actlab.deprecation import warn_renamed
 from actlab.errors import ActlabError, BadInput
 from actlab.jsonable import plain
 from actlab.rules.finding import SEVERITIES, Finding
-from actlab.rules.kinds import KINDS
-from actlab.rules.loss_plateau import blamed
+from actlab.rules.registry import kinds
 from actlab.rules.remedies import REMEDIES
+from actlab.rules.running.al111_loss_does_not_move import blamed_on
 from actlab.sites.site import Site, Unseen
 from actlab.telemetry.quantities import Quantities
 
@@ -77,7 +77,7 @@ class Report:
         new = [finding for finding in trial.findings if finding.id not in known or finding.site is not None]
         error = next((finding for finding in self.findings if finding.severity == "error"), None)
         if error is not None:
-            new = [blamed(finding, error) if _lacks_cause(finding) else finding for finding in new]
+            new = [blamed_on(finding, error) if _lacks_cause(finding) else finding for finding in new]
         return replace(self, findings=ordered([*self.findings, *new]), quantities=trial.quantities)
 
     def raise_if_found(self, *prefixes: str) -> None:
@@ -88,7 +88,7 @@ class Report:
             BadInput: no kind of finding has an id that begins so: the test could never fail.
         """
         for prefix in prefixes:
-            if not any(name.startswith(prefix) for name in KINDS):
+            if not any(name.startswith(prefix) for name in kinds()):
                 raise BadInput(f"no finding's id begins with '{prefix}'; `actlab explain` lists them all.")
         told = [
             finding

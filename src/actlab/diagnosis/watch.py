@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from actlab.diagnosis.report import Report
 from actlab.errors import BadInput
-from actlab.rules.running import running_findings
+from actlab.rules.registry import run_findings, validate
 from actlab.sites.listening import Listening, listening
 from actlab.sites.site import Site
 from actlab.sites.trace.calls import tensors_in
@@ -135,7 +135,7 @@ class Watch:
         self._close_if_stepped()
         found = self.quantities(across=across)
         sites = tuple(each.site for each in found.sites)
-        return Report(tuple(running_findings(found, self._settings)), found.unseen, sites, found)
+        return Report(run_findings(found, self._settings), found.unseen, sites, found)
 
     # what the model tells: a pass begins, and its activations
 
@@ -298,7 +298,7 @@ def watch(
     if loss is not None and not callable(loss):
         raise BadInput(f"a loss is a function of outputs and targets; got {type(loss).__name__}.")
     return Watch(model, loss=loss, every=every, evaluation=evaluation, scaler=scaler, sinks=sinks,
-                 settings=settings or Settings())  # fmt: skip
+                 settings=validate(settings or Settings()))  # fmt: skip
 
 
 def _is_compiled(model: nn.Module) -> bool:

@@ -12,7 +12,8 @@ from actlab.jsonable import plain
 from actlab.report.finding_text import by_severity, evidence_text, sentence_text
 from actlab.report.fingerprint import fingerprints
 from actlab.rules.finding import Finding
-from actlab.rules.kinds import KINDS, FindingKind
+from actlab.rules.kind import FindingKind
+from actlab.rules.registry import kinds
 from actlab.rules.remedies import REMEDIES
 from actlab.sites.site import Unseen
 
@@ -52,7 +53,7 @@ def sarif(
         | ({"suppressions": [{"kind": "external", "status": "accepted"}]} if id(finding) in suppressed else {})
         for finding in by_severity(findings)
     ]
-    driver = {"name": "actlab", "version": version, "rules": [_rule(kind) for kind in KINDS.values()]}
+    driver = {"name": "actlab", "version": version, "rules": [_rule(kind) for kind in kinds().values()]}
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
@@ -95,7 +96,7 @@ def _result(finding: Finding, *, digest: str, place: dict[str, Any]) -> dict[str
     message = sentence_text(finding.message)
     if finding.evidence:
         message += f" Evidence: {evidence_text(finding.evidence)}."
-    rule = {"ruleIndex": list(KINDS).index(finding.id)} if finding.id in KINDS else {}
+    rule = {"ruleIndex": list(kinds()).index(finding.id)} if finding.id in kinds() else {}
     return {
         "ruleId": finding.id,
         **rule,

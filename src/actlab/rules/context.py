@@ -1,4 +1,4 @@
-"""What a rule looks at: one pass of a model, the numbers in its loss, the optimiser."""
+"""The context of a rule: one forward pass of a model, the numbers in its loss, the optimizer."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from torch.optim import Optimizer
 from actlab.nn.torch_modules import saturating_functions
 from actlab.rules.composite_losses import written_losses
 from actlab.rules.dataflow import PRODUCTS, upstream
-from actlab.rules.finding import Finding, Severity
-from actlab.rules.kinds import KINDS
 from actlab.sites.recognize.torch_ops import LAYERS
-from actlab.sites.site import Site, Spot
 from actlab.sites.trace.trace import Step, Trace
 from actlab.telemetry.settings import Settings
 
@@ -40,7 +37,7 @@ _HALF = frozenset({torch.float16, torch.bfloat16})
 @final
 @dataclass(frozen=True)
 class ZeroGradient:
-    """Of one call in 16 bits: its inputs, and at how many PyTorch's gradient is 0 though the true one is not."""
+    """A call in 16 bits: the number of its inputs, and of those where only PyTorch's rounding makes the gradient 0."""
 
     numbers: int
     zeros: int
@@ -49,16 +46,16 @@ class ZeroGradient:
 
 @final
 class Observed:
-    """Looks at the numbers while a pass runs.
+    """Observe the numbers of a pass while it runs.
 
     Attributes:
-        tensors: by the place of a step that compares with targets, what it read.
-        numbers: by value, what the loss computed with.
+        tensors: by the place of a step that compares with targets, its inputs.
+        numbers: by value, the tensors that the loss reads.
         zeros: by the place of a smooth activation in 16 bits, where its gradient is 0.
-        size: by the place of a layer, the mean square of what it was applied to.
-        not_finite: the places of the steps that gave a number that is not finite.
-        broken: those of them that read none, in order.
-        rows: by the place of a layer of single numbers, a few rows of what it was applied to, and of what it gave.
+        size: by the place of a layer, the mean square of its input.
+        not_finite: the places of the steps with NaN or infinity in their output.
+        broken: those of them whose inputs are finite, in order.
+        rows: by the place of a linear layer, a few rows of its input and output.
     """
 
     def __init__(self) -> None:
@@ -124,70 +121,56 @@ def _slope(function: Any, z: Tensor) -> Tensor:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """What a rule looks at.
+class Context:
+    """What a rule reads of one forward pass.
 
     Attributes:
-        trace: the pass as in training, with the loss.
+        trace: the pass in training mode, with the loss.
         observed: the numbers in it.
-        model: its parameters and settings are read, nothing is called.
+        model: its parameters and configuration; a rule never calls it.
         settings: the thresholds.
-        optimiser: None where none was given.
-        evaluated: the pass as in evaluation; None where it could not be run.
-        is_fresh: whether the weights are as they were started.
+        optimizer: None if none was handed over.
+        evaluated: the pass in evaluation mode; None if it cannot be run.
+        is_fresh: whether the weights still have their initial values.
     """
 
     trace: Trace
     observed: Observed
     model: nn.Module
     settings: Settings = field(default_factory=Settings)
-    optimiser: Optimizer | None = None
+    optimizer: Optimizer | None = None
     evaluated: Trace | None = None
     is_fresh: bool = True
 
     @cached_property
     def to_loss(self) -> frozenset[int]:
-        """The places of the steps that the loss depends on."""
+        """The places of the steps on which the loss depends."""
         return upstream(self.trace, self.trace.loss)
 
     @cached_property
     def matters(self) -> frozenset[int]:
-        """The places of the steps that an output or the loss depends on."""
+        """The places of the steps on which an output or the loss depends."""
         ends = [value for value in (*self.trace.outputs, self.trace.loss) if value is not None]
         return frozenset[int]().union(*(upstream(self.trace, value) for value in ends))
 
     def losses(self, *functions: str) -> list[Step]:
-        """The steps with these losses on the way to the loss, in order; then those that are written out."""
+        """Return the steps that compute these losses, in order; composite losses last."""
         steps = (*self.trace.steps, *self.written)
         return [step for step in steps if step.function in functions and step.place in self.to_loss]
 
     def called(self, step: Step) -> str:
-        """What the loss is called in a sentence: by its name, or by the call that it is written out with."""
+        """Return the name of the loss for a sentence; a composite loss is named by its last call."""
         is_written = any(step is each for each in self.written)
         return f"the loss's {step.spelling}" if is_written else step.function
 
     @cached_property
     def written(self) -> tuple[Step, ...]:
-        """The losses that the program writes out itself."""
+        """The losses that the program composes of several operations."""
         return written_losses(self.trace, self.observed.numbers)
 
     def tensor(self, step: Step, at: int) -> Tensor | None:
-        """The tensor that a loss read at this place of its arguments."""
+        """Return the tensor that a loss reads at this place of its arguments."""
         if any(step is each for each in self.written):
             return self.observed.numbers.get(step.inputs[at]) if at < len(step.inputs) else None
         held = self.observed.tensors.get(step.place, ())
         return held[at] if at < len(held) else None
-
-
-def finding(
-    kind: str,
-    message: str,
-    *,
-    site: Site | Spot | None = None,
-    severity: Severity | None = None,
-    remedies: tuple[str, ...] = (),
-    **evidence: Any,
-) -> Finding:
-    """A finding of this kind, with the kind's severity and remedies unless others are given."""
-    known = KINDS[kind]
-    return Finding(kind, severity or known.severity, message, site, evidence, remedies or known.remedies)

@@ -1,4 +1,4 @@
-"""A finding: what is wrong, where, and the numbers that say so."""
+"""Findings: what is wrong, where, and the numbers that show it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "information")
 @final
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong, or worth knowing, about a model's activations.
+    """Something wrong, or worth knowing, about a model's activations.
 
     Attributes:
-        id: its kind, such as `AL101`; an id keeps its meaning for ever.
-        severity: by consequence.
-        message: what was found and what follows from it.
-        site: where: an activation, or the call of a layer or of a loss that one is missing at; None where it is about
-            the model or the loss as a whole.
-        evidence: the numbers that it rests on, with the sample size.
-        remedies: the ids of what answers it, the best first.
+        id: its kind, such as `AL101`; the meaning of an id never changes.
+        severity: by its consequence for training.
+        message: the evidence in numbers, and the consequence.
+        site: an activation, or the call of a layer or a loss where one is missing; None if the finding concerns the
+            model or the loss as a whole.
+        evidence: the numbers behind the message, with the sample size.
+        remedies: the ids of possible fixes, best first.
+        title: its kind in a noun phrase, such as "dead units".
     """
 
     id: str
@@ -34,21 +35,23 @@ class Finding:
     site: Site | Spot | None
     evidence: Mapping[str, Any]
     remedies: tuple[str, ...]
+    title: str = ""
 
     @property
     def lines(self) -> tuple[tuple[str, int], ...]:
-        """File and line of each place in the code that it is about: those that the evidence names, or its site's."""
+        """File and line of each place in the code: those that the evidence names, or else its site's."""
         parts = [str(place).rpartition(":") for place in self.evidence.get("lines", ())]
         named = tuple(dict.fromkeys((file, int(line)) for file, _, line in parts))
         return named or (() if self.site is None else ((self.site.file, self.site.line),))
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values; of the site what tells it from others."""
+        """Return plain values; the site is reduced to what identifies it."""
         site = None
         if self.site is not None:
             site = {name: getattr(self.site, name) for name in ("path", "spelling", "file", "line", "index")}
         return {
             "id": self.id,
+            "title": self.title,
             "severity": self.severity,
             "message": self.message,
             "site": site,

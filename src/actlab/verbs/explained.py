@@ -9,7 +9,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actlab.rules.kinds import FindingKind
+    from actlab.rules.kind import FindingKind
 
 MOST = 88
 """Columns of a text that reads well; a narrower terminal has its own."""
@@ -69,9 +69,9 @@ class Kinds:
 
 def kinds() -> Kinds:
     """All kinds of finding."""
-    from actlab.rules.kinds import KINDS
+    from actlab.rules import registry
 
-    return Kinds(tuple(KINDS.values()))
+    return Kinds(tuple(registry.kinds().values()))
 
 
 def explain(finding: str) -> Explained:
@@ -83,6 +83,6 @@ def explain(finding: str) -> Explained:
     Raises:
         BadInput: there is no such kind.
     """
-    from actlab.rules.kinds import kind_of
+    from actlab.rules.registry import kind_of
 
     return Explained(kind_of(finding))

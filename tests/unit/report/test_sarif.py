@@ -10,10 +10,10 @@ from typing import Any
 
 import jsonschema
 import pytest
+from actlab.rules.kinds import KINDS
 
 from actlab.report.fingerprint import fingerprints
 from actlab.report.sarif import FINGERPRINT, sarif
-from actlab.rules.kinds import KINDS
 from actlab.sites.site import Unseen
 from unit.report.findings import finding, site
 

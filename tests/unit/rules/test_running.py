@@ -1,4 +1,4 @@
-"""Findings about running networks: what is sick is named, what is well is left in peace."""
+"""Findings about running networks: faults are named, healthy networks are not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from actlab.rules.running import running_findings
+from actlab.rules.registry import run_findings
 from actlab.telemetry.depth_trend import course
 from actlab.telemetry.loss_trend import progress
 from actlab.telemetry.settings import Settings
@@ -48,14 +48,14 @@ def log_of_none(model, batch):
     return -torch.log(model(batch[0]).relu()).mean()
 
 
-def findings(build, *, seed=0, steps=30, rate=1e-3, loss=cross_entropy, optimiser=torch.optim.Adam, **data):
+def findings(build, *, seed=0, steps=30, rate=1e-3, loss=cross_entropy, optimizer=torch.optim.Adam, **data):
     torch.manual_seed(seed)
     model = build()
-    quantities = trained(model, batches(steps, **data), loss, optimiser(model.parameters(), lr=rate))
-    return running_findings(quantities, Settings())
+    quantities = trained(model, batches(steps, **data), loss, optimizer(model.parameters(), lr=rate))
+    return run_findings(quantities, Settings())
 
 
-SICK = {
+FAULTY = {
     "deep sigmoid": ("AL103", lambda: perceptron(nn.Sigmoid, 10), {}),
     "deep tanh, small weights": ("AL103", lambda: perceptron(nn.Tanh, 8, gain=0.3), {}),
     "deep tanh, small weights, forward": ("AL106", lambda: perceptron(nn.Tanh, 8, gain=0.1, bias=0.0), {"rate": 1e-6}),
@@ -70,14 +70,14 @@ SICK = {
 
 
 @pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("case", SICK)
-def test_what_is_sick_is_named(case, seed):
-    wanted, build, how = SICK[case]
+@pytest.mark.parametrize("case", FAULTY)
+def test_a_fault_is_named(case, seed):
+    wanted, build, how = FAULTY[case]
     found = findings(build, seed=seed, **how)
     assert wanted in {each.id for each in found if each.severity != "information"}, found
 
 
-def test_a_layer_that_is_saturated_from_the_start_is_warned_of_although_the_rest_learns():
+def test_a_layer_saturated_from_the_start_is_a_warning():
     found = findings(lambda: perceptron(nn.Tanh, 2), steps=60, rate=1e-2, scale=300.0)
     told = [each for each in found if each.id == "AL102"]
     assert [each.severity for each in told][:1] == ["warning"]
@@ -115,20 +115,20 @@ WELL = {
 
 @pytest.mark.parametrize("rate", [1e-4, 1e-2])
 @pytest.mark.parametrize("case", WELL)
-def test_what_is_well_is_left_in_peace(case, rate):
+def test_a_healthy_network_has_no_warning(case, rate):
     found = findings(WELL[case], rate=rate)
     assert [each for each in found if each.severity != "information"] == []
 
 
 @pytest.mark.parametrize("dead", [0, 1, 13, 31])
-def test_dead_units_are_told_one_by_one(dead):
+def test_dead_units_are_reported_by_index(dead):
     torch.manual_seed(dead)
     model = perceptron(nn.ReLU, 1)
     chosen = torch.randperm(32)[:dead]
     with torch.no_grad():
         model[0].bias.copy_(torch.where(torch.isin(torch.arange(32), chosen), -1e3, 3.0))
     quantities = trained(model, batches(4, size=64), cross_entropy, torch.optim.SGD(model.parameters(), lr=0.0))
-    told = [each for each in running_findings(quantities, Settings()) if each.id == "AL101"]
+    told = [each for each in run_findings(quantities, Settings()) if each.id == "AL101"]
     assert set().union(*(each.evidence["dead_units"] for each in told)) == set(chosen.tolist())
     for each in told:
         assert each.severity == "information"

@@ -1,0 +1,60 @@
+"""AL302: softmax used as a hidden-layer activation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from actlab.rules.construction.layers import AFFINE
+from actlab.rules.context import Context
+from actlab.rules.dataflow import behind, data_of, is_layer, sole
+from actlab.rules.rule import Found, found, rule
+
+
+@rule(
+    "AL302",
+    title="softmax used as a hidden-layer activation",
+    severity="warning",
+    remedies=("use-hidden-activation",),
+)
+def softmax_as_hidden_activation(context: Context) -> Iterator[Found]:
+    """Softmax over the units is applied between two linear layers.
+
+    Why it matters:
+        Softmax couples all units of the layer and makes them sum to 1. With n units each is about 1/n, so the signal
+        shrinks with the width, and one large unit suppresses the rest.
+
+    How it is detected:
+        By data flow: a layer reads only the output of a softmax, which reads only that of a layer. As attention or as a
+        gate softmax multiplies something else, and is not reported.
+
+    Example:
+        model = nn.Sequential(nn.Linear(4, 16), nn.Softmax(dim=-1), nn.Linear(16, 3))
+        batch = torch.randn(32, 4), torch.randint(3, (32,))
+        loss = nn.CrossEntropyLoss()
+
+    Use instead:
+        model = nn.Sequential(nn.Linear(4, 16), nn.GELU(), nn.Linear(16, 3))
+        batch = torch.randn(32, 4), torch.randint(3, (32,))
+        loss = nn.CrossEntropyLoss()
+
+    References:
+        Humbatova et al. 2020, arXiv:1910.11015
+    """
+    trace = context.trace
+    for step in trace.steps:
+        if step.part == "loss" or not is_layer(trace, step):
+            continue
+        value = data_of(trace, step)
+        made = None if value is None else sole(trace, behind(trace, value, AFFINE))
+        if made is None or made.name != "softmax" or made.site is None or made.source is None:
+            continue
+        before = sole(trace, behind(trace, made.source, AFFINE))
+        is_read_once = len(trace.readers(made.value)) == 1 and made.value not in trace.outputs
+        if is_read_once and is_layer(trace, before.step):
+            units = trace.values[made.source].shape[made.dim or 0]
+            yield found(
+                f"softmax is applied between two layers: its {units} units sum to 1, so each is about 1/{units}, and"
+                " one large unit suppresses the rest.",
+                site=made.site,
+                units=units,
+            )

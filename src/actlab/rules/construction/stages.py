@@ -1,0 +1,84 @@
+"""Stages: a layer and the activation right after it, and chains of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from actlab.formula.activation import Activation
+from actlab.rules.construction.layers import DROPOUTS, weight_of
+from actlab.rules.context import Context
+from actlab.rules.dataflow import back, behind, data_of, is_layer, sole
+from actlab.sites.recognize.torch_ops import MOVES
+from actlab.sites.site import Site
+from actlab.sites.trace.trace import Step
+
+# They change the mean square of the signal little or not at all.
+_PRESERVES_SIZE = MOVES | DROPOUTS | {"max_pool1d", "max_pool2d", "max_pool3d", "alpha_dropout"}
+
+
+@final
+@dataclass(frozen=True)
+class Stage:
+    """A layer and the activation right after it.
+
+    Attributes:
+        layer: its step.
+        site: of the activation.
+        scale: fan_in times the mean square of the weights.
+        source: the number of the value that the layer reads.
+        output: the number of the value that the activation computes.
+    """
+
+    layer: Step
+    site: Site
+    scale: float
+    source: int
+    output: int
+
+
+def stages(context: Context) -> list[Stage]:
+    """Return every layer with an activation right after it, in order."""
+    found = []
+    for step in context.trace.steps:
+        site = context.trace.site_at(step)
+        if site is None or step.part == "loss" or not step.inputs or site.gate is not None:
+            continue
+        layer = _layer_before(context, step.inputs[0])
+        weight = None if layer is None else weight_of(context, layer)
+        source = None if layer is None else data_of(context.trace, layer)
+        if layer is not None and weight is not None and source is not None and isinstance(site.formula, Activation):
+            fan_in = weight.numel() / weight.shape[0]
+            scale = fan_in * float(weight.detach().float().square().mean())
+            found.append(Stage(layer, site, scale, source, _output(context, step)))
+    return found
+
+
+def _layer_before(context: Context, value: int) -> Step | None:
+    for step in back(context.trace, value, MOVES):
+        if is_layer(context.trace, step) and "transpose" not in step.function:
+            return step
+    return None
+
+
+def _output(context: Context, step: Step) -> int:
+    """Return the output of the whole activation whose first step this is."""
+    at = context.trace.site_of[step.place]
+    value = step.outputs[0]
+    for reader in context.trace.steps[step.place + 1 :]:
+        if context.trace.site_of.get(reader.place) == at and value in reader.inputs:
+            value = reader.outputs[0]
+    return value
+
+
+def chains(context: Context) -> list[list[Stage]]:
+    """Return runs of stages with nothing in between that changes the size of the signal."""
+    found: list[list[Stage]] = []
+    for stage in stages(context):
+        value = sole(context.trace, behind(context.trace, stage.source, _PRESERVES_SIZE)).value
+        chain = next((chain for chain in found if chain[-1].output == value), None)
+        if chain is None:
+            found.append([stage])
+        else:
+            chain.append(stage)
+    return found

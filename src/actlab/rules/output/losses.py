@@ -1,0 +1,109 @@
+"""What the rules about losses share: which values a loss reads, and what computed them."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from actlab.formula.activation import Activation
+from actlab.rules.context import Context
+from actlab.rules.dataflow import Made, is_layer
+from actlab.sites.trace.trace import Step
+from actlab.theory.predicates import leaves_unit_interval, stays_in_unit_interval
+
+_ROUNDING = 0.05
+"""How far the logarithm of a sum of probabilities may be from 0: more than rounding in 16 bits, less than any fault."""
+
+# The exponential of log-probabilities is a probability, log_sigmoid is the logarithm of one.
+_LOG_LINKS = frozenset({"exponential", "log_sigmoid"})
+
+_DEFINES = ("def ", "async def ", "class ", "@")
+
+
+def readers_of_logits(context: Context) -> Iterator[tuple[Step, int, str]]:
+    """Yield each step before the loss that normalizes logits itself, with its input and its name."""
+    for step in context.losses("cross_entropy", "log_softmax", "softmax", "logsumexp"):
+        yield step, step.inputs[0], step.function
+
+
+def is_raw_output(context: Context, made: Made) -> bool:
+    """Return whether a layer, or an activation whose range leaves [0, 1], computed the value."""
+    if is_layer(context.trace, made.step):
+        return True
+    if made.site is None or not isinstance(made.activation, Activation) or made.name in _LOG_LINKS | {"gated"}:
+        return False
+    return leaves_unit_interval(made.activation)
+
+
+def is_squashed(made: Made) -> bool:
+    """Return whether an element-wise activation with a range within [0, 1], such as sigmoid, computed the value."""
+    return isinstance(made.activation, Activation) and made.name != "gated" and stays_in_unit_interval(made.activation)
+
+
+def is_multi_label(context: Context, step: Step) -> bool:
+    """Return whether the loss's targets are zeros and ones with several ones in a row."""
+    several, _ = multi_label_rows(context.tensor(step, 1), class_axis(step))
+    return several > 0
+
+
+def multi_label_rows(targets: Tensor | None, axis: int) -> tuple[int, int]:
+    """Return the number of rows with several ones and of all rows; 0 and 0 if targets are not zeros and ones."""
+    if targets is None or not targets.is_floating_point() or targets.dim() < 2 or targets.shape[axis] < 2:
+        return 0, 0
+    if not bool(((targets == 0) | (targets == 1)).all()):
+        return 0, 0
+    ones = targets.sum(axis)
+    return int((ones > 1).sum()), ones.numel()
+
+
+def class_axis(step: Step) -> int:
+    """Return the axis along which the loss reads classes."""
+    return -1 if step.function in {"kl_div", "ctc_loss"} else 1
+
+
+def axis_length(context: Context, made: Made) -> int | None:
+    """Return the length of the axis along which softmax or log_softmax acts; None for anything else."""
+    if made.dim is None or made.source is None or made.name not in {"softmax", "log_softmax"}:
+        return None
+    shape = context.trace.values[made.source].shape
+    return shape[made.dim] if made.dim < len(shape) else None
+
+
+def log_sum_error(values: Tensor | None, axis: int) -> float:
+    """Return the mean of |logsumexp| along the axis: 0 for log-probabilities."""
+    if values is None or values.dim() == 0:
+        return 0.0
+    axis = min(axis, values.dim() - 1) if axis >= 0 else axis
+    return float(torch.logsumexp(values.double(), axis).abs().mean())
+
+
+def are_log_probabilities(context: Context, step: Step) -> bool:
+    """Return whether the exponentials of the loss's input sum to 1 over the classes."""
+    values = context.tensor(step, 0)
+    return values is not None and log_sum_error(values, class_axis(step)) < _ROUNDING
+
+
+def lowest_loss(classes: int | None) -> float:
+    """Return the least cross-entropy possible when probabilities are passed as logits."""
+    return float(torch.log1p(torch.tensor(((classes or 2) - 1) / torch.e)))
+
+
+def path_of(made: Made) -> list[str]:
+    """Return the module path of the step that computed the value; empty if there is none."""
+    return [made.step.path] if made.step is not None and made.step.path else []
+
+
+def computed_by(made: Made) -> str:
+    """Return a sentence that names what computed the value; empty if that is unknown."""
+    place = "".join(f" at {path}" for path in path_of(made))
+    return f" It is computed by {made.name}{place}." if made.step else ""
+
+
+def called_at(step: Step) -> str:
+    """Return a sentence with the file and line that call the loss; empty if that is not the user's code."""
+    # Without a line of the user's code, the step has the line of the model's definition.
+    is_call = bool(step.file) and not linecache.getline(step.file, step.line).lstrip().startswith(_DEFINES)
+    return f" The loss is called at {step.file.rpartition('/')[2]}:{step.line}." if is_call else ""

@@ -1,0 +1,1 @@
+"""Rules about a network while it trains."""

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from actlab.diagnosis.check import check
+from unit.rules.programs import CLASSES, LAYERS, Composite, X, findings, ids, sole_fault
+
+
+def test_two_linear_layers_are_reported_with_the_single_layer():
+    found = sole_fault("AL301", nn.Sequential(nn.Linear(8, 32), nn.Linear(32, 4)), CLASSES, F.cross_entropy)
+    assert found.message.startswith("no non-linearity between 0 and 1: ")
+    assert found.evidence["layers"] == ["0", "1"]
+    assert found.evidence["equivalent"] == [8, 4]
+    assert (found.evidence["weights"], found.evidence["weights_of_one"]) == (8 * 32 + 32 * 4, 32)
+
+
+@pytest.mark.parametrize("spelling", LAYERS)
+def test_layers_collapse_however_they_are_written(spelling):
+    (found,) = findings(Composite(spelling, 8, 32, 4), CLASSES, F.cross_entropy)
+    assert found.id == "AL301"
+    assert found.evidence["equivalent"] == [8, 4]
+    assert found.evidence["apart"] < 1e-5
+    assert all(line.partition(":")[0].endswith("programs.py") for line in found.evidence["lines"])
+    assert ids(Composite(spelling, 8, 32, 4, act=torch.relu), CLASSES, F.cross_entropy) == []
+    assert ids(Composite(spelling, 8, 3, 32), X.repeat(1, 4), F.mse_loss) == []  # of lower rank on purpose
+
+
+def test_a_hidden_non_linearity_is_found_by_value():
+    class Clipped(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clamp(-0.1, 0.1)
+
+        @staticmethod
+        def backward(ctx, dy):
+            return dy
+
+    class Hidden(Composite):
+        def forward(self, x):
+            h = self.layer(x, self.weights[0], self.biases[0])
+            array = h.detach().numpy()
+            array.clip(-0.1, 0.1, out=array)  # PyTorch does not know
+            return self.layer(h, self.weights[1], self.biases[1])
+
+    assert ids(Hidden("matmul and add", 8, 32, 4), CLASSES, F.cross_entropy) == []
+    assert ids(Composite("addmm", 8, 32, 4, act=Clipped.apply), CLASSES, F.cross_entropy) == []
+
+
+@pytest.mark.parametrize("between", [nn.Dropout(0.3), nn.BatchNorm1d(32), nn.Identity(), nn.Unflatten(1, (4, 8))])
+def test_layers_with_affine_steps_in_between_collapse(between):
+    end = nn.Flatten() if isinstance(between, nn.Unflatten) else nn.Identity()
+    model = nn.Sequential(nn.Linear(8, 32), between, end, nn.Linear(32, 4))
+    found = sole_fault("AL301", model, CLASSES, F.cross_entropy, path="3")
+    assert (found.evidence["apart"] is None) is not isinstance(between, nn.Identity)
+
+
+def test_a_number_added_in_between_is_affine():
+    (found,) = findings(Composite("F.linear", 8, 32, 4, act=lambda x: x + 0.5), CLASSES, F.cross_entropy)
+    assert found.id == "AL301"
+    assert found.evidence["apart"] < 1e-5
+
+
+class OnlyInTraining(nn.Module):
+    """Applies its activation only in training, as a wrong indentation does."""
+
+    def __init__(self, *, always):
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.two, self.always = nn.Linear(8, 32), nn.Linear(32, 4), always
+
+    def forward(self, x):
+        x = self.one(x)
+        if self.training or self.always:
+            x = F.dropout(F.relu(x), 0.1)
+        return self.two(x)
+
+
+def test_layers_that_collapse_only_in_evaluation_mode_are_reported():
+    (found,) = findings(OnlyInTraining(always=False), CLASSES, F.cross_entropy)
+    assert (found.id, found.evidence["layers"]) == ("AL301", ["one", "two"])
+    assert "in evaluation mode" in found.message
+    assert ids(OnlyInTraining(always=True), CLASSES, F.cross_entropy) == []
+    always = nn.Sequential(nn.Linear(8, 32), nn.Linear(32, 4))
+    assert ids(always, CLASSES, F.cross_entropy) == ["AL301"]  # once
+
+
+class Discards(nn.Module):
+    """Applies an activation and discards the result."""
+
+    def __init__(self, call):
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.two, self.act, self.call = nn.Linear(8, 32), nn.Linear(32, 4), nn.ReLU(), call
+
+    def forward(self, x):
+        x = self.one(x)
+        self.call(self, x)
+        return self.two(x)
+
+
+@pytest.mark.parametrize("call", [lambda m, x: F.relu(x), lambda m, x: m.act(x), lambda m, x: x.relu() + 1])
+@pytest.mark.parametrize("steps", [0, 12])
+def test_an_activation_whose_result_is_discarded_is_reported(call, steps):
+    report = check(Discards(call), (X, CLASSES), F.cross_entropy, train_steps=steps)
+    (found,) = [each for each in report.findings if each.severity != "information"]
+    assert found.id == "AL301"
+    assert "The result of relu at line" in found.message
+
+
+def test_an_activation_in_place_is_not_discarded():
+    assert ids(Discards(lambda m, x: F.relu_(x)), CLASSES, F.cross_entropy) == []
+
+
+class Adapted(nn.Module):
+    """A frozen head with two small layers beside it, whose output is added to the head's."""
+
+    def __init__(self, *, beside):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head = nn.Sequential(nn.Linear(8, 64), nn.ReLU()), nn.Linear(64, 3).requires_grad_(False)
+        self.down, self.up, self.beside = nn.Linear(64, 4, bias=False), nn.Linear(4, 3, bias=False), beside
+
+    def forward(self, x):
+        h = self.body(x)
+        added = 2.0 * self.up(F.dropout(self.down(h), 0.1))
+        return self.head(h) + added if self.beside else added
+
+
+def test_an_adapter_beside_a_layer_is_intentional():
+    targets = torch.arange(32) % 3
+    assert ids(Adapted(beside=True), targets, F.cross_entropy) == []
+    assert ids(Adapted(beside=False), targets, F.cross_entropy) == ["AL301"]
