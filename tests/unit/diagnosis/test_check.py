@@ -124,7 +124,7 @@ def test_a_report_fails_a_test_on_the_prefixes_it_names():
     assert isinstance(caught.value, AssertionError)
     assert isinstance(caught.value, ActlabError)
     (told,) = report.to_json()["findings"]
-    assert set(told) == {"id", "severity", "message", "site", "evidence", "remedies"}
+    assert set(told) == {"id", "title", "severity", "message", "site", "evidence", "remedies"}
     assert told["site"]["path"] == "5"
 
 
@@ -230,11 +230,11 @@ def test_a_loss_that_is_lost_on_the_batch_is_told_where_it_is_made(steps):
     assert not [each for each in check(Logs(1e-3), (X, Y), F.cross_entropy).findings if each.id == "AL107"]
 
 
-def test_a_batch_that_is_not_finite_is_told_as_such():
+def test_nan_in_the_batch_is_named_as_the_cause():
     broken = X.clone()
     broken[3, 1] = torch.nan
     (found,) = [each for each in check(network(), (broken, Y), F.cross_entropy).findings if each.id == "AL107"]
-    assert "from the batch or from the weights" in found.message
+    assert "the batch or the weights already contain NaN or infinity" in found.message
     assert found.site is None
 
 
