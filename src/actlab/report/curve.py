@@ -6,7 +6,7 @@ from pathlib import Path
 
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
-from actlab.report.figures import draw_shape
+from actlab.report.charts.functions import draw_shape
 from actlab.report.shape import shape
 from actlab.report.style import COLOURS, DERIVATIVE, PAPER, axes, image, look
 from actlab.report.wording import name_text

@@ -19,6 +19,7 @@ from actlab.report.wording import (
     steps_text,
 )
 from actlab.study.comparison import ArmResult, Comparison
+from actlab.study.verdict import BETTER, UNDECIDED
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,14 @@ def ranked(comparison: Comparison) -> tuple[ArmResult, ...]:
 def spread(values: tuple[float, ...]) -> float:
     """The standard deviation over the seeds; 0 of a single one."""
     return stdev(values) if len(values) > 1 else 0.0
+
+
+def tone(comparison: Comparison) -> str:
+    """Return the verdict of the whole comparison: the control can be improved on, matched, or neither is known."""
+    verdicts = {arm.verdict for arm in comparison.arms[1:]}
+    if BETTER in verdicts:
+        return BETTER
+    return verdicts.pop() if len(verdicts) == 1 else UNDECIDED
 
 
 def _row(arm: ArmResult, comparison: Comparison) -> Row:

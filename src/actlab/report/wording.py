@@ -25,6 +25,12 @@ def name_text(name: str, limit: int = 40) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + "…"
 
 
+def metric_label(metric: Metric, *, limit: int) -> str:
+    """Return name and unit of the metric, on two lines if they are long."""
+    between = " " if len(metric.name) + len(metric.unit) < limit else "\n"
+    return f"{metric.name}{between}({metric.unit})"
+
+
 def places_of(metric: Metric, *, region: float) -> int:
     """How many decimal places a value of the metric is given: two of shares, and of errors two digits beyond the
     region of practical equivalence.

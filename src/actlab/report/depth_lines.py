@@ -1,4 +1,4 @@
-"""The pictures of a diagnosis, drawn from their facts."""
+"""Drawing of a quantity over depth: a line for every step, later ones darker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from actlab.report.health_facts import Moment
+from actlab.report.chart import Key
+from actlab.report.moments import Moment
 from actlab.report.style import COLOURS, INK, axes, image, look
 
 if TYPE_CHECKING:
@@ -16,29 +17,40 @@ PANEL = (252.0, 184.0)  # points; one of several side by side
 PANEL_TEXT = 9.0
 PALEST = 0.25
 
-
-def gradient_svg(moments: Sequence[Moment]) -> bytes:
-    """The gradient's size over depth, on a logarithmic axis; later steps are darker."""
-    with look(points=PANEL_TEXT, text_as="none"):
-        figure, ax = axes(*PANEL)
-        # A gradient of exactly 0 has no place on a logarithmic axis: the line is broken there.
-        _lines(ax, [Moment(one.step, tuple(value or None for value in one.values)) for one in moments])
-        if any(value for one in moments for value in one.values):
-            ax.set_yscale("log")
-            _few_powers(ax)
-        ax.set_ylabel("gradient, RMS")
-        return image(figure, "svg")
+LEGEND = (Key("pale", "step {first}"), Key("value", "later"), Key("latest", "step {last}, the last"))
 
 
-def share_svg(moments: Sequence[Moment], *, of: str) -> bytes:
-    """A share of the units over depth, from none to all; later steps are darker."""
+def share_svg(moments: Sequence[Moment]) -> bytes:
+    """Draw a share of the units over depth, from none to all."""
     with look(points=PANEL_TEXT, text_as="none"):
         figure, ax = axes(*PANEL)
         _lines(ax, moments)
         ax.set_ylim(-0.03, 1.03)
         ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-        ax.set_ylabel(of)
+        ax.set_ylabel("share of units")
         return image(figure, "svg")
+
+
+def logarithmic_svg(moments: Sequence[Moment], *, label: str) -> bytes:
+    """Draw a positive quantity over depth, on a logarithmic axis."""
+    with look(points=PANEL_TEXT, text_as="none"):
+        figure, ax = axes(*PANEL)
+        # 0 has no place on a logarithmic axis: the line is broken there.
+        _lines(ax, [Moment(one.step, tuple(value or None for value in one.values)) for one in moments])
+        if any(value for one in moments for value in one.values):
+            ax.set_yscale("log")
+            _powers(ax)
+        ax.set_ylabel(label)
+        return image(figure, "svg")
+
+
+def moments_in_words(moments: Sequence[Moment], *, of: str) -> str:
+    """Describe a quantity over depth at the first and the last step in words."""
+    each = "; ".join(
+        f"at step {moment.step}: {', '.join('none' if value is None else f'{value:.2g}' for value in moment.values)}"
+        for moment in (moments[0], moments[-1])
+    )
+    return f"{of} at every site from input to output; {each}."
 
 
 def _lines(ax: Axes, moments: Sequence[Moment]) -> None:
@@ -60,7 +72,7 @@ def _whole_numbers(ax: Axes, *, sites: int) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
 
 
-def _few_powers(ax: Axes) -> None:
+def _powers(ax: Axes) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     ax.yaxis.set_major_locator(LogLocator(numticks=6))
