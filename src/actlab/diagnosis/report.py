@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 from actlab.errors import ActlabError, BadInput
 from actlab.jsonable import plain
 from actlab.rules.finding import SEVERITIES, Finding
+from actlab.rules.finding_text import finding_lines
 from actlab.rules.kinds import KINDS
-from actlab.rules.remedies import REMEDIES
 from actlab.sites.site import Site, Unseen
+from actlab.sites.site_text import unseen_text
 from actlab.telemetry.quantities import Quantities
 
 
@@ -70,32 +72,24 @@ class Report:
             if finding.severity != "information" and finding.id.startswith(prefixes or ("",))
         ]
         if told:
-            raise FindingsFound("\n".join(_line(finding) for finding in told))
+            raise FindingsFound("\n".join(line for finding in told for line in finding_lines(finding, root=Path.cwd())))
 
     def to_json(self) -> dict[str, Any]:
         """The findings, and what was not seen."""
         return {"findings": [finding.to_json() for finding in self.findings], "unseen": plain(self.unseen)}
 
     def lines(self) -> list[str]:
-        """For reading."""
-        lines: list[str] = []
-        for finding in self.findings:
-            lines += [_line(finding), *(f"    {REMEDIES[remedy]}" for remedy in finding.remedies[:1])]
-        hidden = [f"not seen: {each.what} at {each.path or 'the top'}: {each.why}." for each in self.unseen]
-        return [*(lines or [self._nothing()]), *hidden]
+        """Return the findings for reading, then what could not be analyzed."""
+        lines = [line for finding in self.findings for line in finding_lines(finding, root=Path.cwd())]
+        return [*(lines or [self._nothing()]), *(f"not analyzed: {unseen_text(each)}" for each in self.unseen)]
 
     def _nothing(self) -> str:
-        """That nothing was found, or that nothing was looked at."""
+        """Say that nothing was found, or that nothing was measured."""
         if self.quantities is not None and self.quantities.measured == 0:
-            return "nothing was measured: no training step came by that counts."
+            return "nothing was measured: no training step ran through the watched model."
         return f"nothing found at {len(self.sites)} site{'' if len(self.sites) == 1 else 's'}."
 
 
 def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings, the gravest first, each severity in the order of ids."""
     return tuple(sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.id)))
-
-
-def _line(finding: Finding) -> str:
-    place = "" if finding.site is None else f" at {finding.site.name} ({finding.site.file}:{finding.site.line})"
-    return f"{finding.severity} {finding.id}{place}: {finding.message}"

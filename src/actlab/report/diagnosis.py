@@ -1,37 +1,39 @@
-"""A diagnosis as it stands on the page: findings as rows, pictures, what was not seen."""
+"""A diagnosis as pages show it: findings, charts, and what could not be analyzed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import final
 
 from actlab.diagnosis.report import Report
-from actlab.report.finding_text import (
-    MARKS,
-    by_severity,
-    count_text,
-    evidence_text,
-    place_text,
-    sentence_text,
-    unseen_text,
-)
+from actlab.report.finding_text import by_severity, count_text
+from actlab.report.folding import Block, folded, folded_unseen, pattern, where_lines, without_numbers
 from actlab.report.moments import drawn_steps
 from actlab.report.sections import Section, sections
+from actlab.rules.finding_text import sentence_text
 from actlab.rules.remedies import REMEDIES
+from actlab.sites.site import Site
+from actlab.sites.site_text import place_name, unseen_text
 from actlab.telemetry.quantities import Quantities
+
+MARKS = {"error": "✖", "warning": "▲", "information": "●"}
+"""Severities differ in shape as well as in color."""
 
 
 @final
 @dataclass(frozen=True)
 class FindingRow:
-    """One finding as the page shows it."""
+    """One finding, or several that are alike, as a page shows it."""
 
     severity: str
     mark: str
     id: str
+    title: str
     message: str
-    place: str
+    places: tuple[str, ...]
     evidence: str
     remedies: tuple[str, ...]
 
@@ -39,15 +41,15 @@ class FindingRow:
 @final
 @dataclass(frozen=True)
 class Diagnosis:
-    """A diagnosis as the page shows it.
+    """A diagnosis as pages show it.
 
     Attributes:
         count: how many findings there are, by severity.
-        rows: the findings, the gravest first.
+        rows: the findings, errors first.
         charts: the charts; none if no training step was measured.
-        sites: the names of the sites along the charts' axes, in order.
+        sites: the sites along the charts' axes, with their numbers.
         steps: training steps that were watched.
-        unseen: what could not be looked into.
+        unseen: what could not be analyzed.
     """
 
     count: str
@@ -59,27 +61,41 @@ class Diagnosis:
 
 
 def diagnosis(report: Report, *, root: Path) -> Diagnosis:
-    """The report of a watched run, made ready for the page; paths are told from the folder `root`."""
+    """Make a report ready for a page; paths are relative to the folder `root`."""
     quantities = report.quantities
     charts = _sections(quantities)
     return Diagnosis(
         count=count_text(report.findings),
-        rows=tuple(
-            FindingRow(
-                severity=finding.severity,
-                mark=MARKS[finding.severity],
-                id=finding.id,
-                message=sentence_text(finding.message),
-                place=place_text(finding, root=root),
-                evidence=evidence_text(finding.evidence),
-                remedies=tuple(REMEDIES.get(remedy, remedy) for remedy in finding.remedies),
-            )
-            for finding in by_severity(report.findings)
-        ),
+        rows=tuple(_row(block, root=root) for block in folded(by_severity(report.findings))),
         charts=charts,
-        sites=tuple(site.site.name for site in quantities.sites) if quantities and charts else (),
+        sites=numbered([site.site for site in quantities.sites]) if quantities and charts else (),
         steps=quantities.steps if quantities and charts else 0,
-        unseen=tuple(unseen_text(one) for one in report.unseen),
+        unseen=tuple(unseen_text(one.first, place=one.places) for one in folded_unseen(report.unseen)),
+    )
+
+
+def numbered(sites: Sequence[Site]) -> tuple[str, ...]:
+    """Return the places of sites with their numbers, counted from 1; runs of alike places are one entry."""
+    entries = []
+    number = 1
+    for _, run in groupby(map(place_name, sites), key=without_numbers):
+        names = list(run)
+        last = number + len(names) - 1
+        entries.append(f"{number} {names[0]}" if len(names) == 1 else f"{number}–{last} {pattern(names)}")
+        number = last + 1
+    return tuple(entries)
+
+
+def _row(block: Block, *, root: Path) -> FindingRow:
+    return FindingRow(
+        severity=block.severity,
+        mark=MARKS[block.severity],
+        id=block.id,
+        title=block.title,
+        message=sentence_text(block.message),
+        places=tuple(where_lines(block, root=root)),
+        evidence=block.evidence,
+        remedies=tuple(REMEDIES.get(remedy, remedy) for remedy in block.remedies),
     )
 
 

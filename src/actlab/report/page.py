@@ -17,8 +17,9 @@ from actlab.report.diagnosis import Diagnosis
 from actlab.report.sections import sections
 from actlab.report.style import PALETTE
 from actlab.report.table import rows, tone
-from actlab.report.wording import MARKS, name_text, number_text, places_of, seconds_text
+from actlab.report.wording import MARKS, number_text, places_of, seconds_text
 from actlab.report.written import write_whole
+from actlab.sites.site_text import name_text
 from actlab.study.comparison import Comparison
 
 # Neither HTML nor UTF-8 has a place for them: controls other than tab and line feed, and halves of characters.

@@ -6,46 +6,47 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from shutil import get_terminal_size
 
-from actlab.report.finding_text import end_text, shown_path, unseen_text
-from actlab.report.wording import name_text
+from actlab.report.folding import FEW, folded_unseen, grouped, places_text, without_numbers
 from actlab.sites.site import Site, Unseen
+from actlab.sites.site_text import COLUMNS, end_text, name_text, site_cells, unseen_text
 
-HEADINGS = ("place", "activation", "spelling", "file:line", "input", "dtype", "calls")
 WIDEST = (34, 30, 34, 44, 20, 10, 6)
 
 
 def site_lines(sites: Sequence[Site], unseen: Sequence[Unseen], *, root: Path, width: int | None = None) -> list[str]:
-    """One line a site; in a narrow terminal the last columns are left out, and that is said."""
+    """Return one line for each group of sites that differ only in numbers of their place.
+
+    In a narrow terminal the last columns are hidden, and a line below names them.
+    """
     wide = width or get_terminal_size().columns
-    cells = [HEADINGS, *(_cells(site, root=root) for site in sites)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(HEADINGS))]
-    shown = len(HEADINGS)
+    alike = grouped(
+        (site_cells(site, root=root) for site in sites), key=lambda cells: (without_numbers(cells[0]), cells[1:])
+    )
+    rows = [COLUMNS, *(row for group in alike for row in _rows(group))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    shown = len(COLUMNS)
     while shown > 4 and sum(widths[:shown]) + 2 * (shown - 1) > wide:
         shown -= 1
-    rows = [
+    lines = [
         "  ".join(cell.ljust(wanted) for cell, wanted in zip(row[:shown], widths, strict=False)).rstrip()
-        for row in cells
+        for row in rows
     ]
-    left_out = [f"Not shown for want of room: {', '.join(HEADINGS[shown:])}."] * (shown < len(HEADINGS))
-    not_seen = ["", "Not seen:", *(f"  {unseen_text(one)}" for one in unseen)] if unseen else []
+    hidden = [f"Columns hidden in this width: {', '.join(COLUMNS[shown:])}."] * (shown < len(COLUMNS))
+    missing = [f"  {unseen_text(one.first, place=one.places)}" for one in folded_unseen(unseen)]
+    not_analyzed = ["", "Not analyzed:", *missing] if missing else []
     if not sites:
-        return ["No activation was seen.", *not_seen]
-    return [*rows, *left_out, *not_seen, "", f"{len(sites)} site{'' if len(sites) == 1 else 's'}."]
+        return ["No activation was found.", *not_analyzed]
+    return [*lines, *hidden, *not_analyzed, "", f"{len(sites)} site{'' if len(sites) == 1 else 's'}."]
 
 
-def _cells(site: Site, *, root: Path) -> tuple[str, ...]:
-    shape = "x".join(map(str, site.shape))
-    place = f"{shown_path(site.file, root=root)}:{site.line}"
-    cells = (site.name, _activation(site), site.spelling, place, shape, site.dtype, str(site.calls))
-    cuts: tuple[Callable[[str, int], str], ...] = (end_text, name_text, name_text, end_text, *[name_text] * 3)
-    return tuple(cut(cell, limit) for cut, cell, limit in zip(cuts, cells, WIDEST, strict=True))
+def _rows(alike: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return one row for many alike sites, and a row each for a few."""
+    if len(alike) <= FEW:
+        return [_cut((end_text(place, WIDEST[0]), *rest)) for place, *rest in alike]
+    places, comma, count = places_text([cells[0] for cells in alike]).rpartition(", ")
+    return [_cut((end_text(places, WIDEST[0]) + comma + count, *alike[0][1:]))]
 
 
-def _activation(site: Site) -> str:
-    """The activation, with its parameters where it has any."""
-    shown = (
-        f"{name}={value:g}" if isinstance(value, int | float) else f"{name}=…"
-        for name, value in site.parameters.items()
-    )
-    values = ", ".join(shown)
-    return f"{site.activation}({values})" if values else site.activation
+def _cut(cells: tuple[str, ...]) -> tuple[str, ...]:
+    cuts: tuple[Callable[[str, int], str], ...] = (name_text, name_text, end_text, *[name_text] * 3)
+    return cells[0], *(cut(cell, limit) for cut, cell, limit in zip(cuts, cells[1:], WIDEST[1:], strict=True))

@@ -10,7 +10,6 @@ from actlab.report.wording import (
     change_text,
     interval_text,
     level_text,
-    name_text,
     number_text,
     p_text,
     places_of,
@@ -18,6 +17,7 @@ from actlab.report.wording import (
     ratio_text,
     steps_text,
 )
+from actlab.sites.site_text import name_text
 from actlab.study.comparison import ArmResult, Comparison
 from actlab.study.verdict import BETTER, UNDECIDED
 

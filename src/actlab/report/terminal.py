@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from actlab.report.table import Row, rows
-from actlab.report.wording import MARKS, name_text, seconds_text
+from actlab.report.wording import MARKS, seconds_text
+from actlab.sites.site_text import name_text
 from actlab.study.comparison import Comparison
 
 NAME = 24

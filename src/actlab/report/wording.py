@@ -13,18 +13,6 @@ MARKS = {"control": "○", "better": "▲", "worse": "▼", "equivalent": "■",
 NOTHING = "–"
 
 
-def name_text(name: str, limit: int = 40) -> str:
-    """A name from anywhere, on one line, without characters that cannot be shown, cut to `limit` characters.
-
-    Example:
-        >>> name_text("my\\nunit\\x00", limit=40), name_text("x*sigmoid(1.702*x)", limit=10)
-        ('my unit\ufffd', 'x*sigmoid…')
-    """
-    line = " ".join(name.split())
-    shown = "".join(character if character.isprintable() else "\ufffd" for character in line)
-    return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + "…"
-
-
 def metric_label(metric: Metric, *, limit: int) -> str:
     """Return name and unit of the metric, on two lines if they are long."""
     between = " " if len(metric.name) + len(metric.unit) < limit else "\n"

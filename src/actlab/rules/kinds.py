@@ -51,12 +51,6 @@ class FindingKind:
             "remedies": {remedy: REMEDIES[remedy] for remedy in self.remedies},
         }
 
-    def lines(self) -> list[str]:
-        """The kind for reading."""
-        answers = [f"  - {REMEDIES[remedy]}" for remedy in self.remedies]
-        head = [f"{self.id} {self.name} ({self.severity}): {self.title}.", "", self.explanation, ""]
-        return [*head, "What to do:", *answers, "", f"Source: {self.source}"]
-
 
 KINDS: Mapping[str, FindingKind] = MappingProxyType(
     {row[0]: FindingKind(*row) for row in (*RUNNING, *OUTPUT, *CONSTRUCTION)}

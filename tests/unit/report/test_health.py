@@ -12,7 +12,7 @@ import pytest
 
 from actlab.diagnosis.report import Report
 from actlab.report.charts import dead_units, gradients, saturated_units
-from actlab.report.diagnosis import diagnosis
+from actlab.report.diagnosis import diagnosis, numbered
 from actlab.report.health_facts import health
 from actlab.report.moments import spread_out
 from actlab.report.sections import charts
@@ -77,17 +77,22 @@ def test_moments_keep_the_first_and_the_last() -> None:
     assert spread_out(list(range(7)), count=3) == (0, 3, 6)
 
 
-def test_the_page_gets_the_gravest_first_with_its_place_and_its_remedies(tmp_path: Path) -> None:
+def test_the_page_lists_errors_first_with_place_and_fixes(tmp_path: Path) -> None:
     mild = finding("AL101", "information")
     grave = finding(where=site(file=str(tmp_path / "net.py")), evidence={"examples": 64}, remedies=("no-such-remedy",))
     shown = diagnosis(
         Report((mild, grave), (Unseen("rnn", "nn.LSTM", "it is fused"),), (), quantities()), root=tmp_path
     )
     assert [row.id for row in shown.rows] == ["AL201", "AL101"]
-    assert shown.rows[0].place == "net.py:12  head[0]  nn.Softmax"
+    assert shown.rows[0].places == ("net.py:12  head (nn.Softmax)",)
     assert shown.rows[0].remedies == ("no-such-remedy",)
     assert shown.count == "1 error, 1 for information"
     assert (shown.steps, len(shown.charts)) == (100, 3)
     assert [key.text for key in shown.charts[0].legend] == ["step 0", "later", "step 99, the last"]
     assert shown.unseen == ("rnn (nn.LSTM): it is fused",)
     assert "Dead units at every site" in shown.charts[1].panels[0].svg
+
+
+def test_sites_along_the_axis_are_numbered_and_runs_of_alike_places_are_one_entry() -> None:
+    places = ["stem.act", "layer1.0.relu", "layer1.1.relu", "layer2.0.relu", "head"]
+    assert numbered([site(place) for place in places]) == ("1 stem.act", "2–4 layer*.*.relu", "5 head")

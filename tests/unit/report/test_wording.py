@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from actlab.report.table import rows
-from actlab.report.wording import name_text, p_text
+from actlab.report.wording import p_text
+from actlab.sites.site_text import name_text
 from unit.report.comparisons import errors, made
 
 

@@ -10,7 +10,8 @@ from actlab.report.axis_limits import Limits, padded
 from actlab.report.chart import Chart, Compared, Key, Picture
 from actlab.report.style import COLOURS, INK, MARKERS, PAPER, WIDE, WIDE_TEXT, axes, image, look
 from actlab.report.table import ranked
-from actlab.report.wording import change_text, name_text, places_of
+from actlab.report.wording import change_text, places_of
+from actlab.sites.site_text import name_text
 from actlab.train.kinds import Metric
 
 if TYPE_CHECKING:

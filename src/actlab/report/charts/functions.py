@@ -12,7 +12,7 @@ from actlab.report.chart import Chart, Compared, Key, Picture
 from actlab.report.shape import ENDS, Line, Shape, shape
 from actlab.report.style import COLOURS, DERIVATIVE, PANEL, PANEL_TEXT, QUIET, axes, image, look
 from actlab.report.table import ranked
-from actlab.report.wording import name_text
+from actlab.sites.site_text import name_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

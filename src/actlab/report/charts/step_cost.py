@@ -9,7 +9,8 @@ from actlab.report.chart import Chart, Compared, Picture
 from actlab.report.labels import apart
 from actlab.report.style import COLOURS, LINES, MARKERS, PAPER, WIDE, WIDE_TEXT, axes, image, look
 from actlab.report.table import ranked, spread
-from actlab.report.wording import metric_label, name_text, number_text, places_of, ratio_text
+from actlab.report.wording import metric_label, number_text, places_of, ratio_text
+from actlab.sites.site_text import name_text
 from actlab.train.kinds import Metric
 
 if TYPE_CHECKING:
