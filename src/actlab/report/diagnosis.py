@@ -29,13 +29,12 @@ class FindingRow:
     """One finding, or several that are alike, as a page shows it."""
 
     severity: str
-    mark: str
     id: str
     title: str
     message: str
     places: tuple[str, ...]
     evidence: str
-    remedies: tuple[str, ...]
+    fixes: tuple[str, ...]
 
 
 @final
@@ -89,13 +88,12 @@ def numbered(sites: Sequence[Site]) -> tuple[str, ...]:
 def _row(block: Block, *, root: Path) -> FindingRow:
     return FindingRow(
         severity=block.severity,
-        mark=MARKS[block.severity],
         id=block.id,
         title=block.title,
         message=sentence_text(block.message),
         places=tuple(where_lines(block, root=root)),
         evidence=block.evidence,
-        remedies=tuple(REMEDIES.get(remedy, remedy) for remedy in block.remedies),
+        fixes=tuple(REMEDIES.get(remedy, remedy) for remedy in block.remedies),
     )
 
 

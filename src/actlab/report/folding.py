@@ -201,7 +201,12 @@ def _common_message(findings: Sequence[Finding]) -> str:
     literals = max((literals for literals, _ in split), key=lambda parts: sum(map(len, parts)))  # prefers the plural
     tokens = [_common(alike) for alike in zip(*(tokens for _, tokens in split), strict=True)]
     text = "".join(part for pair in zip(literals, [*tokens, ""], strict=True) for part in pair)
-    return text.replace("\0", paths_text([one.site.name for one in findings if one.site is not None]))
+    names = [one.site.name for one in findings if one.site is not None]
+    return text.replace("\0", "; ".join(_without_count(alike) for alike in grouped(names, key=without_numbers)))
+
+
+def _without_count(paths: Sequence[str]) -> str:
+    return places_text(paths).removesuffix(f", {len(paths)} places")
 
 
 def _common(tokens: Sequence[str]) -> str:

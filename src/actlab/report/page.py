@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from actlab.formula.activation import Activation
 from actlab.report.chart import Compared
 from actlab.report.diagnosis import Diagnosis
 from actlab.report.sections import sections
-from actlab.report.style import PALETTE
 from actlab.report.table import rows, tone
-from actlab.report.wording import MARKS, number_text, places_of, seconds_text
+from actlab.report.template import rendered
+from actlab.report.wording import number_text, places_of, seconds_text
 from actlab.report.written import write_whole
 from actlab.sites.site_text import name_text
 from actlab.study.comparison import Comparison
-
-# Neither HTML nor UTF-8 has a place for them: controls other than tab and line feed, and halves of characters.
-_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 def write_report(
@@ -67,13 +60,12 @@ def page(
         "baseline": number_text(comparison.baseline, places),
     }
     charts = sections("comparison", Compared(comparison, own), words=words)
-    text = _template().render(
+    return rendered(
+        "comparison.html.j2",
         comparison=comparison,
         plan=plan,
         metric=metric,
         tone=tone(comparison),
-        marks=MARKS,
-        palette=PALETTE,
         rows=rows(comparison),
         summary=_summary(comparison),
         diagnosis=diagnosis,
@@ -83,21 +75,6 @@ def page(
         alpha=f"{plan.alpha:g}",
         provenance={**provenance, "Seed": str(plan.seed), "Task digest": plan.fingerprint[:16]},
     )
-    return _UNFIT.sub("\ufffd", text)
-
-
-@lru_cache(maxsize=1)
-def _template() -> Template:
-    # Names of tasks, columns and activations come from strangers: everything is escaped.
-    environment = Environment(
-        loader=PackageLoader("actlab.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["short"] = name_text
-    return environment.get_template("page.html.j2")
 
 
 def _places(comparison: Comparison) -> int:

@@ -19,10 +19,10 @@ def site_lines(sites: Sequence[Site], unseen: Sequence[Unseen], *, root: Path, w
     In a narrow terminal the last columns are hidden, and a line below names them.
     """
     wide = width or get_terminal_size().columns
-    alike = grouped(
-        (site_cells(site, root=root) for site in sites), key=lambda cells: (without_numbers(cells[0]), cells[1:])
-    )
-    rows = [COLUMNS, *(row for group in alike for row in _rows(group))]
+    rows = [
+        COLUMNS,
+        *(_cut(place, count=count, rest=rest) for place, count, rest in site_rows(sites, root=root)),
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     shown = len(COLUMNS)
     while shown > 4 and sum(widths[:shown]) + 2 * (shown - 1) > wide:
@@ -39,14 +39,24 @@ def site_lines(sites: Sequence[Site], unseen: Sequence[Unseen], *, root: Path, w
     return [*lines, *hidden, *not_analyzed, "", f"{len(sites)} site{'' if len(sites) == 1 else 's'}."]
 
 
-def _rows(alike: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Return one row for many alike sites, and a row each for a few."""
-    if len(alike) <= FEW:
-        return [_cut((end_text(place, WIDEST[0]), *rest)) for place, *rest in alike]
-    places, comma, count = places_text([cells[0] for cells in alike]).rpartition(", ")
-    return [_cut((end_text(places, WIDEST[0]) + comma + count, *alike[0][1:]))]
+def site_rows(sites: Sequence[Site], *, root: Path) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Return place, count and the other cells of sites; many that differ only in numbers of their place are one row.
+
+    The count is a text that follows the place, empty for a single site.
+    """
+    every = [site_cells(site, root=root) for site in sites]
+    rows: list[tuple[str, str, tuple[str, ...]]] = []
+    for alike in grouped(every, key=lambda cells: (without_numbers(cells[0]), cells[1:])):
+        if len(alike) <= FEW:
+            rows += [(place, "", tuple(rest)) for place, *rest in alike]
+        else:
+            place, comma, count = places_text([cells[0] for cells in alike]).rpartition(", ")
+            rows.append((place, comma + count, alike[0][1:]))
+    return rows
 
 
-def _cut(cells: tuple[str, ...]) -> tuple[str, ...]:
+def _cut(place: str, *, count: str, rest: Sequence[str]) -> tuple[str, ...]:
+    """Cut the cells to their widest; the count is never cut."""
     cuts: tuple[Callable[[str, int], str], ...] = (name_text, name_text, end_text, *[name_text] * 3)
-    return cells[0], *(cut(cell, limit) for cut, cell, limit in zip(cuts, cells[1:], WIDEST[1:], strict=True))
+    cells = (cut(cell, limit) for cut, cell, limit in zip(cuts, rest, WIDEST[1:], strict=True))
+    return end_text(place, WIDEST[0]) + count, *cells

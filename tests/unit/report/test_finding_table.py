@@ -8,6 +8,7 @@ import pytest
 
 from actlab.report.finding_table import FindingTable, table_lines
 from actlab.rules.finding_text import evidence_text, place_text
+from actlab.rules.kinds import KINDS
 from actlab.sites.site import Unseen
 from unit.report.findings import finding, site
 
@@ -37,7 +38,7 @@ def test_nothing_is_lost_and_nothing_is_too_wide(width: int) -> None:
         "AL101",
         " ".join(LONG.split())[:40],
         "net.py:12",
-        "softmax is applied before a loss",
+        KINDS["AL201"].title,
         "where: net.py:12 head (nn.Softmax)",
         "examples 64",
         "0.0469",
@@ -85,7 +86,7 @@ def test_without_a_site_the_lines_of_the_evidence_are_its_place_and_no_number():
 def test_a_finding_reads_title_place_message_fix():
     found = finding(message="the loss takes it too", where=site(line=4), remedies=("drop-it",))
     assert table_lines(FindingTable([found], (), {"drop-it": "Give the loss the logits."}, Path("/x")), 90) == [
-        "error AL201  softmax is applied before a loss that applies it again",
+        f"error AL201  {KINDS['AL201'].title}",
         "    where: net.py:4  head (nn.Softmax)",
         "    The loss takes it too.",
         "    fix: Give the loss the logits.",

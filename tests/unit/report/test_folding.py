@@ -80,7 +80,7 @@ def test_the_name_of_the_site_in_a_message_becomes_the_pattern() -> None:
         for place in range(3)
     ]
     (block,) = folded(found)
-    assert block.message == "relu at layers.*.act[0], 3 places: the rate is -1e-3 to 1e-3"
+    assert block.message == "relu at layers.*.act[0]: the rate is -1e-3 to 1e-3"
 
 
 def test_other_places_in_a_message_become_patterns_too() -> None:

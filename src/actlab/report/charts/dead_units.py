@@ -20,7 +20,7 @@ def alt_text(shown: tuple[Moment, ...]) -> str:
 
 CHART = Chart(
     name="dead",
-    title="dead units",
+    title="Dead units",
     caption="units with zero gradient on every example of the step",
     order=20,
     page="diagnosis",

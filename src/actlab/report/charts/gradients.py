@@ -25,7 +25,7 @@ def alt_text(shown: tuple[Moment, ...]) -> str:
 
 CHART = Chart(
     name="gradients",
-    title="gradient size",
+    title="Gradient size",
     caption="RMS of the loss gradient with respect to each activation's output",
     order=10,
     page="diagnosis",

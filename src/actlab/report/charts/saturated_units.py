@@ -20,7 +20,7 @@ def alt_text(shown: tuple[Moment, ...]) -> str:
 
 CHART = Chart(
     name="saturated",
-    title="saturated units",
+    title="Saturated units",
     caption="units whose mean derivative is near zero on a flat side of the function",
     order=30,
     page="diagnosis",
