@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PANEL = (252.0, 184.0)  # points; one of several side by side
 PANEL_TEXT = 9.0
 PALEST = 0.25
+DECADE = 10.0
 
 LEGEND = (Key("pale", "step {first}"), Key("value", "later"), Key("latest", "step {last}, the last"))
 
@@ -75,9 +76,25 @@ def _whole_numbers(ax: Axes, *, sites: int) -> None:
 def _powers(ax: Axes) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    ax.yaxis.set_major_locator(LogLocator(numticks=6))
+    low, high = ax.get_ylim()
+    if high < DECADE * low:
+        # Powers of ten alone would leave an axis with one tick or none.
+        middle = math.sqrt(low) * math.sqrt(high)
+        low, high = min(low, middle / math.sqrt(DECADE)), max(high, middle * math.sqrt(DECADE))
+        ax.set_ylim(low, high)
+    few = high < DECADE**2 * low
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=6))
     # Matplotlib would write powers as mathematics, which the look of these pictures leaves as plain text.
-    ax.yaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e+"))
-    )
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: power_text(value)))
     ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def power_text(value: float) -> str:
+    """Return a number to one digit with its power of ten.
+
+    Example:
+        >>> power_text(2e-5), power_text(1.0), power_text(3e12)
+        ('2e−5', '1', '3e12')
+    """
+    digit, _, power = f"{value:.0e}".partition("e")
+    return f"{digit}e{int(power)}".replace("-", "−") if int(power) else digit

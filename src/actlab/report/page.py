@@ -13,7 +13,7 @@ from actlab.report.diagnosis import Diagnosis
 from actlab.report.sections import sections
 from actlab.report.table import rows, tone
 from actlab.report.template import rendered
-from actlab.report.wording import number_text, places_of, seconds_text
+from actlab.report.wording import STEP_TIMES, number_text, places_of, seconds_text, with_minus_signs
 from actlab.report.written import write_whole
 from actlab.sites.site_text import name_text
 from actlab.study.comparison import Comparison
@@ -67,7 +67,9 @@ def page(
         metric=metric,
         tone=tone(comparison),
         rows=rows(comparison),
+        verdict=with_minus_signs(comparison.verdict),
         summary=_summary(comparison),
+        step_times=STEP_TIMES,
         diagnosis=diagnosis,
         charts=[list(group) for _, group in groupby(charts, key=lambda chart: chart.is_half)],
         target=number_text(comparison.target, places),
@@ -86,9 +88,9 @@ def _summary(comparison: Comparison) -> tuple[tuple[str, str], ...]:
     runs = sum(arm.runs for arm in comparison.arms)
     summary = (
         ("activations", str(len(comparison.arms))),
-        ("fresh seeds each", str(seeds)),
+        ("seeds for each", str(seeds)),
         ("training runs", f"{runs:,}"),
-        ("best constant answer", number_text(comparison.baseline, _places(comparison))),
+        ("best constant prediction", number_text(comparison.baseline, _places(comparison))),
     )
     took = comparison.cost.seconds
-    return (*summary, ("in all", seconds_text(took))) if took > 0 else summary
+    return (*summary, ("total time", seconds_text(took))) if took > 0 else summary

@@ -16,6 +16,7 @@ from actlab.report.wording import (
     rate_text,
     ratio_text,
     steps_text,
+    with_minus_signs,
 )
 from actlab.sites.site_text import name_text
 from actlab.study.comparison import ArmResult, Comparison
@@ -103,5 +104,5 @@ def _row(arm: ArmResult, comparison: Comparison) -> Row:
         diverged=f"{arm.diverged} of {arm.runs}",
         steps=steps_text(arm.steps_to_target),
         step_time=ratio_text(comparison.cost.relative_step.get(arm.activation)),
-        sentence=arm.sentence,
+        sentence=with_minus_signs(arm.sentence),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,7 +15,7 @@ from actlab.diagnosis.report import Report
 from actlab.report.charts import dead_units, gradients, saturated_units
 from actlab.report.diagnosis import diagnosis, numbered
 from actlab.report.health_facts import health
-from actlab.report.moments import spread_out
+from actlab.report.moments import Moment, spread_out
 from actlab.report.sections import charts
 from actlab.sites.site import Unseen
 from unit.report.findings import finding, site
@@ -96,3 +97,12 @@ def test_the_page_lists_errors_first_with_place_and_fixes(tmp_path: Path) -> Non
 def test_sites_along_the_axis_are_numbered_and_runs_of_alike_places_are_one_entry() -> None:
     places = ["stem.act", "layer1.0.relu", "layer1.1.relu", "layer2.0.relu", "head"]
     assert numbered([site(place) for place in places]) == ("1 stem.act", "2–4 layer*.*.relu", "5 head")
+
+
+@pytest.mark.parametrize(("low", "high"), [(2e-3, 2.1e-3), (1e-3, 3e-2), (1e-9, 1.0)])
+def test_the_gradient_axis_has_several_ticks_whatever_its_range(low: float, high: float) -> None:
+    svg = gradients.svg((Moment(0, (low, high)), Moment(9, (low, low))))
+    ticks = [text for text in re.findall(r">([^<]+)</text>", svg.decode()) if re.fullmatch(r"\de?−?\d*", text)]
+    values = {text for text in ticks if "e" in text or low <= float(text) <= high}
+    assert 3 <= len(values) <= 8, ticks
+    assert all("-" not in text for text in ticks)

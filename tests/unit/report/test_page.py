@@ -126,7 +126,7 @@ def test_what_is_missing_is_said():
     text = page(made(tests, costs={}, curves={name: [[]] * 8 for name in tests}), provenance={})
     assert "MyModule is not drawn: not in the catalog." in text
     assert "No step was timed." in text
-    assert "No run came to the end of its first epoch." in text
+    assert "No run completed its first epoch." in text
 
 
 def test_a_diverged_seed_is_said_at_its_curve():

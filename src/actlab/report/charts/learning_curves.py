@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FAR = 1.6
-"""Multiple of the best constant answer's error above which a learning curve is cut off."""
+"""Multiple of the best constant prediction's error above which a learning curve is cut off."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Course:
         median: the median over the seeds.
         inner: lower and upper quartile.
         outer: lowest and highest seed.
-        ended: how many seeds diverged before the last epoch; from then on they count as the best constant answer.
+        ended: how many seeds diverged before the last epoch; from then on they count as the best constant prediction.
         seeds: how many seeds there are.
     """
 
@@ -50,7 +50,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Courses:
-    """The learning curves of all arms, on the same axes; the best constant answer may lie outside of them."""
+    """The learning curves of all arms, on the same axes; the best constant prediction may lie outside of them."""
 
     arms: tuple[Course, ...]
     limits: Limits
@@ -60,7 +60,7 @@ class Courses:
 
     @property
     def shows_baseline(self) -> bool:
-        """Whether the best constant answer lies within the axes."""
+        """Whether the best constant prediction lies within the axes."""
         return self.limits[0] <= self.baseline <= self.limits[1]
 
 
@@ -134,7 +134,7 @@ def draw(courses: Courses) -> tuple[Picture, ...]:
 
 def legend(courses: Courses) -> tuple[Key, ...]:
     """Explain lines and bands."""
-    baseline = (Key("dotted", "best constant answer, {baseline}"),) if courses.shows_baseline else ()
+    baseline = (Key("dotted", "best constant prediction, {baseline}"),) if courses.shows_baseline else ()
     return (
         Key("", "median over the seeds"),
         Key("inner", "middle half of the seeds"),
@@ -187,5 +187,5 @@ CHART = Chart(
     facts=facts,
     draw=draw,
     legend=legend,
-    empty="No run came to the end of its first epoch.",
+    empty="No run completed its first epoch.",
 )

@@ -9,7 +9,7 @@ from actlab.report.chart import Chart, Compared, Picture
 from actlab.report.labels import apart
 from actlab.report.style import COLOURS, LINES, MARKERS, PAPER, WIDE, WIDE_TEXT, axes, image, look
 from actlab.report.table import ranked, spread
-from actlab.report.wording import metric_label, number_text, places_of, ratio_text
+from actlab.report.wording import STEP_TIMES, metric_label, number_text, places_of, ratio_text
 from actlab.sites.site_text import name_text
 from actlab.train.kinds import Metric
 
@@ -121,7 +121,7 @@ CHART = Chart(
     title="Cost: {metric} against step time",
     caption=(
         "{better} is better, left is cheaper. Mean over the seeds with one standard deviation. The time of a training"
-        " step was measured separately, on one thread; it varies by tens of percent between runs."
+        f" step was measured separately, on one thread. {STEP_TIMES}"
     ),
     order=20,
     page="comparison",
