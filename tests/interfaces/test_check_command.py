@@ -90,7 +90,7 @@ def test_the_table_can_be_read_at_80_columns(run: Run) -> None:
     said = run("check", "net.py:wrong")
     assert said.status == 1
     assert max(map(len, said.out.splitlines())) <= 80
-    assert all(word in said.out for word in ("error", "AL201", f"net.py:{FAULT_LINE}", "→", "1 error"))
+    assert all(word in said.out for word in ("error", "AL201", f"net.py:{FAULT_LINE}", "fix:", "1 error"))
 
 
 def test_a_right_model_ends_well(run: Run) -> None:

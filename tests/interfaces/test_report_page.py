@@ -13,6 +13,7 @@ import pytest
 
 from actlab.diagnosis.report import Report
 from actlab.report.diagnosis import diagnosis
+from actlab.report.diagnosis_page import diagnosis_page
 from actlab.report.page import page
 from actlab.sites.site import Unseen
 from unit.report.comparisons import TESTS, made
@@ -22,6 +23,7 @@ from unit.report.quantities import quantities
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium is installed")
 
+LONG = "a_function_with_a_name_that_is_far_too_long_for_any_telephone"
 DIAGNOSIS = 3  # gradients, dead units, saturated units
 QUIET = (
     "--headless",
@@ -70,20 +72,23 @@ def browsed(text, folder, *, width, flags=()):
     return json.loads(html.unescape(found[1])), complaints
 
 
-@pytest.fixture(scope="module")
-def text():
-    long = "a_function_with_a_name_that_is_far_too_long_for_any_telephone"
-    tests = {**TESTS, long: TESTS["tanh"], "<b>$x$": TESTS["relu"]}
+def found():
+    """A report with names that are too long for a telephone."""
     findings = (
-        finding(message=f"{long} " * 3, where=site(f"{long}.{long}", file=f"/{long}/{long}.py"), remedies=(long,)),
-        finding("AL102", "warning", evidence={long: 0.98, "examples": 6400}),
+        finding(message=f"{LONG} " * 3, where=site(f"{LONG}.{LONG}", file=f"/{LONG}/{LONG}.py"), remedies=(LONG,)),
+        finding("AL102", "warning", evidence={LONG: 0.98, "examples": 6400}),
         finding("AL101", "information"),
     )
-    found = Report(findings, (Unseen(long, "nn.LSTM", "it is fused"),), (), quantities())
+    return Report(findings, (Unseen(LONG, "nn.LSTM", "it is fused"),), (), quantities())
+
+
+@pytest.fixture(scope="module")
+def text():
+    tests = {**TESTS, LONG: TESTS["tanh"], "<b>$x$": TESTS["relu"]}
     return page(
-        made(tests, notes=(f"{long} " * 2,)),
-        provenance={"command": f"actlab advise {long}{long}"},
-        diagnosis=diagnosis(found, root=Path("/")),
+        made(tests, notes=(f"{LONG} " * 2,)),
+        provenance={"command": f"actlab advise {LONG}{LONG}"},
+        diagnosis=diagnosis(found(), root=Path("/")),
     )
 
 
@@ -97,6 +102,15 @@ def test_page_loads_fits_and_shows_everything(text, tmp_path, width):
     assert min(min(size) for size in measured["pictures"]) > 100
     assert max(wide for wide, _ in measured["pictures"]) <= width
     assert min(measured["drawn"]) > 100
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_the_page_of_a_diagnosis_fits_and_shows_everything(tmp_path, width):
+    measured, complaints = browsed(diagnosis_page(found(), title=LONG, root=Path("/")), tmp_path, width=width)
+    assert complaints == []
+    assert measured["width"] <= width
+    assert len(measured["pictures"]) == DIAGNOSIS
+    assert min(min(size) for size in measured["pictures"]) > 100
 
 
 @pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])

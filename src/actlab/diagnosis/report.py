@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, final
 
 from actlab.deprecation import warn_renamed
 from actlab.errors import ActlabError, BadInput
 from actlab.jsonable import plain
 from actlab.rules.finding import SEVERITIES, Finding
+from actlab.rules.finding_text import finding_lines
 from actlab.rules.registry import kinds
-from actlab.rules.remedies import REMEDIES
 from actlab.rules.running.al111_loss_does_not_move import blamed_on
 from actlab.sites.site import Site, Unseen
+from actlab.sites.site_text import unseen_text
 from actlab.telemetry.quantities import Quantities
 
 
@@ -96,24 +98,22 @@ class Report:
             if finding.severity != "information" and finding.id.startswith(prefixes or ("",))
         ]
         if told:
-            raise FindingsFound("\n".join(_line(finding) for finding in told))
+            raise FindingsFound("\n".join(line for finding in told for line in finding_lines(finding, root=Path.cwd())))
 
     def to_json(self) -> dict[str, Any]:
         """The findings, and what was not seen."""
         return {"findings": [finding.to_json() for finding in self.findings], "unseen": plain(self.unseen)}
 
     def lines(self) -> list[str]:
-        """For reading."""
-        lines: list[str] = []
-        for finding in self.findings:
-            lines += [_line(finding), *(f"    {REMEDIES[remedy]}" for remedy in finding.remedies[:1])]
-        hidden = [f"not seen: {each.what} at {each.path or 'the top'}: {each.why}." for each in self.unseen]
+        """Return the findings for reading, then what could not be analyzed, then notes."""
+        lines = [line for finding in self.findings for line in finding_lines(finding, root=Path.cwd())]
+        hidden = [f"not analyzed: {unseen_text(each)}" for each in self.unseen]
         return [*(lines or [self._nothing()]), *hidden, *self.notes]
 
     def _nothing(self) -> str:
-        """That nothing was found, or that nothing was looked at."""
+        """Say that nothing was found, or that nothing was measured."""
         if self.quantities is not None and self.quantities.measured == 0:
-            return "nothing was measured: no training step came by that counts."
+            return "nothing was measured: no training step ran through the watched model."
         return f"nothing found at {len(self.sites)} site{'' if len(self.sites) == 1 else 's'}."
 
 
@@ -124,8 +124,3 @@ def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 def _lacks_cause(finding: Finding) -> bool:
     return finding.id == "AL111" and finding.evidence["likely_cause"] is None
-
-
-def _line(finding: Finding) -> str:
-    place = "" if finding.site is None else f" at {finding.site.name} ({finding.site.file}:{finding.site.line})"
-    return f"{finding.severity} {finding.id}{place}: {finding.message}"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
-from actlab.report.figures import draw_shape
+from actlab.report.charts.functions import draw_shape
 from actlab.report.shape import shape
 from actlab.report.style import COLOURS, DERIVATIVE, PAPER, axes, image, look
-from actlab.report.wording import name_text
 from actlab.report.written import write_whole
+from actlab.sites.site_text import name_text
 
 FORMS = (".svg", ".png")
 

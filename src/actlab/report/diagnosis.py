@@ -1,109 +1,104 @@
-"""A diagnosis as it stands on the page: findings as rows, pictures, what was not seen."""
+"""A diagnosis as pages show it: findings, charts, and what could not be analyzed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import final
 
 from actlab.diagnosis.report import Report
-from actlab.report.alt_text import moments_in_words
-from actlab.report.finding_text import (
-    MARKS,
-    by_severity,
-    count_text,
-    evidence_text,
-    place_text,
-    sentence_text,
-    unseen_text,
-)
-from actlab.report.health_facts import Health, health
-from actlab.report.health_figures import gradient_svg, share_svg
-from actlab.report.inline import inline
+from actlab.report.finding_text import by_severity, count_text
+from actlab.report.folding import Block, folded, folded_unseen, pattern, where_lines, without_numbers
+from actlab.report.moments import drawn_steps
+from actlab.report.sections import Section, sections
+from actlab.rules.finding_text import sentence_text
 from actlab.rules.remedies import REMEDIES
+from actlab.sites.site import Site
+from actlab.sites.site_text import place_name, unseen_text
+from actlab.telemetry.quantities import Quantities
+
+MARKS = {"error": "✖", "warning": "▲", "information": "●"}
+"""Severities differ in shape as well as in color."""
 
 
 @final
 @dataclass(frozen=True)
 class FindingRow:
-    """One finding as the page shows it."""
+    """One finding, or several that are alike, as a page shows it."""
 
     severity: str
-    mark: str
     id: str
+    title: str
     message: str
-    place: str
+    places: tuple[str, ...]
     evidence: str
-    remedies: tuple[str, ...]
-
-
-@final
-@dataclass(frozen=True)
-class Panel:
-    """One picture of a diagnosis, with the name that stands above it."""
-
-    name: str
-    svg: str
+    fixes: tuple[str, ...]
 
 
 @final
 @dataclass(frozen=True)
 class Diagnosis:
-    """A diagnosis as the page shows it.
+    """A diagnosis as pages show it.
 
     Attributes:
         count: how many findings there are, by severity.
-        rows: the findings, the gravest first.
-        panels: the pictures; none where no training step was measured.
-        sites: the names of the sites along the pictures' axes, with their numbers.
+        rows: the findings, errors first.
+        charts: the charts; none if no training step was measured.
+        sites: the sites along the charts' axes, with their numbers.
         steps: training steps that were watched.
-        first, last: the steps of the palest and of the darkest line.
-        unseen: what could not be looked into.
+        unseen: what could not be analyzed.
     """
 
     count: str
     rows: tuple[FindingRow, ...]
-    panels: tuple[Panel, ...]
+    charts: tuple[Section, ...]
     sites: tuple[str, ...]
     steps: int
-    first: int
-    last: int
     unseen: tuple[str, ...]
 
 
 def diagnosis(report: Report, *, root: Path) -> Diagnosis:
-    """The report of a watched run, made ready for the page; paths are told from the folder `root`."""
-    found = health(report.quantities)
+    """Make a report ready for a page; paths are relative to the folder `root`."""
+    quantities = report.quantities
+    charts = _sections(quantities)
     return Diagnosis(
         count=count_text(report.findings),
-        rows=tuple(
-            FindingRow(
-                severity=finding.severity,
-                mark=MARKS[finding.severity],
-                id=finding.id,
-                message=sentence_text(finding.message),
-                place=place_text(finding, root=root),
-                evidence=evidence_text(finding.evidence),
-                remedies=tuple(REMEDIES.get(remedy, remedy) for remedy in finding.remedies),
-            )
-            for finding in by_severity(report.findings)
-        ),
-        panels=() if found is None else _panels(found),
-        sites=() if found is None else found.sites,
-        steps=0 if found is None else found.steps,
-        first=0 if found is None else found.gradients[0].step,
-        last=0 if found is None else found.gradients[-1].step,
-        unseen=tuple(unseen_text(one) for one in report.unseen),
+        rows=tuple(_row(block, root=root) for block in folded(by_severity(report.findings))),
+        charts=charts,
+        sites=numbered([site.site for site in quantities.sites]) if quantities and charts else (),
+        steps=quantities.steps if quantities and charts else 0,
+        unseen=tuple(unseen_text(one.first, place=one.places) for one in folded_unseen(report.unseen)),
     )
 
 
-def _panels(found: Health) -> tuple[Panel, ...]:
-    pictures = (
-        ("size of the gradient", found.gradients, gradient_svg(found.gradients)),
-        ("dead units", found.dead, share_svg(found.dead, of="share of units")),
-        ("saturated units", found.saturated, share_svg(found.saturated, of="share of units")),
+def numbered(sites: Sequence[Site]) -> tuple[str, ...]:
+    """Return the places of sites with their numbers, counted from 1; runs of alike places are one entry."""
+    entries = []
+    number = 1
+    for _, run in groupby(map(place_name, sites), key=without_numbers):
+        names = list(run)
+        last = number + len(names) - 1
+        entries.append(f"{number} {names[0]}" if len(names) == 1 else f"{number}–{last} {pattern(names)}")
+        number = last + 1
+    return tuple(entries)
+
+
+def _row(block: Block, *, root: Path) -> FindingRow:
+    return FindingRow(
+        severity=block.severity,
+        id=block.id,
+        title=block.title,
+        message=sentence_text(block.message),
+        places=tuple(where_lines(block, root=root)),
+        evidence=block.evidence,
+        fixes=tuple(REMEDIES.get(remedy, remedy) for remedy in block.remedies),
     )
-    return tuple(
-        Panel(name, inline(svg, prefix=f"health{number}-", label=moments_in_words(moments, of=name.capitalize())))
-        for number, (name, moments, svg) in enumerate(pictures)
-    )
+
+
+def _sections(quantities: Quantities | None) -> tuple[Section, ...]:
+    steps = () if quantities is None else drawn_steps(quantities)
+    if not steps:
+        return ()
+    return sections("diagnosis", quantities, words={"first": str(steps[0]), "last": str(steps[-1])})

@@ -1,4 +1,4 @@
-"""Findings for reading in a terminal: the gravest first, then what was not seen, then the count."""
+"""Findings for reading in a terminal: errors first, then what could not be analyzed, then the count."""
 
 from __future__ import annotations
 
@@ -8,37 +8,33 @@ from io import StringIO
 from pathlib import Path
 from shutil import get_terminal_size
 
-from rich import box
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from actlab.report.finding_text import (
-    MARKS,
-    by_severity,
-    count_text,
-    evidence_text,
-    place_text,
-    sentence_text,
-    unseen_text,
-)
+from actlab.report.finding_text import by_severity, count_text
+from actlab.report.folding import Block, folded, folded_unseen, where_lines
 from actlab.rules.finding import Finding
+from actlab.rules.finding_text import sentence_text
 from actlab.sites.site import Unseen
+from actlab.sites.site_text import unseen_text
 
 STYLES = {"error": "bold red", "warning": "yellow", "information": "blue"}
+INDENT = 4
 
 
 @dataclass(frozen=True)
 class FindingTable:
-    """Findings as something that Rich renders, fit for the width there is.
+    """Findings as something that Rich renders; those that are alike at many places are one block.
 
     Attributes:
         findings: what was found.
-        unseen: what could not be looked into.
+        unseen: what could not be analyzed.
         remedies: a sentence for the id of every remedy.
-        root: the folder that paths are told from.
-        nothing: said in place of a count of none.
-        last: said after the count, such as how many are accepted.
+        root: the folder that paths are relative to.
+        nothing: the text shown if there are no findings.
+        last: follows the count, such as how many findings are accepted.
     """
 
     findings: Sequence[Finding]
@@ -49,46 +45,44 @@ class FindingTable:
     last: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self.findings:
-            yield self._table()
+        for block in folded(by_severity(self.findings)):
+            yield Group(*self._parts(block))
             yield ""
         if self.unseen:
-            yield Text("Not seen:", style="bold")
-            for one in self.unseen:
-                yield Text(f"  {unseen_text(one)}", style="dim")
+            yield Text("Not analyzed:", style="bold")
+            for one in folded_unseen(self.unseen):
+                yield _hanging("  ", Text(unseen_text(one.first, place=one.places), style="dim"))
             yield ""
         count = count_text(self.findings, nothing=self.nothing)
         yield Text(f"{count[0].upper()}{count[1:]}{self.last}.", style="bold")
 
-    def _table(self) -> Table:
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
-        table.add_column("severity", no_wrap=True)
-        table.add_column("id", no_wrap=True)
-        table.add_column("what was found, where, how that is known, what answers it", overflow="fold")
-        for number, finding in enumerate(by_severity(self.findings)):
-            if number:
-                table.add_row()
-            style = STYLES[finding.severity]
-            severity = Text(f"{MARKS[finding.severity]} {_SHORT[finding.severity]}", style=style)
-            # As Text, because brackets in a place would be read as markup.
-            table.add_row(severity, Text(finding.id, style="bold"), Text("\n").join(self._told(finding)))
-        return table
+    def _parts(self, block: Block) -> Iterator[Table | Padding]:
+        # As Text, because brackets in a place would be read as markup.
+        heading = Text.assemble((block.severity, STYLES[block.severity]), " ", (block.id, "bold"), "  ")
+        yield _hanging(heading, Text(block.title, style="bold"))
+        for where in where_lines(block, root=self.root):
+            yield self._labelled("where:", Text(where, style="cyan"))
+        yield Padding(Text(sentence_text(block.message)), (0, 0, 0, INDENT))
+        if block.evidence:
+            yield self._labelled("evidence:", Text(block.evidence, style="dim"))
+        for remedy in block.remedies:
+            yield self._labelled("fix:", Text(self.remedies.get(remedy, remedy), style="green"))
 
-    def _told(self, finding: Finding) -> Iterator[Text]:
-        yield Text(sentence_text(finding.message))
-        yield Text(place_text(finding, root=self.root), style="cyan")
-        if finding.evidence:
-            yield Text(f"evidence: {evidence_text(finding.evidence)}", style="dim")
-        for remedy in finding.remedies:
-            yield Text(f"→ {self.remedies.get(remedy, remedy)}", style="green")
+    def _labelled(self, label: str, text: Text) -> Padding:
+        return Padding(_hanging(f"{label} ", text), (0, 0, 0, INDENT))
 
 
-# In a table of 80 columns every character of a narrow column is one less for the sentence.
-_SHORT = {"error": "error", "warning": "warning", "information": "info"}
+def _hanging(start: str | Text, text: Text) -> Table:
+    """Put a text behind a start, with all its lines indented alike."""
+    table = Table.grid()
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(start if isinstance(start, Text) else Text(start), text)
+    return table
 
 
 def table_lines(table: FindingTable, width: int | None = None) -> list[str]:
-    """The findings as plain lines, no wider than `width`; by default as wide as the terminal."""
+    """Return the findings as plain lines, no wider than `width`; by default as wide as the terminal."""
     wide = width or get_terminal_size().columns
     console = Console(file=StringIO(), width=wide, color_system=None, legacy_windows=False, force_jupyter=False)
     with console.capture() as captured:

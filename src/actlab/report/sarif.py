@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 from actlab.jsonable import plain
-from actlab.report.finding_text import by_severity, evidence_text, sentence_text
+from actlab.report.finding_text import by_severity
 from actlab.report.fingerprint import fingerprints
 from actlab.rules.finding import Finding
+from actlab.rules.finding_text import evidence_text, sentence_text
 from actlab.rules.kind import FindingKind
 from actlab.rules.registry import kinds
 from actlab.rules.remedies import REMEDIES
@@ -135,7 +136,7 @@ def _notifications(unseen: Iterable[Unseen]) -> list[Mapping[str, Any]]:
     return [
         {
             "level": "note",
-            "message": {"text": f"Not seen: {one.what}: {one.why}"},
+            "message": {"text": f"Not analyzed: {one.what}: {one.why}"},
             "locations": [{"logicalLocations": [{"fullyQualifiedName": one.path or "model", "kind": "member"}]}],
         }
         for one in unseen

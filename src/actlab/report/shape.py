@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actlab.catalog.index import get
-from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Input
 from actlab.lower.to_numpy import program
@@ -44,31 +40,6 @@ class Shape:
     value: tuple[Line, ...]
     derivative: tuple[Line, ...]
     limits: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Shapes:
-    """The shapes of several activations; `missing` names those that have no curve, each with the reason."""
-
-    arms: tuple[Shape, ...]
-    missing: tuple[tuple[str, str], ...]
-
-
-def shapes(names: tuple[str, ...], *, own: Mapping[str, Activation] = MappingProxyType({})) -> Shapes:
-    """The shapes of those arms that are the user's own, that the catalog knows, or that are formulas."""
-    found: list[Shape] = []
-    missing: list[tuple[str, str]] = []
-    for name in names:
-        try:
-            act = own.get(name) or get(name)
-        except ActlabError:
-            missing.append((name, "not in the catalog"))
-            continue
-        if isinstance(act, Activation) and len(act.inputs) == 1:
-            found.append(shape(act, arm=name))
-        else:
-            missing.append((name, "no function of one number"))
-    return Shapes(tuple(found), tuple(missing))
 
 
 def shape(act: Activation, *, arm: str | None = None) -> Shape:

@@ -32,6 +32,10 @@ PAPER, INK, QUIET, LINES, DERIVATIVE = (_LIGHT[name] for name in ("paper", "ink"
 COLOURS = {"control": INK} | {name: _LIGHT[name] for name in ("better", "worse", "equivalent", "undecided")}
 MARKERS = {"control": "o", "better": "^", "worse": "v", "equivalent": "s", "undecided": "D"}
 
+PANEL = (252.0, 176.0)  # points; one of several pictures side by side
+WIDE = 400.0
+PANEL_TEXT, WIDE_TEXT = 9.0, 10.5
+
 _LOOK: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": LINES,

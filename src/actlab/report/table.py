@@ -10,15 +10,17 @@ from actlab.report.wording import (
     change_text,
     interval_text,
     level_text,
-    name_text,
     number_text,
     p_text,
     places_of,
     rate_text,
     ratio_text,
     steps_text,
+    with_minus_signs,
 )
+from actlab.sites.site_text import name_text
 from actlab.study.comparison import ArmResult, Comparison
+from actlab.study.verdict import BETTER, UNDECIDED
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,14 @@ def spread(values: tuple[float, ...]) -> float:
     return stdev(values) if len(values) > 1 else 0.0
 
 
+def tone(comparison: Comparison) -> str:
+    """Return the verdict of the whole comparison: the control can be improved on, matched, or neither is known."""
+    verdicts = {arm.verdict for arm in comparison.arms[1:]}
+    if BETTER in verdicts:
+        return BETTER
+    return verdicts.pop() if len(verdicts) == 1 else UNDECIDED
+
+
 def _row(arm: ArmResult, comparison: Comparison) -> Row:
     places = places_of(comparison.metric, region=comparison.region)
     difference = arm.difference
@@ -94,5 +104,5 @@ def _row(arm: ArmResult, comparison: Comparison) -> Row:
         diverged=f"{arm.diverged} of {arm.runs}",
         steps=steps_text(arm.steps_to_target),
         step_time=ratio_text(comparison.cost.relative_step.get(arm.activation)),
-        sentence=arm.sentence,
+        sentence=with_minus_signs(arm.sentence),
     )

@@ -14,10 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from actlab.report.table import Row, rows
-from actlab.report.wording import MARKS, name_text, seconds_text
+from actlab.report.wording import MARKS, STEP_TIMES, seconds_text, with_minus_signs
+from actlab.sites.site_text import name_text
 from actlab.study.comparison import Comparison
 
 NAME = 24
+STEP_TIME = "step\ntime"
 BETWEEN = 2  # spaces between two columns, one of them from the box
 STYLES = {"control": "bold", "better": "bold blue", "worse": "red", "equivalent": "green", "undecided": "dim"}
 
@@ -52,9 +54,11 @@ class ComparisonTable:
         yield _table(shown, verdicts=[arm.verdict for arm in rows(self.comparison)])
         left_out = [column.heading.replace("\n", " ") for column in every if column not in shown]
         if left_out:
-            yield Text(f"Not shown for want of room: {', '.join(left_out)}.", style="dim")
+            yield Text(f"Columns hidden in this width: {', '.join(left_out)}.", style="dim")
+        if any(column.heading == STEP_TIME for column in shown):
+            yield Text(STEP_TIMES, style="dim")
         yield ""
-        yield Text(self.comparison.verdict, style="bold")
+        yield Text(with_minus_signs(self.comparison.verdict), style="bold")
         for note in self.comparison.notes:
             yield Text(f"Note: {note}", style="dim")
 
@@ -77,13 +81,13 @@ def columns(table: Sequence[Row]) -> tuple[Column, ...]:
         Column("verdict", tuple(f"{MARKS[row.verdict]} {row.verdict}" for row in table), is_text=True),
         Column("test", tuple(f"{row.test} ± {row.spread}" for row in table)),
         Column("difference", tuple(row.difference for row in table)),
-        Column("its interval", tuple(row.interval for row in table), gives_way=1),
+        Column("interval", tuple(row.interval for row in table), gives_way=1),
         Column("p, Holm", tuple(row.p for row in table), gives_way=2),
         Column("valid", tuple(row.valid for row in table), gives_way=6),
         Column("rate", tuple(row.rate for row in table), gives_way=4),
         Column("diverged", tuple(row.diverged for row in table), gives_way=1 if any_diverged else 5),
         Column("steps to\ntarget", tuple(row.steps for row in table), gives_way=7),
-        Column("step\ntime", tuple(row.step_time for row in table), gives_way=3),
+        Column(STEP_TIME, tuple(row.step_time for row in table), gives_way=3),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from actlab.study.comparison import Difference
 from actlab.train.kinds import Metric
@@ -12,17 +13,15 @@ MARKS = {"control": "○", "better": "▲", "worse": "▼", "equivalent": "■",
 
 NOTHING = "–"
 
+STEP_TIMES = "Step times vary by tens of percent between runs."
 
-def name_text(name: str, limit: int = 40) -> str:
-    """A name from anywhere, on one line, without characters that cannot be shown, cut to `limit` characters.
+_HYPHEN = re.compile(r"(?<!\S)-(?=\d)")
 
-    Example:
-        >>> name_text("my\\nunit\\x00", limit=40), name_text("x*sigmoid(1.702*x)", limit=10)
-        ('my unit\ufffd', 'x*sigmoid…')
-    """
-    line = " ".join(name.split())
-    shown = "".join(character if character.isprintable() else "\ufffd" for character in line)
-    return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + "…"
+
+def metric_label(metric: Metric, *, limit: int) -> str:
+    """Return name and unit of the metric, on two lines if they are long."""
+    between = " " if len(metric.name) + len(metric.unit) < limit else "\n"
+    return f"{metric.name}{between}({metric.unit})"
 
 
 def places_of(metric: Metric, *, region: float) -> int:
@@ -68,6 +67,16 @@ def interval_text(difference: Difference, places: int) -> str:
     return f"{change_text(difference.low, places)} to {change_text(difference.high, places)}"
 
 
+def with_minus_signs(text: str) -> str:
+    """Return a sentence with minus signs in its numbers, as in the tables.
+
+    Example:
+        >>> with_minus_signs("x-1 is worse: -0.40 (from -0.70 to -0.14)")
+        'x-1 is worse: −0.40 (from −0.70 to −0.14)'
+    """
+    return _HYPHEN.sub("−", text)
+
+
 def p_text(p: float) -> str:
     """A p-value to two digits; a tiny one as a bound.
 
@@ -94,8 +103,15 @@ def rate_text(rate: float) -> str:
 
 
 def ratio_text(ratio: float | None) -> str:
-    """A cost relative to the control's, or a dash where it was not measured."""
-    return NOTHING if ratio is None else f"{ratio:.2f}×"
+    """Return a cost relative to the control's, no more exact than it is; a dash if it was not measured.
+
+    Example:
+        >>> ratio_text(1.234), ratio_text(1.0), ratio_text(None)
+        ('≈1.2×', '1×', '–')
+    """
+    if ratio is None:
+        return NOTHING
+    return "1×" if ratio == 1 else f"≈{ratio:.1f}×"
 
 
 def steps_text(steps: float | None) -> str:

@@ -110,7 +110,7 @@ def _parts(id: str, doc: str) -> dict[str, str]:
         raise ValueError(
             f"{id}: the docstring needs the headings {', '.join(expected)}, in this order; got {headings}."
         )
-    return {"What": pieces[0], **{heading: text for heading, text in zip(headings, pieces[2::2], strict=True)}}
+    return {"What": pieces[0], **dict(zip(headings, pieces[2::2], strict=True))}
 
 
 def _joined(text: str) -> str:

@@ -11,7 +11,7 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         "use-logits-loss": "Use the loss that takes logits: binary_cross_entropy_with_logits.",
         "add-sigmoid": "Apply a sigmoid before the loss, or use binary_cross_entropy_with_logits on the logits.",
         "use-cross-entropy": "Use cross_entropy on the logits.",
-        "add-log-softmax": "Apply log_softmax over the class dimension before nll_loss, or use cross_entropy on logits.",
+        "add-log-softmax": "Apply log_softmax over the class dimension before nll_loss, or use cross_entropy.",
         "softmax-over-classes": "Apply softmax over the class dimension (dim=1, or dim=-1 if classes come last).",
         "use-sigmoid": "With a single output use a sigmoid (and binary_cross_entropy_with_logits), not a softmax.",
         "linear-output": "Leave the output linear, or scale the targets into the activation's range.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final, overload
 
 import torch
@@ -14,6 +15,7 @@ from actlab.jsonable import plain
 from actlab.sites.recognize.routes import routed
 from actlab.sites.recognize.traced import traced
 from actlab.sites.site import Site, Unseen
+from actlab.sites.site_text import site_cells, unseen_text
 from actlab.sites.trace.trace import Trace
 
 
@@ -43,13 +45,11 @@ class Sites(Sequence[Site]):
         return {"sites": [plain(site.to_json()) for site in self.found], "unseen": plain(self.unseen)}
 
     def lines(self) -> list[str]:
-        """One line a site."""
-        from_to = [(site.name, site.activation, site.spelling, f"{site.file}:{site.line}") for site in self.found]
-        widths = [max((len(row[at]) for row in from_to), default=0) for at in range(3)]
-        rows = ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
-                for row in from_to]  # fmt: skip
-        hidden = [f"not seen: {each.what} at {each.path or 'the top'}: {each.why}." for each in self.unseen]
-        return [*rows, *hidden] or ["no activation was found."]
+        """Return one line for each site and each part that could not be analyzed."""
+        rows = [site_cells(site, root=Path.cwd())[:4] for site in self.found]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        shown = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        return [*shown, *(f"not analyzed: {unseen_text(each)}" for each in self.unseen)] or ["no activation was found."]
 
 
 def sites(model: nn.Module, *inputs: Any, **kwargs: Any) -> Sites:

@@ -1,4 +1,4 @@
-"""Findings in a terminal: all of it readable at 80 columns, the gravest first."""
+"""Findings in a terminal: readable at 80 columns, errors first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from actlab.report.finding_table import FindingTable, table_lines
-from actlab.report.finding_text import evidence_text, place_text
+from actlab.rules.finding_text import evidence_text, place_text
+from actlab.rules.registry import kinds
 from actlab.sites.site import Unseen
 from unit.report.findings import finding, site
 
@@ -37,36 +38,36 @@ def test_nothing_is_lost_and_nothing_is_too_wide(width: int) -> None:
         "AL101",
         " ".join(LONG.split())[:40],
         "net.py:12",
-        "head[0]",
-        "nn.Softmax",
+        kinds()["AL201"].title,
+        "where: net.py:12 head (nn.Softmax)",
         "examples 64",
         "0.0469",
         "Give the loss the logits.",
-        "→ other",
-        "Not seen:",
+        "fix: other",
+        "Not analyzed:",
         "rnn (nn.LSTM): it is fused",
         "1 error, 1 for information, 1 accepted.",
     ):
         assert told in words, told
 
 
-def test_the_gravest_stands_first() -> None:
+def test_errors_come_first() -> None:
     text = "\n".join(table_lines(TABLE, 80))
     assert text.index("AL201") < text.index("AL101")
 
 
-def test_where_nothing_is_found_that_is_said() -> None:
+def test_no_findings_are_one_line() -> None:
     assert table_lines(FindingTable((), (), {}, Path("/x")), 80) == ["Nothing found."]
 
 
-def test_brackets_in_a_place_are_no_markup() -> None:
+def test_brackets_are_not_read_as_markup() -> None:
     text = "\n".join(table_lines(FindingTable([finding(message="[red]x[/red]")], (), {}, Path("/x")), 80))
     assert "[red]x[/red]" in text
     assert "the model as a whole" in text
 
 
-def test_a_place_is_told_from_the_folder_one_stands_in() -> None:
-    assert place_text(finding(where=site(file="/data/net.py")), root=Path("/data")) == "net.py:12  head[0]  nn.Softmax"
+def test_places_are_relative_to_the_folder() -> None:
+    assert place_text(finding(where=site(file="/data/net.py")), root=Path("/data")) == "net.py:12  head (nn.Softmax)"
     assert place_text(finding(where=site(file="/else/net.py")), root=Path("/data")).startswith("/else/net.py:12")
 
 
@@ -80,3 +81,28 @@ def test_without_a_site_the_lines_of_the_evidence_are_its_place_and_no_number():
     assert place_text(found, root=Path("/data")) == "net.py:4, net.py:9"
     assert evidence_text(evidence) == "weights 3"
     assert place_text(finding("AL301"), root=Path("/data")) == "the model as a whole"
+
+
+def test_a_finding_reads_title_place_message_fix():
+    found = finding(message="the loss takes it too", where=site(line=4), remedies=("drop-it",))
+    assert table_lines(FindingTable([found], (), {"drop-it": "Give the loss the logits."}, Path("/x")), 90) == [
+        f"error AL201  {kinds()['AL201'].title}",
+        "    where: net.py:4  head (nn.Softmax)",
+        "    The loss takes it too.",
+        "    fix: Give the loss the logits.",
+        "",
+        "1 error.",
+    ]
+
+
+def test_alike_findings_are_one_block_and_are_all_counted():
+    many = [
+        finding("AL101", "warning", message=f"{place + 2} of 64 units are dead", where=site(f"layers.{place}.act"))
+        for place in range(8)
+    ]
+    lines = table_lines(FindingTable(many, [Unseen(f"layers.{n}.rnn", "nn.LSTM", "it is fused") for n in range(8)],
+                                     {}, Path("/x")), 90)  # fmt: skip
+    assert "    where: net.py:12  layers.*.act, 8 places (nn.Softmax)" in lines
+    assert "    2–9 of 64 units are dead." in lines
+    assert "  layers.*.rnn, 8 places (nn.LSTM): it is fused" in lines
+    assert lines[-1] == "8 warnings."

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from actlab.diagnosis.report import Report
 from actlab.report.diagnosis import diagnosis
 from actlab.report.page import page, write_report
 from unit.report.comparisons import ERRORS, TESTS, errors, made
+from unit.report.elements import Elements
 from unit.report.findings import finding, site
 from unit.report.quantities import quantities
 
@@ -18,24 +18,6 @@ HOSTILE = "<script>alert(1)</script>"
 
 
 TWO = {name: TESTS[name] for name in ("sigmoid", "relu")}
-
-
-class Elements(HTMLParser):
-    """The start tags of a page, and its text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.text = [], ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.text += data
-
-    def named(self, name):
-        return [attributes for tag, attributes in self.tags if tag == name]
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +126,7 @@ def test_what_is_missing_is_said():
     text = page(made(tests, costs={}, curves={name: [[]] * 8 for name in tests}), provenance={})
     assert "MyModule is not drawn: not in the catalog." in text
     assert "No step was timed." in text
-    assert "No run came to the end of its first epoch." in text
+    assert "No run completed its first epoch." in text
 
 
 def test_a_diverged_seed_is_said_at_its_curve():
@@ -164,6 +146,6 @@ def test_a_diagnosis_stands_on_the_page_escaped_and_without_one_nothing_is_said(
     assert HOSTILE not in text
     assert "&lt;script&gt;alert(1)" in text
     shown = Elements(text)
-    assert "watched for 100 training steps before the comparison: 1 error." in shown.text
+    assert "measured over 100 training steps before the comparison: 1 error." in shown.text
     assert len(shown.named("svg")) == len(Elements(plain).named("svg")) + 3
-    assert "What the control's activations do" not in Elements(plain).text
+    assert "Diagnosis of the control" not in Elements(plain).text

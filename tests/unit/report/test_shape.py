@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from actlab.catalog.index import get
-from actlab.report.shape import SHOWN, pieces, shape, shapes
+from actlab.report.shape import SHOWN, pieces, shape
 
 
 def test_a_smooth_curve_is_one_piece_with_its_values():
@@ -35,21 +35,6 @@ def test_a_curve_ends_where_it_is_not_finite():
     with np.errstate(all="ignore"):
         lines = pieces(x, np.log(x))
     assert [line[0][0] for line in lines] == [0.5]
-
-
-def test_formulas_are_drawn_and_the_rest_is_named_with_its_reason():
-    found = shapes(("relu", "x*sigmoid(1.702*x)", "MyOwnModule", "softmax", "glu"))
-    assert [one.arm for one in found.arms] == ["relu", "x*sigmoid(1.702*x)"]
-    assert found.missing == (
-        ("MyOwnModule", "not in the catalog"),
-        ("softmax", "no function of one number"),
-        ("glu", "no function of one number"),
-    )
-
-
-def test_the_users_own_activation_is_drawn_before_the_catalogs():
-    (one,) = shapes(("relu",), own={"relu": get("tanh")}).arms
-    assert (one.arm, one.label) == ("relu", "tanh")
 
 
 def test_a_curve_beyond_the_shared_limits_gets_its_own():

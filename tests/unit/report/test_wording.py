@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from actlab.report.table import rows
-from actlab.report.wording import name_text, p_text
+from actlab.report.wording import p_text, with_minus_signs
+from actlab.sites.site_text import name_text
 from unit.report.comparisons import errors, made
 
 
@@ -13,7 +14,7 @@ def test_a_row_says_what_was_found():
     assert (relu.test, relu.spread, relu.valid) == ("91.25", "0.93", "91.50")
     assert (relu.difference, relu.interval, relu.level) == ("+21.00", "+18.00 to +24.00", "98.8 %")
     assert relu.p == "0.031"  # four comparisons, each 2/2**8
-    assert (relu.rate, relu.diverged, relu.steps, relu.step_time) == ("0.01", "0 of 10", "1,234", "1.10×")
+    assert (relu.rate, relu.diverged, relu.steps, relu.step_time) == ("0.01", "0 of 10", "1,234", "≈1.1×")
 
 
 def test_the_control_stands_first_and_has_no_difference():
@@ -45,3 +46,13 @@ def test_a_name_fits_on_one_line(name, shown):
 
 def test_a_tiny_p_is_a_bound():
     assert (p_text(9.9e-5), p_text(1e-4)) == ("< 0.0001", "0.0001")
+
+
+def test_sentences_have_minus_signs_in_their_numbers_and_names_keep_their_hyphens():
+    softplus = rows(made())[-1]
+    assert "−9.00 against sigmoid" in softplus.sentence
+    assert with_minus_signs("my-2x is worse: -2.5") == "my-2x is worse: −2.5"
+
+
+def test_step_times_are_no_more_exact_than_they_are():
+    assert [row.step_time for row in rows(made())] == ["1×", "≈1.1×", "≈1.3×", "≈1.2×", "≈1.4×"]

@@ -1,0 +1,133 @@
+"""Test results against the time of a training step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from actlab.report.chart import Chart, Compared, Picture
+from actlab.report.labels import apart
+from actlab.report.style import COLOURS, LINES, MARKERS, PAPER, WIDE, WIDE_TEXT, axes, image, look
+from actlab.report.table import ranked, spread
+from actlab.report.wording import STEP_TIMES, metric_label, number_text, places_of, ratio_text
+from actlab.sites.site_text import name_text
+from actlab.train.kinds import Metric
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAME = 20  # characters of an arm's name
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one arm reaches, and the time of its training step relative to the control's."""
+
+    arm: str
+    verdict: str
+    relative_step: float
+    test: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What all arms whose steps were timed reach and cost; `missing` names the others."""
+
+    arms: tuple[Price, ...]
+    missing: tuple[str, ...]
+    metric: Metric
+    places: int
+
+
+def facts(data: Compared) -> Prices:
+    """Return what every arm reaches and costs."""
+    comparison = data.comparison
+    relative = comparison.cost.relative_step
+    arms = tuple(
+        Price(arm.activation, arm.verdict, relative[arm.activation], arm.test, spread(arm.tests))
+        for arm in ranked(comparison)
+        if arm.activation in relative
+    )
+    missing = tuple(arm.activation for arm in comparison.arms if arm.activation not in relative)
+    return Prices(arms, missing, comparison.metric, places_of(comparison.metric, region=comparison.region))
+
+
+def svg(prices: Prices) -> bytes:
+    """Draw a point with an error bar for every arm."""
+    with look(points=WIDE_TEXT, text_as="none"):
+        figure, ax = axes(WIDE, 300)
+        for price in prices.arms:
+            ax.errorbar(
+                price.relative_step,
+                price.test,
+                yerr=price.spread,
+                fmt=MARKERS[price.verdict],
+                color=COLOURS[price.verdict],
+                markeredgecolor=PAPER,
+                markersize=8,
+                elinewidth=1.1,
+            )
+        ax.set_xlabel("time of a training step, relative to the control's (×)")
+        ax.set_ylabel(f"test {metric_label(prices.metric, limit=40)}")
+        _name_points(ax, prices)
+        return image(figure, "svg")
+
+
+def alt_text(prices: Prices) -> str:
+    """Describe results and costs in words."""
+    each = "; ".join(
+        f"{price.arm}: {number_text(price.test, prices.places)} at {ratio_text(price.relative_step)}"
+        for price in prices.arms
+    )
+    return f"Test {prices.metric.name}, in {prices.metric.unit}, against the time of a training step. {each}."
+
+
+def draw(prices: Prices) -> tuple[Picture, ...]:
+    """Draw the picture, unless no arm was timed."""
+    return (Picture(svg(prices), alt_text(prices)),) if prices.arms else ()
+
+
+def notes(prices: Prices) -> tuple[str, ...]:
+    """Name the arms without a time."""
+    if not prices.arms or not prices.missing:
+        return ()
+    return (f"Not timed: {', '.join(map(name_text, prices.missing))}.",)
+
+
+def _name_points(ax: Axes, prices: Prices) -> None:
+    """Write the names in a column at the right, each joined to its point, so that they never overlap."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high)
+    step = 0.058 * (high - low)
+    places = apart([price.test for price in prices.arms], gap=step, limits=(low + step / 2, high - step / 2))
+    across = ax.get_yaxis_transform()
+    for price, place in zip(prices.arms, places, strict=True):
+        ax.annotate(
+            name_text(price.arm, limit=NAME),
+            xy=(price.relative_step, price.test),
+            xycoords="data",
+            xytext=(1.03, place),
+            textcoords=across,
+            color=COLOURS[price.verdict],
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": LINES, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 5},
+        )
+
+
+CHART = Chart(
+    name="cost",
+    title="Cost: {metric} against step time",
+    caption=(
+        "{better} is better, left is cheaper. Mean over the seeds with one standard deviation. The time of a training"
+        f" step was measured separately, on one thread. {STEP_TIMES}"
+    ),
+    order=20,
+    page="comparison",
+    facts=facts,
+    draw=draw,
+    notes=notes,
+    empty="No step was timed.",
+    is_half=True,
+)
