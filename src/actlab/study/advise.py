@@ -8,17 +8,13 @@ from pathlib import Path
 from typing import final
 
 from actlab.diagnosis.report import Report
-from actlab.errors import BadTask
 from actlab.formula.activation import Activation
 from actlab.study.compare import Progress, prepare, run_study
 from actlab.study.comparison import Comparison
 from actlab.study.control_diagnosis import FEWEST, SECONDS, STEPS, diagnosed
 from actlab.study.runner import LocalRunner, Runner
 from actlab.study.store import Store
-from actlab.train.builtin import DEFAULT, builtin_task
-from actlab.train.table import table_task
 from actlab.train.task import Task
-from actlab.train.taskfile import file_task
 
 # The common hidden activations of today's libraries, and the two classics they replaced.
 CANDIDATES = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh")
@@ -31,27 +27,6 @@ class Advised:
 
     comparison: Comparison
     diagnosis: Report | None
-
-
-def chosen_task(data: str | None = None, *, target: str | None = None, task: str | None = None) -> Task:
-    """The task that was named: a table and its target, a task file, a built-in one, or by default the digits.
-
-    Raises:
-        BadTask: nothing fits, or too much was named.
-    """
-    if data is None:
-        if target is not None:
-            raise BadTask(
-                f"--target {target} names a column, but no table was given: actlab advise data.csv --target y."
-            )
-        return builtin_task(task or DEFAULT)
-    if task is not None:
-        raise BadTask(f"both {data} and the built-in task '{task}' were named; name one.")
-    if target is not None:
-        return table_task(data, target=target)
-    if data.endswith(".py") or ".py:" in data:
-        return file_task(data)
-    raise BadTask(f"{data} is read as a table: name the column to predict with --target.")
 
 
 def advise(

@@ -1,4 +1,4 @@
-"""What a kind of finding means, at length."""
+"""Explain a kind of finding."""
 
 from __future__ import annotations
 
@@ -6,38 +6,32 @@ from dataclasses import dataclass
 from itertools import chain
 from shutil import get_terminal_size
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from actlab.rules.kinds import FindingKind
+from actlab.rules.kinds import KINDS, FindingKind, kind_of
+from actlab.rules.remedies import REMEDIES
 
-MOST = 88
-"""Columns of a text that reads well; a narrower terminal has its own."""
-
-
-def _filled(text: str, *, indent: int = 0) -> str:
-    return fill(text, min(MOST, get_terminal_size().columns), subsequent_indent=" " * indent)
+WIDEST = 88
+"""Columns of a text that reads well; a narrower terminal sets its own."""
 
 
 @dataclass(frozen=True)
 class Explained:
-    """One kind of finding, at length."""
+    """One kind of finding, in full."""
 
     kind: FindingKind
 
     def to_json(self) -> dict[str, Any]:
-        """Id, name, title, severity, explanation, source, and every remedy with its sentence."""
+        """Return id, name, title, severity, explanation, source, and every fix with its sentence."""
         return self.kind.to_json()
 
     def lines(self) -> list[str]:
-        """The heading, the explanation, the remedies, the source."""
-        from actlab.rules.remedies import REMEDIES
-
+        """Return the heading, the explanation, the fixes and the source."""
         kind = self.kind
         lines = [_filled(f"{kind.id}  {kind.title}", indent=7), f"{kind.name}, usually: {kind.severity}", ""]
         for paragraph in kind.explanation.split("\n\n"):
             lines += [*_filled(" ".join(paragraph.split())).split("\n"), ""]
-        lines += ["What answers it:"]
+        lines += ["Fixes:"]
         lines += [_filled(f"→ {REMEDIES[one]}", indent=2) for one in kind.remedies]
         lines += ["", _filled(f"Source: {kind.source}", indent=2)]
         return "\n".join(lines).split("\n")
@@ -50,39 +44,36 @@ class Kinds:
     kinds: tuple[FindingKind, ...]
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One object a kind."""
+        """Return one object per kind."""
         return [Explained(kind).to_json() for kind in self.kinds]
 
     def lines(self) -> list[str]:
-        """One line a kind."""
+        """Return one line per kind."""
         width = max(len(kind.severity) for kind in self.kinds)
         rows = [
             _filled(f"{kind.id}  {kind.severity:<{width}}  {kind.title}", indent=width + 9).split("\n")
             for kind in self.kinds
         ]
-        return [
-            *chain(*rows),
-            "",
-            f"{len(rows)} kinds of finding; `actlab explain {self.kinds[0].id}` tells one at length.",
-        ]
+        total = f"{len(rows)} kinds of finding; `actlab explain {self.kinds[0].id}` explains one in full."
+        return [*chain(*rows), "", total]
 
 
 def kinds() -> Kinds:
-    """All kinds of finding."""
-    from actlab.rules.kinds import KINDS
-
+    """List all kinds of finding."""
     return Kinds(tuple(KINDS.values()))
 
 
 def explain(finding: str) -> Explained:
-    """What a kind of finding means, what follows from it, what answers it, and who says so.
+    """Explain a kind of finding: meaning, consequences, fixes, references.
 
     Args:
-        finding: its id, such as AL101, or its name, such as dead-units.
+        finding: an id such as AL101, or a name such as dead-units.
 
     Raises:
-        BadInput: there is no such kind.
+        BadInput: no kind of finding has this id or name.
     """
-    from actlab.rules.kinds import kind_of
-
     return Explained(kind_of(finding))
+
+
+def _filled(text: str, *, indent: int = 0) -> str:
+    return fill(text, min(WIDEST, get_terminal_size().columns), subsequent_indent=" " * indent)

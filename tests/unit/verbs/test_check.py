@@ -1,4 +1,4 @@
-"""What counts as a fault, and what an answer of `check` says."""
+"""The answer of `check`: what counts as a fault, and its text."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from actlab.diagnosis.report import Report
 from actlab.rules.finding import SEVERITIES, Severity
-from actlab.verbs.checked import NEVER, Checked
-from actlab.verbs.explained import explain, kinds
+from actlab.verbs.check import NEVER, Checked
+from actlab.verbs.explain import explain, kinds
 from unit.report.findings import finding
 
 
@@ -21,13 +21,13 @@ def checked(*severities: Severity, fail_on: str, accepted: bool = False) -> Chec
 
 @pytest.mark.parametrize("found", SEVERITIES)
 @pytest.mark.parametrize("fail_on", [*SEVERITIES, NEVER])
-def test_it_fails_from_the_named_severity_on(found: Severity, fail_on: str) -> None:
+def test_it_fails_from_the_severity_of_fail_on(found: Severity, fail_on: str) -> None:
     order = [*SEVERITIES, NEVER]
     fails = fail_on != NEVER and order.index(found) <= order.index(fail_on)
     assert checked(found, fail_on=fail_on).is_well is not fails
 
 
-def test_what_is_accepted_never_fails_and_is_counted() -> None:
+def test_an_accepted_finding_never_fails_and_is_counted() -> None:
     answer = checked("error", "warning", fail_on="information", accepted=True)
     assert answer.is_well
     assert answer.lines()[-1].startswith("Nothing new found")
@@ -36,7 +36,7 @@ def test_what_is_accepted_never_fails_and_is_counted() -> None:
     assert answer.to_json()["findings"] == []
 
 
-def test_what_is_explained_fits_the_terminal(monkeypatch):
+def test_an_explanation_fits_the_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    told = [*kinds().lines(), *(line for kind in kinds().kinds for line in explain(kind.id).lines())]
-    assert max(map(len, told)) <= 80
+    lines = [*kinds().lines(), *(line for kind in kinds().kinds for line in explain(kind.id).lines())]
+    assert max(map(len, lines)) <= 80

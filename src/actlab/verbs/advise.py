@@ -1,4 +1,4 @@
-"""The main job: which activation to use for a task."""
+"""Recommend an activation for a task."""
 
 from __future__ import annotations
 
@@ -8,29 +8,35 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actlab.catalog.own_file import from_own_file, names_own_file
+from actlab.diagnosis.report import Report
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.jsonable import plain
-from actlab.verbs.task_choice import named_task
-
-if TYPE_CHECKING:
-    from actlab.diagnosis.report import Report
-    from actlab.study.comparison import Comparison
-    from actlab.train.task import Task
+from actlab.report.diagnosis import diagnosis
+from actlab.report.finding_table import FindingTable, table_lines
+from actlab.report.health_facts import health
+from actlab.report.page import write_report
+from actlab.report.terminal import comparison_lines
+from actlab.report.written import check_place
+from actlab.rules.remedies import REMEDIES
+from actlab.study.advise import advise as advised
+from actlab.study.comparison import Comparison
+from actlab.train.task import Task
+from actlab.verbs.task_lookup import task_named
 
 
 @dataclass(frozen=True)
 class Advice:
-    """Which activation to use for a task, how sure that is, and what it rests on.
+    """The recommended activation for a task, and the evidence for it.
 
     Attributes:
-        comparison: all that was planned and measured.
-        report: the path of the HTML report, where one was written.
-        diagnosis: what was found about the control before the comparison; None where it was not diagnosed.
+        comparison: everything that was planned and measured.
+        report: the path of the HTML report, if one was written.
+        diagnosis: the findings about the control before the comparison, if it was diagnosed.
     """
 
     comparison: Comparison
@@ -39,11 +45,11 @@ class Advice:
 
     @property
     def verdict(self) -> str:
-        """What to do, in words."""
+        """The recommendation, in words."""
         return self.comparison.verdict
 
     def to_json(self) -> dict[str, Any]:
-        """Task, arms, verdict, report, diagnosis, and all that was planned and measured."""
+        """Return task, arms, verdict, report, diagnosis, and everything that was planned and measured."""
         found = self.comparison.to_json()
         return {
             "task": found.pop("task"),
@@ -55,9 +61,7 @@ class Advice:
         }
 
     def lines(self) -> list[str]:
-        """What was found about the control, the table of arms, the verdict, where the report lies."""
-        from actlab.report.terminal import comparison_lines
-
+        """Return the findings about the control, the table of arms, the verdict, and the path of the report."""
         lines = comparison_lines(self.comparison)
         if self.diagnosis is not None:
             lines = [*_diagnosis_lines(self.diagnosis, control=self.comparison.control.activation), "", *lines]
@@ -65,9 +69,7 @@ class Advice:
 
 
 def _diagnosis(report: Report) -> dict[str, Any]:
-    """A diagnosis in JSON: the findings, what was not seen, and the numbers of its pictures."""
-    from actlab.report.health_facts import health
-
+    """Return a diagnosis as JSON, with the numbers of its charts."""
     found = health(report.quantities)
     return {
         "findings": [finding.to_json() for finding in report.findings],
@@ -77,18 +79,14 @@ def _diagnosis(report: Report) -> dict[str, Any]:
 
 
 def _diagnosis_lines(report: Report, *, control: str) -> list[str]:
-    """A diagnosis for reading."""
-    from actlab.report.finding_table import FindingTable, table_lines
-    from actlab.rules.remedies import REMEDIES
-
     steps = 0 if report.quantities is None else report.quantities.steps
-    watched = f", watched for {steps} training steps" if steps else ""
+    watched = f", watched for {steps} training step{'' if steps == 1 else 's'}" if steps else ""
     table = FindingTable(report.findings, report.unseen, REMEDIES, Path.cwd())
-    return [f"What the activations do with {control}{watched}:", "", *table_lines(table)]
+    return [f"Diagnosis of the model with {control}{watched}:", "", *table_lines(table)]
 
 
 def _arm(row: dict[str, Any]) -> dict[str, Any]:
-    """An arm in JSON: its `p` is the one that the verdict rests on, after Holm."""
+    """Return an arm as JSON, with the p after Holm's correction, which the verdict uses, as `p`."""
     difference = row["difference"]
     if difference is None:
         return row
@@ -106,33 +104,27 @@ def advise(
     command: str = "",
     **options: Any,
 ) -> Advice:
-    """Which activation to use for a task: the main job, on a table, a task file, a built-in task or a `Task`.
+    """Recommend an activation for a task: diagnose the model, compare candidates fairly, judge, report.
 
     Args:
-        data: a table's path, `file.py:function`, or a `Task`.
-        target: the table's column that is to be predicted.
-        task: the name of a built-in task; without it and `data`, the first.
-        activations: the candidates: names, formulas, `file.py:name`, or activations; eight common ones if left out.
-        report: where the HTML report goes; none is written if left out.
-        command: what was typed, for the report.
+        data: a table's path, `file.py:name`, or a `Task`.
+        target: the table column to predict.
+        task: the name of a built-in task; the default without `data` is the built-in example.
+        activations: the candidates: names, formulas, `file.py:name`, or activations; eight common ones by default.
+        report: path of the HTML report; none is written by default.
+        command: the command line, for the report.
         options: as for `actlab.study.advise.advise`: seeds, budget, jobs, seed, init, store, resume, diagnose, ...
 
     Raises:
-        BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to mend.
+        BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to change.
     """
-    from actlab.report.written import check_place
-    from actlab.study import advise as journey
-
     if report is not None:
         check_place(Path(report))
-    chosen = named_task(data, target=target, task=task, purpose="advise on")
+    chosen = task_named(data, target=target, task=task, verb="advise")
     candidates = None if activations is None else [_candidate(one) for one in activations]
-    found = journey.advise(chosen, activations=candidates, **options)
+    found = advised(chosen, activations=candidates, **options)
     if report is None:
         return Advice(found.comparison, None, found.diagnosis)
-    from actlab.report.diagnosis import diagnosis
-    from actlab.report.page import write_report
-
     own = {one.name: one for one in candidates or () if isinstance(one, Activation)}
     shown = None if found.diagnosis is None else diagnosis(found.diagnosis, root=Path.cwd())
     path = write_report(found.comparison, Path(report), provenance=_provenance(command), own=own, diagnosis=shown)
@@ -140,18 +132,18 @@ def advise(
 
 
 def _candidate(one: str | Activation) -> str | Activation:
-    """A name stays the text that was typed, so that the report calls it so."""
+    """Return a candidate; a name stays text, so that the report shows it as typed."""
     if not isinstance(one, str) or not names_own_file(one):
         return one
     act = from_own_file(one)
     if isinstance(act, AxisActivation):
-        raise BadInput(f"{one} acts along an axis and cannot stand between two layers.")
+        raise BadInput(f"{one} acts along an axis; an element-wise activation is required.")
     return act
 
 
 def _provenance(command: str) -> dict[str, str]:
-    """Where a report comes from, for its last lines."""
+    """Return command, versions, machine and date, for the end of the report."""
     versions = ", ".join(f"{package} {version(package)}" for package in ("actlab", "torch", "numpy"))
-    made = {"Versions": f"Python {platform.python_version()}, {versions}", "Machine": platform.platform()}
-    asked = {"Command": command} if command else {}
-    return {**asked, **made, "Date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}
+    environment = {"Versions": f"Python {platform.python_version()}, {versions}", "Machine": platform.platform()}
+    typed = {"Command": command} if command else {}
+    return {**typed, **environment, "Date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}
