@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from inspect import Parameter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,65 +16,86 @@ from actlab.cli.options import BuiltIn, Json, Quiet, Target, listed
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import STOPPED, show_answer
 from actlab.cli.progress import ProgressBar
+from actlab.study.options import Option, options, with_parameters
 
 PLACE = Place(Panel.CHOICE, 1)
 TableOrTask = Annotated[
-    str | None, typer.Argument(help="A table (data.csv, with --target) or a task (file.py:make_task).")
+    str | None,
+    typer.Argument(
+        help="A table (data.csv, with --target) or an actlab.Task (file.py:name). By default the built-in example task."
+    ),
 ]
 
 
-def command(
+def advise(
     data: TableOrTask = None,
     target: Target = None,
     task: BuiltIn = None,
-    activations: Annotated[str | None, typer.Option(help="Candidates, by comma; formulas are welcome.")] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Fresh seeds for the verdict; the fewest that can decide if left out.")
-    ] = None,
-    budget: Annotated[int | None, typer.Option(help="Learning rates to try per activation.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes that train at once; one a core if left out.")] = None,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-    init: Annotated[str, typer.Option(help="as-is, or gain: weights drawn with each activation's own gain.")] = "as-is",
-    store: Annotated[str, typer.Option(help="Where runs are kept: a file or a database URL.")] = "actlab-runs.db",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the runs that the store holds.")] = False,
+    *,
     report: Annotated[Path, typer.Option(metavar="FILE", help="File for the HTML report.")] = Path(
         "actlab-report.html"
     ),
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no HTML report.")] = False,
     quiet: Quiet = False,
     json: Json = False,
+    **others: Any,
 ) -> None:
-    """Recommend an activation: diagnose the model, compare candidates fairly, report."""
+    """Recommend an activation for a task, from a fair comparison."""
     with ProgressBar(shown=not quiet) as progress:
         try:
             answer = verbs.advise(
                 data,
                 target=target,
                 task=task,
-                activations=listed(activations),
-                seeds=seeds,
-                budget=budget,
-                jobs=cores() if jobs is None else jobs,
-                seed=seed,
-                init=init,
-                store=store,
-                resume=resume,
                 report=None if no_report else report,
                 command=shlex.join(["actlab", *sys.argv[1:]]),
                 say=progress.say,
                 progress=progress.advance,
+                **{**others, "activations": listed(others["activations"]), "jobs": _jobs(others["jobs"])},
             )
         except KeyboardInterrupt:
             progress.stop()
             typer.echo(
-                f"Interrupted. Finished runs are stored in {store}; repeat the command with --resume to continue.",
+                f"Interrupted. Finished runs are stored in {others['store']}; repeat the command with --resume to"
+                " continue.",
                 err=True,
             )
             raise typer.Exit(STOPPED) from None
     show_answer(answer, as_json=json)
 
 
-def cores() -> int:
-    """Return the number of processors that this process may use, or else that the machine has."""
+def _jobs(typed: int | None) -> int:
+    """Return the number of jobs, by default one per processor that this process may use."""
+    if typed is not None:
+        return typed
     usable = getattr(os, "sched_getaffinity", None)
     return len(usable(0)) if usable else os.cpu_count() or 1
+
+
+# Options that are typed in another way than they are passed in Python: type, default, addition to the description.
+TYPED: dict[str, tuple[Any, Any, str]] = {
+    "activations": (str | None, None, " Separate them with commas."),
+    "jobs": (int | None, None, " By default one per processor."),
+    "store": (str, "actlab-runs.db", ""),
+}
+METAVARS = {
+    "activations": "LIST",
+    "seeds": "N",
+    "budget": "N",
+    "jobs": "N",
+    "seed": "N",
+    "init": "NAME",
+    "store": "FILE",
+}
+
+
+def typed(option: Option) -> Parameter:
+    """Return an option of `AdviseOptions` as an option of the command line."""
+    name, default = option.parameter.name, option.parameter.default
+    kind, default, addition = TYPED.get(name, (option.parameter.annotation, default, ""))
+    names = [f"--{name}"] if default is False else []  # a switch; for one that is on, Typer adds a --no- form
+    about = typer.Option(*names, metavar=METAVARS.get(name), help=option.about + addition)
+    return option.parameter.replace(default=default, annotation=Annotated[kind, about])
+
+
+command = with_parameters(advise, [typed(option) for option in options()], before="report")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,10 @@ from actlab.report.terminal import comparison_lines
 from actlab.report.written import check_place
 from actlab.rules.remedies import REMEDIES
 from actlab.study.advise import advise as advised
+from actlab.study.compare import Progress
 from actlab.study.comparison import Comparison
+from actlab.study.options import AdviseOptions, lists_options
+from actlab.study.runner import Runner
 from actlab.train.task import Task
 from actlab.verbs.task_lookup import task_named
 
@@ -94,26 +97,31 @@ def _arm(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "difference": {**difference, "p": adjusted, "unadjusted_p": raw}}
 
 
+@lists_options
 def advise(
     data: str | Path | Task | None = None,
     *,
     target: str | None = None,
     task: str | None = None,
-    activations: Sequence[str | Activation] | None = None,
     report: str | Path | None = None,
     command: str = "",
+    say: Callable[[str], None] = lambda line: None,
+    progress: Progress | None = None,
+    runner: Runner | None = None,
     **options: Any,
 ) -> Advice:
     """Recommend an activation for a task: diagnose the model, compare candidates fairly, judge, report.
 
     Args:
-        data: a table's path, `file.py:name`, or a `Task`.
-        target: the table column to predict.
-        task: the name of a built-in task; the default without `data` is the built-in example.
-        activations: the candidates: names, formulas, `file.py:name`, or activations; eight common ones by default.
-        report: path of the HTML report; none is written by default.
-        command: the command line, for the report.
-        options: as for `actlab.study.advise.advise`: seeds, budget, jobs, seed, init, store, resume, diagnose, ...
+        data: A table's path, `file.py:name`, or a `Task`.
+        target: The table column to predict.
+        task: The name of a built-in task; the default without `data` is the built-in example.
+        {options}
+        report: Path of the HTML report; none is written by default.
+        command: The command line, for the report.
+        say: Called with each sentence about the plan, before the run.
+        progress: Called after every training step of the diagnosis and every trial.
+        runner: Runs the trials; this machine by default.
 
     Raises:
         BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to change.
@@ -121,8 +129,9 @@ def advise(
     if report is not None:
         check_place(Path(report))
     chosen = task_named(data, target=target, task=task, verb="advise")
-    candidates = None if activations is None else [_candidate(one) for one in activations]
-    found = advised(chosen, activations=candidates, **options)
+    typed = AdviseOptions(**options)
+    candidates = None if typed.activations is None else [_candidate(one) for one in typed.activations]
+    found = advised(chosen, replace(typed, activations=candidates), say=say, progress=progress, runner=runner)
     if report is None:
         return Advice(found.comparison, None, found.diagnosis)
     own = {one.name: one for one in candidates or () if isinstance(one, Activation)}
