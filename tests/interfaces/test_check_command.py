@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from actlab.cli import main
+from actlab.diagnosis.report import Report
 
 # A comment marks the line of the fault, so that an edit of this text cannot break the test.
 NET = """
@@ -134,6 +136,9 @@ def test_fail_on_sets_the_exit_status(run: Run, fail_on: str, status: int) -> No
         (("data.csv",), "name the column to predict with --target"),
         (("--task", "digit"), "Did you mean 'digits'?"),
         (("net.py:wrong", "--baseline", "absent.json"), "there is no baseline 'absent.json'"),
+        (("net.py:wrong", "--select", "AX1"), "--select: no finding has an id that begins with 'AX1'"),
+        (("net.py:wrong", "--ignore", "AL101,dead"), "--ignore: no finding has an id that begins with 'dead'"),
+        (("net.py:wrong", "--report", "no/folder/page.html"), "there is no folder"),
         (("net.py:wrong", "--fail-on", "eror"), "--fail-on must be error, warning, information or never; got 'eror'"),
         (("net.py:wrong", "--train-steps", "-1"), "--train-steps must be 0 or a positive integer; got -1"),
         (("net.py:wrong", "--json", "--sarif", "-"), "both go to standard output"),
@@ -145,6 +150,73 @@ def test_a_usage_error_is_one_line_and_status_2(run: Run, words: tuple[str, ...]
     assert (said.status, said.out) == (2, "")
     assert message in said.err
     assert len(said.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "is_found"),
+    [
+        (("--select", "AL201"), True),
+        (("--select", "al2,AL101"), True),
+        (("--select", "AL1"), False),
+        (("--ignore", "AL1"), True),
+        (("--ignore", "AL2"), False),
+        (("--select", "AL2", "--ignore", "AL201"), False),
+    ],
+)
+def test_findings_are_selected_by_id(run: Run, words: tuple[str, ...], is_found: bool) -> None:
+    said = run("check", "net.py:wrong", *words, "--json")
+    assert said.status == is_found
+    assert ("AL201" in {one["id"] for one in said.json["findings"]}) is is_found
+    assert (said.json["ignored"] == 0) is is_found
+
+
+def test_pyproject_sets_what_the_command_line_does_not(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.actlab]\nignore = ["AL201"]\nfail-on = "information"\n')
+    said = run("check", "net.py:wrong")
+    assert said.status == 0
+    assert "1 finding not selected" in " ".join(said.out.split())
+    assert run("check", "net.py:wrong", "--ignore", "AL1").status == 1
+    (tmp_path / "pyproject.toml").write_text("[tool.actlab]\nfail-om = 1\n")
+    assert "Did you mean 'fail-on'?" in run("check", "net.py:wrong").err
+
+
+def test_the_pyproject_beside_the_checked_file_counts(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (tmp_path / "net.py").rename(folder / "net.py")
+    (folder / "pyproject.toml").write_text('[tool.actlab]\nfail-on = "never"\n')
+    assert run("check", "project/net.py:wrong").status == 0
+
+
+def test_a_comment_suppresses_a_finding_on_its_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NET.replace("# the fault", "# actlab: ignore[AL201]"))
+    said = run("check", "net.py:wrong")
+    assert said.status == 0
+    assert "1 finding suppressed by a comment" in " ".join(said.out.split())
+    answer = run("check", "net.py:wrong", "--json").json
+    assert (answer["findings"], answer["suppressed"]) == ([], 1)
+    (result,) = run("check", "net.py:wrong", "--sarif", "-").json["runs"][0]["results"]
+    assert result["suppressions"] == [{"kind": "inSource"}]
+
+
+def test_a_report_is_written(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_diagnosis(report: Report, path: Path, *, title: str) -> Path:
+        path.write_text(f"{title}: {[one.id for one in report.findings]}")
+        return path
+
+    page = ModuleType("actlab.report.diagnosis_page")
+    monkeypatch.setattr(page, "write_diagnosis", write_diagnosis, raising=False)
+    monkeypatch.setitem(sys.modules, page.__name__, page)
+    said = run("check", "net.py:wrong", "--select", "AL201", "--report", "page.html")
+    assert "Report written to page.html." in said.err
+    assert (tmp_path / "page.html").read_text() == "net.py:wrong: ['AL201']"
+
+
+def test_without_an_argument_the_built_in_example_is_named(run: Run) -> None:
+    said = run("sites")
+    assert said.status == 0
+    assert "Using the built-in example network. For your own: actlab sites file.py:name" in said.err
+    assert run("sites", "--task", "digits").err == ""
 
 
 def test_sites_are_listed_with_their_lines(run: Run, tmp_path: Path) -> None:

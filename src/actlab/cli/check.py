@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from actlab import verbs
-from actlab.cli.options import BuiltIn, Json, Program, Quiet, Target
+from actlab.cli.options import BuiltIn, Json, Program, Quiet, Target, listed
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import FAULT, STOPPED, say_if_example, show_answer
 from actlab.cli.progress import ProgressBar
@@ -27,6 +27,10 @@ def command(
     train_steps: Annotated[
         int, typer.Option(metavar="STEPS", help="Train a copy for this many steps and watch it.")
     ] = 0,
+    select: Annotated[
+        str | None, typer.Option(metavar="IDS", help="Report only these findings: AL101,AL2 (AL2 means all AL2xx).")
+    ] = None,
+    ignore: Annotated[str | None, typer.Option(metavar="IDS", help="Do not report these findings.")] = None,
     baseline: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Ignore the findings listed in this file.")
     ] = None,
@@ -36,20 +40,26 @@ def command(
     sarif: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write SARIF 2.1.0 to this file; - for standard output.")
     ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML report to this file.")] = None,
     fail_on: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="SEVERITY",
-            help="Minimum severity that makes the command exit with status 1: error, warning, information or never.",
+            help="Minimum severity that makes the command exit with status 1: error, warning (default), information"
+            " or never.",
         ),
-    ] = "warning",
+    ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Diagnose a model's activations."""
+    """Diagnose a model's activations.
+
+    A table [tool.actlab] in pyproject.toml can set select, ignore, fail-on and thresholds. The comment
+    `# actlab: ignore[AL101]` suppresses that finding on its line.
+    """
     if json and sarif == STDOUT:
         raise BadInput("--json and --sarif - both go to standard output; name a file for one of them.")
-    for place in (write_baseline, sarif):
+    for place in (write_baseline, sarif, report):
         if place not in (None, STDOUT):
             check_place(place)  # now, not after a long run
     say_if_example("check", data, target, task)
@@ -60,6 +70,8 @@ def command(
             task=task,
             train_steps=train_steps,
             baseline=baseline,
+            select=listed(select),
+            ignore=listed(ignore),
             fail_on=fail_on,
             progress=progress.advance,
         )
@@ -68,6 +80,8 @@ def command(
     elif write_baseline is not None:
         count = answer.accept_all(write_baseline)
         typer.echo(f"Baseline of {count} finding{'' if count == 1 else 's'} written to {write_baseline}.", err=True)
+    if report is not None:
+        typer.echo(f"Report written to {answer.write_report(report)}.", err=True)
     if sarif == STDOUT:
         typer.echo(json_text.dumps(answer.to_sarif(), indent=2, allow_nan=False))
     else:

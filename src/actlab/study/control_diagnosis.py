@@ -40,6 +40,7 @@ def diagnosed(
     *,
     train_steps: int = 0,
     seed: int = 0,
+    settings: Settings | None = None,
     seconds: float | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -49,6 +50,7 @@ def diagnosed(
         subject: what is diagnosed; nothing of it is changed.
         train_steps: for how many steps it is trained and watched; 0 tells what one batch can tell.
         seed: what the first weights of a task's model and the order of its rows follow from.
+        settings: the thresholds.
         seconds: the watched run ends after so long, were it not done by then, but not before its findings can be drawn.
         progress: is told after every watched step.
 
@@ -60,18 +62,21 @@ def diagnosed(
 
     def found() -> Report:
         if isinstance(subject, Subject):
-            return _of_model(subject, train_steps=train_steps, progress=progress)
-        return _of_task(subject, train_steps=train_steps, seed=seed, seconds=seconds, progress=progress)
+            return _of_model(subject, train_steps=train_steps, settings=settings, progress=progress)
+        return _of_task(
+            subject, train_steps=train_steps, seed=seed, settings=settings, seconds=seconds, progress=progress
+        )
 
     report: Report = called_from(file, line, found)
     return report
 
 
-def _of_model(subject: Subject, *, train_steps: int, progress: Progress | None) -> Report:
+def _of_model(subject: Subject, *, train_steps: int, settings: Settings | None, progress: Progress | None) -> Report:
     return check(
         subject.model,
         batch=(subject.inputs, subject.targets),
         loss=subject.loss,
+        settings=settings,
         optimiser=subject.optimiser,
         train_steps=train_steps,
         progress=None if progress is None else _timed(progress),
@@ -88,16 +93,24 @@ def _timed(progress: Progress) -> Callable[[int, int], None]:
     return told
 
 
-def _of_task(task: Task, *, train_steps: int, seed: int, seconds: float | None, progress: Progress | None) -> Report:
+def _of_task(
+    task: Task,
+    *,
+    train_steps: int,
+    seed: int,
+    settings: Settings | None,
+    seconds: float | None,
+    progress: Progress | None,
+) -> Report:
     model = control_model(task, seed=seed)
     optimiser = _optimiser(model, task)
     rows = next(_batches(task, seed=seed))
     batch = (task.train.inputs[rows], task.train.targets[rows])
-    report = check(model, batch=batch, loss=task.loss, optimiser=optimiser)
+    report = check(model, batch=batch, loss=task.loss, settings=settings, optimiser=optimiser)
     if train_steps == 0:
         return report
     try:
-        ran = _watched(task, model, steps=train_steps, seed=seed, seconds=seconds, progress=progress)
+        ran = _watched(task, model, steps=train_steps, seed=seed, settings=settings, seconds=seconds, progress=progress)
     except StoppedEarly as stopped:
         raise StoppedEarly(_together(report, stopped.report)) from None
     return _together(report, ran)
@@ -140,14 +153,21 @@ def _optimiser(model: nn.Module, task: Task) -> torch.optim.Optimizer:
 
 
 def _watched(
-    task: Task, model: nn.Module, *, steps: int, seed: int, seconds: float | None, progress: Progress | None
+    task: Task,
+    model: nn.Module,
+    *,
+    steps: int,
+    seed: int,
+    settings: Settings | None,
+    seconds: float | None,
+    progress: Progress | None,
 ) -> Report:
     """A training run, watched at every step."""
     optimiser = _optimiser(model, task)
     began = time.perf_counter()
     model.train()
     tell = None if progress is None else _timed(progress)
-    watched = watch(model, every=1)
+    watched = watch(model, every=1, settings=settings)
     with torch.random.fork_rng(devices=[]), told_if_stopped(watched), watched:
         torch.manual_seed(seed)
         for done, rows in zip(range(1, steps + 1), _batches(task, seed=seed), strict=False):

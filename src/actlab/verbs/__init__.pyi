@@ -7,6 +7,11 @@ from .certify import certify as certify
 from .certify import certify_all as certify_all
 from .check import Checked as Checked
 from .check import check as check
+from .configuration import Configuration as Configuration
+from .configuration import configuration as configuration
+from .configuration import prefixes as prefixes
+from .configuration import severity as severity
+from .configuration import threshold_names as threshold_names
 from .draw import draw as draw
 from .explain import Explained as Explained
 from .explain import Kinds as Kinds
