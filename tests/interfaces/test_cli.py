@@ -355,9 +355,8 @@ def _trials(store: Path) -> int:
 def test_help_shows_every_command_with_its_whole_summary(run: Run) -> None:
     words = " ".join(run("--help").out.split())
     for name, file in COMMANDS.items():
-        assert f"{name} {str(inspect.getdoc(file.command)).splitlines()[0]}" in words.replace(
-            "written- out", "written-out"
-        )
+        summary = str(inspect.getdoc(file.command)).splitlines()[0]
+        assert f"{name} {summary}" in words.replace("written- out", "written-out")  # click breaks lines at hyphens
     assert "... " not in words.partition("COMMAND")[2].partition("[ARGS]...")[2]
 
 

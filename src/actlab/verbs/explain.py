@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from shutil import get_terminal_size
-from textwrap import fill
+from textwrap import fill, indent
 from typing import Any
 
 from actlab.rules.kinds import KINDS, FindingKind, kind_of
@@ -13,6 +14,9 @@ from actlab.rules.remedies import REMEDIES
 
 WIDEST = 88
 """Columns of a text that reads well; a narrower terminal sets its own."""
+
+CODE = 4
+"""Spaces before a line of a program."""
 
 
 @dataclass(frozen=True)
@@ -22,19 +26,25 @@ class Explained:
     kind: FindingKind
 
     def to_json(self) -> dict[str, Any]:
-        """Return id, name, title, severity, explanation, source, and every fix with its sentence."""
+        """Return everything that is documented about it, and every fix with its sentence."""
         return self.kind.to_json()
 
     def lines(self) -> list[str]:
-        """Return the heading, the explanation, the fixes and the source."""
+        """Return a page: what it is, why it matters, how it is detected, an example, fixes, thresholds, references."""
         kind = self.kind
-        lines = [_filled(f"{kind.id}  {kind.title}", indent=7), f"{kind.name}, usually: {kind.severity}", ""]
-        for paragraph in kind.explanation.split("\n\n"):
-            lines += [*_filled(" ".join(paragraph.split())).split("\n"), ""]
-        lines += ["Fixes:"]
-        lines += [_filled(f"→ {REMEDIES[one]}", indent=2) for one in kind.remedies]
-        lines += ["", _filled(f"Source: {kind.source}", indent=2)]
-        return "\n".join(lines).split("\n")
+        head = [_filled(f"{kind.id}  {kind.title}", hanging=7), f"{kind.name}, usually: {kind.severity}"]
+        sections = {
+            "What it is": _paragraphs(getattr(kind, "what", kind.explanation)),
+            "Why it matters": _paragraphs(getattr(kind, "why", "")),
+            "How it is detected": _paragraphs(getattr(kind, "how", "")),
+            "Example": _code(getattr(kind, "example", "")),
+            "Use instead": _code(getattr(kind, "fix", "")),
+            "Fixes": [_filled(f"→ {REMEDIES[one]}", hanging=2) for one in kind.remedies],
+            "Thresholds": [_filled(f"{name}: {why}", hanging=2) for name, why in _thresholds(kind).items()],
+            "References": [_filled(kind.source, hanging=2)],
+        }
+        rows = [row for title, text in sections.items() if text for row in ("", title, *text)]
+        return "\n".join([*head, *rows]).split("\n")
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class Kinds:
         """Return one line per kind."""
         width = max(len(kind.severity) for kind in self.kinds)
         rows = [
-            _filled(f"{kind.id}  {kind.severity:<{width}}  {kind.title}", indent=width + 9).split("\n")
+            _filled(f"{kind.id}  {kind.severity:<{width}}  {kind.title}", hanging=width + 9).split("\n")
             for kind in self.kinds
         ]
         total = f"{len(rows)} kinds of finding; `actlab explain {self.kinds[0].id}` explains one in full."
@@ -75,5 +85,20 @@ def explain(finding: str) -> Explained:
     return Explained(kind_of(finding))
 
 
-def _filled(text: str, *, indent: int = 0) -> str:
-    return fill(text, min(WIDEST, get_terminal_size().columns), subsequent_indent=" " * indent)
+def _thresholds(kind: FindingKind) -> Mapping[str, str]:
+    reasons: Mapping[str, str] = getattr(kind, "thresholds", {})
+    return reasons
+
+
+def _paragraphs(text: str) -> list[str]:
+    filled = [_filled(" ".join(paragraph.split())) for paragraph in text.split("\n\n") if paragraph.strip()]
+    return "\n\n".join(filled).split("\n") if filled else []
+
+
+def _code(text: str) -> list[str]:
+    """Return a program as it is, indented: a broken line would not run."""
+    return indent(text.strip("\n"), " " * CODE).split("\n") if text.strip() else []
+
+
+def _filled(text: str, *, hanging: int = 0) -> str:
+    return fill(text, min(WIDEST, get_terminal_size().columns), subsequent_indent=" " * hanging)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from actlab.diagnosis.report import Report
 from actlab.rules.finding import SEVERITIES, Severity
-from actlab.verbs.check import NEVER, Checked
-from actlab.verbs.explain import explain, kinds
+from actlab.rules.kinds import FindingKind
+from actlab.verbs.check import Checked
+from actlab.verbs.configuration import NEVER
+from actlab.verbs.explain import CODE, Explained, explain, kinds
 from unit.report.findings import finding
 
 
@@ -36,7 +40,40 @@ def test_an_accepted_finding_never_fails_and_is_counted() -> None:
     assert answer.to_json()["findings"] == []
 
 
-def test_an_explanation_fits_the_terminal(monkeypatch):
+def test_an_explanation_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     lines = [*kinds().lines(), *(line for kind in kinds().kinds for line in explain(kind.id).lines())]
-    assert max(map(len, lines)) <= 80
+    assert max(len(line) for line in lines if not line.startswith(" " * CODE)) <= 80
+
+
+def test_an_explanation_has_sections() -> None:
+    documented = SimpleNamespace(
+        id="AL999",
+        title="a title",
+        name="a-name",
+        severity="error",
+        what="What is reported.\n\nMore.",
+        why="Why.",
+        how="How.",
+        explanation="",
+        example="model = nn.ReLU()\nloss = None\n",
+        fix="model = nn.GELU()",
+        thresholds={"growth": "by how much"},
+        source="A paper",
+        remedies=(),
+    )
+    page = "\n".join(Explained(cast(FindingKind, documented)).lines())
+    titles = [
+        "What it is",
+        "Why it matters",
+        "How it is detected",
+        "Example",
+        "Use instead",
+        "Thresholds",
+        "References",
+    ]
+    assert [line for line in page.split("\n") if line in titles] == titles
+    assert "\nWhat it is\nWhat is reported.\n\nMore.\n\nWhy it matters\n" in page
+    assert "\n    model = nn.ReLU()\n    loss = None\n" in page
+    assert "growth: by how much" in page
+    assert "Fixes" not in page  # it has none
