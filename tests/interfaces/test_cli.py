@@ -43,6 +43,8 @@ def raises():
 
 def gives_text():
     return "a task"
+
+ready = (model(nn.ReLU), (torch.ones(2, 4), torch.zeros(2).long()), nn.CrossEntropyLoss())
 """
 
 
@@ -237,6 +239,11 @@ def test_an_interrupted_bench_shows_the_rows_so_far(run: Run, monkeypatch: pytes
         (("advise", "--task", "digitz"), "Did you mean 'digits'?"),
         (("advise", "--target", "y"), "--target y requires a table: actlab advise data.csv --target y"),
         (("advise", "--activations", "relu,swsh"), "no activation is named 'swsh'"),
+        (
+            ("advise", "--activations", "relu,x*sigmoid(b*x)", "-p", "c=1"),
+            "no candidate is a formula with the parameter 'c'",
+        ),
+        (("advise", "json:dumps"), "advise reads a task from a file, not from a module; got 'json:dumps'"),
         (("advise", "--activations", ""), "name at least one other activation"),
         (("advise", "--report", "no/folder/report.html"), "there is no folder"),
         (("advise", "--report", "."), "it is a folder; name a file"),
@@ -252,7 +259,14 @@ def test_a_usage_error_is_one_line_and_status_2(run: Run, tmp_path: Path, args: 
     assert not [path.name for path in tmp_path.iterdir() if path.suffix == ".html"]
 
 
-@pytest.mark.parametrize(("function", "message"), [("raises", "ZeroDivisionError"), ("gives_text", "actlab.Task")])
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("raises", "ZeroDivisionError"),
+        ("gives_text", "actlab.Task"),
+        ("ready", "gives a value of type tuple; it must be an actlab.Task, or a function that returns one"),
+    ],
+)
 def test_a_faulty_task_file_is_one_line(run: Run, tmp_path: Path, function: str, message: str) -> None:
     said = run("advise", f"{task_file(tmp_path)}:{function}")
     assert (said.status, said.out) == (2, "")
@@ -288,6 +302,20 @@ def test_a_repeated_command_gives_the_same_numbers_and_resume_runs_nothing_again
     assert first["report"] is None
 
 
+def test_a_parameter_of_a_typed_candidate_is_set_by_name(run: Run, tmp_path: Path) -> None:
+    words = ("--activations", "relu,x*sigmoid(beta*x)", "-p", "beta=1.5", "--no-report", "--json")
+    said = run(*small(task_file(tmp_path), *words))
+    assert said.status == 0, said.err
+    assert [arm["activation"] for arm in said.json["arms"]] == ["relu", "x*sigmoid(beta*x)"]
+
+
+def test_a_report_is_replaced_with_a_word(run: Run, tmp_path: Path) -> None:
+    path = task_file(tmp_path)
+    assert "will be replaced" not in run(*small(path)).err
+    said = run(*small(path, "--resume"))
+    assert "actlab-report.html exists and will be replaced; --report FILE names another file." in said.err
+
+
 def test_two_jobs_give_the_numbers_of_one(run: Run, tmp_path: Path) -> None:
     path = task_file(tmp_path)
     one, two = (run(*small(path, "--no-report", "--json", "--jobs", jobs)).json for jobs in ("1", "2"))
@@ -304,7 +332,7 @@ def test_ctrl_c_ends_cleanly_and_resume_continues(run: Run, tmp_path: Path) -> N
         assert process.stderr is not None
         err = process.stderr.read()
     assert process.returncode == 130, err
-    assert "with --resume to continue" in err
+    assert "add --resume to continue" in err
     assert "Traceback" not in err
     kept = _trials(store)
     assert kept >= 1

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from actlab import verbs
-from actlab.cli.options import BuiltIn, Json, Quiet, Target, listed
+from actlab.cli.options import BuiltIn, Json, Quiet, Target, listed, values_of
 from actlab.cli.panels import Panel, Place
-from actlab.cli.printed import STOPPED, show_answer
+from actlab.cli.printed import STOPPED, say, show_answer
 from actlab.cli.progress import ProgressBar
 from actlab.study.options import Option, options, with_parameters
 
@@ -32,6 +32,12 @@ def advise(
     target: Target = None,
     task: BuiltIn = None,
     *,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param", "-p", metavar="NAME=VALUE", help="Set a parameter of typed formulas, such as beta=1.5."
+        ),
+    ] = None,
     report: Annotated[Path, typer.Option(metavar="FILE", help="File for the HTML report.")] = Path(
         "actlab-report.html"
     ),
@@ -41,6 +47,8 @@ def advise(
     **others: Any,
 ) -> None:
     """Recommend an activation for a task, from a fair comparison."""
+    if not no_report and report.is_file():
+        say(f"{report} exists and will be replaced; --report FILE names another file.")
     with ProgressBar(shown=not quiet) as progress:
         try:
             answer = verbs.advise(
@@ -49,17 +57,15 @@ def advise(
                 task=task,
                 report=None if no_report else report,
                 command=shlex.join(["actlab", *sys.argv[1:]]),
+                params=values_of(param),
                 say=progress.say,
+                warn=say,
                 progress=progress.advance,
                 **{**others, "activations": listed(others["activations"]), "jobs": _jobs(others["jobs"])},
             )
         except KeyboardInterrupt:
             progress.stop()
-            typer.echo(
-                f"Interrupted. Finished runs are stored in {others['store']}; repeat the command with --resume to"
-                " continue.",
-                err=True,
-            )
+            say(f"Interrupted. Finished runs are stored in {others['store']}; add --resume to continue.")
             raise typer.Exit(STOPPED) from None
     show_answer(answer, as_json=json)
 

@@ -9,7 +9,7 @@ import typer
 from actlab import verbs
 from actlab.cli.options import Json, counts, listed
 from actlab.cli.panels import Panel, Place
-from actlab.cli.printed import STOPPED, show_answer
+from actlab.cli.printed import STOPPED, say, show_answer
 from actlab.cli.progress import ProgressBar
 
 PLACE = Place(Panel.MEASUREMENTS, 2)
@@ -45,5 +45,5 @@ def command(
         )
     show_answer(answer, as_json=json)
     if answer.stopped:
-        typer.echo("Interrupted; showing the rows measured so far.", err=True)
+        say("Interrupted; showing the rows measured so far.")
         raise typer.Exit(STOPPED)

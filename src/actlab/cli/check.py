@@ -11,7 +11,7 @@ import typer
 from actlab import verbs
 from actlab.cli.options import BuiltIn, Json, Program, Quiet, Target, listed
 from actlab.cli.panels import Panel, Place
-from actlab.cli.printed import FAULT, STOPPED, say_if_example, show_answer
+from actlab.cli.printed import FAULT, STOPPED, say, say_if_example, show_answer
 from actlab.cli.progress import ProgressBar
 from actlab.errors import BadInput
 from actlab.report.written import check_place
@@ -79,14 +79,14 @@ def command(
         _say_interrupted(answer, train_steps, write_baseline=write_baseline)
     elif write_baseline is not None:
         count = answer.accept_all(write_baseline)
-        typer.echo(f"Baseline of {count} finding{'' if count == 1 else 's'} written to {write_baseline}.", err=True)
+        say(f"Baseline of {count} finding{'' if count == 1 else 's'} written to {write_baseline}.")
     if report is not None:
-        typer.echo(f"Report written to {answer.write_report(report)}.", err=True)
+        say(f"Report written to {answer.write_report(report)}.")
     if sarif == STDOUT:
         typer.echo(json_text.dumps(answer.to_sarif(), indent=2, allow_nan=False))
     else:
         if sarif is not None:
-            typer.echo(f"SARIF written to {answer.write_sarif(sarif)}.", err=True)
+            say(f"SARIF written to {answer.write_sarif(sarif)}.")
         show_answer(answer, as_json=json)
     if answer.was_stopped:
         raise typer.Exit(STOPPED)
@@ -98,4 +98,4 @@ def _say_interrupted(answer: verbs.Checked, train_steps: int, *, write_baseline:
     ran = answer.report.quantities
     done = 0 if ran is None else ran.steps
     left_out = "" if write_baseline is None else f" {write_baseline} was not written: a baseline needs a whole run."
-    typer.echo(f"Interrupted after {done} of {train_steps} steps; showing the findings so far.{left_out}", err=True)
+    say(f"Interrupted after {done} of {train_steps} steps; showing the findings so far.{left_out}")

@@ -40,7 +40,12 @@ def show_answer(answer: Answer, *, as_json: bool) -> None:
         typer.echo("\n".join(answer.lines()))
 
 
+def say(line: str) -> None:
+    """Print a line to standard error."""
+    typer.echo(line, err=True)
+
+
 def say_if_example(verb: str, *named: str | None) -> None:
     """Say on standard error that the built-in example is used, if nothing was named."""
     if all(each is None for each in named):
-        typer.echo(f"Using the built-in example network. For your own: actlab {verb} {OWN_MODEL}.", err=True)
+        say(f"Using the built-in example network. For your own: actlab {verb} {OWN_MODEL}.")

@@ -10,7 +10,7 @@ import typer
 from actlab import verbs
 from actlab.cli.options import Formula, Json, Params, values_of
 from actlab.cli.panels import Panel, Place
-from actlab.cli.printed import show_answer
+from actlab.cli.printed import say, show_answer
 
 PLACE = Place(Panel.ACTIVATIONS, 2)
 
@@ -32,7 +32,7 @@ def command(
     """Show an activation's formula, derivative, range, kinks, gains and source."""
     values = values_of(param)
     if plot is not None:
-        typer.echo(f"Plot written to {verbs.draw(formula, plot, **values)}.", err=True)
+        say(f"Plot written to {verbs.draw(formula, plot, **values)}.")
     if source is not None:
         show_answer(verbs.source(formula, source, **values), as_json=json)
     else:

@@ -34,6 +34,7 @@ def advise(
     options: AdviseOptions = DEFAULTS,
     *,
     say: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] | None = None,
     progress: Progress | None = None,
     runner: Runner | None = None,
 ) -> Advised:
@@ -44,6 +45,7 @@ def advise(
         task: what is learned.
         options: what to compare, how thoroughly, and where to keep the runs.
         say: is told, before the run, what was found and what the run can decide.
+        warn: called with each warning about the plan, before the run; by default `say`.
         progress: is told after every watched step and every trial.
         runner: who carries out the trials; this machine if left out.
 
@@ -58,9 +60,13 @@ def advise(
         seed=options.seed,
         init=options.init,
     )
-    # a warning stands among the notes and in the plan; it is said once
-    for line in dict.fromkeys((f"{task.name}: {task.sentence}", *study.notes, *study.plan.sentences())):
-        say(line)
+    warnings = study.plan.warnings()
+    for line in warnings:
+        (warn or say)(line)
+    # The notes and the plan's sentences repeat the warnings.
+    for line in (f"{task.name}: {task.sentence}", *study.notes, *study.plan.sentences()):
+        if line not in warnings:
+            say(line)
     diagnosis = _diagnosis(task, seed=options.seed, say=say, progress=progress) if options.diagnose else None
     with Store(options.store) as trials:
         comparison = run_study(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from actlab.catalog.own_file import from_own_file, names_own_file
+from actlab.catalog.own_file import names_own_file
 from actlab.diagnosis.report import Report
-from actlab.errors import BadInput
+from actlab.errors import BadInput, BadParam
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.jsonable import plain
@@ -29,6 +30,7 @@ from actlab.study.comparison import Comparison
 from actlab.study.options import AdviseOptions, lists_options
 from actlab.study.runner import Runner
 from actlab.train.task import Task
+from actlab.verbs.activation_lookup import activation_named
 from actlab.verbs.task_lookup import task_named
 
 
@@ -105,7 +107,9 @@ def advise(
     task: str | None = None,
     report: str | Path | None = None,
     command: str = "",
+    params: Mapping[str, float] | None = None,
     say: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] | None = None,
     progress: Progress | None = None,
     runner: Runner | None = None,
     **options: Any,
@@ -119,7 +123,9 @@ def advise(
         {options}
         report: Path of the HTML report; none is written by default.
         command: The command line, for the report.
+        params: Values for the parameters of candidates that are typed as formulas, such as `{"beta": 1.0}`.
         say: Called with each sentence about the plan, before the run.
+        warn: Called with each warning about the plan, before the run; `say` by default.
         progress: Called after every training step of the diagnosis and every trial.
         runner: Runs the trials; this machine by default.
 
@@ -130,8 +136,9 @@ def advise(
         check_place(Path(report))
     chosen = task_named(data, target=target, task=task, verb="advise")
     typed = AdviseOptions(**options)
-    candidates = None if typed.activations is None else [_candidate(one) for one in typed.activations]
-    found = advised(chosen, replace(typed, activations=candidates), say=say, progress=progress, runner=runner)
+    candidates = None if typed.activations is None else _candidates(typed.activations, params or {})
+    options_of_study = replace(typed, activations=candidates)
+    found = advised(chosen, options_of_study, say=say, warn=warn, progress=progress, runner=runner)
     if report is None:
         return Advice(found.comparison, None, found.diagnosis)
     own = {one.name: one for one in candidates or () if isinstance(one, Activation)}
@@ -140,11 +147,28 @@ def advise(
     return Advice(found.comparison, path, found.diagnosis)
 
 
-def _candidate(one: str | Activation) -> str | Activation:
-    """Return a candidate; a name stays text, so that the report shows it as typed."""
-    if not isinstance(one, str) or not names_own_file(one):
+def _candidates(activations: Sequence[str | Activation], params: Mapping[str, float]) -> list[str | Activation]:
+    """Return the candidates; a name stays text, so that the report shows it as typed.
+
+    Raises:
+        BadParam: no candidate has one of the parameters.
+    """
+    words = {word for one in activations if isinstance(one, str) for word in re.findall(r"[A-Za-z_]\w*", one)}
+    for name in params:
+        if name not in words:
+            raise BadParam(f"no candidate is a formula with the parameter '{name}'.")
+    return [_candidate(one, params) for one in activations]
+
+
+def _candidate(one: str | Activation, params: Mapping[str, float]) -> str | Activation:
+    own = {
+        name: value
+        for name, value in params.items()
+        if isinstance(one, str) and re.search(rf"\b{re.escape(name)}\b", one)
+    }
+    if not isinstance(one, str) or not (own or names_own_file(one)):
         return one
-    act = from_own_file(one)
+    act = activation_named(one, **own)
     if isinstance(act, AxisActivation):
         raise BadInput(f"{one} acts along an axis; an element-wise activation is required.")
     return act

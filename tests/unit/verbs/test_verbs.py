@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actlab import verbs
+from actlab.catalog import index
 from actlab.catalog.index import CATALOG
 from actlab.errors import BadInput, CannotLower
 from actlab.train.builtin import TASKS
@@ -61,3 +62,10 @@ def test_the_tasks_are_the_built_in_ones() -> None:
 def test_advise_refuses_an_argument_of_another_type() -> None:
     with pytest.raises(BadInput, match=r"advise requires a table's path, file\.py:name or an actlab\.Task; got int"):
         verbs.advise(5)
+
+
+def test_a_typed_formula_names_its_equal_in_the_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "same_as", lambda act: "quick_gelu", raising=False)
+    typed, named = verbs.show("x*sigmoid(1.702*x)"), verbs.show("gelu")
+    assert (typed.to_json()["same_as"], named.to_json()["same_as"]) == ("quick_gelu", None)
+    assert any(line.split() == ["note", "the", "same", "as", "quick_gelu"] for line in typed.lines())
