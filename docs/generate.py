@@ -1,9 +1,10 @@
-"""Writes the pages of docs/ that follow from the code; `python docs/generate.py --check` only compares."""
+"""Write the files that follow from the code; `python docs/generate.py --check` only compares."""
 
 from __future__ import annotations
 
+import ast
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import typer
@@ -13,15 +14,16 @@ from actlab.catalog.index import CATALOG
 from actlab.cli import app
 
 DOCS = Path(__file__).parent
+VERBS = Path(verbs.__path__[0])
 
 
 def catalog_page() -> str:
-    """Every activation, one table a family."""
+    """Return the page of all activations, one table per family."""
     lines = [
         "# The catalog",
         "",
         f"{len(CATALOG)} activations, each declared once in `src/actlab/catalog/`; the rest of this page follows.",
-        "`actlab show NAME` tells more. This page is written by `python docs/generate.py`.",
+        "`actlab show NAME` shows one in detail. This page is written by `python docs/generate.py`.",
     ]
     family = ""
     for act in CATALOG.values():
@@ -44,18 +46,33 @@ def catalog_page() -> str:
 
 
 def commands_page() -> str:
-    """The help of every command, as the terminal shows it at 100 columns."""
-    lines = ["# The command line", "", "This page is written by `python docs/generate.py`."]
+    """Return the page of every command's help, as the terminal shows it at 100 columns."""
     command = typer.main.get_command(app)
     context = typer.Context(command, info_name="actlab", terminal_width=100, max_content_width=100)
     subcommands = getattr(command, "commands", {})
+    lines = ["# The command line", "", "This page is written by `python docs/generate.py`."]
+    lines += ["", "```text", command.get_help(context).rstrip(), "```"]
     for name in subcommands:
         inner = typer.Context(subcommands[name], info_name=name, parent=context, terminal_width=100)
         lines += ["", f"## actlab {name}", "", "```text", subcommands[name].get_help(inner).rstrip(), "```"]
     return "\n".join(lines) + "\n"
 
 
-PAGES: Mapping[str, object] = {"catalog.md": catalog_page, "commands.md": commands_page}
+def verbs_stub() -> str:
+    """Return the stub of `actlab.verbs`, by which verbs are imported when first used: the public names of its files."""
+    rows = []
+    for file in sorted(VERBS.glob("[!_]*.py")):
+        defined = [each.name for each in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(each, DEFINED)]
+        rows += [f"from .{file.stem} import {name} as {name}" for name in sorted(defined) if not name.startswith("_")]
+    return "\n".join(rows) + "\n"
+
+
+DEFINED = (ast.FunctionDef, ast.ClassDef)
+GENERATED: Mapping[Path, Callable[[], str]] = {
+    DOCS / "catalog.md": catalog_page,
+    DOCS / "commands.md": commands_page,
+    VERBS / "__init__.pyi": verbs_stub,
+}
 
 
 def _range(span: Mapping[str, object] | None) -> str:
@@ -74,15 +91,14 @@ def _cell(value: object) -> str:
 
 def main() -> int:
     stale = []
-    for name, write in PAGES.items():
-        page = write()  # type: ignore[operator]  # the two functions above
-        path = DOCS / name
+    for path, write in GENERATED.items():
+        text = write()
         if "--check" in sys.argv:
-            stale += [name] * (not path.is_file() or path.read_text(encoding="utf-8") != page)
+            stale += [path.name] * (not path.is_file() or path.read_text(encoding="utf-8") != text)
         else:
-            path.write_text(page, encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
     if stale:
-        print(f"docs out of date: {', '.join(stale)}; run `python docs/generate.py`", file=sys.stderr)
+        print(f"out of date: {', '.join(stale)}; run `python docs/generate.py`", file=sys.stderr)
     return len(stale)
 
 

@@ -16,6 +16,6 @@ from .theory.gains import gain as gain
 from .theory.gains import moments as moments
 from .theory.properties import properties as properties
 from .train.task import Task as Task
-from .verbs import advise as advise
+from .verbs.advise import advise as advise
 
 __version__: str

@@ -1,4 +1,4 @@
-"""`python -m actlab`: the command line of the interpreter at hand, where no script is on the path."""
+"""Run the command line as `python -m actlab`, for when the `actlab` script is not on the path."""
 
 from actlab.cli import main
 

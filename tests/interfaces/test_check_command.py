@@ -1,4 +1,4 @@
-"""`actlab check`, `sites` and `explain` through their own door."""
+"""The commands `check`, `sites` and `explain`, as a user runs them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from actlab.cli import main
+from actlab.diagnosis.report import Report
 
-# The line of the fault is told by a comment, so that a shift cannot make this test lie.
+# A comment marks the line of the fault, so that an edit of this text cannot break the test.
 NET = """
 import torch
 from torch import nn
@@ -72,7 +74,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     return call
 
 
-def test_a_fault_is_named_with_its_line_and_status_1(run: Run, tmp_path: Path) -> None:
+def test_a_fault_is_reported_with_its_line_and_status_1(run: Run, tmp_path: Path) -> None:
     said = run("check", "net.py:wrong", "--json")
     (found,) = [one for one in said.json["findings"] if one["id"] == "AL201"]
     assert said.status == 1
@@ -93,7 +95,7 @@ def test_the_table_can_be_read_at_80_columns(run: Run) -> None:
     assert all(word in said.out for word in ("error", "AL201", f"net.py:{FAULT_LINE}", "fix:", "1 error"))
 
 
-def test_a_right_model_ends_well(run: Run) -> None:
+def test_a_right_model_exits_with_status_0(run: Run) -> None:
     said = run("check", "net.py:right")
     assert (said.status, said.err) == (0, "")
     assert "error" not in said.out
@@ -110,7 +112,7 @@ def test_sarif_goes_to_standard_output_or_to_a_file(run: Run, tmp_path: Path) ->
     assert written.json["findings"]
 
 
-def test_what_is_accepted_is_no_fault_also_on_another_line(run: Run, tmp_path: Path) -> None:
+def test_an_accepted_finding_stays_accepted_on_another_line(run: Run, tmp_path: Path) -> None:
     accepted = run("check", "net.py:wrong", "--write-baseline", "accepted.json")
     assert accepted.status == 0
     (tmp_path / "net.py").write_text("# one line more\n" + NET)
@@ -121,7 +123,7 @@ def test_what_is_accepted_is_no_fault_also_on_another_line(run: Run, tmp_path: P
 
 
 @pytest.mark.parametrize(("fail_on", "status"), [("error", 1), ("warning", 1), ("information", 1), ("never", 0)])
-def test_from_which_severity_on_it_fails_can_be_said(run: Run, fail_on: str, status: int) -> None:
+def test_fail_on_sets_the_exit_status(run: Run, fail_on: str, status: int) -> None:
     assert run("check", "net.py:wrong", "--fail-on", fail_on).status == status
 
 
@@ -134,17 +136,87 @@ def test_from_which_severity_on_it_fails_can_be_said(run: Run, fail_on: str, sta
         (("data.csv",), "name the column to predict with --target"),
         (("--task", "digit"), "Did you mean 'digits'?"),
         (("net.py:wrong", "--baseline", "absent.json"), "there is no baseline 'absent.json'"),
-        (("net.py:wrong", "--fail-on", "eror"), "--fail-on takes error, warning, information or never; got 'eror'"),
-        (("net.py:wrong", "--train-steps", "-1"), "--train-steps counts training steps"),
+        (("net.py:wrong", "--select", "AX1"), "--select: no finding has an id that begins with 'AX1'"),
+        (("net.py:wrong", "--ignore", "AL101,dead"), "--ignore: no finding has an id that begins with 'dead'"),
+        (("net.py:wrong", "--report", "no/folder/page.html"), "there is no folder"),
+        (("net.py:wrong", "--fail-on", "eror"), "--fail-on must be error, warning, information or never; got 'eror'"),
+        (("net.py:wrong", "--train-steps", "-1"), "--train-steps must be 0 or a positive integer; got -1"),
         (("net.py:wrong", "--json", "--sarif", "-"), "both go to standard output"),
         (("net.py:wrong", "--sarif", "no/folder/found.sarif"), "there is no folder"),
     ],
 )
-def test_what_was_asked_wrongly_is_one_line_and_status_2(run: Run, words: tuple[str, ...], message: str) -> None:
+def test_a_usage_error_is_one_line_and_status_2(run: Run, words: tuple[str, ...], message: str) -> None:
     said = run("check", *words)
     assert (said.status, said.out) == (2, "")
     assert message in said.err
     assert len(said.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "is_found"),
+    [
+        (("--select", "AL201"), True),
+        (("--select", "al2,AL101"), True),
+        (("--select", "AL1"), False),
+        (("--ignore", "AL1"), True),
+        (("--ignore", "AL2"), False),
+        (("--select", "AL2", "--ignore", "AL201"), False),
+    ],
+)
+def test_findings_are_selected_by_id(run: Run, words: tuple[str, ...], is_found: bool) -> None:
+    said = run("check", "net.py:wrong", *words, "--json")
+    assert said.status == is_found
+    assert ("AL201" in {one["id"] for one in said.json["findings"]}) is is_found
+    assert (said.json["ignored"] == 0) is is_found
+
+
+def test_pyproject_sets_what_the_command_line_does_not(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.actlab]\nignore = ["AL201"]\nfail-on = "information"\n')
+    said = run("check", "net.py:wrong")
+    assert said.status == 0
+    assert "1 finding not selected" in " ".join(said.out.split())
+    assert run("check", "net.py:wrong", "--ignore", "AL1").status == 1
+    (tmp_path / "pyproject.toml").write_text("[tool.actlab]\nfail-om = 1\n")
+    assert "Did you mean 'fail-on'?" in run("check", "net.py:wrong").err
+
+
+def test_the_pyproject_beside_the_checked_file_counts(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (tmp_path / "net.py").rename(folder / "net.py")
+    (folder / "pyproject.toml").write_text('[tool.actlab]\nfail-on = "never"\n')
+    assert run("check", "project/net.py:wrong").status == 0
+
+
+def test_a_comment_suppresses_a_finding_on_its_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NET.replace("# the fault", "# actlab: ignore[AL201]"))
+    said = run("check", "net.py:wrong")
+    assert said.status == 0
+    assert "1 finding suppressed by a comment" in " ".join(said.out.split())
+    answer = run("check", "net.py:wrong", "--json").json
+    assert (answer["findings"], answer["suppressed"]) == ([], 1)
+    (result,) = run("check", "net.py:wrong", "--sarif", "-").json["runs"][0]["results"]
+    assert result["suppressions"] == [{"kind": "inSource"}]
+
+
+def test_a_report_is_written(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_diagnosis(report: Report, path: Path, *, title: str) -> Path:
+        path.write_text(f"{title}: {[one.id for one in report.findings]}")
+        return path
+
+    page = ModuleType("actlab.report.diagnosis_page")
+    monkeypatch.setattr(page, "write_diagnosis", write_diagnosis, raising=False)
+    monkeypatch.setitem(sys.modules, page.__name__, page)
+    said = run("check", "net.py:wrong", "--select", "AL201", "--report", "page.html")
+    assert "Report written to page.html." in said.err
+    assert (tmp_path / "page.html").read_text() == "net.py:wrong: ['AL201']"
+
+
+def test_without_an_argument_the_built_in_example_is_named(run: Run) -> None:
+    said = run("sites")
+    assert said.status == 0
+    assert "Using the built-in example network. For your own: actlab sites file.py:name" in said.err
+    assert run("sites", "--task", "digits").err == ""
 
 
 def test_sites_are_listed_with_their_lines(run: Run, tmp_path: Path) -> None:
@@ -195,7 +267,7 @@ def task():
 
 
 @pytest.mark.parametrize("name", ["stopped", "task"])
-def test_ctrl_c_tells_what_was_measured_until_then(run: Run, tmp_path: Path, name: str) -> None:
+def test_ctrl_c_shows_the_findings_so_far(run: Run, tmp_path: Path, name: str) -> None:
     (tmp_path / "net.py").write_text(f"import actlab\n{NET}{STOPPED}")
     said = run("check", f"net.py:{name}", "--train-steps", "500", "--json", "--write-baseline", "accepted.json")
     ids = {one["id"] for one in said.json["findings"]}
@@ -205,17 +277,17 @@ def test_ctrl_c_tells_what_was_measured_until_then(run: Run, tmp_path: Path, nam
     done = {"stopped": 18, "task": 17}[
         name
     ]  # one call was that of one batch, and a task tries its loss when it is made
-    assert f"Stopped after {done} of 500 steps" in said.err
-    assert "accepted.json is not written" in said.err
+    assert f"Interrupted after {done} of 500 steps; showing the findings so far." in said.err
+    assert "accepted.json was not written" in said.err
     assert not (tmp_path / "accepted.json").exists()
 
 
-def test_a_trial_run_of_a_model_shows_how_far_it_is(run: Run) -> None:
+def test_a_trial_run_shows_its_progress(run: Run) -> None:
     assert "watched steps" in run("check", "net.py:right", "--train-steps", "5").err
     assert run("check", "net.py:right", "--train-steps", "5", "--quiet").err == ""
 
 
-def test_explain_tells_one_at_length_and_lists_all(run: Run) -> None:
+def test_explain_shows_one_finding_or_lists_all(run: Run) -> None:
     every = run("explain", "--json").json
     assert {"AL101", "AL201"} <= {kind["id"] for kind in every}
     one = run("explain", "al201").out
@@ -225,7 +297,7 @@ def test_explain_tells_one_at_length_and_lists_all(run: Run) -> None:
     assert all(run("explain", kind["id"]).status == 0 for kind in every)
 
 
-def test_an_unknown_finding_is_met_with_the_nearest(run: Run) -> None:
+def test_an_unknown_finding_suggests_the_nearest(run: Run) -> None:
     said = run("explain", "dead-unit")
     assert said.status == 2
     assert "no finding is called 'dead-unit'. Did you mean 'dead-units'?" in said.err

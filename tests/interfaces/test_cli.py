@@ -1,7 +1,8 @@
-"""The command line through its own door: arguments in; output, errors and exit status out."""
+"""The command line as a user runs it: arguments in; output, errors and exit status out."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
@@ -14,12 +15,16 @@ from pathlib import Path
 
 import pytest
 
+from actlab import verbs
 from actlab.catalog.index import CATALOG
 from actlab.cli import main
+from actlab.cli.entry import command_files
+from actlab.cli.panels import Panel
 from actlab.measure.speed import summary
 from actlab.measure.speed.case import Case
 from actlab.measure.speed.timing import Speed, timed
 
+COMMANDS = dict(command_files())
 TASK = """
 import torch
 from torch import nn
@@ -38,6 +43,8 @@ def raises():
 
 def gives_text():
     return "a task"
+
+ready = (model(nn.ReLU), (torch.ones(2, 4), torch.zeros(2).long()), nn.CrossEntropyLoss())
 """
 
 
@@ -77,22 +84,22 @@ def task_file(folder: Path, *, epochs: int = 2) -> str:
     return str(path)
 
 
-def test_list_gives_every_activation_with_the_agreed_keys(run: Run) -> None:
+def test_list_holds_every_activation_with_the_documented_keys(run: Run) -> None:
     rows = run("list", "--json").json
     assert [row["name"] for row in rows] == list(CATALOG)
     assert all({"name", "family", "inputs", "parameters", "aliases", "source"} <= row.keys() for row in rows)
     assert {param["name"] for row in rows if row["name"] == "swish" for param in row["parameters"]} == {"beta"}
 
 
-def test_list_can_be_narrowed(run: Run) -> None:
+def test_list_filters_by_family_and_text(run: Run) -> None:
     assert {row["family"] for row in run("list", "--family", "gated", "--json").json} == {"gated"}
     assert "gelu" in [row["name"] for row in run("list", "--search", "normal variable below", "--json").json]
     said = run("list", "--family", "gate")
     assert (said.status, said.out) == (2, "")
-    assert "there is no family 'gate'; there are" in said.err
+    assert "there is no family 'gate'; choose one of" in said.err
 
 
-def test_show_gives_the_agreed_keys(run: Run) -> None:
+def test_show_has_the_documented_keys(run: Run) -> None:
     shown = run("show", "gelu", "--json").json
     assert shown["name"] == "gelu"
     assert shown["formula"] == "x*normal_cdf(x)"
@@ -113,14 +120,14 @@ def test_show_gives_the_agreed_keys(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", list(CATALOG))
-def test_everything_in_the_catalog_can_be_shown(run: Run, name: str) -> None:
+def test_show_works_for_the_whole_catalog(run: Run, name: str) -> None:
     shown = run("show", name, "--json")
     assert shown.status == 0
     assert {"name", "formula", "derivative", "range", "limits", "minimum", "kinks", "lipschitz"} <= shown.json.keys()
     assert name in run("show", name).out
 
 
-def test_show_gives_the_kink_of_relu(run: Run) -> None:
+def test_show_lists_the_kink_of_relu(run: Run) -> None:
     shown = run("show", "relu", "--json").json
     assert [{key: kink[key] for key in ("at", "value", "derivative")} for kink in shown["kinks"]] == [
         {"at": 0.0, "value": 0.0, "derivative": 0.0}
@@ -128,14 +135,14 @@ def test_show_gives_the_kink_of_relu(run: Run) -> None:
 
 
 @pytest.mark.parametrize("target", ["numpy", "torch"])
-def test_a_shown_source_runs_without_actlab(run: Run, tmp_path: Path, target: str) -> None:
+def test_a_printed_program_runs_without_actlab(run: Run, tmp_path: Path, target: str) -> None:
     source = run("show", "mish", "--source", target).out
     assert "actlab" not in source
     make = {"numpy": "numpy.array([-1.0, 2.0])", "torch": "torch.tensor([-1.0, 2.0], dtype=torch.float64)"}[target]
     program = f"{source}\nimport {target}\nprint(*mish({make}).tolist(), *mish_derivative({make}).tolist())\n"
     (tmp_path / "alone.py").write_text(program)
     ended = subprocess.run([sys.executable, "-I", "alone.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    # mish and its slope at -1 and 2, computed independently with mpmath
+    # mish and its derivative at -1 and 2, computed independently with mpmath
     expected = [-0.30340146137410894, 1.9439589595339946, 0.059216755877394948, 1.0693179342794896]
     assert [float(word) for word in ended.stdout.split()] == pytest.approx(expected, rel=1e-12)
 
@@ -151,7 +158,7 @@ def test_show_draws_a_picture(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "no.svg").exists()
 
 
-def test_gain_gives_the_agreed_keys(run: Run) -> None:
+def test_gain_has_the_documented_keys(run: Run) -> None:
     found = run("gain", "x*sigmoid(1.702*x)", "--q", "2", "--kind", "variance", "--json").json
     assert {"formula": found["formula"], "kind": found["kind"], "q": found["q"]} == {
         "formula": "x*sigmoid(1.702*x)",
@@ -161,7 +168,7 @@ def test_gain_gives_the_agreed_keys(run: Run) -> None:
     assert found["gain"] > 1
 
 
-def test_a_parameter_is_given_by_name(run: Run) -> None:
+def test_a_parameter_is_set_by_name(run: Run) -> None:
     typed = run("gain", "x*sigmoid(beta*x)", "--param", "beta=1.702", "--json").json
     assert typed["gain"] == run("gain", "quick_gelu", "--json").json["gain"]
 
@@ -170,7 +177,7 @@ def test_tasks_lists_the_built_in_ones(run: Run) -> None:
     assert "digits" in [row["name"] for row in run("tasks", "--json").json]
 
 
-def test_bench_gives_the_agreed_keys(run: Run) -> None:
+def test_bench_has_the_documented_keys(run: Run) -> None:
     said = run("bench", "mish,max(x, 0)", "--size", "1e3,500", "--json")
     assert said.status == 0, said.err
     assert {(row["name"], row["elements"], row["direction"], row["contender"]) for row in said.json} == {
@@ -185,7 +192,7 @@ def test_bench_gives_the_agreed_keys(run: Run) -> None:
     assert "500 elements, 1 thread" in run("bench", "relu", "--size", "500").out
 
 
-def test_bench_keeps_what_was_done_when_it_is_stopped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_bench_shows_the_rows_so_far(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(case: Case, *, seconds: float) -> list[Speed]:
         if case.name == "mish":
             raise KeyboardInterrupt
@@ -195,7 +202,7 @@ def test_bench_keeps_what_was_done_when_it_is_stopped(run: Run, monkeypatch: pyt
     said = run("bench", "relu", "mish", "--size", "500", "--json")
     assert said.status == 130
     assert {row["name"] for row in said.json} == {"relu"}
-    assert "Stopped. These are the rows that were done." in said.err
+    assert "Interrupted; showing the rows measured so far." in said.err
 
 
 @pytest.mark.parametrize(
@@ -207,36 +214,42 @@ def test_bench_keeps_what_was_done_when_it_is_stopped(run: Run, monkeypatch: pyt
         (("gain", "__import__('os')"), "means nothing in one"),
         (("gain", "elu", "--param", "alpha=-1"), "alpha must lie above 0; got -1"),
         (("gain", "elu", "--param", "beta=1"), "elu has no parameter 'beta'"),
-        (("gain", "elu", "--param", "alpha"), "a parameter is given as NAME=VALUE"),
+        (("gain", "elu", "--param", "alpha"), "--param must be NAME=VALUE, such as beta=1.5; got 'alpha'"),
         (("gain", "gelu", "--q", "-1"), "q, the variance of the input, must be a finite number above 0"),
         (("gain", "gelu", "--kind", "best"), "there is no gain of kind 'best'"),
         (("gain", "softmax"), "acts along an axis"),
         (("gain", "exp(x*x)"), "does not exist"),
-        (("show", "relu", "--source", "cobol"), "there is no target 'cobol'"),
+        (
+            ("show", "relu", "--source", "cobol"),
+            "there is no target 'cobol'; choose one of numpy, torch, mpmath, latex",
+        ),
         (("bench", "swsh"), "no activation is named 'swsh'. Did you mean 'swish'?"),
         (("bench", "x +"), "it ends too early"),
-        (("bench", "gelu", "--size", "1.5"), "elements are whole numbers, such as 1000 or 1e6; got '1.5'"),
-        (("bench", "gelu", "--size", "inf"), "elements are whole numbers, such as 1000 or 1e6; got 'inf'"),
+        (("bench", "gelu", "--size", "1.5"), "elements must be integers, such as 1000 or 1e6; got '1.5'"),
+        (("bench", "gelu", "--size", "inf"), "elements must be integers, such as 1000 or 1e6; got 'inf'"),
         (("bench", "gelu", "--size", ""), "there is nothing to time: name one size at least"),
         (("bench", "gelu", "--size", "0"), "a tensor to time has 1 to 100,000,000 elements; got 0"),
         (("bench", "gelu", "--dtype", "int8"), "a dtype is one of float32"),
-        (("bench", "gelu", "--threads", "two"), "threads are whole numbers"),
+        (("bench", "gelu", "--threads", "two"), "threads must be integers"),
         (("bench", "gelu", "--mode", "best"), "a mode is accurate or fast; got 'best'"),
         (("bench", "gelu", "--against", "numpy"), "there is no contender 'numpy'"),
         (("advise", "absent.csv", "--target", "y"), "absent.csv"),
         (("advise", "absent.csv"), "name the column to predict with --target"),
         (("advise", "absent.py:make_task"), "there is no file 'absent.py'"),
         (("advise", "--task", "digitz"), "Did you mean 'digits'?"),
-        (("advise", "--target", "y"), "no table was given"),
+        (("advise", "--target", "y"), "--target y requires a table: actlab advise data.csv --target y"),
         (("advise", "--activations", "relu,swsh"), "no activation is named 'swsh'"),
+        (
+            ("advise", "--activations", "relu,x*sigmoid(b*x)", "-p", "c=1"),
+            "no candidate is a formula with the parameter 'c'",
+        ),
+        (("advise", "json:dumps"), "advise reads a task from a file, not from a module; got 'json:dumps'"),
         (("advise", "--activations", ""), "name at least one other activation"),
         (("advise", "--report", "no/folder/report.html"), "there is no folder"),
         (("advise", "--report", "."), "it is a folder; name a file"),
     ],
 )
-def test_a_wrong_question_is_one_line_and_status_2(
-    run: Run, tmp_path: Path, args: tuple[str, ...], message: str
-) -> None:
+def test_a_usage_error_is_one_line_and_status_2(run: Run, tmp_path: Path, args: tuple[str, ...], message: str) -> None:
     said = run(*args)
     assert said.status == 2
     assert said.out == ""
@@ -246,7 +259,14 @@ def test_a_wrong_question_is_one_line_and_status_2(
     assert not [path.name for path in tmp_path.iterdir() if path.suffix == ".html"]
 
 
-@pytest.mark.parametrize(("function", "message"), [("raises", "ZeroDivisionError"), ("gives_text", "actlab.Task")])
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("raises", "ZeroDivisionError"),
+        ("gives_text", "actlab.Task"),
+        ("ready", "gives a value of type tuple; it must be an actlab.Task, or a function that returns one"),
+    ],
+)
 def test_a_faulty_task_file_is_one_line(run: Run, tmp_path: Path, function: str, message: str) -> None:
     said = run("advise", f"{task_file(tmp_path)}:{function}")
     assert (said.status, said.out) == (2, "")
@@ -259,7 +279,7 @@ def small(path: str, *more: str) -> tuple[str, ...]:
     return ("advise", f"{path}:make_task", *(word for pair in asked.items() for word in pair), "-q", *more)
 
 
-def test_advise_gives_the_agreed_keys_and_one_report(run: Run, tmp_path: Path) -> None:
+def test_advise_has_the_documented_keys_and_writes_a_report(run: Run, tmp_path: Path) -> None:
     said = run(*small(task_file(tmp_path), "--json"))
     assert said.status == 0, said.err
     found = said.json
@@ -274,12 +294,26 @@ def test_advise_gives_the_agreed_keys_and_one_report(run: Run, tmp_path: Path) -
     assert Path(found["report"]).read_text().lower().startswith("<!doctype html>")
 
 
-def test_the_same_command_gives_the_same_numbers_and_resume_runs_nothing_again(run: Run, tmp_path: Path) -> None:
+def test_a_repeated_command_gives_the_same_numbers_and_resume_runs_nothing_again(run: Run, tmp_path: Path) -> None:
     path = task_file(tmp_path)
     first, again, resumed = (run(*small(path, "--no-report", "--json", *more)).json for more in ((), (), ("--resume",)))
     assert first["arms"] == again["arms"] == resumed["arms"]
     assert first["verdict"] == again["verdict"]
     assert first["report"] is None
+
+
+def test_a_parameter_of_a_typed_candidate_is_set_by_name(run: Run, tmp_path: Path) -> None:
+    words = ("--activations", "relu,x*sigmoid(beta*x)", "-p", "beta=1.5", "--no-report", "--json")
+    said = run(*small(task_file(tmp_path), *words))
+    assert said.status == 0, said.err
+    assert [arm["activation"] for arm in said.json["arms"]] == ["relu", "x*sigmoid(beta*x)"]
+
+
+def test_a_report_is_replaced_with_a_word(run: Run, tmp_path: Path) -> None:
+    path = task_file(tmp_path)
+    assert "will be replaced" not in run(*small(path)).err
+    said = run(*small(path, "--resume"))
+    assert "actlab-report.html exists and will be replaced; --report FILE names another file." in said.err
 
 
 def test_two_jobs_give_the_numbers_of_one(run: Run, tmp_path: Path) -> None:
@@ -288,7 +322,7 @@ def test_two_jobs_give_the_numbers_of_one(run: Run, tmp_path: Path) -> None:
     assert one["arms"] == two["arms"]
 
 
-def test_ctrl_c_ends_cleanly_and_resume_goes_on(run: Run, tmp_path: Path) -> None:
+def test_ctrl_c_ends_cleanly_and_resume_continues(run: Run, tmp_path: Path) -> None:
     args = small(task_file(tmp_path, epochs=100), "--no-report")
     command = [sys.executable, "-c", "from actlab.cli import main; main()", *[arg for arg in args if arg != "-q"]]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ}) as process:
@@ -298,7 +332,7 @@ def test_ctrl_c_ends_cleanly_and_resume_goes_on(run: Run, tmp_path: Path) -> Non
         assert process.stderr is not None
         err = process.stderr.read()
     assert process.returncode == 130, err
-    assert "--resume goes on" in err
+    assert "add --resume to continue" in err
     assert "Traceback" not in err
     kept = _trials(store)
     assert kept >= 1
@@ -324,7 +358,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _within(seconds: float, holds: Callable[[], object]) -> object:
-    """What `holds` gives, once it is true or the time is up."""
+    """Return the value of `holds`, once it is true or the time is up."""
     deadline = time.monotonic() + seconds
     while not (found := holds()) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -346,9 +380,25 @@ def _trials(store: Path) -> int:
     return int(count)
 
 
-def test_help_names_every_command_and_version_prints_one(run: Run) -> None:
-    said = run("--help")
-    assert all(command in said.out for command in ("list", "show", "gain", "tasks", "advise"))
+def test_help_shows_every_command_with_its_whole_summary(run: Run) -> None:
+    words = " ".join(run("--help").out.split())
+    for name, file in COMMANDS.items():
+        summary = str(inspect.getdoc(file.command)).splitlines()[0]
+        assert f"{name} {summary}" in words.replace("written- out", "written-out")  # click breaks lines at hyphens
+    assert "... " not in words.partition("COMMAND")[2].partition("[ARGS]...")[2]
+
+
+def test_every_command_has_a_place_of_its_own_in_the_help() -> None:
+    places = [file.PLACE for file in COMMANDS.values()]
+    assert len(set(places)) == len(places)
+    assert {place.panel for place in places} == set(Panel)
+
+
+def test_every_command_has_a_verb_in_the_file_of_its_name() -> None:
+    assert set(COMMANDS) <= {file.stem for file in Path(verbs.__path__[0]).glob("*.py")}
+
+
+def test_version_prints_the_installed_version(run: Run) -> None:
     assert run("--version").out.startswith("actlab ")
 
 

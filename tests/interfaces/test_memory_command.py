@@ -1,4 +1,4 @@
-"""`actlab memory` through its own door."""
+"""The command `memory`, as a user runs it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_answer_goes_to_stdout_and_progress_to_stderr(
     assert "few-bit, 4 bits" in said.err
 
 
-def test_a_model_a_batch_and_a_loss_do_as_for_check(
+def test_a_model_a_batch_and_a_loss_are_accepted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     lines = [
@@ -61,7 +61,7 @@ def test_a_model_a_batch_and_a_loss_do_as_for_check(
         (("data.csv",), "BadTask: data.csv is read as a table: name the column to predict with --target."),
     ],
 )
-def test_what_cannot_be_measured_is_one_line_and_status_2(
+def test_a_usage_error_is_one_line_and_status_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
 ) -> None:
     assert run(monkeypatch, *words) == 2

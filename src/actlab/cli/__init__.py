@@ -1,4 +1,4 @@
-"""The command line: text in, a verb called, its answer shown."""
+"""The command line: parse text, call a verb, print its answer."""
 
 from actlab.cli.entry import app as app
 from actlab.cli.entry import main as main

@@ -1,4 +1,4 @@
-"""Options that several commands take, and the reading of what was typed."""
+"""Options that several commands share, and the parsers of their values."""
 
 from __future__ import annotations
 
@@ -10,35 +10,48 @@ import typer
 from actlab.errors import BadInput, BadParam
 
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Params = Annotated[
     list[str] | None,
-    typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter, such as beta=1.5; may be repeated."),
+    typer.Option("--param", "-p", metavar="NAME=VALUE", help="Set a parameter, such as beta=1.5; may be repeated."),
 ]
 Formula = Annotated[
-    str, typer.Argument(help="A name ('gelu', 'keras:leaky_relu') or a formula ('x*sigmoid(1.702*x)').")
+    str,
+    typer.Argument(
+        help="A name ('gelu', 'keras:leaky_relu'), a formula ('x*sigmoid(1.702*x)'), or your own ('file.py:name')."
+    ),
 ]
-TableOrTask = Annotated[
-    str | None, typer.Argument(help="A table (data.csv, with --target) or a task (file.py:make_task).")
+Program = Annotated[
+    str | None,
+    typer.Argument(
+        help="file.py:name or package.module:name of an actlab.Task or of a model, a batch and a loss; or a table"
+        " (data.csv, with --target). By default the built-in example network."
+    ),
 ]
-Target = Annotated[str | None, typer.Option(help="The table's column that is to be predicted.")]
-BuiltIn = Annotated[str | None, typer.Option(help="A built-in task; `actlab tasks` lists them.")]
+Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="Table column to predict.")]
+BuiltIn = Annotated[str | None, typer.Option(metavar="NAME", help="Use a built-in task; `actlab tasks` lists them.")]
 
 
-def values_of(given: list[str] | None) -> dict[str, float]:
+def values_of(typed: list[str] | None) -> dict[str, float]:
+    """Parse parameters typed as NAME=VALUE.
+
+    Raises:
+        BadParam: one of them has another form.
+    """
     values = {}
-    for pair in given or []:
+    for pair in typed or []:
         name, equals, number = pair.partition("=")
         try:
             values[name.strip()] = float(number)
         except ValueError as error:
-            raise BadParam(f"a parameter is given as NAME=VALUE, such as beta=1.5; got '{pair}'.") from error
+            raise BadParam(f"--param must be NAME=VALUE, such as beta=1.5; got '{pair}'.") from error
         if not equals or not name.strip().isidentifier():
-            raise BadParam(f"a parameter is given as NAME=VALUE, such as beta=1.5; got '{pair}'.")
+            raise BadParam(f"--param must be NAME=VALUE, such as beta=1.5; got '{pair}'.")
     return values
 
 
 def listed(text: str | None) -> list[str] | None:
-    """The parts between commas, those inside brackets left alone: `relu,max(x, 0)` names two."""
+    """Split at commas outside brackets: `relu,max(x, 0)` holds two."""
     if text is None:
         return None
     parts, depth = [""], 0
@@ -52,7 +65,11 @@ def listed(text: str | None) -> list[str] | None:
 
 
 def counts(text: str, *, of: str) -> list[int]:
-    """The whole numbers between commas, written as 1000000 or 1e6."""
+    """Parse integers separated by commas, such as 1000000 or 1e6.
+
+    Raises:
+        BadInput: one of them is not an integer.
+    """
     found = []
     for part in listed(text) or ():
         try:
@@ -60,6 +77,6 @@ def counts(text: str, *, of: str) -> list[int]:
         except ValueError:
             number = math.nan
         if not number.is_integer():
-            raise BadInput(f"{of} are whole numbers, such as 1000 or 1e6; got '{part}'.")
+            raise BadInput(f"{of} must be integers, such as 1000 or 1e6; got '{part}'.")
         found.append(int(number))
     return found

@@ -1,4 +1,4 @@
-"""What a command prints, and the exit status it ends with."""
+"""What commands print, and their exit statuses."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ from typing import Any, Protocol
 
 import typer
 
-FAULT = 1  # what was asked for was measured, and a fault was found
-STOPPED = 130  # what a shell reports of a program ended by Ctrl-C
+FAULT = 1  # the command ran and reports a fault
+MISUSE = 2  # usage error; click uses the same
+STOPPED = 130  # what a shell reports for a program ended by Ctrl-C
+
+OWN_MODEL = "file.py:name, where name is an actlab.Task or a tuple of model, batch and loss"
 
 
 class Answer(Protocol):
-    """What every verb gives back."""
+    """What every verb returns."""
 
     def to_json(self) -> Any:
-        """The answer as plain values."""
+        """Return the answer as plain values."""
 
     def lines(self) -> list[str]:
-        """The answer for reading."""
+        """Return the answer as lines of text."""
 
 
 class JudgingAnswer(Answer, Protocol):
-    """An answer that may be that a fault was found."""
+    """An answer that may report a fault."""
 
     @property
     def is_well(self) -> bool:
-        """Whether none was."""
+        """Whether no fault is reported."""
 
 
 def show_answer(answer: Answer, *, as_json: bool) -> None:
@@ -35,3 +38,14 @@ def show_answer(answer: Answer, *, as_json: bool) -> None:
         typer.echo(json.dumps(answer.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         typer.echo("\n".join(answer.lines()))
+
+
+def say(line: str) -> None:
+    """Print a line to standard error."""
+    typer.echo(line, err=True)
+
+
+def say_if_example(verb: str, *named: str | None) -> None:
+    """Say on standard error that the built-in example is used, if nothing was named."""
+    if all(each is None for each in named):
+        say(f"Using the built-in example network. For your own: actlab {verb} {OWN_MODEL}.")

@@ -8,7 +8,7 @@ import typer
 
 
 class ProgressBar:
-    """A progress bar on standard error, made when the first trial is done and taken off on every way out."""
+    """A progress bar on standard error; it appears with the first progress and disappears on every exit."""
 
     def __init__(self, *, shown: bool) -> None:
         self.shown = shown
@@ -22,13 +22,13 @@ class ProgressBar:
         self.stop()
 
     def stop(self) -> None:
-        """Take the bar off."""
+        """Remove the bar."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
 
     def say(self, line: str) -> None:
-        """One line that stays."""
+        """Print a line that stays."""
         if not self.shown:
             return
         if self.bar is not None:

@@ -36,6 +36,7 @@ def sarif(
     version: str,
     whole: tuple[str, int] = ("", 0),
     accepted: Sequence[Finding] = (),
+    in_source: Sequence[Finding] = (),
 ) -> dict[str, Any]:
     """One SARIF log with one run.
 
@@ -46,12 +47,14 @@ def sarif(
         version: of actlab.
         whole: file and line for findings about the model as a whole: code-scanning services show no result without.
         accepted: those of the findings that a baseline holds; they are marked as suppressed.
+        in_source: those of the findings that a comment suppresses; likewise.
     """
     digests = dict(zip(map(id, findings), fingerprints(findings), strict=True))
-    suppressed = set(map(id, accepted))
+    suppressed = {id(finding): {"kind": "external", "status": "accepted"} for finding in accepted}
+    suppressed |= {id(finding): {"kind": "inSource"} for finding in in_source}
     results = [
         _result(finding, digest=digests[id(finding)], place=_location(finding, whole=whole, root=root))
-        | ({"suppressions": [{"kind": "external", "status": "accepted"}]} if id(finding) in suppressed else {})
+        | ({"suppressions": [suppressed[id(finding)]]} if id(finding) in suppressed else {})
         for finding in by_severity(findings)
     ]
     driver = {"name": "actlab", "version": version, "rules": [_rule(kind) for kind in kinds().values()]}

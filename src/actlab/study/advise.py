@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import final
 
 from actlab.diagnosis.report import Report
-from actlab.errors import BadTask
-from actlab.formula.activation import Activation
 from actlab.study.compare import Progress, prepare, run_study
 from actlab.study.comparison import Comparison
 from actlab.study.control_diagnosis import diagnosed
+from actlab.study.options import AdviseOptions
 from actlab.study.runner import LocalRunner, Runner
 from actlab.study.store import Store
-from actlab.train.builtin import DEFAULT, builtin_task
-from actlab.train.table import table_task
 from actlab.train.task import Task
-from actlab.train.taskfile import file_task
 
+DEFAULTS = AdviseOptions()
 # The common hidden activations of today's libraries, and the two classics they replaced.
 CANDIDATES = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh")
 
@@ -43,67 +39,36 @@ class Advised:
     diagnosis: Report | None
 
 
-def chosen_task(data: str | None = None, *, target: str | None = None, task: str | None = None) -> Task:
-    """The task that was named: a table and its target, a task file, a built-in one, or by default the digits.
-
-    Raises:
-        BadTask: nothing fits, or too much was named.
-    """
-    if data is None:
-        if target is not None:
-            raise BadTask(
-                f"--target {target} names a column, but no table was given: actlab advise data.csv --target y."
-            )
-        return builtin_task(task or DEFAULT)
-    if task is not None:
-        raise BadTask(f"both {data} and the built-in task '{task}' were named; name one.")
-    if target is not None:
-        return table_task(data, target=target)
-    if data.endswith(".py") or ".py:" in data:
-        return file_task(data)
-    raise BadTask(f"{data} is read as a table: name the column to predict with --target.")
-
-
 def advise(
     task: Task,
+    options: AdviseOptions = DEFAULTS,
     *,
-    activations: Sequence[str | Activation] | None = None,
-    seeds: int | None = None,
-    budget: int | None = None,
-    jobs: int = 1,
-    seed: int = 0,
-    init: str = "as-is",
-    store: str | Path | None = None,
-    resume: bool = False,
     say: Callable[[str], None] = lambda line: None,
     warn: Callable[[str], None] | None = None,
     progress: Progress | None = None,
     runner: Runner | None = None,
-    diagnose: bool = True,
 ) -> Advised:
     """Watch the model's own activation while it trains, then compare it fairly with the candidates.
 
     Args:
         task: the task to learn.
-        activations: the candidates; by default eight common ones.
-        seeds: fresh seeds for the verdict; by default the fewest that can decide.
-        budget: learning rates to try per activation; by default 8.
-        jobs: processes that train at once.
-        seed: random seed.
-        init: "as-is", or "gain" to draw the weights with the gain of each activation.
-        store: an SQLite file or a database URL in which trials are stored; by default none are.
-        resume: continue the newest stored study of this task.
+        options: what to compare, how thoroughly, and where to store the runs.
         say: called with each line about the task and the plan, before the run.
         warn: called with each warning about the plan, before the run; by default `say`.
         progress: called after every watched step and every trial.
         runner: runs the trials; by default this machine.
-        diagnose: whether to watch the model's own activation first.
 
     Raises:
         BadTask, BadStudy, UnknownActivation, BadFormula: the message says what to change.
     """
-    candidates = list(CANDIDATES if activations is None else activations)
-    study = prepare(task, candidates=candidates, seeds=seeds, budget=budget, seed=seed, init=init)
+    study = prepare(
+        task,
+        candidates=list(CANDIDATES if options.activations is None else options.activations),
+        seeds=options.seeds,
+        budget=options.budget,
+        seed=options.seed,
+        init=options.init,
+    )
     warnings = study.plan.warnings()
     for line in warnings:
         (warn or say)(line)
@@ -111,15 +76,15 @@ def advise(
     for line in (f"{task.name}: {task.sentence}", *study.notes, *study.plan.sentences()):
         if line not in warnings:
             say(line)
-    diagnosis = _diagnosis(task, seed=seed, say=say, progress=progress) if diagnose else None
-    with Store(store) as trials:
+    diagnosis = _diagnosis(task, seed=options.seed, say=say, progress=progress) if options.diagnose else None
+    with Store(options.store) as trials:
         comparison = run_study(
             study,
             store=trials,
             name=task.name,
-            resume=resume,
+            resume=options.resume,
             progress=progress,
-            runner=runner or LocalRunner(jobs),
+            runner=runner or LocalRunner(options.jobs),
         )
     return Advised(comparison, diagnosis)
 

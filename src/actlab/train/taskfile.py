@@ -1,4 +1,4 @@
-"""Tasks from the user's own file: `file.py:make_task`."""
+"""Load a task from the user's own file: `file.py:make_task`."""
 
 from __future__ import annotations
 
@@ -6,38 +6,46 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from torch import nn
+
 from actlab.errors import BadTask
 from actlab.train.examples import article
 from actlab.train.task import Task
 from actlab.user_code import imported, their_code
 
 DEFAULT_FUNCTION = "make_task"
+NEEDED = (
+    "it must be an actlab.Task, or a function that returns one: a comparison trains many fresh models on training data."
+    " `actlab check` also accepts a model, a batch and a loss."
+)
 
 
 def file_task(where: str) -> Task:
-    """The task that a function in the user's file gives.
+    """Return the task that the user's file holds under a name, or that its function of this name returns.
 
     Args:
-        where: `file.py:function`; without a function, `make_task`.
+        where: `file.py:name`; without a name, `make_task`.
 
     Raises:
-        BadTask: the file is missing or raises, has no such function, or it raises or gives something else.
+        BadTask: the file is missing or raises, does not hold the name, or holds something else.
     """
-    path, function = parts(where)
+    path, name = parts(where)
     module = imported(path)
-    if not callable(getattr(module, function, None)):
-        near = get_close_matches(function, [name for name in vars(module) if callable(getattr(module, name))], n=1)
+    if not hasattr(module, name):
+        near = get_close_matches(name, [known for known in vars(module) if not known.startswith("_")], n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise BadTask(f"'{path}' has no function '{function}'.{hint} It must give an actlab.Task.")
-    with their_code(f"'{path.name}:{function}'"):
-        task = getattr(module, function)()
-    if not isinstance(task, Task):
-        raise BadTask(f"'{path.name}:{function}' gave {article(task)}; it must return an actlab.Task.")
-    return replace(task, origin=("file", f"{path.resolve()}:{function}"))
+        raise BadTask(f"'{path}' has no '{name}'.{hint} It must be an actlab.Task or a function that returns one.")
+    found = getattr(module, name)
+    if callable(found) and not isinstance(found, nn.Module):
+        with their_code(f"'{path.name}:{name}'"):
+            found = found()
+    if not isinstance(found, Task):
+        raise BadTask(f"'{path.name}:{name}' gives {article(found)}; {NEEDED}")
+    return replace(found, origin=("file", f"{path.resolve()}:{name}"))
 
 
 def parts(where: str) -> tuple[Path, str]:
-    """File and name in `file.py:name`; without a name, `make_task`."""
+    """Split `file.py:name` into file and name; without a name, `make_task`."""
     path, separator, function = where.rpartition(":")
     # A colon may also stand in a Windows drive ('C:\\task.py'): a function's name is an identifier.
     if separator and function.isidentifier():

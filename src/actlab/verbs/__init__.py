@@ -1,29 +1,8 @@
-"""What actlab can be asked, for every face: plain values in, one frozen answer out."""
+"""The verbs: one file each, plain values in, one frozen answer out.
 
-from actlab.verbs.advised import Advice as Advice
-from actlab.verbs.advised import advise as advise
-from actlab.verbs.catalogued import Listing as Listing
-from actlab.verbs.catalogued import listing as listing
-from actlab.verbs.checked import Checked as Checked
-from actlab.verbs.checked import Located as Located
-from actlab.verbs.checked import check as check
-from actlab.verbs.checked import sites as sites
-from actlab.verbs.explained import Explained as Explained
-from actlab.verbs.explained import Kinds as Kinds
-from actlab.verbs.explained import explain as explain
-from actlab.verbs.explained import kinds as kinds
-from actlab.verbs.meaning import AnyActivation as AnyActivation
-from actlab.verbs.meaning import meant as meant
-from actlab.verbs.measured import Gain as Gain
-from actlab.verbs.measured import bench as bench
-from actlab.verbs.measured import certify as certify
-from actlab.verbs.measured import certify_all as certify_all
-from actlab.verbs.measured import gain as gain
-from actlab.verbs.measured import memory as memory
-from actlab.verbs.shown import Shown as Shown
-from actlab.verbs.shown import Source as Source
-from actlab.verbs.shown import draw as draw
-from actlab.verbs.shown import show as show
-from actlab.verbs.shown import source as source
-from actlab.verbs.task_choice import Tasks as Tasks
-from actlab.verbs.task_choice import tasks as tasks
+`__init__.pyi` lists their public names and is written by `docs/generate.py`; a verb is imported when first used.
+"""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

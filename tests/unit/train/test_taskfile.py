@@ -1,4 +1,4 @@
-"""Tasks from the user's own file, and what goes wrong with them."""
+"""Tasks from the user's own file, and errors in them."""
 
 from __future__ import annotations
 
@@ -43,6 +43,13 @@ def test_a_file_gives_its_task_and_finds_what_lies_beside_it(file: Path) -> None
     assert sys.path == before
 
 
+def test_a_task_may_stand_in_the_file_without_a_function(file: Path) -> None:
+    file.write_text(f"{GOOD}\nready = make_task()\n")
+    task = file_task(f"{file}:ready")
+    assert task.origin == ("file", f"{file}:ready")
+    assert directions_to(task).followed().fingerprint() == task.fingerprint()
+
+
 def test_directions_lead_to_the_same_task(file: Path) -> None:
     task = file_task(str(file))
     assert directions_to(task).followed().fingerprint() == task.fingerprint()
@@ -58,11 +65,16 @@ FAULTS = {
     "missing": ("nowhere.py:make_task", GOOD, "there is no file 'nowhere.py'"),
     "raises": ("", "import not_a_module_of_anyone", "when imported, raised ModuleNotFoundError"),
     "syntax": ("", "def make_task(:", "when imported, raised SyntaxError"),
-    "function": (":make_tusk", GOOD, "has no function 'make_tusk'. Did you mean 'make_task'?"),
+    "function": (":make_tusk", GOOD, "has no 'make_tusk'. Did you mean 'make_task'?"),
     "inside": ("", "def make_task():\n    1 / 0\n", "raised ZeroDivisionError: division by zero (my_task.py, line 2)"),
     "leaves": ("", "import sys\n\ndef make_task():\n    sys.exit(3)\n", "raised SystemExit: 3 (my_task.py, line 4)"),
-    "returns": ("", "def make_task():\n    return {}\n", "gave a value of type dict; it must return an actlab.Task"),
-    "none": ("", "def make_task():\n    pass\n", "gave None; it must return an actlab.Task"),
+    "returns": ("", "def make_task():\n    return {}\n", "gives a value of type dict; it must be an actlab.Task"),
+    "ready": (
+        ":ready",
+        "ready = (1, 2, 3)\n",
+        "my_task.py:ready' gives a value of type tuple; it must be an actlab.Task, or a function that returns one",
+    ),
+    "none": ("", "def make_task():\n    pass\n", "gives None; it must be an actlab.Task"),
 }
 
 

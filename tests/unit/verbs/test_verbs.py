@@ -1,16 +1,17 @@
-"""Verbs: what they answer, in Python and for reading."""
+"""The verbs: their answers as JSON and as text."""
 
 from __future__ import annotations
 
 import pytest
 
 from actlab import verbs
+from actlab.catalog import index
 from actlab.catalog.index import CATALOG
 from actlab.errors import BadInput, CannotLower
 from actlab.train.builtin import TASKS
 
 
-def test_a_listing_reads_by_family() -> None:
+def test_a_listing_is_grouped_by_family() -> None:
     lines = verbs.listing(family="gated").lines()
     assert lines[0] == "gated"
     assert lines[1].split()[0] == "glu"
@@ -18,7 +19,7 @@ def test_a_listing_reads_by_family() -> None:
     assert lines[-1].startswith(f"{len(members)} activations")
 
 
-def test_what_is_shown_reads_as_a_sentence_a_fact() -> None:
+def test_show_prints_one_fact_per_line() -> None:
     lines = verbs.show("leaky_relu", negative_slope=0.2).lines()
     by_label = {line.split()[0]: line for line in lines if line.strip()}
     assert lines[0] == "leaky_relu"
@@ -33,13 +34,13 @@ def test_a_gain_that_does_not_exist_is_unknown_with_its_reason() -> None:
     assert "does not exist" in shown["unknown"]["gains.second_moment"]
 
 
-def test_an_activation_along_an_axis_says_that_its_derivative_is_a_matrix() -> None:
+def test_the_derivative_of_an_activation_along_an_axis_is_a_matrix() -> None:
     shown = verbs.show("softmax").to_json()
     assert shown["derivative"].startswith("a matrix")
     assert shown["range"] == {"lower": 0, "upper": 1}
 
 
-def test_a_gated_unit_has_a_derivative_by_each_input() -> None:
+def test_a_gated_unit_has_one_derivative_per_input() -> None:
     assert verbs.show("bilinear").to_json()["derivatives"] == {"value": "gate", "gate": "value"}
 
 
@@ -49,8 +50,8 @@ def test_a_typed_formula_becomes_a_program_named_activation() -> None:
         verbs.source("gelu", "fortran")
 
 
-def test_only_a_curve_can_be_drawn(tmp_path) -> None:
-    with pytest.raises(BadInput, match="softmax is no curve"):
+def test_an_activation_along_an_axis_cannot_be_plotted(tmp_path) -> None:
+    with pytest.raises(BadInput, match="softmax acts along an axis and cannot be plotted"):
         verbs.draw("softmax", tmp_path / "softmax.svg")
 
 
@@ -58,6 +59,13 @@ def test_the_tasks_are_the_built_in_ones() -> None:
     assert [name for name, _ in verbs.tasks().rows] == list(TASKS)
 
 
-def test_advice_on_something_else_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"what to advise on is a table's path, file\.py:function or a Task; got int"):
+def test_advise_refuses_an_argument_of_another_type() -> None:
+    with pytest.raises(BadInput, match=r"advise requires a table's path, file\.py:name or an actlab\.Task; got int"):
         verbs.advise(5)
+
+
+def test_a_typed_formula_names_its_equal_in_the_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "same_as", lambda act: "quick_gelu", raising=False)
+    typed, named = verbs.show("x*sigmoid(1.702*x)"), verbs.show("gelu")
+    assert (typed.to_json()["same_as"], named.to_json()["same_as"]) == ("quick_gelu", None)
+    assert any(line.split() == ["note", "the", "same", "as", "quick_gelu"] for line in typed.lines())

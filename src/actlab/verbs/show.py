@@ -1,47 +1,55 @@
-"""What one activation is, in facts, as a program, and as a picture."""
+"""Show one activation: its facts, or its program."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from actlab.errors import ActlabError, BadInput
+from actlab.catalog import index
+from actlab.errors import ActlabError, CannotLower
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Input
 from actlab.formula.text import text
 from actlab.jsonable import plain
-from actlab.verbs.catalogued import param_facts
-from actlab.verbs.meaning import AnyActivation, meant
+from actlab.lower.choose import TARGETS
+from actlab.lower.standalone import standalone
+from actlab.lower.to_latex import latex
+from actlab.measure.accuracy.stored import kept
+from actlab.report.shown import shown_lines
+from actlab.theory.gains import gain as gain_of
+from actlab.theory.properties import properties
+from actlab.verbs.activation_lookup import AnyActivation, activation_named, param_facts
+
+SOURCES = (*TARGETS, "latex")
+"""What `source` can print a formula as."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What one activation is."""
+    """Everything known about one activation."""
 
     activation: AnyActivation
     facts: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """Formula, derivative, properties, gains, source."""
+        """Return formula, derivative, properties, gains and source."""
         return self.facts
 
     def lines(self) -> list[str]:
-        """The facts, one a line."""
-        from actlab.report.shown import shown_lines
-
+        """Return the facts, one per line."""
         return shown_lines(self.facts)
 
 
 def show(formula: str, **params: float) -> Shown:
-    """What one activation is: everything that is known about it or follows from its formula.
+    """Show everything that is known about an activation or follows from its formula.
 
     Raises:
         UnknownActivation, BadFormula, BadParam: as `actlab.get`.
     """
-    act = meant(formula, **params)
+    act = activation_named(formula, **params)
     facts: dict[str, Any] = {
         "name": act.name,
         "summary": act.summary,
@@ -51,14 +59,20 @@ def show(formula: str, **params: float) -> Shown:
     }
     facts |= _facts_along_axis(act) if isinstance(act, AxisActivation) else _facts_of_each(act)
     facts["exactness"] = _exactness(act)
-    facts |= {"source": act.source, "aliases": list(act.aliases), "note": act.note}
+    same = _same_as(act)
+    note = act.note if same is None else f"the same as {same}"
+    facts |= {"source": act.source, "aliases": list(act.aliases), "note": note, "same_as": same}
     return Shown(act, plain(facts))
 
 
-def _exactness(act: AnyActivation) -> dict[str, Any]:
-    """The worst error of each dtype and mode in units in the last place, as it was measured; empty if it was not."""
-    from actlab.measure.accuracy.stored import kept
+def _same_as(act: AnyActivation) -> str | None:
+    """Return the name of the catalog's activation that a typed formula equals, if any."""
+    find: Callable[[AnyActivation], str | None] | None = getattr(index, "same_as", None)
+    return find(act) if find is not None and act.family == "typed" else None
 
+
+def _exactness(act: AnyActivation) -> dict[str, Any]:
+    """Return the measured maximum ULP error for each dtype and mode; empty if none was measured."""
     return {} if isinstance(act, AxisActivation) else kept(act)
 
 
@@ -66,7 +80,7 @@ def _facts_along_axis(act: AxisActivation) -> dict[str, Any]:
     return {
         "formula": text(act.expression),
         "derivative": f"a matrix; times a vector v, with y the output: {text(act.jvp)}",
-        "latex": _latex(act),
+        "latex": latex(act.expression),
         "range": {"lower": act.lower, "upper": act.upper},
         "limits": {"left": None, "right": None},
         "minimum": None,
@@ -79,8 +93,6 @@ def _facts_along_axis(act: AxisActivation) -> dict[str, Any]:
 
 
 def _facts_of_each(act: Activation) -> dict[str, Any]:
-    from actlab.theory.properties import properties
-
     facts: dict[str, Any] = properties(act).to_json()
     unknown, _ = facts.pop("unknown"), facts.pop("formula")
     gains, missing = _gains(act)
@@ -90,7 +102,7 @@ def _facts_of_each(act: Activation) -> dict[str, Any]:
         "formula": text(act.expression),
         "derivative": next(iter(derivatives.values())),
         "derivatives": derivatives,
-        "latex": _latex(act),
+        "latex": latex(act.expression),
         **facts,
         "gains": gains,
         "unknown": unknown | missing,
@@ -98,8 +110,6 @@ def _facts_of_each(act: Activation) -> dict[str, Any]:
 
 
 def _gains(act: Activation) -> tuple[dict[str, float | None], dict[str, str]]:
-    from actlab.theory.gains import gain as gain_of
-
     gains: dict[str, float | None] = {}
     missing: dict[str, str] = {}
     for kind in ("second-moment", "variance", "backward"):
@@ -112,12 +122,6 @@ def _gains(act: Activation) -> tuple[dict[str, float | None], dict[str, str]]:
     return gains, missing
 
 
-def _latex(act: AnyActivation) -> str:
-    from actlab.lower.to_latex import latex
-
-    return latex(act.expression)
-
-
 @dataclass(frozen=True)
 class Source:
     """A formula as a program."""
@@ -126,37 +130,21 @@ class Source:
     text: str
 
     def to_json(self) -> dict[str, str]:
-        """Target and text."""
+        """Return target and text."""
         return {"target": self.target, "source": self.text}
 
     def lines(self) -> list[str]:
-        """The text."""
+        """Return the program."""
         return self.text.rstrip("\n").split("\n")
 
 
 def source(formula: str, target: str, **params: float) -> Source:
-    """The activation and its derivative as a program that runs without actlab, or as LaTeX.
+    """Print an activation and its derivative as a program that runs without actlab, or as LaTeX.
 
     Raises:
-        CannotLower: there is no such target, or it cannot spell the formula.
+        CannotLower: the target is unknown, or it cannot express the formula.
     """
-    act = meant(formula, **params)
-    if target == "latex":
-        return Source(target, _latex(act))
-    from actlab.lower.standalone import standalone
-
-    return Source(target, standalone(act, target))
-
-
-def draw(formula: str, path: Path, **params: float) -> Path:
-    """The path of a picture of the activation and its derivative, drawn there as SVG or PNG.
-
-    Raises:
-        BadInput: the file's name ends in neither .svg nor .png, or the activation has no single input.
-    """
-    act = meant(formula, **params)
-    if isinstance(act, AxisActivation) or len(act.inputs) > 1:
-        raise BadInput(f"{act.name} is no curve: only an activation of one input can be drawn.")
-    from actlab.report.curve import draw_curve
-
-    return draw_curve(act, path)
+    act = activation_named(formula, **params)
+    if target not in SOURCES:
+        raise CannotLower(f"there is no target '{target}'; choose one of {', '.join(SOURCES)}.")
+    return Source(target, latex(act.expression) if target == "latex" else standalone(act, target))

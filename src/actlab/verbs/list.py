@@ -1,4 +1,4 @@
-"""The activations of the catalog, listed."""
+"""List the activations of the catalog."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 from actlab.catalog.index import CATALOG
 from actlab.errors import BadInput
-from actlab.formula.param import Param
-from actlab.verbs.meaning import AnyActivation
+from actlab.verbs.activation_lookup import AnyActivation, param_facts
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Listing:
     activations: tuple[AnyActivation, ...]
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One object an activation."""
+        """Return one object per activation."""
         return [
             {
                 "name": act.name,
@@ -33,39 +32,37 @@ class Listing:
         ]
 
     def lines(self) -> list[str]:
-        """The names in columns, by family."""
+        """Return the names and summaries, grouped by family."""
         lines: list[str] = []
         width = max((len(act.name) for act in self.activations), default=0)
         family = ""
         for act in self.activations:
             if act.family != family:
                 family = act.family
-                lines += ["", family.replace("_", " ")]
+                lines += ["", family]
             lines.append(f"  {act.name:<{width}}  {act.summary}")
-        return [*lines[1:], "", f"{len(self.activations)} activations; `actlab show NAME` tells more."]
+        count = len(self.activations)
+        total = f"{count} activation{'' if count == 1 else 's'}; `actlab show NAME` shows one in detail."
+        return [*lines[1:], "", total] if lines else [total]
 
 
 def listing(*, family: str | None = None, search: str | None = None) -> Listing:
-    """The activations of the catalog, all or some.
+    """List the activations of the catalog.
+
+    Args:
+        family: list this family only.
+        search: list only activations with this text in their name, aliases or summary.
 
     Raises:
-        BadInput: there is no such family.
+        BadInput: the family does not exist.
     """
     families = list(dict.fromkeys(act.family for act in CATALOG.values()))
-    if family is not None and family not in families:
-        raise BadInput(f"there is no family '{family}'; there are {', '.join(families)}.")
-    chosen = [act for act in CATALOG.values() if family in (None, act.family)]
+    chosen = list(CATALOG.values())
+    if family is not None:
+        wanted = family.strip().lower().replace(" ", "_").replace("-", "_")
+        if wanted not in families:
+            raise BadInput(f"there is no family '{family}'; choose one of {', '.join(families)}.")
+        chosen = [act for act in chosen if act.family == wanted]
     if search is not None:
         chosen = [act for act in chosen if search.lower() in " ".join((act.name, act.summary, *act.aliases)).lower()]
     return Listing(tuple(chosen))
-
-
-def param_facts(param: Param) -> dict[str, Any]:
-    """A parameter as plain values."""
-    return {
-        "name": param.name,
-        "value": param.value,
-        "trainable": param.trainable,
-        "bounds": param.bounds(),
-        "random": param.sampler is not None,
-    }

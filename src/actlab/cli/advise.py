@@ -1,0 +1,107 @@
+"""The command `actlab advise`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from inspect import Parameter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from actlab import verbs
+from actlab.cli.options import BuiltIn, Json, Quiet, Target, listed, values_of
+from actlab.cli.panels import Panel, Place
+from actlab.cli.printed import STOPPED, say, show_answer
+from actlab.cli.progress import ProgressBar
+from actlab.study.options import Option, options, with_parameters
+
+PLACE = Place(Panel.CHOICE, 1)
+TableOrTask = Annotated[
+    str | None,
+    typer.Argument(
+        help="A table (data.csv, with --target) or an actlab.Task (file.py:name). By default the built-in example task."
+    ),
+]
+
+
+def advise(
+    data: TableOrTask = None,
+    target: Target = None,
+    task: BuiltIn = None,
+    *,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param", "-p", metavar="NAME=VALUE", help="Set a parameter of typed formulas, such as beta=1.5."
+        ),
+    ] = None,
+    report: Annotated[Path, typer.Option(metavar="FILE", help="File for the HTML report.")] = Path(
+        "actlab-report.html"
+    ),
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no HTML report.")] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+    **others: Any,
+) -> None:
+    """Recommend an activation for a task, from a fair comparison."""
+    if not no_report and report.is_file():
+        say(f"{report} exists and will be replaced; --report FILE names another file.")
+    with ProgressBar(shown=not quiet) as progress:
+        try:
+            answer = verbs.advise(
+                data,
+                target=target,
+                task=task,
+                report=None if no_report else report,
+                command=shlex.join(["actlab", *sys.argv[1:]]),
+                params=values_of(param),
+                say=progress.say,
+                warn=say,
+                progress=progress.advance,
+                **{**others, "activations": listed(others["activations"]), "jobs": _jobs(others["jobs"])},
+            )
+        except KeyboardInterrupt:
+            progress.stop()
+            say(f"Interrupted. Finished runs are stored in {others['store']}; add --resume to continue.")
+            raise typer.Exit(STOPPED) from None
+    show_answer(answer, as_json=json)
+
+
+def _jobs(typed: int | None) -> int:
+    """Return the number of jobs, by default one per processor that this process may use."""
+    if typed is not None:
+        return typed
+    usable = getattr(os, "sched_getaffinity", None)
+    return len(usable(0)) if usable else os.cpu_count() or 1
+
+
+# Options that are typed in another way than they are passed in Python: type, default, addition to the description.
+TYPED: dict[str, tuple[Any, Any, str]] = {
+    "activations": (str | None, None, " Separate them with commas."),
+    "jobs": (int | None, None, " By default one per processor."),
+    "store": (str, "actlab-runs.db", ""),
+}
+METAVARS = {
+    "activations": "LIST",
+    "seeds": "N",
+    "budget": "N",
+    "jobs": "N",
+    "seed": "N",
+    "init": "NAME",
+    "store": "FILE",
+}
+
+
+def typed(option: Option) -> Parameter:
+    """Return an option of `AdviseOptions` as an option of the command line."""
+    name, default = option.parameter.name, option.parameter.default
+    kind, default, addition = TYPED.get(name, (option.parameter.annotation, default, ""))
+    names = [f"--{name}"] if default is False else []  # a switch; for one that is on, Typer adds a --no- form
+    about = typer.Option(*names, metavar=METAVARS.get(name), help=option.about + addition)
+    return option.parameter.replace(default=default, annotation=Annotated[kind, about])
+
+
+command = with_parameters(advise, [typed(option) for option in options()], before="report")

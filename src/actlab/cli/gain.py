@@ -1,0 +1,27 @@
+"""The command `actlab gain`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from actlab import verbs
+from actlab.cli.options import Formula, Json, Params, values_of
+from actlab.cli.panels import Panel, Place
+from actlab.cli.printed import show_answer
+
+PLACE = Place(Panel.ACTIVATIONS, 3)
+
+
+def command(
+    formula: Formula,
+    q: Annotated[float, typer.Option(metavar="VARIANCE", help="Variance of the activation's input.")] = 1.0,
+    kind: Annotated[
+        str, typer.Option(metavar="KIND", help="Kind of gain: second-moment, variance or backward.")
+    ] = "second-moment",
+    param: Params = None,
+    json: Json = False,
+) -> None:
+    """Print the gain: the weight scale that preserves a signal's size through an activation."""
+    show_answer(verbs.gain(formula, q=q, kind=kind, **values_of(param)), as_json=json)

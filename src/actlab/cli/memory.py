@@ -1,0 +1,31 @@
+"""The command `actlab memory`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from actlab import verbs
+from actlab.cli.options import BuiltIn, Json, Program, Target
+from actlab.cli.panels import Panel, Place
+from actlab.cli.printed import say_if_example, show_answer
+from actlab.cli.progress import ProgressBar
+
+PLACE = Place(Panel.MEASUREMENTS, 3)
+
+
+def command(
+    data: Program = None,
+    target: Target = None,
+    task: BuiltIn = None,
+    compiled: Annotated[
+        bool, typer.Option(help="Measure under torch.compile too; takes some seconds per choice.")
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Measure what a model's activations save for the backward pass, and what fewer bits would save."""
+    say_if_example("memory", data, target, task)
+    with ProgressBar(shown=True) as progress:
+        answer = verbs.memory(data, target=target, task=task, compiled=compiled, progress=progress.advance)
+    show_answer(answer, as_json=json)

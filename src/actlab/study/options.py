@@ -1,0 +1,76 @@
+"""The options of `advise`, declared once for Python and for the command line."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from textwrap import fill
+from typing import Annotated, Any, TypeVar, final, get_type_hints
+
+from actlab.formula.activation import Activation
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@final
+@dataclass(frozen=True)
+class AdviseOptions:
+    """What to compare, how thoroughly, and where to store the runs; each field's annotation describes it."""
+
+    activations: Annotated[
+        Sequence[str | Activation] | None, "Candidates: names, formulas or file.py:name; by default eight common ones."
+    ] = None
+    seeds: Annotated[int | None, "Fresh seeds for the verdict; by default the fewest that can decide."] = None
+    budget: Annotated[int | None, "Learning rates to try per activation; 8 by default."] = None
+    jobs: Annotated[int, "Training processes to run at once."] = 1
+    seed: Annotated[int, "Random seed."] = 0
+    init: Annotated[
+        str, "Weight initialization: as-is, or gain to scale the weights by each activation's own gain."
+    ] = "as-is"
+    store: Annotated[
+        str | Path | None, "Where to store runs, so that a study can be resumed: a file or a database URL."
+    ] = None
+    resume: Annotated[bool, "Continue the newest stored study of this task."] = False
+    diagnose: Annotated[bool, "Diagnose the model with its own activation first."] = True
+
+
+@final
+@dataclass(frozen=True)
+class Option:
+    """One option as a keyword parameter, with its description."""
+
+    parameter: inspect.Parameter
+    about: str
+
+
+def options() -> list[Option]:
+    """Return the options in the order of their fields."""
+    hints = get_type_hints(AdviseOptions, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return [
+        Option(
+            inspect.Parameter(each.name, keyword, default=each.default, annotation=hints[each.name].__origin__),
+            hints[each.name].__metadata__[0],
+        )
+        for each in fields(AdviseOptions)
+    ]
+
+
+def with_parameters(function: Function, parameters: Sequence[inspect.Parameter], *, before: str) -> Function:
+    """Show these parameters in the function's signature, before the one named, instead of its `**options`."""
+    signature = inspect.signature(function, eval_str=True)
+    own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    at = [each.name for each in own].index(before)
+    shown = signature.replace(parameters=[*own[:at], *parameters, *own[at:]])
+    function.__signature__ = shown  # type: ignore[attr-defined]  # a function takes attributes; inspect reads this one
+    return function
+
+
+def lists_options(function: Function) -> Function:
+    """Show the options of `AdviseOptions` in the signature and, in place of `{options}`, in the docstring."""
+    rows = [f"{each.parameter.name}: {each.about}" for each in options()]
+    text = "\n".join(fill(row, 116, initial_indent=" " * 8, subsequent_indent=" " * 12) for row in rows)
+    function.__doc__ = (function.__doc__ or "").replace("        {options}", text)
+    return with_parameters(function, [each.parameter for each in options()], before="report")

@@ -1,0 +1,52 @@
+"""Find the activations of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actlab.jsonable import plain
+from actlab.report.site_table import site_lines
+from actlab.sites.site import Site, Unseen
+from actlab.study.control_diagnosis import located
+from actlab.train.subject import Subject
+from actlab.train.task import Task
+from actlab.verbs.task_lookup import subject_named
+
+
+@dataclass(frozen=True)
+class Located:
+    """The places where a model applies an activation, and the parts that could not be inspected."""
+
+    sites: tuple[Site, ...]
+    unseen: tuple[Unseen, ...]
+    root: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one object per site, and the parts that could not be inspected."""
+        return {
+            "sites": [plain(site.to_json()) for site in self.sites],
+            "unseen": plain(self.unseen),
+        }
+
+    def lines(self) -> list[str]:
+        """Return a table of the sites, then the parts that could not be inspected."""
+        return site_lines(self.sites, self.unseen, root=self.root)
+
+
+def sites(
+    data: str | Path | Task | Subject | None = None, *, target: str | None = None, task: str | None = None
+) -> Located:
+    """Find every place where a model applies an activation, including functions and written-out formulas.
+
+    Args:
+        data: as for `check`; a loss is not needed.
+        target: the table column to predict.
+        task: the name of a built-in task.
+
+    Raises:
+        BadTask, BadTable, BadInput: the message says what to change.
+    """
+    found = located(subject_named(data, target=target, task=task, verb="sites"))
+    return Located(tuple(found), tuple(found.unseen), Path.cwd())

@@ -1,0 +1,61 @@
+"""Find the task or the model that a text names: in the user's file, in a table, or built in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actlab.errors import BadInput, BadTask
+from actlab.train.builtin import DEFAULT, builtin_task
+from actlab.train.subject import Subject, named_subject, names_program
+from actlab.train.table import table_task
+from actlab.train.task import Task
+from actlab.train.taskfile import file_task
+
+
+def task_named(data: str | Path | Task | None, *, target: str | None, task: str | None, verb: str) -> Task:
+    """Return the task: `data` itself, a table and its target, a task file, a built-in one, or the built-in example.
+
+    Args:
+        data: a table's path, `file.py:name`, or a `Task`.
+        target: the table column to predict.
+        task: the name of a built-in task.
+        verb: the command that asks, for error messages.
+
+    Raises:
+        BadInput: `data` is of another type.
+        BadTask: nothing is found, or the arguments contradict each other.
+    """
+    if isinstance(data, Task):
+        return data
+    if data is not None and not isinstance(data, str | Path):
+        found = type(data).__name__
+        raise BadInput(f"{verb} requires a table's path, file.py:name or an actlab.Task; got {found}.")
+    if data is None:
+        if target is not None:
+            raise BadTask(f"--target {target} requires a table: actlab {verb} data.csv --target {target}.")
+        return builtin_task(task or DEFAULT)
+    where = str(data)
+    if task is not None:
+        raise BadTask(f"both {where} and the built-in task '{task}' were named; name one.")
+    if target is not None:
+        return table_task(where, target=target)
+    if not names_program(where):
+        raise BadTask(f"{where} is read as a table: name the column to predict with --target.")
+    if ".py" not in where:
+        raise BadTask(f"{verb} reads a task from a file, not from a module; got '{where}'. Name it as file.py:name.")
+    return file_task(where)
+
+
+def subject_named(
+    data: str | Path | Task | Subject | None, *, target: str | None, task: str | None, verb: str
+) -> Task | Subject:
+    """Return the task as `task_named` does, or the model with a batch and a loss that `data` names.
+
+    Raises:
+        BadInput, BadTask: as `task_named`.
+    """
+    if isinstance(data, Subject):
+        return data
+    if isinstance(data, str | Path) and target is None and task is None and names_program(str(data)):
+        return named_subject(str(data))
+    return task_named(data, target=target, task=task, verb=verb)
