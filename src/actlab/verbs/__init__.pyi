@@ -11,7 +11,6 @@ from .configuration import Configuration as Configuration
 from .configuration import configuration as configuration
 from .configuration import prefixes as prefixes
 from .configuration import severity as severity
-from .configuration import threshold_names as threshold_names
 from .draw import draw as draw
 from .explain import Explained as Explained
 from .explain import Kinds as Kinds

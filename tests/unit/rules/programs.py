@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from itertools import pairwise
 
 import torch
@@ -19,8 +18,6 @@ BITS = (X[:, :1] > 0).float()
 SEVERAL = (X[:, :5] > 0).float()
 
 ELEMENTWISE = tuple(act for act in CATALOG.values() if isinstance(act, Activation) and len(act.inputs) == 1)
-
-OPTIMIZER = "optimizer" if "optimizer" in inspect.signature(check).parameters else "optimizer"
 
 
 def mlp(outputs, *end, act=nn.ReLU):
@@ -43,7 +40,7 @@ class Applied(nn.Module):
 
 def findings(model, targets, loss, *, optimizer=None):
     torch.manual_seed(0)
-    return check(model, (X, targets), loss, **{OPTIMIZER: optimizer}).findings
+    return check(model, (X, targets), loss, optimizer=optimizer).findings
 
 
 def ids(model, targets, loss, *, optimizer=None):

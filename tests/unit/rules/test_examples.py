@@ -11,10 +11,8 @@ from torch.nn import functional as F
 
 import actlab
 from actlab.rules.registry import kinds, rules
-from unit.rules.programs import OPTIMIZER
 
 RULES = rules()
-KEYWORDS = {"optimizer": OPTIMIZER, "train_steps": "train_steps"}
 
 
 def reported(program: str) -> set[str]:
@@ -27,7 +25,7 @@ def reported(program: str) -> set[str]:
             names["model"],
             names["batch"],
             names.get("loss"),
-            **{keyword: names[name] for name, keyword in KEYWORDS.items() if name in names},
+            **{name: names[name] for name in ("optimizer", "train_steps") if name in names},
         )
     return {finding.id for finding in report.findings}
 

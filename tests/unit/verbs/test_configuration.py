@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from actlab.errors import BadInput
-from actlab.verbs.configuration import Configuration, configuration, prefixes, threshold_names
+from actlab.rules.registry import threshold_names
+from actlab.verbs.configuration import Configuration, configuration, prefixes
 
 WHOLE = """
 [tool.actlab]
