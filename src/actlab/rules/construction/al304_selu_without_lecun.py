@@ -24,7 +24,8 @@ def selu_without_lecun(context: Context, *, lecun_factor: float = 1.5) -> Iterat
         (LeCun). With other variances activations leave this fixed point and do not normalize themselves.
 
     How it is detected:
-        From the weights of the layers right before selu, before any training. In shallow networks it is an information.
+        From the weights of the layers right before selu, before any training. With fewer than four such layers the
+        finding is information.
 
     Thresholds:
         lecun_factor: by how much fan_in times the variance may differ from 1. The fixed point attracts variances within

@@ -28,7 +28,7 @@ def decay_on_activation_parameters(context: Context, *, weak_decay: float = 1e-4
         activation of the model reads.
 
     Thresholds:
-        weak_decay: less weight decay than this is an information: at a learning rate of 0.1 it takes more than a
+        weak_decay: with less weight decay the finding is information: at a learning rate of 0.1 it takes more than a
             hundred thousand steps to shrink a parameter by a factor of e.
 
     Example:

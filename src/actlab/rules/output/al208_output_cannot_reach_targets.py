@@ -35,15 +35,15 @@ def output_cannot_reach_targets(context: Context, *, reach: float = 0.01, lost_s
     """Part of the targets lies outside the range of the output activation, so that the model cannot predict it.
 
     Why it matters:
-        The outputs lie in the range of the last activation: between 0 and 1 for a sigmoid, above 0 for a ReLU. Targets
-        outside are never reached, the loss stays above a bound, and the activation is driven into saturation. Likewise
-        bounded logits (tanh before `cross_entropy`) bound the loss from below, and a count is never reached by a
-        rate whose logarithm has bounds.
+        Outputs lie in the range of the last activation: between 0 and 1 for a sigmoid, from 0 upwards for a ReLU.
+        Targets outside are never reached, the loss stays above a bound, and the activation is driven into saturation.
+        Likewise bounded logits, such as tanh before `cross_entropy`, bound the loss from below, and a Poisson rate
+        whose logarithm is bounded never reaches small counts.
 
     How it is detected:
-        The range is computed from the formula of the activation and compared with the targets of the batch. A single
-        value outside that is used only as a mark, such as -1 for missing, is not reported. Between 1 and 10 % of the
-        targets outside give a warning, fewer an information.
+        The range is computed from the formula of the activation and compared with the targets of the batch. If
+        all targets outside have one value, such as -1 for missing, they are not reported. The finding is a warning if
+        less than 10 % of the targets lie outside, and information if less than 1 % do.
 
     Thresholds:
         reach: targets count as outside if they pass the range by more than this share of their own spread. Less is a
