@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import typer
+from rule_pages import rule_pages
 
 from actlab import verbs
 from actlab.catalog.index import CATALOG
@@ -68,11 +69,12 @@ def verbs_stub() -> str:
 
 
 DEFINED = (ast.FunctionDef, ast.ClassDef)
-GENERATED: Mapping[Path, Callable[[], str]] = {
-    DOCS / "catalog.md": catalog_page,
-    DOCS / "commands.md": commands_page,
-    VERBS / "__init__.pyi": verbs_stub,
-}
+
+
+def generated() -> Mapping[Path, str]:
+    """Return the text of every derived file, by its path."""
+    pages = {"catalog.md": catalog_page(), "commands.md": commands_page(), **rule_pages()}
+    return {**{DOCS / name: text for name, text in pages.items()}, VERBS / "__init__.pyi": verbs_stub()}
 
 
 def _range(span: Mapping[str, object] | None) -> str:
@@ -91,11 +93,11 @@ def _cell(value: object) -> str:
 
 def main() -> int:
     stale = []
-    for path, write in GENERATED.items():
-        text = write()
+    for path, text in generated().items():
         if "--check" in sys.argv:
             stale += [path.name] * (not path.is_file() or path.read_text(encoding="utf-8") != text)
         else:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
     if stale:
         print(f"out of date: {', '.join(stale)}; run `python docs/generate.py`", file=sys.stderr)

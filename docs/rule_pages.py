@@ -12,7 +12,7 @@ from actlab.rules.remedies import REMEDIES
 
 GROUPS = {"AL1": "Training", "AL2": "Outputs and losses", "AL3": "Construction"}
 NOTICE = "This page is written by `python docs/generate.py` from the rule's source file."
-SETTINGS = "To change one, pass `settings=Settings(name=value)` (`actlab.telemetry.settings`) to `check` or `watch`."
+SETTINGS = "To change one, set `name = value` under `[tool.actlab.thresholds]` in `pyproject.toml`."
 
 
 def rule_pages() -> Mapping[str, str]:

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from actlab.rules.kinds import FindingKind
 
 from actlab.diagnosis.report import Report
 from actlab.rules.finding import SEVERITIES, Severity
+from actlab.rules.kind import FindingKind
 from actlab.verbs.check import Checked
 from actlab.verbs.configuration import NEVER
 from actlab.verbs.explain import CODE, Explained, explain, kinds

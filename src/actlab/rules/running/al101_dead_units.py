@@ -53,8 +53,6 @@ def dead_units(run: Run, *, growth: float = 0.1) -> Iterator[Found]:
         train_steps = 40
 
     Use instead:
-        first = nn.Linear(8, 32)
-        nn.init.constant_(first.bias, -10.0)
         model = nn.Sequential(nn.Linear(8, 32), nn.LeakyReLU(0.1), nn.Linear(32, 3))
         batch = torch.randn(64, 8), torch.randint(3, (64,))
         loss = nn.CrossEntropyLoss()
