@@ -63,9 +63,9 @@ def test_relu_keeps_what_the_next_layer_keeps_and_bits_gain_nothing() -> None:
     assert (place.kept_bytes, place.alone_bytes, place.exact_bits) == (UNIT, 0, 1)
     assert by_choice(found) == {"as it is": 0, "exact bits": UNIT // 32}
     assert found.verdict[0] == (
-        "relu keeps nothing that another layer would not keep anyway: fewer bits for it would gain nothing."
+        "relu saves nothing that another layer would not save anyway: fewer bits would gain nothing."
     )
-    assert found.verdict[1] == "No choice keeps less than the model as it is: few bits gain nothing here."
+    assert found.verdict[1] == "No choice saves less than the model as it is: few bits gain nothing here."
 
 
 def test_only_places_that_gain_are_changed() -> None:
@@ -110,7 +110,7 @@ def test_a_compiler_that_fails_is_told_and_the_rest_is_kept() -> None:
     found = memory(task_of(nn.GELU()), backend="no such compiler")
     assert found.choices[-1].kept_bytes < found.choices[0].kept_bytes
     assert all(row.compiled_bytes is None for row in found.choices)
-    assert "Nothing is said of torch.compile: the model (as it is) raised" in found.verdict[-1]
+    assert "torch.compile was not measured: the model (as it is) raised" in found.verdict[-1]
 
 
 def test_the_caller_is_left_as_before() -> None:
@@ -129,10 +129,10 @@ def test_progress_is_told_after_every_choice() -> None:
 
 
 def test_a_model_without_activations_is_refused_and_what_was_not_seen_is_named() -> None:
-    with pytest.raises(BadTask, match=r"^'signs': the model applies no activation that is known\.$"):
+    with pytest.raises(BadTask, match=r"^'signs': no known activation was found in the model\.$"):
         memory(task_of(), compiled=False)
     subject = Subject("lstm", nn.LSTM(4, 4), torch.ones(2, 3, 4), None, lambda output: output[0].sum())
-    with pytest.raises(BadTask, match=r"that is known\. Not seen: nn.LSTM at the top\.$"):
+    with pytest.raises(BadTask, match=r"in the model\. Not analyzed: nn.LSTM at the top\.$"):
         memory(subject, compiled=False)
 
 
@@ -177,10 +177,10 @@ def test_tables_and_json_say_the_same() -> None:
     )
     assert json.loads(json.dumps(found.to_json()))["choices"][1]["compiled_bytes"] == 4_000_000
     assert found.verdict == (
-        "Less by: few-bit, 1 bit 3 MB (75%).",
-        "Under torch.compile: No choice keeps less than the model as it is: few bits gain nothing here.",
+        "Reduced by: few-bit, 1 bit 3 MB (75%).",
+        "Under torch.compile: No choice saves less than the model as it is: few bits gain nothing here.",
     )
-    assert "  1   gelu        nn.GELU  2.5 MB  2.5 MB  -" in found.lines()
+    assert "  1   gelu        nn.GELU     2.5 MB  2.5 MB       -" in found.lines()
     assert "  few-bit, 1 bit  1 MB   4 MB" in found.lines()
 
 

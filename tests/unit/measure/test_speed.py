@@ -298,15 +298,15 @@ def test_ctrl_c_keeps_the_rows_that_were_made(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"sizes": []}, "there is nothing to time: name one size at least."),
-        ({"threads": []}, "name one number of threads at least"),
-        ({"sizes": [0]}, "a tensor to time has 1 to 100,000,000 elements; got 0."),
+        ({"sizes": []}, "nothing to time: name at least one size."),
+        ({"threads": []}, "name at least one number of threads"),
+        ({"sizes": [0]}, "size must be 1 to 100,000,000 elements; got 0."),
         ({"sizes": [10**12]}, "got 1,000,000,000,000"),
-        ({"dtypes": ["int8"]}, "a dtype is one of float32, float64, bfloat16, float16; got 'int8'"),
-        ({"threads": [10_000]}, "threads; got 10000"),
-        ({"threads": [0]}, "threads; got 0"),
-        ({"modes": ["best"]}, "a mode is accurate or fast; got 'best'"),
-        ({"against": ["numpy"]}, "there is no contender 'numpy'; choose among eager, compile, jax"),
+        ({"dtypes": ["int8"]}, "dtype must be one of float32, float64, bfloat16, float16; got 'int8'"),
+        ({"threads": [10_000]}, "the processors of this process; got 10000"),
+        ({"threads": [0]}, "the processors of this process; got 0"),
+        ({"modes": ["best"]}, "mode must be accurate or fast; got 'best'"),
+        ({"against": ["numpy"]}, "against must be among eager, compile, jax; got 'numpy'"),
     ],
 )
 def test_what_cannot_be_timed_is_said(asked: dict[str, list[object]], message: str) -> None:

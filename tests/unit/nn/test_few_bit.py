@@ -165,7 +165,7 @@ def test_a_density_is_used() -> None:
 
 def test_a_second_derivative_is_refused_where_there_is_none() -> None:
     x = torch.randn(8, requires_grad=True)
-    with pytest.raises(BadInput, match=r"gelu keeps 3 bits an element for backward, which have no second derivative"):
+    with pytest.raises(BadInput, match=r"gelu saves 3 bits an element for backward, which have no second derivative"):
         torch.autograd.grad(few_bit("gelu", bits=3)(x).sum(), x, create_graph=True)
 
 

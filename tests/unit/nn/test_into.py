@@ -92,7 +92,7 @@ def test_an_output_that_overlaps_an_input_in_part_is_refused() -> None:
     with pytest.raises(BadInput, match="gelu: out= overlaps an input in part"):
         functional("gelu")(memory[:10], out=memory[5:15])
     value, gate = memory[:10], torch.randn(10)
-    with pytest.raises(BadInput, match="Use a tensor of its own, or one of the inputs themselves"):
+    with pytest.raises(BadInput, match="Use a separate tensor, or one of the inputs themselves"):
         functional("swiglu")(value, gate, out=memory[5:15])
     functional("gelu")(memory[:10], out=memory[10:])
 
@@ -189,7 +189,7 @@ def test_autograd_follows_nothing_but_piecewise_linear_activations_in_place() ->
         functional("mish")(inside, out=inside)
     with pytest.raises(BadInput, match="swiglu: autograd cannot follow a result into out="):
         functional("swiglu")(inside, leaf, out=inside)
-    with pytest.raises(BadInput, match="out= goes with parameters that are numbers; weight is a tensor"):
+    with pytest.raises(BadInput, match="out= takes parameters as numbers only; weight is a tensor"):
         functional("prelu")(leaf, out=torch.empty(5), weight=torch.ones(1))
 
 

@@ -67,7 +67,7 @@ def test_which_parameters_are_learned_is_a_choice(trainable: object, learned: se
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: module("swiglu"), BadInput, "swiglu has two inputs: say how they are laid out with layout="
+        (lambda: module("swiglu"), BadInput, "swiglu has two inputs and needs a layout: layout="
          "'value_first', 'gate_first', 'interleaved', 'two'; got None."),
         (lambda: module("swiglu", layout="sideways"), BadInput, "swiglu has two inputs"),
         (lambda: module("gelu", layout="two"), BadInput, "gelu takes no layout: it has no gate."),

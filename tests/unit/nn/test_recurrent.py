@@ -222,20 +222,20 @@ def test_layers_show_what_they_are() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: actlab.nn.LSTM(3, 0), BadInput, "LSTM: hidden_size must be a whole number of at least 1; got 0."),
-        (lambda: actlab.nn.GRU(True, 4), BadInput, "GRU: input_size must be a whole number of at least 1; got True."),
+        (lambda: actlab.nn.LSTM(3, 0), BadInput, "LSTM: hidden_size must be a positive integer; got 0."),
+        (lambda: actlab.nn.GRU(True, 4), BadInput, "GRU: input_size must be a positive integer; got True."),
         (
             lambda: actlab.nn.GRUCell(3.5, 4),
             BadInput,
-            "GRUCell: input_size must be a whole number of at least 1; got 3.5.",
+            "GRUCell: input_size must be a positive integer; got 3.5.",
         ),
-        (lambda: actlab.nn.RNN(3, 4, num_layers=0), BadInput, "RNN: num_layers must be a whole number of at least 1"),
+        (lambda: actlab.nn.RNN(3, 4, num_layers=0), BadInput, "RNN: num_layers must be a positive integer"),
         (
             lambda: actlab.nn.RNN(3, 4, num_layers=2, dropout=1.5),
             BadInput,
             "RNN: dropout must lie between 0 and 1; got 1.5.",
         ),
-        (lambda: actlab.nn.RNN(3, 4, dropout=0.5), BadInput, "RNN: dropout acts between layers, and num_layers=1"),
+        (lambda: actlab.nn.RNN(3, 4, dropout=0.5), BadInput, "RNN: dropout applies between layers, so num_layers=1"),
         (
             lambda: actlab.nn.LSTM(3, 4, proj_size=4),
             BadInput,
@@ -245,12 +245,12 @@ def test_layers_show_what_they_are() -> None:
         (
             lambda: actlab.nn.LSTM(3, 4, gate="swiglu"),
             BadInput,
-            "LSTM: gate must be an activation of each element by itself",
+            "LSTM: gate must be an element-wise activation of one input",
         ),
         (
             lambda: actlab.nn.GRUCell(3, 4, candidate="softmax"),
             BadInput,
-            "GRUCell: candidate must be an activation of each",
+            "GRUCell: candidate must be an element-wise activation",
         ),
         (
             lambda: actlab.nn.GRU(3, 4)(torch.ones(2, 2, 5)),

@@ -51,7 +51,7 @@ class Case:
     """One activation of one tensor.
 
     Attributes:
-        name: the name under which the activation was asked for.
+        name: the name that the user typed.
         activation: the activation.
         dtype: PyTorch's name of it.
         elements: the size of the output.
@@ -187,7 +187,7 @@ def refuse_absent(against: Sequence[str]) -> None:
     """
     for name in against:
         if name not in CONTENDERS:
-            raise BadInput(f"there is no contender '{name}'; choose among {', '.join(CONTENDERS)}.")
+            raise BadInput(f"against must be among {', '.join(CONTENDERS)}; got '{name}'.")
     if JAX in against and find_spec(JAX) is None:
         raise BadInput("JAX is not installed, and actlab does not need it: pip install jax, or leave it out.")
     if "compile" in against:
