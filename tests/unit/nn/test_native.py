@@ -32,7 +32,7 @@ def same(found: Tensor, wanted: Tensor) -> bool:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("act", TWINS, ids=str)
-def test_numbers_are_pytorchs_bit_for_bit(act: Activation | AxisActivation, dtype: torch.dtype) -> None:
+def test_results_equal_pytorchs_bit_for_bit(act: Activation | AxisActivation, dtype: torch.dtype) -> None:
     x = points(dtype)
     outcomes = []
     twin = torch.nn.functional.softplus if act.name == "softplus" else oracles.twin(act)
@@ -53,7 +53,7 @@ def test_the_tail_that_pytorch_cuts_off_is_cut_off() -> None:
     assert functional("softplus")(x).item() == torch.nn.functional.softplus(x, threshold=99).item() != 25.0
 
 
-def test_what_is_matched_differs_where_pytorch_loses_digits() -> None:
+def test_matched_results_lose_digits_as_pytorch_does() -> None:
     x = torch.tensor([-5.5])
     matched, ours = functional("gelu", match="torch")(x), functional("gelu")(x)
     assert torch.equal(matched, torch.nn.functional.gelu(x))
@@ -67,7 +67,7 @@ def test_an_axis_goes_to_pytorch_too() -> None:
         assert torch.equal(module("softmax", dim=axis, match="torch")(x), torch.softmax(x, axis))
 
 
-def test_it_is_shown_compared_and_pickled() -> None:
+def test_it_can_be_printed_compared_and_pickled() -> None:
     gelu = functional("gelu", match="torch")
     assert repr(gelu) == "functional('gelu', match='torch')"
     assert repr(module("gelu", match="torch")) == "AsPyTorch(gelu, match='torch')"
@@ -91,7 +91,7 @@ def test_it_is_shown_compared_and_pickled() -> None:
         ({"formula": "gelu", "memory": "none"}, ""),
     ],
 )
-def test_what_cannot_be_asked_for_is_said_in_one_line(asked: dict[str, str], message: str) -> None:
+def test_invalid_requests_are_one_line_errors(asked: dict[str, str], message: str) -> None:
     for make in (functional, module):
         with pytest.raises(BadInput) as error:
             make(**asked)
