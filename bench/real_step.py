@@ -1,8 +1,8 @@
 """How much faster is a whole training step with actlab's modules than with PyTorch's?
 
 Two small networks with activations that are slow in PyTorch: a convolutional one with mish on 32 x 32 images, and a
-transformer with the tanh form of gelu on text. Both kinds of the same network begin with the same weights and take their
-steps in turn; a row of unit `ratio` holds PyTorch's time over actlab's, round by round.
+transformer with the tanh form of gelu on text. Both kinds of the same network begin with the same weights and take
+their steps in turn; a row of unit `ratio` holds PyTorch's time over actlab's, round by round.
 """
 
 from __future__ import annotations
