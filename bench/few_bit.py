@@ -37,7 +37,7 @@ MakeActivation = Callable[[], nn.Module]
 
 @dataclass(frozen=True)
 class Setting:
-    """A network and its data: what one training run ends at, for an activation and a seed."""
+    """A network and its data, with the result of one training run for an activation and a seed."""
 
     name: str
     activation: str
@@ -89,7 +89,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """The next character, for every character."""
+    """A model of the next character, for every character."""
 
     def __init__(self, characters: int, activation: MakeActivation) -> None:
         super().__init__()

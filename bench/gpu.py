@@ -47,7 +47,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Contender:
-    """One way of computing a case.
+    """One implementation of a case.
 
     Attributes:
         name: ours with its mode, PyTorch's, or the compiler's.

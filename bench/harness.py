@@ -1,4 +1,4 @@
-"""How every benchmark measures, and what a row of `bench/results/*.csv` holds.
+"""The measurements of all benchmarks, and the rows of `bench/results/*.csv`.
 
 A script in this folder answers one question. It calls `options`, measures with `seconds_of` and `peak_bytes`, or in
 turn with a copy by `actlab.measure.speed.timing`, and hands its rows to `record` or `keep`. Rows are appended, never

@@ -24,7 +24,7 @@ from actlab.nn.operator import apply, pointwise_of
 
 
 class LastCharacter(nn.Module):
-    """The next character after the last one."""
+    """A model of the next character after the last one."""
 
     def __init__(self, activation: Callable[[], nn.Module]) -> None:
         super().__init__()

@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """What one process took."""
+    """The cost of one process."""
 
     seconds: float
     peak_bytes: int

@@ -139,7 +139,7 @@ def contenders() -> dict[str, Attached]:
 
 
 class Loop:
-    """One contender's training loop, which goes on where it was left."""
+    """One contender's training loop, which continues where it stopped."""
 
     def __init__(self, case: Callable[[], tuple[nn.Module, Tensor]], attached: Attached, stack: ExitStack) -> None:
         torch.manual_seed(0)

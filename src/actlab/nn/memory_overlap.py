@@ -29,8 +29,8 @@ def overlaps_itself(tensor: Tensor) -> bool:
     """Say whether two elements of the tensor share memory; True also if that takes too long to find out."""
     if lies_apart(tensor) or not tensor.numel():
         return False
-    # of two elements in one place let `axis` be the first along which they lie apart: shifted so that the one is at 0
-    # along all axes up to this, the other is at 0 along those before, and further on along this one
+    # if two elements share a place, let `axis` be the first along which their indices differ: shift both so that one
+    # has index 0 up to this axis; then the other has index 0 along the axes before, and a larger one along this axis
     for axis, size in enumerate(tensor.shape):
         before = tensor[(0,) * axis]
         if size > 1 and overlap(before[0], before[1:]):

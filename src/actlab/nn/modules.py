@@ -282,7 +282,7 @@ class FewBit(ActivationModule):
         density: Density | None = None,
         mode: Mode | None = None,
     ) -> None:
-        chosen: Mode = mode or getattr(activation, "mode", "accurate")
+        chosen: Mode = getattr(activation, "mode", "accurate") if mode is None else mode
         refuse_mode(chosen)
         few = few_bit(_fixed(activation), bits=bits, unbiased=unbiased, density=density, mode=chosen)
         super().__init__(few.activation, channels=None, channel_axis=1, trainable=frozenset(), mode=chosen)

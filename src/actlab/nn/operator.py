@@ -1,4 +1,4 @@
-"""A formula as a differentiable operator: its derivatives, of any order, are the formula's own.
+"""A formula as a differentiable operator, whose derivatives of any order come from the formula.
 
 PyTorch never differentiates the composite itself: that would give NaN where a branch not taken overflows
 (`where(x <= 0, expm1(x), x)` at x = 100), and would lose the tails that derivatives in atoms keep.

@@ -43,7 +43,7 @@ class Packed(torch.autograd.Function):
         ctx.made, ctx.layout, ctx.dim = made, layout, dim
         ctx.save_for_backward(x)
         runs = engine(made, (x,))
-        assert runs is not None  # `takes_packed` has looked
+        assert runs is not None  # `takes_packed` has checked
         return runs.forward(split(x, layout=layout, dim=dim))
 
     @staticmethod
@@ -52,7 +52,7 @@ class Packed(torch.autograd.Function):
         where = {"layout": ctx.layout, "dim": ctx.dim}
         runs = None if torch.is_grad_enabled() else engine(ctx.made, (x, dy))
         if runs is None:
-            # differentiable again: the halves, each an operator, put together
+            # differentiable again: each half is an operator
             parts = pulled_back(ctx.made, dy, split(x, **where), (True, True))
             return None, None, None, _joined([part for part in parts if part is not None], **where)
         dx = torch.empty_like(x)

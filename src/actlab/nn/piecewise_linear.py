@@ -22,10 +22,10 @@ from actlab.theory.pieces import pieces
 
 Slope = Callable[[Tensor], Tensor]
 
-# Roundings by which two spellings of one condition may part: `x > 0.1` and `x + 1 > 1.1`.
+# The roundings by which two spellings of one condition may differ: `x > 0.1` and `x + 1 > 1.1`.
 _ROUNDINGS = 16
 
-# Whole numbers that order like the floats whose bits they are: for these dtypes, of this size.
+# The integer dtype of the same size: its numbers order like the floats whose bits they are.
 _ORDERED = {torch.float32: torch.int32, torch.float64: torch.int64}
 
 
@@ -57,7 +57,7 @@ def _slope_of(act: Activation, mode: Mode) -> Slope:
     made = pointwise_of(act, mode=mode)
 
     def slope(x: Tensor) -> Tensor:
-        # not through autograd, which takes the composite where the caller's function is being compiled
+        # not through autograd, which runs the composite if the caller's function is being compiled
         if made.lacks is not None:
             found: Tensor = made.slopes(x)[0]
             return found.expand_as(x)

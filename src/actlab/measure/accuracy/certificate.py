@@ -108,7 +108,7 @@ def certificate(
 @final
 @dataclass(frozen=True)
 class Outline:
-    """The points of a formula, and what is exact there.
+    """The points of a formula and its exact values there.
 
     Attributes:
         args: the inputs in order.

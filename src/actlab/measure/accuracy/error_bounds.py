@@ -1,4 +1,4 @@
-"""Formulas of whole arrays, each value with a bound on its own error carried along.
+"""Evaluate formulas on whole arrays, each value with a bound on its error.
 
 The running error analysis of Wilkinson (Higham, Accuracy and Stability of Numerical Algorithms, section 3.3): each
 operation adds its own rounding to what its operands bring. Where the bound is small beside a unit in the last place
@@ -247,7 +247,7 @@ def _spread(function: Callable[[Reals], Reals], x: Bounded, unit: Any) -> Bounde
     error = _rounding(value, ROUNDINGS * unit) + _underflow(value)
     moved: Flags = x.error != 0
     if moved.any():
-        # never less than a rounding of the argument, or it would not be felt at all
+        # never less than a rounding of the argument, which would have no effect
         room = np.maximum(x.error[moved], unit * np.abs(x.value[moved]))
         ends = function(x.value[moved] - room), function(x.value[moved] + room)
         error[moved] += np.maximum(np.abs(ends[0] - value[moved]), np.abs(ends[1] - value[moved]))

@@ -74,7 +74,7 @@ def _figures(worst: Worst) -> dict[str, Any]:
 
 
 def _rounded(ulp: float) -> float:
-    # four digits: more would change with every other machine's last bits
+    # four digits: further ones differ between machines
     return float(f"{ulp:.4g}")
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from actlab.measure.implementations import Implementation
 
-# Enough for kernels and PyTorch's own functions to share the work among threads.
+# Enough elements for kernels and PyTorch's own functions to use several threads.
 _SHARED = 250_000
 
 
@@ -61,7 +61,7 @@ def _same(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> bool:
 def same_bits(found: Tensor, wanted: Tensor) -> bool:
     """Say whether all numbers are the same, where any two NaNs are equal and 0 differs from -0."""
     one, other = (tensor.contiguous().view(_PATTERNS[tensor.dtype]) for tensor in (found, wanted))
-    # a tenth of the time of looking at each number, and nearly always enough
+    # takes a tenth of the time of comparing each number, and is nearly always enough
     return torch.equal(one, other) or not bool(differ(found, wanted).any())
 
 

@@ -15,13 +15,13 @@ from actlab.measure.accuracy.ulp import Format
 
 Places = NDArray[np.float64]
 
-# How far out the dense points lie.
+# The dense points lie between minus and plus this.
 CORE = 20.0
 
-# Beside each root and kink so many numbers of the dtype on either side.
+# The numbers of the dtype on either side of each root and kink.
 _BESIDE = 8
 _MOST_CROSSINGS = 96
-# The other input of a gated pair while one of them is looked at closely.
+# The values of one input of a gated unit while the other varies.
 _HELD = (1.0, -2.5, 0.3125)
 
 

@@ -84,7 +84,7 @@ class ZeroGradient:
 
     @property
     def too_early(self) -> tuple[tuple[str, float], ...]:
-        """The sides on which it is 0 while the true gradient is not, and from where on."""
+        """The sides on which it is 0 while the true gradient is not, each with the |x| from which on."""
         sides = (("left", self.left, self.left_too_early), ("right", self.right, self.right_too_early))
         return tuple((side, place) for side, place, early in sides if early and place is not None)
 
@@ -117,7 +117,7 @@ class Special:
 @final
 @dataclass(frozen=True)
 class Rounding:
-    """How many of all 16-bit inputs have a result other than the float32 result rounded once.
+    """The number of 16-bit inputs whose result is not the float32 result rounded once.
 
     Attributes:
         forward, backward: how many.
@@ -156,7 +156,7 @@ class Measured:
 @final
 @dataclass(frozen=True)
 class Certificate:
-    """How accurate an implementation of an activation is, in one dtype and mode.
+    """The accuracy of an implementation of an activation in one dtype and mode.
 
     Attributes:
         formula: the activation, with its parameters' values.

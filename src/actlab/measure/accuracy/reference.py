@@ -34,7 +34,7 @@ Columns = tuple[NDArray[np.float64], ...]
 @final
 @dataclass(frozen=True)
 class Reference:
-    """A formula's exact values at points, and how errors are measured there.
+    """A formula's exact values at points, and the units of errors there.
 
     Attributes:
         formula, args: the formula and its arguments.

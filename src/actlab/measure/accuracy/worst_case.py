@@ -23,7 +23,7 @@ from actlab.measure.accuracy.ulp import Flags, Format, Reals, held, rounds_to_fi
 _VERIFIED = 6
 
 # The guaranteed errors in units in the last place, forward and backward; a mode that is not listed guarantees none.
-_SIXTEEN = 0.501  # half a unit for rounding once, and what two units in float32 are of one in 16 bits
+_SIXTEEN = 0.501  # half a unit for rounding once, plus two units of float32
 BOUNDS: Mapping[tuple[str, str], tuple[float, float]] = MappingProxyType(
     {
         ("accurate", "float32"): (2.0, 4.0),

@@ -58,7 +58,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the model applies an activation.
+    """A place where the model applies an activation.
 
     Attributes:
         name: the path of its module, with a number if that applies several.

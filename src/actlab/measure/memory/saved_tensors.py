@@ -1,4 +1,4 @@
-"""Measure what one training step saves for its backward pass, by the storages that autograd saves."""
+"""Measure what one training step saves for its backward pass, by storage."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def kept_by(
     def pack(tensor: Tensor) -> Tensor:
         address = _address(tensor)
         if address not in known:
-            # the storage itself is held, so that no later one can take its address
+            # holding the storage keeps a later one from taking its address
             _, places = saved.setdefault(address, (tensor.untyped_storage(), set()))
             places.add(inside[-1] if inside else "")
         return tensor

@@ -189,7 +189,7 @@ def _compiled(choice: Choice, of: Measured, *, backend: str) -> tuple[int | None
     try:
         with their_code(f"the model ({choice.name})", error=BadInput):
             model = cast(nn.Module, torch.compile(choice.build(), backend=backend))
-            _train_once(model, of)  # compiled before the hooks are there, which would be compiled too
+            _train_once(model, of)  # compiled before the hooks are set, which would be compiled too
     except BadInput as error:
         return None, str(error)
     return _kept(model, of, untraced=torch.compiler.disable).total, ""

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# glibc's names for: give the top of the heap back from so many free bytes on; take blocks from so many bytes on from
-# the system each time (32 MiB is the most that it accepts on 64-bit machines).
+# glibc's options: the free bytes from which on it returns the top of the heap; the size from which on it takes blocks
+# from the system each time (at most 32 MiB on 64-bit machines).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LARGEST_IN_HEAP = 32 << 20
 _KEPT = 1 << 30

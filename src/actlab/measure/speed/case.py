@@ -28,9 +28,9 @@ Calls = Mapping[Direction, Call]
 JAX = "jax"
 CONTENDERS = (*TIMED, JAX)
 
-# An activation along an axis acts on rows of so many elements, or of the next lower number that divides the tensor.
+# The row length of an activation along an axis, or the next lower number that divides the tensor.
 ROW = 1000
-# So many random numbers are repeated: drawing them all would take longer than timing does.
+# This many random numbers are drawn and repeated: drawing them all would take longer than timing does.
 TILE = 1 << 20
 
 
@@ -143,7 +143,7 @@ def _both(function: Callable[..., Any], given: Given) -> Call:
 def _jax(case: Case, given: Given) -> Calls:
     jax: Any = import_module("jax")
     function = _in_jax(case.activation, jax)
-    if function is None or case.threads != cores():  # JAX takes all it finds
+    if function is None or case.threads != cores():  # JAX uses all of them
         return {}
     if len(given.inputs) > 1:
         given = given.packed()

@@ -1,4 +1,4 @@
-"""Recurrent cells: `torch.nn`'s, with activations that can be replaced."""
+"""`torch.nn`'s recurrent cells with replaceable activations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recurrent layers: `torch.nn`'s, with activations that can be replaced."""
+"""`torch.nn`'s recurrent layers with replaceable activations."""
 
 from __future__ import annotations
 
