@@ -119,6 +119,7 @@ class LSTM(RecurrentLayers):
         BadInput: sizes or options that do not fit, or an activation that is not element-wise.
 
     Example:
+        >>> import torch
         >>> layers = LSTM(3, 5, gate="hard_sigmoid", batch_first=True)
         >>> outputs, (hidden, cell) = layers(torch.ones(2, 7, 3))
         >>> outputs.shape
