@@ -56,7 +56,7 @@ def quick_cases() -> Iterator[Case]:
 
 
 def composite(name: str) -> Callable[[Tensor, int], Tensor]:
-    """The formula in PyTorch's own operations, differentiated by PyTorch."""
+    """Return the formula as PyTorch's own operations, differentiated by PyTorch."""
     act = get(name)
     assert isinstance(act, AxisActivation)
     value = axiswise(act).value

@@ -37,7 +37,7 @@ MakeActivation = Callable[[], nn.Module]
 
 @dataclass(frozen=True)
 class Setting:
-    """A network and its data: what one training run ends at, for an activation and a seed."""
+    """A network and its data, with the result of one training run for an activation and a seed."""
 
     name: str
     activation: str
@@ -61,7 +61,7 @@ def convolutions(activation: MakeActivation) -> nn.Module:
 def end_on_digits(
     network: Callable[[MakeActivation], nn.Module], asked: Options, activation: MakeActivation, seed: int
 ) -> float:
-    """Accuracy in % on the two fifths of the digits that were not trained on."""
+    """Train on three fifths of the digits; return the accuracy in % on the others."""
     digits = builtin_task("digits-relu")
     parts = {"train": digits.train, "valid": digits.valid, "test": digits.test}
     task = actlab.Task("digits", network, **parts, epochs=1 if asked.quick else 20, batch_size=96)
@@ -89,7 +89,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """The next character, for every character."""
+    """A model of the next character, for every character."""
 
     def __init__(self, characters: int, activation: MakeActivation) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class Transformer(nn.Module):
 
 
 def end_on_text(text: Tensor, asked: Options, activation: MakeActivation, seed: int) -> float:
-    """Loss in nats a character on the last tenth of the text."""
+    """Train a transformer; return the loss in nats per character on the last tenth of the text."""
     torch.manual_seed(seed)
     model = Transformer(int(text.max()) + 1, activation)
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, fused=True)
@@ -123,7 +123,7 @@ def loss_on(model: nn.Module, text: Tensor, starts: Tensor) -> Tensor:
 
 
 def characters_of(file: Path) -> Tensor:
-    """The text as numbers, one for each kind of character."""
+    """Encode the text, one number for each character."""
     text = file.read_text(encoding="utf-8")
     numbers = {character: number for number, character in enumerate(sorted(set(text)))}
     return torch.tensor([numbers[character] for character in text])
@@ -168,7 +168,7 @@ def noise_of(ends: list[float]) -> str:
 
 
 def difference(ends: list[float], exact: list[float]) -> str:
-    """What few bits change, seed by seed."""
+    """Compare few-bit with exact memory seed by seed."""
     test = SignedRank(tuple(one - other for one, other in zip(ends, exact, strict=True)))
     interval = test.interval(0.05)
     inside = f"95 % interval {interval.low:+.4f} to {interval.high:+.4f}, p = {test.p:.3f}"

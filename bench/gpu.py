@@ -2,7 +2,7 @@
 
 Each contender computes the forward or the backward pass of one activation of a contiguous tensor; a plain copy of the
 same tensor is timed in the same run. Rows hold seconds, and the share of the copy's bytes a second that a contender
-reaches, each counting the bytes that it cannot avoid moving. Where there is no NVIDIA GPU this says so and ends.
+reaches, each counting the bytes that it cannot avoid moving. Without an NVIDIA GPU this says so and ends.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Contender:
-    """One way of computing a case.
+    """One implementation of a case.
 
     Attributes:
         name: ours with its mode, PyTorch's, or the compiler's.
@@ -63,7 +63,7 @@ class Contender:
 
 
 def contenders(case: Case) -> list[Contender]:
-    """Ours in both modes, eager PyTorch and torch.compile."""
+    """List actlab in both modes, eager PyTorch and torch.compile."""
     found = []
     for mode in ("accurate", "fast"):
         found += ours(case, f"actlab {mode}", pointwise_of(case.act, mode=mode))
@@ -96,7 +96,7 @@ def theirs(case: Case, name: str, function: Callable[[Tensor], Tensor]) -> list[
 
 
 def rows_of(case: Case, *, asked: Options) -> list[Row]:
-    """Every contender beside a copy of the same tensor."""
+    """Time every contender beside a copy of the same tensor."""
     target = torch.empty_like(case.x)
     copied = timed(lambda: target.copy_(case.x), asked=asked)
     dtype, shape = str(case.x.dtype).removeprefix("torch."), str(case.x.numel())
@@ -116,7 +116,7 @@ def timed(call: Callable[[], object], *, asked: Options) -> Percentiles:
 
 
 def cases(sizes: Sequence[int]) -> Iterator[Case]:
-    """Every activation, dtype and size, one at a time in memory."""
+    """Iterate over activations, dtypes and sizes, with one case in memory at a time."""
     for name, dtype, size in product(NAMES, DTYPES, sizes):
         act = get(name)
         assert isinstance(act, Activation)

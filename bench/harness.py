@@ -1,4 +1,4 @@
-"""How every benchmark measures, and what a row of `bench/results/*.csv` holds.
+"""The measurements of all benchmarks, and the rows of `bench/results/*.csv`.
 
 A script in this folder answers one question. It calls `options`, measures with `seconds_of` and `peak_bytes`, or in
 turn with a copy by `actlab.measure.speed.timing`, and hands its rows to `record` or `keep`. Rows are appended, never
@@ -90,7 +90,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asked: few repeats that are only shown, or all of them, and where the rows go."""
+    """The command line: a quick run that is only shown or a full one, and the folder for the rows."""
 
     quick: bool
     results: Path | None
@@ -100,9 +100,9 @@ class Options:
 
 
 def options(about: str, arguments: Sequence[str] | None = None) -> Options:
-    """What was asked for on the command line of a benchmark."""
+    """Parse the command line of a benchmark."""
     parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--quick", action="store_true", help="few repeats, to see that it runs; nothing is kept")
+    parser.add_argument("--quick", action="store_true", help="few repeats, to check that it runs; no rows are saved")
     parser.add_argument("--results", type=Path, help="append to the files in this folder (bench/results)")
     asked = parser.parse_args(arguments)
     kept = None if asked.quick else ROOT / "bench" / "results"
@@ -118,10 +118,10 @@ def seconds_of(
     wait: Callable[[], object] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Percentiles:
-    """Seconds for one call, each repeat averaged over `calls`.
+    """Measure the seconds for one call; each repeat averages over `calls`.
 
     Args:
-        call: what is measured, with everything it needs already made.
+        call: the call to measure, with all its inputs ready.
         warm_up: calls before the first that counts: compilation, caches, page faults.
         repeats: how many measurements the percentiles are taken from.
         calls: calls within one measurement, for what is too short for the clock.
@@ -151,7 +151,7 @@ def _one(
 
 
 def percentiles_of(values: Sequence[float]) -> Percentiles:
-    """The 20th percentile, the median and the 80th percentile."""
+    """Return the 20th percentile, the median and the 80th percentile."""
     if len(values) == 1:
         return Percentiles(values[0], values[0], values[0])
     tenths = quantiles(values, n=10, method="inclusive")
@@ -159,7 +159,7 @@ def percentiles_of(values: Sequence[float]) -> Percentiles:
 
 
 def peak_bytes(call: Callable[[], object], *, device: str = "cpu") -> int:
-    """The most bytes of tensors that one call holds at a time, beyond those held before it."""
+    """Measure the peak of tensor memory during one call, beyond what was allocated before."""
     import torch
 
     call()
@@ -174,7 +174,7 @@ def peak_bytes(call: Callable[[], object], *, device: str = "cpu") -> int:
 
 
 def _peak_bytes_on_cpu(call: Callable[[], object]) -> int:
-    """From the profiler's record of allocations: resident memory would count what the allocator keeps."""
+    """Read the peak from the profiler's record of allocations: resident memory includes the allocator's cache."""
     from torch.autograd.profiler import profile  # torch.profiler brings the compiler with it, 2 s
 
     with profile(profile_memory=True) as profiler:
@@ -202,7 +202,7 @@ def row(
     shape: str = "",
     note: str = "",
 ) -> Row:
-    """A measurement with the circumstances that the machine knows by itself."""
+    """Make a row of a measurement and the circumstances that the machine knows."""
     return Row(
         question=question,
         contender=contender,
@@ -235,7 +235,7 @@ def timing(
     dtype: str = "float32",
     unit: str = "s",
 ) -> Timing:
-    """A time on this processor with its circumstances, to four digits: a clock gives no more."""
+    """Make a row of a time on this processor, rounded to four digits, the resolution of the clock."""
     p10, median, p90 = (float(f"{value:.4g}") for value in (measured.p10, measured.median, measured.p90))
     of_copy = [float(f"{value:.4g}") for value in (copy.p10, copy.median, copy.p90)] if copy else [None] * 3
     return Timing(
@@ -263,7 +263,7 @@ def timing(
 
 
 def record(name: str, rows: Iterable[Row], *, asked: Options) -> None:
-    """Shows the rows, and appends them to `name`.csv unless the run was only to see that it runs."""
+    """Print the rows and append them to `name`.csv, unless the run is quick."""
     rows = list(rows)
     width = max((len(found.contender) for found in rows), default=0)
     for found in rows:
@@ -273,7 +273,7 @@ def record(name: str, rows: Iterable[Row], *, asked: Options) -> None:
 
 
 def keep(name: str, rows: Sequence[DataclassInstance], *, asked: Options) -> None:
-    """Appends the rows to `name`.csv unless the run was only to see that it runs."""
+    """Append the rows to `name`.csv, unless the run is quick."""
     if asked.results is None or not rows:
         return
     asked.results.mkdir(parents=True, exist_ok=True)
@@ -281,7 +281,7 @@ def keep(name: str, rows: Sequence[DataclassInstance], *, asked: Options) -> Non
 
 
 def append(file: Path, rows: Sequence[DataclassInstance]) -> None:
-    """The rows, all of one kind, at the end of the file, under a header that must be theirs."""
+    """Append rows of one kind to the file, under a header that must match."""
     names = [field.name for field in fields(rows[0])]
     if file.exists() and (found := file.read_text(encoding="utf-8").split("\n", 1)[0].split(",")) != names:
         raise SystemExit(f"{file.name} has the columns {found}; rows of {names} do not fit below them")
@@ -301,7 +301,7 @@ def versions() -> str:
 
 @cache
 def commit() -> str:
-    """The commit that was measured, with a mark if the tree differs from it."""
+    """Return the commit, with a mark if the tree differs from it."""
     try:
         named = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--exclude=*"],
@@ -317,7 +317,7 @@ def commit() -> str:
 
 @cache
 def device_name(device: str) -> str:
-    """The device as its maker names it, with the number of cores that this process may use."""
+    """Return the maker's name of the device, with the number of cores that this process may use."""
     if device.startswith("cuda"):
         import torch
 

@@ -1,4 +1,4 @@
-"""What does a training step keep for backward, as it is and with few-bit memory? And how long is a step table made?
+"""What does a training step save for backward, as it is and with few-bit memory? And how long does a step table take?
 
 Bytes are counted, not timed: one number a choice. `compiled` rows are under torch.compile.
 """
@@ -24,7 +24,7 @@ from actlab.nn.operator import apply, pointwise_of
 
 
 class LastCharacter(nn.Module):
-    """The next character after the last one."""
+    """A model of the next character after the last one."""
 
     def __init__(self, activation: Callable[[], nn.Module]) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ def perceptron(activation: Callable[[], nn.Module]) -> nn.Module:
 
 
 def task(network: Callable[..., nn.Module], inputs: Tensor, *, activation: str, classes: int) -> Task:
-    """A batch of 64 rows for the network; what it learns does not matter here."""
+    """Make a task of one batch of 64 rows for the network; the targets do not matter here."""
     targets = torch.arange(len(inputs)) % classes
     return Task("memory", network, train=(inputs, targets), activation=activation, batch_size=64)
 
@@ -74,7 +74,7 @@ def measured(asked: Options) -> Iterator[Row]:
 
 
 def timed(asked: Options) -> Iterator[Row]:
-    """Forward and backward at a million elements: what keeps its input, what keeps bits of it."""
+    """Time forward and backward at a million elements, with the input saved and with bits of it saved."""
     x = torch.randn(1 << 20, requires_grad=True)
     dy = torch.ones_like(x)
     torch.set_num_threads(1)

@@ -1,6 +1,6 @@
 """From which size on is an output better written past the caches? Alone, and with a pass that reads it afterwards.
 
-`kernels.elementwise.PAST_CACHES` is where the answer of this benchmark is kept, in bytes. What is timed takes turns.
+`PAST_CACHES` in `kernels/elementwise/kernels.py` holds the answer, in bytes. All contenders are timed in turn.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def code_of(name: str, *, backward: bool, past_caches: bool) -> Code:
 
 
 def contenders(name: str, count: int) -> dict[str, Callable[[], object]]:
-    """What takes turns: the copy, and each pass through the caches and past them, alone and read afterwards."""
+    """List the copy, and each pass through the caches and past them, alone and read afterwards."""
     generator = torch.Generator().manual_seed(0)
     x, dy = (torch.randn(count, generator=generator) for _ in range(2))
     y = torch.empty_like(x)

@@ -1,8 +1,8 @@
 """How much faster is a whole training step with actlab's modules than with PyTorch's?
 
-Two small networks whose activations are dear in PyTorch: a convolutional one with mish on 32 x 32 images, a transformer
-with the tanh form of gelu on text. Both kinds of the same network begin with the same weights and take their steps in
-turn; a row of unit `ratio` holds PyTorch's time over actlab's, round by round.
+Two small networks with activations that are slow in PyTorch: a convolutional one with mish on 32 x 32 images, and a
+transformer with the tanh form of gelu on text. Both kinds of the same network begin with the same weights and take
+their steps in turn; a row of unit `ratio` holds PyTorch's time over actlab's, round by round.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 def step_of(setting: Setting, kind: str, *, size: int) -> Callable[[], float]:
-    """One training step of a network of this kind: what it gives back is the loss before the step."""
+    """Make one training step of a network of this kind; it returns the loss before the step."""
     torch.manual_seed(0)
     model = setting.network(setting.kinds[kind])
     inputs, labels = setting.batch(size)

@@ -77,7 +77,7 @@ def is_chosen(name: str, only: str, *, quick: bool) -> bool:
 
 
 def told(outcome: Outcome, *, at_length: bool, silent: bool) -> Outcome:
-    """The outcome, after it was shown."""
+    """Print the outcome and return it."""
     if not silent:
         print(line(outcome), flush=True)
         if at_length:
@@ -121,7 +121,7 @@ def table(outcomes: Sequence[Outcome], exact: Sequence[Exactness]) -> list[str]:
 
 
 def goals(outcomes: Sequence[Outcome], exact: Sequence[Exactness]) -> list[str]:
-    """What was asked of the diagnosis, and whether it is reached; a goal of which nothing was run is left out."""
+    """Judge the goals of the diagnosis; goals of which nothing was run are left out."""
     faulty = [one for one in outcomes if one.program.fault and one.program.group in "AB"]
     tempting = [one for one in outcomes if one.program.group == "C"]
     well = [one for one in faulty if one.named and one.placed is not False]

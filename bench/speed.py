@@ -36,7 +36,7 @@ LACKED = tuple(name for name in NAMES if name not in KNOWN)
 # torch.compile takes seconds a function; these are the ones most used, and one of each kind.
 COMPILED = ("relu", "gelu", "gelu_tanh", "silu", "mish", "elu", "softplus", "phish", "swiglu", "softmax")
 
-# Points at which it is found out whether PyTorch keeps the bound on errors: every tail, in a tenth of a second.
+# The points at which PyTorch's errors are compared with the bound: every tail, in a tenth of a second.
 POINTS = 4000
 
 # How often the cases whose copy was unsteady are timed again when all others are done.
@@ -100,7 +100,7 @@ class Rows:
         return found
 
     def gains(self, contender: str, direction: str, *, elements: int = MILLION) -> dict[str, float]:
-        """How many times as long PyTorch takes, by name."""
+        """Return by name how many times as long PyTorch takes."""
         ours = self.of(contender, direction, elements=elements)
         theirs = self.of("eager", direction, elements=elements)
         return {name: theirs[name].seconds.median / row.seconds.median for name, row in ours.items() if name in theirs}
@@ -108,7 +108,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Goal:
-    """A goal, what was found, how many of how many keep it, the worst of them, and what misses it."""
+    """A goal, the result, how many of how many meet it, the worst of them, and what misses it."""
 
     sentence: str
     found: str
@@ -123,7 +123,7 @@ class Goal:
 
 
 def goals(rows: Rows) -> list[Goal]:
-    """Every goal of which something was measured."""
+    """Judge every goal of which something was measured."""
     made = (
         never_slower(rows, "actlab-fast", lambda name, way: True),
         never_slower(rows, "actlab", pytorch_is_exact),
@@ -142,14 +142,14 @@ def goals(rows: Rows) -> list[Goal]:
 
 
 def pytorch_is_exact(name: str, direction: str) -> bool:
-    """Whether PyTorch keeps the bounds of the accurate mode, so that the two do the same work."""
+    """Say whether PyTorch meets the bounds of the accurate mode, so that the two do the same work."""
     forward, backward = bounds_kept(name)
     return {"forward": forward, "backward": backward}.get(direction, forward and backward)
 
 
 @cache
 def bounds_kept(name: str) -> tuple[bool, bool]:
-    """Whether PyTorch's values, and its gradients, keep the bounds in float32, of its own function or a composite."""
+    """Say whether PyTorch's values, and its gradients, meet the bounds in float32, natively or as a composite."""
     act = CATALOG[name]
     if not isinstance(act, Activation):
         return True, True  # a certificate is for what is computed element by element
@@ -201,7 +201,7 @@ def alone(rows: Rows, name: str, *, least: float) -> Goal | None:
 
 
 def is_light(act: AnyActivation) -> bool:
-    """Whether the formula holds at most one atom that costs, and that of the class of an exponential."""
+    """Say whether the formula holds at most one costly atom, and that of the class of an exponential."""
     nodes = set(walk(act.formula)) if isinstance(act, Activation) else set()
     costly = [node.atom for node in nodes if isinstance(node, Call) and node.atom not in PLAIN]
     return len(costly) <= 1 and EXP_CLASS.issuperset(costly)
@@ -292,7 +292,7 @@ def goal_rows(found: Iterable[Goal]) -> list[Reached]:
 
 
 def steadied(unsteady: Sequence[tuple[Part, Case]], *, asked: Options) -> list[Speed]:
-    """Cases timed once more, now that what disturbed them may be over, as far as their copy is steady this time."""
+    """Time the unsteady cases again, and replace their rows if the copy is steady this time."""
     speeds: list[Speed] = []
     for _ in range(AGAIN):
         left = []
@@ -308,7 +308,7 @@ def steadied(unsteady: Sequence[tuple[Part, Case]], *, asked: Options) -> list[S
 
 
 def measured(parts: Sequence[Part], *, asked: Options) -> list[Speed]:
-    """All speeds, each function's kept as soon as it is done: a run that is stopped keeps what it has."""
+    """Measure all speeds and save each function's rows at once, so that an interrupted run keeps what it has."""
     speeds: list[Speed] = []
     unsteady: list[tuple[Part, Case]] = []
     names = [name for name in NAMES if any(name in part.names for part in parts)]
@@ -326,7 +326,7 @@ def measured(parts: Sequence[Part], *, asked: Options) -> list[Speed]:
             print(f"{done} of {len(names)}: {name}", file=sys.stderr)
         speeds += steadied(unsteady, asked=asked)
     except KeyboardInterrupt:
-        print("Stopped; the functions that were done are kept.", file=sys.stderr)
+        print("Interrupted; the rows of the finished functions are saved.", file=sys.stderr)
     return speeds
 
 

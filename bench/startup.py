@@ -34,14 +34,14 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """What one process took."""
+    """The cost of one process."""
 
     seconds: float
     peak_bytes: int
 
 
 def run(arguments: Sequence[str]) -> Run:
-    """One fresh process, from its start to its end."""
+    """Run one fresh process, from its start to its end."""
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     complaint = process.stderr.read() if process.stderr else b""
@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> Run:
 
 
 def heavy_modules(arguments: Sequence[str]) -> list[str]:
-    """The heavy modules that the same program has loaded when it ends."""
+    """List the heavy modules that the program has loaded when it ends."""
     loaded = f"(name for name in {HEAVY!r} if name in sys.modules)"
     tell = f"import atexit, sys; atexit.register(lambda: print(*{loaded}, file=sys.stderr)); "
     told = [arguments[0], tell + arguments[1], *arguments[2:]]
@@ -70,7 +70,7 @@ def measured(asked: Options) -> list[Row]:
 
 
 def rows_of(name: str, rounds: Sequence[Mapping[str, Run]]) -> list[Row]:
-    """Seconds, ratio to the bare interpreter of the same round, and peak memory of one command."""
+    """Measure one command: seconds, ratio to the bare interpreter of the same round, and peak memory."""
     loaded = " ".join(heavy_modules(COMMANDS[name]))
     kinds = {
         "s": [one[name].seconds for one in rounds],

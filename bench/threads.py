@@ -1,6 +1,6 @@
 """From how many elements on is a second thread worth its start? The cheapest kernel and a costly one, at equal work.
 
-`kernels.launch.WORTH_A_TEAM` is where the answer of this benchmark is kept.
+`WORTH_A_TEAM` in `kernels/runtime/launch.py` holds the answer.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def measured(asked: Options) -> Iterator[Row]:
             x = torch.randn(size, generator=torch.Generator().manual_seed(0))
             y = torch.empty_like(x)
             numbers = [1, size // PIECE, PIECE, size, x.data_ptr(), 0, 0, y.data_ptr(), 0, 0]
-            # `spread` takes a team by the number of elements that it is told of
+            # `spread` chooses a team by this number of elements
             for threads, told in ((1, 0), (2, WORTH_A_TEAM)):
                 call = partial(spread, code, numbers, segments=numbers[1], elements=told)
                 taken = seconds_of(call, calls=CALLS, repeats=asked.repeats(40))

@@ -1,6 +1,6 @@
 """How long is it from a formula that was just typed to results at full speed?
 
-Each process types formulas with constants that nobody has typed before; a second process types the same ones again and
+Each process types formulas with new constants; a second process types the same ones again and
 finds their kernels on disk. What is timed begins after the imports, and ends with the first result, forward and
 backward, of a call that took no longer than half as much again as later ones do.
 """
@@ -34,7 +34,7 @@ from actlab import functional
 torch.set_num_threads(1)
 x, dy = torch.randn(100_000, requires_grad=True), torch.randn(100_000)
 torch.autograd.grad(torch.tanh(x), x, dy)
-told = []
+found = []
 for text in json.loads(sys.argv[1]):
     start, ends, lengths = perf_counter(), [], []
     function = functional(text)
@@ -44,18 +44,20 @@ for text in json.loads(sys.argv[1]):
         ends.append(perf_counter())
         lengths.append(ends[-1] - before)
     steady = sorted(lengths[20:])[10]
-    told.append(next(end - start for end, taken in zip(ends, lengths) if taken <= 1.5 * steady or end == ends[-1]))
-print(json.dumps(told))
+    found.append(next(end - start for end, taken in zip(ends, lengths) if taken <= 1.5 * steady or end == ends[-1]))
+print(json.dumps(found))
 """
 
 
 def fresh(noise: random.Random) -> list[str]:
-    """Every shape, with a constant of its own."""
+    """Make every formula with a new constant."""
     return [shape.format(a=round(noise.uniform(0.5, 1.5), 12)) for shape in SHAPES]
 
 
 def seconds(texts: list[str], *, cache: str) -> list[float]:
-    """Seconds from typing each formula to full speed, in a new process that keeps its kernels in the folder `cache`."""
+    """Measure the seconds from typing each formula to full speed, in a new process with its kernels in the folder
+    `cache`.
+    """
     command = [sys.executable, "-c", TIMER, json.dumps(texts)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, "ACTLAB_CACHE": cache}
@@ -74,7 +76,7 @@ def measured(asked: Options) -> list[Row]:
         for _ in range(1 if asked.quick else 5):
             texts = fresh(noise)[: 1 if asked.quick else None]
             typed.append(seconds(texts, cache=cache))
-            # each in a process of its own: the first formula of a process also pays for what is loaded once
+            # a process for each, because the first formula of a process also pays for what is loaded once
             cached.append([seconds([text], cache=cache)[0] for text in texts])
     return [
         row("typed", name, unit="s", measured=percentiles_of([times[at] for times in runs]), shape="100000", note=shape)

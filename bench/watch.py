@@ -2,7 +2,7 @@
 
 Every contender trains the same network as the bare loop; some steps of each are run in turn, and the ratio is to the
 bare loop of the same turn. delve takes part where it can be imported: `pip install --no-deps --target FOLDER delve`
-and `PYTHONPATH=FOLDER`. Rows that are kept are also the table in docs/watch.md.
+and `PYTHONPATH=FOLDER`. Saved rows are also the table in docs/watch.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from actlab.diagnosis.watch import EVERY, watch
 # Steps in turn: as many as hold one measured step at the default.
 BLOCK = EVERY
 
-# Seconds for the rounds of each contender: the smaller the difference, the longer it takes to be seen.
+# Seconds for the rounds of each contender: a smaller difference takes longer to measure.
 SECONDS = {"bare": 6.0, "actlab.watch": 16.0, "actlab.watch every step": 10.0}
 SECONDS_OF_OTHERS = 3.0
 
@@ -62,7 +62,7 @@ def transformer() -> tuple[nn.Module, Tensor]:
 
 @contextmanager
 def with_item(model: nn.Module) -> Iterator[Callable[[int], None]]:
-    """What many write by hand: one hook a layer, a few numbers read back."""
+    """Watch as many do by hand: one hook per layer, a few numbers read back."""
     told: list[float] = []
 
     def seen(module: nn.Module, args: object, output: Tensor) -> None:
@@ -80,7 +80,7 @@ def with_item(model: nn.Module) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def with_tensorboard(model: nn.Module) -> Iterator[Callable[[int], None]]:
-    """Histograms of every activation and gradient."""
+    """Write histograms of every activation and gradient."""
     from torch.utils.tensorboard import SummaryWriter
 
     kept: dict[str, Tensor] = {}
@@ -111,7 +111,7 @@ def with_watch(model: nn.Module, *, every: int | None = None) -> Iterator[Callab
 
 @contextmanager
 def with_delve(model: nn.Module) -> Iterator[Callable[[int], None]]:
-    """Its covariances of every layer's outputs, without a report."""
+    """Compute delve's covariances of every layer's outputs, without a report."""
     from delve import SaturationTracker
 
     logging.getLogger("delve.logger").setLevel(logging.WARNING)
@@ -139,7 +139,7 @@ def contenders() -> dict[str, Attached]:
 
 
 class Loop:
-    """One contender's training loop, which goes on where it was left."""
+    """One contender's training loop, which continues where it stopped."""
 
     def __init__(self, case: Callable[[], tuple[nn.Module, Tensor]], attached: Attached, stack: ExitStack) -> None:
         torch.manual_seed(0)
@@ -150,7 +150,7 @@ class Loop:
         self.step = 0
 
     def seconds(self, *, steps: int, clock: Callable[[], float]) -> float:
-        """Seconds for the next steps."""
+        """Measure the seconds of the next steps."""
         start = clock()
         for _ in range(steps):
             self.optimiser.zero_grad()
@@ -169,10 +169,10 @@ def ratios(
     steps: int,
     clock: Callable[[], float],
 ) -> list[float]:
-    """The contender's time over that of the bare loop in the same round, for as many rounds as there is time.
+    """Measure the contender's time over that of the bare loop in the same round, for as many rounds as time allows.
 
-    Each is paired with the bare loop alone: TensorBoard writes from a thread of its own, whose time would else be that
-    of whoever comes next. Which of the two begins a round is drawn.
+    Each is paired with the bare loop alone: TensorBoard writes from another thread, whose time would otherwise count
+    for the next contender. Which of the two begins a round is random.
     """
     turns, found = random.Random(0), list[float]()
     with ExitStack() as stack:
@@ -191,7 +191,7 @@ def question(case: str, threads: int) -> str:
 
 
 def measured(case: str, threads: int, *, asked: Options) -> Iterator[Row]:
-    """The rows of all contenders; on several threads in seconds of the clock on the wall.
+    """Measure the rows of all contenders; on several threads in wall-clock seconds.
 
     On one thread it is the processor's time: what others do meanwhile is not in it. Of several threads it would count
     how long they wait for each other.
@@ -209,13 +209,13 @@ def measured(case: str, threads: int, *, asked: Options) -> Iterator[Row]:
 
 
 def latest(rows: list[dict[str, str]], asked: str) -> dict[str, dict[str, str]]:
-    """The rows of the last run that answered the question, by contender."""
+    """Return the rows of the last run that answered the question, by contender."""
     found = [each for each in rows if each["question"] == asked]
     return {each["contender"]: each for each in found if each["commit"] == found[-1]["commit"]}
 
 
 def table(results: Path) -> str:
-    """The last run as a table in Markdown: medians, and between which most ratios lay."""
+    """Write the last run as a Markdown table: medians, and the range of most ratios."""
     with results.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     columns = {
@@ -239,7 +239,7 @@ def _cell(found: dict[str, str]) -> str:
 
 
 def with_table(page: str, results: Path) -> str:
-    """The page with the table of the last run between its marks."""
+    """Replace the table between the page's marks by that of the last run."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{table(results)}\n{END}{after}"

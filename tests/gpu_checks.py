@@ -33,7 +33,7 @@ SPECIAL = (0.0, -0.0, float("inf"), float("-inf"), float("nan"), 1e-42, -1e-42, 
 
 
 def covering() -> list[Activation]:
-    """A few activations that together have every atom, one and two inputs, and a trainable parameter."""
+    """Choose a few activations that together have every atom, one and two inputs, and a trainable parameter."""
     chosen: list[Activation] = []
     missing = set().union(*map(_features, ACTIVATIONS))
     while missing:
@@ -55,7 +55,7 @@ def _features(act: Activation) -> frozenset[str]:
 
 
 def learned(act: Activation | str) -> tuple[Pointwise, list[float]]:
-    """The activation with its trainable parameters as arguments, and their values."""
+    """Return the activation with its trainable parameters as arguments, and their values."""
     act = get(act) if isinstance(act, str) else act
     params = [param for param in act.params if param.trainable]
     return pointwise_of(act, tuple(param.name for param in params)), [param.value for param in params]
@@ -64,7 +64,7 @@ def learned(act: Activation | str) -> tuple[Pointwise, list[float]]:
 def arguments(
     made: Pointwise, params: Sequence[float], *, dtype: torch.dtype, device: str, special: Sequence[float] = ()
 ) -> list[Tensor]:
-    """Dense points, then special ones; the second input is the first one shuffled, the parameters at their values."""
+    """Make dense points, then special ones; the second input is the first one shuffled."""
     x = torch.cat([torch.linspace(-12, 12, 1501), torch.tensor(special)]).to(dtype)
     gate = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(0))]
     inputs = [x, gate][: len(made.args) - len(params)]
@@ -72,7 +72,7 @@ def arguments(
 
 
 def needs_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Switches Triton's interpreter on, or skips where its arithmetic is not a GPU's."""
+    """Switch Triton's interpreter on, or skip where its arithmetic differs from a GPU's."""
     pytest.importorskip("triton", reason="the extra 'gpu' is not installed")
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     reason = gpu.lacks([torch.ones(1)])
@@ -81,7 +81,9 @@ def needs_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def check_bounds(act: Activation, *, device: str) -> None:
-    """Forward and backward against float64: within `FORWARD` and `BACKWARD`, or `OPERAND` of what is summed."""
+    """Compare forward and backward with float64: within `FORWARD` and `BACKWARD`, or `OPERAND` of the operands of a
+    sum.
+    """
     made, params = learned(act)
     tensors = arguments(made, params, dtype=torch.float32, device=device)
     doubles = [tensor.double() for tensor in tensors]
@@ -130,13 +132,13 @@ def _largest_operand(root: Expr, made: Pointwise, at: list[Tensor]) -> Tensor:
 
 
 def ulp(value: Tensor) -> Tensor:
-    """The distance from one float32 to the next, at the value."""
+    """Return the distance from one float32 to the next, at the value."""
     return torch.ldexp(torch.ones_like(value), (torch.frexp(value.abs())[1] - 24).clamp(min=-149))
 
 
 @contextmanager
 def portable_kernels() -> Iterator[None]:
-    """A block in which the processor's kernels are made as if it had no AVX-512."""
+    """Build the processor's kernels within the block as if it had no AVX-512."""
     elementwise._code.cache_clear()
     try:
         with patch.object(elementwise, "recipe", lambda *args, **kept: here(portable_recipe(*args, **kept))):
@@ -146,7 +148,7 @@ def portable_kernels() -> Iterator[None]:
 
 
 def check_bits(act: Activation, *, dtype: torch.dtype, device: str) -> None:
-    """The same bits as a processor's kernels without its own tables, forward and backward, at special points too."""
+    """Compare the bits with a processor's kernels without its tables, forward and backward, special points too."""
     made = pointwise_of(act)
     tensors = arguments(made, [], dtype=dtype, device="cpu", special=SPECIAL)
     dy = torch.randn(tensors[0].shape, generator=torch.Generator().manual_seed(1)).to(dtype)
@@ -167,7 +169,7 @@ def check_bits(act: Activation, *, dtype: torch.dtype, device: str) -> None:
 
 
 def check_sixteen_bits(dtype: torch.dtype, *, device: str) -> None:
-    """All 65,536 values: the float32 result of the value, rounded once."""
+    """Check that all 65,536 values give the float32 result of the value, rounded once."""
     made = pointwise_of(get("gelu"))
     x = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(dtype).to(device)
     expected = gpu.value(made, [x.float()]).to(dtype)
@@ -175,7 +177,7 @@ def check_sixteen_bits(dtype: torch.dtype, *, device: str) -> None:
 
 
 def check_layouts(layout_of: str, *, device: str) -> None:
-    """Whatever way a tensor lies, its results are those of the contiguous one."""
+    """Check that a tensor's memory layout does not change the results."""
     made = pointwise_of(get("silu"))
     x, dy = (
         LAYOUTS[layout_of](torch.randn(2, 5, 6, 7, generator=torch.Generator().manual_seed(2))),
@@ -209,7 +211,7 @@ LAYOUTS = {
 
 
 def check_sizes(count: int, *, device: str) -> None:
-    """Nothing is left out or written past the end."""
+    """Check that every element is written, and nothing past the end."""
     made = pointwise_of(get("silu"))
     x = torch.linspace(-3, 3, count + 2, device=device)
     room = torch.full((count + 2,), 7.0, device=device)
@@ -219,7 +221,7 @@ def check_sizes(count: int, *, device: str) -> None:
 
 
 def check_ends(count: int, *, device: str) -> None:
-    """A huge tensor is worked on in place, to its last element."""
+    """Check that a huge tensor is computed in place, to its last element."""
     made = pointwise_of(get("relu"))
     x = torch.full((count,), -1.0, dtype=torch.bfloat16, device=device)
     x[-1] = x[0] = 3.0
@@ -229,7 +231,7 @@ def check_ends(count: int, *, device: str) -> None:
 
 
 def check_gated(layout: str, *, device: str) -> None:
-    """Value and gate are read from the packed tensor as it lies, and both gradients written into one like it."""
+    """Check that value and gate are read from the packed tensor, and both gradients written into one like it."""
     made = pointwise_of(get("swiglu"))
     generator = torch.Generator().manual_seed(3)
     packed, dy = torch.randn(9, 40, generator=generator).to(device), torch.randn(9, 20, generator=generator).to(device)
@@ -247,7 +249,7 @@ def check_gated(layout: str, *, device: str) -> None:
 
 
 def check_parameters(shape: tuple[int, ...], param: tuple[int, ...], *, device: str) -> None:
-    """A parameter's gradient is the sum over what it is repeated to, and the same bits each time."""
+    """Check that a parameter's gradient is the sum over its broadcast, with the same bits each time."""
     made, _ = learned("swish")
     generator = torch.Generator().manual_seed(4)
     x, dy = (torch.randn(shape, generator=generator).to(device) for _ in range(2))
@@ -266,7 +268,7 @@ def check_parameters(shape: tuple[int, ...], param: tuple[int, ...], *, device: 
 
 
 def check_beside_the_elements(device: str) -> None:
-    """What a tile has beyond the elements adds nothing to a sum, though it may be no number."""
+    """Check that the padding of a tile adds nothing to a sum, even if it is NaN."""
     x, scale = Input("x"), ParamRef("scale")
     made = ready(scale * log(x), (x, scale))
     points = torch.full((3, 5), 2.0, device=device)

@@ -1,6 +1,6 @@
-"""The certificates that are kept are those that would be measured now: a sample of them, another one every day.
+"""The stored certificates equal those measured now, for a sample that can change every day.
 
-Which sample is told by the environment variable ACTLAB_SAMPLE, a number; without it, it is always the same.
+The environment variable ACTLAB_SAMPLE, a number, chooses the sample; without it, it is always the same.
 """
 
 from __future__ import annotations
@@ -18,31 +18,33 @@ from actlab.measure.accuracy import generate, stored
 from actlab.measure.accuracy.certificate import certificate
 from actlab.measure.implementations import native
 
-# Every certificate comes round once in so many samples' numbers.
+# Every certificate is in one of this many samples.
 SAMPLE, OF = int(os.environ.get("ACTLAB_SAMPLE", "0")), 160
 
 # Another machine's instructions may move the place of the worst error, and with it the last digits of its size.
 CLOSE = 0.02
 
 TASKS = generate.tasks()
-TOLD = pytest.mark.skipif(not stored.stored(), reason="no certificates are kept; `actlab certify --all` measures them")
+TOLD = pytest.mark.skipif(not stored.stored(), reason="no certificates are stored; `make generate` measures them")
 
 
 def drift(kept: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What two certificates of the same program disagree about."""
+    """List the differences between two certificates of the same implementation."""
     found = [
-        f"{direction} {name}: {kept[direction][name]} is kept, {now[direction][name]} is measured"
+        f"{direction} {name}: {kept[direction][name]} is stored, {now[direction][name]} is measured"
         for direction in ("forward", "backward")
         for name in ("max_ulp", "near_root")
         if float(now[direction][name]) != pytest.approx(float(kept[direction][name]), rel=CLOSE, abs=CLOSE)
     ]
     found += [
-        f"{name}: {kept[name]} is kept, {now[name]} is measured"
+        f"{name}: {kept[name]} is stored, {now[name]} is measured"
         for name in ("zero_gradient", "kernels")
         if kept[name] != now[name]
     ]
     if len(kept["non_finite"]) != len(now["non_finite"]):
-        found.append(f"{len(kept['non_finite'])} stretches that are not finite are kept, now {len(now['non_finite'])}")
+        found.append(
+            f"{len(kept['non_finite'])} stretches that are not finite are stored, now {len(now['non_finite'])}"
+        )
     return found
 
 
@@ -56,19 +58,19 @@ def test_a_sample_is_measured_again(task: generate.Task) -> None:
 
 
 @TOLD
-def test_every_activation_has_its_certificates_and_no_other_has() -> None:
+def test_exactly_the_catalog_has_certificates() -> None:
     wanted = {stored.key_of(act, mode=mode, dtype=dtype) for act, mode, dtype in TASKS}
     assert set(stored.stored()) == wanted
 
 
 @TOLD
-def test_they_are_of_these_kernels() -> None:
+def test_certificates_are_of_the_present_kernels() -> None:
     assert {entry["kernels"] for entry in stored.stored().values()} == {VERSION}
 
 
 @TOLD
 @pytest.mark.parametrize("name", ["gelu", "swiglu"])
-def test_show_reads_what_is_kept(name: str) -> None:
+def test_show_reads_the_stored_certificates(name: str) -> None:
     act = get(name)
     assert isinstance(act, Activation)
     kept = stored.kept(act)
@@ -82,9 +84,9 @@ def test_a_drift_is_found() -> None:
     few = {"count": 4000}
     kept = generate.entry(certificate(act, **few))
     assert drift(kept, generate.entry(certificate(act, **few))) == []
-    sinner = generate.entry(certificate(act, function=native(act), **few))
-    assert [fault.partition(":")[0] for fault in drift(kept, sinner)][-1] == "zero_gradient"
-    assert "backward max_ulp" in drift(kept, sinner)[-2]
+    faulty = generate.entry(certificate(act, function=native(act), **few))
+    assert [fault.partition(":")[0] for fault in drift(kept, faulty)][-1] == "zero_gradient"
+    assert "backward max_ulp" in drift(kept, faulty)[-2]
 
 
 def test_certificates_of_other_kernels_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

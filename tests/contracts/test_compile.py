@@ -28,7 +28,7 @@ def fresh_compiler() -> None:
 
 
 def outcome(network: nn.Module, x: Tensor) -> list[Tensor]:
-    """The outputs, and the gradients by the input and by what is learned, of a loss that weighs all outputs."""
+    """Compute the outputs, and the gradients by the input and the parameters of a loss that weighs all outputs."""
     leaf = x.clone().requires_grad_()
     torch.manual_seed(3)
     outputs = network(leaf)
@@ -67,7 +67,7 @@ def test_a_batch_of_any_size_is_exported(name: str) -> None:
     torch.testing.assert_close(program.module()(x), network(x), **tolerances.COMPILED)
 
 
-def test_random_slopes_are_drawn_in_a_compiled_graph() -> None:
+def test_random_parameters_are_drawn_in_a_compiled_graph() -> None:
     network = module("rrelu")
     compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
     slopes = -compiled(-torch.ones(1000))
@@ -100,10 +100,10 @@ def test_recurrent_layers_are_one_graph() -> None:
     torch.testing.assert_close(compiled(x), network(x), **tolerances.COMPILED)
 
 
-def test_a_difference_is_seen() -> None:
-    @activation(source="a sinner")
+def test_a_difference_is_found() -> None:
+    @activation(source="a counterexample")
     def shaky(x):
-        """Nearly the sigmoid."""
+        """Compute nearly the sigmoid."""
         return sigmoid(x) * 1.0001
 
     found, wanted = module(shaky)(points()), module("sigmoid")(points())

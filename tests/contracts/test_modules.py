@@ -49,13 +49,13 @@ def doubles(values: Sequence[object]) -> Tensor:
 
 
 def arguments(act: Activation, points: Sequence[float] = AWAY_FROM_KINKS) -> tuple[Tensor, ...]:
-    """Every input, two of them unlike each other, and every parameter at its value; all ask for a gradient."""
+    """Make every input, two of them different, and every parameter at its value, all with a gradient."""
     inputs = [doubles(points), -0.77 * doubles(points).flip(0)][: len(act.inputs)]
     return tuple(tensor.requires_grad_() for tensor in (*inputs, *(doubles(param.value) for param in act.params)))
 
 
 def of_arguments(act: Activation) -> Callable[..., Tensor]:
-    """The activation as a function of its inputs and then its parameters."""
+    """Return the activation as a function of its inputs and then its parameters."""
     function, count = functional(act), len(act.inputs)
     names = [param.name for param in act.params]
     return lambda *given: function(*given[:count], **dict(zip(names, given[count:], strict=True)))
@@ -141,7 +141,7 @@ def test_functions_can_be_pickled_and_compared(act: Activation | AxisActivation)
 
 @pytest.mark.parametrize("channels", [None, 6])
 @one_input_with_params
-def test_what_was_learned_travels_in_the_state(act: Activation, channels: int | None) -> None:
+def test_trained_parameters_are_in_the_state_dict(act: Activation, channels: int | None) -> None:
     taught, fresh = (module(act, trainable=True, channels=channels).eval() for _ in range(2))
     assert sorted(taught.state_dict()) == sorted(param.name for param in act.params)
     for learned in taught.parameters():
@@ -180,7 +180,7 @@ def test_the_result_and_the_gradient_have_the_dtype_of_the_input(
 
 
 def every_value(dtype: torch.dtype) -> Tensor:
-    """All finite values of a 16-bit dtype."""
+    """List all finite values of a 16-bit dtype."""
     values = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(dtype)
     return values[values.isfinite()]
 
@@ -223,7 +223,7 @@ def test_sixteen_bits_are_no_further_off_than_twice_pytorchs(act: Activation, dt
 
 
 def prelu_of(act: Activation) -> Callable[[Tensor], Tensor]:
-    """PyTorch's, which wants its weight in the dtype of the input."""
+    """Return PyTorch's, which needs its weight in the dtype of the input."""
     return lambda x: nn.functional.prelu(x, torch.full((1,), act.params[0].value, dtype=x.dtype))
 
 
@@ -233,7 +233,7 @@ def same_each(left: Tensor, right: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @every_pointwise
-def test_no_gradient_is_spoilt_by_a_branch_not_taken(act: Activation, dtype: torch.dtype) -> None:
+def test_a_branch_not_taken_spoils_no_gradient(act: Activation, dtype: torch.dtype) -> None:
     far = torch.tensor([-1e9, -1e4, -100.0, -30.0, 0.0, 30.0, 100.0, 1e4, 1e9], dtype=dtype)
     inputs = torch.cartesian_prod(far, far).unbind(1) if len(act.inputs) == 2 else (far,)
     found = gradients_of_any_order(functional(act), inputs)
@@ -242,7 +242,7 @@ def test_no_gradient_is_spoilt_by_a_branch_not_taken(act: Activation, dtype: tor
 
 
 def gradients_of_any_order(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """The value, the slopes by each input, and the second slopes."""
+    """Compute the value, the derivatives by each input, and the second derivatives."""
     leaves = [each.detach().clone().requires_grad_() for each in inputs]
     y = function(*leaves)
     first = torch.autograd.grad(y.sum(), leaves, create_graph=True)
@@ -305,7 +305,7 @@ def test_every_axis_is_like_the_last(act: AxisActivation) -> None:
 
 
 @every_axis
-def test_what_is_masked_with_infinity_takes_no_part(act: AxisActivation) -> None:
+def test_entries_masked_with_infinity_have_no_effect(act: AxisActivation) -> None:
     masked = math.inf if act.name == "softmin" else -math.inf
     x = doubles([[0.3, masked, 1.1, -0.4], [masked, 2.0, masked, 1.9]])
     kept = x.isfinite()
@@ -338,23 +338,23 @@ def test_a_long_row_of_far_values_leaves_the_near_one_alone(act: AxisActivation)
 # The contracts fail on an activation that breaks them.
 
 
-@activation(source="a sinner")
+@activation(source="a counterexample")
 def spoilt(x):
-    """Multiplies by 0 where it should choose: where the other factor is infinite that is NaN."""
+    """Multiply by 0 instead of choosing: if the other factor is infinite, the result is NaN."""
     return where(x <= 0, 0, 1) * (1 / (x + atoms.abs(x)))
 
 
-@activation(source="a sinner")
+@activation(source="a counterexample")
 def kinked(x):
-    """Has a kink beside a point of the checks."""
+    """Have a kink beside a point of the checks."""
     return where(x <= 0.310000001, 2 * x, x)
 
 
-def test_a_spoilt_gradient_is_seen() -> None:
+def test_a_spoilt_gradient_is_found() -> None:
     with pytest.raises(AssertionError):
-        test_no_gradient_is_spoilt_by_a_branch_not_taken(spoilt, torch.float32)
+        test_a_branch_not_taken_spoils_no_gradient(spoilt, torch.float32)
 
 
-def test_a_derivative_that_is_none_is_seen() -> None:
+def test_a_wrong_derivative_is_found() -> None:
     with pytest.raises(GradcheckError):
         test_first_derivatives_by_inputs_and_parameters_in_both_modes_and_batched(kinked)

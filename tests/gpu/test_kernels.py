@@ -21,7 +21,7 @@ def compiled(monkeypatch):
 
 
 @pytest.mark.parametrize("act", checks.ACTIVATIONS, ids=str)
-def test_every_activation_keeps_its_bounds(act):
+def test_every_activation_meets_its_bounds(act):
     checks.check_bounds(act, device=GPU)
 
 
@@ -57,7 +57,7 @@ def test_gradients_of_parameters(case):
     checks.check_parameters(shape, param, device=GPU)
 
 
-def test_what_lies_beside_the_elements_adds_nothing():
+def test_padding_adds_nothing():
     checks.check_beside_the_elements(GPU)
 
 

@@ -1,1 +1,1 @@
-"""What a program of a formula is worth: how exact it is, and how fast."""
+"""Measure implementations of activations: their accuracy, their speed, their memory."""

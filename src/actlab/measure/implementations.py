@@ -110,7 +110,7 @@ def native(act: Activation) -> Implementation:
         BadInput: PyTorch has none.
     """
     if twin_of(act) is None or not str(act.twin).startswith("torch."):
-        raise BadInput(f"PyTorch has no {act.label} of its own to compare with; leave `--against torch` out.")
+        raise BadInput(f"PyTorch does not have {act.label}; leave `--against torch` out.")
 
     def function(*tensors: Tensor) -> Tensor:
         of_dtype = twin_of(act, dtype=tensors[0].dtype)
@@ -164,7 +164,7 @@ def compiled(act: Activation) -> Implementation:
     def function(*tensors: Tensor) -> Tensor:
         if any(tensor.requires_grad for tensor in tensors):
             return whole(*tensors)
-        with torch.enable_grad():  # the graph that also learns, so that there is no second one
+        with torch.enable_grad():  # the graph with a backward pass, so that no second one is compiled
             return whole(*(tensor.detach().requires_grad_() for tensor in tensors))
 
     return Implementation("compiled", function)
@@ -245,7 +245,7 @@ CERTIFIED: Mapping[str, Callable[[Activation], Implementation]] = MappingProxyTy
     {"torch": native, "composite": composite, "compiled": compiled, "onnx": exported}
 )
 
-# What actlab is timed against; `measure.speed.case` adds JAX, whose functions take arrays of its own.
+# What actlab is timed against; `measure.speed.case` adds JAX, whose functions take JAX arrays.
 TIMED: Mapping[str, Callable[[AnyActivation, torch.dtype], Implementation]] = MappingProxyType(
     {"eager": eager, "compile": compiled_eager}
 )

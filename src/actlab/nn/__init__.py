@@ -1,4 +1,4 @@
-"""Modules, functions, gated units and recurrent cells of PyTorch, made from formulas."""
+"""Activations as PyTorch modules and functions: element-wise, gated, along an axis, in recurrent layers."""
 
 from actlab.nn.functions import functional as functional
 from actlab.nn.modules import ActivationModule as ActivationModule

@@ -24,7 +24,7 @@ from actlab.nn.operator import HALF, TensorFunction, applied, signed
 
 @final
 class Axiswise:
-    """An activation along an axis as something that runs; made by `axiswise`, which makes each only once.
+    """An activation along an axis as something that runs; made by `axiswise`, once for each activation.
 
     Attributes:
         activation: the activation.
@@ -38,7 +38,7 @@ class Axiswise:
 
     def __init__(self, act: AxisActivation) -> None:
         self.activation = act
-        # all are made now and not when first needed: torch.compile cannot follow the making
+        # all are built now, not on first use: torch.compile cannot trace the building
         self.value: TensorFunction = program((act.expression,), (X,)).function
         self.jvp: TensorFunction = program((act.jvp,), (Y, V)).function
         self.vjp: TensorFunction = program((act.vjp,), (Y, V)).function
@@ -52,7 +52,7 @@ class Axiswise:
 
     @cached_property
     def lacks(self) -> str | None:
-        """Why there are no kernels; None where there are."""
+        """The reason why there are no kernels; None if there are."""
         try:
             for each in (self.kernels, self.pull_back, self.pull_back_16, self.push_forward):
                 each.check()
@@ -66,15 +66,15 @@ class Axiswise:
 
 @lru_cache(maxsize=256)
 def axiswise(act: AxisActivation) -> Axiswise:
-    """The activation as something that runs."""
+    """Make the activation into something that runs, once for each activation."""
     return Axiswise(act)
 
 
 class OnKernels(torch.autograd.Function):
-    """The operator on plain tensors in the processor's memory: a kernel forward, another backward.
+    """The operator on plain tensors in the processor's memory: one kernel forward, another backward.
 
-    It keeps its output for backward. Of 16 bits it keeps the input, from which the gradient is exact: the logarithm
-    of a share, once rounded to 8 bits, says the share to a few percent.
+    It saves its output for backward. In 16 bits it saves the input, from which the gradient is exact: the logarithm of
+    a share, rounded to 8 bits, gives the share only to a few percent.
     """
 
     @staticmethod
@@ -101,12 +101,11 @@ class OnKernels(torch.autograd.Function):
 
 
 def _output(made: Axiswise, kept: Tensor, *, axis: int) -> Tensor:
-    """The output, followed by autograd where a derivative of the derivative is wanted."""
     return apply_along_axis(made, kept.float(), axis=axis) if kept.dtype in HALF else kept
 
 
 class OfPlain(torch.autograd.Function):
-    """The same outside of forward mode, with the least work a call."""
+    """The same outside forward mode, with the least overhead per call."""
 
     @staticmethod
     def forward(ctx: Any, made: Axiswise, axis: int, x: Tensor) -> Tensor:
@@ -119,7 +118,7 @@ class OfPlain(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
         (kept,), (dy,) = ctx.saved_tensors, grads
-        # what a saved-tensor hook has put in its place is looked at anew
+        # a saved-tensor hook may have replaced it
         if kept.data_ptr() == ctx.address and kept.dtype is dy.dtype and not torch.is_grad_enabled() and is_simple(dy):
             kernels = ctx.made.pull_back_16 if kept.dtype in HALF else ctx.made.pull_back
             return None, None, kernels.run([kept, dy], axis=ctx.axis)
@@ -135,13 +134,13 @@ def _pulled_back(made: Axiswise, kept: Tensor, dy: Tensor, *, axis: int) -> Tens
     return pulled.to(dy.dtype)
 
 
-# PyTorch's own `apply`, without what it does in Python for functional transforms: `is_simple` has seen that there are
+# PyTorch's own `apply`, without its Python code for functional transforms: `is_simple` has checked that there are
 # none
 _apply_to_plain = super(torch.autograd.Function, OfPlain).apply
 
 
 class AsComposite(torch.autograd.Function):
-    """The operator for every other tensor, and for `torch.func`. Its output is all that it keeps for backward."""
+    """The operator for every other tensor and for `torch.func`. It saves only its output for backward."""
 
     generate_vmap_rule = True
 
@@ -168,7 +167,7 @@ class AsComposite(torch.autograd.Function):
 
 
 class ForCompiler(torch.autograd.Function):
-    """The operator as torch.compile can trace it: it follows no `jvp` and no `vmap`."""
+    """The operator in a form that torch.compile can trace, without `jvp` and `vmap`."""
 
     @staticmethod
     def forward(ctx: Any, made: Axiswise, axis: int, x: Tensor) -> Any:
@@ -184,7 +183,7 @@ class ForCompiler(torch.autograd.Function):
 
 
 def apply_along_axis(made: Axiswise, x: Tensor, *, axis: int) -> Tensor:
-    """The activation along one axis of the tensor; 16-bit tensors are computed in more and rounded once.
+    """Apply the activation along one axis of the tensor; 16-bit tensors are computed wider and rounded once.
 
     Raises:
         BadInput: the tensor is not of a floating-point dtype, has no such axis, or is empty along it.
@@ -211,7 +210,7 @@ def apply_along_axis(made: Axiswise, x: Tensor, *, axis: int) -> Tensor:
 
 
 def explained_along_axis(made: Axiswise, x: Tensor) -> Explanation:
-    """Which implementation runs for a tensor like this one, and why."""
+    """Say which implementation runs for a tensor like this one, and why."""
     refuse_unfit(x, what=made.activation.name)
     keeps = ("its input" if x.dtype in HALF else "its output") if torch.is_grad_enabled() and x.requires_grad else ""
     if not runs_on_kernels(made, (x,)):

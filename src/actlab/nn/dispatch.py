@@ -1,4 +1,4 @@
-"""What computes a formula for the tensors at hand: the processor's kernels, a GPU's, or nothing but a composite."""
+"""Choose what computes a formula for given tensors: the processor's kernels, a GPU's, or a composite."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from actlab.lower.straight_line import Leaf
 
 
 class Engine(Protocol):
-    """What runs a formula forward and backward in one pass each."""
+    """Something that runs a formula forward and backward in one pass each."""
 
     def forward(self, tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-        """The formula of the tensors."""
+        """Compute the formula of the tensors."""
 
     def pull_back(
         self, dy: Tensor, tensors: Sequence[Tensor], wanted: Sequence[bool], *, into: Sequence[Tensor] | None = None
     ) -> list[Tensor | None]:
-        """The incoming gradient times every wanted derivative."""
+        """Multiply the incoming gradient by every wanted derivative."""
 
 
 class Lacking(Protocol):
-    """What may have kernels on the processor."""
+    """Something that may have kernels on the processor."""
 
     @property
     def lacks(self) -> str | None:
-        """Why there are none; None where there are."""
+        """The reason why there are none; None if there are."""
 
 
 class Made(Lacking, Protocol):
@@ -61,25 +61,25 @@ class OnGpu:
     mode: Mode
 
     def forward(self, tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-        """The formula of the tensors."""
+        """Compute the formula of the tensors."""
         return gpu.value(self, tensors, out=out)
 
     def pull_back(
         self, dy: Tensor, tensors: Sequence[Tensor], wanted: Sequence[bool], *, into: Sequence[Tensor] | None = None
     ) -> list[Tensor | None]:
-        """The incoming gradient times every wanted derivative."""
+        """Multiply the incoming gradient by every wanted derivative."""
         return gpu.pull_back(self, dy, tensors, wanted, into=into)
 
 
 def engine(made: Made, tensors: Sequence[Tensor]) -> Engine | None:
-    """What runs the formula for these very tensors; None where only a composite can."""
+    """Return what runs the formula for these tensors; None if only a composite can."""
     if runs_on_kernels(made, tensors):
         return made.kernels
     return made.on_gpu if _runs_on_gpu(tensors) else None
 
 
 def runs_on_kernels(made: Lacking, tensors: Sequence[Tensor]) -> bool:
-    """Whether these very tensors can go to machine code: plain ones in the processor's memory, all of one dtype."""
+    """Say whether these tensors can go to machine code: plain tensors in the processor's memory, all of one dtype."""
     dtype = getattr(tensors[0], "dtype", None)
     if dtype not in MEMORY or _is_traced() or made.lacks is not None:
         return False
@@ -87,7 +87,7 @@ def runs_on_kernels(made: Lacking, tensors: Sequence[Tensor]) -> bool:
 
 
 def is_simple(x: Tensor) -> bool:
-    """Whether one tensor can go to machine code, if there is any: asked at every call, and so in one piece."""
+    """Say whether one tensor can go to machine code; one function because it runs at every call."""
     return (
         not _is_compiling()
         and type(x) in _PLAIN
@@ -106,7 +106,7 @@ def is_simple(x: Tensor) -> bool:
 
 
 def is_exported() -> bool:
-    """Whether a graph is made for elsewhere, which holds the forward pass alone."""
+    """Say whether a graph is being exported, which holds the forward pass alone."""
     return torch.compiler.is_exporting() or _tracing() is not None
 
 
@@ -127,7 +127,7 @@ def _has_triton() -> bool:
 
 
 def _is_traced() -> bool:
-    """Whether somebody follows the operations one by one: a compiler, a tracer, a functional transform, a mode."""
+    """Say whether anything traces the operations: a compiler, a tracer, a functional transform, a mode."""
     return (
         torch.compiler.is_compiling()
         or torch._C._get_tracing_state() is not None
@@ -147,11 +147,10 @@ _batched = torch._C._functorch.is_legacy_batchedtensor
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Whether the tensor is no more than numbers in memory."""
     return (
         type(tensor) in _PLAIN
         and tensor.layout is torch.strided
-        # a view that negates lazily, and zeros without memory
+        # plain numbers in memory: no view that negates lazily, no zeros without memory
         and not tensor.is_neg()
         and not tensor._is_zerotensor()
         and not _wrapped(tensor)

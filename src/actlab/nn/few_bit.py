@@ -1,4 +1,4 @@
-"""Activations that keep a few bits an element for backward: which step of the derivative each input lies on."""
+"""Activations that save a few bits an element for backward: the step of the derivative on which each input lies."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ MEMORY = "few-bit"
 """What `memory=` names this by."""
 
 DEFAULT_BITS = 4
-"""The bits kept where none are named: the most, whose error is least."""
+"""The default is the most bits, which have the least error."""
 
 
 @final
 class FewBitFunction:
-    """An activation as a function of a tensor that keeps a few bits an element for backward; made by `few_bit`.
+    """An activation as a function of a tensor that saves a few bits an element for backward; made by `few_bit`.
 
-    The forward pass is the activation's own. Where the activation is piecewise linear and its slopes fit into the
-    bits, so is the gradient, to the last bit; elsewhere it is the incoming gradient times the level of the step
-    that the input lies on. A NaN counts to the lowest step.
+    The forward pass is the activation's own. If the activation is piecewise linear and its derivatives fit into the
+    bits, so is the gradient, to the last bit; otherwise it is the incoming gradient times the level of the step
+    that the input lies on. A NaN belongs to the lowest step.
 
     Under `torch.func`, in forward mode, of nested tensors and in an exported graph it is the ordinary activation,
     gradient included.
 
     Attributes:
         activation: the activation.
-        bits: how many are kept: those asked for, or fewer where fewer are exact.
+        bits: the number saved: as requested, or fewer if fewer are exact.
         is_exact: whether the gradient is the activation's own.
         unbiased: whether the level is drawn between the two nearest ones, so that it is right on average.
-        mode: which bound the forward pass keeps, and the gradient where it is exact.
+        mode: the error bound of the forward pass, and of the gradient if it is exact.
     """
 
     def __init__(
@@ -77,25 +77,25 @@ class FewBitFunction:
         refuse_unfit(x, what=self.activation.name)
         if not _learns(x):
             return apply(self._made, x)
-        # a second derivative, which is 0, is asked for by way of the input, of whose numbers nothing is kept
+        # autograd reaches the second derivative, which is 0, through the input, of which no numbers are saved
         anchor = applied(Anchor, x) if self.is_exact and not torch.compiler.is_compiling() else None
         return applied(Kept, self, generator, x, anchor)
 
     def explained(self, x: Tensor) -> Explanation:
-        """Which implementation runs for a tensor like this one, its gradient as it is asked for now."""
-        told = explain(self.activation, x, mode=self.mode)
+        """Say which implementation runs for a tensor like this one, its gradient as it is asked for now."""
+        usual = explain(self.activation, x, mode=self.mode)
         if not _learns(x):
-            return told
+            return usual
         slopes = "its own slopes" if self.is_exact else "the steps of its slope"
         keeps = f"{self.bits} bit{'s' if self.bits > 1 else ''} an element, which say one of {slopes}"
         if not self._runs(x):
-            return replace(told, implementation="composite", forward="", backward="", keeps=keeps)
-        # never PyTorch's operator, which knows of no bits
+            return replace(usual, implementation="composite", forward="", backward="", keeps=keeps)
+        # never PyTorch's operator, which has no codes
         kernel = explain_formula(self._made.expression, self._made.args, x, mode=self.mode)
         return replace(kernel, backward="from the bits kept", keeps=keeps)
 
     def codes(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """The packed codes of a tensor: what is kept of it."""
+        """Compute the packed codes of a tensor: what is saved of it."""
         if self.unbiased and self._runs(x):
             return self.coded(x.contiguous(), generator=generator)[1]
         working = x.float() if x.dtype in HALF else x
@@ -104,7 +104,7 @@ class FewBitFunction:
         return encode(working, self.tables[working.dtype])
 
     def coded(self, x: Tensor, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """The activation of the tensor, and the packed codes: in one pass where a kernel can."""
+        """Compute the activation of the tensor and the packed codes, in one pass if a kernel can."""
         if not (x.is_contiguous() and self._runs(x)):
             return apply(self._made, x), self.codes(x, generator=generator)
         made, table = self._made, self.tables[torch.float32 if x.dtype in HALF else x.dtype]
@@ -113,11 +113,10 @@ class FewBitFunction:
         return coded(made.expression, made.args[0], self.mode, x=x, table=table)
 
     def _runs(self, x: Tensor) -> bool:
-        """Whether a kernel can compute values and codes."""
         return self.bits > 0 and runs_on_kernels(self._made, (x,))
 
     def pulled(self, dy: Tensor, codes: Tensor) -> Tensor:
-        """The incoming gradient times the stand-ins for the derivative."""
+        """Multiply the incoming gradient by the levels that stand for the derivative."""
         if self.bits and not torch.is_grad_enabled() and runs_on_kernels(self._made, (dy,)) and codes.is_cpu:
             table = self.tables[torch.float32 if dy.dtype in HALF else dy.dtype]
             return pulled(dy.contiguous(), codes, table=table)
@@ -125,7 +124,7 @@ class FewBitFunction:
         return (dy.to(slopes.dtype) * slopes).to(dy.dtype)
 
     def slopes(self, codes: Tensor, *, like: Tensor) -> Tensor:
-        """The stand-ins for the derivative, in the shape of a tensor, in the dtype that computes for it."""
+        """Look up the levels that stand for the derivative, in the shape and the working dtype of a tensor."""
         dtype = torch.float32 if like.dtype in HALF else like.dtype
         return decode(codes, self.tables[dtype], shape=like.shape, dtype=dtype)
 
@@ -148,7 +147,7 @@ class FewBitFunction:
 
 
 class Kept(torch.autograd.Function):
-    """The operator: the codes are all that it keeps."""
+    """The operator; it saves only the codes."""
 
     @staticmethod
     def forward(
@@ -166,14 +165,14 @@ class Kept(torch.autograd.Function):
             return None, None, lean.pulled(dy, codes), None
         if not lean.is_exact:
             raise BadInput(
-                f"{lean.activation.name} keeps {lean.bits} bits an element for backward, which have no second"
+                f"{lean.activation.name} saves {lean.bits} bits an element for backward, which have no second"
                 " derivative. Use the ordinary activation where gradients are differentiated (create_graph=True)."
             )
         return None, None, applied(Scaled, lean, dy, codes, anchor), None
 
 
 class Anchor(torch.autograd.Function):
-    """A tensor without elements through which autograd reaches another, and that keeps none of its memory."""
+    """A tensor without elements through which autograd reaches another, and that saves none of its memory."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -183,12 +182,12 @@ class Anchor(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Tensor | None:
-        # nothing in a first derivative, which would otherwise add zeros to every gradient
+        # None in a first derivative, so that no zeros are added to every gradient
         return None if grads[0] is None else grads[0].new_zeros(ctx.shape)
 
 
 class Scaled(torch.autograd.Function):
-    """The incoming gradient times exact slopes: linear in it, and without change where the input changes."""
+    """The incoming gradient times exact derivatives: linear in the gradient, constant in the input."""
 
     @staticmethod
     def forward(ctx: Any, lean: FewBitFunction, dy: Tensor, codes: Tensor, anchor: Tensor) -> Tensor:
@@ -210,15 +209,15 @@ def few_bit(
     density: Density | None = None,
     mode: Mode = "accurate",
 ) -> FewBitFunction:
-    """The activation as a function that keeps at most so many bits an element for backward.
+    """Return the activation as a function that saves at most this many bits an element for backward.
 
     Args:
         formula: a name, a formula, or an activation of one input, whose parameters stay as they are.
         bits: 1 to 4; 4 if left out.
         unbiased: draw the level between the two nearest ones, the likelier the nearer, so that it is right on
             average. The draw is from the generator that a call names, or PyTorch's own.
-        density: where the inputs lie: measured ones or a function of places. Evenly from -10 to 10 if left out.
-        mode: which bound the forward pass keeps, as for `actlab.functional`.
+        density: the distribution of the inputs, measured or as a function. Uniform in [-10, 10] if left out.
+        mode: the error bound of the forward pass, as for `actlab.functional`.
 
     Raises:
         BadInput: bits are not 1 to 4, or the activation has two inputs, a derivative without bound, or a parameter
@@ -245,12 +244,12 @@ def few_bit(
 
 @lru_cache(maxsize=256)
 def _fitted(act: Activation, bits: int, unbiased: bool) -> Staircase:
-    """A table that needs no data: a model of fifty such activations waits for it once."""
+    """Cache the tables that need no data: a model of fifty such activations waits for one only."""
     return _table(act, bits, unbiased, density=None)
 
 
 def _table(act: Activation, bits: int, unbiased: bool, *, density: Density | None) -> Staircase:
-    if unbiased:  # codes are drawn, so that there are no borders
+    if unbiased:  # codes are drawn at random, without borders
         return Staircase((), (0,), spread_levels(act, bits, density=density).levels, 0)
     fitted = step_table(act, bits, density=density)
     return staircase(fitted.borders, fitted.levels)
@@ -287,7 +286,7 @@ def _refuse_unfit(act: Activation) -> None:
 
 
 def _learns(x: Tensor) -> bool:
-    """Whether a gradient will be asked for by way of saved tensors."""
+    """Say whether a gradient will be asked for through saved tensors."""
     if not (torch.is_grad_enabled() and x.requires_grad) or x.is_nested or is_exported():
         return False
     if torch.compiler.is_compiling():
@@ -296,7 +295,7 @@ def _learns(x: Tensor) -> bool:
 
 
 def _drawn(slopes: Tensor, table: Staircase, *, generator: torch.Generator | None) -> Tensor:
-    """Packed codes: of the two levels around each slope one, drawn so that their mean is the slope."""
+    """Draw for each derivative one of the two levels around it, so that their mean is the derivative, and pack."""
     levels = torch.tensor(table.levels, dtype=slopes.dtype, device=slopes.device)
     flat = slopes.reshape(-1)
     lower = torch.bucketize(flat, levels[1:-1], right=True)

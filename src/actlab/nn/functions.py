@@ -31,12 +31,12 @@ from actlab.nn.torch_function import is_followed, shown
 class Functional:
     """An activation as a function of tensors of any shape; of two that broadcast for a gated unit.
 
-    Parameters have the activation's values unless given: as a number, or as a tensor that broadcasts against the
+    Parameters have the activation's values unless passed: as a number, or as a tensor that broadcasts against the
     input and may need a gradient.
 
     Attributes:
         activation: the activation.
-        mode: which bound its kernels keep.
+        mode: the error bound of its kernels, "accurate" or "fast".
     """
 
     def __init__(self, act: Activation, mode: Mode = "accurate") -> None:
@@ -44,17 +44,17 @@ class Functional:
         self.mode = mode
         self._arity = len(act.inputs)
         self._closed = pointwise_of(act, mode=mode)
-        # with no operator of PyTorch's that gives the same numbers, and no few slopes of which bits would be enough
+        # neither PyTorch's operator nor saved bits can replace the kernel of such a formula
         self._is_curved = is_curved(act)
         self._open = pointwise_of(act, tuple(param.name for param in act.params), mode=mode)
 
     def __call__(self, *inputs: Tensor, out: Tensor | None = None, **params: float | Tensor) -> Tensor:
-        """The activation of the inputs.
+        """Apply the activation to the inputs.
 
         Args:
             inputs: floating-point tensors.
-            out: where to write the result: another tensor of the same shape and dtype, or an input itself. Autograd
-                follows only piecewise linear activations in place.
+            out: the tensor to write the result to: another one of the same shape and dtype, or an input itself.
+                Autograd follows only piecewise linear activations in place.
             params: parameters, each a number, taken in the input's precision (float32 for one of 16 bits), or a tensor.
         """
         if is_followed(inputs[0] if inputs else None):
@@ -71,7 +71,7 @@ class Functional:
         return apply(self._open, *inputs, *self._given(inputs[0], params))
 
     def of_one(self, x: Tensor) -> Tensor:
-        """The activation of its only input, where nobody follows the call."""
+        """Apply the activation to its only input; the caller knows that the call is not traced."""
         if self._is_curved:
             return apply(self._closed, x)
         lean = in_bits(self.activation, self.mode, x)
@@ -83,7 +83,7 @@ class Functional:
         return own.function(x) if fits else apply(self._closed, x)
 
     def explained(self, x: Tensor) -> Explanation:
-        """Which implementation runs for tensors like this one, its gradient as it is asked for now."""
+        """Say which implementation runs for tensors like this one, its gradient as it is asked for now."""
         lean = in_bits(self.activation, self.mode, x)
         return explain(self.activation, x, mode=self.mode) if lean is None else lean.explained(x)
 
@@ -105,7 +105,7 @@ class Functional:
         return own_operator(self.activation)
 
     def _given(self, like: Tensor, params: dict[str, float | Tensor]) -> list[Tensor]:
-        """Every parameter as a tensor, in the operator's order: numbers as exact as what computes with them."""
+        """Make every parameter a tensor, in the operator's order; a number has the precision of the computation."""
         act = self.activation
         dtype = torch.float32 if like.dtype in HALF else like.dtype
         numbers = {name: value for name, value in params.items() if not isinstance(value, Tensor)}
@@ -122,7 +122,7 @@ class Functional:
 def _numbers(params: Mapping[str, float | Tensor]) -> dict[str, float]:
     tensors = [name for name, value in params.items() if isinstance(value, Tensor)]
     if tensors:
-        raise BadInput(f"out= goes with parameters that are numbers; {tensors[0]} is a tensor.")
+        raise BadInput(f"out= takes parameters as numbers only; {tensors[0]} is a tensor.")
     return {name: value for name, value in params.items() if not isinstance(value, Tensor)}
 
 
@@ -144,7 +144,7 @@ class AxisFunctional:
         return apply_along_axis(self._made, x, axis=dim)
 
     def explained(self, x: Tensor) -> Explanation:
-        """Which implementation runs for a tensor like this one."""
+        """Say which implementation runs for a tensor like this one."""
         return explained_along_axis(self._made, x)
 
     def __eq__(self, other: object) -> bool:
@@ -171,16 +171,16 @@ def functional(
     density: Density | None = None,
     **params: float,
 ) -> Made:
-    """The activation as a function of tensors.
+    """Return the activation as a function of tensors.
 
     Args:
         formula: a name, a formula, or an activation.
-        mode: "accurate" keeps the certified bound in every tail; "fast" states a larger one (`actlab certify`).
-        match: "torch" gives PyTorch's own numbers bit for bit, from its own operator.
-        memory: what is kept for backward: None for the input, "few-bit" for the step of the derivative on which each
-            element lies.
+        mode: "accurate" meets the certified error bound in every tail; "fast" has a larger one (`actlab certify`).
+        match: "torch" runs PyTorch's own operator, for results equal bit for bit.
+        memory: what is saved for backward: None for the input, "few-bit" for the step of the derivative on which each
+            element lies; `actlab.nn.FewBit` is the module.
         bits, unbiased, density: of few-bit memory, as for `actlab.nn.few_bit.few_bit`.
-        params: its parameters; those left out have their own values.
+        params: its parameters; the others have the activation's values.
 
     Returns:
         A function of one tensor, `f(x)`; of two, `f(value, gate)`, for a gated unit; of a tensor and an axis,
@@ -188,7 +188,7 @@ def functional(
 
     Raises:
         UnknownActivation, BadFormula, BadParam: as `actlab.get`.
-        BadInput: few-bit memory cannot hold the activation, or is asked for wrongly.
+        BadInput: the options do not go together, or few-bit memory cannot hold the activation.
 
     Example:
         >>> swish = functional("swish", beta=1.5)
@@ -200,7 +200,7 @@ def functional(
     }  # fmt: skip
     if not torch.compiler.is_compiling():
         return _made(formula, **options)
-    # so the compiler takes a number as it is, also one that has changed from call to call; `float(value)` does not
+    # the compiler accepts a number that changes from call to call in this form, but not `float(value)`
     numbers = {name: value.__float__() for name, value in params.items()}
     made: Made = getattr(_InGraphs, _named_for_a_graph(formula, **{**options, **numbers}))
     return made
@@ -229,11 +229,11 @@ def _made(
 
 @final
 class _InGraphs:
-    """The functionals that compiled functions make, each an attribute."""
+    """The functionals that compiled functions make, as attributes."""
 
 
 def _named_for_a_graph(formula: str | Activation | AxisActivation, **options: Any) -> str:
-    """The name of a functional among `_InGraphs`: made by torch.compile itself, which cannot follow the making."""
+    """Return the name of a functional among `_InGraphs`; torch.compile runs this function, which it cannot trace."""
     made = _made(formula, **options)
     name = next((name for name, other in vars(_InGraphs).items() if other == made), f"made_{id(made)}")
     setattr(_InGraphs, name, made)
@@ -245,17 +245,17 @@ _named_for_a_graph._dynamo_marked_constant = True  # type: ignore[attr-defined] 
 
 
 def refuse_mode(mode: str) -> None:
-    """Nothing for a mode that exists.
+    """Raise an error for a mode that does not exist.
 
     Raises:
-        BadInput: there is no such mode.
+        BadInput: the mode is unknown.
     """
     if mode not in get_args(Mode):
         raise BadInput(f"mode must be 'accurate' or 'fast'; got {mode!r}.")
 
 
 def drawn(act: Activation, like: Tensor) -> dict[str, Tensor]:
-    """The activation's random parameters, drawn afresh for every element of `like` from PyTorch's generator."""
+    """Draw the activation's random parameters for every element of `like` from PyTorch's generator."""
     values = {}
     for name, param in act.samplers.items():
         assert param.sampler is not None

@@ -1,4 +1,4 @@
-"""Whether tensors share places in memory: exactly, not only whether the stretches that they reach over do."""
+"""Find out exactly whether tensors share memory, not only whether the ranges that they span overlap."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST_WORK = 100_000
 
 
 def lies_apart(tensor: Tensor) -> bool:
-    """Whether each axis steps over all that the finer ones reach, so that no two elements can share a place.
+    """Say whether each axis steps over all that the finer ones span, so that no two elements can share memory.
 
     Where it does not they may still lie apart: `overlaps_itself` decides.
     """
@@ -26,11 +26,11 @@ def lies_apart(tensor: Tensor) -> bool:
 
 
 def overlaps_itself(tensor: Tensor) -> bool:
-    """Whether two elements of the tensor share a place; also where that takes too long to find out."""
+    """Say whether two elements of the tensor share memory; True also if that takes too long to find out."""
     if lies_apart(tensor) or not tensor.numel():
         return False
-    # of two elements in one place let `axis` be the first along which they lie apart: shifted so that the one is at 0
-    # along all axes up to this, the other is at 0 along those before, and further on along this one
+    # if two elements share a place, let `axis` be the first along which their indices differ: shift both so that one
+    # has index 0 up to this axis; then the other has index 0 along the axes before, and a larger one along this axis
     for axis, size in enumerate(tensor.shape):
         before = tensor[(0,) * axis]
         if size > 1 and overlap(before[0], before[1:]):
@@ -39,7 +39,7 @@ def overlaps_itself(tensor: Tensor) -> bool:
 
 
 def overlap(one: Tensor, other: Tensor) -> bool:
-    """Whether an element of the one shares a byte with an element of the other; also where that takes too long."""
+    """Say whether the tensors share a byte of memory; True also if that takes too long to find out."""
     if not (one.numel() and other.numel() and _spans_meet(one, other)):
         return False
     try:
@@ -56,14 +56,14 @@ def _spans_meet(one: Tensor, other: Tensor) -> bool:
 
 
 def _span(tensor: Tensor) -> tuple[int, int]:
-    """The first byte and the one after the last that the tensor's elements reach."""
+    """Return the first byte of the tensor's elements and the one after the last."""
     reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     return tensor.data_ptr(), tensor.data_ptr() + (reach + 1) * tensor.element_size()
 
 
 @final
 class _Places:
-    """Where a tensor's elements lie, in the form that NumPy takes: addresses alone, which nobody reads from."""
+    """The addresses of a tensor's elements in the form that NumPy takes; nothing reads from them."""
 
     def __init__(self, tensor: Tensor) -> None:
         size = tensor.element_size()

@@ -31,7 +31,7 @@ from actlab.nn.torch_function import is_followed, shown
 
 
 class _Unscripted(nn.Module):
-    """What no module of ours lets happen: `torch.jit.script` would stop at whatever it cannot read first."""
+    """A module that refuses `torch.jit.script`, which would stop at the first thing that it cannot read."""
 
     def __prepare_scriptable__(self) -> NoReturn:
         raise BadInput(
@@ -41,13 +41,14 @@ class _Unscripted(nn.Module):
 
 
 class ActivationModule(_Unscripted, ABC):
-    """A module that applies one activation; what every module made by `actlab.module` is.
+    """A module that applies one element-wise activation or gated unit; the common class of what `actlab.module`
+    returns.
 
     Attributes:
         activation: the activation, its fixed parameters at their values.
-        channels: how many values each trainable parameter has, one a channel; None for one in all.
-        channel_axis: the axis of the input that counts the channels.
-        mode: which bound its kernels keep.
+        channels: the number of values of each trainable parameter, one per channel; None for a single value.
+        channel_axis: the axis of the input that holds the channels.
+        mode: the error bound of its kernels, "accurate" or "fast".
     """
 
     def __init__(
@@ -72,10 +73,10 @@ class ActivationModule(_Unscripted, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """The activation of the tensor."""
+        """Apply the activation to the tensor."""
 
     def trained(self, x: Tensor) -> list[Tensor]:
-        """The trainable parameters, each in a shape that broadcasts against `x`, whose channels they count."""
+        """Return the trainable parameters, each in a shape that broadcasts against `x`, whose channels they count."""
         return [self._shaped(leaf.name, x) for leaf in self._steady.args if isinstance(leaf, ParamRef)]
 
     def _shaped(self, name: str, x: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ class ActivationModule(_Unscripted, ABC):
         return values.reshape(-1, *[1] * behind) if behind else values
 
     def extra_repr(self) -> str:
-        """Name and parameters."""
+        """Show name and parameters."""
         parts = [self.activation.name]
         for param in self.activation.params:
             shown = number_text(param.exact)
@@ -123,7 +124,7 @@ class Elementwise(ActivationModule):
         self._fixed = None if self._trainable else Functional(act, mode)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The activation of each element; random parameters are drawn while training only."""
+        """Apply the activation to each element; random parameters are drawn in training only."""
         if is_followed(x):
             return shown(Elementwise.forward, self, x)
         if self._random is not None and self.training:
@@ -131,7 +132,7 @@ class Elementwise(ActivationModule):
         return apply(self._steady, x, *self.trained(x)) if self._fixed is None else self._fixed.of_one(x)
 
     def explained(self, x: Tensor) -> Explanation:
-        """Which implementation runs for a tensor like this one, its gradient as it is asked for now."""
+        """Say which implementation runs for a tensor like this one, its gradient as it is asked for now."""
         if self._random is not None and self.training:
             return _explained(self._random, x)
         return _explained(self._steady, x) if self._fixed is None else self._fixed.explained(x)
@@ -142,8 +143,8 @@ class Gated(ActivationModule):
     """A gated unit of a packed tensor, split along one axis, or of two tensors.
 
     Attributes:
-        layout: where value and gate lie: `value_first` or `gate_first` (halves along `dim`), `interleaved`
-            (value at even places, gate at odd ones), `two` (two tensors).
+        layout: `value_first` or `gate_first` (halves along `dim`), `interleaved` (value at even places, gate at odd
+            ones), `two` (two tensors).
         dim: the axis that is split.
     """
 
@@ -163,7 +164,7 @@ class Gated(ActivationModule):
         self.dim = dim
 
     def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
-        """The gated unit: half the size of a packed `x` along `dim`, or the size of `x` and `gate`."""
+        """Apply the gated unit: half the size of a packed `x` along `dim`, or the size of `x` and `gate`."""
         if is_followed(x):
             return shown(Gated.forward, self, *(each for each in (x, gate) if each is not None))
         value, gate = self._parts(x, gate)
@@ -173,12 +174,12 @@ class Gated(ActivationModule):
         return apply_packed(self._steady, x, layout=self.layout, dim=self.dim)
 
     def extra_repr(self) -> str:
-        """Name, parameters and layout."""
+        """Show name, parameters and layout."""
         where = f"layout={self.layout}" + ("" if self.layout == "two" else f", dim={self.dim}")
         return f"{super().extra_repr()}, {where}"
 
     def explained(self, x: Tensor) -> Explanation:
-        """Which implementation runs for a tensor like this one: packed, or the value of two."""
+        """Say which implementation runs for a tensor like this one: packed, or the value of two."""
         return _explained(self._steady, x if self.layout == "two" else self._parts(x, None)[0])
 
     def _parts(self, x: Tensor, gate: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -197,7 +198,7 @@ class Gated(ActivationModule):
 
 @final
 class AsPyTorch(_Unscripted):
-    """An activation by PyTorch's own operator, for those who must reproduce its numbers."""
+    """An activation by PyTorch's own operator, for results that must match PyTorch bit for bit."""
 
     def __init__(self, own: Matched, *, dim: int) -> None:
         super().__init__()
@@ -206,17 +207,17 @@ class AsPyTorch(_Unscripted):
         self._own = own
 
     def forward(self, x: Tensor) -> Tensor:
-        """PyTorch's own result."""
+        """Return PyTorch's own result."""
         if is_followed(x):
             return shown(AsPyTorch.forward, self, x)
         return self._own(x, self.dim)
 
     def explained(self, x: Tensor) -> Explanation:
-        """PyTorch's own operator."""
+        """Name PyTorch's own operator."""
         return self._own.explained(x)
 
     def extra_repr(self) -> str:
-        """Name and what it matches."""
+        """Show name and match."""
         return f"{self.activation.label}, match='torch'"
 
 
@@ -231,17 +232,17 @@ class AlongAxis(_Unscripted):
         self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
-        """The activation along the axis; the same shape."""
+        """Apply the activation along the axis; the shape stays."""
         if is_followed(x):
             return shown(AlongAxis.forward, self, x)
         return apply_along_axis(self._made, x, axis=self.dim)
 
     def explained(self, x: Tensor) -> Explanation:
-        """Which implementation runs for a tensor like this one."""
+        """Say which implementation runs for a tensor like this one."""
         return explained_along_axis(self._made, x)
 
     def extra_repr(self) -> str:
-        """Name and axis."""
+        """Show name and axis."""
         return f"{self.activation.name}, dim={self.dim}"
 
 
@@ -256,9 +257,8 @@ class FewBit(ActivationModule):
         activation: a name, a formula, an activation, or a module of actlab without trainable parameters.
         bits: 1 to 4 for each element; 4 if left out.
         unbiased: draw the level at random between the two nearest ones, so that it is right on average.
-        density: where the inputs lie: measured inputs, or their density as a function of places. Evenly from -10 to 10
-            if left out.
-        mode: "accurate" or "fast", as for `actlab.module`; that of the module if one is given.
+        density: the distribution of the inputs, measured or as a function. Uniform in [-10, 10] if left out.
+        mode: "accurate" or "fast", as for `actlab.module`; a module's own if left out.
 
     Raises:
         UnknownActivation, BadFormula: as `actlab.get`.
@@ -282,7 +282,7 @@ class FewBit(ActivationModule):
         density: Density | None = None,
         mode: Mode | None = None,
     ) -> None:
-        chosen: Mode = mode or getattr(activation, "mode", "accurate")
+        chosen: Mode = getattr(activation, "mode", "accurate") if mode is None else mode
         refuse_mode(chosen)
         few = few_bit(_fixed(activation), bits=bits, unbiased=unbiased, density=density, mode=chosen)
         super().__init__(few.activation, channels=None, channel_axis=1, trainable=frozenset(), mode=chosen)
@@ -299,7 +299,7 @@ class FewBit(ActivationModule):
         return self.few.explained(x)
 
     def extra_repr(self) -> str:
-        """Name, parameters and bits."""
+        """Show name, parameters and bits."""
         unbiased = ", unbiased=True" if self.few.unbiased else ""
         return f"{super().extra_repr()}, bits={self.few.bits}{unbiased}"
 
@@ -330,7 +330,7 @@ def _explained(made: Pointwise, x: Tensor) -> Explanation:
 
 
 class _Parameters(TypedDict):
-    """What every module of single numbers is made with."""
+    """The keywords that every element-wise or gated module is made with."""
 
     channels: int | None
     channel_axis: int
@@ -354,20 +354,21 @@ def module(
     density: Density | None = None,
     **params: float,
 ) -> nn.Module:
-    """The activation as a `torch.nn.Module`.
+    """Return the activation as a `torch.nn.Module`.
 
     Args:
         formula: a name, a formula, or an activation.
-        channels: one value of each trainable parameter for each of so many channels; one in all if left out.
-        channel_axis: the axis that counts the channels.
-        trainable: which parameters are learned: all, none, or those named; as the activation declares if left out.
-        layout: for a gated unit, how value and gate are laid out: `value_first`, `gate_first`, `interleaved`
+        channels: the number of channels, each with its own value of every trainable parameter; a single value if left
+            out.
+        channel_axis: the axis that holds the channels.
+        trainable: the parameters to learn: all, none, or those named; as the activation declares if left out.
+        layout: for a gated unit, the layout of value and gate: `value_first`, `gate_first`, `interleaved`
             (all packed along `dim`), or `two` tensors.
         dim: the axis along which a packed unit is split, or along which softmax and its kin act.
-        mode: "accurate" keeps the certified bound in every tail; "fast" states a larger one.
-        match: "torch" gives PyTorch's own numbers bit for bit, from its own operator.
+        mode: "accurate" meets the certified error bound in every tail; "fast" has a larger one.
+        match: "torch" runs PyTorch's own operator, for results equal bit for bit.
         memory, bits, unbiased, density: deprecated; use `actlab.nn.FewBit`.
-        params: parameters of the activation; those left out have their own values.
+        params: parameters of the activation; the others have the activation's values.
 
     Raises:
         UnknownActivation, BadFormula, BadParam: as `actlab.get`.
@@ -405,7 +406,7 @@ def module(
         return Elementwise(act, **parameters)
     if layout is None or layout not in get_args(Layout):
         raise BadInput(
-            f"{act.name} has two inputs: say how they are laid out with layout="
+            f"{act.name} has two inputs and needs a layout: layout="
             f"{', '.join(repr(each) for each in get_args(Layout))}; got {layout!r}."
         )
     return Gated(act, layout=layout, dim=dim, **parameters)

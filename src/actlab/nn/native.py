@@ -1,4 +1,4 @@
-"""PyTorch's own operator in the place of ours, for those who must reproduce its numbers bit for bit."""
+"""PyTorch's own operators, for results that must match PyTorch bit for bit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MATCHES = ("torch",)
 
 @final
 class Matched:
-    """An activation computed by the operator that PyTorch has for it, with its rounding and its lost tails.
+    """An activation computed by PyTorch's operator, with its rounding and its lost tails.
 
     Attributes:
         activation: the activation.
@@ -27,14 +27,14 @@ class Matched:
 
     def __init__(self, act: Activation | AxisActivation) -> None:
         self.activation = act
-        # a trainable slope is a tensor of the input's dtype: that is nn.PReLU's affair
+        # a trainable parameter is a tensor of the input's dtype: nn.PReLU has it
         operator = None if len(act.inputs) > 1 or any(param.trainable for param in act.params) else twin_of(act)
         if operator is None:
             raise BadInput(
-                f"PyTorch has no operator of the same meaning as {act.label}: match='torch' has nothing to match. "
+                f"{act.label}: match='torch' needs an operator of PyTorch that computes the same, and there is none. "
                 "Use match=None."
             )
-        # the oracle's threshold keeps the tail that PyTorch's own default cuts off
+        # the reference's threshold keeps the tail that PyTorch's own default cuts off
         dropped = "threshold" if act.name == "softplus" else ""
         kept = {name: value for name, value in operator.keywords.items() if name != dropped}
         self._operator = partial(operator.func, **kept)
@@ -45,7 +45,7 @@ class Matched:
         return self._operator(x)
 
     def explained(self, x: Tensor) -> Explanation:
-        """PyTorch's own operator, whatever the tensor."""
+        """Name PyTorch's own operator, whatever the tensor."""
         return Explanation("operator", "", "", threads(), "PyTorch", "match='torch' asks for PyTorch's own numbers.")
 
     def __eq__(self, other: object) -> bool:
@@ -62,15 +62,15 @@ class Matched:
 
 
 def matched(act: Activation | AxisActivation, *, match: str | None, mode: str, memory: str | None) -> Matched | None:
-    """PyTorch's own operator where that was asked for.
+    """Return PyTorch's own operator if `match` asks for it.
 
     Raises:
-        BadInput: there is no such operator, or it was asked for together with what only our kernels do.
+        BadInput: PyTorch has no such operator, or an option of our kernels was set too.
     """
     if match is None:
         return None
     if match not in MATCHES:
         raise BadInput(f"match must be None, or 'torch' for PyTorch's own numbers; got {match!r}.")
     if memory is not None or mode != "accurate":
-        raise BadInput("match='torch' is PyTorch's own operator: it takes neither mode='fast' nor memory='few-bit'.")
+        raise BadInput("match='torch' runs PyTorch's operator, which takes neither mode='fast' nor memory='few-bit'.")
     return Matched(act)

@@ -1,4 +1,4 @@
-"""A formula as a differentiable operator: its derivatives, of any order, are the formula's own.
+"""A formula as a differentiable operator, whose derivatives of any order come from the formula.
 
 PyTorch never differentiates the composite itself: that would give NaN where a branch not taken overflows
 (`where(x <= 0, expm1(x), x)` at x = 100), and would lose the tails that derivatives in atoms keep.
@@ -38,16 +38,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Pointwise:
     """A formula with its arguments in order: what is computed for each element.
 
-    Made by `ready` and `slope`, which make each only once.
+    Made by `ready` and `slope`, once for each formula.
 
     Attributes:
         expression: the formula.
-        args: the inputs and parameters it is given, in order.
-        mode: which bound its kernels keep.
+        args: the inputs and parameters in order.
+        mode: the error bound of its kernels.
         value: the formula as a function of tensors.
-        exported: the same in operations that other runtimes keep accurate.
-        slopes: its derivatives by every argument, computed together, as a function that gives a tuple.
-        only: which argument the formula is, where it is no more than one of them.
+        exported: the same in operations that stay accurate in other runtimes.
+        slopes: its derivatives by every argument, computed together, as a function that returns a tuple.
+        only: the index of the argument that the formula is, if it is just an argument.
         mentions_all: whether the formula depends on every argument.
     """
 
@@ -74,7 +74,7 @@ class Pointwise:
 
     @cached_property
     def lacks(self) -> str | None:
-        """Why there are no kernels; None where there are."""
+        """The reason why there are no kernels; None if there are."""
         try:
             self.kernels.check()
         except NoKernels as error:
@@ -90,7 +90,7 @@ class Pointwise:
         return OnGpu(self.expression, self.args, self.mode)
 
     def slope(self, index: int) -> Pointwise:
-        """The derivative by the argument at this place."""
+        """Return the derivative by the argument at this place."""
         return _slope(self.expression, self.args, self.mode, at=index)
 
 
@@ -105,14 +105,14 @@ def _slope(expression: Expr, args: tuple[Leaf, ...], mode: Mode, *, at: int) -> 
 
 
 def ready(expression: Expr, args: tuple[Leaf, ...], mode: Mode = "accurate") -> Pointwise:
-    """The formula of these arguments, as something that runs, its derivatives made."""
+    """Make the formula of these arguments runnable, its derivatives included."""
     made = _pointwise(expression, args, mode)
-    _ = made.slopes  # now and not when first needed: torch.compile cannot follow the making
+    _ = made.slopes  # now, not on first use: torch.compile cannot trace the building
     return made
 
 
 def pointwise_of(act: Activation, kept: tuple[str, ...] = (), *, mode: Mode = "accurate") -> Pointwise:
-    """The activation with the kept parameters as arguments, in that order, and the others at their values."""
+    """Make the activation runnable, with the kept parameters as arguments in order and the others fixed."""
     expression = act.with_references(*kept)
     mentioned = param_names(expression)
     args: tuple[Leaf, ...] = (
@@ -128,13 +128,13 @@ def _as_tuple(slopes: Program) -> TensorFunction:
 
 
 def signed(function: Function) -> Function:
-    """The function with its signature worked out once; PyTorch asks for it whenever an operator is applied."""
+    """Compute the function's signature once; PyTorch asks for it whenever an operator is applied."""
     function.__signature__ = signature(function)  # type: ignore[attr-defined]  # what `inspect` itself looks for
     return function
 
 
 class ForTransforms(torch.autograd.Function):
-    """The operator under `torch.func`: forward, reverse, forward-mode and batched, all from one `Pointwise`."""
+    """The operator under `torch.func`: forward, reverse, forward mode and batched, all from one `Pointwise`."""
 
     @staticmethod
     @signed
@@ -164,7 +164,7 @@ class ForTransforms(torch.autograd.Function):
 
 
 class Eager(torch.autograd.Function):
-    """The operator outside of `torch.func`: the same, without what `setup_context` costs a call."""
+    """The operator outside `torch.func`, without the cost of `setup_context` per call."""
 
     @staticmethod
     def forward(ctx: Any, made: Pointwise, *tensors: Tensor) -> Tensor:
@@ -186,7 +186,7 @@ class Eager(torch.autograd.Function):
 
 
 class EagerOfOne(torch.autograd.Function):
-    """The operator of one plain tensor on the processor's kernels: with the least work a call."""
+    """The operator of one plain tensor on the processor's kernels, with the least overhead per call."""
 
     @staticmethod
     def forward(ctx: Any, runs: Kernels, x: Tensor) -> Tensor:
@@ -198,7 +198,7 @@ class EagerOfOne(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (x,), (dy,) = ctx.saved_tensors, grads
         runs: Kernels = ctx.runs
-        # what a saved-tensor hook has put in its place is looked at anew
+        # a saved-tensor hook may have replaced it
         if x.data_ptr() == ctx.address and x.dtype is dy.dtype and not torch.is_grad_enabled() and is_simple(dy):
             return None, runs.pulled_one(dy, x)
         return None, *pulled_back(_pointwise(runs.expression, runs.args, runs.mode), dy, (x,), (True,))
@@ -230,23 +230,22 @@ class EagerOfTwo(torch.autograd.Function):
 
 
 def _runs(made: Pointwise) -> bool:
-    """Whether kernels are all that there is to choose for two simple tensors."""
     return made.only is None and made.lacks is None and forward_ad._current_level < 0
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:
-    """Whether plain tensors of one dtype and shape lie contiguous, the elements of the one as those of the other."""
+    """Say whether two plain contiguous tensors have one dtype and one shape."""
     return one.dtype is other.dtype and one.shape == other.shape and one.is_contiguous() and other.is_contiguous()
 
 
-# PyTorch's own `apply`, without what it does in Python for functional transforms: `is_simple` has seen that there are
+# PyTorch's own `apply`, without its Python code for functional transforms: `is_simple` has checked that there are
 # none
 _apply_to_one = super(torch.autograd.Function, EagerOfOne).apply
 _apply_to_two = super(torch.autograd.Function, EagerOfTwo).apply
 
 
 class ForCompiler(torch.autograd.Function):
-    """The operator as torch.compile can trace it: it follows no `jvp` and no `vmap`."""
+    """The operator in a form that torch.compile can trace, without `jvp` and `vmap`."""
 
     @staticmethod
     def forward(ctx: Any, made: Pointwise, *tensors: Tensor) -> Tensor:
@@ -262,7 +261,7 @@ class ForCompiler(torch.autograd.Function):
 
 
 def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
-    """The formula of the tensors, which broadcast; 16-bit ones are computed in float32 and rounded once.
+    """Compute the formula of the tensors, which broadcast; 16-bit tensors are computed in float32 and rounded once.
 
     The result has the dtype of the inputs; parameters follow it.
 
@@ -280,7 +279,7 @@ def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
 
 
 def _of_one(made: Pointwise, x: Tensor) -> Tensor:
-    """The commonest case, decided once."""
+    """Compute the commonest case with one decision."""
     if forward_ad._current_level >= 0:
         return applied(Eager, made, x)
     if not (x.requires_grad and torch.is_grad_enabled()):
@@ -290,7 +289,7 @@ def _of_one(made: Pointwise, x: Tensor) -> Tensor:
 
 
 def _of_two(made: Pointwise, value: Tensor, gate: Tensor) -> Tensor:
-    """The commonest gated unit, likewise."""
+    """Compute the commonest gated unit with one decision."""
     if not ((value.requires_grad or gate.requires_grad) and torch.is_grad_enabled()):
         return made.kernels.of_two(value, gate)
     followed: Tensor = _apply_to_two(made.kernels, value, gate)  # type: ignore[no-untyped-call]  # as in `applied`
@@ -298,21 +297,21 @@ def _of_two(made: Pointwise, value: Tensor, gate: Tensor) -> Tensor:
 
 
 def applied(function: type[torch.autograd.Function], *args: Any) -> Tensor:
-    """The result of a differentiable function, as the tensor that each of ours gives."""
+    """Apply a differentiable function that returns a tensor."""
     result: Tensor = function.apply(*args)  # type: ignore[no-untyped-call]  # PyTorch leaves its `apply` without types
     return result
 
 
 def _routed(made: Pointwise, *tensors: Tensor) -> Tensor:
-    """The formula, through the form of the operator that the caller's mode can follow."""
-    if made.only is not None:  # the identity: nothing to compute, keep or copy
+    """Compute the formula by the form of the operator that the caller's mode can trace."""
+    if made.only is not None:  # the identity: nothing to compute, save or copy
         return tensors[made.only].expand(common_shape(tensors))
     if is_exported():
         result: Tensor = made.exported(*tensors)
         return result if made.mentions_all else result.expand(common_shape(tensors))
     if not torch.compiler.is_compiling():
         return _eagerly(made, tensors)
-    # without a gradient to follow, Dynamo may hand the operator its arguments in the wrong places
+    # without a gradient, Dynamo may pass the operator its arguments in the wrong order
     learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     return applied(ForCompiler, made, *tensors) if learns else _computed(made, tensors)
 
@@ -324,25 +323,25 @@ def _eagerly(made: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
 
 
 def _is_followed(tensors: tuple[Tensor, ...]) -> bool:
-    """Whether autograd follows, backward or forward."""
+    """Say whether autograd records, backward or forward."""
     return forward_ad._current_level >= 0 or (
         torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     )
 
 
 def _computed(made: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
-    """The formula's values in the shape of all arguments together, also where it does not mention them all."""
+    """Compute the formula's values in the common shape of all arguments, also if it does not mention them all."""
     runs = engine(made, tensors)
     if runs is not None:
         return runs.forward(_spread(tensors))
     result: Tensor = made.value(*tensors)
-    if any(result is tensor for tensor in tensors):  # autograd forbids that an operator gives back its own input
+    if any(result is tensor for tensor in tensors):  # autograd forbids an operator to return its own input
         result = result.clone()
     return result if made.mentions_all else _filled(result, common_shape(tensors))
 
 
 def _spread(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The tensors, the first of them in the shape of all together."""
+    """Expand the first tensor to the common shape."""
     if len(tensors) == 1:
         return tensors
     shape = common_shape(tensors)
@@ -350,7 +349,7 @@ def _spread(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def common_shape(tensors: tuple[Tensor, ...]) -> torch.Size:
-    """The shape to which the tensors broadcast."""
+    """Return the shape to which the tensors broadcast."""
     first = tensors[0].shape
     # PyTorch's own search is written in Python and takes tens of microseconds
     if all(tensor.shape == first for tensor in tensors):
@@ -360,14 +359,14 @@ def common_shape(tensors: tuple[Tensor, ...]) -> torch.Size:
 
 
 def _filled(tensor: Tensor, shape: torch.Size) -> Tensor:
-    """The tensor repeated to the shape; never a view, which forward mode does not accept of an operator."""
+    """Repeat the tensor to the shape; never return a view, which forward mode does not accept from an operator."""
     return tensor if tensor.shape == shape else tensor.expand(shape).clone(memory_format=torch.contiguous_format)
 
 
 def pulled_back(
     made: Pointwise, dy: Tensor, tensors: tuple[Tensor, ...], wanted: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
-    """The incoming gradient times each wanted derivative, in the shape of the argument it belongs to."""
+    """Multiply the incoming gradient by each wanted derivative, in the shape of the argument it belongs to."""
     runs = None if torch.is_grad_enabled() else engine(made, (*tensors, dy))
     if runs is not None and tensors[0].shape == dy.shape:
         return tuple(runs.pull_back(dy, tensors, wanted))
@@ -394,7 +393,7 @@ def _pushed_forward(
 def _slopes(made: Pointwise, tensors: tuple[Tensor, ...], wanted: Sequence[bool]) -> tuple[Tensor | None, ...]:
     if not torch.is_grad_enabled() and engine(made, tensors) is None:
         return tuple(slope if want else None for slope, want in zip(made.slopes(*tensors), wanted, strict=True))
-    # each slope is an operator again: its kernel, and its own derivative where a higher one is wanted
+    # each derivative is an operator again: its kernel, and its own derivative for higher orders
     return tuple(_routed(made.slope(at), *tensors) if want else None for at, want in enumerate(wanted))
 
 
@@ -410,10 +409,10 @@ def _batch_first(tensor: Tensor, dim: int | None, *, rank: int) -> Tensor:
 
 
 def common_dtype(made: Pointwise, tensors: tuple[Tensor, ...]) -> torch.dtype:
-    """The dtype of the formula's result: that to which its inputs are promoted; parameters do not count.
+    """Return the dtype of the result: that to which the inputs are promoted; parameters do not count.
 
     Raises:
-        BadInput: an argument is no dense tensor of an ordinary floating-point dtype.
+        BadInput: an argument is not a dense tensor of an ordinary floating-point dtype.
     """
     dtypes = []
     for leaf, tensor in zip(made.args, tensors, strict=True):

@@ -1,4 +1,4 @@
-"""An activation written into a tensor that exists: another one, or its own input."""
+"""Write an activation into an existing tensor: another one, or its own input."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_FOLLOWED = "{name}: autograd cannot follow a result into out=. " + _REMEDY
 
 
 def write(act: Activation, made: Pointwise, tensors: tuple[Tensor, ...], out: Tensor) -> Tensor:
-    """The formula of the tensors (its inputs, then what parameters it has), written into `out`.
+    """Write the formula of the tensors (its inputs, then its parameters) into `out`.
 
     Raises:
         BadInput: `out` does not fit, or overlaps itself or an input in part, or a gradient would need what is
@@ -46,7 +46,7 @@ def write(act: Activation, made: Pointwise, tensors: tuple[Tensor, ...], out: Te
 
 
 def _traced(made: Pointwise, tensors: tuple[Tensor, ...], out: Tensor, *, follows: bool, name: str) -> Tensor:
-    """The same in a graph, which computes before it copies, so that no input is overwritten too early."""
+    """Write in a compiled graph, which computes before it copies, so that no input is overwritten too early."""
     if not lies_apart(out):
         raise BadInput(f"{name}: several elements of out= may share one place in memory. Use out.clone().")
     if follows and out is not tensors[0]:
@@ -55,7 +55,7 @@ def _traced(made: Pointwise, tensors: tuple[Tensor, ...], out: Tensor, *, follow
 
 
 class InPlace(torch.autograd.Function):
-    """A piecewise linear activation in place: the piece that each element lay on is all that backward needs."""
+    """A piecewise linear activation in place: backward needs only the piece on which each element lay."""
 
     @staticmethod
     def forward(ctx: Any, lean: FewBitFunction, x: Tensor) -> Tensor:
@@ -86,7 +86,6 @@ def _under_autograd(act: Activation, x: Tensor, *, mode: Mode, in_place: bool) -
 
 
 def _exact(act: Activation, mode: Mode) -> FewBitFunction | None:
-    """The activation with packed slopes, where they are exact."""
     try:
         lean = few_bit(act, mode=mode)
     except BadInput:  # a gated unit, a random parameter, a derivative without bound
@@ -107,9 +106,11 @@ def _same_memory(out: Tensor, x: Tensor) -> bool:
 
 
 def _refuse_overlap(out: Tensor, tensors: tuple[Tensor, ...], *, act: Activation) -> None:
-    """Nothing where each element is read before it is overwritten: an input is the output itself, or lies apart."""
+    """Raise an error unless each element is read before it is overwritten: an input is the output itself, or lies
+    apart.
+    """
     if overlaps_itself(out):
         raise BadInput(f"{act.label}: several elements of out= share one place in memory. Use out.clone().")
     if any(not _same_memory(out, each) and overlap(out, each) for each in tensors):
         itself = "the input itself" if len(act.inputs) == 1 else "one of the inputs themselves"
-        raise BadInput(f"{act.label}: out= overlaps an input in part. Use a tensor of its own, or {itself}.")
+        raise BadInput(f"{act.label}: out= overlaps an input in part. Use a separate tensor, or {itself}.")

@@ -1,4 +1,4 @@
-"""A gated unit straight from its packed projection, which is all that it keeps for backward."""
+"""A gated unit straight from its packed projection, which is all that it saves for backward."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Layout = Literal["value_first", "gate_first", "interleaved", "two"]
 
 
 def split(x: Tensor, *, layout: Layout, dim: int) -> tuple[Tensor, Tensor]:
-    """Value and gate of a packed tensor, as views of it."""
+    """Split a packed tensor into value and gate, as views of it."""
     if layout == "interleaved":
         value, gate = torch.unflatten(x, dim, (-1, 2)).unbind(dim % x.dim() + 1)
         return value, gate
@@ -24,26 +24,26 @@ def split(x: Tensor, *, layout: Layout, dim: int) -> tuple[Tensor, Tensor]:
 
 
 def takes_packed(made: Pointwise, x: Tensor) -> bool:
-    """Whether the packed tensor can go to a kernel and be followed by ordinary autograd."""
+    """Say whether the packed tensor can go to a kernel under ordinary autograd."""
     return (
         torch.is_grad_enabled() and x.requires_grad and forward_ad._current_level < 0 and engine(made, (x,)) is not None
     )
 
 
 def apply_packed(made: Pointwise, x: Tensor, *, layout: Layout, dim: int) -> Tensor:
-    """The gated unit of a packed tensor: half its size along the axis."""
+    """Apply the gated unit to a packed tensor; the result has half its size along the axis."""
     return applied(Packed, made, layout, dim, x)
 
 
 class Packed(torch.autograd.Function):
-    """The operator: both gradients are written in one pass into one tensor laid out as the input is."""
+    """The operator: one pass writes both gradients into one tensor laid out as the input is."""
 
     @staticmethod
     def forward(ctx: Any, made: Pointwise, layout: Layout, dim: int, x: Tensor) -> Tensor:
         ctx.made, ctx.layout, ctx.dim = made, layout, dim
         ctx.save_for_backward(x)
         runs = engine(made, (x,))
-        assert runs is not None  # `takes_packed` has looked
+        assert runs is not None  # `takes_packed` has checked
         return runs.forward(split(x, layout=layout, dim=dim))
 
     @staticmethod
@@ -52,7 +52,7 @@ class Packed(torch.autograd.Function):
         where = {"layout": ctx.layout, "dim": ctx.dim}
         runs = None if torch.is_grad_enabled() else engine(ctx.made, (x, dy))
         if runs is None:
-            # differentiable again: the halves, each an operator, put together
+            # differentiable again: each half is an operator
             parts = pulled_back(ctx.made, dy, split(x, **where), (True, True))
             return None, None, None, _joined([part for part in parts if part is not None], **where)
         dx = torch.empty_like(x)
@@ -61,7 +61,7 @@ class Packed(torch.autograd.Function):
 
 
 def _joined(parts: list[Tensor], *, layout: Layout, dim: int) -> Tensor:
-    """The inverse of `split`."""
+    """Invert `split`."""
     value, gate = parts
     if layout == "interleaved":
         return torch.stack((value, gate), dim % value.dim() + 1).flatten(dim % value.dim(), dim % value.dim() + 1)

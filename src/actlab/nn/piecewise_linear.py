@@ -1,4 +1,4 @@
-"""Piecewise-linear activations: the few slopes they have, and exactly where one gives way to the next."""
+"""Piecewise-linear activations: their few derivatives, and exactly where each ends."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from actlab.theory.pieces import pieces
 
 Slope = Callable[[Tensor], Tensor]
 
-# Roundings by which two spellings of one condition may part: `x > 0.1` and `x + 1 > 1.1`.
+# The roundings by which two spellings of one condition may differ: `x > 0.1` and `x + 1 > 1.1`.
 _ROUNDINGS = 16
 
-# Whole numbers that order like the floats whose bits they are: for these dtypes, of this size.
+# The integer dtype of the same size: its numbers order like the floats whose bits they are.
 _ORDERED = {torch.float32: torch.int32, torch.float64: torch.int64}
 
 
 @lru_cache(maxsize=256)
 def exact_staircase(act: Activation, dtype: torch.dtype, mode: Mode = "accurate") -> Staircase | None:
-    """The activation's derivative where it takes a few values only, as its operator computes it in this dtype.
+    """Return the derivative as steps if it takes a few values only, as its operator computes it in this dtype.
 
-    None where it takes many: where the formula is not built of straight pieces, or of more than 16 slopes. Slopes
+    None if it takes many: the formula is not built of straight pieces, or has more than 16 derivatives. Derivatives
     that return, as relu6's 0, share one code.
     """
     cuts = cuts_of(act.derivative())
@@ -53,31 +53,32 @@ def _staircase(act: Activation, cuts: tuple[float, ...], dtype: torch.dtype, mod
 
 
 def _slope_of(act: Activation, mode: Mode) -> Slope:
-    """The derivative as the operator itself computes it, whatever runs it on this machine."""
+    """Return the derivative as the operator itself computes it on this machine."""
     made = pointwise_of(act, mode=mode)
 
     def slope(x: Tensor) -> Tensor:
-        # not through autograd, which takes the composite where the caller's function is being compiled
+        # not through autograd, which runs the composite if the caller's function is being compiled
         if made.lacks is not None:
             found: Tensor = made.slopes(x)[0]
             return found.expand_as(x)
         (pulled,) = made.kernels.pull_back(torch.ones_like(x), (x,), (True,))
-        assert pulled is not None  # it was asked for
+        assert pulled is not None  # it was wanted
         return pulled
 
     return slope
 
 
 def cuts_of(slope: Expr) -> tuple[float, ...] | None:
-    """Where the conditions of a formula change, in order, if it is constant between them and they are straight lines.
+    """Return the ordered places where the conditions of a formula change, if it is constant between them and they are
+    linear.
 
-    None elsewhere.
+    None otherwise.
     """
     found = pieces(slope)
     if found is None or not all(is_constant(piece.formula) for piece in found):
         return None
     cuts = {end for piece in found for end in (piece.lower, piece.upper)}
-    for node in walk(slope):  # also where two equal pieces meet: their common end may have a slope of its own
+    for node in walk(slope):  # also where two equal pieces meet: the derivative at their common end may differ
         difference = _decided_by(node)
         for piece in (difference is not None and pieces(difference)) or ():
             line = line_of(piece.formula)
@@ -86,7 +87,7 @@ def cuts_of(slope: Expr) -> tuple[float, ...] | None:
 
 
 def _decided_by(node: Node) -> Expr | None:
-    """The formula on whose sign alone the node depends."""
+    """Return the formula on whose sign alone the node depends."""
     match node:
         case Compare(_, left, right) | Call("min" | "max", (left, right)):
             return Sub(left, right)
@@ -96,7 +97,7 @@ def _decided_by(node: Node) -> Expr | None:
 
 
 def _code(level: float, levels: list[float]) -> int:
-    """The level's place among the levels, where it is put if it is new."""
+    """Return the level's place among the levels, to which it is added if it is new."""
     for code, known in enumerate(levels):
         if known == level or (known != known and level != level):
             return code
@@ -105,7 +106,7 @@ def _code(level: float, levels: list[float]) -> int:
 
 
 def _runs(slope: Slope, cuts: tuple[float, ...], *, dtype: torch.dtype) -> tuple[tuple[Border, ...], list[float]]:
-    """Where runs of equal slopes meet, and the slope of each."""
+    """Find where runs of equal derivatives meet, and the derivative of each run."""
     samples = _samples(cuts, dtype=dtype)
     slopes = slope(samples)
     changes = (slopes[1:] != slopes[:-1]).nonzero().flatten()
@@ -120,12 +121,14 @@ def _runs(slope: Slope, cuts: tuple[float, ...], *, dtype: torch.dtype) -> tuple
 
 
 def _border(last: float, start: float) -> Border:
-    """Between two neighbouring numbers, at the one that is shorter to write: 0 and not the least number above it."""
+    """Put the border between two neighboring numbers at the one that is shorter to write: 0, not the least number above
+    it.
+    """
     return Border(last, "left") if len(repr(last)) < len(repr(start)) else Border(start, "right")
 
 
 def _samples(cuts: tuple[float, ...], *, dtype: torch.dtype) -> Tensor:
-    """Numbers on both sides of every cut, on it and beside it, so that no run of equal slopes is missed."""
+    """List numbers on both sides of every cut, on it and beside it, so that no run of equal derivatives is missed."""
     epsilon = torch.finfo(dtype).eps
     near = [cut + shift * epsilon * max(abs(cut), 1.0) for cut in cuts for shift in range(-_ROUNDINGS, _ROUNDINGS + 1)]
     between = [(one + other) / 2 for one, other in pairwise(cuts)]
@@ -136,13 +139,13 @@ def _samples(cuts: tuple[float, ...], *, dtype: torch.dtype) -> Tensor:
 
 
 def _ordinal(numbers: Tensor) -> Tensor:
-    """Whole numbers that order as the floats do, neighbours one apart; both zeros are 0."""
+    """Map floats to integers in the same order, neighbors one apart; both zeros are 0."""
     bits = numbers.view(_ORDERED[numbers.dtype]).to(torch.int64)
     lowest = torch.iinfo(_ORDERED[numbers.dtype]).min
     return torch.where(bits < 0, lowest - bits, bits)
 
 
 def _number(ordinals: Tensor, *, dtype: torch.dtype) -> Tensor:
-    """The floats of these whole numbers."""
+    """Invert `_ordinal`."""
     lowest = torch.iinfo(_ORDERED[dtype]).min
     return torch.where(ordinals < 0, lowest - ordinals, ordinals).to(_ORDERED[dtype]).view(dtype)

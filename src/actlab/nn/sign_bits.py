@@ -1,4 +1,4 @@
-"""Which activations keep bits in the place of their input unasked: where that loses nothing and saves much."""
+"""Decide which activations save bits instead of their input by default: where that loses nothing and saves much."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from actlab.nn.dispatch import is_exported, is_simple
 from actlab.nn.few_bit import DTYPES, FewBitFunction, few_bit
 from actlab.nn.piecewise_linear import exact_staircase
 
-# Two kinks may have three slopes.
+# Two kinks may have three derivatives.
 _MOST_BITS = 2
 
-# From these sizes on the kernels with codes are no slower than what runs otherwise: a kernel, and PyTorch's operator
+# From these sizes on the kernels with codes are as fast as the alternative: a kernel, or PyTorch's operator
 # (bench/results/memory.csv).
 WORTH_BITS = 1 << 18
 OVER_OPERATOR = 1 << 20
 
 
 def in_bits(act: Activation, mode: Mode, x: object) -> FewBitFunction | None:
-    """What computes the activation of this input and keeps bits of it; None where it had better be kept itself."""
+    """Return what computes the activation of this input and saves bits of it; None if saving the input is better."""
     if not _is_worth_bits(x):
         return None
     least = WORTH_BITS if own_operator(act) is None else OVER_OPERATOR
@@ -35,10 +35,10 @@ def in_bits(act: Activation, mode: Mode, x: object) -> FewBitFunction | None:
 
 @lru_cache(maxsize=256)
 def kept_bits(act: Activation, mode: Mode) -> FewBitFunction | None:
-    """The activation as one that keeps one or two bits an element, with the gradient it has otherwise.
+    """Return the activation as one that saves one or two bits an element, with the same gradient.
 
-    None where its gradient takes more values; and where PyTorch's operator needs its output alone, as relu's does:
-    that is kept by the next layer anyway.
+    None if its gradient takes more values, or if PyTorch's operator saves only its output, as relu's does: the next
+    layer saves that anyway.
     """
     if len(act.inputs) != 1 or act.samplers or isinstance(act.expression, Input) or is_curved(act):
         return None
@@ -53,15 +53,15 @@ def kept_bits(act: Activation, mode: Mode) -> FewBitFunction | None:
 
 
 def is_curved(act: Activation) -> bool:
-    """Whether the formula has a function in it that no piecewise linear one needs."""
+    """Say whether the formula has a function in it that no piecewise linear formula needs."""
     return any(isinstance(node, Call) and node.atom not in EXACT_ATOMS for node in walk(act.with_references()))
 
 
 def _is_worth_bits(x: object) -> TypeGuard[Tensor]:
-    """Whether bits are kept of this input: it learns, and is a large run of numbers in the processor's memory."""
+    """Say whether the input is a large contiguous tensor in the processor's memory that needs a gradient."""
     return (
         isinstance(x, Tensor)
-        # asked before the size, which would become a condition of a graph that is being traced
+        # checked before the size, which would become a condition of a graph that is being traced
         and not torch.compiler.is_compiling()
         and not is_exported()
         and x.requires_grad

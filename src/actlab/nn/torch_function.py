@@ -1,4 +1,4 @@
-"""Our activations as one call each for whoever follows functions or modules: `TorchFunctionMode`, `torch.fx`."""
+"""Show each activation as one call to `TorchFunctionMode` and `torch.fx`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from actlab.errors import BadInput
 
 
 def is_followed(x: object) -> bool:
-    """Whether somebody follows the functions that are called, or this input."""
+    """Say whether a mode or tracer follows the function calls, or this input."""
     return not torch.compiler.is_compiling() and (
         torch._C._is_torch_function_mode_enabled() or isinstance(x, torch.fx.Proxy)
     )
 
 
 def shown(method: Callable[..., Tensor], owner: object, *tensors: Tensor, **settings: Any) -> Tensor:
-    """The method's result, told to whoever follows: what `owner` does is one call of its `activation`.
+    """Return the method's result and show it to whatever follows the calls, as one call of the owner's `activation`.
 
     Raises:
         BadInput: `torch.fx` follows, which takes modules as calls, and the owner is none.
@@ -34,7 +34,7 @@ def shown(method: Callable[..., Tensor], owner: object, *tensors: Tensor, **sett
 
 
 def _recorded(tracer: Any, owner: object, tensors: tuple[Tensor, ...]) -> Tensor:
-    """A call of the whole module in the graph that is being made of its surroundings."""
+    """Record a call of the whole module in the graph that is being traced."""
     if not isinstance(owner, torch.nn.Module):
         raise BadInput(f"torch.fx cannot follow {owner!r}. Use actlab.module(...), which it takes as one call.")
     call: Tensor = tracer.create_proxy("call_module", tracer.path_of_module(owner), tensors, {})
@@ -42,5 +42,5 @@ def _recorded(tracer: Any, owner: object, tensors: tuple[Tensor, ...]) -> Tensor
 
 
 def is_shown(function: Callable[..., Any]) -> bool:
-    """Whether a function that is followed is an activation of ours."""
+    """Say whether a function that is followed is an activation of actlab."""
     return (getattr(function, "__module__", None) or "").startswith("actlab.nn.")

@@ -25,7 +25,7 @@ FEW = 6000
 
 @cache
 def own(name: str, dtype: str = "float32") -> Certificate:
-    """The certificate of PyTorch's own function."""
+    """Measure the certificate of PyTorch's own function."""
     act = get(name)
     assert isinstance(act, Activation)
     return certificate(act, dtype=dtype, function=native(act), count=FEW)
@@ -51,7 +51,7 @@ def test_pytorch_s_errors_are_of_the_size_that_is_known(name: str, forward: tupl
 
 
 @pytest.mark.parametrize(("name", "dtype", "size"), [("tanh", "bfloat16", 256), ("sigmoid", "bfloat16", 256)])
-def test_pytorch_s_sixteen_bit_slopes_lose_every_digit(name: str, dtype: str, size: float) -> None:
+def test_pytorch_s_sixteen_bit_derivatives_lose_every_digit(name: str, dtype: str, size: float) -> None:
     told = own(name, dtype)
     assert told.measured.backward is not None
     assert told.measured.backward.within_20 == pytest.approx(size, rel=0.02)
@@ -64,7 +64,7 @@ def test_pytorch_s_gelu_tanh_gives_nan_far_out() -> None:
     assert any(isinstance(start, float) and 1e19 < start < 3e19 for start in starts)
 
 
-def test_the_json_has_the_promised_words() -> None:
+def test_the_json_has_the_documented_keys() -> None:
     told = json.loads(json.dumps(certificate("relu", count=FEW).to_json(), allow_nan=False))
     assert list(told)[:7] == ["formula", "dtype", "mode", "forward", "backward", "non_finite", "zero_gradient"]
     assert (told["formula"], told["dtype"], told["mode"]) == ("relu", "float32", "accurate")
@@ -105,7 +105,7 @@ def test_a_value_that_loses_its_tail_is_found() -> None:
     assert any("the gradient is 0 on the left" in fault for fault in faults)
 
 
-def test_a_slope_that_ends_too_early_is_found() -> None:
+def test_a_gradient_that_ends_too_early_is_found() -> None:
     faults = wrong((torch.tanh, lambda x: (1 - torch.tanh(x) ** 2,)))
     assert any("the gradient is 0 on the right from |x| = 9.0" in fault for fault in faults)
 
@@ -117,7 +117,7 @@ def test_a_kink_taken_from_the_wrong_side_is_found() -> None:
 
 def test_nan_that_is_swallowed_is_found() -> None:
     faults = wrong((lambda x: torch.tanh(x.nan_to_num(0.0)), exact_slope))
-    assert faults == ("nan in gives 0 out, and not NaN",)
+    assert faults == ("input nan gives 0 instead of NaN",)
 
 
 def test_a_formula_that_swallows_nan_itself_may() -> None:
@@ -126,7 +126,7 @@ def test_a_formula_that_swallows_nan_itself_may() -> None:
 
 def test_a_limit_that_is_missed_is_found() -> None:
     faults = wrong((lambda x: torch.where(x == math.inf, 2.0, torch.tanh(x)), exact_slope))
-    assert faults == ("inf in gives 2 out, and not 1",)
+    assert faults == ("input inf gives 2 instead of 1",)
 
 
 def test_sixteen_bits_that_are_not_single_precision_rounded_are_found() -> None:
@@ -138,12 +138,12 @@ def test_sixteen_bits_that_are_not_single_precision_rounded_are_found() -> None:
 
 
 def exact_slope(x: Tensor) -> tuple[Tensor]:
-    """The derivative of tanh, from float64."""
+    """Compute the derivative of tanh from float64."""
     y = x.double()
     return ((1 / torch.cosh(y) ** 2).to(x.dtype).nan_to_num(0.0),)
 
 
-def test_a_right_program_of_a_given_pair_is_well() -> None:
+def test_a_correct_pair_of_functions_has_no_faults() -> None:
     assert wrong((lambda x: torch.tanh(x.double()).to(x.dtype), exact_slope)) == ()
 
 
@@ -151,7 +151,7 @@ def test_a_right_program_of_a_given_pair_is_well() -> None:
 
 
 @pytest.mark.parametrize("formula", ["relu", "leaky_relu", "x*sigmoid(1.702*x)", "reglu"])
-def test_kernels_keep_their_bounds(formula: str) -> None:
+def test_kernels_meet_their_bounds(formula: str) -> None:
     told = certificate(formula, count=FEW)
     assert told.measured.forward.within_20 <= 2
     assert told.measured.backward is not None
@@ -159,7 +159,7 @@ def test_kernels_keep_their_bounds(formula: str) -> None:
     assert (told.layouts, told.threads) == ((), ())
 
 
-def test_every_trainable_parameter_has_its_slope_measured() -> None:
+def test_the_derivative_by_every_trainable_parameter_is_measured() -> None:
     told = certificate("prelu", count=FEW)
     assert [name for name, _ in told.measured.gradients] == ["x", "weight"]
     assert [name for name, _ in certificate("glu", count=FEW).measured.gradients] == ["value", "gate"]
@@ -170,27 +170,27 @@ def test_another_value_of_a_parameter_is_another_certificate() -> None:
     assert certificate("leaky_relu(negative_slope=0.1)", count=FEW).measured.forward.max_ulp > 0.5
 
 
-def test_fast_promises_no_bound() -> None:
+def test_fast_mode_guarantees_no_bound() -> None:
     told = certificate("relu", mode="fast", count=FEW)
     assert told.measured.forward.bound is None
     assert told.mode == "fast"
 
 
-def test_what_fast_does_not_promise_is_stated_and_no_fault() -> None:
+def test_an_early_zero_gradient_in_fast_mode_is_stated_without_a_fault() -> None:
     ending = (lambda x: torch.tanh(x.double()).to(x.dtype), lambda x: (torch.where(x < -9, 0, exact_slope(x)[0]),))
     short = certificate("tanh", mode="fast", function=ending, count=FEW)
     assert short.faults == ()
     (line,) = (line for line in Certified(short).lines() if line.startswith("On the left"))
-    assert line == "On the left the gradient is exactly 0 from |x| = 9.000001 on, where the true one is not yet."
-    assert wrong(ending)[-1] == "the gradient is 0 on the left from |x| = 9 on, where the true one is not yet"
+    assert line == "On the left the gradient is exactly 0 from |x| = 9.000001 on, where the true one is not 0."
+    assert wrong(ending)[-1] == "the gradient is 0 on the left from |x| = 9 on, where the true one is not 0"
     off = certificate("x + 1", mode="fast", function=lambda x: x + 1.001, count=FEW)
     assert not off.special[1].is_right
     assert off.faults == ()
     lost = certificate("x + 1", mode="fast", function=lambda x: torch.where(x.isinf(), 1.0, x + 1), count=FEW)
-    assert lost.faults == ("-inf in gives 1 out, and not -inf", "inf in gives 1 out, and not inf")
+    assert lost.faults == ("input -inf gives 1 instead of -inf", "input inf gives 1 instead of inf")
 
 
-def test_what_runs_beside_it_is_measured_at_the_same_points() -> None:
+def test_other_implementations_are_measured_at_the_same_points() -> None:
     told = certificate("gelu", against=("composite", "torch"), count=FEW)
     assert [other.name for other in told.others] == ["composite", "torch"]
     assert told.others[1].forward.max_ulp > 1e6 > told.others[0].forward.max_ulp
@@ -220,30 +220,30 @@ def test_compiled_and_exported_programs_have_figures_of_their_own() -> None:
     [
         ("softmax", {}, BadFormula, "softmax acts along an axis"),
         ("relu", {"dtype": "int8"}, BadInput, "got 'int8'"),
-        ("relu", {"mode": "sloppy"}, BadInput, "mode accurate or fast; got 'sloppy'"),
-        ("mish", {"against": ("jax",)}, BadInput, "compares with torch, composite, compiled, onnx; got 'jax'"),
-        ("telu", {"against": ("torch",)}, BadInput, "PyTorch has no telu of its own"),
+        ("relu", {"mode": "sloppy"}, BadInput, "mode must be accurate or fast; got 'sloppy'"),
+        ("mish", {"against": ("jax",)}, BadInput, "against must be one of torch, composite, compiled, onnx; got 'jax'"),
+        ("telu", {"against": ("torch",)}, BadInput, "PyTorch does not have telu"),
     ],
 )
-def test_what_cannot_be_asked_is_said(formula: str, settings: dict, error: type, message: str) -> None:
+def test_invalid_requests_are_errors(formula: str, settings: dict, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         certificate(formula, **settings)
 
 
-def test_the_table_for_reading() -> None:
+def test_the_text_of_a_certificate() -> None:
     lines = Certified(own("tanh")).lines()
     text = "\n".join(lines)
     assert lines[0].startswith("tanh in float32, accurate mode, kernels ")
     assert "backward (x)" in text
-    assert "Not kept: " in text
+    assert "Fault: " in text
     assert not Certified(own("tanh")).is_well
-    assert "All bounds are kept." in Certified(certificate("relu", count=FEW)).lines()
+    assert "All bounds are met." in Certified(certificate("relu", count=FEW)).lines()
 
 
-def test_an_activation_that_is_not_the_program_s_is_found() -> None:
+def test_an_implementation_of_another_activation_is_found() -> None:
     act = single("silu")
-    sinner = Activation(act.name, act.summary, act.inputs, act.params, doubled(act.expression), family="typed")
-    assert certificate(sinner, function=native(act), count=FEW).faults
+    faulty = Activation(act.name, act.summary, act.inputs, act.params, doubled(act.expression), family="typed")
+    assert certificate(faulty, function=native(act), count=FEW).faults
 
 
 def doubled(expression: Expr) -> Expr:

@@ -26,7 +26,7 @@ def told(formula: Expr, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("act", SINGLE, ids=str)
-def test_no_value_is_further_off_than_it_says(act: Activation) -> None:
+def test_no_error_exceeds_its_bound(act: Activation) -> None:
     random = np.random.default_rng(5)
     x = np.concatenate([random.normal(size=4) * 3, random.normal(size=2) * 30, [1e-9, -1e-9, 1e12, -1e12]])
     for formula in (act.formula, act.derivative()):
@@ -51,7 +51,7 @@ def test_no_value_is_further_off_than_it_says(act: Activation) -> None:
         (cos(X) - cos(X + 1e-9), 1e-9),
     ],
 )
-def test_doubt_is_told_where_rounding_decides(formula: Expr, x: float) -> None:
+def test_points_where_rounding_decides_are_in_doubt(formula: Expr, x: float) -> None:
     (value,), (error,) = told(formula, np.array([x]))
     assert not error <= abs(value) * 1e-8
 

@@ -19,7 +19,7 @@ assert isinstance(TANH, Activation)
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was measured, at a few points each."""
+    """Record what is measured, at a few points each."""
     names: list[str] = []
 
     def few(act: Activation, **options: object) -> object:

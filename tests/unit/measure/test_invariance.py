@@ -18,20 +18,20 @@ def test_a_plain_operation_has_the_same_bits_everywhere() -> None:
     assert threads_apart(doubled, X) == ()
 
 
-def test_a_program_that_looks_at_the_strides_is_found() -> None:
-    def sinner(x: Tensor) -> Tensor:
+def test_dependence_on_strides_is_found() -> None:
+    def faulty(x: Tensor) -> Tensor:
         return x * 3 if x.is_contiguous() else x * 3 + 1e-6
 
-    assert set(layouts_apart(Implementation("sinner", sinner), X)) == set(LAYOUTS) - {"misaligned"}
+    assert set(layouts_apart(Implementation("faulty", faulty), X)) == set(LAYOUTS) - {"misaligned"}
 
 
-def test_a_program_that_counts_threads_is_found_and_the_number_is_put_back() -> None:
+def test_dependence_on_threads_is_found_and_their_number_restored() -> None:
     before = torch.get_num_threads()
 
-    def sinner(x: Tensor) -> Tensor:
+    def faulty(x: Tensor) -> Tensor:
         return x * torch.get_num_threads()
 
-    assert 2 in threads_apart(Implementation("sinner", sinner), X)
+    assert 2 in threads_apart(Implementation("faulty", faulty), X)
     assert torch.get_num_threads() == before
 
 
@@ -39,6 +39,6 @@ def test_a_program_that_counts_threads_is_found_and_the_number_is_put_back() -> 
     ("one", "other", "same"),
     [([0.0], [-0.0], False), ([float("nan")], [-float("nan")], True), ([1.0, 2.0], [1.0, 2.0], True)],
 )
-def test_what_counts_as_the_same(one: list[float], other: list[float], same: bool) -> None:
+def test_equal_bits(one: list[float], other: list[float], same: bool) -> None:
     assert same_bits(torch.tensor(one), torch.tensor(other)) == same
     assert bool(differ(torch.tensor(one), torch.tensor(other)).any()) != same

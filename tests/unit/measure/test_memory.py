@@ -1,4 +1,4 @@
-"""What a step keeps for backward: counted once, told apart by place, and never praised where nothing is gained."""
+"""What a step saves for backward is counted once, place by place, and no gain is claimed where there is none."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def by_choice(found: Memory) -> dict[str, int]:
     return {row.choice: row.kept_bytes - found.choices[0].kept_bytes for row in found.choices}
 
 
-def test_a_storage_counts_once_and_what_is_there_anyway_not_at_all() -> None:
+def test_a_storage_counts_once_and_the_batch_not_at_all() -> None:
     model, x = nn.Linear(8, 8), torch.randn(4, 8)
 
     def step() -> Tensor:
-        y = model(x)  # keeps x and the weight, both there anyway
+        y = model(x)  # saves x and the weight, which are not counted
         return (y * y).sum() + (y.t() * y.t()).sum()  # y, four times
 
     assert kept_by(step, model=model, there_anyway=(x,)).total == 4 * 8 * 4
 
 
-def test_gelu_keeps_its_input_alone_and_few_bits_free_it() -> None:
+def test_gelu_alone_saves_its_input_and_few_bits_free_it() -> None:
     found = memory(task_of(nn.GELU(), nn.GELU()), compiled=False)
     assert [(row.path, row.kept_bytes, row.alone_bytes) for row in found.places] == [
         ("1", UNIT, UNIT),
@@ -57,15 +57,15 @@ def test_gelu_keeps_its_input_alone_and_few_bits_free_it() -> None:
     assert "gain nothing" not in " ".join(found.verdict)
 
 
-def test_relu_keeps_what_the_next_layer_keeps_and_bits_gain_nothing() -> None:
+def test_relu_saves_what_the_next_layer_saves_so_bits_gain_nothing() -> None:
     found = memory(task_of(nn.ReLU()), compiled=False)
     (place,) = found.places
     assert (place.kept_bytes, place.alone_bytes, place.exact_bits) == (UNIT, 0, 1)
     assert by_choice(found) == {"as it is": 0, "exact bits": UNIT // 32}
     assert found.verdict[0] == (
-        "relu keeps nothing that another layer would not keep anyway: fewer bits for it would gain nothing."
+        "relu saves nothing that another layer would not save anyway: fewer bits would gain nothing."
     )
-    assert found.verdict[1] == "No choice keeps less than the model as it is: few bits gain nothing here."
+    assert found.verdict[1] == "No choice saves less than the model as it is: few bits gain nothing here."
 
 
 def test_only_places_that_gain_are_changed() -> None:
@@ -74,11 +74,11 @@ def test_only_places_that_gain_are_changed() -> None:
     assert [row.activation for row in found.places] == ["relu", "gelu", "leaky_relu(negative_slope=0.2)"]
     assert rows["few-bit, 4 bits"].replaced == 2
     assert rows["exact bits"].replaced == 1
-    # of a leaky relu PyTorch keeps the input
+    # PyTorch saves the input of a leaky relu
     assert rows["exact bits"].kept_bytes == rows["as it is"].kept_bytes - UNIT + UNIT // 32
 
 
-def test_what_learns_a_parameter_or_has_no_bound_stays_and_is_said() -> None:
+def test_a_trainable_parameter_or_an_unbounded_derivative_stays_with_a_reason() -> None:
     found = memory(task_of(nn.PReLU(), module("x**2"), nn.GELU()), compiled=False)
     assert found.places[0].stays == "it learns a parameter, whose gradient needs the input itself"
     assert found.places[1].stays == "the derivative of x**2 has no bound"
@@ -96,7 +96,7 @@ def test_the_task_s_own_activation_is_measured() -> None:
     assert [row.activation for row in memory(task, compiled=False).places] == ["mish"]
 
 
-def test_compiled_the_codes_are_kept_too() -> None:
+def test_the_compiled_model_saves_the_codes_too() -> None:
     found = memory(task_of(nn.GELU()), backend="aot_eager_decomp_partition")
     rows = {row.choice: row for row in found.choices}
     as_is, few = rows["as it is"], rows["few-bit, 2 bits"]
@@ -106,14 +106,14 @@ def test_compiled_the_codes_are_kept_too() -> None:
     assert found.verdict[-1].startswith("Under torch.compile: ")
 
 
-def test_a_compiler_that_fails_is_told_and_the_rest_is_kept() -> None:
+def test_a_failing_compiler_is_reported_beside_the_eager_results() -> None:
     found = memory(task_of(nn.GELU()), backend="no such compiler")
     assert found.choices[-1].kept_bytes < found.choices[0].kept_bytes
     assert all(row.compiled_bytes is None for row in found.choices)
-    assert "Nothing is said of torch.compile: the model (as it is) raised" in found.verdict[-1]
+    assert "torch.compile was not measured: the model (as it is) raised" in found.verdict[-1]
 
 
-def test_the_caller_is_left_as_before() -> None:
+def test_the_random_state_is_unchanged() -> None:
     task = task_of(nn.GELU())
     torch.manual_seed(3)
     wanted = torch.rand(1)
@@ -122,17 +122,17 @@ def test_the_caller_is_left_as_before() -> None:
     assert torch.equal(torch.rand(1), wanted)
 
 
-def test_progress_is_told_after_every_choice() -> None:
+def test_progress_is_reported_after_every_choice() -> None:
     told: list[tuple[int, int]] = []
     memory(task_of(nn.GELU()), compiled=False, progress=lambda done, total, left, label: told.append((done, total)))
     assert told == [(done, 5) for done in range(1, 6)]
 
 
-def test_a_model_without_activations_is_refused_and_what_was_not_seen_is_named() -> None:
-    with pytest.raises(BadTask, match=r"^'signs': the model applies no activation that is known\.$"):
+def test_a_model_without_known_activations_is_an_error_naming_what_was_not_analyzed() -> None:
+    with pytest.raises(BadTask, match=r"^'signs': no known activation was found in the model\.$"):
         memory(task_of(), compiled=False)
     subject = Subject("lstm", nn.LSTM(4, 4), torch.ones(2, 3, 4), None, lambda output: output[0].sum())
-    with pytest.raises(BadTask, match=r"that is known\. Not seen: nn.LSTM at the top\.$"):
+    with pytest.raises(BadTask, match=r"in the model\. Not analyzed: nn.LSTM at the top\.$"):
         memory(subject, compiled=False)
 
 
@@ -150,7 +150,7 @@ class Functional(nn.Module):
         return x * torch.sigmoid(x)
 
 
-def test_functions_and_formulas_are_told_apart_and_replaced_too() -> None:
+def test_functions_and_formulas_are_counted_separately_and_replaced_too() -> None:
     x = torch.randn(ROWS, WIDE, generator=torch.Generator().manual_seed(0))
     subject = Subject("net", Functional(), {"x": x}, torch.zeros(ROWS).long(), F.cross_entropy)
     found = memory(subject, compiled=False)
@@ -159,7 +159,7 @@ def test_functions_and_formulas_are_told_apart_and_replaced_too() -> None:
         ("model[1]", "swiglu", "value * F.silu"),
         ("model[2]", "silu", "x*sigmoid(x)"),
     ]
-    # value and gate lie in one tensor of twice the width; the product keeps what silu gave
+    # value and gate lie in one tensor of twice the width; the product saves the output of silu
     assert [row.alone_bytes for row in found.places[:2]] == [UNIT, 3 * UNIT]
     assert found.rows == ROWS
     assert found.choices[-1].replaced == 3
@@ -177,10 +177,10 @@ def test_tables_and_json_say_the_same() -> None:
     )
     assert json.loads(json.dumps(found.to_json()))["choices"][1]["compiled_bytes"] == 4_000_000
     assert found.verdict == (
-        "Less by: few-bit, 1 bit 3 MB (75%).",
-        "Under torch.compile: No choice keeps less than the model as it is: few bits gain nothing here.",
+        "Reduced by: few-bit, 1 bit 3 MB (75%).",
+        "Under torch.compile: No choice saves less than the model as it is: few bits gain nothing here.",
     )
-    assert "  1   gelu        nn.GELU  2.5 MB  2.5 MB  -" in found.lines()
+    assert "  1   gelu        nn.GELU     2.5 MB  2.5 MB       -" in found.lines()
     assert "  few-bit, 1 bit  1 MB   4 MB" in found.lines()
 
 

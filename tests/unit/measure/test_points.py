@@ -45,7 +45,7 @@ def test_sixteen_bits_are_all_taken(dtype: str) -> None:
     [
         ("relu6", 6.0),
         ("hard_sigmoid", -3.0),
-        ("gelu", -0.7517915247),  # the root of its slope
+        ("gelu", -0.7517915247),  # the root of its derivative
         ("growing_cosine", np.pi / 2),
         ("selu", 0.0),
         ("silu", -1.2784645428),
@@ -73,7 +73,7 @@ def test_a_seed_gives_the_same_points_and_another_one_others() -> None:
     assert len(np.setdiff1d(first, other)) > 500
 
 
-def test_pairs_hold_either_input_at_some_values() -> None:
+def test_pairs_fix_either_input_at_some_values() -> None:
     value, gate = points_of("swiglu", count=20_000)
     assert len(value) == len(gate)
     assert np.isinf(gate[value == 1]).sum() == 2

@@ -69,15 +69,15 @@ def normal_cdf_at(x: float) -> float:
 def test_doubtful_points_take_fifty_digits(dtype: str) -> None:
     x = np.array([1e-30, 1e-5, 0.5, 3.0])
     told = reference(tanh(X) - X, (X,), (x,), fmt=FORMATS[dtype])
-    assert told.exactly_told == 0  # near its root a unit is the operand's, and x - tanh(x) is told well enough
+    assert told.to_fifty_digits == 0  # near its root a unit is the operand's, and x - tanh(x) is told well enough
     whole = reference(tanh(tanh(X) - X), (X,), (x,), fmt=FORMATS[dtype])
-    assert whole.exactly_told >= 2
+    assert whole.to_fifty_digits >= 2
     np.testing.assert_allclose(float(whole.values[1]), -(x[1] ** 3) / 3, rtol=1e-9)
 
 
-def test_what_float64_cannot_tell_is_told() -> None:
+def test_points_beyond_float64_are_exact() -> None:
     told = reference(sin(3 * X), (X,), (np.array([1e30]),), fmt=SINGLE)
-    assert told.exactly_told == 1
+    assert told.to_fifty_digits == 1
     np.testing.assert_allclose(float(told.values[0]), float(told.at(0)), rtol=1e-12)
 
 
@@ -85,7 +85,7 @@ def test_what_float64_cannot_tell_is_told() -> None:
     ("name", "left", "right"),
     [("gelu", 0.0, np.inf), ("tanh", -1.0, 1.0), ("sine", np.nan, np.nan), ("lisht", np.inf, np.inf)],
 )
-def test_at_infinity_the_limit_is_meant(name: str, left: float, right: float) -> None:
+def test_at_infinity_the_value_is_the_limit(name: str, left: float, right: float) -> None:
     act = CATALOG[name]
     assert isinstance(act, Activation)
     told = reference(act.formula, (X,), (np.array([-np.inf, np.inf, np.nan]),), fmt=FORMATS["float16"])
@@ -94,7 +94,7 @@ def test_at_infinity_the_limit_is_meant(name: str, left: float, right: float) ->
     np.testing.assert_array_equal(told.values, wanted)
 
 
-def test_a_limit_of_one_input_while_the_other_is_held() -> None:
+def test_a_limit_of_one_input_while_the_other_is_fixed() -> None:
     columns = (np.array([2.0, -np.inf, np.inf]), np.array([-np.inf, 3.0, np.inf]))
     told = reference(X * sigmoid(GATE), (X, GATE), columns, fmt=SINGLE)
     assert told.values[0] == 0
@@ -102,7 +102,7 @@ def test_a_limit_of_one_input_while_the_other_is_held() -> None:
     assert np.isnan(told.values[2])
 
 
-def test_what_is_undefined_is_left_out() -> None:
+def test_undefined_points_are_left_out() -> None:
     told = reference(X**0.5, (X,), (np.array([-1.0, 4.0]),), fmt=SINGLE)
     assert np.isnan(told.values[0])
     assert told.values[1] == 2

@@ -65,7 +65,7 @@ def test_the_comparison_of_contenders_can_fail(monkeypatch: pytest.MonkeyPatch) 
         test_every_contender_computes_the_same("gelu")
 
 
-def test_a_gated_unit_of_pytorch_is_given_value_and_gate_packed() -> None:
+def test_a_gated_unit_of_pytorch_takes_value_and_gate_packed() -> None:
     found = eager(get("glu"), torch.float32)
     given = case("glu", dtype="float32").given().packed()
     assert found.is_packed
@@ -81,7 +81,7 @@ def test_a_native_function_without_the_parameter_is_not_used_at_another_value() 
     torch.testing.assert_close(leaky.function(x), torch.nn.functional.leaky_relu(x, 0.3))
 
 
-def test_what_pytorch_has() -> None:
+def test_where_pytorch_has_the_function() -> None:
     assert {has_own(get(name)) for name in ("mish", "tanh", "glu", "softmax", "prelu")} == {"torch.nn"}
     assert has_own(get("erf")) == "torch"
     assert {has_own(get(name)) for name in ("phish", "swiglu", "x*sigmoid(1.702*x)")} == {""}
@@ -188,7 +188,7 @@ def test_a_steady_run_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert next(runs) == [1.0, 1.0, 1.0]
 
 
-def test_threads_and_garbage_collection_are_put_back() -> None:
+def test_threads_and_garbage_collection_are_restored() -> None:
     before, inside = torch.get_num_threads(), []
 
     def fails() -> None:
@@ -204,7 +204,7 @@ def test_threads_and_garbage_collection_are_put_back() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is held steady, others are left as they are")
-def test_what_is_freed_while_timing_is_not_asked_of_the_system_again() -> None:
+def test_freed_memory_stays_in_the_process_while_timing() -> None:
     libc = ctypes.CDLL(None)
     libc.malloc.restype = ctypes.c_void_p
 
@@ -225,7 +225,7 @@ def test_what_is_freed_while_timing_is_not_asked_of_the_system_again() -> None:
     assert faults < 10_000  # of a hundred thousand if every use were of fresh pages
 
 
-def test_rows_bear_the_agreed_keys() -> None:
+def test_rows_have_the_documented_keys() -> None:
     rows = bench({"mish": get("mish")}, sizes=[1000], seconds=0).to_json()
     assert {(row["direction"], row["contender"]) for row in rows} == {
         (way, name) for way in ("forward", "backward", "both") for name in ("actlab", "eager")
@@ -243,7 +243,7 @@ def test_a_formula_just_typed_is_timed() -> None:
 
 
 @pytest.mark.slow  # the compiler takes seconds
-def test_the_compiler_contends() -> None:
+def test_torch_compile_is_a_contender() -> None:
     rows = timed(case("gelu", dtype="float32", against=("compile",)), seconds=0)
     assert {row.contender for row in rows} == {"actlab", "compile"}
 
@@ -253,7 +253,7 @@ SPEED = Speed(
 )
 
 
-def test_the_table_counts_in_copies_and_marks_what_is_in_doubt() -> None:
+def test_the_table_counts_in_copies_and_marks_unsteady_rows() -> None:
     theirs = replace(SPEED, contender="eager", mode="", seconds=Spread(3.0, 3.0, 3.0), reported=False)
     table = lines([SPEED, theirs])
     assert table[0].startswith("float32, 1,000 elements, 1 thread;")
@@ -274,7 +274,7 @@ def test_progress_ends_with_all_done() -> None:
     assert told == [(0, 2), (1, 2), (2, 2)]
 
 
-def test_a_table_stands_for_each_tensor() -> None:
+def test_there_is_a_table_for_each_tensor() -> None:
     table = lines([SPEED, replace(SPEED, elements=10**6), replace(SPEED, threads=2)])
     assert [line.partition(";")[0] for line in table if "elements" in line] == [
         "float32, 1,000 elements, 1 thread",
@@ -283,7 +283,7 @@ def test_a_table_stands_for_each_tensor() -> None:
     ]
 
 
-def test_ctrl_c_keeps_the_rows_that_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_returns_the_finished_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(asked: Case, *, seconds: float) -> list[Speed]:
         if asked.name == "mish":
             raise KeyboardInterrupt
@@ -298,18 +298,18 @@ def test_ctrl_c_keeps_the_rows_that_were_made(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"sizes": []}, "there is nothing to time: name one size at least."),
-        ({"threads": []}, "name one number of threads at least"),
-        ({"sizes": [0]}, "a tensor to time has 1 to 100,000,000 elements; got 0."),
+        ({"sizes": []}, "nothing to time: name at least one size."),
+        ({"threads": []}, "name at least one number of threads"),
+        ({"sizes": [0]}, "size must be 1 to 100,000,000 elements; got 0."),
         ({"sizes": [10**12]}, "got 1,000,000,000,000"),
-        ({"dtypes": ["int8"]}, "a dtype is one of float32, float64, bfloat16, float16; got 'int8'"),
-        ({"threads": [10_000]}, "threads; got 10000"),
-        ({"threads": [0]}, "threads; got 0"),
-        ({"modes": ["best"]}, "a mode is accurate or fast; got 'best'"),
-        ({"against": ["numpy"]}, "there is no contender 'numpy'; choose among eager, compile, jax"),
+        ({"dtypes": ["int8"]}, "dtype must be one of float32, float64, bfloat16, float16; got 'int8'"),
+        ({"threads": [10_000]}, "the processors of this process; got 10000"),
+        ({"threads": [0]}, "the processors of this process; got 0"),
+        ({"modes": ["best"]}, "mode must be accurate or fast; got 'best'"),
+        ({"against": ["numpy"]}, "against must be among eager, compile, jax; got 'numpy'"),
     ],
 )
-def test_what_cannot_be_timed_is_said(asked: dict[str, list[object]], message: str) -> None:
+def test_invalid_requests_are_errors(asked: dict[str, list[object]], message: str) -> None:
     with pytest.raises(BadInput) as error:
         bench({"gelu": get("gelu")}, **asked)
     assert message in str(error.value)

@@ -54,5 +54,5 @@ def test_what_rounds_to_infinity() -> None:
 
 
 def test_an_unknown_dtype_is_refused() -> None:
-    with pytest.raises(BadInput, match="a certificate is for one of float32, float64, bfloat16, float16; got 'int8'"):
+    with pytest.raises(BadInput, match="dtype must be one of float32, float64, bfloat16, float16; got 'int8'"):
         format_of("int8")

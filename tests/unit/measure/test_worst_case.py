@@ -35,7 +35,7 @@ def test_an_error_is_counted_in_units_of_the_exact_value() -> None:
     assert of(2 * X, [3.0, 30.0], [6.0, 60 + 2.0**-18]).within_20 == 0
 
 
-def test_half_a_unit_is_told_to_many_digits() -> None:
+def test_half_a_unit_is_measured_to_many_digits() -> None:
     exact = float(told(exp(X), 1.0).values[0])
     single = float(np.float32(exact))
     assert of(exp(X), [1.0], [single]).max_ulp == pytest.approx(abs(single - math.e) * 2.0**22, rel=1e-8)
@@ -48,12 +48,12 @@ def test_near_a_root_the_operand_s_units_count() -> None:
     assert not of(X - 1, [1 + 2.0**-20], [2.0**-20 + 3 * 2.0**-23]).is_within
 
 
-def test_nan_and_infinity_in_the_place_of_a_number_are_infinitely_wrong() -> None:
+def test_nan_and_infinity_instead_of_a_number_are_infinitely_wrong() -> None:
     assert of(X, [1.0], [math.nan]).max_ulp == math.inf
     assert of(X, [1.0], [math.inf]).max_ulp == math.inf
     assert of(exp(X), [1000.0], [math.inf]).max_ulp == 0
     assert of(exp(X), [1000.0], [math.nan]).max_ulp == math.inf
-    assert of(X, [math.inf], [math.nan]).max_ulp == 0  # infinite inputs are told apart
+    assert of(X, [math.inf], [math.nan]).max_ulp == 0  # infinite inputs are reported separately
 
 
 def test_just_below_infinity_infinity_is_some_units_off() -> None:
@@ -65,11 +65,11 @@ def test_results_that_are_flushed_to_zero_are_found() -> None:
     assert of(X, [2.0**-140], [0.0]).max_ulp == 2.0**9
 
 
-def test_no_bound_is_always_kept() -> None:
+def test_without_a_bound_every_error_is_within() -> None:
     assert of(X, [1.0], [7.0], bound=None).is_within
 
 
-def test_what_is_not_finite_is_told_in_stretches() -> None:
+def test_results_that_are_not_finite_are_reported_as_stretches() -> None:
     exact = told(tanh(X), -3.0, -2.0, -1.0, 0.0, 1.0, math.inf)
     found = errors(np.array([math.nan, math.nan, -0.76, 0.0, math.inf, math.inf]), exact, SINGLE)
     assert list(not_finite(found, exact, fmt=SINGLE, direction="forward")) == [

@@ -45,7 +45,7 @@ def test_pytorch_s_own_end_too_early(name: str, dtype: str, side: str, place: fl
     assert getattr(found, f"{side}_too_early")
 
 
-def test_pieces_that_are_flat_end_where_they_should() -> None:
+def test_flat_pieces_end_at_the_right_place() -> None:
     assert of_torch("relu", "float32") == ZeroGradient(0.0, None, False, False)
     assert of_torch("relu6", "float32") == ZeroGradient(0.0, 6.0, False, False)
     assert of_torch("hard_shrink", "float32") == ZeroGradient(None, None, False, False)

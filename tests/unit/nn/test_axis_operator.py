@@ -24,7 +24,7 @@ def drawn(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Ten
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[AxisKernels]:
-    """The kernels that were run, in order."""
+    """Record the kernels that are run, in order."""
     seen: list[AxisKernels] = []
     run = AxisKernels.run
 
@@ -43,7 +43,7 @@ def gradient(act: AxisActivation, x: Tensor, dy: Tensor) -> tuple[Tensor, Tensor
 
 
 @every_axis
-def test_training_takes_two_kernels(act: AxisActivation, calls: list[AxisKernels]) -> None:
+def test_training_runs_two_kernels(act: AxisActivation, calls: list[AxisKernels]) -> None:
     made = axiswise(act)
     gradient(act, drawn(3, 4), drawn(3, 4))
     gradient(act, drawn(3, 4, dtype=torch.bfloat16), drawn(3, 4, dtype=torch.bfloat16))
@@ -52,7 +52,7 @@ def test_training_takes_two_kernels(act: AxisActivation, calls: list[AxisKernels
 
 
 @every_axis
-def test_forward_mode_takes_a_kernel(act: AxisActivation, calls: list[AxisKernels]) -> None:
+def test_forward_mode_runs_a_kernel(act: AxisActivation, calls: list[AxisKernels]) -> None:
     x, v = drawn(3, 4), drawn(3, 4, seed=1)
     with torch.no_grad(), forward_ad.dual_level():
         pushed = forward_ad.unpack_dual(functional(act)(forward_ad.make_dual(x, v))).tangent
@@ -101,7 +101,7 @@ def test_second_derivatives_of_any_dtype(act: AxisActivation, dtype: torch.dtype
     torch.testing.assert_close(second(x).double(), exact, rtol=0, atol=atol)
 
 
-def test_only_the_output_is_kept_and_of_sixteen_bits_the_input() -> None:
+def test_the_output_is_saved_and_in_sixteen_bits_the_input() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         x = drawn(3, 4, dtype=dtype).requires_grad_()
         kept: list[Tensor] = []
@@ -111,7 +111,7 @@ def test_only_the_output_is_kept_and_of_sixteen_bits_the_input() -> None:
         assert only.data_ptr() == (x if dtype == torch.bfloat16 else y).data_ptr()
 
 
-def test_what_no_kernel_may_read_goes_elsewhere(calls: list[AxisKernels]) -> None:
+def test_tensors_that_no_kernel_can_read_take_the_composite(calls: list[AxisKernels]) -> None:
     x = drawn(2, 3)
     lazily = torch._neg_view(x)
     torch.testing.assert_close(functional("softmax")(lazily), torch.softmax(-x, -1))

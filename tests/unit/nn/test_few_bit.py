@@ -44,7 +44,7 @@ def kept_bytes(function: object, x: Tensor) -> int:
 
 
 def points(act: Activation, dtype: torch.dtype) -> Tensor:
-    """Where a slope may change in this dtype and beside it, and many ordinary numbers."""
+    """List the places where the derivative may change in this dtype, their neighbors, and many ordinary numbers."""
     working = torch.float64 if dtype == torch.float64 else torch.float32
     table = exact_staircase(act, working)
     assert table is not None
@@ -56,7 +56,7 @@ def points(act: Activation, dtype: torch.dtype) -> Tensor:
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", STRAIGHT)
-def test_straight_pieces_give_the_same_gradient_to_the_last_bit(name: str, dtype: torch.dtype) -> None:
+def test_piecewise_linear_gradients_are_exact_to_the_last_bit(name: str, dtype: torch.dtype) -> None:
     few, plain = functional(name, memory="few-bit", bits=3), functional(name)
     x = points(few.activation, dtype)
     dy = torch.randn(len(x), generator=torch.Generator().manual_seed(1)).to(dtype)
@@ -66,28 +66,28 @@ def test_straight_pieces_give_the_same_gradient_to_the_last_bit(name: str, dtype
     assert torch.equal(dx.nan_to_num(7), plain_dx.nan_to_num(7)), x[dx != plain_dx]
 
 
-def test_the_list_of_straight_ones_is_complete() -> None:
+def test_the_list_of_piecewise_linear_activations_is_complete() -> None:
     single = [act for act in CATALOG.values() if isinstance(act, Activation) and len(act.inputs) == 1]
     found = {act.name for act in single if not act.samplers and exact_staircase(act, torch.float32)}
     assert found - {"identity"} == {name for name in STRAIGHT if name in CATALOG}
 
 
 @pytest.mark.parametrize(("name", "bits"), [("relu", 1), ("relu6", 1), ("hard_tanh", 1), ("abs(x)", 2), ("x", 0)])
-def test_a_code_has_as_many_bits_as_there_are_slopes(name: str, bits: int) -> None:
+def test_a_code_has_enough_bits_for_all_derivatives(name: str, bits: int) -> None:
     few = few_bit(name, bits=4)
     assert few.bits == bits
     if name != "x":
         assert kept_bytes(few, torch.zeros(1600)) == 1600 * bits / 8
 
 
-def test_too_few_bits_for_all_slopes_make_a_step_table() -> None:
+def test_too_few_bits_for_all_derivatives_make_a_step_table() -> None:
     few = few_bit("abs(x)", bits=1)
     assert not few.is_exact
     assert few.tables[torch.float32].levels == (-1.0, 1.0)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
-def test_a_smooth_one_keeps_its_steps_and_nothing_else(bits: int) -> None:
+def test_a_smooth_activation_saves_only_its_codes(bits: int) -> None:
     few = functional("gelu", memory="few-bit", bits=bits)
     x = torch.randn(40, 40, generator=torch.Generator().manual_seed(0)) * 3
     dy = torch.randn(40, 40, generator=torch.Generator().manual_seed(1))
@@ -114,7 +114,7 @@ def test_strided_inputs_give_the_same() -> None:
             assert torch.equal(one, other)
 
 
-def test_what_learns_nothing_keeps_nothing() -> None:
+def test_without_a_gradient_nothing_is_saved() -> None:
     few, x = few_bit("gelu"), torch.randn(3, requires_grad=True)
     assert few(x.detach()).grad_fn is None
     with torch.no_grad():
@@ -163,13 +163,13 @@ def test_a_density_is_used() -> None:
     assert few_bit("gelu", bits=2, density=noise).tables != few_bit("gelu", bits=2).tables
 
 
-def test_a_second_derivative_is_refused_where_there_is_none() -> None:
+def test_the_second_derivative_of_a_step_table_is_refused() -> None:
     x = torch.randn(8, requires_grad=True)
-    with pytest.raises(BadInput, match=r"gelu keeps 3 bits an element for backward, which have no second derivative"):
+    with pytest.raises(BadInput, match=r"gelu saves 3 bits an element for backward, which have no second derivative"):
         torch.autograd.grad(few_bit("gelu", bits=3)(x).sum(), x, create_graph=True)
 
 
-def test_straight_pieces_pass_a_gradient_of_the_gradient_on() -> None:
+def test_piecewise_linear_activations_have_a_second_derivative() -> None:
     x = torch.tensor([-1.0, 2.0], requires_grad=True)
     dy = torch.tensor([3.0, 5.0], requires_grad=True)
     (dx,) = torch.autograd.grad(few_bit("leaky_relu")(x), x, dy, create_graph=True)
@@ -177,7 +177,7 @@ def test_straight_pieces_pass_a_gradient_of_the_gradient_on() -> None:
     torch.testing.assert_close(by_dy, torch.tensor([0.01, 1.0]))
 
 
-def test_under_torch_func_and_forward_mode_it_is_the_ordinary_one() -> None:
+def test_under_torch_func_and_forward_mode_the_gradient_is_exact() -> None:
     few, x = few_bit("gelu", bits=1), torch.randn(5, dtype=torch.float64)
     for transform in (
         lambda f: torch.func.grad(lambda x: f(x).sum())(x),
@@ -263,7 +263,7 @@ def test_functions_of_the_same_memory_are_equal() -> None:
         (lambda: few_bit("gelu")(torch.tensor([1, 2])), "takes floating-point tensors"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_asked_is_said_in_words(call: object, message: str) -> None:
+def test_invalid_requests_name_the_requirement(call: object, message: str) -> None:
     with pytest.raises(BadInput) as error:
         call()
     assert message in str(error.value)
@@ -271,7 +271,7 @@ def test_what_cannot_be_asked_is_said_in_words(call: object, message: str) -> No
 
 @pytest.mark.parametrize("make", [few_bit, FewBit])
 @pytest.mark.parametrize("name", ["gelu", "relu6"])
-def test_compiled_it_gives_the_same_and_keeps_the_codes(name: str, make: Callable[..., Any]) -> None:
+def test_compiled_results_are_equal_and_the_codes_are_saved(name: str, make: Callable[..., Any]) -> None:
     torch.compiler.reset()
     few = make(name, bits=3)
     compiled = torch.compile(lambda x: few(2 * x), backend="aot_eager_decomp_partition", fullgraph=True)
@@ -281,7 +281,7 @@ def test_compiled_it_gives_the_same_and_keeps_the_codes(name: str, make: Callabl
     assert kept_bytes(compiled, x) == 1600 * few_bit(name, bits=3).bits // 8
 
 
-def test_an_exact_copy_of_the_catalog_entry_is_meant() -> None:
+def test_a_parameter_changes_the_levels() -> None:
     assert few_bit(get("leaky_relu", negative_slope=0.25)).tables[torch.float32].levels[0] == 0.25
 
 
@@ -294,7 +294,7 @@ def test_the_mode_is_that_of_the_forward_pass(dtype: torch.dtype) -> None:
         assert few.mode == layer.few.mode == mode
         for made in (few, layer, pickle.loads(pickle.dumps(few))):
             assert torch.equal(made(x), functional("phish", mode=mode)(x))
-    if dtype == torch.float32:  # otherwise nothing would have been told apart
+    if dtype == torch.float32:  # the two modes differ
         assert not torch.equal(few_bit("phish", mode="fast")(x), few_bit("phish")(x))
     assert few_bit("phish", mode="fast") != few_bit("phish")
     assert repr(few_bit("phish", mode="fast")) == "few_bit('phish', bits=4, mode='fast')"
@@ -311,7 +311,7 @@ def test_the_exact_gradient_is_that_of_the_mode() -> None:
 
 @pytest.mark.parametrize("name", ["where(x > 0.7, x, 0.3*x)", "x*sigmoid(1.3*x)"])
 @pytest.mark.parametrize("unbiased", [False, True])
-def test_it_may_be_made_where_tensors_lie_elsewhere(name: str, unbiased: bool) -> None:
+def test_it_can_be_built_under_another_default_device(name: str, unbiased: bool) -> None:
     exact_staircase.cache_clear()
     with torch.device("meta"), torch.inference_mode():
         few = functional(name, memory="few-bit", bits=3, unbiased=unbiased)

@@ -78,7 +78,7 @@ def test_functions_of_the_same_activation_are_equal() -> None:
         (lambda: functional("softmax")(torch.tensor(1.0)), BadInput, "softmax along axis -1: the tensor has 0 axes"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_said_in_one_line(call: object, error: type[Exception], message: str) -> None:
+def test_invalid_arguments_are_one_line_errors(call: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as found:
         call()
     assert str(found.value).startswith(message)
@@ -107,7 +107,7 @@ FIRST_CALLS = {
 
 @pytest.mark.parametrize("name", ["relu", "hard_swish", "leaky_relu", "x*tanh(1.25*x)"])
 @pytest.mark.parametrize("call", FIRST_CALLS.values(), ids=FIRST_CALLS)
-def test_the_first_call_may_come_from_anywhere(call: Callable[..., Tensor], name: str) -> None:
+def test_the_first_call_may_come_from_any_context(call: Callable[..., Tensor], name: str) -> None:
     x = torch.linspace(-2, 2, 7)
     function = functional(name)
     wanted = call(function, x)
@@ -115,13 +115,13 @@ def test_the_first_call_may_come_from_anywhere(call: Callable[..., Tensor], name
     torch.testing.assert_close(call(functional(name), x), wanted, rtol=0, atol=0)
 
 
-def test_the_first_call_may_see_no_numbers() -> None:
+def test_the_first_call_may_be_traced_without_numbers() -> None:
     own_operator.cache_clear()
     with FakeTensorMode() as mode:
         assert functional("relu6")(mode.from_tensor(X)).shape == X.shape
 
 
-def test_a_functional_may_be_made_in_a_compiled_function() -> None:
+def test_a_functional_can_be_built_in_a_compiled_function() -> None:
     act = get("mish")
 
     def several(x: torch.Tensor, beta: float) -> torch.Tensor:
@@ -155,7 +155,7 @@ UNFIT_CALLS = [
 
 
 @pytest.mark.parametrize(("name", "learns", "what"), UNFIT_CALLS)
-def test_what_no_activation_takes_is_said_with_what_to_do(name: str, learns: bool, what: str) -> None:
+def test_unsupported_tensors_are_errors_with_a_fix(name: str, learns: bool, what: str) -> None:
     x, message = UNFIT[what]
     if learns:
         x = x.detach().requires_grad_()
@@ -172,7 +172,7 @@ def test_what_no_activation_takes_is_said_with_what_to_do(name: str, learns: boo
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
-def test_nested_tensors_of_the_ragged_layout_are_taken_and_the_other_is_refused_in_words() -> None:
+def test_jagged_nested_tensors_work_and_strided_ones_are_refused() -> None:
     parts = [D[0, :2], D[1]]
     ragged = torch.nested.nested_tensor(parts, layout=torch.jagged, requires_grad=True)
     for few in (None, "few-bit"):
@@ -184,7 +184,7 @@ def test_nested_tensors_of_the_ragged_layout_are_taken_and_the_other_is_refused_
 
 
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
-def test_quantised_tensors_are_refused_in_words() -> None:
+def test_quantized_tensors_are_refused() -> None:
     x = torch.quantize_per_tensor(D, 0.1, 10, torch.quint8)
     with pytest.raises(BadInput, match=r"x is torch\.quint8\. Use x\.dequantize\(\)\."):
         functional("gelu")(x)

@@ -27,14 +27,14 @@ from actlab.nn import FewBit, functional, module
         (lambda: module("softmax", dim=0), "AlongAxis(softmax, dim=0)"),
     ],
 )
-def test_a_module_shows_what_it_is(made: object, shown: str) -> None:
+def test_the_repr_of_modules(made: object, shown: str) -> None:
     assert repr(made()) == shown
 
 
 @pytest.mark.parametrize(
     ("shape", "axis"), [((5, 3), 1), ((2, 3, 4, 5), 1), ((2, 4, 5, 3), -1), ((3,), 1), ((5, 3), -1), ((3, 4), 0)]
 )
-def test_channels_lie_where_they_are_said_to(shape: tuple[int, ...], axis: int) -> None:
+def test_channels_follow_the_channel_axis(shape: tuple[int, ...], axis: int) -> None:
     weights = torch.tensor([0.1, 0.5, 2.0])
     prelu = module("prelu", channels=3, channel_axis=axis)
     prelu.load_state_dict({"weight": weights})
@@ -67,7 +67,7 @@ def test_which_parameters_are_learned_is_a_choice(trainable: object, learned: se
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: module("swiglu"), BadInput, "swiglu has two inputs: say how they are laid out with layout="
+        (lambda: module("swiglu"), BadInput, "swiglu has two inputs and needs a layout: layout="
          "'value_first', 'gate_first', 'interleaved', 'two'; got None."),
         (lambda: module("swiglu", layout="sideways"), BadInput, "swiglu has two inputs"),
         (lambda: module("gelu", layout="two"), BadInput, "gelu takes no layout: it has no gate."),
@@ -90,7 +90,7 @@ def test_which_parameters_are_learned_is_a_choice(trainable: object, learned: se
         (lambda: module("glu", layout="value_first", dim=2)(torch.ones(2, 4)), BadInput, "glu splits axis 2 in two"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_said_in_one_line(call: object, error: type[Exception], message: str) -> None:
+def test_invalid_arguments_are_one_line_errors(call: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as found:
         call()
     assert str(found.value).startswith(message)

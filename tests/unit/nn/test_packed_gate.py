@@ -1,4 +1,4 @@
-"""Gated units straight from their packed projection: one gradient, the same bits, and only the input kept."""
+"""Gated units straight from their packed projection: one gradient, the same bits, only the input saved."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_packed_tensor_gives_the_bits_of_two(act: Activation, dtype: torch.dty
 
 
 @every_layout
-def test_only_the_packed_input_is_kept(layout: Layout) -> None:
+def test_only_the_packed_input_is_saved(layout: Layout) -> None:
     x, kept = drawn(8, 64).requires_grad_(), []
     with torch.autograd.graph.saved_tensors_hooks(lambda each: (kept.append(each), each)[1], lambda each: each):
         module("swiglu", layout=layout)(x)
@@ -51,7 +51,7 @@ def test_only_the_packed_input_is_kept(layout: Layout) -> None:
 
 
 @every_layout
-def test_a_graph_that_is_kept_gives_its_gradient_twice(layout: Layout) -> None:
+def test_a_retained_graph_gives_its_gradient_twice(layout: Layout) -> None:
     x = drawn(3, 10).requires_grad_()
     y = module("geglu", layout=layout)(x).sum()
     first, second = (torch.autograd.grad(y, x, retain_graph=True)[0] for _ in range(2))

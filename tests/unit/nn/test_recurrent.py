@@ -1,4 +1,4 @@
-"""Recurrent cells and layers: PyTorch's with the usual activations, any other activation in their place."""
+"""Recurrent cells and layers equal PyTorch's with the usual activations, and take any other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHAPES = [
 
 
 def pair(kind: str, sizes: tuple[int, int] = (3, 5), **options: object) -> tuple[nn.Module, nn.Module]:
-    """Ours and PyTorch's, from the same seed."""
+    """Make actlab's and PyTorch's from the same seed."""
     made = []
     for module in (actlab.nn, nn):
         torch.manual_seed(7)
@@ -47,7 +47,7 @@ def flat(result: object) -> list[Tensor]:
 
 
 def outcome(network: nn.Module, x: Tensor, *states: object) -> list[Tensor]:
-    """Outputs, states, and the gradients of a loss of all of them by the input and every weight."""
+    """Compute outputs, states, and the gradients of a loss of all of them by the input and every weight."""
     torch.manual_seed(11)
     leaf = x.clone().requires_grad_()
     results = flat(network(leaf, *states))
@@ -87,7 +87,7 @@ def test_one_sequence_without_a_batch(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_batch_first(kind: str) -> None:
+def test_batch_first(kind: str) -> None:
     ours, theirs = pair(kind, batch_first=True, num_layers=2)
     assert_alike(outcome(ours, randn(2, 6, 3)), outcome(theirs, randn(2, 6, 3)))
 
@@ -100,7 +100,7 @@ def test_a_projected_lstm(both: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_dropped_between_layers(kind: str) -> None:
+def test_dropout_between_layers(kind: str) -> None:
     ours, theirs = pair(kind, num_layers=3, dropout=0.5)
     assert_alike(outcome(ours, randn(6, 2, 3)), outcome(theirs, randn(6, 2, 3)))
     assert not torch.equal(outcome(ours, randn(6, 2, 3))[0], outcome(ours.eval(), randn(6, 2, 3))[0])
@@ -171,7 +171,7 @@ def test_layers_are_cells_one_after_another_with_any_activations() -> None:
         torch.testing.assert_close(outputs[step], states[0])
 
 
-def test_each_activation_stands_at_its_place() -> None:
+def test_each_role_uses_its_activation() -> None:
     # an LSTM whose gates are all one half, as by hand
     cell = actlab.nn.LSTMCell(2, 2, gate="0.5 + 0*x", candidate="sine", output="x**3")
     hidden, state = torch.tensor([[0.3, -0.2]]), torch.tensor([[0.5, 1.5]])
@@ -191,7 +191,7 @@ def test_a_gru_whose_candidate_is_linear() -> None:
     torch.testing.assert_close(cell(x, hidden), 0.75 * candidate + 0.25 * hidden)
 
 
-def test_what_an_activation_learns_is_part_of_the_layers() -> None:
+def test_trainable_activation_parameters_belong_to_the_layer() -> None:
     layers = actlab.nn.GRU(3, 4, candidate="swish", dtype=torch.float64)
     assert "activations.candidate.beta" in layers.state_dict()
     assert layers.activations["candidate"].beta.dtype == torch.float64
@@ -212,7 +212,7 @@ def test_sixteen_bits_and_second_derivatives() -> None:
     assert torch.autograd.gradgradcheck(lambda x: exact(x)[0], randn(2, 1, 2).requires_grad_(), fast_mode=True)
 
 
-def test_layers_show_what_they_are() -> None:
+def test_the_repr_of_layers() -> None:
     layers = actlab.nn.LSTM(3, 4, num_layers=2, gate="hard_sigmoid", proj_size=2)
     assert repr(layers).startswith("LSTM(\n  3, 4, num_layers=2, proj_size=2\n")
     assert "(gate): Elementwise(hard_sigmoid)" in repr(layers)
@@ -222,20 +222,20 @@ def test_layers_show_what_they_are() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: actlab.nn.LSTM(3, 0), BadInput, "LSTM: hidden_size must be a whole number of at least 1; got 0."),
-        (lambda: actlab.nn.GRU(True, 4), BadInput, "GRU: input_size must be a whole number of at least 1; got True."),
+        (lambda: actlab.nn.LSTM(3, 0), BadInput, "LSTM: hidden_size must be a positive integer; got 0."),
+        (lambda: actlab.nn.GRU(True, 4), BadInput, "GRU: input_size must be a positive integer; got True."),
         (
             lambda: actlab.nn.GRUCell(3.5, 4),
             BadInput,
-            "GRUCell: input_size must be a whole number of at least 1; got 3.5.",
+            "GRUCell: input_size must be a positive integer; got 3.5.",
         ),
-        (lambda: actlab.nn.RNN(3, 4, num_layers=0), BadInput, "RNN: num_layers must be a whole number of at least 1"),
+        (lambda: actlab.nn.RNN(3, 4, num_layers=0), BadInput, "RNN: num_layers must be a positive integer"),
         (
             lambda: actlab.nn.RNN(3, 4, num_layers=2, dropout=1.5),
             BadInput,
             "RNN: dropout must lie between 0 and 1; got 1.5.",
         ),
-        (lambda: actlab.nn.RNN(3, 4, dropout=0.5), BadInput, "RNN: dropout acts between layers, and num_layers=1"),
+        (lambda: actlab.nn.RNN(3, 4, dropout=0.5), BadInput, "RNN: dropout applies between layers, so num_layers=1"),
         (
             lambda: actlab.nn.LSTM(3, 4, proj_size=4),
             BadInput,
@@ -245,12 +245,12 @@ def test_layers_show_what_they_are() -> None:
         (
             lambda: actlab.nn.LSTM(3, 4, gate="swiglu"),
             BadInput,
-            "LSTM: gate must be an activation of each element by itself",
+            "LSTM: gate must be an element-wise activation of one input",
         ),
         (
             lambda: actlab.nn.GRUCell(3, 4, candidate="softmax"),
             BadInput,
-            "GRUCell: candidate must be an activation of each",
+            "GRUCell: candidate must be an element-wise activation",
         ),
         (
             lambda: actlab.nn.GRU(3, 4)(torch.ones(2, 2, 5)),
@@ -285,7 +285,7 @@ def test_layers_show_what_they_are() -> None:
         ),
     ],
 )
-def test_what_does_not_fit_is_said_in_one_line(call: object, error: type[Exception], message: str) -> None:
+def test_invalid_arguments_are_one_line_errors(call: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as found:
         call()
     assert str(found.value).startswith(message)

@@ -1,1 +1,1 @@
-"""Measure how exact a program of a formula is."""
+"""Measure how accurate an implementation of a formula is."""

@@ -27,24 +27,24 @@ _TERMS = 20
 
 
 def real(value: Fraction, like: Reals) -> Any:
-    """A constant with every bit that the arrays' dtype has."""
+    """Return a constant with every bit that the arrays' dtype has."""
     high = float(value)
     return like.dtype.type(high) + like.dtype.type(float(value - Fraction(high)))
 
 
 def sigmoid(x: Reals) -> Reals:
-    """1/(1 + e⁻ˣ)."""
+    """Compute 1/(1 + e⁻ˣ)."""
     decay = np.exp(-np.abs(x))
     return np.where(x >= 0, 1 / (1 + decay), decay / (1 + decay))
 
 
 def log_sigmoid(x: Reals) -> Reals:
-    """The logarithm of the sigmoid."""
+    """Compute the logarithm of the sigmoid."""
     return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
 
 
 def gaussian(x: Reals, *, halved: bool) -> Reals:
-    """exp(−x²), or exp(−x²/2): the square taken in two parts, because its rounding would be multiplied by x²."""
+    """Compute exp(−x²), or exp(−x²/2), with the square in two parts, because its rounding would be multiplied by x²."""
     size = np.minimum(np.abs(x), 200)
     head = np.ldexp(np.rint(np.ldexp(size, 12)), -12)
     scale = x.dtype.type(0.5 if halved else 1)
@@ -53,7 +53,7 @@ def gaussian(x: Reals, *, halved: bool) -> Reals:
 
 
 def erf(x: Reals) -> Reals:
-    """The error function: a series of positive terms near 0, 1 − erfc elsewhere."""
+    """Compute the error function by a series of positive terms near 0 and as 1 − erfc elsewhere."""
     size = np.abs(x)
     near = np.minimum(size, 1)
     # erf(x) = 2/√π·exp(−x²)·Σ 2ⁿx²ⁿ⁺¹/(2n+1)!!  (DLMF 7.6.2)
@@ -67,23 +67,23 @@ def erf(x: Reals) -> Reals:
 
 
 def erfc(x: Reals) -> Reals:
-    """1 − erf, with its tail."""
+    """Compute 1 − erf with its tail."""
     return _complement(x, halved=False)
 
 
 def normal_cdf(x: Reals) -> Reals:
-    """The distribution function of the standard normal: erfc(−x/√2)/2, without rounding x/√2 where that is felt."""
+    """Compute the standard normal distribution function as erfc(−x/√2)/2, without rounding x/√2 where that matters."""
     return _complement(-x, halved=True) / 2
 
 
 def normal_pdf(x: Reals) -> Reals:
-    """The density of the standard normal."""
+    """Compute the standard normal density."""
     density: Reals = real(_INVERSE_ROOT_TAU, x) * gaussian(x, halved=True)
     return density
 
 
 def _complement(x: Reals, *, halved: bool) -> Reals:
-    """erfc of x, or of x/√2."""
+    """Compute erfc of x, or of x/√2."""
     scaled = x * real(_ROOT_HALF, x) if halved else x
     beyond = scaled >= 0.5
     tail = _upper(np.where(beyond, x, 1), halved=halved)
@@ -92,7 +92,7 @@ def _complement(x: Reals, *, halved: bool) -> Reals:
 
 
 def _upper(x: Reals, *, halved: bool) -> Reals:
-    """erfc of x ≥ 0.5, or of x/√2, by the trapezoidal rule with the pole's residue taken off.
+    """Compute erfc of x ≥ 0.5, or of x/√2, by the trapezoidal rule with the pole's residue subtracted.
 
     Source: Chiarella, Reichel 1968, Math. Comp. 22, 137–143; all terms are positive.
     """
@@ -112,7 +112,7 @@ def _upper(x: Reals, *, halved: bool) -> Reals:
 
 
 def spherical_bessel(order: int, x: Reals) -> Reals:
-    """The spherical Bessel function j of this order: a power series near 0, the upward recurrence elsewhere."""
+    """Compute the spherical Bessel function j of this order: a power series near 0, the upward recurrence elsewhere."""
     near = np.abs(x) < 2 + order
     small, large = np.where(near, x, 0), np.where(near, 1, x)
     term = small**order / x.dtype.type(math.prod(range(1, 2 * order + 2, 2)))

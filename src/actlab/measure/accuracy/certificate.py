@@ -1,4 +1,4 @@
-"""The certificate of an activation: how exact the program is that computes it, measured on this machine."""
+"""Measure the certificate of an activation: how accurate its implementation is on this machine."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from actlab.measure.implementations import (
 
 MODES: tuple[Mode, ...] = ("accurate", "fast")
 
-# In float64 the reference is a long double's, which takes ten times as long.
+# In float64 the reference is in long double, which takes ten times as long.
 _COUNT = {16: 60_000, 32: 200_000, 64: 60_000}
 
 Program = Function | tuple[Function, Derivatives] | Implementation
@@ -55,22 +55,22 @@ def certificate(
     seed: int = 0,
     count: int | None = None,
 ) -> Certificate:
-    """How exact the program of an activation is.
+    """Measure how accurate the implementation of an activation is.
 
     Args:
         formula: an activation, its name, or a formula as text.
         dtype: "float32", "float64", "bfloat16" or "float16".
         mode: "accurate" or "fast".
-        function: what is measured; `actlab.functional` if left out. A function of tensors that PyTorch can
-            differentiate, or a pair of them: the values, and a tuple of the derivatives by each input.
-        against: what else is measured at the same points: "torch" for PyTorch's own function, "composite" for the
-            atoms as PyTorch operations, "compiled" for torch.compile, "onnx" for ONNX Runtime.
-        seed: what the random points are drawn from.
-        count: about how many points; in 16 bits every number is taken.
+        function: the implementation to measure; actlab's kernels if left out. A function of tensors that PyTorch can
+            differentiate, or a pair of functions: the values, and a tuple of the derivatives by each input.
+        against: other implementations to measure at the same points: "torch" for PyTorch's own function, "composite"
+            for the formula as PyTorch operations, "compiled" for torch.compile, "onnx" for ONNX Runtime.
+        seed: of the random points.
+        count: the approximate number of points; in 16 bits every number is used.
 
     Raises:
         UnknownActivation, BadFormula, BadParam: as `actlab.get`; or the activation acts along an axis.
-        BadInput: there is no such dtype or mode, or what it should be compared with cannot be had.
+        BadInput: the dtype, the mode or an implementation to compare with is unknown or does not run here.
         MissingExtra: ONNX Runtime is not installed.
 
     Example:
@@ -79,9 +79,9 @@ def certificate(
     """
     act = get(formula)
     if isinstance(act, AxisActivation):
-        raise BadFormula(f"{act.name} acts along an axis: a certificate is for what is computed element by element.")
+        raise BadFormula(f"{act.name} acts along an axis; an element-wise activation is required.")
     if mode not in ("accurate", "fast"):
-        raise BadInput(f"a certificate is for mode {' or '.join(MODES)}; got '{mode}'.")
+        raise BadInput(f"mode must be {' or '.join(MODES)}; got '{mode}'.")
     chosen: Mode = "accurate" if mode == "accurate" else "fast"
     fmt = format_of(dtype)
     subject = _subject(act, function, mode=chosen)
@@ -108,13 +108,13 @@ def certificate(
 @final
 @dataclass(frozen=True)
 class Outline:
-    """The points of a formula, and what is exact there.
+    """The points of a formula and its exact values there.
 
     Attributes:
         args: the inputs in order.
         columns: the points, one array an input.
-        value, slopes: the formula's exact values, and its derivatives' by each input.
-        fmt: the dtype that all points are numbers of.
+        value, slopes: the exact values of the formula and of its derivatives by each input.
+        fmt: the dtype of the points.
     """
 
     args: tuple[Leaf, ...]
@@ -126,33 +126,33 @@ class Outline:
 
 @lru_cache(maxsize=2)
 def outline_of(act: Activation, fmt: Format, seed: int, count: int) -> Outline:
-    """The points of an activation and its exact values, which serve every program that is measured."""
+    """Choose the points of an activation and compute its exact values, which serve every implementation."""
     args: tuple[Leaf, ...] = tuple(Input(name) for name in act.inputs)
     slopes = [act.derivative(name) for name in act.inputs]
     columns = points([act.formula, *slopes], args, fmt=fmt, seed=seed, count=count)
-    told = [reference(each, args, columns, fmt=fmt) for each in (act.formula, *slopes)]
-    return Outline(args, columns, told[0], tuple(told[1:]), fmt)
+    truth = [reference(each, args, columns, fmt=fmt) for each in (act.formula, *slopes)]
+    return Outline(args, columns, truth[0], tuple(truth[1:]), fmt)
 
 
 def measured(
     implementation: Implementation, outline: Outline, *, bounds: tuple[float | None, float | None]
 ) -> Measured:
-    """The errors of one program's values and derivatives."""
+    """Measure the errors of one implementation's values and derivatives."""
     tensors = [tensor(column, outline.fmt) for column in outline.columns]
     forward, found = _worst(implementation.forward(*tensors), outline.value, "forward", bounds[0])
     gradients = []
-    # a program without a backward pass gives no derivatives
-    for arg, dx, told in zip(outline.args, implementation.backward(*tensors), outline.slopes, strict=False):
-        each, more = _worst(dx, told, f"backward ({arg.name})", bounds[1])
+    # an implementation without a backward pass has no derivatives
+    for arg, dx, truth in zip(outline.args, implementation.backward(*tensors), outline.slopes, strict=False):
+        each, more = _worst(dx, truth, f"backward ({arg.name})", bounds[1])
         gradients.append((arg.name, each))
         found += more
     return Measured(implementation.name, forward, tuple(gradients), tuple(found))
 
 
-def _worst(result: Tensor, told: Reference, direction: str, bound: float | None) -> tuple[Worst, list[Stretch]]:
+def _worst(result: Tensor, truth: Reference, direction: str, bound: float | None) -> tuple[Worst, list[Stretch]]:
     fmt = format_of(str(result.dtype).removeprefix("torch."))
-    found = errors(as_doubles(result), told, fmt)
-    return worst(found, told, fmt=fmt, bound=bound), [*not_finite(found, told, fmt=fmt, direction=direction)]
+    found = errors(as_doubles(result), truth, fmt)
+    return worst(found, truth, fmt=fmt, bound=bound), [*not_finite(found, truth, fmt=fmt, direction=direction)]
 
 
 def _subject(act: Activation, function: Program | None, *, mode: Mode) -> Implementation:
@@ -169,14 +169,14 @@ def _subject(act: Activation, function: Program | None, *, mode: Mode) -> Implem
 
 def _other(name: str, act: Activation) -> Implementation:
     if name not in CERTIFIED:
-        raise BadInput(f"a certificate compares with {', '.join(CERTIFIED)}; got '{name}'.")
+        raise BadInput(f"against must be one of {', '.join(CERTIFIED)}; got '{name}'.")
     return CERTIFIED[name](act)
 
 
 def _by_params(
     act: Activation, fmt: Format, *, mode: Mode, seed: int, count: int | None
 ) -> Iterator[tuple[str, Worst, list[Stretch]]]:
-    """The error of each element's derivative by every trainable parameter, parameters as numbers of the dtype."""
+    """Measure the error of each element's derivative by every trainable parameter, rounded to the dtype."""
     wanted = [param.name for param in act.params if param.trainable]
     if not wanted:
         return
@@ -190,8 +190,8 @@ def _by_params(
     bound = BOUNDS.get((mode, fmt.name), (None, None))[1]
     for arg, dx in zip(args, found, strict=True):
         if arg.name in wanted:
-            told = reference(derivative(act.expression, arg), args, columns, fmt=fmt)
-            yield arg.name, *_worst(dx, told, f"backward ({arg.name})", bound)
+            truth = reference(derivative(act.expression, arg), args, columns, fmt=fmt)
+            yield arg.name, *_worst(dx, truth, f"backward ({arg.name})", bound)
 
 
 def _joined(own: Measured, params: Any) -> Measured:
@@ -220,7 +220,7 @@ def _special(subject: Implementation, outline: Outline) -> tuple[Special, ...]:
 
 
 def _rounding(subject: Implementation, tensors: tuple[Tensor, ...], columns: tuple[Places, ...]) -> Rounding:
-    """How often results are not those of the same numbers in float32, rounded once."""
+    """Count the results that differ from those of the same numbers in float32, rounded once."""
     dtype = tensors[0].dtype
     wide = [each.float() for each in tensors]
     values = differ(subject.forward(*tensors), subject.forward(*wide).to(dtype))

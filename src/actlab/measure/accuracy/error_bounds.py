@@ -1,9 +1,9 @@
-"""Formulas of whole arrays, each value with a bound on its own error carried along.
+"""Evaluate formulas on whole arrays, each value with a bound on its error.
 
 The running error analysis of Wilkinson (Higham, Accuracy and Stability of Numerical Algorithms, section 3.3): each
 operation adds its own rounding to what its operands bring. Where the bound is small beside a unit in the last place
-of the dtype that is measured, the value is reference enough; where not, the point is doubtful and `reference` asks
-for fifty digits.
+of the measured dtype, the value is a good enough reference; elsewhere the point is doubtful and `reference` computes
+fifty digits.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from actlab.lower.straight_line import Leaf
 from actlab.measure.accuracy.atoms import ATOMS, gaussian, spherical_bessel
 from actlab.measure.accuracy.ulp import Flags, Reals
 
-# An elementary function of the mathematics library is taken to be right to this many roundings.
+# An elementary function of the mathematics library is assumed to be right to this many roundings.
 ROUNDINGS = 6
 
-# A real power is worked out through a logarithm and an exponential.
+# A real power is computed by a logarithm and an exponential.
 _POWER_ROUNDINGS = 8
 
 
 @final
 @dataclass(frozen=True)
 class Bounded:
-    """Values and, for each, what its absolute error does not exceed (to first order); NaN or infinite if unknown."""
+    """Values, each with a bound on its absolute error (to first order); NaN or infinite if unknown."""
 
     value: Reals
     error: Reals
@@ -58,7 +58,7 @@ Known = Mapping[Node, Bounded]
 
 
 def evaluated(roots: Sequence[Expr], given: Mapping[Leaf, Reals]) -> dict[Node, Bounded]:
-    """Every part of the formulas at every point, in the arithmetic of the arrays that are given."""
+    """Compute every part of the formulas at every point, in the arithmetic of the given arrays."""
     like = next(iter(given.values()))
     done: dict[Node, Bounded] = {}
     with np.errstate(all="ignore"):
@@ -69,7 +69,7 @@ def evaluated(roots: Sequence[Expr], given: Mapping[Leaf, Reals]) -> dict[Node, 
 
 
 def nearest(value: Any, kind: np.dtype[Any]) -> Any:
-    """An mpmath number or a fraction, rounded to NumPy's kind, also where a double would underflow."""
+    """Round an mpmath number or a fraction to NumPy's kind, also where a double would underflow."""
     with mp.workprec(200):
         exact = mp.mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else mp.mpf(value)
         if not mp.isfinite(exact) or exact == 0:
@@ -82,7 +82,7 @@ def nearest(value: Any, kind: np.dtype[Any]) -> Any:
 
 
 def branch(condition: Compare, done: Known) -> tuple[Flags, Flags]:
-    """Which branch each point takes, and where rounding leaves that in doubt."""
+    """Say which branch each point takes, and where rounding leaves that in doubt."""
     left, right = done[condition.left], done[condition.right]
     ask = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}[condition.order]
     slack = left.error + right.error
@@ -131,7 +131,7 @@ def _is_power_of_two(value: Fraction) -> bool:
 
 
 def _underflow(value: Reals) -> Reals:
-    """What underflow may have taken away."""
+    """Bound the loss by underflow."""
     kind = np.finfo(value.dtype)
     return np.where(np.abs(value) < kind.smallest_normal, kind.smallest_subnormal, 0).astype(value.dtype)
 
@@ -149,7 +149,7 @@ def _constant(exact: Any, like: Reals) -> Bounded:
 
 
 def _rounding(value: Reals, unit: Any) -> Reals:
-    """What rounding a result may have cost; an overflow that was right costs nothing."""
+    """Bound the rounding of a result; an overflow that is right costs nothing."""
     return np.where(np.isinf(value), 0, unit * np.abs(value))
 
 
@@ -170,7 +170,7 @@ def _product(left: Bounded, right: Bounded, unit: Any) -> Bounded:
 
 
 def _unless_zero(left: Reals, right: Reals, value: Reals) -> Reals:
-    """What a product loses by underflow: nothing where a factor is 0."""
+    """Bound the loss of a product by underflow: nothing if a factor is 0."""
     return np.where((left == 0) | (right == 0), 0, _underflow(value))
 
 
@@ -235,19 +235,19 @@ def _root_of_square(node: Expr) -> Expr | None:
 
 def _bessel(order: int, x: Bounded, unit: Any) -> Bounded:
     value = spherical_bessel(order, x.value)
-    # beyond 1 neither the function nor its slope passes 2/|x|; a power series near 0 is relatively exact
+    # beyond 1 neither the function nor its derivative passes 2/|x|; a power series near 0 is relatively exact
     size = np.minimum(1, 2 / np.abs(x.value))
     own = 4 * ROUNDINGS * unit * np.where(np.abs(x.value) < 1, np.abs(value), size)
     return Bounded(value, np.minimum(x.error, 2) * size + own + _underflow(value))
 
 
 def _spread(function: Callable[[Reals], Reals], x: Bounded, unit: Any) -> Bounded:
-    """A function that rises or falls throughout: what its argument's error does is seen at both ends of it."""
+    """Compute a monotone function; the error of its argument is propagated by computing both ends."""
     value = function(x.value)
     error = _rounding(value, ROUNDINGS * unit) + _underflow(value)
     moved: Flags = x.error != 0
     if moved.any():
-        # never less than a rounding of the argument, or it would not be felt at all
+        # never less than a rounding of the argument, which would have no effect
         room = np.maximum(x.error[moved], unit * np.abs(x.value[moved]))
         ends = function(x.value[moved] - room), function(x.value[moved] + room)
         error[moved] += np.maximum(np.abs(ends[0] - value[moved]), np.abs(ends[1] - value[moved]))

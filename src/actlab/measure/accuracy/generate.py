@@ -1,6 +1,6 @@
 """Measure the catalog's certificates and write them down: `python -m actlab.measure.accuracy.generate`.
 
-Certificates that were measured of these kernels are left as they are, unless `--all` is given.
+Certificates of the present kernels are left as they are, unless `--all` is passed.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _figures(worst: Worst) -> dict[str, Any]:
 
 
 def _rounded(ulp: float) -> float:
-    # four digits: more would change with every other machine's last bits
+    # four digits: further ones differ between machines
     return float(f"{ulp:.4g}")
 
 
@@ -89,7 +89,7 @@ def certified_all(
         kept: entries by key that are written as they are, instead of being measured.
 
     Raises:
-        BadInput: the folder of `output` does not exist, or none is given and the package is no checkout.
+        BadInput: the folder of `output` does not exist, or `output` is left out and the package is not a checkout.
     """
     path, started = _path(output), time.perf_counter()
     wanted = {stored.key_of(act, mode=mode, dtype=dtype): (act, mode, dtype) for act, mode, dtype in tasks()}
@@ -128,10 +128,10 @@ def _others(mode: str, dtype: str) -> tuple[str, ...]:
 def _path(output: Path | None) -> Path:
     own = Path(__file__).with_name(stored.DATA)
     if output is None and not (own.parents[3] / "pyproject.toml").is_file():
-        raise BadInput("actlab is installed, not checked out: say where the certificates go, with --output FILE.")
+        raise BadInput("actlab is installed, not checked out: name the file for the certificates with --output FILE.")
     path = own if output is None else output
     if not path.absolute().parent.is_dir():
-        raise BadInput(f"the certificates cannot be written: there is no folder {path.absolute().parent}.")
+        raise BadInput(f"the certificates cannot be written: the folder {path.absolute().parent} does not exist.")
     return path
 
 

@@ -1,4 +1,4 @@
-"""Whether results depend on how a tensor lies in memory, or on how many threads compute them."""
+"""Check that results depend neither on a tensor's memory layout nor on the number of threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from actlab.measure.implementations import Implementation
 
-# Enough for kernels and PyTorch's own functions to share the work among threads.
+# Enough elements for kernels and PyTorch's own functions to use several threads.
 _SHARED = 250_000
 
 
@@ -27,7 +27,7 @@ _PATTERNS: Mapping[torch.dtype, torch.dtype] = MappingProxyType(
 
 
 def layouts_apart(implementation: Implementation, tensors: tuple[Tensor, ...]) -> tuple[str, ...]:
-    """The layouts in which results have other bits than in contiguous tensors of the same numbers."""
+    """List the layouts whose results differ in any bit from those of contiguous tensors."""
     blocks = [_block(tensor, tensor.numel()) for tensor in tensors]
     wanted = results(implementation, *blocks)
     return tuple(
@@ -36,7 +36,7 @@ def layouts_apart(implementation: Implementation, tensors: tuple[Tensor, ...]) -
 
 
 def threads_apart(implementation: Implementation, tensors: tuple[Tensor, ...]) -> tuple[int, ...]:
-    """The numbers of threads, two and as many as PyTorch uses, with which results have other bits than with one."""
+    """List the thread counts, of 2 and PyTorch's own, whose results differ in any bit from those of one thread."""
     blocks = [_block(tensor, _SHARED) for tensor in tensors]
     most = max(2, torch.get_num_threads())
     with _threads(1):
@@ -50,7 +50,7 @@ def threads_apart(implementation: Implementation, tensors: tuple[Tensor, ...]) -
 
 
 def results(implementation: Implementation, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """The values, and the derivatives by each argument."""
+    """Compute the values, and the derivatives by each argument."""
     return implementation.forward(*tensors), *implementation.backward(*tensors)
 
 
@@ -59,28 +59,28 @@ def _same(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> bool:
 
 
 def same_bits(found: Tensor, wanted: Tensor) -> bool:
-    """Whether all numbers are the same, a NaN equal to any other and 0 unequal to -0."""
+    """Say whether all numbers are the same, where any two NaNs are equal and 0 differs from -0."""
     one, other = (tensor.contiguous().view(_PATTERNS[tensor.dtype]) for tensor in (found, wanted))
-    # a tenth of the time of looking at each number, and nearly always enough
+    # takes a tenth of the time of comparing each number, and is nearly always enough
     return torch.equal(one, other) or not bool(differ(found, wanted).any())
 
 
 def differ(found: Tensor, wanted: Tensor) -> Tensor:
-    """Where two numbers are not the same."""
+    """Mark where two numbers are not the same."""
     both_nan = found.isnan() & wanted.isnan()
     same = (found == wanted) & (torch.signbit(found) == torch.signbit(wanted))
     return ~(same | both_nan)
 
 
 def _block(tensor: Tensor, least: int) -> Tensor:
-    """The numbers, repeated, as a batch of images whose sides are no multiple of a vector's length."""
+    """Repeat the numbers into a batch of images whose sides are no multiple of a vector's length."""
     side = math.isqrt(least // 15) // 2 * 2 + 3
     total = 15 * side * side
     return tensor.repeat(-(-total // tensor.numel()))[:total].reshape(3, 5, side, side)
 
 
 def _strided(block: Tensor) -> Tensor:
-    """Every second element of a tensor twice as long."""
+    """Return every second element of a tensor twice as long."""
     return torch.stack([block, torch.zeros_like(block)], dim=-1)[..., 0]
 
 
@@ -89,7 +89,7 @@ def _transposed(block: Tensor) -> Tensor:
 
 
 def _misaligned(block: Tensor) -> Tensor:
-    """The same numbers, one element further on in memory."""
+    """Return the same numbers, one element further on in memory."""
     return torch.cat([block.new_zeros(1), block.flatten()])[1:].reshape(block.shape)
 
 

@@ -27,7 +27,7 @@ Real = Any  # mpmath carries no types
 # Bits of the first attempt (fifty digits and some), and of the last: x − tanh(x) at 1e-308 needs 2050.
 FIRST, LAST = multiprecision.PRECISION, 6_400
 
-# Two attempts, the second with a quarter more bits, are believed where they agree to so many.
+# Two attempts, the second with a quarter more bits, must agree to this many.
 _AGREED = 120
 
 # A difference that is 0 with fewer bits than this may have cancelled down to nothing.

@@ -1,4 +1,4 @@
-"""The points at which a program is held against its formula, every one a number of the dtype that is measured."""
+"""The points at which an implementation is compared with its formula, all numbers of the measured dtype."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from actlab.measure.accuracy.ulp import Format
 
 Places = NDArray[np.float64]
 
-# How far out the dense points lie.
+# The dense points lie between minus and plus this.
 CORE = 20.0
 
-# Beside each root and kink so many numbers of the dtype on either side.
+# The numbers of the dtype on either side of each root and kink.
 _BESIDE = 8
 _MOST_CROSSINGS = 96
-# The other input of a gated pair while one of them is looked at closely.
+# The values of one input of a gated unit while the other varies.
 _HELD = (1.0, -2.5, 0.3125)
 
 
 def points(
     formulas: Sequence[Expr], args: tuple[Leaf, ...], *, fmt: Format, seed: int = 0, count: int
 ) -> tuple[Places, ...]:
-    """About `count` points, or pairs of them, one array an input; in 16 bits every number there is.
+    """Choose about `count` points, or pairs of them, as one array per input; in 16 bits, every number.
 
     Dense and random within [−20, 20], spread over all magnitudes from the smallest subnormal number to the largest
     finite one, powers of two, both zeros, the infinities, NaN, and around every kink and root of the formulas.
@@ -42,12 +42,12 @@ def points(
 
 
 def tensor(places: Places, fmt: Format) -> torch.Tensor:
-    """The points as a tensor of the dtype."""
+    """Return the points as a tensor of the dtype."""
     return torch.from_numpy(places.copy()).to(getattr(torch, fmt.name))
 
 
 def all_of_sixteen_bits(fmt: Format) -> Places:
-    """All 65,536 numbers of a 16-bit dtype, the infinities and NaNs among them."""
+    """List all 65,536 numbers of a 16-bit dtype, including infinities and NaNs."""
     patterns = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int16)
     found: Places = patterns.view(getattr(torch, fmt.name)).double().numpy()
     return found
@@ -70,7 +70,7 @@ def _finite_line(
     random: np.random.Generator,
     count: int,
 ) -> Places:
-    """Points of the one argument that is not held."""
+    """Choose points of the one argument that is not fixed."""
     free = next(arg for arg in args if arg not in held)
     general = rounded(np.concatenate([_core(random, count), _everywhere(fmt, random, count // 3), _powers(fmt)]), fmt)
     general = np.unique(np.concatenate([general, -general]))
@@ -80,14 +80,14 @@ def _finite_line(
 
 
 def _core(random: np.random.Generator, count: int) -> Places:
-    """One random point in each of many equal cells of [0, 20], and normal ones."""
+    """Draw one random point in each of many equal cells of [0, 20], and normal ones."""
     cells = count // 4
     spread = (np.arange(cells) + random.uniform(size=cells)) * (CORE / cells)
     return np.concatenate([spread, np.abs(random.normal(size=count // 12)) * 3])
 
 
 def _everywhere(fmt: Format, random: np.random.Generator, count: int) -> Places:
-    """One random point in each of many cells of equal ratio, from the smallest number to the largest."""
+    """Draw one random point in each of many cells of equal ratio, from the smallest number to the largest."""
     cells = count // 2
     low, high = np.log2(fmt.smallest), fmt.most + 1
     exponents = low + (np.arange(cells) + random.uniform(size=cells)) * (high - low) / cells
@@ -96,7 +96,7 @@ def _everywhere(fmt: Format, random: np.random.Generator, count: int) -> Places:
 
 
 def _powers(fmt: Format) -> Places:
-    """Powers of two with their neighbours, the smallest numbers and the largest."""
+    """List powers of two with their neighbors, the smallest numbers and the largest."""
     step = 1 if fmt.bits == 32 else 8
     powers = np.exp2(np.arange(fmt.least, fmt.most + 1, step, dtype=np.float64))
     ends = [fmt.smallest * np.arange(1, 9), [fmt.largest], beside(fmt.largest, fmt)]
@@ -104,13 +104,13 @@ def _powers(fmt: Format) -> Places:
 
 
 def rounded(places: Places, fmt: Format) -> Places:
-    """The nearest numbers of the dtype."""
+    """Round to the nearest numbers of the dtype."""
     found: Places = tensor(places, fmt).double().numpy()
     return found
 
 
 def beside(place: float, fmt: Format) -> Places:
-    """The number of the dtype nearest to the place, and those next to it on both sides; finite ones only."""
+    """List the finite numbers of the dtype nearest to the place and on both sides of it."""
     kind = np.float64 if fmt.bits == 64 else np.float32
     here = rounded(np.array([place]), fmt).astype(kind)
     below, above = [here], [here]
@@ -123,7 +123,7 @@ def beside(place: float, fmt: Format) -> Places:
 
 
 def _functions(formulas: Sequence[Expr], free: Leaf, held: dict[Leaf, float]) -> Iterator[Callable[[Places], Places]]:
-    """The formulas, and the differences whose sign decides a branch: their zeros are roots and kinks."""
+    """Iterate over the formulas and the differences whose sign decides a branch: their zeros are roots and kinks."""
     wanted = [*formulas, *{difference: None for formula in formulas for difference in _differences(formula)}]
     for formula in wanted:
 
@@ -146,7 +146,7 @@ def _differences(formula: Expr) -> Iterator[Expr]:
 
 
 def _crossings(functions: Iterator[Callable[[Places], Places]], places: Places) -> list[float]:
-    """Where a function changes sign between neighbouring points, and where it is 0 while a neighbour is not."""
+    """Find where a function changes sign between neighboring points, and where it is 0 while a neighbor is not."""
     found: dict[float, None] = {}
     for function in functions:
         signs = np.sign(function(places))

@@ -1,4 +1,4 @@
-"""A certificate as a frozen value: every figure of it, and what it does not keep."""
+"""A certificate as a frozen value: all its figures, and which bounds it misses."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Worst:
 
     Attributes:
         max_ulp: the largest at finite inputs away from roots, in units of the exact value; infinite where a result
-            is NaN or infinite but ought to be a number.
-        at: where; None if there was no point to measure at.
+            is NaN or infinite but should be a number.
+        at: its place; None if there was no point to measure at.
         near_root: the largest near a root, where the formula's outermost sum cancels, in units of the larger operand.
-        near_root_at: where; None if no sum cancels.
+        near_root_at: its place; None if no sum cancels.
         within_20: the largest with every input in [−20, 20], measured as `max_ulp` is.
-        bound: what `max_ulp` must not pass; None where none is promised.
-        points: at how many points it was measured.
-        to_fifty_digits: how many of these took fifty digits.
+        bound: the limit of `max_ulp`; None if none is guaranteed.
+        points: the number of points.
+        to_fifty_digits: how many of them needed fifty digits.
     """
 
     max_ulp: float
@@ -40,20 +40,20 @@ class Worst:
 
     @property
     def is_within(self) -> bool:
-        """Whether the bounds are kept: its own, and 2 units of the larger operand near a root."""
+        """Whether the bounds are met: its own, and 2 units of the larger operand near a root."""
         return self.bound is None or (self.max_ulp <= self.bound and self.near_root <= min(self.bound, 2.0))
 
 
 @final
 @dataclass(frozen=True)
 class Stretch:
-    """Points at which a result is NaN or infinite though the mathematics is not: neighbours of one input, or all pairs.
+    """Points at which a result is NaN or infinite but should not be: neighbors of one input, or all pairs.
 
     Attributes:
         direction: "forward", or "backward" with the argument in brackets.
         got: "nan", "inf" or "-inf".
         start, end: the outermost points.
-        points: how many points lie in it.
+        points: the number of points in it.
     """
 
     direction: str
@@ -63,14 +63,14 @@ class Stretch:
     points: int
 
     def holds(self, x: str) -> bool:
-        """Whether this infinite input is one of the ends."""
+        """Say whether this infinite input is one of the ends."""
         return float(x) in (self.start, self.end)
 
 
 @final
 @dataclass(frozen=True)
 class ZeroGradient:
-    """From which |x| on the gradient is exactly 0, up to the largest number; None where it never is.
+    """The |x| from which on the gradient is exactly 0, up to the largest number; None if it never is.
 
     Attributes:
         left, right: for negative and for positive x.
@@ -84,7 +84,7 @@ class ZeroGradient:
 
     @property
     def too_early(self) -> tuple[tuple[str, float], ...]:
-        """The sides on which it is 0 while the true gradient is not, and from where on."""
+        """The sides on which it is 0 while the true gradient is not, each with the |x| from which on."""
         sides = (("left", self.left, self.left_too_early), ("right", self.right, self.right_too_early))
         return tuple((side, place) for side, place, early in sides if early and place is not None)
 
@@ -92,12 +92,12 @@ class ZeroGradient:
 @final
 @dataclass(frozen=True)
 class Special:
-    """What comes out of one special input.
+    """The results for one special input.
 
     Attributes:
         x: "-inf", "-0", "0", "inf" or "nan".
-        forward, backward: what came out.
-        limit, slope_limit: what the mathematics has there; None where it has no limit or none was told.
+        forward, backward: the results.
+        limit, slope_limit: the limits of the formula and its derivative; None if there is none or it is unknown.
         is_right: whether the value is the limit to some units in the last place, and NaN is not swallowed.
     """
 
@@ -117,7 +117,7 @@ class Special:
 @final
 @dataclass(frozen=True)
 class Rounding:
-    """How many of all 16-bit inputs give another number than the float32 result rounded once.
+    """The number of 16-bit inputs whose result is not the float32 result rounded once.
 
     Attributes:
         forward, backward: how many.
@@ -132,13 +132,13 @@ class Rounding:
 @final
 @dataclass(frozen=True)
 class Measured:
-    """The errors of one program.
+    """The errors of one implementation.
 
     Attributes:
-        name: which program.
+        name: of the implementation.
         forward: of the values.
         gradients: of the derivative by each input, and by each trainable parameter, by its name.
-        non_finite: where results are NaN or infinite and ought not to be.
+        non_finite: where results are NaN or infinite but should not be.
     """
 
     name: str
@@ -148,7 +148,7 @@ class Measured:
 
     @property
     def backward(self) -> Worst | None:
-        """The worst of all derivatives, one beyond its bound before all others; None if there is no backward pass."""
+        """The worst of all derivatives, first any that misses its bound; None if there is no backward pass."""
         each = [worst for _, worst in self.gradients]
         return max(each, key=lambda worst: (not worst.is_within, worst.max_ulp), default=None)
 
@@ -156,19 +156,19 @@ class Measured:
 @final
 @dataclass(frozen=True)
 class Certificate:
-    """How exact a program of an activation is, in one dtype and mode.
+    """The accuracy of an implementation of an activation in one dtype and mode.
 
     Attributes:
         formula: the activation, with its parameters' values.
-        dtype, mode: in which it was measured.
+        dtype, mode: of the measurement.
         measured: errors, and where results are not finite.
-        zero_gradient: from where on the gradient is exactly 0; of a gated pair the gate's, at a value of 1.
-        special: what comes out of zeros, infinities and NaN; empty for a gated pair.
-        rounding: for 16-bit dtypes, how it compares with float32 rounded.
-        layouts: the memory layouts whose results had other bits than contiguous ones; none if all is well.
-        threads: the numbers of threads with other bits than one, likewise.
-        others: the same errors of other programs: the composite of atoms, PyTorch's own, compiled, ONNX Runtime.
-        kernels: the version of the kernels that was measured.
+        zero_gradient: where the gradient is exactly 0; for a gated unit the gradient by the gate, at a value of 1.
+        special: the results for zeros, infinities and NaN; empty for a gated unit.
+        rounding: for 16-bit dtypes, the comparison with float32 rounded.
+        layouts: the memory layouts whose results differ from contiguous ones in any bit; none if all is well.
+        threads: the thread counts whose results differ from those of one thread in any bit.
+        others: the errors of other implementations: composite, PyTorch's own, compiled, ONNX Runtime.
+        kernels: the version of the kernels.
     """
 
     formula: str
@@ -185,13 +185,13 @@ class Certificate:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What it does not keep, one sentence each."""
+        """The bounds that it misses, one sentence each."""
         return tuple(_faults(self))
 
     def to_json(self) -> dict[str, Any]:
-        """The figures by name; infinite numbers are strings."""
+        """Return the figures by name; infinite numbers are strings."""
         forward, backward = self.measured.forward, self.measured.backward
-        told = {
+        figures = {
             "formula": self.formula,
             "dtype": self.dtype,
             "mode": self.mode,
@@ -209,7 +209,7 @@ class Certificate:
             "within": not self.faults,
             "faults": self.faults,
         }
-        plainly: dict[str, Any] = plain(told)
+        plainly: dict[str, Any] = plain(figures)
         return plainly
 
 
@@ -224,7 +224,7 @@ def _measured(other: Measured) -> dict[str, Any]:
 def _faults(certificate: Certificate) -> Iterator[str]:
     measured = certificate.measured
     for label, worst in (("forward", measured.forward), *((f"by {name}", each) for name, each in measured.gradients)):
-        # an infinite error is a result that is not finite, which is told below with the whole stretch
+        # an infinite error is a result that is not finite, which is reported below with the whole stretch
         if worst.bound is not None and worst.bound < worst.max_ulp < math.inf:
             yield f"{label}: {worst.max_ulp:.3g} ULP at {worst.at}, where {worst.bound:g} are allowed"
         if worst.bound is not None and worst.near_root > min(worst.bound, 2.0):
@@ -234,26 +234,26 @@ def _faults(certificate: Certificate) -> Iterator[str]:
             )
     for stretch in measured.non_finite:
         span = f"from {stretch.start} to {stretch.end}"
-        yield f"{stretch.direction}: {stretch.got} {span}, where the mathematics is not"
+        yield f"{stretch.direction}: {stretch.got} {span}, where the exact value is finite"
     rounding = certificate.rounding
     if rounding is not None and rounding.forward + rounding.backward:
         yield (
             f"{rounding.forward} values and {rounding.backward} derivatives are not the float32 result rounded once, "
-            f"as at {rounding.first}"
+            f"for example at {rounding.first}"
         )
-    # the units that a mode promises are what tells an end too early, or a value, from a fault
-    is_promised = measured.forward.bound is not None
-    for side, place in certificate.zero_gradient.too_early if is_promised else ():
-        yield f"the gradient is 0 on the {side} from |x| = {place:g} on, where the true one is not yet"
+    # a gradient that ends too early and a value some units off are faults only if the mode guarantees a bound
+    is_bounded = measured.forward.bound is not None
+    for side, place in certificate.zero_gradient.too_early if is_bounded else ():
+        yield f"the gradient is 0 on the {side} from |x| = {place:g} on, where the true one is not 0"
     if certificate.layouts:
-        yield f"other bits for {', '.join(certificate.layouts)} tensors than for contiguous ones"
+        yield f"{', '.join(certificate.layouts)} tensors give other bits than contiguous ones"
     if certificate.threads:
-        yield f"other bits with {', '.join(map(str, certificate.threads))} threads than with one"
+        yield f"{', '.join(map(str, certificate.threads))} threads give other bits than one"
     for special in certificate.special:
-        told = any(stretch.holds(special.x) for stretch in measured.non_finite)
-        if not (special.is_right or told or (special.is_number and not is_promised)):
+        reported = any(stretch.holds(special.x) for stretch in measured.non_finite)
+        if not (special.is_right or reported or (special.is_number and not is_bounded)):
             wanted = "NaN" if special.x == "nan" else _number(special.limit)
-            yield f"{special.x} in gives {special.forward:g} out, and not {wanted}"
+            yield f"input {special.x} gives {special.forward:g} instead of {wanted}"
 
 
 def _number(value: float | None) -> str:

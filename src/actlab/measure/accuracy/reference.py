@@ -1,7 +1,7 @@
-"""What a formula is worth at many points, and what counts as a unit there.
+"""The exact value of a formula at many points, and the unit of the errors there.
 
-Most points are told by `running`, in float64 for narrower dtypes and in long double for float64; where its own bound
-says that this is not enough, by fifty digits (`exact`). At infinity the limit is meant.
+Most points are computed by `error_bounds`, in float64 for narrower dtypes and in long double for float64. Where its own
+bound is not small enough, `multiprecision` takes fifty digits. At infinity the value is the limit.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from actlab.measure.accuracy.multiprecision import exact
 from actlab.measure.accuracy.ulp import Flags, Format, Reals, held, spacing
 from actlab.theory.limits import limit_far
 
-# A reference may be wrong by this share of a unit before fifty digits are asked.
+# A reference may be wrong by this share of a unit before fifty digits are computed.
 DOUBT = 1 / 16
 
-# No more points than this are taken to fifty digits for one formula; of more, an even choice, and the rest is left out.
+# At most this many points of one formula are computed to fifty digits: of more, an even choice.
 MOST_DOUBTFUL = 2_000
 
 Columns = tuple[NDArray[np.float64], ...]
@@ -34,15 +34,15 @@ Columns = tuple[NDArray[np.float64], ...]
 @final
 @dataclass(frozen=True)
 class Reference:
-    """A formula's exact values at points, and how errors are measured there.
+    """A formula's exact values at points, and the units of errors there.
 
     Attributes:
-        formula, args: what is told, and of what.
+        formula, args: the formula and its arguments.
         columns: the points, one array an argument.
-        values: the exact values, held within the dtype's range; NaN where there is none or none could be told.
+        values: the exact values, limited to the dtype's range; NaN where there is none or it is unknown.
         unit: one unit in the last place of the value, or near a root of the largest operand.
         near_root: where the formula's outermost sum cancels: its value is below half of its larger operand.
-        exactly_told: how many points took fifty digits.
+        to_fifty_digits: how many points needed fifty digits.
     """
 
     formula: Expr
@@ -51,33 +51,33 @@ class Reference:
     values: Reals
     unit: Reals
     near_root: Flags
-    exactly_told: int
+    to_fifty_digits: int
 
     def at(self, place: int) -> Any:
-        """The exact value at one point, once more and to fifty digits; None where it cannot be told so."""
+        """Compute the exact value at one point to fifty digits; None if that is impossible."""
         point = [float(column[place]) for column in self.columns]
         return exact(self.formula, self.args)(*point) if np.isfinite(point).all() else None
 
 
 def working(fmt: Format) -> np.dtype[Any]:
-    """The arithmetic of the reference: some eleven bits wider at least, where the machine has it."""
+    """Return the dtype of the reference: at least eleven bits wider, if the machine has one."""
     return np.dtype(np.longdouble if fmt.digits > 24 else np.float64)
 
 
 def reference(formula: Expr, args: tuple[Leaf, ...], columns: Columns, *, fmt: Format) -> Reference:
-    """The formula's exact values at the points, which may be infinite in the inputs; NaN there gives NaN."""
+    """Compute the formula's exact values at the points, which may be infinite in the inputs; NaN there gives NaN."""
     kind = working(fmt)
     finite = np.logical_and.reduce([np.isfinite(column) for column in columns])
     given = {arg: np.where(finite, column, 0.5).astype(kind) for arg, column in zip(args, columns, strict=True)}
     done = evaluated([formula, *_recurrences(formula)], given)
     with np.errstate(all="ignore"):
         operand = largest_operand(formula, done)
-        told, scale = done[formula], np.zeros_like(done[formula].value) if operand is None else operand
-        near = (np.abs(told.value) < scale / 2) & np.isfinite(scale) & (scale > 2.0**fmt.least)
-        unit = np.where(near, spacing(held(scale, fmt), fmt), spacing(held(told.value, fmt), fmt))
-        overflows = np.abs(told.value) - told.error > np.ldexp(kind.type(1), fmt.most + 1)
-        doubtful = finite & ~(told.error <= DOUBT * unit) & ~overflows
-    values = np.where(doubtful | ~finite, np.nan, told.value)
+        found, scale = done[formula], np.zeros_like(done[formula].value) if operand is None else operand
+        near = (np.abs(found.value) < scale / 2) & np.isfinite(scale) & (scale > 2.0**fmt.least)
+        unit = np.where(near, spacing(held(scale, fmt), fmt), spacing(held(found.value, fmt), fmt))
+        overflows = np.abs(found.value) - found.error > np.ldexp(kind.type(1), fmt.most + 1)
+        doubtful = finite & ~(found.error <= DOUBT * unit) & ~overflows
+    values = np.where(doubtful | ~finite, np.nan, found.value)
     asked = _few(np.flatnonzero(doubtful))
     values[asked] = _exactly(formula, args, columns, asked, kind=kind)
     for place in np.flatnonzero(~finite):
@@ -89,10 +89,10 @@ def reference(formula: Expr, args: tuple[Leaf, ...], columns: Columns, *, fmt: F
 
 
 def largest_operand(root: Expr, done: Mapping[Any, Bounded]) -> Reals | None:
-    """The magnitude of the larger operand of the formula's outermost sum; None of a formula that is no sum.
+    """Return the magnitude of the larger operand of the formula's outermost sum; None if it has none.
 
-    The sum is looked for through signs, through products and quotients by a common factor, by which its operands are
-    then multiplied, and through `where`, at each point in the branch that is taken there. A spherical Bessel function
+    The search goes through signs, through products and quotients by a common factor, by which the operands are then
+    multiplied, and through `where`, at each point in the branch taken there. A spherical Bessel function
     beyond its first maximum is the difference of its recurrence.
     """
     match root:
@@ -127,7 +127,7 @@ def largest_operand(root: Expr, done: Mapping[Any, Bounded]) -> Reals | None:
 
 
 def _recurrences(formula: Expr) -> Iterator[Expr]:
-    """The differences that the formula's spherical Bessel functions are."""
+    """Iterate over the recurrences of the formula's spherical Bessel functions."""
     for node in walk(formula):
         match node:
             case Call("spherical_bessel", (Number(order), x)) if order > 0:
@@ -152,7 +152,7 @@ def _exactly(
 
 
 def _limit(formula: Expr, args: Sequence[Leaf], point: Sequence[float]) -> float:
-    """The limit where one input is infinite and the others are finite; NaN where it is not told."""
+    """Return the limit where one input is infinite and the others are finite; NaN if it is unknown."""
     if np.isnan(point).any() or np.isinf(point).sum() != 1:
         return np.nan
     at = int(np.flatnonzero(np.isinf(point))[0])

@@ -1,4 +1,4 @@
-"""What comes out of zeros, infinities and NaN."""
+"""Results for zeros, infinities and NaN."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from actlab.measure.implementations import Implementation
 
 _INPUTS = (("-inf", -np.inf), ("-0", -0.0), ("0", 0.0), ("inf", np.inf), ("nan", np.nan))
 
-# A result within so many units of the limit is taken for the limit.
+# A result within so many units of the limit counts as the limit.
 _NEARLY = 4.0
 
 
 def special(subject: Implementation, formula: Expr, slope: Expr, arg: Leaf, *, fmt: Format) -> tuple[Special, ...]:
-    """What a program of one input gives for special inputs, and what the mathematics has there."""
+    """Compare an implementation of one input with the mathematics at special inputs."""
     places = np.array([place for _, place in _INPUTS])
     x = tensor(places, fmt)
     values, slopes = as_doubles(subject.forward(x)), as_doubles(subject.backward(x)[0])
-    told = [reference(each, (arg,), (places,), fmt=fmt) for each in (formula, slope)]
-    right = ~(errors(values, told[0], fmt).ulps > _NEARLY)
-    # a formula that chooses a branch where its input is NaN may well give a number
+    truth = [reference(each, (arg,), (places,), fmt=fmt) for each in (formula, slope)]
+    right = ~(errors(values, truth[0], fmt).ulps > _NEARLY)
+    # a formula with a branch may give a number for NaN
     right[-1] = np.isnan(values[-1]) or not _passes_nan_on(formula, arg)
-    rows = zip(_INPUTS, values, slopes, *(each.values for each in told), right, strict=True)
+    rows = zip(_INPUTS, values, slopes, *(each.values for each in truth), right, strict=True)
     return tuple(
         Special(name, float(y), float(dy), _limit(value, fmt), _limit(steepness, fmt), bool(is_right))
         for (name, _), y, dy, value, steepness, is_right in rows
@@ -41,7 +41,7 @@ def _passes_nan_on(formula: Expr, arg: Leaf) -> bool:
 
 
 def _limit(value: float, fmt: Format) -> float | None:
-    """A reference's value as the limit that it stands for."""
+    """Return the limit that a reference's value stands for."""
     if np.isnan(value):
         return None
     return float(np.copysign(np.inf, value)) if abs(value) > fmt.largest else float(value)

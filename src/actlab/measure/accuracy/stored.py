@@ -1,4 +1,4 @@
-"""The certificates of the catalog, as they were measured beforehand; read without PyTorch."""
+"""The stored certificates of the catalog; read without PyTorch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ DATA = "certificates.json"
 
 
 def key_of(act: Activation, *, mode: str, dtype: str) -> str:
-    """Under what a certificate is kept: the formula at its parameters' values, the mode and the dtype."""
+    """Return the key of a certificate: the formula at its parameters' values, the mode and the dtype."""
     return f"{act.key}:{mode}:{dtype}"
 
 
 @cache
 def stored() -> Mapping[str, Any]:
-    """Every certificate that is kept, by its key."""
+    """Read all stored certificates, by key."""
     file = resources.files("actlab.measure.accuracy") / DATA
     if not file.is_file():
         return {}
@@ -30,7 +30,7 @@ def stored() -> Mapping[str, Any]:
 
 
 def kept(act: Activation) -> dict[str, dict[str, Any]]:
-    """The activation's certificates by mode and dtype; none that was measured of other kernels than these."""
+    """Return the activation's certificates by mode and dtype, without those of other kernels."""
     found: dict[str, dict[str, Any]] = {}
     for key, entry in stored().items():
         formula, mode, dtype = key.split(":")

@@ -1,4 +1,4 @@
-"""A certificate for reading: a small table, then what is not kept."""
+"""A certificate as text: a small table, then the bounds that it misses."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ _HEADING = ("", "max ULP", "at", "bound", "in [-20, 20]", "near a root")
 @final
 @dataclass(frozen=True)
 class Certified:
-    """A certificate, and whether it is kept."""
+    """A certificate and whether it meets its bounds."""
 
     certificate: Certificate
 
     @property
     def is_well(self) -> bool:
-        """Whether every bound is kept."""
+        """Whether every bound is met."""
         return not self.certificate.faults
 
     def to_json(self) -> dict[str, Any]:
-        """The figures by name; infinite numbers are strings."""
+        """Return the figures by name; infinite numbers are strings."""
         return self.certificate.to_json()
 
     def lines(self) -> list[str]:
-        """A row a direction, then where gradients end, then every fault."""
-        told = self.certificate
-        rows = [_HEADING, *_rows(told.measured, "")]
-        for other in told.others:
+        """Write a row for each direction, then where gradients end, then every fault."""
+        found = self.certificate
+        rows = [_HEADING, *_rows(found.measured, "")]
+        for other in found.others:
             rows += _rows(other, f"{other.name}: ")
-        points = told.measured.forward.points
-        head = f"{told.formula} in {told.dtype}, {told.mode} mode, kernels {told.kernels}: {points} points"
-        return [head, "", *aligned(rows, right=range(1, 5)), "", *_sentences(told)]
+        points = found.measured.forward.points
+        head = f"{found.formula} in {found.dtype}, {found.mode} mode, kernels {found.kernels}: {points} points"
+        return [head, "", *aligned(rows, right=range(1, 5)), "", *_sentences(found)]
 
 
 @final
@@ -47,9 +47,9 @@ class CertifiedAll:
 
     Attributes:
         path: the file that holds them now.
-        count: how many there are.
-        seconds: how long measuring them took.
-        faults: what is not kept: activation, dtype, mode, and a sentence.
+        count: the number of certificates.
+        seconds: the time for measuring them.
+        faults: the bounds that are missed: activation, dtype, mode, and a sentence.
     """
 
     path: str
@@ -59,17 +59,17 @@ class CertifiedAll:
 
     @property
     def is_well(self) -> bool:
-        """Whether every bound is kept."""
+        """Whether every bound is met."""
         return not self.faults
 
     def to_json(self) -> dict[str, Any]:
-        """The file, the count, the time and the faults."""
+        """Return the file, the count, the time and the faults."""
         names = ("formula", "dtype", "mode", "fault")
         faults = [dict(zip(names, fault, strict=True)) for fault in self.faults]
         return {"path": self.path, "certificates": self.count, "seconds": self.seconds, "faults": faults}
 
     def lines(self) -> list[str]:
-        """Every fault, then the sum."""
+        """Write every fault, then the totals."""
         faults = [f"{formula} in {dtype}, {mode} mode: {fault}" for formula, dtype, mode, fault in self.faults]
         return [
             *faults,
@@ -93,30 +93,30 @@ def _short(value: float) -> str:
 
 
 def place_text(place: Place | None) -> str:
-    """A point to eight digits."""
+    """Write a point with eight digits."""
     if place is None:
         return "nowhere"
     each = place if isinstance(place, tuple) else (place,)
     return ", ".join(f"{one:.8g}" for one in each)
 
 
-def _sentences(told: Certificate) -> Iterator[str]:
-    zero = told.zero_gradient
+def _sentences(certificate: Certificate) -> Iterator[str]:
+    zero = certificate.zero_gradient
     for side, place in (("left", zero.left), ("right", zero.right)):
         if place is not None:
-            early = ", where the true one is not yet" if (side, place) in zero.too_early else ""
+            early = ", where the true one is not 0" if (side, place) in zero.too_early else ""
             yield f"On the {side} the gradient is exactly 0 from |x| = {place:.8g} on{early}."
-    if told.rounding is not None and not told.rounding.forward + told.rounding.backward:
+    if certificate.rounding is not None and not certificate.rounding.forward + certificate.rounding.backward:
         yield "Every 16-bit result is the float32 one rounded once."
-    if not told.layouts and not told.threads:
+    if not certificate.layouts and not certificate.threads:
         yield "The same bits in every memory layout and with any number of threads."
-    if not told.faults:
+    if not certificate.faults:
         yield (
-            "All bounds are kept."
-            if told.measured.forward.bound is not None
-            else "No fault was found; no bound is promised."
+            "All bounds are met."
+            if certificate.measured.forward.bound is not None
+            else "No fault was found; no bound is guaranteed."
         )
-    for fault in told.faults[:_MOST_FAULTS]:
-        yield f"Not kept: {fault}."
-    if len(told.faults) > _MOST_FAULTS:
-        yield f"… and {len(told.faults) - _MOST_FAULTS} more; --json has them all."
+    for fault in certificate.faults[:_MOST_FAULTS]:
+        yield f"Fault: {fault}."
+    if len(certificate.faults) > _MOST_FAULTS:
+        yield f"… and {len(certificate.faults) - _MOST_FAULTS} more; --json has them all."

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from actlab.errors import BadInput
 
-# float64 or NumPy's long double: whichever the work is done in.
+# float64 or NumPy's long double, whichever the reference is computed in.
 Reals = NDArray[np.floating[Any]]
 Flags = NDArray[np.bool_]
 
@@ -24,7 +24,7 @@ class Format:
 
     Attributes:
         name: PyTorch's name for it.
-        digits: the bits of a significand, the leading one counted.
+        digits: the bits of a significand, including the leading one.
         least, most: the exponents of the smallest normal number and of the largest power of two.
     """
 
@@ -63,18 +63,18 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 
 
 def format_of(dtype: str) -> Format:
-    """The format of this name.
+    """Return the format of this name.
 
     Raises:
-        BadInput: there is none, or kernels do not compute in it.
+        BadInput: the format is unknown, or kernels do not compute in it.
     """
     if dtype not in FORMATS:
-        raise BadInput(f"a certificate is for one of {', '.join(FORMATS)}; got '{dtype}'.")
+        raise BadInput(f"dtype must be one of {', '.join(FORMATS)}; got '{dtype}'.")
     return FORMATS[dtype]
 
 
 def spacing(values: Reals, fmt: Format) -> Reals:
-    """One unit in the last place at each value: 2^(e − p + 1) for 2^e ≤ |value| < 2^(e+1), of subnormals their own.
+    """Return one unit in the last place at each value: 2^(e − p + 1) for 2^e ≤ |value| < 2^(e+1), fixed for subnormals.
 
     Beyond the largest number it goes on as if the exponent had no end at `most`; at infinity and NaN it is NaN.
     """
@@ -85,7 +85,7 @@ def spacing(values: Reals, fmt: Format) -> Reals:
 
 
 def held(values: Reals, fmt: Format) -> Reals:
-    """The values, those that the dtype rounds to infinity as the power of two that follows its largest number.
+    """Limit the values: what the dtype rounds to infinity becomes the power of two that follows its largest number.
 
     So a result of infinity where the exact value lies just below the largest number is off by some units, and not
     by infinitely many.
@@ -95,12 +95,12 @@ def held(values: Reals, fmt: Format) -> Reals:
 
 
 def rounds_to_finite(values: Reals, fmt: Format) -> Flags:
-    """Where the dtype has a finite number for the value, with some units to spare below the largest."""
+    """Mark where the dtype has a finite number for the value, with some units to spare below the largest."""
     flags: Flags = np.abs(values) <= fmt.largest * (1 - 2.0 ** (3 - fmt.digits))
     return flags
 
 
 def _next_power(values: Reals, fmt: Format) -> Any:
-    """2^1024, which only a long double holds; else infinity's neighbour has to do."""
+    """Return 2^1024, which only a long double holds; otherwise the largest number."""
     wide = np.finfo(values.dtype).maxexp > fmt.most + 1
     return np.ldexp(values.dtype.type(1), fmt.most + 1) if wide else values.dtype.type(fmt.largest)

@@ -1,4 +1,4 @@
-"""From where on a gradient is exactly 0."""
+"""Find the size of x from which on a gradient is exactly 0."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _ROUNDS = 6
 def zero_gradient(
     gradient: Callable[[Places], Places], slope: Expr, args: tuple[Leaf, ...], *, fmt: Format, held: float = 1.0
 ) -> ZeroGradient:
-    """From which |x| on the gradient by the last argument is exactly 0 on either side.
+    """Find the |x| from which on the gradient by the last argument is exactly 0, on either side.
 
     Args:
         gradient: the gradient at numbers of the dtype.
-        slope: what it computes.
+        slope: the formula of the derivative.
         args: its arguments; all but the last are held.
         fmt: the dtype.
-        held: where they are held.
+        held: the value at which they are held.
     """
     left = _first_zero(lambda sizes: gradient(-sizes), fmt)
     right = _first_zero(gradient, fmt)
@@ -43,7 +43,7 @@ def zero_gradient(
 
 
 def _first_zero(gradient: Callable[[Places], Places], fmt: Format) -> float | None:
-    """The least size from which on the gradient is 0, searched for by the rank of numbers of the dtype."""
+    """Search for the least size from which on the gradient is 0, by the rank of the dtype's numbers."""
     ranks = _between(0, _rank(fmt.largest, fmt))
     for _ in range(_ROUNDS):
         (moving,) = np.nonzero(gradient(_ranked(ranks, fmt)) != 0)
@@ -60,13 +60,13 @@ def _first_zero(gradient: Callable[[Places], Places], fmt: Format) -> float | No
 
 
 def _between(low: int, high: int) -> Ranks:
-    """Whole numbers evenly spread, both ends among them; only their distances from the lower one go through doubles."""
+    """Spread ranks evenly, both ends included; only their distances from the lower end go through doubles."""
     steps = (np.linspace(0, 1, _CELLS) * (high - low)).astype(np.int64)
     return np.unique(np.append(np.minimum(steps, high - low), high - low) + low)
 
 
 def _rank(value: float, fmt: Format) -> int:
-    """How many numbers of the dtype lie between 0 and the value."""
+    """Count the numbers of the dtype between 0 and the value."""
     if fmt.bits == 64:
         return int(np.float64(value).view(np.int64))
     shift = {"float32": 0, "bfloat16": 16}.get(fmt.name)
@@ -76,7 +76,7 @@ def _rank(value: float, fmt: Format) -> int:
 
 
 def _ranked(ranks: Ranks, fmt: Format) -> Places:
-    """The number of each rank."""
+    """Return the number of each rank."""
     if fmt.bits == 64:
         return ranks.view(np.float64)
     if fmt.name == "float16":
@@ -86,10 +86,10 @@ def _ranked(ranks: Ranks, fmt: Format) -> Places:
 
 
 def _is_early(place: float, slope: Expr, args: tuple[Leaf, ...], *, fmt: Format, held: float) -> bool:
-    """Whether the true slope, there or farther out, is more than one unit away from 0."""
+    """Say whether the true derivative, there or farther out, is more than one unit away from 0."""
     with np.errstate(over="ignore"):
         sizes = np.abs(place) * np.array([1.0, 1.0001, 1.01, 1.1, 2.0, 1e3])
     out = np.sign(place) * np.minimum(sizes, fmt.largest)
     columns = (*(np.full_like(out, held) for _ in args[:-1]), out)
-    told = reference(slope, args, columns, fmt=fmt)
-    return bool((np.abs(told.values) > fmt.smallest).any())
+    truth = reference(slope, args, columns, fmt=fmt)
+    return bool((np.abs(truth.values) > fmt.smallest).any())

@@ -1,4 +1,4 @@
-"""A model as it is, and copies of it whose activations keep fewer bits for backward."""
+"""A model as it is, and copies of it whose activations save fewer bits for backward."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Measured:
     Attributes:
         name: what the user called it.
         model: as it is; only copies of it run.
-        args, kwargs: what it is called with.
+        args, kwargs: its arguments.
         loss: of its output; a tensor or several.
-        there_anyway: the tensors of the batch.
-        rows: how many examples the batch has.
+        there_anyway: the tensors of the batch, which are not counted.
+        rows: the number of examples in the batch.
     """
 
     name: str
@@ -52,21 +52,21 @@ class Measured:
     rows: int
 
     def output(self, model: nn.Module) -> Any:
-        """What the loss makes of the model's output."""
+        """Compute the loss of the model's output."""
         return self.loss(model(*self.args, **self.kwargs))
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the model applies an activation.
+    """A place where the model applies an activation.
 
     Attributes:
-        name: where: the path of its module, with a number where that applies several.
-        activation: its name, with what it sets otherwise than the catalog does.
-        spelling: how it is written.
-        exact_bits: the bits an element that hold its gradient exactly; None where that takes more than four.
-        site: the place itself.
-        stays: why few bits cannot take its place; empty where they can.
+        name: the path of its module, with a number if that applies several.
+        activation: its name, with the parameters that differ from the catalog's.
+        spelling: its form in the code.
+        exact_bits: the bits an element that hold its gradient exactly; None if that takes more than four.
+        site: the site itself.
+        stays: why few bits cannot replace it; empty if they can.
     """
 
     name: str
@@ -79,12 +79,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Choice:
-    """One way for the activations of a model to keep what backward needs.
+    """One way for the activations of a model to save what backward needs.
 
     Attributes:
-        name: how the answer calls it.
-        replaced: at how many places it differs from the model as it is.
-        build: gives a fresh model; the weights of all choices are the same.
+        name: its name in the report.
+        replaced: the number of places at which it differs from the model as it is.
+        build: makes a fresh model; all choices have the same weights.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Choice:
 
 
 def measured(subject: Task | Subject) -> Measured:
-    """A fresh model of the task, drawn from a fixed seed, with a batch of its training data; or the user's own.
+    """Build the task's model from a fixed seed with a batch of its training data; or take the user's own.
 
     Raises:
         BadTask: the task's factory raised.
@@ -118,7 +118,6 @@ def _measured(name: str, model: nn.Module, inputs: Any, targets: Any, loss: Call
 
 
 def _model_of(task: Task) -> nn.Module:
-    """With the activations that a user would run."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if not task.takes_activation:
@@ -128,7 +127,7 @@ def _model_of(task: Task) -> nn.Module:
 
 
 def fresh(of: Measured) -> nn.Module:
-    """A copy of the model, as it is trained.
+    """Copy the model, in training mode.
 
     Raises:
         BadTask: it cannot be copied.
@@ -138,31 +137,31 @@ def fresh(of: Measured) -> nn.Module:
 
 
 def places_of(of: Measured) -> tuple[Place, ...]:
-    """Where the model applies activations, however they are spelled.
+    """Find where the model applies activations, however they are spelled.
 
     Raises:
-        BadTask: nowhere that can be seen, or the model raised.
+        BadTask: no place was found, or the model raised an error.
     """
     model = fresh(of)
     with torch.random.fork_rng(devices=[]), their_code(f"task '{of.name}': the model"):
         found = sites(model, *of.args, **of.kwargs)
     if not found:
         unseen = [f"{each.what} at {each.path or 'the top'}" for each in found.unseen]
-        said = f" Not seen: {', '.join(unseen)}." if unseen else ""
-        raise BadTask(f"'{of.name}': the model applies no activation that is known.{said}")
+        said = f" Not analyzed: {', '.join(unseen)}." if unseen else ""
+        raise BadTask(f"'{of.name}': no known activation was found in the model.{said}")
     places = [_place(site, found) for site in found]
     why = _refused(model, places)
     return tuple(replace(place, stays=place.stays or why.get(place.site.name, "")) for place in places)
 
 
 def choices(of: Measured, places: tuple[Place, ...], *, gaining: frozenset[str]) -> tuple[Choice, ...]:
-    """The model as it is, with packed bits where those are exact, and with 1 to 4 bits.
+    """List the choices: the model as it is, with exact bits if there are any, and with 1 to 4 bits.
 
     Args:
-        of: whose model it is.
+        of: the model with its batch.
         places: its activations.
-        gaining: the names of those where fewer bits free memory; the others stay as they are. Where there are none,
-            all that can are replaced, to show that this gains nothing.
+        gaining: the names of those where fewer bits free memory; the others stay as they are. If there are none, all
+            that can be replaced are, to show that this gains nothing.
     """
     can = [place for place in places if not place.stays]
     few = [place for place in can if place.name in gaining] or can
@@ -179,7 +178,7 @@ def choices(of: Measured, places: tuple[Place, ...], *, gaining: frozenset[str])
 
 
 def _leaner(of: Measured, places: list[Place], bits: int) -> nn.Module:
-    """A copy of the model that keeps few bits at these places."""
+    """Copy the model with few-bit memory at these places."""
     model = fresh(of)
     swap(model, {place.site: _lean(place.site, bits) for place in places})
     return model
@@ -192,7 +191,7 @@ def _lean(site: Site, bits: int) -> nn.Module:
 
 
 def _refused(model: nn.Module, places: list[Place]) -> dict[str, str]:
-    """Of the sites where nothing else can be put, why."""
+    """Return why, for the sites where the activation cannot be replaced."""
     done = swap(model, {place.site: _lean(place.site, MOST_BITS) for place in places if not place.stays})
     done.undo()
     return {each.place: each.why for each in done.unchanged}

@@ -1,4 +1,4 @@
-"""What one training step keeps for its backward pass, by the storages that autograd saves."""
+"""Measure what one training step saves for its backward pass, by storage."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Hook = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Kept:
-    """The storages that were saved for backward, each counted once however often it was saved.
+    """The storages that were saved for backward, each counted once.
 
     Attributes:
-        total: bytes of all of them.
-        by_place: bytes saved at each place that was watched.
-        alone: of those, the bytes that nothing else saved.
+        total: the bytes of all.
+        by_place: the bytes saved at each watched place.
+        alone: of those, the bytes that no other operation saved.
     """
 
     total: int
@@ -45,14 +45,14 @@ def kept_by(
     watched: Mapping[str, Site] = _NONE,
     untraced: Callable[[Hook], Hook] = lambda hook: hook,
 ) -> Kept:
-    """What a forward pass keeps for backward, beyond the model's own tensors.
+    """Measure what a forward pass saves for backward, beyond the model's own tensors.
 
     Args:
-        step: the forward pass, loss included; what it returns keeps its graph alive until all is counted.
+        step: the forward pass including the loss; its result keeps the graph alive until all is counted.
         model: its parameters and buffers are not counted.
         there_anyway: other tensors that are not counted, such as the batch itself.
-        watched: sites of the model whose share is told apart, by name.
-        untraced: what keeps a compiler from following the hook, where the step is compiled.
+        watched: the sites of the model to count separately, by name.
+        untraced: the decorator that excludes the hook from compilation if the step is compiled.
     """
     known = {_address(tensor) for tensor in (*model.parameters(), *model.buffers(), *there_anyway)}
     saved: dict[int, tuple[torch.UntypedStorage, set[str]]] = {}
@@ -61,7 +61,7 @@ def kept_by(
     def pack(tensor: Tensor) -> Tensor:
         address = _address(tensor)
         if address not in known:
-            # the storage itself is held, so that no later one can take its address
+            # holding the storage keeps a later one from taking its address
             _, places = saved.setdefault(address, (tensor.untyped_storage(), set()))
             places.add(inside[-1] if inside else "")
         return tensor
@@ -88,7 +88,7 @@ def _unchanged(tensor: Tensor) -> Tensor:
 
 @final
 class Marking(TorchFunctionMode):
-    """While a forward pass runs, the name of the site whose call runs is the last one in `inside`."""
+    """A mode that keeps the name of the site whose call is running as the last element of `inside`."""
 
     def __init__(self, sites: Mapping[str, Site], inside: list[str]) -> None:
         super().__init__()

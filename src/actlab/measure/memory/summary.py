@@ -1,4 +1,4 @@
-"""What a real model's activations keep for backward, under each choice, and whether fewer bits would save anything."""
+"""Report what a model's activations save for backward under each choice, and whether fewer bits help."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _NOWHERE: Mapping[str, Site] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class PlaceMemory:
-    """What one activation of the model as it is keeps for a batch.
+    """What one activation of the original model saves for a batch.
 
     Attributes:
-        path, activation, spelling: where it is applied, what it is and how it is written.
-        exact_bits: the bits an element that would hold its gradient exactly; None where that takes more than four.
-        kept_bytes: what it saves for backward.
-        alone_bytes: of those, the bytes that nothing else in the step saves: all that fewer bits could free.
-        stays: why few bits cannot take its place; empty where they can.
+        path, activation, spelling: its place, its name and its form in the code.
+        exact_bits: the bits an element that would hold its gradient exactly; None if that takes more than four.
+        kept_bytes: the bytes that it saves for backward.
+        alone_bytes: of those, the bytes that no other operation saves: all that fewer bits could free.
+        stays: why few bits cannot replace it; empty if they can.
     """
 
     path: str
@@ -51,13 +51,13 @@ class PlaceMemory:
 
 @dataclass(frozen=True)
 class ChoiceMemory:
-    """What the whole step keeps for a batch under one choice.
+    """What the whole step saves for a batch under one choice.
 
     Attributes:
         choice: its name.
-        replaced: at how many places it changes the activation.
+        replaced: the number of places at which it changes the activation.
         kept_bytes: beyond parameters, buffers and the batch itself.
-        compiled_bytes: the same under torch.compile; None where that was not measured.
+        compiled_bytes: the same under torch.compile; None if that was not measured.
     """
 
     choice: str
@@ -69,14 +69,14 @@ class ChoiceMemory:
 @final
 @dataclass(frozen=True)
 class Memory:
-    """What one training step keeps for backward.
+    """What one training step saves for backward.
 
     Attributes:
         task: its name.
         rows: of one batch.
-        places: what each activation keeps, in the model as it is.
-        choices: what the step keeps in all, as it is and otherwise.
-        not_compiled: why nothing was measured under torch.compile; empty where it was.
+        places: what each activation saves in the original model.
+        choices: what the whole step saves under each choice.
+        not_compiled: why torch.compile was not measured; empty if it was.
     """
 
     task: str
@@ -87,17 +87,17 @@ class Memory:
 
     @property
     def verdict(self) -> tuple[str, ...]:
-        """What few bits would gain, and where they gain nothing, in words."""
+        """What fewer bits would gain, in words."""
         return (*_of_places(self), *_of_choices(self))
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, sizes in bytes."""
+        """Return all of it, sizes in bytes."""
         found: dict[str, Any] = plain(self)
         return {**found, "verdict": list(self.verdict)}
 
     def lines(self) -> list[str]:
-        """Two tables and what follows from them."""
-        heads = ("at", "activation", "written", "keeps", "alone", "exact bits")
+        """Write two tables and the conclusions from them."""
+        heads = ("at", "activation", "written as", "saves", "saves alone", "exact bits")
         places = [
             (row.path, row.activation, row.spelling, size(row.kept_bytes), size(row.alone_bytes), _bits(row))
             for row in self.places
@@ -111,7 +111,7 @@ class Memory:
             f"{self.task}: one step on {self.rows} rows, as it is",
             *_indented(heads, *places),
             "",
-            "the whole step keeps for backward, beyond parameters and the batch",
+            "the whole step saves for backward, beyond parameters and the batch",
             *_indented(("choice", "eager", *(["compiled"] if compiled else [])), *totals),
             "",
             *self.verdict,
@@ -121,18 +121,18 @@ class Memory:
 def memory(
     subject: Task | Subject, *, compiled: bool = True, backend: str = COMPILER, progress: Progress | None = None
 ) -> Memory:
-    """What a model keeps for backward in one training step, under each choice.
+    """Measure what a model saves for backward in one training step, under each choice.
 
     Args:
         subject: a task, of whose training data one batch is run forward; or a model with a batch and, if it has one,
-            a loss. Nothing is learned, and the model stays as it is.
+            a loss. The model is not trained.
         compiled: measure under torch.compile too; a few seconds for every choice.
         backend: the compiler of torch.compile.
-        progress: is told after every choice.
+        progress: is called after every choice.
 
     Raises:
-        BadTask: the model applies no activation that is known, or it raised. What the compiler raises is told in the
-            answer.
+        BadTask: no known activation was found in the model, or it raised an error. An error of the compiler is part of
+            the answer.
     """
     of = measured(subject)
     places = places_of(of)
@@ -140,7 +140,7 @@ def memory(
     gaining = frozenset(name for name, alone in found.alone.items() if alone)
     asked = choices(of, places, gaining=gaining)
     rows: list[ChoiceMemory] = []
-    reason = "" if compiled else "it was not asked for"
+    reason = "" if compiled else "it was left out"
     for done, choice in enumerate(asked):
         eager, lean = _kept(choice.build(), of).total, None
         if not reason:
@@ -153,7 +153,7 @@ def memory(
 
 
 def size(count: int) -> str:
-    """Bytes for reading.
+    """Write a number of bytes for reading.
 
     Example:
         >>> size(1234567)
@@ -184,12 +184,12 @@ def _kept(
 
 
 def _compiled(choice: Choice, of: Measured, *, backend: str) -> tuple[int | None, str]:
-    """What the compiled model keeps, its loss outside; or why it cannot be compiled."""
+    """Measure the compiled model without its loss; or return why it cannot be compiled."""
     torch.compiler.reset()
     try:
         with their_code(f"the model ({choice.name})", error=BadInput):
             model = cast(nn.Module, torch.compile(choice.build(), backend=backend))
-            _train_once(model, of)  # compiled before the hooks are there, which would be compiled too
+            _train_once(model, of)  # compiled before the hooks are set, which would be compiled too
     except BadInput as error:
         return None, str(error)
     return _kept(model, of, untraced=torch.compiler.disable).total, ""
@@ -207,13 +207,13 @@ def _share(place: Place, found: Kept) -> PlaceMemory:
 
 
 def _of_places(found: Memory) -> list[str]:
-    """What is so place by place, told once for each activation."""
+    """Say what holds place by place, once for each activation."""
     said = []
     for name in dict.fromkeys(row.activation for row in found.places):
         rows = [row for row in found.places if row.activation == name]
         if all(row.alone_bytes == 0 for row in rows):
             said.append(
-                f"{name} keeps nothing that another layer would not keep anyway: fewer bits for it would gain nothing."
+                f"{name} saves nothing that another layer would not save anyway: fewer bits would gain nothing."
             )
         said += [f"{name} stays as it is: {reason}." for reason in dict.fromkeys(row.stays for row in rows) if reason]
     return said
@@ -223,7 +223,7 @@ def _of_choices(found: Memory) -> list[str]:
     first, *others = found.choices
     said = [_gain(first.kept_bytes, {row.choice: row.kept_bytes for row in others}, where="")]
     if found.not_compiled:
-        return [*said, f"Nothing is said of torch.compile: {found.not_compiled.rstrip('.')}."]
+        return [*said, f"torch.compile was not measured: {found.not_compiled.rstrip('.')}."]
     lean = {row.choice: row.compiled_bytes or 0 for row in others}
     return [*said, _gain(first.compiled_bytes or 0, lean, where="Under torch.compile: ")]
 
@@ -231,10 +231,10 @@ def _of_choices(found: Memory) -> list[str]:
 def _gain(before: int, after: dict[str, int], *, where: str) -> str:
     better = {name: before - kept for name, kept in after.items() if kept < before}
     if not better:
-        return f"{where}No choice keeps less than the model {AS_IS}: few bits gain nothing here."
+        return f"{where}No choice saves less than the model {AS_IS}: few bits gain nothing here."
     gains = ", ".join(f"{name} {size(saved)} ({saved / before:.0%})" for name, saved in better.items())
     worse = [name for name in after if name not in better]
-    return f"{where}Less by: {gains}." + (f" No less: {', '.join(worse)}." if worse else "")
+    return f"{where}Reduced by: {gains}." + (f" Not reduced: {', '.join(worse)}." if worse else "")
 
 
 def _bits(row: PlaceMemory) -> str:

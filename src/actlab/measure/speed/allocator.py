@@ -1,4 +1,4 @@
-"""Freed memory that stays with the process while something is timed."""
+"""Keep freed memory in the process while something is timed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# glibc's names for: give the top of the heap back from so many free bytes on; take blocks from so many bytes on from
-# the system each time (32 MiB is the most that it accepts on 64-bit machines).
+# glibc's options: the free bytes from which on it returns the top of the heap; the size from which on it takes blocks
+# from the system each time (at most 32 MiB on 64-bit machines).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LARGEST_IN_HEAP = 32 << 20
 _KEPT = 1 << 30
@@ -16,12 +16,12 @@ _KEPT = 1 << 30
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """A block in which blocks of up to 32 MiB that are freed stay with the process; elsewhere than on glibc, nothing.
+    """Keep freed blocks of up to 32 MiB in the process within the block; a no-op elsewhere than on glibc.
 
-    Whether glibc gives 4 MB that were just freed back to the system, so that using them again costs a thousand page
+    Whether glibc returns 4 MB that were just freed to the system, so that using them again costs a thousand page
     faults, depends on what else lies on the heap. The same call of silu took 2.2 ms in one place and 5.0 ms in another:
-    chance, which would hit one contender and spare the next. Afterwards glibc is as it makes itself once a program
-    has freed a large block, and what it keeps is given back.
+    chance, which would hit one contender and spare the next. Afterwards glibc is set as it sets itself once a program
+    has freed a large block, and the memory is returned.
     """
     glibc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if not hasattr(glibc, "mallopt"):

@@ -28,9 +28,9 @@ Calls = Mapping[Direction, Call]
 JAX = "jax"
 CONTENDERS = (*TIMED, JAX)
 
-# An activation along an axis acts on rows of so many elements, or of the next lower number that divides the tensor.
+# The row length of an activation along an axis, or the next lower number that divides the tensor.
 ROW = 1000
-# So many random numbers are repeated: drawing them all would take longer than timing does.
+# This many random numbers are drawn and repeated: drawing them all would take longer than timing does.
 TILE = 1 << 20
 
 
@@ -51,7 +51,7 @@ class Case:
     """One activation of one tensor.
 
     Attributes:
-        name: the name under which the activation was asked for.
+        name: the name that the user typed.
         activation: the activation.
         dtype: PyTorch's name of it.
         elements: the size of the output.
@@ -143,7 +143,7 @@ def _both(function: Callable[..., Any], given: Given) -> Call:
 def _jax(case: Case, given: Given) -> Calls:
     jax: Any = import_module("jax")
     function = _in_jax(case.activation, jax)
-    if function is None or case.threads != cores():  # JAX takes all it finds
+    if function is None or case.threads != cores():  # JAX uses all of them
         return {}
     if len(given.inputs) > 1:
         given = given.packed()
@@ -187,7 +187,7 @@ def refuse_absent(against: Sequence[str]) -> None:
     """
     for name in against:
         if name not in CONTENDERS:
-            raise BadInput(f"there is no contender '{name}'; choose among {', '.join(CONTENDERS)}.")
+            raise BadInput(f"against must be among {', '.join(CONTENDERS)}; got '{name}'.")
     if JAX in against and find_spec(JAX) is None:
         raise BadInput("JAX is not installed, and actlab does not need it: pip install jax, or leave it out.")
     if "compile" in against:

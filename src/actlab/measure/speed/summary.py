@@ -1,4 +1,4 @@
-"""How fast activations are on this machine: what was asked is checked, timed case by case, and told."""
+"""Measure how fast activations are on this machine: check the request, time it case by case, report it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from actlab.measure.speed.timing import Speed, timed
 
 Progress = Callable[[int, int, float | None, str], None]
 
-# What is timed unless names are given: a piecewise-linear one, and those that networks use most.
+# The default names: a piecewise-linear activation, and those that networks use most.
 USUAL = ("relu", "gelu", "gelu_tanh", "silu", "mish", "elu", "softplus")
 DTYPES = ("float32", "float64", "bfloat16", "float16")
-# Beyond, the tensors that a composite keeps for backward fill the memory of many machines.
+# Beyond this size, the tensors that a composite saves for backward fill the memory of many machines.
 LARGEST = 100_000_000
 
 
@@ -29,19 +29,19 @@ class Bench:
     """The speeds that were measured.
 
     Attributes:
-        rows: one a contender and direction.
-        stopped: whether Ctrl-C came before all was measured.
+        rows: one per contender and direction.
+        stopped: whether Ctrl-C interrupted the measurement.
     """
 
     rows: tuple[Speed, ...]
     stopped: bool = False
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One object a row; times in seconds."""
+        """Return one object per row; times in seconds."""
         return [plain(row.to_json()) for row in self.rows]
 
     def lines(self) -> list[str]:
-        """A table for each tensor, in units of its copy."""
+        """Write a table for each tensor, in units of its copy."""
         return lines(self.rows) if self.rows else ["Nothing was measured."]
 
 
@@ -56,23 +56,23 @@ def bench(
     seconds: float = 0.5,
     progress: Progress | None = None,
 ) -> Bench:
-    """The speed of each activation, forward, backward and both, and of the contenders beside it.
+    """Measure the speed of each activation, forward, backward and both, and of the contenders beside it.
 
     Args:
-        named: the activations by the names that their rows bear.
+        named: the activations by the names in their rows.
         sizes: elements of the output.
         dtypes: of the tensors.
         threads: how many PyTorch, and so actlab, may use.
         modes: of actlab's kernels: `accurate`, `fast`.
         against: `eager`, `compile`, `jax`.
-        seconds: about how long each case is timed, unless its copy is unsteady.
-        progress: told what is done, of how many, None for the seconds left, and what comes next.
+        seconds: the approximate time for each case, unless its copy is unsteady.
+        progress: is called with the number done, the total, None for the seconds left, and the next name.
 
     Returns:
-        The rows; those made before Ctrl-C if it came.
+        The rows; after Ctrl-C those that were done.
 
     Raises:
-        BadInput: a size, dtype, thread count, mode or contender that cannot be had here.
+        BadInput: a size, dtype, thread count, mode or contender that is not available here.
     """
     _refuse_unfit(sizes=sizes, dtypes=dtypes, threads=threads, modes=modes)
     refuse_absent(against)
@@ -99,16 +99,16 @@ def bench(
 def _refuse_unfit(*, sizes: Sequence[int], dtypes: Sequence[str], threads: Sequence[int], modes: Sequence[str]) -> None:
     for of, given in {"size": sizes, "dtype": dtypes, "number of threads": threads, "mode": modes}.items():
         if not given:
-            raise BadInput(f"there is nothing to time: name one {of} at least.")
+            raise BadInput(f"nothing to time: name at least one {of}.")
     for size in sizes:
         if not 1 <= size <= LARGEST:
-            raise BadInput(f"a tensor to time has 1 to {LARGEST:,} elements; got {size:,}.")
+            raise BadInput(f"size must be 1 to {LARGEST:,} elements; got {size:,}.")
     for dtype in dtypes:
         if dtype not in DTYPES:
-            raise BadInput(f"a dtype is one of {', '.join(DTYPES)}; got '{dtype}'.")
+            raise BadInput(f"dtype must be one of {', '.join(DTYPES)}; got '{dtype}'.")
     for count in threads:
         if not 1 <= count <= cores():
-            raise BadInput(f"this process may use {cores()} processors, so 1 to {cores()} threads; got {count}.")
+            raise BadInput(f"threads must be 1 to {cores()}, the processors of this process; got {count}.")
     for mode in modes:
         if mode not in get_args(Mode):
-            raise BadInput(f"a mode is {' or '.join(get_args(Mode))}; got '{mode}'.")
+            raise BadInput(f"mode must be {' or '.join(get_args(Mode))}; got '{mode}'.")

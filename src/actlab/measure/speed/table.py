@@ -1,4 +1,4 @@
-"""Rows of speeds as tables to read: one a tensor, in units of its copy."""
+"""Speeds as tables for the terminal: one per tensor, in units of its copy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WIDTH = 12
 
 
 def lines(rows: Sequence[Speed]) -> list[str]:
-    """One table for each dtype, size and number of threads, in their order of appearance."""
+    """Write one table for each dtype, size and number of threads, in their order of appearance."""
     tables: dict[tuple[str, int, int], list[Speed]] = {}
     for row in rows:
         tables.setdefault((row.dtype, row.elements, row.threads), []).append(row)
@@ -38,7 +38,7 @@ def _table(rows: Sequence[Speed]) -> list[str]:
 
 
 def _ordered(rows: Sequence[Speed]) -> list[Speed]:
-    """The rows with those of one function and direction beside one another."""
+    """Group the rows of one function and direction."""
     places = {key: at for at, key in enumerate(dict.fromkeys((row.name, row.direction) for row in rows))}
     return sorted(rows, key=lambda row: places[row.name, row.direction])
 

@@ -1,7 +1,7 @@
-"""How fast an activation is, in units of a plain copy of the same tensor.
+"""Time activations in units of a plain copy of the same tensor.
 
-All contenders of a case and the copy are timed in turn, round by round, so that whatever disturbs the machine disturbs
-all alike; a run whose copy is unsteady is repeated.
+All contenders of a case and the copy are timed in turn, round by round, so that disturbances of the machine affect all
+alike; a run with an unsteady copy is repeated.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from actlab.measure.speed.case import Call, Case, contenders
 
 Key = TypeVar("Key")
 
-# A sample takes at least so long: 200 µs are some thousand ticks of the clock, and hide its own cost.
+# A sample takes at least this long: 200 µs are some thousand ticks of the clock and hide its own cost.
 SAMPLE_NS = 200_000
-# More than so many rounds make the percentiles no better than the machine is; fewer are no percentiles.
+# More rounds do not improve the percentiles, fewer do not give any.
 MOST_ROUNDS, LEAST_ROUNDS = 25, 3
-# A copy whose slow tenth is so many times its fast tenth was disturbed, and so was what ran beside it.
+# If the slow tenth of a copy takes this many times its fast tenth, the run was disturbed.
 UNSTEADY = 1.5
 ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Where repeated measurements lie: the 10th, 50th and 90th percentile."""
+    """The spread of repeated measurements: the 10th, 50th and 90th percentile."""
 
     p10: float
     median: float
@@ -53,7 +53,7 @@ class Speed:
         mode: of actlab's kernels; empty for the others.
         seconds: for one call.
         copy: seconds for a plain copy of the same input, in the same run.
-        reported: whether the copy was steady; if not, the row says more of the machine than of the contender.
+        reported: whether the copy was steady; if not, the row says more about the machine than about the contender.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Speed:
         return self.seconds.median / self.copy.median
 
     def to_json(self) -> dict[str, str | float | bool]:
-        """The row, its percentiles spread out."""
+        """Return the row, its percentiles spread out."""
         return {
             "name": self.name,
             "direction": self.direction,
@@ -93,12 +93,12 @@ class Speed:
 
 
 def timed(case: Case, *, seconds: float = 0.5, attempts: int = ATTEMPTS) -> list[Speed]:
-    """Every contender of the case in every direction.
+    """Time every contender of the case in every direction.
 
     Args:
         case: the activation, the tensor, the contenders.
-        seconds: about how long one attempt may take; three rounds are made in any case.
-        attempts: how often it is tried to find the copy steady.
+        seconds: the approximate time of one attempt; three rounds are run in any case.
+        attempts: the most attempts at a steady copy.
     """
     with steadied(threads=case.threads):
         given = case.given()
@@ -130,13 +130,13 @@ def timed(case: Case, *, seconds: float = 0.5, attempts: int = ATTEMPTS) -> list
 def steadiest(
     calls: Mapping[Key, Call], *, seconds: float, gauge: Key, attempts: int = ATTEMPTS
 ) -> Mapping[Key, list[float]]:
-    """Seconds for one call of each, round by round, from the attempt in which the gauge was the steadiest of a few.
+    """Return the seconds per call, round by round, of the attempt in which the gauge was steadiest.
 
     Args:
-        calls: what is timed, by any key.
-        seconds: about how long one attempt may take.
-        gauge: the key of the call that shows whether the machine was disturbed.
-        attempts: how often it is tried to find the gauge steady.
+        calls: the calls to time, by any key.
+        seconds: the approximate time of one attempt.
+        gauge: the key of the call that shows disturbances of the machine.
+        attempts: the most attempts at a steady gauge.
     """
     counts = {key: calls_per_sample(call) for key, call in calls.items()}
     best: Mapping[Key, list[float]] = {}
@@ -156,14 +156,14 @@ def in_turn(
     seconds: float,
     clock: Callable[[], int] = perf_counter_ns,
 ) -> Mapping[Key, list[float]]:
-    """Seconds for one call of each, sampled round by round, each round in an order of its own.
+    """Sample the seconds per call round by round, each round in another order.
 
-    Whoever comes after the copy finds the caches full of the copy's tensors, which was worth 20 % to a leaky_relu.
+    The contender after the copy finds the caches full of the copy's tensors, which was worth 20 % to a leaky_relu.
 
     Args:
-        calls: what is timed.
-        counts: how many calls make one sample.
-        seconds: how long to go on, within the least and the most rounds.
+        calls: the calls to time.
+        counts: the number of calls in one sample.
+        seconds: the time to measure, within the least and the most rounds.
         clock: the time in nanoseconds.
     """
     keys = list(calls)
@@ -178,7 +178,7 @@ def in_turn(
 
 
 def calls_per_sample(call: Call, *, clock: Callable[[], int] = perf_counter_ns) -> int:
-    """How many calls make a sample long enough for the clock; finding that out warms up what is called."""
+    """Count the calls that make a sample long enough for the clock; counting warms the call up."""
     call()
     count = 1
     while (taken := _undisturbed(call, count, clock=clock)) < SAMPLE_NS:
@@ -187,13 +187,13 @@ def calls_per_sample(call: Call, *, clock: Callable[[], int] = perf_counter_ns) 
 
 
 def _undisturbed(call: Call, count: int, *, clock: Callable[[], int]) -> int:
-    """The less of two samples, unless one alone is so long that no tick of the scheduler could have made it so."""
+    """Take the shorter of two samples, unless the first is too long for the scheduler to matter."""
     taken = _sample(call, count, clock=clock)
     return taken if taken > 50 * SAMPLE_NS else min(taken, _sample(call, count, clock=clock))
 
 
 def _sample(call: Call, count: int, *, clock: Callable[[], int]) -> int:
-    """Nanoseconds for so many calls."""
+    """Measure the nanoseconds of so many calls."""
     start = clock()
     for _ in range(count):
         call()
@@ -201,7 +201,7 @@ def _sample(call: Call, count: int, *, clock: Callable[[], int]) -> int:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """The 10th, 50th and 90th percentile."""
+    """Return the 10th, 50th and 90th percentile."""
     if len(values) == 1:
         return Spread(values[0], values[0], values[0])
     tenths = quantiles(values, n=10, method="inclusive")
@@ -209,7 +209,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def is_steady(gauge: Spread) -> bool:
-    """Whether the machine was left alone while this was measured."""
+    """Say whether the machine was undisturbed during the measurement."""
     return _ratio(gauge) <= UNSTEADY
 
 
@@ -219,7 +219,9 @@ def _ratio(gauge: Spread) -> float:
 
 @contextmanager
 def steadied(*, threads: int) -> Iterator[None]:
-    """A block with PyTorch at so many threads, no garbage collection and freed memory kept; undone on every way out."""
+    """Set PyTorch's threads, disable garbage collection and keep freed memory within the block; undo it on every way
+    out.
+    """
     before, collects = torch.get_num_threads(), gc.isenabled()
     gc.collect()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Recurrent cells: `torch.nn`'s, with activations that can be replaced."""
+"""`torch.nn`'s recurrent cells with replaceable activations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RecurrentCell(nn.Module, ABC):
         input_size: features of the input.
         hidden_size: features of each state.
         bias: whether there are bias weights.
-        activations: the activations by role, as modules; what they learn is stored with the weights.
+        activations: the activations by role, as modules; their parameters are stored with the weights.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class RecurrentCell(nn.Module, ABC):
         return ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if self.bias else ()))
 
     def reset_parameters(self) -> None:
-        """Draws the weights afresh, evenly within ±1/√hidden_size, as PyTorch does."""
+        """Draw the weights anew, uniformly within ±1/√hidden_size, as PyTorch does."""
         bound = 1 / math.sqrt(self.hidden_size)
         for name in self._names:
             nn.init.uniform_(getattr(self, name), -bound, bound)
 
     def extra_repr(self) -> str:
-        """Sizes."""
+        """Show sizes."""
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
 
     def _advanced(self, x: Tensor, given: States | None) -> States:
@@ -91,7 +91,7 @@ class OneStateCell(RecurrentCell, ABC):
     """A recurrent cell whose hidden state is all it carries from step to step."""
 
     def forward(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """The next hidden state; the first follows zeros unless another is given."""
+        """Compute the next hidden state; the first state is zero if left out."""
         return self._advanced(x, None if hidden is None else (hidden,))[0]
 
 
@@ -107,7 +107,7 @@ class RNNCell(OneStateCell):
 
     Raises:
         UnknownActivation, BadFormula: as `actlab.get`.
-        BadInput: a size below 1, or an activation that is not of each element by itself.
+        BadInput: a size below 1, or an activation that is not element-wise.
     """
 
     @shows(CellOptions, of=RecurrentCell.__init__)
@@ -132,11 +132,11 @@ class GRUCell(OneStateCell):
         hidden_size: features of the hidden state.
         bias: whether there are bias weights.
         gate: the activation of the reset and the update gate.
-        candidate: the activation of what may become the new hidden state.
+        candidate: the activation of the candidate for the new hidden state.
 
     Raises:
         UnknownActivation, BadFormula: as `actlab.get`.
-        BadInput: a size below 1, or an activation that is not of each element by itself.
+        BadInput: a size below 1, or an activation that is not element-wise.
     """
 
     @shows(CellOptions, of=RecurrentCell.__init__)
@@ -162,12 +162,12 @@ class LSTMCell(RecurrentCell):
         hidden_size: features of the hidden and of the cell state.
         bias: whether there are bias weights.
         gate: the activation of the input, the forget and the output gate.
-        candidate: the activation of what may be added to the cell state.
-        output: the activation of the cell state on its way out.
+        candidate: the activation of the candidate for the cell state.
+        output: the activation of the cell state in the output.
 
     Raises:
         UnknownActivation, BadFormula: as `actlab.get`.
-        BadInput: a size below 1, or an activation that is not of each element by itself.
+        BadInput: a size below 1, or an activation that is not element-wise.
 
     Example:
         >>> cell = LSTMCell(3, 5, gate="hard_sigmoid", candidate="0.5*x")
@@ -191,6 +191,6 @@ class LSTMCell(RecurrentCell):
         super().__init__(step.LSTM, (input_size, hidden_size), activations=activations, **options)
 
     def forward(self, x: Tensor, states: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        """The next hidden and cell state; the first follow zeros unless others are given."""
+        """Compute the next hidden and cell state; the first states are zero if left out."""
         hidden, cell = self._advanced(x, states)
         return hidden, cell

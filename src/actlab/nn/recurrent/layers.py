@@ -1,4 +1,4 @@
-"""Recurrent layers: `torch.nn`'s, with activations that can be replaced."""
+"""`torch.nn`'s recurrent layers with replaceable activations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class OneState(RecurrentLayers, ABC):
     def forward(
         self, x: Tensor | PackedSequence, hidden: Tensor | None = None
     ) -> tuple[Tensor | PackedSequence, Tensor]:
-        """The last layer's output at every step, and every layer's hidden state after the last."""
+        """Return the last layer's output at every step, and every layer's last hidden state."""
         outputs, (last,) = self._run_any(x, None if hidden is None else (hidden,))
         return outputs, last
 
@@ -38,16 +38,16 @@ class RNN(OneState):
     Args:
         input_size: features of the input.
         hidden_size: features of the hidden state.
-        num_layers: how many layers stand on one another.
+        num_layers: the number of stacked layers.
         nonlinearity: the activation of each new hidden state.
         bias: whether there are bias weights.
-        batch_first: whether the batch axis of input and output comes before the axis of steps.
-        dropout: the share of what one layer hands to the next that is dropped while training.
-        bidirectional: whether each layer also runs backwards.
+        batch_first: whether input and output are (batch, steps, features), not (steps, batch, features).
+        dropout: the dropout probability between layers in training.
+        bidirectional: whether each layer also runs backward.
 
     Raises:
         UnknownActivation, BadFormula: as `actlab.get`.
-        BadInput: sizes or options that do not fit, or an activation that is not of each element by itself.
+        BadInput: sizes or options that do not fit, or an activation that is not element-wise.
     """
 
     @shows(LayerOptions, of=RecurrentLayers.__init__)
@@ -70,17 +70,17 @@ class GRU(OneState):
     Args:
         input_size: features of the input.
         hidden_size: features of the hidden state.
-        num_layers: how many layers stand on one another.
+        num_layers: the number of stacked layers.
         gate: the activation of the reset and the update gate.
-        candidate: the activation of what may become the new hidden state.
+        candidate: the activation of the candidate for the new hidden state.
         bias: whether there are bias weights.
-        batch_first: whether the batch axis of input and output comes before the axis of steps.
-        dropout: the share of what one layer hands to the next that is dropped while training.
-        bidirectional: whether each layer also runs backwards.
+        batch_first: whether input and output are (batch, steps, features), not (steps, batch, features).
+        dropout: the dropout probability between layers in training.
+        bidirectional: whether each layer also runs backward.
 
     Raises:
         UnknownActivation, BadFormula: as `actlab.get`.
-        BadInput: sizes or options that do not fit, or an activation that is not of each element by itself.
+        BadInput: sizes or options that do not fit, or an activation that is not element-wise.
     """
 
     @shows(LayerOptions, of=RecurrentLayers.__init__)
@@ -104,21 +104,22 @@ class LSTM(RecurrentLayers):
     Args:
         input_size: features of the input.
         hidden_size: features of the cell state, and of the hidden state unless it is projected.
-        num_layers: how many layers stand on one another.
+        num_layers: the number of stacked layers.
         gate: the activation of the input, the forget and the output gate.
-        candidate: the activation of what may be added to the cell state.
-        output: the activation of the cell state on its way out.
+        candidate: the activation of the candidate for the cell state.
+        output: the activation of the cell state in the output.
         bias: whether there are bias weights.
-        batch_first: whether the batch axis of input and output comes before the axis of steps.
-        dropout: the share of what one layer hands to the next that is dropped while training.
-        bidirectional: whether each layer also runs backwards.
+        batch_first: whether input and output are (batch, steps, features), not (steps, batch, features).
+        dropout: the dropout probability between layers in training.
+        bidirectional: whether each layer also runs backward.
         proj_size: features that the hidden state is projected to; 0 for no projection.
 
     Raises:
         UnknownActivation, BadFormula: as `actlab.get`.
-        BadInput: sizes or options that do not fit, or an activation that is not of each element by itself.
+        BadInput: sizes or options that do not fit, or an activation that is not element-wise.
 
     Example:
+        >>> import torch
         >>> layers = LSTM(3, 5, gate="hard_sigmoid", batch_first=True)
         >>> outputs, (hidden, cell) = layers(torch.ones(2, 7, 3))
         >>> outputs.shape
@@ -153,6 +154,6 @@ class LSTM(RecurrentLayers):
     def forward(
         self, x: Tensor | PackedSequence, states: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor | PackedSequence, tuple[Tensor, Tensor]]:
-        """The last layer's output at every step, and every layer's hidden and cell state after the last."""
+        """Return the last layer's output at every step, and every layer's last hidden and cell state."""
         outputs, (hidden, cell) = self._run_any(x, states)
         return outputs, (hidden, cell)

@@ -1,4 +1,4 @@
-"""The keywords that all recurrent layers, or all cells, take: written once and shown by each of them."""
+"""The keywords that all recurrent layers, or all cells, share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What recurrent layers share: their weights, and how these run over steps, directions and layers."""
+"""The common part of recurrent layers: their weights, and how they run over steps, directions and layers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class RecurrentLayers(nn.Module, ABC):
     Attributes:
         input_size: features of the input.
         hidden_size: features of each state.
-        num_layers: how many layers stand on one another.
+        num_layers: the number of stacked layers.
         bias: whether there are bias weights.
         batch_first: whether the batch axis of input and output comes before the axis of steps.
-        dropout: the share of what one layer hands to the next that is dropped while training.
-        bidirectional: whether each layer also runs backwards.
+        dropout: the dropout probability between layers in training.
+        bidirectional: whether each layer also runs backward.
         proj_size: features that the output is projected to; 0 for no projection.
-        activations: the activations by role, as modules, shared by all layers; what they learn is stored with
+        activations: the activations by role, as modules, shared by all layers; their parameters are stored with
             the weights.
     """
 
@@ -66,14 +66,14 @@ class RecurrentLayers(nn.Module, ABC):
         self.activations = activations_of(type(self).__name__, activations).to(device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:
-        """Draws the weights afresh, evenly within ±1/√hidden_size, as PyTorch does."""
+        """Draw the weights anew, uniformly within ±1/√hidden_size, as PyTorch does."""
         bound = 1 / math.sqrt(self.hidden_size)
         for layer, ending in self._runs():
             for name, _ in self._shapes(layer):
                 nn.init.uniform_(getattr(self, f"{name}_{ending}"), -bound, bound)
 
     def extra_repr(self) -> str:
-        """Sizes and options that are not the usual ones."""
+        """Show sizes and options that differ from the defaults."""
         usual = {
             "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False, "proj_size": 0,
         }  # fmt: skip
@@ -86,7 +86,7 @@ class RecurrentLayers(nn.Module, ABC):
         if not 0 <= self.dropout <= 1:
             raise BadInput(f"{owner}: dropout must lie between 0 and 1; got {self.dropout:g}.")
         if self.dropout and self.num_layers == 1:
-            raise BadInput(f"{owner}: dropout acts between layers, and num_layers=1 has no between. Leave it at 0.")
+            raise BadInput(f"{owner}: dropout applies between layers, so num_layers=1 must have dropout=0.")
         if not 0 <= self.proj_size < self.hidden_size:
             raise BadInput(
                 f"{owner}: proj_size must be at least 0 and below hidden_size={self.hidden_size}; got {self.proj_size}."
@@ -101,7 +101,7 @@ class RecurrentLayers(nn.Module, ABC):
         return ("", "_reverse") if self.bidirectional else ("",)
 
     def _runs(self) -> Iterator[tuple[int, str]]:
-        """Every layer and direction, with the ending of its weights' names, in the order of the states."""
+        """Iterate over layers and directions in the order of the states, each with the ending of its weights' names."""
         for layer in range(self.num_layers):
             for ending in self._endings:
                 yield layer, f"l{layer}{ending}"
@@ -136,7 +136,7 @@ class RecurrentLayers(nn.Module, ABC):
         return self._run_packed(x, given) if isinstance(x, PackedSequence) else self._run(x, given)
 
     def _run_packed(self, x: PackedSequence, given: States | None) -> tuple[PackedSequence, States]:
-        """Sequences of unequal length, packed longest first."""
+        """Run sequences of unequal length, packed longest first."""
         sizes: list[int] = x.batch_sizes.tolist()
         self._refuse_input(x.data, rank=2, steps=0)
         states = self._reordered(self._states(x.data, given, batch=(sizes[0],)), x.sorted_indices)
@@ -145,7 +145,7 @@ class RecurrentLayers(nn.Module, ABC):
         return packed, self._reordered(states, x.unsorted_indices)
 
     def _run(self, x: Tensor, given: States | None) -> tuple[Tensor, States]:
-        """Sequences of one length, with or without an axis for the batch."""
+        """Run sequences of one length, with or without a batch axis."""
         if x.dim() == 2:
             return self._run_alone(x, given)
         self._refuse_input(x, rank=3, steps=1 if self.batch_first else 0)
@@ -163,7 +163,7 @@ class RecurrentLayers(nn.Module, ABC):
         return outputs, tuple(state.squeeze(1) for state in states)
 
     def _stacked(self, x: Tensor, sizes: list[int], states: States) -> tuple[Tensor, States]:
-        """All layers over all steps, the rows of each step after those of the one before."""
+        """Run all layers over all steps, the rows of each step after those of the one before."""
         finals: list[States] = []
         for layer in range(self.num_layers):
             directions = []
@@ -180,7 +180,7 @@ class RecurrentLayers(nn.Module, ABC):
     def _directed(self, x: Tensor, sizes: list[int], states: States, *, ending: str) -> tuple[Tensor, States]:
         weights = self._weights(ending)
         advance = partial(self._kind.step, weights=weights, activations=self.activations)
-        # the input of all steps is projected at once: one large product instead of many small ones
+        # the input of all steps is projected at once: one large product, not many small ones
         inputs = torch.split_with_sizes(functional.linear(x, weights.input_hidden, weights.input_bias), sizes)
         if ending.endswith("_reverse"):
             outputs, states = scan(advance, inputs[::-1], states=states)

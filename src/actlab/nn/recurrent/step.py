@@ -1,4 +1,4 @@
-"""One step of a recurrent network, whatever its activations are, and how steps follow one another."""
+"""One step of a recurrent network for any activations, and the sequence of steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ States = tuple[Tensor, ...]
 
 
 class Weights(NamedTuple):
-    """What one layer has learned in one direction, in PyTorch's shapes."""
+    """The weights of one layer in one direction, in PyTorch's shapes."""
 
     input_hidden: Tensor
     hidden_hidden: Tensor
@@ -29,14 +29,14 @@ class Weights(NamedTuple):
 
 
 class Step(Protocol):
-    """From the projected input and the states to the next states, the output first."""
+    """A function from the projected input and the states to the next states, the output first."""
 
     def __call__(self, projected: Tensor, states: States, weights: Weights, activations: nn.ModuleDict) -> States: ...
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What sets one kind of recurrent network apart.
+    """One kind of recurrent network.
 
     Attributes:
         blocks: how many blocks of the hidden size its weights stack.
@@ -87,10 +87,10 @@ LSTM = Kind(4, ("hidden", "cell"), _lstm)  # blocks: input, forget, candidate, o
 def scan(
     advance: Callable[[Tensor, States], States], inputs: Sequence[Tensor], *, states: States
 ) -> tuple[list[Tensor], States]:
-    """The output of every step, and the states after the last.
+    """Return the output of every step and the last states.
 
-    Steps may have fewer rows than the states: the first rows are advanced, the others wait. So sequences of
-    unequal length, longest first, run either way: forwards they end one by one, backwards they join one by one.
+    Steps may have fewer rows than the states: the first rows are advanced, the others wait. So sequences of unequal
+    length, longest first, run either way: forward they end one by one, backward they join one by one.
     """
     outputs: list[Tensor] = []
     for x in inputs:
@@ -104,34 +104,34 @@ def scan(
 
 
 def activations_of(owner: str, given: Mapping[str, str | Activation]) -> nn.ModuleDict:
-    """The activations of a recurrent network as modules, by their role.
+    """Return the activations of a recurrent network as modules, by their role.
 
     Raises:
         UnknownActivation, BadFormula: as `actlab.get`.
-        BadInput: one that is not applied to each element by itself.
+        BadInput: one that is not element-wise.
     """
     return nn.ModuleDict({role: _elementwise(owner, role, get(formula)) for role, formula in given.items()})
 
 
 def _elementwise(owner: str, role: str, act: object) -> nn.Module:
     if not isinstance(act, Activation) or len(act.inputs) != 1:
-        raise BadInput(f"{owner}: {role} must be an activation of each element by itself; {act} is none.")
+        raise BadInput(f"{owner}: {role} must be an element-wise activation of one input; got {act}.")
     return module(act)
 
 
 def refuse_sizes(owner: str, **sizes: int) -> None:
-    """Refuses a size that is not a whole number of at least 1.
+    """Raise an error for a size that is not a positive integer.
 
     Raises:
         BadInput: such a size.
     """
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise BadInput(f"{owner}: {name} must be a whole number of at least 1; got {size!r}.")
+            raise BadInput(f"{owner}: {name} must be a positive integer; got {size!r}.")
 
 
 def refuse_states(owner: str, names: tuple[str, ...], *, given: States, shapes: Sequence[tuple[int, ...]]) -> None:
-    """Refuses first states that are not as many tensors of these shapes.
+    """Raise an error for first states that are not a tuple of tensors of these shapes.
 
     Raises:
         BadInput: such states.

@@ -1,4 +1,4 @@
-"""Results written into tensors that exist: what fits, what is refused, and what autograd is told."""
+"""Results written into existing tensors: what fits, what is refused, and what autograd records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from actlab.nn import functional
 X = torch.linspace(-3, 3, 12).reshape(3, 4)
 
 
-def test_the_result_is_written_and_given_back() -> None:
+def test_the_result_is_written_and_returned() -> None:
     out = torch.empty(3, 4)
     assert functional("gelu")(X, out=out) is out
     assert torch.equal(out, functional("gelu")(X))
@@ -25,7 +25,7 @@ def test_the_result_is_written_and_given_back() -> None:
     assert torch.equal(inside, other)
 
 
-def test_a_number_that_changes_from_call_to_call_makes_no_new_kernel() -> None:
+def test_a_parameter_that_changes_per_call_compiles_no_new_kernel() -> None:
     swish, out = functional("swish"), torch.empty(3, 4)
     swish(X, out=out, beta=0.25)
     before = compiled.cache_info().misses
@@ -43,7 +43,7 @@ def test_a_number_is_not_rounded_to_the_sixteen_bits_of_an_input(dtype: torch.dt
     assert torch.equal(functional("leaky_relu")(x, negative_slope=slope, out=torch.empty_like(x)), wanted)
 
 
-def test_nothing_beside_the_output_is_touched() -> None:
+def test_memory_beside_the_output_is_untouched() -> None:
     for stride in (1, 2):
         wide = torch.full((3, 12), 7.0)
         functional("gelu")(X, out=wide[:, 2 : 2 + 4 * stride : stride])
@@ -81,7 +81,7 @@ def test_two_inputs_are_promoted_and_broadcast() -> None:
          "torch.complex64."),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_said_in_one_line(inputs: tuple[Tensor, ...], out: Tensor, message: str) -> None:
+def test_invalid_arguments_are_one_line_errors(inputs: tuple[Tensor, ...], out: Tensor, message: str) -> None:
     with pytest.raises(BadInput) as error:
         functional("gelu")(*inputs, out=out)
     assert str(error.value).startswith(message)
@@ -92,7 +92,7 @@ def test_an_output_that_overlaps_an_input_in_part_is_refused() -> None:
     with pytest.raises(BadInput, match="gelu: out= overlaps an input in part"):
         functional("gelu")(memory[:10], out=memory[5:15])
     value, gate = memory[:10], torch.randn(10)
-    with pytest.raises(BadInput, match="Use a tensor of its own, or one of the inputs themselves"):
+    with pytest.raises(BadInput, match="Use a separate tensor, or one of the inputs themselves"):
         functional("swiglu")(value, gate, out=memory[5:15])
     functional("gelu")(memory[:10], out=memory[10:])
 
@@ -108,13 +108,13 @@ def test_each_input_of_a_gated_unit_may_be_overwritten(at: int, shape: tuple[int
 
 
 def views(memory: Tensor) -> list[Tensor]:
-    """Outputs of twelve elements that lie apart, though their strides do not show it in most of them."""
+    """List outputs of twelve elements that do not overlap, though their strides do not show it in most of them."""
     shapes = (((3, 4), (4, 1)), ((4, 3), (3, 7)), ((3, 4), (5, 8)), ((2, 6), (3, 2)), ((2, 2, 3), (1, 2, 4)))
     return [memory.as_strided(shape, strides) for shape, strides in shapes]
 
 
 @pytest.mark.parametrize("strides", [(1, 1), (2, 1), (3, 1), (0, 1), (2, 2), (4, 2)], ids=str)
-def test_an_output_whose_elements_share_places_is_refused(strides: tuple[int, int]) -> None:
+def test_an_output_that_overlaps_itself_is_refused(strides: tuple[int, int]) -> None:
     out = torch.zeros(40).as_strided((3, 4), strides)
     places = {strides[0] * row + strides[1] * column for row in range(3) for column in range(4)}
     assert len(places) < 12
@@ -123,7 +123,7 @@ def test_an_output_whose_elements_share_places_is_refused(strides: tuple[int, in
     assert not out.any()
 
 
-def test_an_output_whose_elements_lie_apart_is_written() -> None:
+def test_an_output_that_does_not_overlap_itself_is_written() -> None:
     for out in views(torch.full((40,), torch.nan)):
         x = X.reshape(out.shape)
         assert torch.equal(functional("gelu")(x, out=out), functional("gelu")(x))
@@ -176,7 +176,7 @@ def test_in_place_in_a_compiled_graph_autograd_follows() -> None:
     torch.testing.assert_close(*gradients)
 
 
-def test_autograd_follows_nothing_but_piecewise_linear_activations_in_place() -> None:
+def test_autograd_follows_only_piecewise_linear_activations_in_place() -> None:
     leaf = torch.randn(5, requires_grad=True)
     inside = leaf * 1
     with pytest.raises(
@@ -189,7 +189,7 @@ def test_autograd_follows_nothing_but_piecewise_linear_activations_in_place() ->
         functional("mish")(inside, out=inside)
     with pytest.raises(BadInput, match="swiglu: autograd cannot follow a result into out="):
         functional("swiglu")(inside, leaf, out=inside)
-    with pytest.raises(BadInput, match="out= goes with parameters that are numbers; weight is a tensor"):
+    with pytest.raises(BadInput, match="out= takes parameters as numbers only; weight is a tensor"):
         functional("prelu")(leaf, out=torch.empty(5), weight=torch.ones(1))
 
 
@@ -221,7 +221,7 @@ def test_without_a_gradient_leaves_and_inference_tensors_are_overwritten() -> No
         assert torch.equal(inside, leaf)
 
 
-def test_in_place_under_autograd_the_mode_is_kept() -> None:
+def test_in_place_under_autograd_the_mode_stays() -> None:
     x = torch.randn(5000, generator=torch.Generator().manual_seed(0))
     formula = "max(x, 0)*0.1 + max(x - 0.7, 0)*0.3 - 0.1*x*0.7"
     results = []

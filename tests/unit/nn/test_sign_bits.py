@@ -1,4 +1,4 @@
-"""Piecewise linear activations keep a bit or two an element without being asked, and nobody can tell but by memory."""
+"""Piecewise linear activations save one or two bits an element by default, with the same results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def kept_bytes(function: object, x: Tensor) -> int:
 
 @pytest.mark.parametrize("make", [functional, partial(module, trainable=False)], ids=["functional", "module"])
 @pytest.mark.parametrize("name", LEAN)
-def test_a_large_input_is_not_kept(name: str, make: object) -> None:
+def test_a_large_input_is_not_saved(name: str, make: object) -> None:
     bits = 2 if name == "abs(x)" else 1
     assert kept_bytes(make(name), X) == len(X) * bits // 8
     least = WORTH_BITS if own_operator(get(name)) is None else OVER_OPERATOR
@@ -36,11 +36,11 @@ def test_a_large_input_is_not_kept(name: str, make: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["relu", "gelu", "identity", "swiglu", "rrelu", "relu2"])
-def test_where_it_saves_nothing_or_is_not_exact_nothing_changes(name: str) -> None:
+def test_without_a_gain_or_exactness_nothing_changes(name: str) -> None:
     assert kept_bits(get(name), "accurate") is None
 
 
-def test_what_is_learned_needs_its_input() -> None:
+def test_a_trained_parameter_needs_the_input() -> None:
     assert kept_bytes(module("prelu"), X) >= X.nbytes
 
 
@@ -70,7 +70,7 @@ def test_a_second_derivative_is_zero_and_a_mixed_one_right() -> None:
     torch.testing.assert_close(again, 2 * slope * slope)
 
 
-def test_transforms_and_layouts_go_the_ordinary_way() -> None:
+def test_transforms_and_strided_layouts_save_the_input() -> None:
     f = functional("leaky_relu")
     slope = torch.func.grad(lambda x: f(x).sum())(X)
     assert torch.equal(slope, torch.where(X > 0, 1.0, torch.tensor(0.01)))
