@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from hashlib import sha256
-from typing import final
+from typing import final, overload
 
 from actlab.errors import BadFormula, BadParam
 from actlab.formula.derivative import derivative
@@ -121,33 +121,54 @@ class Activation:
                 raise BadParam(f"{self.name} has no parameter '{name}'; {has}.")
 
 
+Formula = Callable[..., Operand]
+
+
+@overload
+def activation(function: Formula, /) -> Activation: ...
+
+
+@overload
 def activation(
     *,
-    source: str,
+    source: str = "",
     aliases: tuple[str, ...] = (),
     twin: str | None = None,
     known: Mapping[float | tuple[float, ...], float] | None = None,
     note: str = "",
-) -> Callable[[Callable[..., Operand]], Activation]:
-    """A decorator that turns a formula, written as a Python function, into an `Activation`.
+) -> Callable[[Formula], Activation]: ...
+
+
+def activation(
+    function: Formula | None = None,
+    /,
+    *,
+    source: str = "",
+    aliases: tuple[str, ...] = (),
+    twin: str | None = None,
+    known: Mapping[float | tuple[float, ...], float] | None = None,
+    note: str = "",
+) -> Activation | Callable[[Formula], Activation]:
+    """Turn a formula, written as a Python function, into an `Activation`; use it as a decorator.
 
     The function is called once, with symbols: arguments without a default are inputs, arguments whose default is
     a `Param` (or a plain number) are parameters, the docstring is the summary.
 
     Args:
-        source: the paper, with its number, or the library.
+        function: the formula, where the decorator is written without brackets.
+        source: the paper, with its number, or the library. Every activation of the catalog names one.
         aliases: other names that find it.
         twin: the dotted name of an independent implementation; only tests and measurements read it.
         known: values from the source, by input: three at least where there is no twin.
         note: what a user should know about names or variants.
 
     Raises:
-        BadFormula: the function has no input or more than two, leaves an input unused, or gives back no formula.
+        BadFormula: the function has no input or more than two, leaves an input unused, or does not return a formula.
 
     Example:
         >>> from actlab.formula.atoms import sigmoid
         >>> from actlab.formula.text import text
-        >>> @activation(source="Ramachandran, Zoph, Le 2017, arXiv:1710.05941")
+        >>> @activation
         ... def swish(x, beta=Param(1.0, trainable=True)):
         ...     "The input, scaled by its own sigmoid."
         ...     return x * sigmoid(beta * x)
@@ -155,7 +176,7 @@ def activation(
         'sigmoid(1*x) + x*(sigmoid(1*x)*sigmoid(-(1*x)))'
     """
 
-    def declare(function: Callable[..., Operand]) -> Activation:
+    def declare(function: Formula) -> Activation:
         inputs, params = _signature(function)
         symbols = [Input(name) for name in inputs]
         references = {param.name: ParamRef(param.name) for param in params}
@@ -164,7 +185,7 @@ def activation(
         _refuse_unfit(name, expression, inputs)
         return Activation(
             name=name,
-            summary=inspect.cleandoc(function.__doc__ or "").partition("\n")[0],
+            summary=summary_of(function),
             inputs=inputs,
             params=params,
             expression=expression,
@@ -176,7 +197,11 @@ def activation(
             note=note,
         )
 
-    return declare
+    if function is None:
+        return declare
+    if not callable(function):
+        raise BadFormula(f"activation: the formula must be a function; got {type(function).__name__} {function!r}.")
+    return declare(function)
 
 
 def typed(name: str, expression: Expr, params: tuple[Param, ...] = ()) -> Activation:
@@ -190,7 +215,12 @@ def typed(name: str, expression: Expr, params: tuple[Param, ...] = ()) -> Activa
     return Activation(name, "A formula that was typed.", inputs, params, with_tails(expression), source="typed")
 
 
-def _signature(function: Callable[..., Operand]) -> tuple[tuple[str, ...], tuple[Param, ...]]:
+def summary_of(function: Callable[..., object]) -> str:
+    """Return the first line of the docstring."""
+    return inspect.cleandoc(function.__doc__ or "Declared without a description.").partition("\n")[0]
+
+
+def _signature(function: Formula) -> tuple[tuple[str, ...], tuple[Param, ...]]:
     inputs: list[str] = []
     params: list[Param] = []
     for name, argument in inspect.signature(function).parameters.items():

@@ -5,11 +5,11 @@ Their derivative is a matrix, so it is declared as its product with a vector fro
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import final
 
+from actlab.formula.activation import summary_of
 from actlab.formula.expr import Expr, Input, Operand, Over, expr
 from actlab.formula.param import Param
 
@@ -86,10 +86,10 @@ class AxisActivation:
 
 def along_axis(
     *,
-    source: str,
     jvp: Callable[[Expr, Expr], Expr],
     vjp: Callable[[Expr, Expr], Expr] | None = None,
     span: tuple[float, float],
+    source: str = "",
     aliases: tuple[str, ...] = (),
     twin: str | None = None,
     known: Mapping[tuple[float, ...], tuple[float, ...]] | None = None,
@@ -98,17 +98,16 @@ def along_axis(
     """A decorator that turns a formula with reductions into an `AxisActivation`.
 
     Args:
-        source: the paper, with its number, or the library.
         jvp: the Jacobian times a vector, as a function of the output `y` and the vector `v`.
         vjp: a vector times the Jacobian; the same as `jvp` where the Jacobian is symmetric.
         span: the smallest and the largest value that an output can take or tend to.
-        aliases, twin, known, note: as for `activation`.
+        source, aliases, twin, known, note: as for `activation`.
     """
 
     def declare(function: Callable[[Expr], Expr]) -> AxisActivation:
         return AxisActivation(
             name=function.__name__.rstrip("_"),
-            summary=inspect.cleandoc(function.__doc__ or "").partition("\n")[0],
+            summary=summary_of(function),
             expression=function(X),
             jvp=jvp(Y, V),
             vjp=(vjp or jvp)(Y, V),

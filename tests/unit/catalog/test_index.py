@@ -47,6 +47,13 @@ def test_every_promised_name_is_there(name):
     assert get(name).name in CATALOG
 
 
+@pytest.mark.parametrize("act", CATALOG.values(), ids=str)
+def test_every_activation_names_its_source_and_has_a_summary(act):
+    assert act.source
+    assert act.summary.endswith(".")
+    assert act.summary != "Declared without a description."
+
+
 def test_a_family_is_a_file_and_stays_together():
     order = [family.__name__.rpartition(".")[2] for family in FAMILIES]
     families = [act.family for act in CATALOG.values()]
