@@ -25,7 +25,7 @@ from actlab.formula.activation import Activation, typed
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import input_names, param_names
 from actlab.formula.param import Param
-from actlab.formula.parser import INPUTS, parse
+from actlab.formula.parser import CONSTANTS, INPUTS, MODULES, parse
 
 FAMILIES: tuple[ModuleType, ...] = (
     rectifiers,
@@ -57,9 +57,11 @@ NAMES = Names(CATALOG.values())
 # Bare names mean PyTorch's, with or without saying so.
 _OURS = ("torch", "pytorch")
 
-_PAIR = r"\s*[A-Za-z_]\w*\s*=\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*"
+_NUMBER = r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*"
+_PAIR = rf"\s*[A-Za-z_]\w*\s*={_NUMBER}"
 _NAMED = re.compile(
-    rf"\s*(?:(?P<framework>\w+)\s*:\s*)?(?P<name>[A-Za-z][\w .²-]*?)\s*(?:\((?P<values>\s*|{_PAIR}(?:,{_PAIR})*)\))?\s*"
+    rf"\s*(?:(?P<framework>\w+)\s*:\s*)?(?:{MODULES})?(?P<name>[A-Za-z][\w .²^-]*?)"
+    rf"\s*(?:\((?P<values>\s*|{_PAIR}(?:,{_PAIR})*)\)|\((?P<bare>{_NUMBER})\))?\s*"
 )
 _LONGEST_NAMED = 1_000
 
@@ -68,9 +70,9 @@ def get(text: str | Activation | AxisActivation, **params: float) -> Activation 
     """The activation that a name, a name with parameters, or a formula means.
 
     Args:
-        text: a name or alias (`"swish"`, `"LeakyReLU"`), with another framework's meaning of it (`"jax:gelu"`), with
-            parameters (`"swish(beta=1.5)"`), a formula (`"x*sigmoid(beta*x)"`; `value` and `gate` for a gated one),
-            or an activation, which is given back as it is.
+        text: a name or alias (`"swish"`, `"LeakyReLU"`, `"nn.GELU"`), with another framework's meaning of it
+            (`"jax:gelu"`), with parameters (`"swish(beta=1.5)"`), a formula (`"x*sigmoid(beta*x)"`; `value` and `gate`
+            for a gated one), or an activation, which is returned as it is.
         params: values for its parameters. Those of a formula that was typed train, and need a value.
 
     Raises:
@@ -95,7 +97,17 @@ def get(text: str | Activation | AxisActivation, **params: float) -> Activation 
     found = _found(named["framework"], named["name"], params) if named else None
     if named is None or found is None:
         return _of_formula(text, params)
+    if named["bare"]:
+        _refuse_bare(found, named["bare"].strip())
     return _bound(found, _merged(found.name, named["values"] or "", params))
+
+
+def _refuse_bare(act: Activation | AxisActivation, number: str) -> None:
+    """Refuse `leaky_relu(0.2)`, which could mean a value of the input as well as one of a parameter."""
+    if not act.params:
+        raise BadParam(f"{act.name}: it has no parameters; got {number}. Write {act.name} alone.")
+    fix = f"{act.name}({act.params[0].name}={number})"
+    raise BadParam(f"{act.name}: a parameter is set by its name; got {number}. Write {fix}.")
 
 
 def _found(framework: str | None, name: str, params: Mapping[str, float]) -> Activation | AxisActivation | None:
@@ -104,7 +116,7 @@ def _found(framework: str | None, name: str, params: Mapping[str, float]) -> Act
         return _in_framework(framework.lower(), name)
     if name in NAMES:
         return NAMES[name]
-    if framework is None and (not name.isidentifier() or name in (*INPUTS, "pi", *params)):
+    if framework is None and (not name.isidentifier() or name in (*INPUTS, *CONSTANTS, *params)):
         return None
     raise UnknownActivation(name, NAMES)
 

@@ -8,11 +8,11 @@ from typing import final
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 
-_DROPPED = str.maketrans({"_": None, "-": None, " ": None, ".": None, "²": "2"})
+_DROPPED = str.maketrans({"_": None, "-": None, " ": None, ".": None, "^": None, "²": "2"})
 
 
 def squashed(name: str) -> str:
-    """The name without case, underscores, hyphens, spaces and full stops."""
+    """Return the name without case, underscores, hyphens, spaces, full stops and carets."""
     return name.translate(_DROPPED).lower()
 
 
