@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from functools import lru_cache
 from types import MappingProxyType, ModuleType
 
 from actlab.catalog import (
@@ -23,9 +25,11 @@ from actlab.catalog.names import Names, squashed
 from actlab.errors import BadFormula, BadInput, BadParam, UnknownActivation, shortened
 from actlab.formula.activation import Activation, typed
 from actlab.formula.along_axis import AxisActivation
-from actlab.formula.expr import input_names, param_names
+from actlab.formula.canonical import canonical_name
+from actlab.formula.expr import Expr, Input, Number, input_names, param_names, walk
 from actlab.formula.param import Param
 from actlab.formula.parser import CONSTANTS, INPUTS, MODULES, parse
+from actlab.formula.substitute import substitute
 
 FAMILIES: tuple[ModuleType, ...] = (
     rectifiers,
@@ -165,3 +169,50 @@ def _of_formula(text: str, params: Mapping[str, float]) -> Activation:
         raise BadFormula(f"{owner} must use x alone, or both value and gate.")
     trained = (Param(0.0, trainable=True, name=name).with_value(params[name], owner=owner) for name in params)
     return typed(" ".join(text.split()), expression, tuple(trained))
+
+
+def same_as(act: Activation | AxisActivation) -> str | None:
+    """Return the catalog's activation with the same formula, as text that `get` reads; None if there is none.
+
+    Formulas are the same if they differ in the order of terms and factors alone, or in the value of one parameter.
+    An activation of the catalog is not compared with the others.
+
+    Example:
+        >>> same_as(get("sigmoid(1.702*x)*x")), same_as(get("where(x > 0, x, 0.2*x)")), same_as(get("x*sin(x)"))
+        ('quick_gelu', 'leaky_relu(negative_slope=0.2)', None)
+    """
+    if not isinstance(act, Activation):
+        return None
+    known = CATALOG.get(act.name)
+    if isinstance(known, Activation) and known.expression == act.expression:
+        return None
+    wanted = _canonical(act)
+    numbers = sorted({node.value for node in walk(act.formula) if isinstance(node, Number)})
+    for other in _BY_PLAINNESS:
+        if len(other.inputs) == len(act.inputs):
+            if _canonical(other) == wanted:
+                return other.name
+            for bound in _with_each(other, numbers):
+                if _canonical(bound) == wanted:
+                    return bound.label
+    return None
+
+
+# Without parameters first, then those whose parameters do not train: a number that was typed does not either.
+_BY_PLAINNESS = sorted(
+    (act for act in CATALOG.values() if isinstance(act, Activation)),
+    key=lambda act: (len(act.params) > 0, any(param.trainable for param in act.params)),
+)
+
+
+def _with_each(act: Activation, numbers: Iterable[Fraction]) -> Iterator[Activation]:
+    if len(act.params) == 1:
+        (param,) = act.params
+        yield from (act.bind(**{param.name: float(each)}) for each in numbers if param.admits(float(each)))
+
+
+@lru_cache(maxsize=1024)
+def _canonical(act: Activation) -> str:
+    names = ("x",) if len(act.inputs) == 1 else ("value", "gate")
+    renamed: dict[Expr, Expr] = {Input(own): Input(name) for own, name in zip(act.inputs, names, strict=True)}
+    return canonical_name(substitute(act.formula, renamed))

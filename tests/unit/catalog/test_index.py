@@ -5,11 +5,12 @@ import sys
 
 import pytest
 
-from actlab.catalog.index import CATALOG, FAMILIES, NAMES, get
+from actlab.catalog.index import CATALOG, FAMILIES, NAMES, get, same_as
 from actlab.catalog.names import squashed
 from actlab.errors import ActlabError, BadFormula, BadInput, BadParam, UnknownActivation
-from actlab.formula.activation import Activation
+from actlab.formula.activation import Activation, activation
 from actlab.formula.along_axis import AxisActivation
+from actlab.formula.atoms import sigmoid
 from actlab.formula.text import text
 
 # What was promised, name by name.
@@ -218,3 +219,39 @@ def test_the_catalog_starts_without_anything_heavy():
     code = "import sys; import actlab.catalog.index; print({'torch', 'numpy', 'scipy', 'mpmath'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("typed", "same"),
+    [
+        ("x*sigmoid(1.702*x)", "quick_gelu"),
+        ("sigmoid(x)*x", "silu"),
+        ("x/(1 + exp(-x))", "silu"),
+        ("x*sigmoid(3*x)", "swish(beta=3)"),
+        ("x*tanh(log(1 + exp(x)))", "mish"),
+        ("0.5*x*(1 + erf(x/sqrt(2)))", "gelu"),
+        ("0.5*x*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x^3)))", "gelu_tanh"),
+        ("where(x > 0, x, 0.2*x)", "leaky_relu(negative_slope=0.2)"),
+        ("where(x > 0, x, 0.01*x)", "leaky_relu"),
+        ("where(x < 0, x/(1 - x), x/(1 + x))", "softsign"),
+        ("gate*sigmoid(gate)*value", "swiglu"),
+        ("gate*sigmoid(value)", None),
+        ("x*sin(x)", None),
+        ("x*sigmoid(1.703*x) + 0.1", None),
+        ("max(x, 0)", None),  # at 0 its derivative is 1
+        ("gelu", None),
+        ("leaky_relu(negative_slope=0.2)", None),
+        ("softmax", None),
+    ],
+)
+def test_a_formula_of_the_catalog_is_known_however_it_is_ordered(typed, same):
+    assert same_as(get(typed)) == same
+    assert same is None or get(same).label
+
+
+def test_an_activation_of_the_users_own_is_compared_whatever_its_input_is_called():
+    @activation
+    def relu(z):
+        return z * sigmoid(z)
+
+    assert same_as(relu) == "silu"
