@@ -1,4 +1,4 @@
-"""All activations of the catalog, and the one door that finds an activation by what a user typed."""
+"""All activations of the catalog, and the lookup of an activation by what a user typed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FAMILIES: tuple[ModuleType, ...] = (
 
 
 def _of(family: ModuleType) -> Iterator[Activation | AxisActivation]:
-    """The activations that the family itself declares, in its order."""
+    """Yield the activations that the family declares, in its order."""
     for value in vars(family).values():
         if isinstance(value, Activation | AxisActivation) and value.family == family.__name__.rpartition(".")[2]:
             yield value
@@ -71,7 +71,7 @@ _LONGEST_NAMED = 1_000
 
 
 def get(text: str | Activation | AxisActivation, **params: float) -> Activation | AxisActivation:
-    """The activation that a name, a name with parameters, or a formula means.
+    """Return the activation of a name, a name with parameters, or a formula.
 
     Args:
         text: a name or alias (`"swish"`, `"LeakyReLU"`, `"nn.GELU"`), with another framework's meaning of it
@@ -82,8 +82,8 @@ def get(text: str | Activation | AxisActivation, **params: float) -> Activation 
     Raises:
         UnknownActivation: nothing has this name.
         BadFormula: the text is neither a name nor a formula.
-        BadParam: a parameter is unknown, no number or out of its bounds.
-        BadInput: it is no text and no activation.
+        BadParam: a parameter is unknown, not a number or out of its bounds.
+        BadInput: it is neither text nor an activation.
 
     Example:
         >>> get("jax:gelu").name
@@ -115,7 +115,7 @@ def _refuse_bare(act: Activation | AxisActivation, number: str) -> None:
 
 
 def _found(framework: str | None, name: str, params: Mapping[str, float]) -> Activation | AxisActivation | None:
-    """What the name means; None where it may be a formula instead, such as `x` or `x - beta`."""
+    """Return the activation of this name; None if the text may be a formula, such as `x` or `x - beta`."""
     if framework is not None and framework.lower() not in _OURS:
         return _in_framework(framework.lower(), name)
     if name in NAMES:
@@ -127,7 +127,7 @@ def _found(framework: str | None, name: str, params: Mapping[str, float]) -> Act
 
 def _in_framework(framework: str, name: str) -> Activation | AxisActivation:
     if framework not in FRAMEWORKS:
-        raise BadInput(f"there is no framework '{framework}'; choose one of {', '.join((*_OURS, *FRAMEWORKS))}.")
+        raise BadInput(f"the framework must be one of {', '.join((*_OURS, *FRAMEWORKS))}; got '{framework}'.")
     table = FRAMEWORKS[framework]
     # as it is spelled first: in Keras a layer's default may differ from its function's
     spelled = {squashed(ours): text for ours, text in reversed(list(table.items()))} | dict(table)
@@ -138,12 +138,12 @@ def _in_framework(framework: str, name: str) -> Activation | AxisActivation:
 
 
 def _merged(owner: str, values: str, params: Mapping[str, float]) -> Mapping[str, float]:
-    """The values in brackets and those given beside, none of them twice."""
+    """Return the values in brackets and the keyword arguments together; refuse one that is in both."""
     merged = dict(params)
     for pair in filter(None, map(str.strip, values.split(","))):
         name, number = (part.strip() for part in pair.split("="))
         if name in merged:
-            raise BadParam(f"{owner}: {name} is given twice.")
+            raise BadParam(f"{owner}: {name} is set twice.")
         merged[name] = float(number)
     return merged
 

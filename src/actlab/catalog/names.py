@@ -18,7 +18,7 @@ def squashed(name: str) -> str:
 
 @final
 class Names(Mapping[str, Activation | AxisActivation]):
-    """Activations by name and alias, in whatever spelling; iterated, the names as the catalog spells them."""
+    """Activations by name and alias in any spelling; iteration yields the catalog's spelling."""
 
     def __init__(self, activations: Iterable[Activation | AxisActivation]) -> None:
         self._spelled: dict[str, Activation | AxisActivation] = {}

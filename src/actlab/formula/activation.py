@@ -1,4 +1,4 @@
-"""An activation as a value, and the decorator that makes one of a formula."""
+"""An activation as a value, and the decorator that turns a Python function into one."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from actlab.formula.text import number_text
 @final
 @dataclass(frozen=True)
 class Activation:
-    """A formula with a name, parameters and a source: what everything else is derived from.
+    """A formula with a name, parameters and a source, from which everything else is derived.
 
     Calling it with expressions puts its formula, parameters at their values, into a larger one.
 
     Attributes:
-        name: how the catalog calls it, or the text that was typed.
+        name: its name in the catalog, or the text that was typed.
         summary: what it does, in one sentence.
         inputs: the names of its inputs: one, or two for a gated unit.
         params: its parameters in order, each with its value.
@@ -34,8 +34,8 @@ class Activation:
         source: the paper or library it comes from.
         family: the family it belongs to.
         aliases: other names for it.
-        twin: an independent implementation, which tests and measurements compare with.
-        known: input and value pairs from the source, where there is no twin.
+        twin: the reference implementation that tests and measurements compare with.
+        known: pairs of input and output from the source, where there is no reference implementation.
         note: what a user should know about names or variants.
     """
 
@@ -64,10 +64,10 @@ class Activation:
         return substitute(self.expression, exchange)
 
     def bind(self, **values: float) -> Activation:
-        """The same activation with other parameter values.
+        """Return the same activation with other parameter values.
 
         Raises:
-            BadParam: a parameter is unknown, no number or out of its bounds.
+            BadParam: a parameter is unknown, not a number or out of its bounds.
         """
         self._refuse_unknown(values)
         params = tuple(
@@ -90,14 +90,14 @@ class Activation:
         return self.with_references()
 
     def with_references(self, *kept: str) -> Expr:
-        """The formula with every parameter at its value but those named, which stay references."""
+        """Return the formula with the named parameters as references and all others at their values."""
         exchange: dict[Expr, Expr] = {
             ParamRef(param.name): Number(param.exact) for param in self.params if param.name not in kept
         }
         return substitute(self.expression, exchange)
 
     def derivative(self, by: str | None = None, *, times: int = 1) -> Expr:
-        """The derivative of the formula by an input (the first unless named), parameters at their values."""
+        """Return the derivative by an input (the first unless named), parameters at their values."""
         result = self.formula
         for _ in range(times):
             result = derivative(result, Input(self.inputs[0] if by is None else by))
@@ -105,7 +105,7 @@ class Activation:
 
     @property
     def key(self) -> str:
-        """A name for the mathematics alone: equal for equal formulas at equal parameter values."""
+        """A digest of the mathematics alone: equal for equal formulas at equal parameter values."""
         return sha256("\x1f".join((*self.inputs, self.formula.digest)).encode()).hexdigest()[:24]
 
     @property
@@ -158,8 +158,8 @@ def activation(
         function: the formula, where the decorator is written without brackets.
         source: the paper, with its number, or the library. Every activation of the catalog names one.
         aliases: other names that find it.
-        twin: the dotted name of an independent implementation; only tests and measurements read it.
-        known: values from the source, by input: three at least where there is no twin.
+        twin: the dotted name of a reference implementation; only tests and measurements read it.
+        known: outputs from the source, by input: at least three where there is no reference implementation.
         note: what a user should know about names or variants.
 
     Raises:
@@ -205,7 +205,7 @@ def activation(
 
 
 def typed(name: str, expression: Expr, params: tuple[Param, ...] = ()) -> Activation:
-    """An activation made of a formula that a user typed, in atoms that keep its tails.
+    """Return an activation of a formula that a user typed, in atoms that keep its tails.
 
     Raises:
         BadFormula: the formula does not depend on an input.

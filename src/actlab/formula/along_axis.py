@@ -1,6 +1,6 @@
-"""Activations along an axis, such as softmax: a second kind of value with the same face.
+"""Activations along an axis, such as softmax: a second kind of value with the same interface.
 
-Their derivative is a matrix, so it is declared as its product with a vector from either side.
+Their derivative is a matrix, so it is declared as products with a vector from either side.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from actlab.formula.param import Param
 
 
 def total(x: Operand) -> Expr:
-    """The sum along the axis."""
+    """Return the sum along the axis."""
     return Over("total", expr(x))
 
 
 def greatest(x: Operand) -> Expr:
-    """The largest along the axis."""
+    """Return the maximum along the axis."""
     return Over("greatest", expr(x))
 
 
 def sparsemax_threshold(x: Operand) -> Expr:
-    """The τ for which max(x − τ, 0) sums to 1 along the axis."""
+    """Return the τ for which max(x − τ, 0) sums to 1 along the axis."""
     return Over("sparsemax_threshold", expr(x))
 
 
 def entmax15_threshold(x: Operand) -> Expr:
-    """The τ for which max(x − τ, 0)² sums to 1 along the axis."""
+    """Return the τ for which max(x − τ, 0)² sums to 1 along the axis."""
     return Over("entmax15_threshold", expr(x))
 
 
@@ -46,7 +46,7 @@ class AxisActivation:
 
     Attributes:
         name, summary, source, family, aliases, twin, note: as for `Activation`.
-        known: vectors and what becomes of them, where there is no twin.
+        known: pairs of input and output vectors, where there is no reference implementation.
         expression: the formula of the input `x`.
         jvp: the Jacobian times a vector `v`, by the input `x` and the output `y`.
         vjp: a vector `v` times the Jacobian, likewise.
@@ -80,7 +80,7 @@ class AxisActivation:
 
     @property
     def key(self) -> str:
-        """A name for the mathematics alone."""
+        """A digest of the mathematics alone."""
         return self.expression.digest
 
 
@@ -95,7 +95,7 @@ def along_axis(
     known: Mapping[tuple[float, ...], tuple[float, ...]] | None = None,
     note: str = "",
 ) -> Callable[[Callable[[Expr], Expr]], AxisActivation]:
-    """A decorator that turns a formula with reductions into an `AxisActivation`.
+    """Turn a formula with reductions into an `AxisActivation`; use it as a decorator.
 
     Args:
         jvp: the Jacobian times a vector, as a function of the output `y` and the vector `v`.

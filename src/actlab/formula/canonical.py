@@ -63,7 +63,7 @@ def _sum_of(node: Expr, sums: Mapping[Node, _Sum]) -> _Sum:
 
 
 def _name_of_choice(condition: Compare, then: str, otherwise: str, sums: Mapping[Node, _Sum]) -> str:
-    """Every comparison as <=: a < b is the opposite of b <= a."""
+    """Return the choice with its comparison as <=; a < b is the opposite of b <= a."""
     left, right = _name(sums[condition.left]), _name(sums[condition.right])
     if condition.order in (">", ">="):
         left, right = right, left

@@ -1,4 +1,4 @@
-"""A user's text as a formula: parsed by a small grammar, never evaluated.
+"""The parser of typed formulas: a small grammar; text is never evaluated.
 
 ::
 
@@ -67,7 +67,7 @@ def parse(
     names: Mapping[str, Activation | AxisActivation] | None = None,
     params: tuple[str, ...] = (),
 ) -> Expr:
-    """The expression that the text spells.
+    """Parse a text into an expression.
 
     Args:
         source: the text, such as `"x*sigmoid(beta*x)"`.
@@ -75,7 +75,7 @@ def parse(
         params: the names that stand for parameters.
 
     Raises:
-        BadFormula: the text is no formula, or is too long, too deep or too large.
+        BadFormula: the text is not a formula, or is too long, too deep or too large.
 
     Example:
         >>> parse("x*sigmoid(1.702*x)").size
@@ -110,7 +110,7 @@ def _quoted(source: str) -> str:
 
 
 def _refuse_bad_constants(root: Expr) -> None:
-    """Constants are valued here once, so that no later stage meets an unbounded one."""
+    """Raise `BadFormula` if a constant part has no finite value, so that no later stage meets one."""
     varying: set[Node] = set()
     for node in walk(root):
         if isinstance(node, Input | ParamRef) or not varying.isdisjoint(node.children):
@@ -121,7 +121,7 @@ def _refuse_bad_constants(root: Expr) -> None:
 
 
 class _Reader:
-    """A cursor over the tokens; one method a rule of the grammar, each told how deep it stands."""
+    """A cursor over the tokens, with one method for each rule of the grammar."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Formulas at any place a real number can name, to fifty digits, in bounded time."""
+"""Formulas at any real number, to fifty digits, in bounded time."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _SPELLING = replace(
 
 @lru_cache(maxsize=256)
 def precise(formula: Expr, *, bits: int = PRECISION) -> Callable[[Any], Any]:
-    """The formula of x as a function of an mpmath number, worked out with so many bits.
+    """Return the formula of x as a function of an mpmath number, computed with so many bits.
 
-    The function gives an mpmath number, None where the formula has no real finite value, and raises `TooLarge`
-    where it cannot be told in bounded time.
+    The function returns an mpmath number, or None if the formula has no finite real value, and raises `TooLarge` if
+    it cannot be computed in bounded time.
     """
     function = straight_line.program([_real(formula)], [Input("x")], spelling=_SPELLING).function
 
@@ -59,7 +59,7 @@ def precise(formula: Expr, *, bits: int = PRECISION) -> Callable[[Any], Any]:
 
 
 def _real(formula: Expr) -> Expr:
-    """Powers that are not whole and fixed, spelled so that they stay real and bounded."""
+    """Rewrite powers that are not fixed whole numbers so that they stay real and bounded."""
     exchange: dict[Expr, Expr] = {}
     for node in walk(formula):
         if isinstance(node, Pow) and not _is_whole(node.exponent):
