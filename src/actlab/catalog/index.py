@@ -96,7 +96,7 @@ def get(text: str | Activation | AxisActivation, **params: float) -> Activation 
     if isinstance(text, Activation | AxisActivation):
         return _bound(text, params)
     if not isinstance(text, str):
-        raise BadInput(f"an activation is a name, a formula or an Activation; got {type(text).__name__} {text!r}.")
+        raise BadInput(f"an activation must be a name, a formula or an Activation; got {type(text).__name__} {text!r}.")
     named = _NAMED.fullmatch(text) if len(text) <= _LONGEST_NAMED else None
     found = _found(named["framework"], named["name"], params) if named else None
     if named is None or found is None:

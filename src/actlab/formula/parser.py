@@ -82,7 +82,7 @@ def parse(
         6
     """
     if len(source) > LONGEST:
-        raise BadFormula(f"a formula may have {LONGEST} characters; got {len(source)}.")
+        raise BadFormula(f"a formula may have at most {LONGEST} characters; got {len(source)}.")
     reader = _Reader(source, _tokens(source), names or {}, params)
     result = reader.sum(0)
     reader.expect_end()

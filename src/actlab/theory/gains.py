@@ -28,12 +28,12 @@ class Moments:
 
     Attributes:
         formula: the activation.
-        q: the variance of what goes in.
+        q: the variance of the input.
         mean: E f.
         second: E f².
         variance: Var f, computed as the mean square distance from E f.
         slope_second: E f'²; None if it does not exist, because f jumps or f' is not square-integrable,
-            and for a gated unit, which has two slopes.
+            and for a gated unit, which has two derivatives.
         reason: why `slope_second` is None.
     """
 

@@ -38,7 +38,7 @@ def backward(act: Activation, q: float) -> Means:
         NoMoment: they do not exist, as for a function that jumps or a gated unit, or cannot be computed.
     """
     if len(act.inputs) == 2:
-        raise NoMoment(f"{act.label}: a gated unit has two slopes, so no one E f'².")
+        raise NoMoment(f"{act.label}: a gated unit has two derivatives, so there is no single E f'².")
     formula = of_x(act)
     jump = first_jump(formula)
     if jump is not None:

@@ -186,7 +186,7 @@ def test_a_typed_formula_over_value_and_gate_is_gated():
         ("2*value", {}, BadFormula, "must use x alone, or both value and gate."),
         ("gelu(x", {}, BadFormula, "it ends too early."),
         ("gelu x", {}, BadFormula, "'gelu' is a function and needs an argument: gelu(x)"),
-        (3, {}, BadInput, "an activation is a name, a formula or an Activation; got int 3."),
+        (3, {}, BadInput, "an activation must be a name, a formula or an Activation; got int 3."),
         (None, {}, BadInput, "got NoneType None."),
     ],
 )

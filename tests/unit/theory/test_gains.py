@@ -161,7 +161,7 @@ def test_a_moment_that_does_not_exist_is_refused(text: str, q: float) -> None:
         ("where(x<=30, 0, x)", "f jumps at x=30"),
         ("where(sin(x)>0, 1, 0)", "its conditions cannot be followed"),
         ("where(x<=0, 0, sqrt(x))", "does not settle near x=0"),
-        ("value*sigmoid(gate)", "two slopes"),
+        ("value*sigmoid(gate)", "two derivatives"),
     ],
 )
 def test_slope_that_is_not_square_integrable_has_no_backward_gain(text: str, why: str) -> None:
