@@ -1,18 +1,18 @@
-"""The errors actlab raises on purpose.
+"""The errors that actlab raises on purpose.
 
 Each says what was asked, what was found and what to do. All share one ancestor, so that a program can
 catch whatever actlab refuses, and each is also the built-in error it resembles::
 
     ActlabError
     ├── UnknownActivation (KeyError)     a name that is not in the catalog
-    ├── BadFormula (ValueError)          text that is not a formula, or a formula that is none
+    ├── BadFormula (ValueError)          text that is not a formula, or a formula that is not an activation
     ├── BadParam (ValueError)            a parameter that is unknown, missing or out of its bounds
     ├── CannotLower (NotImplementedError) a formula that a target cannot spell
-    ├── NoKernels (RuntimeError)         machine code cannot be made on this machine
+    ├── NoKernels (RuntimeError)         machine code cannot be compiled on this machine
     ├── NoMoment (ArithmeticError)       a Gaussian moment that does not exist
     ├── BadInput (ValueError)            a tensor, size or option that does not fit
     ├── BadTask (ValueError)             a task that cannot be built or does not fit together
-    │   └── BadTable (ValueError)        a table that no task can be made of
+    │   └── BadTable (ValueError)        a table that cannot be turned into a task
     ├── BadStudy (ValueError)            a plan that cannot be carried out, or stored runs of another plan
     └── MissingExtra (ImportError)       an optional package that is not installed
 """
@@ -24,7 +24,7 @@ from difflib import get_close_matches
 
 
 class ActlabError(Exception):
-    """The ancestor of every error that actlab raises on purpose."""
+    """Base class of every error that actlab raises on purpose."""
 
 
 class UnknownActivation(ActlabError, KeyError):
@@ -41,7 +41,7 @@ class UnknownActivation(ActlabError, KeyError):
 
 
 class BadFormula(ActlabError, ValueError):
-    """Text that is not a formula, or a formula that is none."""
+    """Text that is not a formula, or a formula that is not an activation."""
 
 
 class BadParam(ActlabError, ValueError):
@@ -53,7 +53,7 @@ class CannotLower(ActlabError, NotImplementedError):
 
 
 class NoKernels(ActlabError, RuntimeError):
-    """Machine code cannot be made here; what runs instead is slower and says so."""
+    """Machine code cannot be compiled on this machine."""
 
 
 class NoMoment(ActlabError, ArithmeticError):
@@ -69,7 +69,7 @@ class BadTask(ActlabError, ValueError):
 
 
 class BadTable(BadTask):
-    """A table that no task can be made of."""
+    """A table that cannot be turned into a task."""
 
 
 class BadStudy(ActlabError, ValueError):
@@ -84,6 +84,6 @@ class MissingExtra(ActlabError, ImportError):
 
 
 def shortened(text: str, *, limit: int = 60) -> str:
-    """The text on one line, cut to `limit` characters, fit to be quoted in an error."""
+    """Return the text on one line, cut to `limit` characters, to quote it in an error."""
     line = " ".join(text[: 4 * limit].split())
     return line if len(line) <= limit and len(text) <= 4 * limit else line[: limit - 1] + "…"

@@ -1,4 +1,4 @@
-"""The one door to optional packages."""
+"""Importing optional packages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from actlab.errors import MissingExtra
 
 
 def need(module: str, *, extra: str) -> ModuleType:
-    """The optional package, or an error that names the extra which brings it."""
+    """Import an optional package, or raise an error that names the extra that provides it."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:

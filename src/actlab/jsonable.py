@@ -1,4 +1,4 @@
-"""Answers as plain values that any JSON reader takes."""
+"""Answers as plain values that JSON can represent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """The value made of dicts, lists, strings, numbers and None alone.
+    """Convert a value to dicts, lists, strings, numbers and None.
 
     Infinite numbers become the strings "inf" and "-inf", NaN becomes None: JSON knows neither.
 

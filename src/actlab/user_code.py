@@ -1,4 +1,4 @@
-"""The one place where the user's own code is called, and where his own files are imported."""
+"""Calling the user's code and importing the user's files; nothing else does either."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from actlab.errors import ActlabError, BadTask, shortened
 
 @contextmanager
 def their_code(what: str, *, error: type[ActlabError] = BadTask) -> Iterator[None]:
-    """A block in which anything raised is reported as `what` having raised it.
+    """Report anything that the block raises as an actlab error that names `what`.
 
-    The user's code may raise any exception, or call `sys.exit`, so this block alone catches them all; nothing of
-    ours but the call itself belongs inside it. Ctrl-C passes through.
+    The user's code may raise any exception or call `sys.exit`, so only this block catches them all; it should contain
+    nothing but the call. Ctrl-C passes through.
 
     Raises:
-        BadTask: the block raised (or the `error` that was named instead); the message names the error's type, its
-            text and the line it came from.
+        BadTask: the block raised; the message has the error's type, text and line. `error` replaces the type.
     """
     try:
         yield
@@ -35,16 +34,16 @@ def their_code(what: str, *, error: type[ActlabError] = BadTask) -> Iterator[Non
 
 
 def imported(path: Path, *, error: type[ActlabError] = BadTask) -> ModuleType:
-    """The user's file as a module, as if it were run from its own folder, so that it finds the files beside it.
+    """Import the user's file as if it were run from its own folder, so that it finds the files beside it.
 
     Raises:
-        BadTask: the file is missing, is no Python file, or raises (or the `error` that was named instead).
+        BadTask: the file is missing, is not a Python file, or raises. `error` replaces the type.
     """
     if not path.is_file():
-        raise error(f"there is no file '{path}'; name one as file.py:name.")
+        raise error(f"there is no file '{path}'. Write file.py:name.")
     spec = importlib.util.spec_from_file_location(f"actlab_own_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise error(f"'{path}' is no Python file; name one as file.py:name.")
+        raise error(f"'{path}' is not a Python file. Write file.py:name.")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.resolve().parent))
     try:
@@ -57,10 +56,10 @@ def imported(path: Path, *, error: type[ActlabError] = BadTask) -> ModuleType:
 
 
 def imported_module(name: str, *, error: type[ActlabError] = BadTask) -> ModuleType:
-    """The user's module by its dotted name, looked for in the working folder first.
+    """Import the user's module by its dotted name, from the working folder first.
 
     Raises:
-        BadTask: there is no such module, or it raises (or the `error` that was named instead).
+        BadTask: the module is missing, or raises. `error` replaces the type.
     """
     sys.path.insert(0, str(Path.cwd()))
     try:
@@ -76,18 +75,18 @@ def imported_module(name: str, *, error: type[ActlabError] = BadTask) -> ModuleT
 
 
 def called_from(file: str, line: int, call: Callable[[], Any]) -> Any:
-    """What the call gives, made as if it stood on this line of the user's file.
+    """Make the call as if it stood on this line of the user's file.
 
-    Where a model is made of PyTorch's own modules alone, no line of the user's is on the stack when it runs; this one
-    then is, and is what a finding points to.
+    While a model of PyTorch's own modules runs, no line of the user's is on the stack; this one then is, and findings
+    point to it.
     """
     names = {"call": call}
-    exec(compile("\n" * (max(line, 1) - 1) + "given = call()", file, "exec"), names)
-    return names["given"]
+    exec(compile("\n" * (max(line, 1) - 1) + "result = call()", file, "exec"), names)
+    return names["result"]
 
 
 def _place_of(error: BaseException) -> str:
-    """Where the error came from: the innermost line that is neither an installed package's nor ours."""
+    """Return the innermost line of the traceback that belongs neither to an installed package nor to actlab."""
     place, trace, ours = "", error.__traceback__, str(Path(__file__).parent)
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename

@@ -14,10 +14,12 @@ import pytest
 import torch
 
 import actlab
+from actlab.formula.atoms import sin
 from actlab.formula.text import text
 from actlab.lower.choose import TARGETS
 from actlab.lower.standalone import standalone
 from actlab.lower.to_latex import latex
+from actlab.verbs.shown import show
 
 BLOCK = '''
 from actlab import Param, activation
@@ -138,3 +140,15 @@ def test_it_takes_part_in_a_comparison(wiggle: actlab.Activation) -> None:
     assert arm.name == "wiggle"
     assert arm.build is not None
     torch.testing.assert_close(arm.build()(torch.tensor([-1.0])).detach(), torch.tensor([-0.1]))
+
+
+def test_three_lines_without_source_or_description_bring_everything() -> None:
+    @actlab.activation
+    def plain(x):
+        return x * sin(x)
+
+    x = torch.linspace(-3, 3, 7, dtype=torch.float64)
+    torch.testing.assert_close(actlab.module(plain)(x), x * torch.sin(x))
+    shown = "\n".join(show(plain).lines())
+    assert "x*sin(x)" in shown
+    assert '"""Declared without a description. (plain)"""' in standalone(plain, "torch")

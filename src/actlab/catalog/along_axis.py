@@ -17,10 +17,10 @@ def _softmax(x: Expr) -> Expr:
     twin="torch.nn.functional.softmax",
     jvp=lambda y, v: y * (v - total(y * v)),
     span=(0, 1),
-    note="Its derivative is a matrix, diag(y) - y*transpose(y); y*(1 - y) is only the diagonal of it.",
+    note="Its derivative is a matrix, diag(y) - y*transpose(y); y*(1 - y) is only its diagonal.",
 )
 def softmax(x):
-    """Shares that sum to 1, in the ratio of the exponentials."""
+    """Shares that sum to 1, proportional to the exponentials."""
     return _softmax(x)
 
 
@@ -71,7 +71,7 @@ def sparsemax(x):
 
 
 def _entmax15_jvp(y: Expr, v: Expr) -> Expr:
-    # the inner 1 keeps the slope of sqrt at 0 out of second derivatives
+    # the inner 1 keeps the derivative of sqrt at 0 out of second derivatives
     weight = where(y <= 0, 0, sqrt(where(y <= 0, 1, y)))
     return weight * (v - total(weight * v) / total(weight))
 
@@ -88,7 +88,7 @@ def _entmax15_jvp(y: Expr, v: Expr) -> Expr:
     },
 )
 def entmax15(x):
-    """Half way between softmax and sparsemax: shares that sum to 1, some of them exactly 0."""
+    """Halfway between softmax and sparsemax: shares that sum to 1, some of them exactly 0."""
     shifted = (x - greatest(x)) / 2
     over = shifted - entmax15_threshold(shifted)
     return where(over <= 0, 0, over**2)

@@ -1,4 +1,4 @@
-"""Activations whose negative side is an exponential or bends like one."""
+"""Activations whose negative side is an exponential or resembles one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def elu(x, alpha=Param(1.0, above=0)):
 
 @activation(source="Barron 2017, arXiv:1704.07483", twin="torch.nn.functional.celu")
 def celu(x, alpha=Param(1.0, above=0)):
-    """elu whose slope at 0 is 1 for every alpha."""
+    """elu with derivative 1 at 0 for every alpha."""
     return where(x <= 0, alpha * expm1(x / alpha), x)
 
 
@@ -58,7 +58,7 @@ def elish(x):
 
 @activation(source="Basirat, Roth 2018, arXiv:1808.00783", known={-2: 0, -0.5: -0.09836733507184164, 0.5: 0.375, 2: 2})
 def hard_elish(x):
-    """elish with a straight line in place of the sigmoid."""
+    """elish with a straight line instead of the sigmoid."""
     half = (x + 1) / 2
     return where(x <= -1, 0, where(x < 0, expm1(x) * half, where(x >= 1, x, x * half)))
 
@@ -75,7 +75,7 @@ def exponential(x):
     note="Negative alpha makes it a logarithm, defined only where 1 - alpha*(x + alpha) is positive.",
 )
 def soft_exponential(x, alpha=Param(0.5, trainable=True)):
-    """A family that runs from the logarithm over the identity (alpha = 0) to the exponential."""
+    """A family from the logarithm through the identity (alpha = 0) to the exponential."""
     # at alpha = 0 the two first terms of the series, so that alpha learns there too
     return where(
         alpha < 0,

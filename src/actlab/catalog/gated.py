@@ -1,4 +1,4 @@
-"""Gated pairs: one input is a value, the other decides how much of it passes."""
+"""Gated units: the gate decides how much of the value passes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def bilinear(value, gate):
     known={(1.5, -0.5): -0.3740289084840497, (-8, 2): -11.613951738865248, (9, 10): 55.999625026426536},
 )
 def clamped_swiglu(value, gate, alpha=Param(1.702), limit=Param(7.0, above=0)):
-    """swiglu with both inputs held within a limit and 1 added to the value."""
+    """swiglu with both inputs clipped and 1 added to the value."""
     held = where(value > limit, limit, where(value < -limit, -limit, value))
     capped = where(gate > limit, limit, gate)
     return (held + 1) * (capped * sigmoid(alpha * capped))

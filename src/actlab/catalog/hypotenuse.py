@@ -7,5 +7,5 @@ from actlab.formula.expr import Expr, Operand
 
 
 def hypotenuse(x: Expr, squared: Operand) -> Expr:
-    """sqrt(x**2 + squared), in which x**2 is formed only where it is small."""
+    """Return sqrt(x**2 + squared), in which x**2 is computed only where it is small."""
     return where(abs(x) <= 1, sqrt(x * x + squared), abs(x) * sqrt(1 + squared * (1 / x) ** 2))

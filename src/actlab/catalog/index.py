@@ -1,9 +1,11 @@
-"""All activations of the catalog, and the one door that finds an activation by what a user typed."""
+"""All activations of the catalog, and the lookup of an activation by what a user typed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from functools import lru_cache
 from types import MappingProxyType, ModuleType
 
 from actlab.catalog import (
@@ -23,9 +25,11 @@ from actlab.catalog.names import Names, squashed
 from actlab.errors import BadFormula, BadInput, BadParam, UnknownActivation, shortened
 from actlab.formula.activation import Activation, typed
 from actlab.formula.along_axis import AxisActivation
-from actlab.formula.expr import input_names, param_names
+from actlab.formula.canonical import canonical_name
+from actlab.formula.expr import Expr, Input, Number, input_names, param_names, walk
 from actlab.formula.param import Param
-from actlab.formula.parser import INPUTS, parse
+from actlab.formula.parser import CONSTANTS, INPUTS, MODULES, parse
+from actlab.formula.substitute import substitute
 
 FAMILIES: tuple[ModuleType, ...] = (
     rectifiers,
@@ -42,7 +46,7 @@ FAMILIES: tuple[ModuleType, ...] = (
 
 
 def _of(family: ModuleType) -> Iterator[Activation | AxisActivation]:
-    """The activations that the family itself declares, in its order."""
+    """Yield the activations that the family declares, in its order."""
     for value in vars(family).values():
         if isinstance(value, Activation | AxisActivation) and value.family == family.__name__.rpartition(".")[2]:
             yield value
@@ -57,27 +61,29 @@ NAMES = Names(CATALOG.values())
 # Bare names mean PyTorch's, with or without saying so.
 _OURS = ("torch", "pytorch")
 
-_PAIR = r"\s*[A-Za-z_]\w*\s*=\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*"
+_NUMBER = r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*"
+_PAIR = rf"\s*[A-Za-z_]\w*\s*={_NUMBER}"
 _NAMED = re.compile(
-    rf"\s*(?:(?P<framework>\w+)\s*:\s*)?(?P<name>[A-Za-z][\w .²-]*?)\s*(?:\((?P<values>\s*|{_PAIR}(?:,{_PAIR})*)\))?\s*"
+    rf"\s*(?:(?P<framework>\w+)\s*:\s*)?(?:{MODULES})?(?P<name>[A-Za-z][\w .²^-]*?)"
+    rf"\s*(?:\((?P<values>\s*|{_PAIR}(?:,{_PAIR})*)\)|\((?P<bare>{_NUMBER})\))?\s*"
 )
 _LONGEST_NAMED = 1_000
 
 
 def get(text: str | Activation | AxisActivation, **params: float) -> Activation | AxisActivation:
-    """The activation that a name, a name with parameters, or a formula means.
+    """Return the activation of a name, a name with parameters, or a formula.
 
     Args:
-        text: a name or alias (`"swish"`, `"LeakyReLU"`), with another framework's meaning of it (`"jax:gelu"`), with
-            parameters (`"swish(beta=1.5)"`), a formula (`"x*sigmoid(beta*x)"`; `value` and `gate` for a gated one),
-            or an activation, which is given back as it is.
+        text: a name or alias (`"swish"`, `"LeakyReLU"`, `"nn.GELU"`), with another framework's meaning of it
+            (`"jax:gelu"`), with parameters (`"swish(beta=1.5)"`), a formula (`"x*sigmoid(beta*x)"`; `value` and `gate`
+            for a gated one), or an activation, which is returned as it is.
         params: values for its parameters. Those of a formula that was typed train, and need a value.
 
     Raises:
         UnknownActivation: nothing has this name.
         BadFormula: the text is neither a name nor a formula.
-        BadParam: a parameter is unknown, no number or out of its bounds.
-        BadInput: it is no text and no activation.
+        BadParam: a parameter is unknown, not a number or out of its bounds.
+        BadInput: it is neither text nor an activation.
 
     Example:
         >>> get("jax:gelu").name
@@ -90,28 +96,38 @@ def get(text: str | Activation | AxisActivation, **params: float) -> Activation 
     if isinstance(text, Activation | AxisActivation):
         return _bound(text, params)
     if not isinstance(text, str):
-        raise BadInput(f"an activation is a name, a formula or an Activation; got {type(text).__name__} {text!r}.")
+        raise BadInput(f"an activation must be a name, a formula or an Activation; got {type(text).__name__} {text!r}.")
     named = _NAMED.fullmatch(text) if len(text) <= _LONGEST_NAMED else None
     found = _found(named["framework"], named["name"], params) if named else None
     if named is None or found is None:
         return _of_formula(text, params)
+    if named["bare"]:
+        _refuse_bare(found, named["bare"].strip())
     return _bound(found, _merged(found.name, named["values"] or "", params))
 
 
+def _refuse_bare(act: Activation | AxisActivation, number: str) -> None:
+    """Refuse `leaky_relu(0.2)`, which could mean a value of the input as well as one of a parameter."""
+    if not act.params:
+        raise BadParam(f"{act.name}: it has no parameters; got {number}. Write {act.name} alone.")
+    fix = f"{act.name}({act.params[0].name}={number})"
+    raise BadParam(f"{act.name}: a parameter is set by its name; got {number}. Write {fix}.")
+
+
 def _found(framework: str | None, name: str, params: Mapping[str, float]) -> Activation | AxisActivation | None:
-    """What the name means; None where it may be a formula instead, such as `x` or `x - beta`."""
+    """Return the activation of this name; None if the text may be a formula, such as `x` or `x - beta`."""
     if framework is not None and framework.lower() not in _OURS:
         return _in_framework(framework.lower(), name)
     if name in NAMES:
         return NAMES[name]
-    if framework is None and (not name.isidentifier() or name in (*INPUTS, "pi", *params)):
+    if framework is None and (not name.isidentifier() or name in (*INPUTS, *CONSTANTS, *params)):
         return None
     raise UnknownActivation(name, NAMES)
 
 
 def _in_framework(framework: str, name: str) -> Activation | AxisActivation:
     if framework not in FRAMEWORKS:
-        raise BadInput(f"there is no framework '{framework}'; choose one of {', '.join((*_OURS, *FRAMEWORKS))}.")
+        raise BadInput(f"the framework must be one of {', '.join((*_OURS, *FRAMEWORKS))}; got '{framework}'.")
     table = FRAMEWORKS[framework]
     # as it is spelled first: in Keras a layer's default may differ from its function's
     spelled = {squashed(ours): text for ours, text in reversed(list(table.items()))} | dict(table)
@@ -122,12 +138,12 @@ def _in_framework(framework: str, name: str) -> Activation | AxisActivation:
 
 
 def _merged(owner: str, values: str, params: Mapping[str, float]) -> Mapping[str, float]:
-    """The values in brackets and those given beside, none of them twice."""
+    """Return the values in brackets and the keyword arguments together; refuse one that is in both."""
     merged = dict(params)
     for pair in filter(None, map(str.strip, values.split(","))):
         name, number = (part.strip() for part in pair.split("="))
         if name in merged:
-            raise BadParam(f"{owner}: {name} is given twice.")
+            raise BadParam(f"{owner}: {name} is set twice.")
         merged[name] = float(number)
     return merged
 
@@ -153,3 +169,50 @@ def _of_formula(text: str, params: Mapping[str, float]) -> Activation:
         raise BadFormula(f"{owner} must use x alone, or both value and gate.")
     trained = (Param(0.0, trainable=True, name=name).with_value(params[name], owner=owner) for name in params)
     return typed(" ".join(text.split()), expression, tuple(trained))
+
+
+def same_as(act: Activation | AxisActivation) -> str | None:
+    """Return the catalog's activation with the same formula, as text that `get` reads; None if there is none.
+
+    Formulas are the same if they differ in the order of terms and factors alone, or in the value of one parameter.
+    An activation of the catalog is not compared with the others.
+
+    Example:
+        >>> same_as(get("sigmoid(1.702*x)*x")), same_as(get("where(x > 0, x, 0.2*x)")), same_as(get("x*sin(x)"))
+        ('quick_gelu', 'leaky_relu(negative_slope=0.2)', None)
+    """
+    if not isinstance(act, Activation):
+        return None
+    known = CATALOG.get(act.name)
+    if isinstance(known, Activation) and known.expression == act.expression:
+        return None
+    wanted = _canonical(act)
+    numbers = sorted({node.value for node in walk(act.formula) if isinstance(node, Number)})
+    for other in _BY_PLAINNESS:
+        if len(other.inputs) == len(act.inputs):
+            if _canonical(other) == wanted:
+                return other.name
+            for bound in _with_each(other, numbers):
+                if _canonical(bound) == wanted:
+                    return bound.label
+    return None
+
+
+# Without parameters first, then those whose parameters do not train: a number that was typed does not either.
+_BY_PLAINNESS = sorted(
+    (act for act in CATALOG.values() if isinstance(act, Activation)),
+    key=lambda act: (len(act.params) > 0, any(param.trainable for param in act.params)),
+)
+
+
+def _with_each(act: Activation, numbers: Iterable[Fraction]) -> Iterator[Activation]:
+    if len(act.params) == 1:
+        (param,) = act.params
+        yield from (act.bind(**{param.name: float(each)}) for each in numbers if param.admits(float(each)))
+
+
+@lru_cache(maxsize=1024)
+def _canonical(act: Activation) -> str:
+    names = ("x",) if len(act.inputs) == 1 else ("value", "gate")
+    renamed: dict[Expr, Expr] = {Input(own): Input(name) for own, name in zip(act.inputs, names, strict=True)}
+    return canonical_name(substitute(act.formula, renamed))

@@ -8,17 +8,17 @@ from typing import final
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 
-_DROPPED = str.maketrans({"_": None, "-": None, " ": None, ".": None, "²": "2"})
+_DROPPED = str.maketrans({"_": None, "-": None, " ": None, ".": None, "^": None, "²": "2"})
 
 
 def squashed(name: str) -> str:
-    """The name without case, underscores, hyphens, spaces and full stops."""
+    """Return the name without case, underscores, hyphens, spaces, full stops and carets."""
     return name.translate(_DROPPED).lower()
 
 
 @final
 class Names(Mapping[str, Activation | AxisActivation]):
-    """Activations by name and alias, in whatever spelling; iterated, the names as the catalog spells them."""
+    """Activations by name and alias in any spelling; iteration yields the catalog's spelling."""
 
     def __init__(self, activations: Iterable[Activation | AxisActivation]) -> None:
         self._spelled: dict[str, Activation | AxisActivation] = {}

@@ -1,4 +1,4 @@
-"""Activations with a wave in them."""
+"""Activations with a periodic part."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actlab.formula.param import Param
     source="Sitzmann, Martel, Bergman, Lindell, Wetzstein 2020, SIREN, arXiv:2006.09661",
     aliases=("sin",),
     twin="torch.sin",
-    note="SIREN takes omega = 30 in its first layer.",
+    note="SIREN uses omega = 30 in its first layer.",
 )
 def sine(x, omega=Param(1.0)):
     """The sine of omega*x."""
@@ -46,7 +46,7 @@ def snake(x, alpha=Param(1.0, trainable=True, above=0)):
     known={-1.5: -0.10610580250155437, 0.5: 0.4387912809451864, 2: -0.8322936730942848},
 )
 def growing_cosine(x):
-    """The input times its cosine: a wave that grows."""
+    """The input times its cosine, an oscillation that grows."""
     return x * cos(x)
 
 
@@ -63,8 +63,8 @@ def gelu_sine(x):
     source="Vitvitskyi et al. 2026, arXiv:2602.05688",
     aliases=("gelu_sinc_perturbation",),
     known={-1.5: -0.0895781055872132, 0.5: 0.455780899311254, 2: 1.9544997361036416},
-    note="Its sinc is the normalised one of NumPy and JAX, sin(pi*x)/(pi*x).",
+    note="Its sinc is the normalized one of NumPy and JAX, sin(pi*x)/(pi*x).",
 )
 def gelu_sinc(x):
-    """gelu, raised near 0 by a normalised sinc."""
+    """gelu, raised near 0 by a normalized sinc."""
     return gelu(x) * (1 + sinc(pi * x) / 2)

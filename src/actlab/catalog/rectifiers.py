@@ -1,4 +1,4 @@
-"""Activations of straight pieces bent at 0, and powers of them."""
+"""Piecewise linear activations, mostly with a kink at 0, and powers of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from actlab.formula.param import Param, Uniform
 
 @activation(source="PyTorch", aliases=("linear",), known={-1.5: -1.5, 0: 0, 2: 2})
 def identity(x):
-    """The input itself."""
+    """The input, unchanged."""
     return x
 
 
@@ -21,7 +21,7 @@ def relu(x):
 
 @activation(source="Krizhevsky 2010; Howard et al. 2017, arXiv:1704.04861", twin="torch.nn.functional.relu6")
 def relu6(x):
-    """relu that stops at 6."""
+    """relu, capped at 6."""
     return where(x <= 0, 0, where(x >= 6, 6, x))
 
 
@@ -31,23 +31,23 @@ def relu6(x):
     note="PyTorch's slope is 0.01; Keras' function has 0.2 and its layer 0.3.",
 )
 def leaky_relu(x, negative_slope=Param(0.01)):
-    """relu that lets a small share of the negative side through."""
+    """relu with a small slope for negative inputs."""
     return where(x <= 0, negative_slope * x, x)
 
 
 @activation(source="He, Zhang, Ren, Sun 2015, arXiv:1502.01852", twin="torch.nn.functional.prelu")
 def prelu(x, weight=Param(0.25, trainable=True)):
-    """relu whose slope on the negative side is learned: one, or one a channel."""
+    """relu with a learned slope for negative inputs, shared or one for each channel."""
     return where(x <= 0, weight * x, x)
 
 
 @activation(
     source="Xu, Wang, Chen, Li 2015, arXiv:1505.00853",
     twin="torch.nn.functional.rrelu",
-    note="While training the slope is drawn evenly from [1/8, 1/3] for each element; otherwise it is their mean.",
+    note="While training, the slope is uniform on [1/8, 1/3] for each element; in evaluation it is their mean.",
 )
 def rrelu(x, slope=Param(11 / 48, sampler=Uniform(1 / 8, 1 / 3))):
-    """relu whose slope on the negative side is random while training, fixed afterwards."""
+    """relu with a slope for negative inputs that is random while training and fixed in evaluation."""
     return where(x <= 0, slope * x, x)
 
 
@@ -55,10 +55,10 @@ def rrelu(x, slope=Param(11 / 48, sampler=Uniform(1 / 8, 1 / 3))):
     source="Konda, Memisevic, Krueger 2014, arXiv:1402.3337; PyTorch",
     aliases=("thresholded_relu",),
     twin="torch.nn.functional.threshold",
-    note="PyTorch has no defaults; these are those of thresholded_relu.",
+    note="PyTorch has no defaults; these are thresholded_relu's.",
 )
 def threshold(x, threshold=Param(1.0), value=Param(0.0)):
-    """The input where it lies above a threshold, else a constant."""
+    """The input where it is above a threshold, else a constant."""
     return where(x <= threshold, value, x)
 
 

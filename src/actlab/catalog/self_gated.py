@@ -1,4 +1,4 @@
-"""Activations of the shape x*gate(x): the input decides how much of itself passes."""
+"""Activations of the form x*gate(x): the input decides how much of itself passes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from actlab.formula.param import Param
     source="Hendrycks, Gimpel 2016, arXiv:1606.08415",
     aliases=("gelu_python",),
     twin="torch.nn.functional.gelu",
-    note="The exact one, as PyTorch's default. JAX means gelu_tanh by this name: write jax:gelu.",
+    note="The exact form, PyTorch's default. In JAX the name means gelu_tanh: write jax:gelu.",
 )
 def gelu(x):
-    """The input times the share of a standard normal variable below it."""
+    """The input times its own standard normal distribution function."""
     return x * normal_cdf(x)
 
 
@@ -44,9 +44,9 @@ def quick_gelu(x):
     known={-1.5: -0.1002108019032871, 2: 1.9544997361036416, 11: 10},
 )
 def clipped_gelu(x, min_val=Param(-10.0), max_val=Param(10.0)):
-    """gelu, held between two bounds for quantisation."""
+    """gelu, clipped to two bounds for quantization."""
     inner = gelu(x)
-    # at the bounds the slope is the inner one's, as PyTorch's clamp has it
+    # at the bounds the derivative is the inner one, as in PyTorch's clamp
     return where(inner < min_val, min_val, where(inner > max_val, max_val, inner))
 
 
@@ -63,10 +63,10 @@ def silu(x):
 @activation(
     source="Ramachandran, Zoph, Le 2017, arXiv:1710.05941, eq. 1",
     twin="torch.nn.functional.silu",
-    note="beta is learned, as in the paper; silu is the one without.",
+    note="beta is learned, as in the paper; silu has none.",
 )
 def swish(x, beta=Param(1.0, trainable=True)):
-    """The input, scaled by its own sigmoid."""
+    """The input times the sigmoid of beta*x."""
     return x * sigmoid(beta * x)
 
 
@@ -76,7 +76,7 @@ def swish(x, beta=Param(1.0, trainable=True)):
     twin="torch.nn.functional.hardswish",
 )
 def hard_swish(x):
-    """silu with a straight line in place of the sigmoid."""
+    """silu with a straight line instead of the sigmoid."""
     return where(x <= -3, 0, where(x >= 3, x, x * (x + 3) / 6))
 
 
@@ -144,7 +144,7 @@ def serf(x):
     known={-1.5: 1.3577223804672998, 0.5: 0.23105857863000487, 2: 1.9280551601516338},
 )
 def lisht(x):
-    """The input times its own tanh: even, and never negative."""
+    """The input times its own tanh: even and nonnegative."""
     return x * tanh(x)
 
 
@@ -163,5 +163,5 @@ def e_swish(x, beta=Param(1.5, least=1, most=2)):
 )
 def aria2(x, alpha=Param(1.5, above=0), beta=Param(2.0, above=0)):
     """The input times a power of the sigmoid of beta*x: Richards' curve as the gate."""
-    # the power by its logarithm, whose slope does not divide by a sigmoid that is 0
+    # the power by its logarithm, whose derivative does not divide by a sigmoid that is 0
     return x * exp(alpha * log_sigmoid(beta * x))

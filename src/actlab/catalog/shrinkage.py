@@ -1,4 +1,4 @@
-"""Activations that draw their input towards 0."""
+"""Activations that move their input towards 0."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def soft_shrink(x, lambd=Param(0.5, least=0)):
 
 @activation(source="Donoho, Johnstone 1994; PyTorch", twin="torch.nn.functional.hardshrink")
 def hard_shrink(x, lambd=Param(0.5, least=0)):
-    """The input where it lies further than lambd from 0, else 0."""
+    """The input where it is further than lambd from 0, else 0."""
     return where(abs(x) <= lambd, 0, x)
 
 
 @activation(source="PyTorch", twin="torch.nn.functional.tanhshrink")
 def tanh_shrink(x):
-    """What tanh takes away: x - tanh(x)."""
+    """The input minus its tanh."""
     return x - tanh(x)

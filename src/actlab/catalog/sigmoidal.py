@@ -1,4 +1,4 @@
-"""Activations in the shape of an S, and their piecewise-linear likenesses."""
+"""S-shaped activations, and piecewise linear approximations of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from actlab.formula.param import Param
 
 @activation(source="PyTorch", aliases=("logistic", "expit"), twin="torch.sigmoid")
 def sigmoid_(x):
-    """The logistic function: from 0 to 1."""
+    """The logistic function, from 0 to 1."""
     return sigmoid(x)
 
 
@@ -26,7 +26,7 @@ def hard_sigmoid(x):
 
 @activation(source="JAX, jax.nn.sparse_sigmoid", known={-2: 0, -0.5: 0.25, 0.25: 0.625, 3: 1})
 def sparse_sigmoid(x):
-    """A straight line from 0 at -1 to 1 at 1: the slope of sparse_plus."""
+    """A straight line from 0 at -1 to 1 at 1: the derivative of sparse_plus."""
     return where(x <= -1, 0, where(x >= 1, 1, (x + 1) / 2))
 
 
@@ -42,13 +42,13 @@ def log_sigmoid_(x):
     note="Its derivative is 1 - tanh(x)**2, here in a form that does not cancel.",
 )
 def tanh_(x):
-    """The hyperbolic tangent: from -1 to 1."""
+    """The hyperbolic tangent, from -1 to 1."""
     return tanh(x)
 
 
 @activation(source="Collobert 2004; PyTorch", twin="torch.nn.functional.hardtanh")
 def hard_tanh(x, min_val=Param(-1.0), max_val=Param(1.0)):
-    """The input, held between two bounds."""
+    """The input, clipped to two bounds."""
     return where(x <= min_val, min_val, where(x >= max_val, max_val, x))
 
 
@@ -74,7 +74,7 @@ def penalised_tanh(x, slope=Param(0.25, least=0)):
 
 @activation(source="NumPy, PyTorch", aliases=("atan",), twin="torch.atan")
 def arctan(x):
-    """The arc tangent: from -pi/2 to pi/2."""
+    """The arc tangent, from -pi/2 to pi/2."""
     return atan(x)
 
 
@@ -100,7 +100,7 @@ def isru(x, alpha=Param(1.0, above=0)):
 
 @activation(source="PyTorch", twin="torch.erf")
 def erf_(x):
-    """The error function: from -1 to 1."""
+    """The error function, from -1 to 1."""
     return erf(x)
 
 
@@ -109,5 +109,5 @@ def erf_(x):
     known={-1: 7.173726125432858e-10, 0.5: 0.23142114841057393, 1: 0.8504296492845703},
 )
 def laplace(x, mu=Param(0.707107), sigma=Param(0.282095, above=0)):
-    """The distribution function of a normal variable: a bounded stand-in for relu2 in attention."""
+    """The distribution function of a normal variable: a bounded approximation of relu2 for attention."""
     return normal_cdf((x - mu) / sigma)

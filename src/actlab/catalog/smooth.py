@@ -1,4 +1,4 @@
-"""Smooth stand-ins for relu and for the identity."""
+"""Smooth approximations of relu and of the identity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from actlab.formula.param import Param
 @activation(
     source="Dugas et al. 2001; PyTorch",
     twin="torch.nn.functional.softplus(threshold=700)",
-    note="PyTorch gives back x beyond beta*x = 20, which is 2e-9 off there; this does not.",
+    note="PyTorch returns x beyond beta*x = 20, which is 2e-9 off there; this does not.",
 )
 def softplus_(x, beta=Param(1.0, above=0)):
     """The integral of the sigmoid: a smooth relu."""
@@ -20,7 +20,7 @@ def softplus_(x, beta=Param(1.0, above=0)):
 
 @activation(source="Barron 2021, arXiv:2112.11687", known={-1.5: 0.5, 0.5: 1.2807764064044151, 2: 2.414213562373095})
 def squareplus(x, b=Param(4.0, above=0)):
-    """(x + sqrt(x**2 + b))/2: a smooth relu of algebra alone."""
+    """(x + sqrt(x**2 + b))/2: a smooth relu without exponentials."""
     root = hypotenuse(x, b)
     # the textbook form cancels where x is negative; halves first, so that no sum overflows
     return where(x < 0, (b / 4) / (root / 2 - x / 2), x / 2 + root / 2)
@@ -44,7 +44,7 @@ def sqrt_softplus(x):
     known={-1.5: -1.0986121811340026, 0.5: 0.5590169943749475, 2: 2.618033988749895},
 )
 def bent_identity(x):
-    """(sqrt(x**2 + 1) - 1)/2 + x: slope 1/2 far left, 3/2 far right."""
+    """(sqrt(x**2 + 1) - 1)/2 + x: its derivative goes from 1/2 to 3/2."""
     # sqrt(x**2 + 1) - 1 would cancel near 0
     return x + x * (x / (1 + hypotenuse(x, 1))) / 2
 

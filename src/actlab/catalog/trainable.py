@@ -1,4 +1,4 @@
-"""Activations whose whole shape is learned."""
+"""Activations with a learned shape."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from actlab.formula.param import Param
 
 
 def _polynomial(x: Expr, coefficients: Sequence[Expr]) -> Expr:
-    """The polynomial with these coefficients, the highest power's first, by Horner's rule."""
+    """Return the polynomial with these coefficients, highest power first, by Horner's rule."""
     result = coefficients[0]
     for coefficient in coefficients[1:]:
         result = result * x + coefficient
@@ -22,7 +22,7 @@ def _polynomial(x: Expr, coefficients: Sequence[Expr]) -> Expr:
     source="Molina, Schramowski, Kersting 2019, Pade Activation Units, arXiv:1907.06732, eq. 2 and table 6",
     aliases=("pade", "pau"),
     known={-2: -0.04002706145822269, 0.5: 0.5007255693716205, 3: 2.99648779346868},
-    note="It starts as the leaky_relu of slope 0.01, fitted on [-3, 3].",
+    note="It starts as an approximation of leaky_relu with slope 0.01, fitted on [-3, 3].",
 )
 def rational(
     x,
@@ -72,7 +72,7 @@ def dynamic_tanh(
     weight=Param(1.0, trainable=True),
     bias=Param(0.0, trainable=True),
 ):
-    """A learned tanh in place of a normalisation layer."""
+    """A learned tanh that replaces a normalization layer."""
     return weight * tanh(alpha * x) + bias
 
 
@@ -88,5 +88,5 @@ def dynamic_erf(
     weight=Param(1.0, trainable=True),
     bias=Param(0.0, trainable=True),
 ):
-    """A learned error function in place of a normalisation layer."""
+    """A learned error function that replaces a normalization layer."""
     return weight * erf(alpha * x + shift) + bias

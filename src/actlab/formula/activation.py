@@ -1,4 +1,4 @@
-"""An activation as a value, and the decorator that makes one of a formula."""
+"""An activation as a value, and the decorator that turns a Python function into one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from hashlib import sha256
-from typing import final
+from typing import final, overload
 
 from actlab.errors import BadFormula, BadParam
 from actlab.formula.derivative import derivative
@@ -21,12 +21,12 @@ from actlab.formula.text import number_text
 @final
 @dataclass(frozen=True)
 class Activation:
-    """A formula with a name, parameters and a source: what everything else is derived from.
+    """A formula with a name, parameters and a source, from which everything else is derived.
 
     Calling it with expressions puts its formula, parameters at their values, into a larger one.
 
     Attributes:
-        name: how the catalog calls it, or the text that was typed.
+        name: its name in the catalog, or the text that was typed.
         summary: what it does, in one sentence.
         inputs: the names of its inputs: one, or two for a gated unit.
         params: its parameters in order, each with its value.
@@ -34,8 +34,8 @@ class Activation:
         source: the paper or library it comes from.
         family: the family it belongs to.
         aliases: other names for it.
-        twin: an independent implementation, which tests and measurements compare with.
-        known: input and value pairs from the source, where there is no twin.
+        twin: the reference implementation that tests and measurements compare with.
+        known: pairs of input and output from the source, where there is no reference implementation.
         note: what a user should know about names or variants.
     """
 
@@ -64,10 +64,10 @@ class Activation:
         return substitute(self.expression, exchange)
 
     def bind(self, **values: float) -> Activation:
-        """The same activation with other parameter values.
+        """Return the same activation with other parameter values.
 
         Raises:
-            BadParam: a parameter is unknown, no number or out of its bounds.
+            BadParam: a parameter is unknown, not a number or out of its bounds.
         """
         self._refuse_unknown(values)
         params = tuple(
@@ -90,14 +90,14 @@ class Activation:
         return self.with_references()
 
     def with_references(self, *kept: str) -> Expr:
-        """The formula with every parameter at its value but those named, which stay references."""
+        """Return the formula with the named parameters as references and all others at their values."""
         exchange: dict[Expr, Expr] = {
             ParamRef(param.name): Number(param.exact) for param in self.params if param.name not in kept
         }
         return substitute(self.expression, exchange)
 
     def derivative(self, by: str | None = None, *, times: int = 1) -> Expr:
-        """The derivative of the formula by an input (the first unless named), parameters at their values."""
+        """Return the derivative by an input (the first unless named), parameters at their values."""
         result = self.formula
         for _ in range(times):
             result = derivative(result, Input(self.inputs[0] if by is None else by))
@@ -105,7 +105,7 @@ class Activation:
 
     @property
     def key(self) -> str:
-        """A name for the mathematics alone: equal for equal formulas at equal parameter values."""
+        """A digest of the mathematics alone: equal for equal formulas at equal parameter values."""
         return sha256("\x1f".join((*self.inputs, self.formula.digest)).encode()).hexdigest()[:24]
 
     @property
@@ -121,33 +121,54 @@ class Activation:
                 raise BadParam(f"{self.name} has no parameter '{name}'; {has}.")
 
 
+Formula = Callable[..., Operand]
+
+
+@overload
+def activation(function: Formula, /) -> Activation: ...
+
+
+@overload
 def activation(
     *,
-    source: str,
+    source: str = "",
     aliases: tuple[str, ...] = (),
     twin: str | None = None,
     known: Mapping[float | tuple[float, ...], float] | None = None,
     note: str = "",
-) -> Callable[[Callable[..., Operand]], Activation]:
-    """A decorator that turns a formula, written as a Python function, into an `Activation`.
+) -> Callable[[Formula], Activation]: ...
+
+
+def activation(
+    function: Formula | None = None,
+    /,
+    *,
+    source: str = "",
+    aliases: tuple[str, ...] = (),
+    twin: str | None = None,
+    known: Mapping[float | tuple[float, ...], float] | None = None,
+    note: str = "",
+) -> Activation | Callable[[Formula], Activation]:
+    """Turn a formula, written as a Python function, into an `Activation`; use it as a decorator.
 
     The function is called once, with symbols: arguments without a default are inputs, arguments whose default is
     a `Param` (or a plain number) are parameters, the docstring is the summary.
 
     Args:
-        source: the paper, with its number, or the library.
+        function: the formula, where the decorator is written without brackets.
+        source: the paper, with its number, or the library. Every activation of the catalog names one.
         aliases: other names that find it.
-        twin: the dotted name of an independent implementation; only tests and measurements read it.
-        known: values from the source, by input: three at least where there is no twin.
+        twin: the dotted name of a reference implementation; only tests and measurements read it.
+        known: outputs from the source, by input: at least three where there is no reference implementation.
         note: what a user should know about names or variants.
 
     Raises:
-        BadFormula: the function has no input or more than two, leaves an input unused, or gives back no formula.
+        BadFormula: the function has no input or more than two, leaves an input unused, or does not return a formula.
 
     Example:
         >>> from actlab.formula.atoms import sigmoid
         >>> from actlab.formula.text import text
-        >>> @activation(source="Ramachandran, Zoph, Le 2017, arXiv:1710.05941")
+        >>> @activation
         ... def swish(x, beta=Param(1.0, trainable=True)):
         ...     "The input, scaled by its own sigmoid."
         ...     return x * sigmoid(beta * x)
@@ -155,7 +176,7 @@ def activation(
         'sigmoid(1*x) + x*(sigmoid(1*x)*sigmoid(-(1*x)))'
     """
 
-    def declare(function: Callable[..., Operand]) -> Activation:
+    def declare(function: Formula) -> Activation:
         inputs, params = _signature(function)
         symbols = [Input(name) for name in inputs]
         references = {param.name: ParamRef(param.name) for param in params}
@@ -164,7 +185,7 @@ def activation(
         _refuse_unfit(name, expression, inputs)
         return Activation(
             name=name,
-            summary=inspect.cleandoc(function.__doc__ or "").partition("\n")[0],
+            summary=summary_of(function),
             inputs=inputs,
             params=params,
             expression=expression,
@@ -176,11 +197,15 @@ def activation(
             note=note,
         )
 
-    return declare
+    if function is None:
+        return declare
+    if not callable(function):
+        raise BadFormula(f"activation: the formula must be a function; got {type(function).__name__} {function!r}.")
+    return declare(function)
 
 
 def typed(name: str, expression: Expr, params: tuple[Param, ...] = ()) -> Activation:
-    """An activation made of a formula that a user typed, in atoms that keep its tails.
+    """Return an activation of a formula that a user typed, in atoms that keep its tails.
 
     Raises:
         BadFormula: the formula does not depend on an input.
@@ -190,7 +215,12 @@ def typed(name: str, expression: Expr, params: tuple[Param, ...] = ()) -> Activa
     return Activation(name, "A formula that was typed.", inputs, params, with_tails(expression), source="typed")
 
 
-def _signature(function: Callable[..., Operand]) -> tuple[tuple[str, ...], tuple[Param, ...]]:
+def summary_of(function: Callable[..., object]) -> str:
+    """Return the first line of the docstring."""
+    return inspect.cleandoc(function.__doc__ or "Declared without a description.").partition("\n")[0]
+
+
+def _signature(function: Formula) -> tuple[tuple[str, ...], tuple[Param, ...]]:
     inputs: list[str] = []
     params: list[Param] = []
     for name, argument in inspect.signature(function).parameters.items():

@@ -1,36 +1,36 @@
-"""Activations along an axis, such as softmax: a second kind of value with the same face.
+"""Activations along an axis, such as softmax: a second kind of value with the same interface.
 
-Their derivative is a matrix, so it is declared as its product with a vector from either side.
+Their derivative is a matrix, so it is declared as products with a vector from either side.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import final
 
+from actlab.formula.activation import summary_of
 from actlab.formula.expr import Expr, Input, Operand, Over, expr
 from actlab.formula.param import Param
 
 
 def total(x: Operand) -> Expr:
-    """The sum along the axis."""
+    """Return the sum along the axis."""
     return Over("total", expr(x))
 
 
 def greatest(x: Operand) -> Expr:
-    """The largest along the axis."""
+    """Return the maximum along the axis."""
     return Over("greatest", expr(x))
 
 
 def sparsemax_threshold(x: Operand) -> Expr:
-    """The τ for which max(x − τ, 0) sums to 1 along the axis."""
+    """Return the τ for which max(x − τ, 0) sums to 1 along the axis."""
     return Over("sparsemax_threshold", expr(x))
 
 
 def entmax15_threshold(x: Operand) -> Expr:
-    """The τ for which max(x − τ, 0)² sums to 1 along the axis."""
+    """Return the τ for which max(x − τ, 0)² sums to 1 along the axis."""
     return Over("entmax15_threshold", expr(x))
 
 
@@ -46,7 +46,7 @@ class AxisActivation:
 
     Attributes:
         name, summary, source, family, aliases, twin, note: as for `Activation`.
-        known: vectors and what becomes of them, where there is no twin.
+        known: pairs of input and output vectors, where there is no reference implementation.
         expression: the formula of the input `x`.
         jvp: the Jacobian times a vector `v`, by the input `x` and the output `y`.
         vjp: a vector `v` times the Jacobian, likewise.
@@ -80,35 +80,34 @@ class AxisActivation:
 
     @property
     def key(self) -> str:
-        """A name for the mathematics alone."""
+        """A digest of the mathematics alone."""
         return self.expression.digest
 
 
 def along_axis(
     *,
-    source: str,
     jvp: Callable[[Expr, Expr], Expr],
     vjp: Callable[[Expr, Expr], Expr] | None = None,
     span: tuple[float, float],
+    source: str = "",
     aliases: tuple[str, ...] = (),
     twin: str | None = None,
     known: Mapping[tuple[float, ...], tuple[float, ...]] | None = None,
     note: str = "",
 ) -> Callable[[Callable[[Expr], Expr]], AxisActivation]:
-    """A decorator that turns a formula with reductions into an `AxisActivation`.
+    """Turn a formula with reductions into an `AxisActivation`; use it as a decorator.
 
     Args:
-        source: the paper, with its number, or the library.
         jvp: the Jacobian times a vector, as a function of the output `y` and the vector `v`.
         vjp: a vector times the Jacobian; the same as `jvp` where the Jacobian is symmetric.
         span: the smallest and the largest value that an output can take or tend to.
-        aliases, twin, known, note: as for `activation`.
+        source, aliases, twin, known, note: as for `activation`.
     """
 
     def declare(function: Callable[[Expr], Expr]) -> AxisActivation:
         return AxisActivation(
             name=function.__name__.rstrip("_"),
-            summary=inspect.cleandoc(function.__doc__ or "").partition("\n")[0],
+            summary=summary_of(function),
             expression=function(X),
             jvp=jvp(Y, V),
             vjp=(vjp or jvp)(Y, V),

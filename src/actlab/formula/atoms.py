@@ -1,8 +1,7 @@
-"""The atoms: the functions that formulas are built of, each with its derivative in atoms.
+"""The atoms: the functions that formulas are built of, each with its derivative in atoms again.
 
-An atom stays finite wherever its mathematics does and keeps its tails, and so does its derivative, because that
-is written in atoms again: the slope of `tanh` is `4·sigmoid(2x)·sigmoid(−2x)`, which never rounds to 0 early as
-`1 − tanh²` does.
+An atom and its derivative stay finite wherever the mathematics does, and keep their tails: the derivative of `tanh` is
+`4·sigmoid(2x)·sigmoid(−2x)`, which does not round to 0 early as `1 − tanh²` does.
 """
 
 from __future__ import annotations
@@ -91,17 +90,17 @@ def cos(x: Operand) -> Expr:
 
 
 def sinc(x: Operand) -> Expr:
-    """sin(x)/x, and 1 at 0: the spherical Bessel function of order 0."""
+    """Return sin(x)/x, and 1 at 0: the spherical Bessel function of order 0."""
     return spherical_bessel(0, x)
 
 
 def spherical_bessel(order: int, x: Operand) -> Expr:
-    """The spherical Bessel function j of this order: what `sinc` and its derivatives are made of."""
+    """Return the spherical Bessel function jₙ of this order, which `sinc` and its derivatives consist of."""
     return Call("spherical_bessel", (Number(Fraction(order)), expr(x)))
 
 
 def recurrence(order: int, x: Operand) -> Expr:
-    """The difference that a spherical Bessel function of order 1 or more is (DLMF 10.51.1)."""
+    """Return a spherical Bessel function of order 1 or more by its recurrence (DLMF 10.51.1)."""
     before = spherical_bessel(order - 2, x) if order > 1 else cos(x) / x
     return (2 * order - 1) / expr(x) * spherical_bessel(order - 1, x) - before
 
@@ -119,7 +118,7 @@ def abs(x: Operand) -> Expr:
 
 
 def sign(x: Operand) -> Expr:
-    """−1, 0 or 1; NaN at NaN."""
+    """Return −1, 0 or 1, and NaN at NaN."""
     return Call("sign", (expr(x),))
 
 
@@ -132,7 +131,7 @@ def max(x: Operand, y: Operand) -> Expr:
 
 
 def where(condition: Compare, then: Operand, otherwise: Operand) -> Expr:
-    """`then` where the condition holds, else `otherwise`, which is also what NaN gets."""
+    """Return `then` where the condition holds, else `otherwise`, also at NaN."""
     return Where(condition, expr(then), expr(otherwise))
 
 

@@ -27,7 +27,7 @@ from actlab.formula.text import text
 
 
 def constant_value(root: Expr) -> float:
-    """The constant expression as a double.
+    """Return the value of a constant expression as a double.
 
     Raises:
         BadFormula: it has no finite value.

@@ -37,7 +37,7 @@ ONE = expr(1)
 
 
 def derivative(root: Expr, by: Input | ParamRef) -> Expr:
-    """The partial derivative of the formula by an input or a parameter.
+    """Return the partial derivative of the formula by an input or a parameter.
 
     At a kink it takes the branch that the formula's own condition takes there.
 
@@ -52,7 +52,7 @@ def derivative(root: Expr, by: Input | ParamRef) -> Expr:
 
 
 def plus(left: Expr, right: Expr) -> Expr:
-    """The sum, without terms that are zero."""
+    """Return the sum, without terms that are zero."""
     if left == ZERO:
         return right
     if right == ZERO:
@@ -63,19 +63,19 @@ def plus(left: Expr, right: Expr) -> Expr:
 
 
 def minus(left: Expr, right: Expr) -> Expr:
-    """The difference, without terms that are zero."""
+    """Return the difference, without terms that are zero."""
     return plus(left, negated(right))
 
 
 def negated(operand: Expr) -> Expr:
-    """The negative."""
+    """Return the negative."""
     if isinstance(operand, Number):
         return Number(-operand.value)
     return operand.operand if isinstance(operand, Neg) else Neg(operand)
 
 
 def times(left: Expr, right: Expr) -> Expr:
-    """The product, without factors that are one, and zero when either factor is zero by calculus."""
+    """Return the product, without factors of one, and zero where a factor is zero by calculus."""
     if ZERO in (left, right):
         return ZERO
     if left == ONE:
@@ -92,7 +92,7 @@ def times(left: Expr, right: Expr) -> Expr:
 
 
 def over(left: Expr, right: Expr) -> Expr:
-    """The quotient, zero when the dividend is zero by calculus."""
+    """Return the quotient, zero where the dividend is zero by calculus."""
     if left == ZERO or right == ONE:
         return left
     if isinstance(left, Number) and isinstance(right, Number) and right != ZERO:
@@ -153,9 +153,9 @@ def _slope_of_quotient(node: Div, slopes: Mapping[Node, Expr]) -> Expr:
 
 
 def _slope_of_large_quotient(exponent: Expr, right: Expr, slopes: Mapping[Node, Expr]) -> Expr:
-    """The slope of (eᵘ − 1)/w with one exponential alone, because the usual one is a difference of two.
+    """Return the derivative of (eᵘ − 1)/w with a single exponential; the usual form is a difference of two.
 
-    It is eᵘ/w·(u' − w'/w) + w'/w², in which nothing overflows before the slope; for small u it would cancel.
+    It is eᵘ/w·(u' − w'/w) + w'/w², in which nothing overflows before the derivative does; for small u it would cancel.
     """
     share = over(slopes[right], right)
     factor = minus(slopes[exponent], share)

@@ -1,7 +1,7 @@
 """The expression tree: fifteen kinds of small, frozen, hashable nodes.
 
 Building a node rewrites nothing: what the author wrote is what is evaluated, at infinity and NaN too
-(`x - x` stays `x - x`). Nodes may be shared; every walk over a tree remembers the nodes it has seen, so that
+(`x - x` stays `x - x`). Nodes may be shared; every walk over a tree visits each node once, so that
 its work grows with the number of distinct nodes and not with the length of the written-out text.
 """
 
@@ -127,7 +127,7 @@ class Constant(Expr):
 @final
 @dataclass(frozen=True, eq=False)
 class Input(Expr):
-    """What the activation is applied to, by name."""
+    """An input of the activation, by name."""
 
     name: str
 
@@ -135,7 +135,7 @@ class Input(Expr):
 @final
 @dataclass(frozen=True, eq=False)
 class ParamRef(Expr):
-    """A parameter, by name; its value, bounds and training lie in the activation."""
+    """A parameter, by name; the activation holds its value and bounds."""
 
     name: str
 
@@ -223,10 +223,10 @@ class Over(Expr):
 
 
 def expr(value: Operand) -> Expr:
-    """The value as a node: numbers exactly as written, a float as its shortest decimal.
+    """Return the value as a node: numbers exactly as written, a float as its shortest decimal.
 
     Raises:
-        BadFormula: the value is no finite number and no expression.
+        BadFormula: the value is neither a finite number nor an expression.
     """
     if isinstance(value, Expr):
         return value
@@ -238,7 +238,7 @@ def expr(value: Operand) -> Expr:
 
 
 def exactly(value: float) -> Fraction:
-    """The shortest decimal that reads back as this float, exactly: 0.1 is 1/10, as its author meant.
+    """Return the shortest decimal that reads back as this float, exactly: 0.1 is 1/10.
 
     Raises:
         BadFormula: the value is infinite or NaN.
@@ -249,12 +249,12 @@ def exactly(value: float) -> Fraction:
 
 
 def number(digits: str) -> Number:
-    """A constant with every digit that its source gives, more than a float could hold."""
+    """Return a constant with every digit of its source, more than a float could hold."""
     return Number(Fraction(digits))
 
 
 def walk(*roots: Node) -> Iterator[Node]:
-    """Every distinct node below the roots, children before parents, each once."""
+    """Yield every distinct node below the roots once, children before parents."""
     seen: set[Node] = set()
     stack: list[tuple[Node, bool]] = [(root, False) for root in reversed(roots)]
     while stack:
@@ -270,17 +270,17 @@ def walk(*roots: Node) -> Iterator[Node]:
 
 
 def input_names(root: Node) -> frozenset[str]:
-    """The inputs that the tree mentions."""
+    """Return the names of the inputs in the tree."""
     return frozenset(node.name for node in walk(root) if isinstance(node, Input))
 
 
 def param_names(root: Node) -> frozenset[str]:
-    """The parameters that the tree mentions."""
+    """Return the names of the parameters in the tree."""
     return frozenset(node.name for node in walk(root) if isinstance(node, ParamRef))
 
 
 def is_constant(root: Node) -> bool:
-    """Whether the tree mentions neither input nor parameter."""
+    """Return whether the tree has neither inputs nor parameters."""
     return not any(isinstance(node, Input | ParamRef) for node in walk(root))
 
 

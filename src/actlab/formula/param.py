@@ -12,7 +12,7 @@ from actlab.formula.expr import exactly
 
 @dataclass(frozen=True)
 class Uniform:
-    """How a random parameter is drawn while training: evenly between two numbers, afresh for each element."""
+    """A uniform distribution, from which a random parameter is drawn for each element while training."""
 
     low: float
     high: float
@@ -23,12 +23,12 @@ class Param:
     """A parameter of an activation.
 
     Attributes:
-        value: the value it has unless another is given; a trainable one starts there.
+        value: its default; a trainable parameter starts there.
         trainable: whether a module learns it.
         above, below: bounds that it must not reach.
         least, most: bounds that it may reach.
-        sampler: how it is drawn while training; in evaluation it has its `value`.
-        name: filled in from the formula's argument.
+        sampler: the distribution it is drawn from while training; in evaluation it has its `value`.
+        name: the name of the formula's argument, filled in when it is declared.
     """
 
     value: float
@@ -41,10 +41,10 @@ class Param:
     name: str = ""
 
     def with_value(self, value: object, *, owner: str) -> Param:
-        """The same parameter with another value.
+        """Return the same parameter with another value.
 
         Raises:
-            BadParam: the value is no finite number or lies outside the bounds.
+            BadParam: the value is not a finite number or lies outside the bounds.
         """
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
             raise BadParam(f"{owner}: {self.name} must be a number; got {type(value).__name__} {value!r}.")
@@ -56,11 +56,11 @@ class Param:
         return replace(self, value=number)
 
     def admits(self, value: float) -> bool:
-        """Whether the value lies within the bounds."""
+        """Return whether the value lies within the bounds."""
         return self.above < value < self.below and self.least <= value <= self.most
 
     def bounds(self) -> str:
-        """The bounds in words, empty where there are none."""
+        """Return the bounds in words, empty if there are none."""
         words = [
             f"{word} {bound:g}"
             for word, bound in (
@@ -75,5 +75,5 @@ class Param:
 
     @property
     def exact(self) -> Fraction:
-        """The value as the decimal that its author wrote."""
+        """The value as the decimal that was written."""
         return exactly(self.value)

@@ -1,15 +1,17 @@
-"""A user's text as a formula: parsed by a small grammar, never evaluated.
+"""The parser of typed formulas: a small grammar; text is never evaluated.
 
 ::
 
     sum     = product (("+" | "-") product)*
     product = sign (("*" | "/") sign)*
     sign    = ("-" | "+") sign | power
-    power   = whole ("**" sign)?
-    whole   = number | name | name "(" arguments ")" | "(" sum ")"
+    power   = whole (("**" | "^") sign)?
+    whole   = number | name | name "(" arguments ")" | "(" sum ")" | "|" sum "|"
     where   = "where" "(" sum ("<" | "<=" | ">" | ">=") sum "," sum "," sum ")"
 
-Length, depth and size are bounded, so that hostile text costs no more than a friendly one.
+A function may be written with the module it is known from, as `torch.tanh(x)` or `F.relu(x)`; `e` is Euler's number
+unless a parameter has that name. Length, depth and size are bounded, so that hostile text costs no more than a friendly
+one.
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fractions import Fraction
+from types import MappingProxyType
 from typing import NoReturn
 
 from actlab.errors import BadFormula, shortened
+from actlab.formula import atoms
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
-from actlab.formula.atoms import ATOMS, SPELLINGS, pi, where
+from actlab.formula.atoms import ATOMS, SPELLINGS, exp, log, pi, where
 from actlab.formula.constant import constant_value
 from actlab.formula.expr import Compare, Expr, Input, Node, Number, ParamRef, Pow, walk
 
@@ -33,21 +37,28 @@ DEEPEST = 100
 LARGEST = 20_000
 
 INPUTS = ("x", "value", "gate")
+CONSTANTS: Mapping[str, Expr] = MappingProxyType({"pi": pi, "e": exp(1)})
+
+# Modules whose functions have the meaning that a bare name has here.
+MODULES = r"(?:(?:torch\.)?nn\.functional|(?:torch\.)?nn|torch\.special|torch|F|numpy|np|math)\."
+
+_FUNCTIONS: Mapping[str, Callable[..., Expr]] = MappingProxyType({**SPELLINGS, "ln": log})
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)"
-    r"|(?P<sign>\*\*|<=|>=|==|!=|[-+*/(),<>=^]))",
+    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>(?P<module>" + MODULES + r")?[A-Za-z_]\w*)"
+    r"|(?P<sign>\*\*|<=|>=|==|!=|[-+*/(),<>=^|]))",
     re.ASCII,
 )
 
 
 @dataclass(frozen=True)
 class Token:
-    """A number, a name or a sign, and where in the text it stands (from 1)."""
+    """A number, a name without its module, or a sign, and where in the text it stands (from 1)."""
 
     kind: str
     text: str
     at: int
+    module: str = ""
 
 
 def parse(
@@ -56,7 +67,7 @@ def parse(
     names: Mapping[str, Activation | AxisActivation] | None = None,
     params: tuple[str, ...] = (),
 ) -> Expr:
-    """The expression that the text spells.
+    """Parse a text into an expression.
 
     Args:
         source: the text, such as `"x*sigmoid(beta*x)"`.
@@ -64,14 +75,14 @@ def parse(
         params: the names that stand for parameters.
 
     Raises:
-        BadFormula: the text is no formula, or is too long, too deep or too large.
+        BadFormula: the text is not a formula, or is too long, too deep or too large.
 
     Example:
         >>> parse("x*sigmoid(1.702*x)").size
         6
     """
     if len(source) > LONGEST:
-        raise BadFormula(f"a formula may have {LONGEST} characters; got {len(source)}.")
+        raise BadFormula(f"a formula may have at most {LONGEST} characters; got {len(source)}.")
     reader = _Reader(source, _tokens(source), names or {}, params)
     result = reader.sum(0)
     reader.expect_end()
@@ -86,8 +97,10 @@ def _tokens(source: str) -> list[Token]:
         match = _TOKEN.match(source, at)
         if match is None or match.lastgroup is None:
             stray = source[at:].lstrip()[0]
-            raise BadFormula(f"cannot read the formula {_quoted(source)}: {stray!r} means nothing in one.")
-        tokens.append(Token(match.lastgroup, match.group(match.lastgroup), match.start(match.lastgroup) + 1))
+            hint = " Write a function without its module: tanh(x)." if stray == "." else ""
+            raise BadFormula(f"cannot read the formula {_quoted(source)}: {stray!r} means nothing in one.{hint}")
+        module, kind = match["module"] or "", match.lastgroup
+        tokens.append(Token(kind, match[kind].removeprefix(module), match.start(kind) + 1, module))
         at = match.end()
     return tokens
 
@@ -97,7 +110,7 @@ def _quoted(source: str) -> str:
 
 
 def _refuse_bad_constants(root: Expr) -> None:
-    """Constants are valued here once, so that no later stage meets an unbounded one."""
+    """Raise `BadFormula` if a constant part has no finite value, so that no later stage meets one."""
     varying: set[Node] = set()
     for node in walk(root):
         if isinstance(node, Input | ParamRef) or not varying.isdisjoint(node.children):
@@ -108,7 +121,7 @@ def _refuse_bad_constants(root: Expr) -> None:
 
 
 class _Reader:
-    """A cursor over the tokens; one method a rule of the grammar, each told how deep it stands."""
+    """A cursor over the tokens, with one method for each rule of the grammar."""
 
     def __init__(
         self,
@@ -144,9 +157,10 @@ class _Reader:
 
     def power(self, depth: int) -> Expr:
         base = self.whole(depth)
-        if self.take("^"):
-            self.refuse("a power is written **, not ^")
-        return Pow(base, self.signed(depth + 1)) if self.take("**") else base
+        if not self.take("**", "^"):
+            return base
+        exponent = self.signed(depth + 1)
+        return exp(exponent) if base is CONSTANTS["e"] else Pow(base, exponent)
 
     def whole(self, depth: int) -> Expr:
         token = self.next()
@@ -158,6 +172,10 @@ class _Reader:
             inner = self.sum(depth + 1)
             self.expect(")")
             return inner
+        if token.text == "|":
+            inner = self.sum(depth + 1)
+            self.expect("|")
+            return atoms.abs(inner)
         return self.refuse(f"found '{token.text}' where a number, a name or '(' belongs", token)
 
     def number(self, token: Token) -> Expr:
@@ -167,14 +185,16 @@ class _Reader:
         return Number(Fraction(token.text))
 
     def name(self, token: Token) -> Expr:
-        if token.text in self.params:
+        if token.text in self.params and not token.module:
             return ParamRef(token.text)
-        if token.text in INPUTS:
+        if token.text in INPUTS and not token.module:
             return Input(token.text)
-        if token.text == "pi":
-            return pi
-        if token.text in SPELLINGS or token.text in self.names or token.text == "where":
+        if token.text in CONSTANTS:
+            return CONSTANTS[token.text]
+        if token.text in _FUNCTIONS or token.text in self.names or token.text == "where":
             self.refuse(f"'{token.text}' is a function and needs an argument: {token.text}(x)", token)
+        if token.module:
+            self.refuse(f"'{token.module}{shortened(token.text)}' is neither a function nor a constant", token)
         return self.refuse(
             f"'{shortened(token.text)}' is neither the input x, pi, nor a parameter with a value "
             f"(give one: {shortened(token.text, limit=20)}=1.0)",
@@ -187,6 +207,8 @@ class _Reader:
         function = self.function(token)
         args, values = self.arguments(depth)
         expected = self.arity(token.text)
+        if token.module and token.text == "sinc":
+            self.refuse(f"{token.module}sinc(x) is sin(pi*x)/(pi*x), which is written sinc(pi*x)", token)
         if len(args) != expected:
             self.refuse(f"{token.text} takes {expected} argument{'s'[: expected != 1]}, got {len(args)}", token)
         named = self.names.get(token.text)
@@ -197,18 +219,18 @@ class _Reader:
         return self.bounded(function(*args, **values))
 
     def function(self, token: Token) -> Callable[..., Expr]:
-        found = SPELLINGS.get(token.text) or self.names.get(token.text)
+        found = _FUNCTIONS.get(token.text) or self.names.get(token.text)
         if isinstance(found, AxisActivation):
             self.refuse(f"{token.text} acts along an axis and cannot be part of a formula", token)
         if found is None:
-            known = [*SPELLINGS, *self.names, "where"]
+            known = [*_FUNCTIONS, *self.names, "where"]
             near = get_close_matches(token.text[:60], known, n=1, cutoff=0.6)
             hint = f"; did you mean '{near[0]}'?" if near else ""
             self.refuse(f"there is no function '{shortened(token.text)}'{hint}", token)
         return found
 
     def arity(self, name: str) -> int:
-        if name in SPELLINGS:
+        if name in _FUNCTIONS:
             return ATOMS[name].arity if name in ATOMS else 1
         return len(self.names[name].inputs)
 

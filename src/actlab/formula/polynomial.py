@@ -16,9 +16,9 @@ _MOST_POWER = 4
 
 
 def collapsed(root: Expr) -> Expr | None:
-    """The same polynomial when multiplying out leaves one term or none, else None.
+    """Return the same polynomial if multiplying out leaves one term or none, else None.
 
-    Anything that is no sum, product or small power counts as an unknown. Exact: no rounding, no limit taken.
+    Anything but sums, products and small powers counts as an unknown. The arithmetic is exact.
     """
     factors: dict[str, Expr] = {}
     terms = _terms(root, factors)

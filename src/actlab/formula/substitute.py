@@ -1,4 +1,4 @@
-"""A tree with some of its leaves exchanged."""
+"""Replacing leaves of a tree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from actlab.formula.expr import Expr, Node, walk
 
 
 def substitute(root: Expr, exchange: Mapping[Expr, Expr]) -> Expr:
-    """The tree in which every leaf named in `exchange` stands for its new expression."""
+    """Return the tree with every leaf in `exchange` replaced by its new expression."""
     done: dict[Node, Node] = dict(exchange.items())
     for node in walk(root):
         if node not in done:
@@ -20,7 +20,7 @@ def substitute(root: Expr, exchange: Mapping[Expr, Expr]) -> Expr:
 
 
 def rebuilt(node: Node, done: Mapping[Node, Node]) -> Node:
-    """The node with the parts that its own stand for; the node itself where they are the same."""
+    """Return the node with its parts replaced as `done` says; the node itself if none changes."""
     changed = {}
     for field in fields(node):  # type: ignore[arg-type]  # every node is a dataclass
         part = getattr(node, field.name)

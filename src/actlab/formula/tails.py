@@ -37,7 +37,7 @@ def with_tails(root: Expr) -> Expr:
 def _log_beside_one(node: Node, done: Mapping[Node, Node]) -> Expr | None:
     """Return log(1 ± u) as log1p: near 0 it keeps digits that every other form of 1 ± u has rounded away.
 
-    No row of identities: it must come before those that rewrite 1 + u, but only where 1 - u has no form of its own.
+    It is not a row of the table: it must come before the rows for 1 + u, and after those for 1 - u.
     """
     if not isinstance(node, Call) or node.atom != "log":
         return None

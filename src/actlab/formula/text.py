@@ -31,9 +31,9 @@ _LONGEST = 20_000
 
 
 def text(root: Node) -> str:
-    """The formula as its author would type it.
+    """Return the formula as its author would type it.
 
-    A tree whose shared parts would fill more than a screenful of pages is given by its digest alone.
+    A tree whose text would be too long is represented by its digest.
     """
     if root.size > _LONGEST:
         return f"<formula of {root.size} nodes, {root.digest}>"
@@ -44,7 +44,7 @@ def text(root: Node) -> str:
 
 
 def number_text(value: Fraction) -> str:
-    """The number as a decimal where it is one, else as a quotient."""
+    """Return the number as a decimal if it is one, else as a quotient."""
     rest = value.denominator
     for prime in (2, 5):
         while rest % prime == 0:

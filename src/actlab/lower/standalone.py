@@ -32,7 +32,8 @@ def entry_name(name: str) -> str:
 
 
 def _parts(act: Activation | AxisActivation, name: str) -> list[tuple[str, Expr, list[Leaf], str]]:
-    about = f"{act.summary} ({act.label}; {act.source})" if act.family != "typed" else f"{act.name}"
+    details = f"{act.label}; {act.source}" if act.source else act.label
+    about = f"{act.summary} ({details})" if act.family != "typed" else f"{act.name}"
     if isinstance(act, AxisActivation):
         return [
             (name, act.expression, [X], about),

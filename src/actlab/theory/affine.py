@@ -20,17 +20,17 @@ class Line:
 
     @property
     def zero(self) -> Fraction | None:
-        """Where it crosses 0; None for a constant."""
+        """Return where the line crosses 0; None for a constant."""
         return -self.intercept / self.slope if self.slope else None
 
     def sign_at(self, x: Fraction) -> int:
-        """-1, 0 or 1."""
+        """Return -1, 0 or 1."""
         value = self.slope * x + self.intercept
         return (value > 0) - (value < 0)
 
 
 def line_of(root: Expr) -> Line | None:
-    """The formula as a straight line in its one input, or None if it is not built as one."""
+    """Return the formula as a straight line in its one input, or None if it is not built as one."""
     done: dict[Node, Line | None] = {}
     for node in walk(root):
         done[node] = _line(node, done)

@@ -1,4 +1,4 @@
-"""mpmath's functions, refusing what is undefined and what would take unbounded time.
+"""mpmath's functions, which raise where they are undefined or would take unbounded time.
 
 mpmath gives complex logarithms, and `exp(exp(exp(x)))` of a large x would need more digits than there is memory.
 """
@@ -24,7 +24,7 @@ class TooLarge(ArithmeticError):
 
 
 def tame(x: Real) -> Real:
-    """The number itself, if it may be handed to an exponential."""
+    """Return the number, if an exponential of it can be computed in bounded time."""
     if mp.isfinite(x) and mp.mag(x) > _LARGEST_POWER:
         raise TooLarge
     return x
@@ -49,7 +49,7 @@ def sqrt(x: Real) -> Real:
 
 
 def power(base: Real, exponent: Real) -> Real:
-    """A power whose exponent is no fixed whole number: real for bases above 0 only."""
+    """Return a power whose exponent is not a fixed whole number: real only for bases above 0."""
     if exponent == mp.nint(exponent) and mp.mag(exponent) < 64:
         return base ** int(exponent)
     if base < 0 or (base == 0 and exponent <= 0):

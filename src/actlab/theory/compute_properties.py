@@ -24,7 +24,7 @@ _CLOSE = 1e-13
 
 
 def established(act: Activation | AxisActivation) -> Properties:
-    """Its properties, computed afresh."""
+    """Compute the properties of an activation."""
     if isinstance(act, AxisActivation):
         attained = Unknown("it acts along an axis")
         return _nothing_but(act.label, Extent(act.lower, act.upper, attained, attained), attained)
@@ -40,7 +40,7 @@ def _nothing_but(label: str, extent: Extent, why: Unknown) -> Properties:
 
 
 def _extent_of_product(act: Activation) -> Extent:
-    """From the extents of the two factors; whether an end is taken is not looked into."""
+    """Return the range from those of the two factors; whether an end is attained stays unknown."""
     why = Unknown("it has two inputs")
     shares = factors(act)
     if shares is None:
@@ -96,7 +96,7 @@ def _of_formula(label: str, formula: Expr) -> Properties:
 
 
 def _could_mirror(limits: Limits, sign: int) -> bool:
-    """Whether both limits agree, up to the sign: 1/(1 + exp(-x - 700)) is 1 at every place that is tried."""
+    """Return whether both limits agree up to the sign: 1/(1 + exp(-x - 700)) is 1 at every sampled point."""
     left, right = limits.left, limits.right
     if isinstance(left, Unknown) or isinstance(right, Unknown):
         return True
@@ -107,7 +107,7 @@ def _least_constant(steepest: Steepest | Unknown, domain: tuple[Span, ...] | Unk
     if isinstance(steepest, Unknown):
         return steepest
     if math.isfinite(steepest.slope) and (isinstance(domain, Unknown) or len(domain) != 1):
-        return Unknown("it is not defined everywhere between its ends")
+        return Unknown("its domain has gaps")
     return steepest.slope
 
 
@@ -131,7 +131,7 @@ def _extent(formula: Expr) -> Extent:
 
 
 def _bound(formula: Expr, shape: Profile | Unknown, side: int) -> tuple[float | Unknown, bool | Unknown]:
-    """The least (side -1) or greatest (side 1) value, and whether it is taken."""
+    """Return the infimum (side -1) or supremum (side 1), and whether it is attained."""
     if isinstance(shape, Profile):
         best = _extreme_level(shape, side)
         missing = shape.unknown_end(side)
@@ -142,14 +142,14 @@ def _bound(formula: Expr, shape: Profile | Unknown, side: int) -> tuple[float | 
     if found is not None:
         near = [limit for limit in (limit_far(formula, -1), limit_far(formula, 1)) if isinstance(limit, float)]
         rounded = any(math.isclose(limit, found[0], rel_tol=1e-9, abs_tol=1e-12) for limit in near)
-        return found[0], Unknown("whether it is taken or only neared was not proved") if rounded else True
+        return found[0], Unknown("whether it is attained was not proved") if rounded else True
     if side * math.inf in (limit_far(formula, -1), limit_far(formula, 1)) or unbounded(formula, side):
         return side * math.inf, False
     return shape, shape
 
 
 def _extreme_level(shape: Profile, side: int) -> Level:
-    """The outermost level; of those that are equal one that is taken, nearest to 0."""
+    """Return the outermost level; among equal ones one that is attained, nearest to 0."""
     levels = shape.levels()
     outermost = max(side * level.value for level in levels) * side
     equal = [
@@ -188,13 +188,13 @@ def _monotone(formula: Expr, shape: Profile | Unknown) -> bool | Unknown:
     if isinstance(shape, Unknown):
         return False if takes_both_signs(slope_of(formula)) else shape
     if any(left.upper != right.lower for left, right in pairwise(shape.stretches)) or _has_pole(shape):
-        return Unknown("it is not defined everywhere between its ends")
+        return Unknown("its domain has gaps")
     return len(shape.directions() - {0}) <= 1
 
 
 def _has_pole(shape: Profile) -> bool:
     inner = {stretch.lower for stretch in shape.stretches[1:]}
-    return any(told is None or math.isinf(told) for place, told in shape.joints if place in inner)
+    return any(value_there is None or math.isinf(value_there) for place, value_there in shape.joints if place in inner)
 
 
 def _direction(formula: Expr, shape: Profile | Unknown) -> int | Unknown | None:
@@ -235,7 +235,7 @@ def _steepest_level(slopes: Profile) -> Steepest | Unknown:
 
 
 def convexity(formula: Expr, slopes: Profile | Unknown) -> set[int] | Unknown:
-    """1 where it is convex, -1 where it is concave; both of a straight line."""
+    """Return 1 for a convex formula, -1 for a concave one, both for a straight line."""
     cut = parts(formula)
     if isinstance(slopes, Unknown):
         return set() if takes_both_signs(slope_of(slope_of(formula))) else slopes
@@ -243,7 +243,7 @@ def convexity(formula: Expr, slopes: Profile | Unknown) -> set[int] | Unknown:
         return cut
     spans = _domain(formula, cut)
     if isinstance(spans, Unknown) or len(spans) > 1:
-        return Unknown("it is not defined everywhere between its ends")
+        return Unknown("its domain has gaps")
     found = {stretch.direction for stretch in slopes.stretches} - {0}
     for left, right in pairwise(cut):
         values = (
@@ -271,7 +271,7 @@ def _roots(formula: Expr, cut: tuple[Part, ...] | Unknown) -> tuple[Span, ...] |
     for part in cut:
         runs = signs(part.formula, part.lower, part.upper, strict=True)
         if runs is None:
-            return Unknown("where it is 0 cannot all be told")
+            return Unknown("not all of its roots could be determined")
         for before, run in zip((None, *runs), runs, strict=False):
             if run.sign == 0:
                 spans.append(Span(run.lower, run.upper))
@@ -285,7 +285,7 @@ def _roots(formula: Expr, cut: tuple[Part, ...] | Unknown) -> tuple[Span, ...] |
 
 
 def _sides(formula: Expr, shape: Profile | Unknown, *, constant: bool) -> tuple[str, ...] | Unknown:
-    """The sides on which it tends to a finite limit, exactly constant there or not."""
+    """Return the sides on which it tends to a finite limit and is, or is not, exactly constant."""
     if isinstance(shape, Unknown):
         return shape
     found = []

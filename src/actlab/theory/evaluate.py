@@ -1,4 +1,4 @@
-"""Formulas as quiet NumPy functions: what is undefined comes out as NaN, without a warning."""
+"""Formulas as NumPy functions that return NaN where they are undefined, without a warning."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def slope_of(formula: Expr) -> Expr:
 
 @lru_cache(maxsize=1024)
 def evaluator(outputs: tuple[Expr, ...], inputs: tuple[str, ...] = ("x",)) -> Callable[..., tuple[Floats, ...]]:
-    """One function that computes all outputs of arrays of one shape."""
+    """Return one function that computes all outputs for arrays of one shape."""
     function = to_numpy.program(list(outputs), [Input(name) for name in inputs]).function
 
     def evaluate(*arrays: Floats) -> tuple[Floats, ...]:
@@ -46,10 +46,10 @@ def evaluator(outputs: tuple[Expr, ...], inputs: tuple[str, ...] = ("x",)) -> Ca
 
 
 def value_at(formula: Expr, place: float, *, name: str = "x") -> float:
-    """The formula at one place."""
+    """Return the value of the formula at one point."""
     return float(evaluator((formula,), (name,))(np.array([place]))[0][0])
 
 
 def signs_at(formula: Expr, places: Sequence[float]) -> Floats:
-    """-1, 0, 1 or NaN at each place."""
+    """Return the sign at each point: -1, 0, 1 or NaN."""
     return np.sign(evaluator((formula,))(np.asarray(places, dtype=np.float64))[0])

@@ -1,4 +1,4 @@
-"""The greatest value of a formula, by throwing away every box that cannot hold it."""
+"""The global maximum and minimum of a formula, by branch and bound."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FAR = 1e60
 
 @lru_cache(maxsize=1024)
 def greatest(formula: Expr) -> tuple[float, float] | None:
-    """The greatest value over all x and a place where it is taken, the nearest to 0; None if that is not proved."""
+    """Return the maximum over all x and where it is attained nearest to 0; None if it is not proved."""
     length = period(formula)
     end = TOP if length is None else length / 2
     powers = 2.0 ** np.concatenate([np.arange(-8, 14), [16, 20, 30, 40, 60, 100, 200]])
@@ -61,7 +61,7 @@ def greatest(formula: Expr) -> tuple[float, float] | None:
 
 
 def least(formula: Expr) -> tuple[float, float] | None:
-    """The least value over all x and a place where it is taken; None if that is not proved."""
+    """Return the minimum over all x and where it is attained; None if it is not proved."""
     found = greatest(Neg(formula))
     return None if found is None else (0.0 - found[0], found[1])
 
@@ -71,7 +71,7 @@ def _may_jump(formula: Expr) -> bool:
 
 
 def unbounded(formula: Expr, side: int) -> bool:
-    """Whether it passes every bound that a double could hold, seen at places far out."""
+    """Return whether it exceeds every bound that a double could hold, sampled far out."""
     places = 1e80 * (1 + np.arange(64) / 7.3)
     values = evaluator((formula,))(np.concatenate([-places, places]))[0] * side
     return bool(np.nanmax(values, initial=-np.inf) > _FAR)
@@ -89,7 +89,7 @@ def _better(found: Floats, tried: Floats, best: float, place: float) -> tuple[fl
 
 
 def _polished(formula: Expr, best: float, place: float) -> tuple[float, float]:
-    """The same peak to the last digits: where the slope changes sign close by."""
+    """Refine a maximum to the last digits: the derivative changes sign close by."""
     slope = derivative(formula, Input("x"))
     for reach in (1e-4, 1e-3):
         low, high = place - reach * (1 + abs(place)), place + reach * (1 + abs(place))

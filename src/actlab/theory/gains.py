@@ -1,4 +1,4 @@
-"""What an activation does to the size of a Gaussian signal, and of the gradient that comes back."""
+"""The gain of an activation: how it scales a Gaussian signal and the gradient behind it."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Kind = Literal["second-moment", "variance", "backward"]
 
 @dataclass(frozen=True)
 class Moments:
-    """The means of an activation of a normal variable with mean 0 and variance q.
+    """The moments of an activation of a normal variable with mean 0 and variance q.
 
     Attributes:
         formula: the activation.
-        q: the variance of what goes in.
+        q: the variance of the input.
         mean: E f.
         second: E f².
         variance: Var f, computed as the mean square distance from E f.
-        slope_second: E f'²; None where it does not exist, because f jumps or f' is not square-integrable,
-            and for a gated unit, which has two slopes.
+        slope_second: E f'²; None if it does not exist, because f jumps or f' is not square-integrable,
+            and for a gated unit, which has two derivatives.
         reason: why `slope_second` is None.
     """
 
@@ -63,7 +63,7 @@ class Moments:
 
 
 def moments(formula: str | Activation | AxisActivation, q: float = 1.0, **params: float) -> Moments:
-    """E f, E f², Var f, E f'² and χ₁ for an input that is normal with mean 0 and variance q.
+    """Return E f, E f², Var f, E f'² and χ₁ for a normal input with mean 0 and variance q.
 
     The two inputs of a gated unit are independent and both so distributed.
 
@@ -73,7 +73,7 @@ def moments(formula: str | Activation | AxisActivation, q: float = 1.0, **params
         params: values for the activation's parameters.
 
     Raises:
-        NoMoment: E f² does not exist or cannot be told to a relative 1e-10, or f is not finite everywhere.
+        NoMoment: E f² does not exist or cannot be computed to a relative 1e-10, or f is not finite everywhere.
         BadInput: q is not a finite number above 0, or the activation acts along an axis.
 
     Example:
@@ -86,25 +86,25 @@ def moments(formula: str | Activation | AxisActivation, q: float = 1.0, **params
 
 
 def computed(act: Activation, q: float) -> Moments:
-    """The moments, computed afresh.
+    """Compute the moments.
 
     Raises:
-        NoMoment: E f² does not exist or cannot be told.
+        NoMoment: E f² does not exist or cannot be computed.
     """
     from actlab.theory.gaussian import backward, forward  # SciPy takes half a second; the catalog's are stored
 
     ahead = forward(act, q)
-    told = Moments(act.label, q, ahead.mean, ahead.mean_square, ahead.variance, slope_second=None)
+    result = Moments(act.label, q, ahead.mean, ahead.mean_square, ahead.variance, slope_second=None)
     try:
-        return replace(told, slope_second=backward(act, q).mean_square)
+        return replace(result, slope_second=backward(act, q).mean_square)
     except NoMoment as error:
-        return replace(told, reason=str(error))
+        return replace(result, reason=str(error))
 
 
 def gain(
     formula: str | Activation | AxisActivation, q: float = 1.0, *, kind: str = "second-moment", **params: float
 ) -> float:
-    """The factor on the weights that keeps a signal's size through this activation.
+    """Return the factor on the weights that preserves the size of a signal through this activation.
 
     Args:
         formula: an activation, its name, or a formula as text.
@@ -113,7 +113,7 @@ def gain(
         params: values for the activation's parameters.
 
     Raises:
-        NoMoment: the moment does not exist, is 0, or cannot be told to a relative 1e-10. A function that jumps has
+        NoMoment: the moment does not exist, is 0, or cannot be computed to a relative 1e-10. A function that jumps has
             no backward gain: the square of its derivative has no mean.
         BadInput: q is not a finite number above 0, the kind is none of the three, or the activation acts along
             an axis.
@@ -138,7 +138,7 @@ _FLAT = 1e-14
 
 
 def _squares(act: Activation, q: float, kind: Kind) -> tuple[float, float]:
-    """What the gain of this kind is made of, and the mean square beside it."""
+    """Return the moment that this kind of gain is computed from, and the mean square beside it."""
     known = _stored(act, q)
     if known is None:
         from actlab.theory.gaussian import backward, forward
@@ -153,7 +153,7 @@ def _squares(act: Activation, q: float, kind: Kind) -> tuple[float, float]:
 
 
 def kind_named(kind: str) -> Kind:
-    """The kind of gain that the text names; `second_moment` is read as `second-moment`.
+    """Return the kind of gain that the text names; `second_moment` is read as `second-moment`.
 
     Raises:
         BadInput: there is no such kind.
@@ -161,31 +161,31 @@ def kind_named(kind: str) -> Kind:
     for known in _MOMENT:
         if kind.replace("_", "-") == known:
             return known
-    raise BadInput(f"there is no gain of kind '{shortened(kind)}'; choose one of {', '.join(_MOMENT)}.")
+    raise BadInput(f"kind must be one of {', '.join(_MOMENT)}; got '{shortened(kind)}'.")
 
 
 def _one_by_one(formula: str | Activation | AxisActivation, params: dict[str, float]) -> Activation:
     act = get(formula, **params)
     if isinstance(act, AxisActivation):
-        raise BadInput(f"{act.name} acts along an axis; moments and gains are told for functions of one value.")
+        raise BadInput(f"{act.name} acts along an axis; moments and gains need an element-wise activation.")
     return act
 
 
 def _admitted(q: float) -> float:
     if isinstance(q, bool) or not isinstance(q, int | float) or not (0 < q < math.inf):
-        raise BadInput(f"q, the variance of the input, must be a finite number above 0; got {q!r}.")
+        raise BadInput(f"q, the variance of the input, must be finite and above 0; got {q!r}.")
     return float(q)
 
 
 def _stored(act: Activation, q: float) -> Moments | None:
-    """What was computed beforehand for the catalog at q = 1."""
+    """Return the stored moments of an activation at q = 1, if there are any."""
     found = stored().get(act.key) if q == 1 else None
     return None if found is None else Moments(formula=act.label, q=q, **found)
 
 
 @cache
 def stored() -> Mapping[str, Mapping[str, Any]]:
-    """The catalog's moments at q = 1, by the activation's key."""
+    """Return the catalog's moments at q = 1, by the activation's key."""
     file = resources.files("actlab.theory") / DATA
     found: Mapping[str, Mapping[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
     return found

@@ -10,7 +10,7 @@ X = Input("x")
 
 
 def factors(act: Activation) -> tuple[Expr, Expr] | None:
-    """The functions of x that, applied to the first and to the second input, have the unit as product; None if none."""
+    """Return the function of each input whose product is the unit; None if there are none."""
     shares: dict[str, Expr] = {name: expr(1) for name in act.inputs}
     for factor in _factors(act.formula):
         names = input_names(factor)

@@ -16,29 +16,29 @@ from actlab.theory.quadrature import Means, NotFinite, NotSettled, gaussian_mean
 
 
 def forward(act: Activation, q: float) -> Means:
-    """The means of the activation.
+    """Return the means of the activation.
 
     Raises:
-        NoMoment: they do not exist or cannot be told.
+        NoMoment: they do not exist or cannot be computed.
     """
     if len(act.inputs) == 1:
         formula = of_x(act)
         return _means(formula, formula, q, owner=f"{act.label}: E f²")
     shares = factors(act)
     if shares is None:
-        raise NoMoment(f"{act.label}: its moments are told only if it is a function of value times one of gate.")
+        raise NoMoment(f"{act.label}: its moments are known only if it is a function of value times one of gate.")
     first, second = (_means(share, share, q, owner=f"{act.label}: E f²") for share in shares)
     return first.of_product(second)
 
 
 def backward(act: Activation, q: float) -> Means:
-    """The means of the activation's derivative.
+    """Return the means of the activation's derivative.
 
     Raises:
-        NoMoment: they do not exist or cannot be told; so for a function that jumps, and for a gated unit.
+        NoMoment: they do not exist, as for a function that jumps or a gated unit, or cannot be computed.
     """
     if len(act.inputs) == 2:
-        raise NoMoment(f"{act.label}: a gated unit has two slopes, so no one E f'².")
+        raise NoMoment(f"{act.label}: a gated unit has two derivatives, so there is no single E f'².")
     formula = of_x(act)
     jump = first_jump(formula)
     if jump is not None:
@@ -47,7 +47,7 @@ def backward(act: Activation, q: float) -> Means:
 
 
 def _means(integrand: Expr, cut_like: Expr, q: float, *, owner: str) -> Means:
-    """The means of one formula, its panels cut at the kinks of another, or an error in the reader's terms."""
+    """Return the means of one formula, with panels that end at the kinks of another."""
     function = evaluator((integrand,))
     scale = math.sqrt(q)
 
@@ -64,7 +64,7 @@ def _means(integrand: Expr, cut_like: Expr, q: float, *, owner: str) -> Means:
         ) from error
     except NotSettled as error:
         raise NoMoment(
-            f"{owner} at q={q:g} does not exist, or cannot be told to a relative 1e-10: "
+            f"{owner} at q={q:g} does not exist, or cannot be computed to a relative 1e-10: "
             f"the integral does not settle near x={error.place * scale:.6g}."
         ) from error
     return means

@@ -1,4 +1,4 @@
-"""Computes the properties and moments of the catalog and writes them down: `python -m actlab.theory.generate`."""
+"""Store the properties and moments of the catalog: `python -m actlab.theory.generate`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from actlab.theory.compute_properties import established
 
 
 def computed(activations: Iterable[Activation | AxisActivation]) -> Mapping[str, object]:
-    """The properties of each by its key, in the form in which they are stored."""
+    """Return the properties of each activation by its key, as they are stored."""
     return {act.key: established(act).to_json() for act in activations}
 
 
 def computed_moments(activations: Iterable[Activation | AxisActivation]) -> Mapping[str, object]:
-    """The moments at q = 1 of each that has them, likewise."""
-    told = {}
+    """Return the moments at q = 1 of each activation that has them, as they are stored."""
+    rows = {}
     for act in activations:
         if isinstance(act, Activation):
             with suppress(NoMoment):
                 found = asdict(gains.computed(act, 1.0))
-                told[act.key] = {name: value for name, value in found.items() if name not in ("formula", "q")}
-    return told
+                rows[act.key] = {name: value for name, value in found.items() if name not in ("formula", "q")}
+    return rows
 
 
 def main() -> None:
@@ -37,8 +37,8 @@ def main() -> None:
     _write(gains.DATA, computed_moments(CATALOG.values()))
 
 
-def _write(name: str, told: Mapping[str, object]) -> None:
-    lines = [f"{json.dumps(key)}: {json.dumps(entry, ensure_ascii=False)}" for key, entry in sorted(told.items())]
+def _write(name: str, rows: Mapping[str, object]) -> None:
+    lines = [f"{json.dumps(key)}: {json.dumps(entry, ensure_ascii=False)}" for key, entry in sorted(rows.items())]
     file = Path(__file__).with_name(name)
     file.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     print(f"{len(lines)} entries in {name}")

@@ -1,6 +1,6 @@
-"""Bounds of a formula over boxes of x: interval arithmetic, rounded outwards, many boxes at once.
+"""Bounds of a formula over boxes of x: interval arithmetic, rounded outwards, on many boxes at once.
 
-What is said here holds for every real number in the box, not only for those that were tried. A box on which a
+The bounds hold for every real number in the box, not only for sampled ones. A box on which a
 formula may be undefined is bounded by nothing and not `sure`.
 """
 
@@ -54,7 +54,7 @@ Pair = tuple[Floats, Floats]
 
 
 def bounds(formula: Expr, lower: Floats, upper: Floats) -> Bounds:
-    """Bounds of the formula of x over each box [lower, upper]."""
+    """Return bounds of the formula of x over each box [lower, upper]."""
     with np.errstate(all="ignore"):
         walker = _Walker(lower, upper)
         done: dict[Node, Pair] = {}
@@ -69,10 +69,10 @@ def bounds(formula: Expr, lower: Floats, upper: Floats) -> Bounds:
 
 
 def tight_bounds(formula: Expr, slope: Expr | None, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-    """Bounds of a continuous formula over each box.
+    """Return bounds of a continuous formula over each box, tighter than `bounds` by use of its derivative.
 
-    Where the slope has one sign the ends bound the inside; elsewhere the formula stays within the lines that leave
-    an end with the least and the greatest slope.
+    Where the derivative has one sign the ends bound the inside; elsewhere the formula lies between the lines from an
+    end with the least and the greatest derivative.
     """
     direct = bounds(formula, low, high)
     least, most = direct.lower, direct.upper
@@ -95,7 +95,7 @@ def tight_bounds(formula: Expr, slope: Expr | None, low: Floats, high: Floats) -
 
 
 class _Walker:
-    """The rules, one a node kind, and what is known of where the formula is defined."""
+    """The rules, one for each kind of node, and where the formula is known to be defined."""
 
     def __init__(self, lower: Floats, upper: Floats) -> None:
         self.lower, self.upper = lower, upper
@@ -217,7 +217,7 @@ def _sum(left: Pair, right: Pair) -> Pair:
 
 
 def _added(left: Floats, right: Floats, outwards: float) -> Floats:
-    """The sum, moved outwards by one step unless it is exact."""
+    """Return the sum, rounded outwards by one step unless it is exact."""
     total = left + right
     part = total - left
     error = (left - (total - part)) + (right - part)
@@ -249,7 +249,7 @@ def _square(base: Pair) -> Pair:
 
 @dataclass(frozen=True)
 class _Rising:
-    """An atom that never falls: its bounds are its values at the ends, within its own range."""
+    """A non-decreasing atom: its bounds are its values at the ends, within its own range."""
 
     function: Callable[[Floats], Floats]
     relative: float
@@ -295,7 +295,7 @@ def _normal_cdf(low: Floats, high: Floats) -> Pair:
 
 
 def _tail(value: Floats, x: Floats, side: int) -> Floats:
-    """The value moved outwards, in the tail by what the square of the argument enlarges."""
+    """Return the value rounded outwards, in the tail by as much as the square of the argument enlarges."""
     slack = _SPECIAL + 1e-15 * np.minimum(x * x, 1500)
     return np.maximum(value * (1 + side * slack) + side * TINY, 0)
 
@@ -332,7 +332,7 @@ _BENT: Mapping[str, Callable[[Floats, Floats], Pair]] = MappingProxyType(
 
 
 def _spherical_bessel(order: int, x: Pair) -> Pair:
-    """From the value in the middle and |j'| ≤ 1/2 (order 0), ≤ 1 else; |j| ≤ 1, and |x j| ≤ 2 up to order 4."""
+    """Bound jₙ by its value in the middle and |j'| ≤ 1/2 (order 0) or 1; |j| ≤ 1, and |x j| ≤ 2 up to order 4."""
     low, high = x
     middle, half = low / 2 + high / 2, high / 2 - low / 2
     usable = np.isfinite(middle) & (np.abs(middle) < 1e6)

@@ -1,4 +1,4 @@
-"""Whether a formula jumps."""
+"""Jumps of a formula."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROUNDED = 1e-6
 
 @lru_cache(maxsize=1024)
 def first_jump(formula: Expr) -> str | None:
-    """Where the formula jumps, in words; also if that cannot be ruled out. None if it does not."""
+    """Return where the formula jumps, in words, or that a jump cannot be ruled out; None if it is continuous."""
     found = pieces(formula) or _with_curved_cuts(formula)
     if found is None:
         return None if _only_continuous(formula) else "its conditions cannot be followed, so it may jump"
@@ -34,7 +34,7 @@ def _with_curved_cuts(formula: Expr) -> tuple[Piece, ...] | None:
 
 
 def step_between(left: Piece, right: Piece) -> float:
-    """The size of the step at the common end, relative to the values there; 0 if a side has no finite value."""
+    """Return the size of the jump at the common end, relative to the values there; 0 if a side has no finite value."""
     before, after = value_at(left.formula, left.upper), value_at(right.formula, right.lower)
     if not (math.isfinite(before) and math.isfinite(after)):
         return 0.0
@@ -42,7 +42,7 @@ def step_between(left: Piece, right: Piece) -> float:
 
 
 def _only_continuous(formula: Expr) -> bool:
-    """Built without what can jump: `abs`, `min` and `max` bend only."""
+    """Return whether all its parts are continuous: `abs`, `min` and `max` have kinks but no jumps."""
     return not any(
         isinstance(node, Where) or (isinstance(node, Call) and node.atom == "sign") for node in walk(formula)
     )

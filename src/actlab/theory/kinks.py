@@ -1,4 +1,4 @@
-"""Where a formula bends or jumps, and how smooth it is."""
+"""Kinks and jumps of a formula, and how smooth it is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LARGEST = 3_000
 
 
 def kinks(root: Expr) -> tuple[Kink, ...] | Unknown:
-    """Every kink, left to right. Poles and ends of the domain are none."""
+    """Return every kink, left to right. Poles and ends of the domain do not count."""
     smooth = parts(root)
     if isinstance(smooth, Unknown):
         return smooth
@@ -43,7 +43,7 @@ def kinks(root: Expr) -> tuple[Kink, ...] | Unknown:
 
 
 def smoothness(root: Expr) -> float | Unknown:
-    """How many derivatives are continuous on its domain: -1 if it jumps, 0 if it only bends, ∞ if it is smooth."""
+    """Return the number of continuous derivatives on its domain: -1 if it jumps, ∞ if it is smooth."""
     smooth = parts(root)
     if isinstance(smooth, Unknown):
         return smooth
@@ -66,7 +66,7 @@ def smoothness(root: Expr) -> float | Unknown:
 
 
 def _agreeing(left: Expr, right: Expr, place: float) -> float | Unknown:
-    """The highest order up to which all derivatives from both sides agree, from -1."""
+    """Return the highest order up to which the derivatives from both sides agree, from -1."""
     for order in range(_HIGHEST + 1):
         sides = end_value(left, place, -1), end_value(right, place, 1)
         if any(isinstance(side, Unknown) or not math.isfinite(side) for side in sides) or apart(*sides):
@@ -78,18 +78,18 @@ def _agreeing(left: Expr, right: Expr, place: float) -> float | Unknown:
 
 
 def _agreeing_itself(formula: Expr, root: Expr, place: float) -> float | Unknown:
-    """The same for one formula on both sides of a place where a part of it has a zero or a pole."""
+    """Return the same for one formula at a point where a part of it has a zero or a pole."""
     if value(root, place) is None:
         return math.inf  # the place is outside the domain
     return _agreeing(formula, formula, place)
 
 
-def _is_finite(told: float | Unknown) -> bool:
-    return isinstance(told, float) and math.isfinite(told)
+def _is_finite(side: float | Unknown) -> bool:
+    return isinstance(side, float) and math.isfinite(side)
 
 
 def apart(one: float | Unknown | None, other: float | Unknown | None) -> bool:
-    """Whether two values differ by more than a constant's rounding; an unknown one differs from all."""
+    """Return whether two values differ by more than rounding; an unknown value differs from all."""
     if not isinstance(one, float) or not isinstance(other, float):
         return True
     if one == other:

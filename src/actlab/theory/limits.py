@@ -1,4 +1,4 @@
-"""Where a formula tends at an end of its domain: from values at ever farther places, with many digits."""
+"""Limits of a formula at the ends of its domain, from values ever farther out with many digits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEAR = 1e-25
 
 @lru_cache(maxsize=2048)
 def limit_far(formula: Expr, side: int) -> float | Unknown:
-    """The limit at -∞ (side -1) or ∞ (side 1)."""
+    """Return the limit at -∞ (side -1) or ∞ (side 1)."""
     phases = range(8) if oscillates(formula) else range(1)
     found = {limit_of(far_values(formula, side, phase=phase)) for phase in phases}
     return found.pop() if len(found) == 1 else Unknown("it oscillates")
@@ -31,7 +31,7 @@ def limit_far(formula: Expr, side: int) -> float | Unknown:
 
 @lru_cache(maxsize=2048)
 def limit_near(formula: Expr, place: float, side: int) -> float | Unknown:
-    """The limit at a finite place from the left (side -1) or from the right (side 1)."""
+    """Return the limit at a finite point from the left (side -1) or from the right (side 1)."""
     function = precise(formula, bits=_BITS)
     values: list[Any] = []
     with mp.workprec(_BITS):
@@ -41,14 +41,14 @@ def limit_near(formula: Expr, place: float, side: int) -> float | Unknown:
             except TooLarge:
                 break
             if value is None:
-                return Unknown("it is undefined close by")
+                return Unknown("it is undefined nearby")
             values.append(value)
     return limit_of(values)
 
 
 @lru_cache(maxsize=512)
 def far_values(formula: Expr, side: int, *, phase: int = 0) -> tuple[Any, ...] | None:
-    """Values ever farther out; None where the formula is undefined there. The phase shifts every place a little."""
+    """Return values ever farther out; None if the formula is undefined there. The phase shifts every point a little."""
     function = precise(formula, bits=_BITS)
     values: list[Any] = []
     with mp.workprec(_BITS):
@@ -64,12 +64,12 @@ def far_values(formula: Expr, side: int, *, phase: int = 0) -> tuple[Any, ...] |
 
 
 def far_places(side: int, *, phase: int = 0) -> list[Any]:
-    """Places ever farther out, none a whole number or a whole multiple of π."""
+    """Return points ever farther out, none a whole number or a multiple of π."""
     return [side * (mp.mpf(10) ** power * mp.sqrt(7) + phase * mp.sqrt(mp.mpf("0.61"))) for power in _POWERS]
 
 
 def limit_of(values: Sequence[Any] | None) -> float | Unknown:
-    """Where a sequence tends that was taken at places ever farther out."""
+    """Return the limit of a sequence of values ever farther out."""
     if values is None:
         return Unknown("it is undefined there")
     if len(values) < 3:
@@ -87,13 +87,13 @@ def limit_of(values: Sequence[Any] | None) -> float | Unknown:
         ):
             return math.copysign(math.inf, float(mp.sign(c)))
         if len(values) >= 4 and abs(b - c) < mp.mpf(0.7) * abs(a - b) < mp.mpf(0.49) * abs(values[-4] - a):
-            return Unknown("it settles too slowly to be told, if it does")
-    return Unknown("it does not settle")
+            return Unknown("it converges too slowly to determine the limit, if there is one")
+    return Unknown("it does not converge")
 
 
 @lru_cache(maxsize=1024)
 def asymptote(formula: Expr, side: int) -> Asymptote | Unknown | None:
-    """The straight line that it nears on this side; None where it runs away from every line."""
+    """Return the asymptote on this side; None if there is no such line."""
     limit = limit_far(formula, side)
     if isinstance(limit, float) and math.isfinite(limit):
         return Asymptote(0.0, limit)
@@ -109,6 +109,6 @@ def asymptote(formula: Expr, side: int) -> Asymptote | Unknown | None:
         slope = (y3 - y2) / (x3 - x2)
         intercept = y2 - slope * x2
         if abs(slope * x1 + intercept - y1) <= mp.mpf(10) ** -17 * (1 + abs(intercept)):
-            # the intercept is a difference of large numbers: what is left of it below this is the tail's own bend
+            # the intercept is a difference of large numbers: what is left below this is the curvature of the tail
             return Asymptote(float(slope), 0.0 if abs(intercept) < _NEAR else float(intercept))
     return None

@@ -1,4 +1,4 @@
-"""Whether a Gaussian mean that looks finite exists: what the integrand does far beyond the reach of doubles."""
+"""Whether a Gaussian mean exists: how the integrand grows far beyond the range of doubles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TALL = 1e18
 
 
 def refuse_beyond(formula: Expr, *, scale: float) -> None:
-    """Nothing, if the formula is real everywhere and its square grows more slowly than the density falls.
+    """Raise `NotFinite` unless the formula is real everywhere and its square grows more slowly than the density falls.
 
     Raises:
         NotFinite: it is undefined far out, or grows at least as fast as exp(z²/4), z = x/scale.

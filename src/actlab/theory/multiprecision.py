@@ -1,4 +1,4 @@
-"""Formulas at any place a real number can name, to fifty digits, in bounded time."""
+"""Formulas at any real number, to fifty digits, in bounded time."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ SPELLING = replace(
 
 @lru_cache(maxsize=256)
 def precise(formula: Expr, *, bits: int = PRECISION) -> Callable[[Any], Any]:
-    """The formula of x as a function of an mpmath number, worked out with so many bits.
+    """Return the formula of x as a function of an mpmath number, computed with so many bits.
 
-    The function gives an mpmath number, None where the formula has no real finite value, and raises `TooLarge`
-    where it cannot be told in bounded time.
+    The function returns an mpmath number, or None if the formula has no finite real value, and raises `TooLarge` if
+    it cannot be computed in bounded time.
     """
     function = straight_line.program([with_real_powers(formula)], [Input("x")], spelling=SPELLING).function
 

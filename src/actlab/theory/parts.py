@@ -21,7 +21,7 @@ _MOST_PARTS = 64
 
 @dataclass(frozen=True)
 class Part:
-    """An open stretch and what the formula is there, without conditions and without poles inside."""
+    """An open interval and the formula there, without conditions and without poles inside."""
 
     lower: float
     upper: float
@@ -30,23 +30,23 @@ class Part:
 
 @lru_cache(maxsize=512)
 def parts(root: Expr) -> tuple[Part, ...] | Unknown:
-    """The parts where the formula is defined, left to right."""
+    """Return the parts where the formula is defined, left to right."""
     found = pieces(root, zeros=zeros)
     if found is None:
-        return Unknown("its conditions change sides at places that cannot all be told")
+        return Unknown("not every point at which its conditions change sides could be determined")
     whole: list[Part] = []
     for piece in found:
         spans = _defined_spans(piece.formula, piece.lower, piece.upper)
         if spans is None:
-            return Unknown("it cannot be told where it is defined")
+            return Unknown("its domain could not be determined")
         whole += [Part(a, b, piece.formula) for a, b in spans]
     if len(whole) > _MOST_PARTS:
         return Unknown(f"it has more than {_MOST_PARTS} parts")
-    return tuple(whole) if whole else Unknown("it is defined nowhere")
+    return tuple(whole) if whole else Unknown("it is undefined everywhere")
 
 
 def value(formula: Expr, place: float) -> float | None:
-    """The formula at one place, rounded once; None where it is undefined or cannot be computed."""
+    """Return the formula at one point, rounded once; None if it is undefined or cannot be computed."""
     try:
         found = precise(formula)(place)
     except TooLarge:
@@ -55,23 +55,23 @@ def value(formula: Expr, place: float) -> float | None:
 
 
 def end_value(formula: Expr, place: float, side: int) -> float | Unknown:
-    """What the formula tends to at an end of its part, coming from the left (side -1) or from the right (side 1)."""
+    """Return the one-sided limit at an end of a part, from the left (side -1) or from the right (side 1)."""
     if math.isinf(place):
         return limit_far(formula, 1 if place > 0 else -1)
-    told = value(formula, place)
-    return limit_near(formula, place, side) if told is None else told
+    known = value(formula, place)
+    return limit_near(formula, place, side) if known is None else known
 
 
 def _defined_spans(formula: Expr, lower: float, upper: float) -> list[tuple[float, float]] | None:
-    """Cut where a divisor, a logarithm's or a root's argument is 0, and without the spans on which it is undefined."""
+    """Cut where a divisor or the argument of a logarithm or root is 0; drop the spans where it is undefined."""
     spans = [(lower, upper)]
     for edge in _edges(formula):
         cut: list[tuple[float, float]] = []
         for low, high in spans:
-            told = zeros(edge, low, high)
-            if told is None:
+            known = zeros(edge, low, high)
+            if known is None:
                 return None
-            cut += pairwise([low, *told, high])
+            cut += pairwise([low, *known, high])
         spans = [span for span in cut if _is_defined(edge, *span)]
     return [span for span in spans if _is_defined(formula, *span)]
 
@@ -102,7 +102,7 @@ def _edge(node: object) -> Expr | None:
 
 
 def _is_defined(formula: Expr, lower: float, upper: float) -> bool:
-    """Whether it has a real value at a place inside, chosen so that no exponent happens to be whole there."""
+    """Return whether it has a real value at a point inside, at which no exponent happens to be whole."""
     middle = inside(lower, upper)
     place = middle * 1.0371 if math.isinf(upper - lower) else middle + 0.0371 * (upper - lower)
     try:

@@ -1,4 +1,4 @@
-"""A formula cut where its conditions change sides, into pieces that are smooth inside.
+"""A formula cut into smooth pieces where its conditions change sides.
 
 Straight-line conditions (`x <= 0`, `abs(2*x - 1)`, `max(x, 3)`) are cut in exact arithmetic; others by a finder of
 zeros that the caller brings.
@@ -20,13 +20,13 @@ from actlab.theory.evaluate import value_at
 
 MOST_PIECES = 256
 
-# Zeros of a formula strictly between two numbers, in order; None if they cannot all be told.
+# Zeros of a formula strictly between two numbers, in order; None if not all can be determined.
 ZeroFinder = Callable[[Expr, float, float], tuple[float, ...] | None]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """The formula between two neighbouring cuts, without conditions.
+    """The formula between two neighboring cuts, without conditions.
 
     Attributes:
         lower, upper: the ends, which do not belong to it.
@@ -39,19 +39,19 @@ class Piece:
 
     @property
     def inside(self) -> float:
-        """A number between the ends, no nearer to one than need be."""
+        """Return a number between the ends, not close to either."""
         return inside(self.lower, self.upper)
 
 
 def no_zeros_told(difference: Expr, lower: float, upper: float) -> tuple[float, ...] | None:
-    """The finder for callers that need straight-line conditions only: it never tells."""
+    """Find no zeros: for callers that need conditions on straight lines only."""
     return None
 
 
 def pieces(
     root: Expr, *, zeros: ZeroFinder = no_zeros_told, lower: float = -math.inf, upper: float = math.inf
 ) -> tuple[Piece, ...] | None:
-    """The pieces from left to right, or None if not every cut can be found or there are more than `MOST_PIECES`."""
+    """Return the pieces from left to right, or None if a cut cannot be found or there are more than `MOST_PIECES`."""
     found: list[Piece] = []
     waiting = [(lower, upper, root)]
     while waiting:
@@ -68,7 +68,7 @@ def pieces(
 
 
 def inside(lower: float, upper: float) -> float:
-    """A number strictly between the two, 0 or halfway where they are finite."""
+    """Return a number strictly between the two, 0 or halfway where they are finite."""
     if lower < 0 < upper:
         return 0.0 if math.isinf(lower) and math.isinf(upper) else inside_finite(lower, upper)
     return inside_finite(lower, upper)
@@ -83,7 +83,7 @@ def inside_finite(lower: float, upper: float) -> float:
 
 
 def _free_switches(root: Expr) -> Iterator[Expr]:
-    """Switches whose own condition holds no other switch, outermost first: what they rule out is never looked at."""
+    """Return switches whose condition contains no other switch, outermost first; branches they rule out are skipped."""
     switched: set[Node] = set()
     free: list[Expr] = []
     for node in walk(root):
@@ -99,7 +99,7 @@ def _free_switches(root: Expr) -> Iterator[Expr]:
 
 
 def _difference(node: Node) -> tuple[Expr, ...] | None:
-    """The formulas whose order decides the switch; one alone is compared with 0."""
+    """Return the formulas whose order decides the switch; a single one is compared with 0."""
     match node:
         case Where(condition, _, _):
             return condition.left, condition.right
@@ -121,11 +121,11 @@ def _cut(switch: Expr, lower: float, upper: float, *, zeros: ZeroFinder) -> list
         cuts = [float(zero)] if zero is not None and lower < zero < upper else []
         spans = _spans(lower, upper, cuts)
         return [(a, b, _chosen(switch, line.sign_at(_exact_inside(a, b, zero)))) for a, b in spans]
-    told = zeros(difference, lower, upper)
-    if told is None:
+    places = zeros(difference, lower, upper)
+    if places is None:
         return None
     result = []
-    for a, b in _spans(lower, upper, list(told)):
+    for a, b in _spans(lower, upper, list(places)):
         value = value_at(difference, inside(a, b))
         if math.isnan(value):
             return None
@@ -134,7 +134,7 @@ def _cut(switch: Expr, lower: float, upper: float, *, zeros: ZeroFinder) -> list
 
 
 def _exact_inside(lower: float, upper: float, zero: Fraction | None) -> Fraction:
-    """Inside the span, and on the right side of a zero that no double can hold."""
+    """Return a point inside the span, on the right side of a zero that no double can hold."""
     at = Fraction(inside(lower, upper))
     if zero is not None and float(zero) == upper:
         return min(at, zero - abs(zero - at))
@@ -152,7 +152,7 @@ _HOLDS: Mapping[str, tuple[int, ...]] = MappingProxyType({"<": (-1,), "<=": (-1,
 
 
 def _chosen(switch: Expr, sign: int) -> Expr:
-    """What the switch is where its difference has this sign."""
+    """Return the branch of the switch where its difference has this sign."""
     match switch:
         case Where(Compare(order, _, _), then, otherwise):
             return then if sign in _HOLDS[order] else otherwise
@@ -168,7 +168,7 @@ def _chosen(switch: Expr, sign: int) -> Expr:
 
 
 def _joined(found: list[Piece]) -> Iterator[Piece]:
-    """Neighbours with the same formula are one piece."""
+    """Join neighbors with the same formula."""
     current = found[0]
     for piece in found[1:]:
         if piece.formula == current.formula:

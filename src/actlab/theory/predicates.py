@@ -15,7 +15,7 @@ _SLACK = 1e-9
 
 
 def leaves_unit_interval(act: Activation | AxisActivation) -> bool:
-    """Return whether the range passes 0 or 1, so that the outputs are no probabilities.
+    """Return whether the range passes 0 or 1, so that the outputs are not probabilities.
 
     Example:
         >>> from actlab.catalog.index import CATALOG

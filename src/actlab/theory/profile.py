@@ -1,4 +1,4 @@
-"""A formula as a chain of stretches on each of which it only rises, only falls or stays."""
+"""A formula as a chain of intervals on each of which it is monotone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Level:
-    """A value that the formula takes (`at` a place), or only tends to (`at` is None)."""
+    """A value that the formula attains at `at`, or only tends to (`at` is None)."""
 
     value: float
     at: float | None
@@ -49,8 +49,8 @@ class Profile:
     joints: tuple[tuple[float, float | None], ...]
 
     def levels(self) -> list[Level]:
-        """Every value that could be the least or the greatest."""
-        found = [Level(told, place) for place, told in self.joints if told is not None]
+        """Return every value that could be the least or the greatest."""
+        found = [Level(there, place) for place, there in self.joints if there is not None]
         for stretch in self.stretches:
             if stretch.direction == 0 and isinstance(stretch.start, float):
                 found.append(Level(stretch.start, self.place_on(stretch)))
@@ -58,22 +58,22 @@ class Profile:
         return found
 
     def place_on(self, plateau: Stretch) -> float:
-        """The place nearest to 0 where the plateau's value is taken; one inside if its end has another value."""
+        """Return the point nearest to 0 at which the plateau's value is attained."""
         nearest = min(max(0.0, plateau.lower), plateau.upper)
         if nearest in (plateau.lower, plateau.upper) and dict(self.joints).get(nearest) != plateau.start:
             return inside(plateau.lower, plateau.upper)
         return nearest
 
     def unknown_end(self, side: int) -> Unknown | None:
-        """An end whose unknown value could be the greatest (side 1) or the least (side -1)."""
+        """Return why an end is unknown whose value could be the greatest (side 1) or the least (side -1)."""
         for stretch in self.stretches:
-            for told, outwards in ((stretch.start, -stretch.direction), (stretch.end, stretch.direction)):
-                if isinstance(told, Unknown) and outwards == side:
-                    return told
+            for end, outwards in ((stretch.start, -stretch.direction), (stretch.end, stretch.direction)):
+                if isinstance(end, Unknown) and outwards == side:
+                    return end
         return None
 
     def directions(self) -> set[int]:
-        """The ways it goes: on stretches and over jumps."""
+        """Return the directions on stretches and over jumps."""
         found = {stretch.direction for stretch in self.stretches}
         for one, other in zip(self.steps(), self.steps()[1:], strict=False):
             if one is not None and other is not None and one != other:
@@ -81,7 +81,7 @@ class Profile:
         return found
 
     def steps(self) -> list[float | None]:
-        """The values beside and at each joint in turn, None between stretches that do not meet."""
+        """Yield the values beside and at each joint in turn, None between stretches that do not meet."""
         joints = dict(self.joints)
         found: list[float | None] = []
         for left, right in pairwise(self.stretches):
@@ -92,7 +92,7 @@ class Profile:
 
 @lru_cache(maxsize=512)
 def profile(root: Expr, *, slopes: int = 0) -> Profile | Unknown:
-    """The profile of a formula, or of its derivative (`slopes` 1)."""
+    """Return the profile of a formula, or of its derivative (`slopes` 1)."""
     smooth = parts(root)
     if isinstance(smooth, Unknown):
         return smooth
@@ -104,7 +104,7 @@ def profile(root: Expr, *, slopes: int = 0) -> Profile | Unknown:
     for part in smooth:
         runs = signs(slope_of(part.formula), part.lower, part.upper)
         if runs is None:
-            return Unknown("where it turns cannot all be told")
+            return Unknown("not all of its turning points could be determined")
         ends = [_end(part, run.lower, 1) for run in runs] + [_end(part, part.upper, -1)]
         stretches += [
             Stretch(run.lower, run.upper, start, end, run.sign)
@@ -122,7 +122,7 @@ def _end(part: Part, place: float, side: int) -> float | Unknown:
 
 
 def turns(found: Profile) -> Iterator[tuple[int, Level]]:
-    """The local minima (-1) and maxima (1) that are taken, left to right, a plateau as its place nearest to 0."""
+    """Return the attained local minima (-1) and maxima (1), left to right; of a plateau the point nearest to 0."""
     before: int | None = None
     flat: list[Level] = []
     for direction, level in _moves(found):
@@ -144,23 +144,23 @@ def _turn(before: int | None, after: int | None, flat: list[Level]) -> Iterator[
 
 
 def _moves(found: Profile) -> Iterator[tuple[int, Level | None]]:
-    """Directions and taken values in turn: each direction with the value taken after it."""
+    """Yield each direction with the value attained after it."""
     joints = dict(found.joints)
     at: float | None = None
     for stretch in found.stretches:
-        told = joints.get(stretch.lower)
+        there = joints.get(stretch.lower)
         here = stretch.start if isinstance(stretch.start, float) else None
-        if told is not None:
-            yield _way(at, told), Level(told, stretch.lower)
-            yield _way(told, here), None
+        if there is not None:
+            yield _way(at, there), Level(there, stretch.lower)
+            yield _way(there, here), None
         level = None
         if stretch.direction == 0 and here is not None:
             level = Level(here, found.place_on(stretch))
         yield stretch.direction, level
         at = stretch.end if isinstance(stretch.end, float) else None
-    told = joints.get(found.stretches[-1].upper)
-    if told is not None:
-        yield _way(at, told), Level(told, found.stretches[-1].upper)
+    there = joints.get(found.stretches[-1].upper)
+    if there is not None:
+        yield _way(at, there), Level(there, found.stretches[-1].upper)
 
 
 def _way(start: float | None, end: float | None) -> int:

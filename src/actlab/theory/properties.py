@@ -1,4 +1,4 @@
-"""The properties of an activation: read for the catalog, computed for any other formula.
+"""The properties of an activation: stored for the catalog, computed for any other formula.
 
 How each is established, and to what tolerance, stands in docs/properties.md.
 """
@@ -20,7 +20,7 @@ DATA = "properties.json"
 
 
 def properties(formula: str | Activation | AxisActivation, **params: float) -> Properties:
-    """Range, limits, extrema, kinks, slopes, symmetry of an activation; what was not established says why.
+    """Return the range, limits, extrema, kinks, derivatives and symmetry of an activation.
 
     Args:
         formula: an activation, its name, or a formula as text.
@@ -28,7 +28,7 @@ def properties(formula: str | Activation | AxisActivation, **params: float) -> P
 
     Raises:
         UnknownActivation: there is no activation of this name.
-        BadFormula: the text is no formula.
+        BadFormula: the text is not a formula.
         BadParam: a parameter is unknown or out of its bounds.
 
     Example:
@@ -50,7 +50,7 @@ def _known(act: Activation | AxisActivation) -> Properties:
 
 @cache
 def stored() -> Mapping[str, Any]:
-    """What was computed beforehand, by the activation's key."""
+    """Return the stored properties of the catalog, by the activation's key."""
     file = resources.files("actlab.theory") / DATA
     found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found

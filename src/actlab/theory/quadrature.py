@@ -30,14 +30,14 @@ Function = Callable[[Floats], Floats]
 
 @dataclass(frozen=True)
 class Means:
-    """The mean of a function, that of its square, and its variance, computed without taking a difference."""
+    """The mean of a function and of its square, and its variance, computed without cancellation."""
 
     mean: float
     mean_square: float
     variance: float
 
     def of_product(self, other: Means) -> Means:
-        """Those of the product with a function of an independent variable."""
+        """Return the means of the product with a function of an independent variable."""
         return Means(
             self.mean * other.mean,
             self.mean_square * other.mean_square,
@@ -62,7 +62,7 @@ class NotSettled(ArithmeticError):
 
 
 def gaussian_means(function: Function, *, cuts: Sequence[float] = ()) -> Means:
-    """The means of a function of z, which is standard normal.
+    """Return the means of a function of a standard normal variable z.
 
     Args:
         function: from an array of places to the values there.
@@ -70,7 +70,7 @@ def gaussian_means(function: Function, *, cuts: Sequence[float] = ()) -> Means:
 
     Raises:
         NotFinite: it is infinite or undefined where that counts.
-        NotSettled: the mean square cannot be told accurately, mostly because it does not exist.
+        NotSettled: the mean square cannot be computed accurately, mostly because it does not exist.
     """
     cuts = sorted({0.0, *(cut for cut in cuts if abs(cut) < FARTHEST)})
     span = _where_it_counts(function, cuts)
@@ -100,14 +100,14 @@ def gaussian_means(function: Function, *, cuts: Sequence[float] = ()) -> Means:
 
 
 def _means(values: Floats, roots: Floats, *, outside: float) -> Means:
-    """From values and weights, both times the root of the weight; `outside` is the probability that has no nodes."""
+    """Return the means of values, times the root of the weights; `outside` is the probability without nodes."""
     mean = float(values @ roots)
     apart = values - mean * roots
     return Means(mean, float(values @ values), float(apart @ apart) + mean * mean * outside)
 
 
 def _where_it_counts(function: Function, cuts: Sequence[float]) -> tuple[float, float] | None:
-    """The span outside of which the integrand is negligible; None if it is zero everywhere in double precision."""
+    """Return the span outside of which the integrand is negligible; None if it is 0 everywhere in double precision."""
     # the odd offset keeps the grid off the round numbers where formulas have poles
     grid = np.arange(-FARTHEST, FARTHEST, 0.125) + 0.0317
     between = [a + (b - a) * 0.4871 for a, b in pairwise(cuts)]
@@ -125,7 +125,7 @@ def _where_it_counts(function: Function, cuts: Sequence[float]) -> tuple[float, 
 
 
 def _counting_part(counts: Flags, finite: Flags, z: Floats) -> tuple[float, float]:
-    """From the first to the last place that counts, but for values that overflow beyond negligible ones."""
+    """Return the first and the last place that counts, without values that overflow beyond negligible ones."""
     middle = np.flatnonzero(counts & finite)
     if middle.size == 0:
         raise NotFinite(float(z[z.size // 2]))
@@ -154,7 +154,7 @@ def _halved(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
 
 @cache
 def legendre(order: int) -> tuple[Floats, Floats]:
-    """Nodes and weights of Gauss-Legendre quadrature on [0, 1]."""
+    """Return nodes and weights of Gauss-Legendre quadrature on [0, 1]."""
     nodes, weights = np.polynomial.legendre.leggauss(order)
     return (nodes + 1) / 2, weights / 2
 
@@ -171,7 +171,7 @@ def _at_nodes(function: Function, lower: Floats, upper: Floats, *, order: int) -
 
 
 def _settled(low: Floats, high: Floats, lower: Floats, upper: Floats, *, whole: float) -> Flags:
-    """Which panels are told well enough by the higher order."""
+    """Return which panels the higher order has settled."""
     square = np.sum(high * high, axis=1)
     apart = np.abs(np.sum(low * low, axis=1) - square)
     tight: Flags = (upper - lower) <= 1e-14 * np.maximum(np.abs(lower), np.abs(upper))

@@ -1,4 +1,4 @@
-"""What can be known of an activation, as one frozen value that goes to JSON and comes back."""
+"""The properties of an activation as one frozen value, which goes to JSON and comes back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 @dataclass(frozen=True)
 class Unknown:
-    """A property that was not established, with the reason; false in a condition."""
+    """A property that was not established; false in a condition.
+
+    Attributes:
+        reason: why it was not established.
+    """
 
     reason: str
 
@@ -20,7 +24,7 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Asymptote:
-    """The straight line that the formula nears."""
+    """A straight line, `slope·x + intercept`, that the activation approaches."""
 
     slope: float
     intercept: float
@@ -28,13 +32,13 @@ class Asymptote:
 
 @dataclass(frozen=True)
 class Kink:
-    """A place where the slope from the left and the slope from the right differ, or where the formula jumps.
+    """A point where the left and the right derivative differ, or where the activation jumps.
 
     Attributes:
-        at: the place.
-        value, derivative: what the formula and its derivative give there; None where they are undefined.
-        left_slope, right_slope: the slopes from either side.
-        jumps: whether the values from either side differ too.
+        at: the point.
+        value, derivative: the activation and its derivative at the point itself, as computed; None if undefined.
+        left_slope, right_slope: the one-sided derivatives.
+        jumps: whether the activation is discontinuous there.
     """
 
     at: float
@@ -47,7 +51,12 @@ class Kink:
 
 @dataclass(frozen=True)
 class Extent:
-    """The least and the greatest value, and whether each is taken or only neared."""
+    """The range of the activation.
+
+    Attributes:
+        lower, upper: infimum and supremum.
+        lower_attained, upper_attained: whether the activation takes that value, rather than only approaching it.
+    """
 
     lower: float | Unknown
     upper: float | Unknown
@@ -57,7 +66,7 @@ class Extent:
 
 @dataclass(frozen=True)
 class Limits:
-    """Where the activation tends at -∞ and at ∞."""
+    """The limits of the activation at -∞ (left) and at ∞ (right)."""
 
     left: float | Unknown
     right: float | Unknown
@@ -65,7 +74,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Asymptotes:
-    """The lines that it nears on either side; None where it runs away from every line."""
+    """The asymptotes at -∞ (left) and at ∞ (right); None if there is no such line."""
 
     left: Asymptote | Unknown | None
     right: Asymptote | Unknown | None
@@ -73,7 +82,7 @@ class Asymptotes:
 
 @dataclass(frozen=True)
 class Extremum:
-    """A value that is taken and that no neighbour passes; of a plateau the place nearest to 0."""
+    """A minimum or maximum that is attained; for a plateau, its point nearest to 0."""
 
     at: float
     value: float
@@ -81,7 +90,7 @@ class Extremum:
 
 @dataclass(frozen=True)
 class Steepest:
-    """The largest |derivative| and where it is taken; `at` is None where it is only neared."""
+    """The supremum of |derivative|, and where it is attained; `at` is None if it is only approached."""
 
     at: float | None
     slope: float
@@ -89,7 +98,7 @@ class Steepest:
 
 @dataclass(frozen=True)
 class Span:
-    """From one place to another; one place alone where both are equal."""
+    """A closed interval; a single point if both ends are equal."""
 
     lower: float
     upper: float
@@ -97,26 +106,36 @@ class Span:
 
 @dataclass(frozen=True)
 class Properties:
-    """What is known of an activation. A property that was not established is an `Unknown` with the reason.
+    """The mathematical properties of an activation, with its parameters at their values.
+
+    A property that was not established is an `Unknown` with the reason, never a guess.
 
     Attributes:
-        formula: the activation, with its parameter values.
-        domain: the open stretches on which it is defined.
-        range: its least and greatest value.
-        limits: where it tends at -∞ and ∞.
-        asymptotes: the straight lines that it nears.
-        value_at_zero, derivative_at_zero: what it gives at 0; None where it is undefined there.
-        roots: where it is 0: places, or whole stretches.
-        minimum, maximum: the global ones; None if the least or greatest value is never taken.
-        minima, maxima: the local ones that are taken, left to right.
-        kinks: where its slope, or it itself, jumps.
+        formula: the activation with its parameter values.
+        domain: the intervals on which it is defined.
+        range: infimum and supremum, and whether they are attained.
+        limits: the limits at -∞ and ∞.
+        asymptotes: the asymptotes at -∞ and ∞.
+        value_at_zero, derivative_at_zero: value and derivative at 0; None if undefined there.
+        roots: where it is 0: points and whole intervals.
+        minimum, maximum: the global extrema; None if the infimum or supremum is not attained.
+        minima, maxima: the local extrema, left to right.
+        kinks: where the derivative, or the activation itself, is discontinuous.
         smoothness: the number of continuous derivatives: -1 if it jumps, ∞ if it is smooth.
-        monotone: whether it never turns; `direction` is then 1, -1, or 0 for a constant.
-        convex, concave, odd, even, homogeneous: as the words say; homogeneous for factors above 0.
-        lipschitz: the least Lipschitz constant, ∞ if there is none.
-        steepest: the largest |derivative|.
-        saturates: the sides, of "left" and "right", on which it tends to a finite limit without being constant.
-        flat: the sides on which it ends up exactly constant.
+        monotone: whether it is monotone.
+        direction: 1 if it increases, -1 if it decreases, 0 if it is constant, None if it is not monotone.
+        convex, concave, odd, even: whether it is.
+        homogeneous: whether f(c·x) = c·f(x) for every c above 0.
+        lipschitz: the smallest Lipschitz constant, ∞ if there is none.
+        steepest: the supremum of |derivative| and where it is.
+        saturates: the sides, of "left" and "right", with a finite limit that is approached but not reached.
+        flat: the sides on which it is exactly constant from some point on.
+
+    Example:
+        >>> from actlab.theory.properties import properties
+        >>> known = properties("silu")
+        >>> known.monotone, known.saturates, round(known.range.lower, 4)
+        (False, ('left',), -0.2785)
     """
 
     formula: str
@@ -146,7 +165,7 @@ class Properties:
     flat: tuple[str, ...] | Unknown
 
     def to_json(self) -> dict[str, object]:
-        """The same words as here; an unknown is null, its reason under `unknown` by its dotted name."""
+        """Return the properties as plain values, each `Unknown` as None with its reason under "unknown"."""
         unknown: dict[str, str] = {}
         plain = _plain(self, "", unknown)
         assert isinstance(plain, dict)
@@ -154,7 +173,7 @@ class Properties:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Properties:
-        """The properties that `to_json` spelled."""
+        """Return the properties that `to_json` turned into plain values."""
         found = _restored(Properties, data, "", data["unknown"])
         assert isinstance(found, Properties)
         return found

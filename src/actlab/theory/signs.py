@@ -1,6 +1,6 @@
-"""Where a smooth formula is positive, negative or zero: proved box by box, not sampled.
+"""Where a smooth formula is positive, negative or zero, proved by interval arithmetic rather than sampled.
 
-Boxes whose bounds exclude 0 are decided; others are halved until they are as small as a place is told. Where halving
+Boxes whose bounds exclude 0 are decided; others are halved until they are as narrow as a point. Where halving
 cannot end (an underflowing or cancelling tail) the sign is taken from values with sixty digits at many places, and
 only if the formula does not oscillate. A formula built of sines of straight lines is looked at over one period.
 """
@@ -27,13 +27,13 @@ from actlab.theory.multiprecision import precise
 
 # Beyond, cubes would overflow: what lies there is taken to go on as it is here.
 TOP = 1e100
-# Two places nearer than this, relative or times 0.01 near 0, are told as one.
+# Two places nearer than this, relative or times 0.01 near 0, count as one.
 PLACE = 1e-10
 _MOST_SWEEPS = 60
 _MOST_BOXES = 3_000
-# Where a formula is flatter than its rounding, a zero is told although its sign close by is not proved.
+# Where a formula is flatter than its rounding, a zero is accepted although the sign close by is not proved.
 _WIDEST_SPOT = 1e-3
-# Of the largest value seen: what is smaller, in a tail, has its sign from samples where proof fails.
+# Relative to the largest value: below it, in a tail, the sign comes from samples if the proof fails.
 _NEGLIGIBLE = 1e-12
 _UNDERFLOW, _OVERFLOW, _VERY_FAR = 1e-280, 1e280, 1e30
 # A formula without these has no feature narrower than its distance from 0, far out.
@@ -59,9 +59,9 @@ class Run:
 
 @lru_cache(maxsize=2048)
 def signs(formula: Expr, lower: float, upper: float, *, strict: bool = False) -> tuple[Run, ...] | None:
-    """The stretches of one sign between the two ends, left to right, or None if they cannot be told.
+    """Return the stretches of one sign between the two ends, left to right, or None if they cannot be determined.
 
-    Unless `strict`, a stretch may hold places where the formula touches 0; if so, two neighbours of equal sign meet
+    Unless `strict`, a stretch may hold places where the formula touches 0; if so, two neighbors of equal sign meet
     at each such place.
     """
     if is_constant(formula):
@@ -76,13 +76,13 @@ def signs(formula: Expr, lower: float, upper: float, *, strict: bool = False) ->
 
 
 def _over_all_periods(found: tuple[Run, ...] | None, lower: float, upper: float) -> tuple[Run, ...] | None:
-    """One run if the sign never changes; endlessly many cannot be listed."""
-    told = set() if found is None else {run.sign for run in found}
-    return (Run(lower, upper, told.pop()),) if len(told) == 1 else None
+    """Return one run if the sign never changes; infinitely many cannot be listed."""
+    found_signs = set() if found is None else {run.sign for run in found}
+    return (Run(lower, upper, found_signs.pop()),) if len(found_signs) == 1 else None
 
 
 def period(formula: Expr) -> float | None:
-    """The period of a formula built of sines and cosines of straight lines alone; None for any other."""
+    """Return the period of a formula built of sines and cosines of straight lines alone, else None."""
     speeds: list[Fraction] = []
     waiting: list[Node] = [formula]
     while waiting:
@@ -103,7 +103,7 @@ def period(formula: Expr) -> float | None:
 
 
 def zeros(formula: Expr, lower: float, upper: float) -> tuple[float, ...] | None:
-    """Every place strictly between the ends where the formula is or crosses 0, or None if they cannot be told."""
+    """Return every zero strictly between the ends, or None if they cannot be determined."""
     found = signs(formula, lower, upper, strict=True)
     if found is None or any(run.sign == 0 for run in found):
         return None
@@ -111,7 +111,7 @@ def zeros(formula: Expr, lower: float, upper: float) -> tuple[float, ...] | None
 
 
 def takes_both_signs(formula: Expr) -> bool:
-    """Whether it is clearly positive at one place and clearly negative at another: a proof by example."""
+    """Return whether it is clearly positive at one point and clearly negative at another: a proof by example."""
     places = np.linspace(-15, 15, 997)
     value = evaluator((formula,))(places)[0]
     finite = np.isfinite(value)
@@ -123,7 +123,7 @@ def takes_both_signs(formula: Expr) -> bool:
 
 
 def _is_no_rounding(formula: Expr, place: float) -> bool:
-    """Whether a value has the same leading digits with sixty digits and with twice as many; what cancels has not."""
+    """Return whether sixty and twice as many digits agree in the leading ones, which they do not after cancellation."""
     try:
         one, other = (precise(formula, bits=bits)(place) for bits in (200, 400))
     except TooLarge:
@@ -132,17 +132,17 @@ def _is_no_rounding(formula: Expr, place: float) -> bool:
 
 
 def oscillates(formula: Expr) -> bool:
-    """Whether it holds a sine, cosine or Bessel function."""
+    """Return whether it contains a sine, cosine or Bessel function."""
     return any(isinstance(node, Call) and node.atom in ("sin", "cos", "spherical_bessel") for node in walk(formula))
 
 
 def size(formula: Expr) -> int:
-    """How many distinct nodes it has."""
+    """Return the number of distinct nodes."""
     return sum(1 for _ in walk(formula))
 
 
 class _Search:
-    """Halving boxes until each has a sign or is no wider than a place."""
+    """The search: boxes are halved until each has a sign or is as narrow as a point."""
 
     def __init__(self, formula: Expr, lower: float, upper: float, *, strict: bool) -> None:
         self.formula, self.lower, self.upper, self.strict = formula, lower, upper, strict
@@ -180,7 +180,7 @@ class _Search:
         return self.assembled(low, high)
 
     def first_boxes(self, changes: list[tuple[float, float]]) -> tuple[Floats, Floats]:
-        """From fine to coarse away from 0, with a tiny box around each change of sign that sampling shows."""
+        """Return boxes that widen away from 0, with a tiny one around each sampled change of sign."""
         powers = np.concatenate([2.0 ** np.arange(-12, 14), 2.0 ** np.array([16, 20, 30, 40, 60, 100, 200])])
         ends = np.concatenate([-powers, [0.0], powers, [max(self.lower, -TOP), min(self.upper, TOP)]])
         ends = np.unique(ends[(ends >= self.lower) & (ends <= self.upper)])
@@ -193,7 +193,7 @@ class _Search:
         return ends[:-1], ends[1:]
 
     def sampled_places(self) -> list[tuple[float, float]]:
-        """Pairs of neighbours in a sample between which the sign changes; measures the largest size on the way."""
+        """Return pairs of neighbors in a sample between which the sign changes, and set `scale`."""
         outer = [max(self.lower, -1e4), min(self.upper, 1e4)]
         if not outer[0] < outer[1]:
             return []
@@ -210,7 +210,7 @@ class _Search:
         return [(float(x[at]), float(x[at + 1])) for at in changes]
 
     def sign_of(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-        """-1 or 1 where proved, 0 where it vanishes altogether, else NaN; and the largest size it may have."""
+        """Return the sign (-1 or 1 where proved, 0 where it vanishes, else NaN) and the largest possible magnitude."""
         least, most = tight_bounds(self.formula, self.slope, low, high)
         sign = np.full(low.shape, np.nan)
         edge = 0 if self.strict else -5e-324
@@ -220,7 +220,7 @@ class _Search:
         return sign, np.maximum(np.abs(least), np.abs(most))
 
     def is_lost(self, low: Floats, high: Floats, greatest: Floats) -> Flags:
-        """Boxes in a tail on which halving will not help: what is left there is rounding, or changes with ln x only."""
+        """Return which boxes lie in a tail where halving does not help: only rounding is left, or changes with ln x."""
         near, far = np.minimum(np.abs(low), np.abs(high)), np.maximum(np.abs(low), np.abs(high))
         wide = high - low > 1e-3 * far
         negligible = (greatest <= _NEGLIGIBLE * self.scale) | (greatest >= _OVERFLOW)
@@ -251,11 +251,11 @@ class _Search:
         return self.joined(sorted(outside, key=lambda run: run.lower), spots)
 
     def sign_by_samples(self, low: float, high: float) -> int | None:
-        """From values at many places, where proof would take too many boxes; None if they do not agree."""
+        """Return the sign of many samples, where a proof would take too many boxes; None if they disagree."""
         if oscillates(self.formula):
             return None
         function = precise(self.formula, bits=400)
-        told = set()
+        found_signs = set()
         count = 0
         low, high = max(low, -_FARTHEST_SAMPLE), min(high, _FARTHEST_SAMPLE)
         for share in np.linspace(0.003, 0.997, _SAMPLES).tolist():
@@ -265,12 +265,12 @@ class _Search:
                 continue
             if value is None:
                 return None
-            told.add(int(mp.sign(value)))
+            found_signs.add(int(mp.sign(value)))
             count += 1
-        return told.pop() if len(told) == 1 and 0 not in told and count >= _SAMPLES // 3 else None
+        return found_signs.pop() if len(found_signs) == 1 and 0 not in found_signs and count >= _SAMPLES // 3 else None
 
     def joined(self, parts: list[Run], spots: list[tuple[float, float]]) -> list[Run] | None:
-        """Neighbours of one sign as one run; a spot between two runs becomes the place where they meet."""
+        """Join neighbors of one sign; a narrow box between two runs becomes the point where they meet."""
         merged: list[Run] = []
         for run in parts:
             if merged and merged[-1].sign == run.sign and merged[-1].upper == run.lower:
@@ -292,7 +292,7 @@ class _Search:
         return merged
 
     def without_false_touches(self, merged: list[Run]) -> list[Run]:
-        """Neighbours of one sign are one run unless the formula is far smaller between them than beside."""
+        """Join neighbors of one sign unless the formula is far smaller between them than beside."""
         kept = merged[:1]
         for run in merged[1:]:
             if run.sign == kept[-1].sign and not self.touches(kept[-1].upper, run.lower):
@@ -324,7 +324,7 @@ class _Search:
 
 
 def refined(formula: Expr, low: float, high: float) -> float:
-    """The place of the change of sign, to the last digit of a double."""
+    """Return where the sign changes, to the last digit of a double."""
     function = precise(formula)
     with mp.workprec(120):
         a, b = mp.mpf(low), mp.mpf(high)
@@ -351,7 +351,7 @@ def refined(formula: Expr, low: float, high: float) -> float:
 
 
 def touched(formula: Expr, low: float, high: float) -> float:
-    """Where it touches 0 between the two: the roundest number at which it is exactly 0, else the middle."""
+    """Return where it touches 0 between the two: the roundest number at which it is exactly 0, else the middle."""
     middle = low / 2 + high / 2
     function = precise(formula)
     for digits in range(10):
@@ -362,7 +362,7 @@ def touched(formula: Expr, low: float, high: float) -> float:
 
 
 def _between(low: float, high: float, share: float) -> Any:
-    """A place between, spaced geometrically where the ends are far apart and on one side of 0."""
+    """Return a point between, spaced geometrically if the ends are far apart and on one side of 0."""
     with mp.workprec(400):
         a, b = mp.mpf(low), mp.mpf(high)
         if a * b > 0 and max(abs(a), abs(b)) > 4 * min(abs(a), abs(b)):
@@ -398,7 +398,7 @@ def _joined_boxes(low: Floats, high: Floats) -> list[tuple[float, float]]:
 
 
 def _gathered(narrow: list[tuple[Floats, Floats]]) -> list[tuple[float, float]]:
-    """The narrow boxes as spots; those that lie close together for their width are one."""
+    """Join narrow boxes that lie close together for their width."""
     spots: list[tuple[float, float]] = []
     for a, b in _joined_boxes(*(np.concatenate(side) for side in zip(*narrow, strict=True))) if narrow else []:
         if spots and a - spots[-1][1] <= 4 * max(b - a, spots[-1][1] - spots[-1][0]):

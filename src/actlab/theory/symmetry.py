@@ -1,4 +1,4 @@
-"""Odd, even, positively homogeneous: identities tried to forty digits at many places."""
+"""Odd, even and positively homogeneous formulas: identities tested to forty digits at many points."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def is_even(formula: Expr, cut: tuple[Part, ...]) -> bool | Unknown:
 
 
 def is_homogeneous(formula: Expr, cut: tuple[Part, ...]) -> bool | Unknown:
-    """Whether f(c·x) = c·f(x) for every c above 0."""
+    """Return whether f(c·x) = c·f(x) for every c above 0."""
     for factor in _FACTORS:
         c = mp.mpf(factor)
-        told = _holds(_scaled_by(c), formula, cut)
-        if told is not True:
-            return told
+        holds = _holds(_scaled_by(c), formula, cut)
+        if holds is not True:
+            return holds
     return True
 
 
@@ -70,11 +70,11 @@ def _holds(sides: Sides, formula: Expr, cut: tuple[Part, ...]) -> bool | Unknown
             tried += 1
             if abs(left - right) > mp.mpf(10) ** -_AGREE * max(abs(left), abs(right)):
                 return False
-    return True if tried >= len(_PLACES) // 2 else Unknown("it cannot be computed at enough places")
+    return True if tried >= len(_PLACES) // 2 else Unknown("it cannot be computed at enough points")
 
 
 def _places(cut: tuple[Part, ...]) -> list[Any]:
-    """On both sides of 0, inside every part and at its ends."""
+    """Return points on both sides of 0, inside every part and at its ends."""
     ends = [end for part in cut for end in (part.lower, part.upper) if math.isfinite(end)]
     middles = [inside(part.lower, part.upper) * 0.97 for part in cut]
     return [sign * mp.mpf(place) for sign in (1, -1) for place in (*_PLACES, *ends, *middles)]

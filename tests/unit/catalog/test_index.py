@@ -5,11 +5,12 @@ import sys
 
 import pytest
 
-from actlab.catalog.index import CATALOG, FAMILIES, NAMES, get
+from actlab.catalog.index import CATALOG, FAMILIES, NAMES, get, same_as
 from actlab.catalog.names import squashed
 from actlab.errors import ActlabError, BadFormula, BadInput, BadParam, UnknownActivation
-from actlab.formula.activation import Activation
+from actlab.formula.activation import Activation, activation
 from actlab.formula.along_axis import AxisActivation
+from actlab.formula.atoms import sigmoid
 from actlab.formula.text import text
 
 # What was promised, name by name.
@@ -45,6 +46,13 @@ def test_there_are_at_least_75():
 @pytest.mark.parametrize("name", PROMISED.split())
 def test_every_promised_name_is_there(name):
     assert get(name).name in CATALOG
+
+
+@pytest.mark.parametrize("act", CATALOG.values(), ids=str)
+def test_every_activation_names_its_source_and_has_a_summary(act):
+    assert act.source
+    assert act.summary.endswith(".")
+    assert act.summary != "Declared without a description."
 
 
 def test_a_family_is_a_file_and_stays_together():
@@ -100,6 +108,14 @@ def test_what_articles_get_wrong_is_said():
         ("hardtanh(min_val=-2, max_val=2)", "hard_tanh(min_val=-2, max_val=2)"),
         ("growing cosine", "growing_cosine"),
         ("penalized_tanh", "penalised_tanh(slope=0.25)"),
+        ("nn.GELU", "gelu"),
+        ("nn.GELU()", "gelu"),
+        ("torch.nn.LeakyReLU(negative_slope=0.2)", "leaky_relu(negative_slope=0.2)"),
+        ("F.silu", "silu"),
+        ("torch.tanh", "tanh"),
+        ("jax:nn.gelu", "gelu_tanh"),
+        ("relu^2", "relu2"),
+        ("|x|/(1 + |x|)", "|x|/(1 + |x|)"),
         ("x", "x"),
         ("  x*sigmoid(x)\n+ x", "x*sigmoid(x) + x"),
         ("LeakyReLU(x) + gelu(x)", "LeakyReLU(x) + gelu(x)"),
@@ -143,14 +159,22 @@ def test_a_typed_formula_over_value_and_gate_is_gated():
         ("torch:swsh", {}, UnknownActivation, "Did you mean 'swish'?"),
         ("keras:glue", {}, UnknownActivation, "no activation is named 'keras:glue'. Did you mean 'keras:glu'?"),
         ("jax:prelu", {}, UnknownActivation, "no activation is named 'jax:prelu'."),
-        ("theano:relu", {}, BadInput, "there is no framework 'theano'; choose one of torch, pytorch, jax"),
+        ("theano:relu", {}, BadInput, "the framework must be one of torch, pytorch, jax"),
         ("swish", {"gamma": 1}, BadParam, "swish has no parameter 'gamma'; it has beta."),
         ("gelu", {"beta": 1}, BadParam, "gelu has no parameter 'beta'; it has none."),
         ("softmax", {"beta": 1}, BadParam, "softmax has no parameter 'beta'; it has none."),
         ("elu(alpha=-1)", {}, BadParam, "elu: alpha must lie above 0; got -1."),
         ("elu", {"alpha": "1"}, BadParam, "elu: alpha must be a number; got str '1'."),
-        ("swish(beta=1)", {"beta": 2}, BadParam, "swish: beta is given twice."),
-        ("swish(beta=1, beta=2)", {}, BadParam, "swish: beta is given twice."),
+        ("swish(beta=1)", {"beta": 2}, BadParam, "swish: beta is set twice."),
+        ("swish(beta=1, beta=2)", {}, BadParam, "swish: beta is set twice."),
+        (
+            "leaky_relu(0.2)",
+            {},
+            BadParam,
+            "leaky_relu: a parameter is set by its name; got 0.2. Write leaky_relu(negative_slope=0.2).",
+        ),
+        ("relu( 2 )", {}, BadParam, "relu: it has no parameters; got 2. Write relu alone."),
+        ("nn.GELUU", {}, UnknownActivation, "no activation is named 'GELUU'. Did you mean"),
         ("x*sigmoid(x)", {"beta": 1}, BadParam, "the formula 'x*sigmoid(x)' has no parameter 'beta'."),
         ("x*beta", {"beta": float("nan")}, BadParam, "the formula 'x*beta': beta must be finite; got nan."),
         ("x*x", {"x": 1}, BadParam, "a parameter cannot be called 'x'; choose another name."),
@@ -162,7 +186,7 @@ def test_a_typed_formula_over_value_and_gate_is_gated():
         ("2*value", {}, BadFormula, "must use x alone, or both value and gate."),
         ("gelu(x", {}, BadFormula, "it ends too early."),
         ("gelu x", {}, BadFormula, "'gelu' is a function and needs an argument: gelu(x)"),
-        (3, {}, BadInput, "an activation is a name, a formula or an Activation; got int 3."),
+        (3, {}, BadInput, "an activation must be a name, a formula or an Activation; got int 3."),
         (None, {}, BadInput, "got NoneType None."),
     ],
 )
@@ -195,3 +219,39 @@ def test_the_catalog_starts_without_anything_heavy():
     code = "import sys; import actlab.catalog.index; print({'torch', 'numpy', 'scipy', 'mpmath'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("typed", "same"),
+    [
+        ("x*sigmoid(1.702*x)", "quick_gelu"),
+        ("sigmoid(x)*x", "silu"),
+        ("x/(1 + exp(-x))", "silu"),
+        ("x*sigmoid(3*x)", "swish(beta=3)"),
+        ("x*tanh(log(1 + exp(x)))", "mish"),
+        ("0.5*x*(1 + erf(x/sqrt(2)))", "gelu"),
+        ("0.5*x*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x^3)))", "gelu_tanh"),
+        ("where(x > 0, x, 0.2*x)", "leaky_relu(negative_slope=0.2)"),
+        ("where(x > 0, x, 0.01*x)", "leaky_relu"),
+        ("where(x < 0, x/(1 - x), x/(1 + x))", "softsign"),
+        ("gate*sigmoid(gate)*value", "swiglu"),
+        ("gate*sigmoid(value)", None),
+        ("x*sin(x)", None),
+        ("x*sigmoid(1.703*x) + 0.1", None),
+        ("max(x, 0)", None),  # at 0 its derivative is 1
+        ("gelu", None),
+        ("leaky_relu(negative_slope=0.2)", None),
+        ("softmax", None),
+    ],
+)
+def test_a_formula_of_the_catalog_is_known_however_it_is_ordered(typed, same):
+    assert same_as(get(typed)) == same
+    assert same is None or get(same).label
+
+
+def test_an_activation_of_the_users_own_is_compared_whatever_its_input_is_called():
+    @activation
+    def relu(z):
+        return z * sigmoid(z)
+
+    assert same_as(relu) == "silu"

@@ -97,6 +97,22 @@ def test_it_survives_pickling():
     assert again.key == swish_.key
 
 
+@pytest.mark.parametrize("decorator", [activation, activation()], ids=["bare", "empty brackets"])
+def test_the_decorator_needs_no_arguments(decorator):
+    @decorator
+    def mine(x, beta=2.0):
+        return x * sigmoid(beta * x)
+
+    assert (mine.name, mine.source, mine.label) == ("mine", "", "mine(beta=2)")
+    assert mine.summary == "Declared without a description."
+    assert mine.key == CATALOG["swish"].bind(beta=2).key
+
+
+def test_the_decorator_refuses_what_is_not_a_function():
+    with pytest.raises(BadFormula, match=r"^activation: the formula must be a function; got str 'Ramachandran 2017'"):
+        activation("Ramachandran 2017")
+
+
 def declared(function):
     return activation(source="nowhere")(function)
 

@@ -161,7 +161,7 @@ def test_a_moment_that_does_not_exist_is_refused(text: str, q: float) -> None:
         ("where(x<=30, 0, x)", "f jumps at x=30"),
         ("where(sin(x)>0, 1, 0)", "its conditions cannot be followed"),
         ("where(x<=0, 0, sqrt(x))", "does not settle near x=0"),
-        ("value*sigmoid(gate)", "two slopes"),
+        ("value*sigmoid(gate)", "two derivatives"),
     ],
 )
 def test_slope_that_is_not_square_integrable_has_no_backward_gain(text: str, why: str) -> None:
@@ -187,13 +187,13 @@ def test_gain_of_nothing_is_refused() -> None:
 
 @pytest.mark.parametrize("q", [0, -1.0, math.inf, math.nan, True, "1"])
 def test_q_must_be_a_variance(q: object) -> None:
-    with pytest.raises(BadInput, match="q, the variance of the input, must be a finite number above 0"):
+    with pytest.raises(BadInput, match="q, the variance of the input, must be finite and above 0"):
         gain(formula("x"), q)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_kind_is_one_of_three() -> None:
     assert kind_named("second_moment") == "second-moment"
-    with pytest.raises(BadInput, match="no gain of kind 'kaiming'; choose one of second-moment, variance, backward"):
+    with pytest.raises(BadInput, match="kind must be one of second-moment, variance, backward; got 'kaiming'"):
         gain(formula("x"), kind="kaiming")
 
 
