@@ -8,9 +8,10 @@ from types import MappingProxyType
 import pytest
 from torch import Tensor
 
-from actlab.kernels.elementwise.loop_ir import Memory, Plan
+from actlab.kernels.elementwise.loop_ir import Plan
 from actlab.kernels.elementwise.strategies import evaluated
 from actlab.kernels.runtime.cpu import machine
+from actlab.kernels.runtime.loop import Memory
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe, Strategy
 
 Body = Callable[[Arithmetic, Sequence[Num]], Sequence[Num]]

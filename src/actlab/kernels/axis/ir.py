@@ -20,7 +20,7 @@ from typing import final
 from actlab.formula.atoms import where
 from actlab.formula.expr import Call, Expr, Input, Over, walk
 from actlab.formula.substitute import substitute
-from actlab.kernels.axis.loop import Parts, Peak, Reduction, Spot, Sum, Writer, stored_as
+from actlab.kernels.axis.loop import Parts, Peak, Reduction, Spot, Sum, Writer
 from actlab.kernels.axis.stages import (
     SEARCHES,
     TAU,
@@ -34,8 +34,8 @@ from actlab.kernels.axis.stages import (
     stages,
     start_of,
 )
-from actlab.kernels.elementwise.loop_ir import Memory
 from actlab.kernels.runtime.frame import DONE, framed, header
+from actlab.kernels.runtime.loop import Memory, rest_mask, stored_as
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe, Strategy
 from actlab.lower.straight_line import Leaf
 from actlab.lower.to_llvm import Lowering
@@ -330,15 +330,12 @@ def _narrow(block: Block, wide: Value, *, exact: bool) -> Num:
 
 def _lanes_in_use(lanes: int) -> list[str]:
     """The whole vectors of a row, and the lanes that the rest of it takes."""
-    of, places = f"<{lanes} x i64>", ", ".join(f"i64 {lane}" for lane in range(lanes))
     return [
         f"  %whole = and i64 %length, {-lanes}",
         "  %some = icmp ugt i64 %whole, 0",
         "  %left = sub i64 %length, %whole",
         "  %any = icmp ugt i64 %left, 0",
-        f"  %seedleft = insertelement {of} poison, i64 %left, i32 0",
-        f"  %lefts = shufflevector {of} %seedleft, {of} poison, <{lanes} x i32> zeroinitializer",
-        f"  %mask = icmp ult {of} <{places}>, %lefts",
+        *rest_mask(lanes),
     ]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from actlab.kernels.elementwise.loop_ir import SIZE, Memory, narrowed, widened
+from actlab.kernels.runtime.loop import MASK, Memory, address, loaded, narrowed, store, widened
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe, Strategy
 from actlab.lower.vector import Block, Kind, Value
 
@@ -107,32 +107,18 @@ class Spot:
     masked: bool = False
 
     def read(self, block: Block, at: int, *, kind: Kind) -> Value:
-        """The operand's elements in the arithmetic's type."""
-        stored = stored_as(self.memory)
-        of, place, align = block.vector(stored), self._place(block, at), SIZE[self.memory]
-        if self.masked:
-            function = f"@llvm.masked.load.{_overload(block, stored)}.p0"
-            block.declarations.add(f"declare {of} {function}(ptr, i32, {block.vector('i1')}, {of})")
-            text = f"call {of} {function}(ptr {place}, i32 {align}, {block.vector('i1')} %mask, {of} zeroinitializer)"
-        else:
-            text = f"load {of}, ptr {place}, align {align}"
-        return widened(block, block.line(text, stored), memory=self.memory, kind=kind)
+        """Read the operand's elements in the arithmetic's type."""
+        raw = loaded(block, self._place(block, at), self.memory, mask=MASK if self.masked else None)
+        return widened(block, raw, memory=self.memory, kind=kind)
 
     def write(self, block: Block, at: int, result: Value) -> None:
-        """The result as the operand's elements, rounded once."""
+        """Write the result as the operand's elements, rounded once."""
         value = narrowed(block, result, memory=self.memory)
-        of, place, align = block.vector(value.kind), self._place(block, at), SIZE[self.memory]
-        if not self.masked:
-            block.lines.append(f"  store {of} {value.name}, ptr {place}, align {align}")
-            return
-        function = f"@llvm.masked.store.{_overload(block, value.kind)}.p0"
-        block.declarations.add(f"declare void {function}({of}, ptr, i32, {block.vector('i1')})")
-        given = f"{of} {value.name}, ptr {place}, i32 {align}, {block.vector('i1')} %mask"
-        block.lines.append(f"  call void {function}({given})")
+        store(block, self._place(block, at), value, self.memory, mask=MASK if self.masked else None)
 
     def _place(self, block: Block, at: int) -> str:
         index = block.line(f"mul i64 {self.index}, %along{at}", "i64").name if self.across else self.index
-        return block.line(f"getelementptr {stored_as(self.memory)}, ptr %start{at}, i64 {index}", "i64").name
+        return address(block, f"%start{at}", index, self.memory)
 
 
 # What an iteration does, and the parts that it brings to each reduction.
@@ -293,17 +279,8 @@ class Writer:
         return parts[0]
 
 
-def stored_as(memory: Memory) -> Kind:
-    """The type in which memory is addressed: bfloat16 as its bits."""
-    return "i16" if memory == "bfloat" else memory
-
-
 def _number(parts: Parts) -> Num:
     return Num(parts[0], parts[1] if len(parts) > 1 else None)
-
-
-def _overload(block: Block, kind: Kind) -> str:
-    return f"v{block.lanes}" + {"float": "f32", "double": "f64", "half": "f16"}.get(kind, kind)
 
 
 def _phis(name: str, reductions: Sequence[Reduction], stem: str) -> list[Parts]:
@@ -328,9 +305,8 @@ def _joined(block: Block, reductions: Sequence[Reduction], held: Sequence[Parts]
 
 def _masked(block: Block, reductions: Sequence[Reduction], brought: Sequence[Parts]) -> list[Parts]:
     """The parts, neutral in the lanes beyond the row's end."""
-    mask = Value("%mask", "i1")
     return [
-        [block.select(mask, part, start) for part, start in zip(parts, reduction.neutral(block), strict=True)]
+        [block.select(MASK, part, start) for part, start in zip(parts, reduction.neutral(block), strict=True)]
         for reduction, parts in zip(reductions, brought, strict=True)
     ]
 

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from actlab.formula.expr import Expr
 from actlab.kernels.elementwise.layout import Arranged, arranged
-from actlab.kernels.elementwise.loop_ir import LINE, SIZE, Access, Memory
+from actlab.kernels.elementwise.loop_ir import Access
 from actlab.kernels.elementwise.plan import Shape, module
 from actlab.kernels.elementwise.strategies import Mode, recipe
 from actlab.kernels.runtime.cpu import machine
 from actlab.kernels.runtime.jit import Code, compiled
 from actlab.kernels.runtime.launch import Grid, Operand, empty_sums, run, run_flat
+from actlab.kernels.runtime.loop import LINE, SIZE, Memory
 from actlab.lower.arithmetic import Recipe
 from actlab.lower.straight_line import Leaf
 

@@ -13,7 +13,8 @@ from actlab.formula.derivative import derivative
 from actlab.formula.expr import Add, Call, Expr, Mul, Neg, Number, Sub, Where, is_constant, walk
 from actlab.kernels.elementwise import infinite_inputs
 from actlab.kernels.elementwise.limits import ends
-from actlab.kernels.elementwise.loop_ir import Access, Memory, Plan, text_of
+from actlab.kernels.elementwise.loop_ir import Access, Plan, text_of
+from actlab.kernels.runtime.loop import Memory
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe, Span, Strategy
 from actlab.lower.straight_line import Leaf
 from actlab.lower.to_llvm import Lowering

@@ -20,12 +20,13 @@ from torch import Tensor
 
 from actlab.formula.expr import ParamRef
 from actlab.kernels.elementwise import stored_choices
-from actlab.kernels.elementwise.loop_ir import Access, Memory, Plan, text_of
+from actlab.kernels.elementwise.loop_ir import Access, Plan, text_of
 from actlab.kernels.elementwise.plan import Shape, measured, plan
 from actlab.kernels.runtime import cache
 from actlab.kernels.runtime.cpu import machine
 from actlab.kernels.runtime.jit import compiled
 from actlab.kernels.runtime.launch import Grid, run
+from actlab.kernels.runtime.loop import Memory
 from actlab.lower.arithmetic import Recipe, Span, Strategy
 
 Mode = Literal["accurate", "fast"]

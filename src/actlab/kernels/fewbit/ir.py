@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
 
-from actlab.kernels.elementwise.loop_ir import SIZE, Memory, Plan, narrowed, stored_how, widened
+from actlab.kernels.elementwise.loop_ir import Plan
 from actlab.kernels.fewbit.codes import Staircase
-from actlab.kernels.runtime.frame import DONE, framed, header
+from actlab.kernels.runtime.frame import framed, header
+from actlab.kernels.runtime.loop import MASK, Memory, address, loaded, narrowed, over_piece, piece, store, widened
 from actlab.lower.arithmetic import Arithmetic, Num
 from actlab.lower.vector import Block, Kind, Value
 
@@ -35,28 +36,19 @@ class _Stretch:
     def label(self) -> str:
         return "body" if self.whole else "tail"
 
+    @property
+    def mask(self) -> Value | None:
+        return None if self.whole else MASK
+
     def read(self, operand: int) -> Value:
-        kind, align = _stored(self.memory), SIZE[self.memory]
-        of, place = self.block.vector(kind), self._place(operand)
-        if self.whole:
-            return self.block.line(f"load {of}, ptr {place}, align {align}", kind)
-        mask = f"{self.block.vector('i1')} %mask, {of} zeroinitializer"
-        name = f"@llvm.masked.load.{_overload(self.block.lanes, self.memory)}.p0"
-        return self.block.line(f"call {of} {name}(ptr {place}, i32 {align}, {mask})", kind)
+        return loaded(self.block, self._place(operand), self.memory, mask=self.mask)
 
     def widened(self, raw: Value, kind: Kind) -> Value:
         return widened(self.block, raw, memory=self.memory, kind=kind)
 
     def write(self, operand: int, result: Value) -> None:
-        stored, align = narrowed(self.block, result, memory=self.memory), SIZE[self.memory]
-        of, place = self.block.vector(stored.kind), self._place(operand)
-        if self.whole:
-            how = stored_how(self.memory, self.block.lanes, past_caches=self.past_caches)
-            self.block.lines.append(f"  store {of} {stored.name}, ptr {place}, {how}")
-            return
-        name = f"@llvm.masked.store.{_overload(self.block.lanes, self.memory)}.p0"
-        mask = f"{self.block.vector('i1')} %mask"
-        self.block.lines.append(f"  call void {name}({of} {stored.name}, ptr {place}, i32 {align}, {mask})")
+        value = narrowed(self.block, result, memory=self.memory)
+        store(self.block, self._place(operand), value, self.memory, mask=self.mask, past_caches=self.past_caches)
 
     def read_plane(self, bit: int) -> Value:
         lanes = self.block.lanes
@@ -65,13 +57,12 @@ class _Stretch:
 
     def write_plane(self, bit: int, flags: Value) -> None:
         lanes = self.block.lanes
-        kept = flags if self.whole else self.block.binary("and", flags, Value("%mask", "i1"))
+        kept = flags if self.whole else self.block.binary("and", flags, MASK)
         word = self.block.line(f"bitcast {self.block.vector('i1')} {kept.name} to i{lanes}", "i16").name
         self.block.lines.append(f"  store i{lanes} {word}, ptr {self._plane(bit)}, align 1")
 
     def _place(self, operand: int) -> str:
-        text = f"getelementptr {_stored(self.memory)}, ptr %base{operand}, i64 %place.{self.label}"
-        return self.block.line(text, "i64").name
+        return address(self.block, f"%base{operand}", f"%place.{self.label}", self.memory)
 
     def _plane(self, bit: int) -> str:
         byte = self.block.line(f"lshr i64 %place.{self.label}, 3", "i64").name
@@ -215,10 +206,6 @@ def _compared(memory: Memory) -> Kind:
     return "double" if memory == "double" else "float"
 
 
-def _stored(memory: Memory) -> Kind:
-    return "i16" if memory == "bfloat" else memory
-
-
 def _looped(
     step: Callable[[_Stretch], None], *, memory: Memory, past_caches: bool, arguments: Sequence[str] = _ARGUMENTS
 ) -> str:
@@ -227,44 +214,6 @@ def _looped(
     for block, place in ((whole, "%i"), (rest, "%whole")):
         block.lines.append(f"  %place.{block.label} = add i64 %inside, {place}")
         step(_Stretch(block, memory, block is whole, past_caches))
-    places = ", ".join(f"i64 {lane}" for lane in range(lanes))
-    of = f"<{lanes} x i64>"
-    segment = [
-        "  %inside = mul i64 %at, %piece",
-        "  %remaining = sub i64 %count, %inside",
-        "  %short = icmp ult i64 %remaining, %piece",
-        "  %length = select i1 %short, i64 %remaining, i64 %piece",
-        f"  %whole = and i64 %length, {-lanes}",
-        "  %some = icmp ugt i64 %whole, 0",
-        "  br i1 %some, label %body, label %rest",
-        "body:",
-        f"  %i = phi i64 [ 0, %segment ], [ %next, %{whole.label} ]",
-        *whole.lines,
-        f"  %next = add i64 %i, {lanes}",
-        "  %more = icmp ult i64 %next, %whole",
-        "  br i1 %more, label %body, label %rest",
-        "rest:",
-        "  %left = sub i64 %length, %whole",
-        "  %any = icmp ugt i64 %left, 0",
-        f"  br i1 %any, label %tail, label %{DONE}",
-        "tail:",
-        f"  %seedleft = insertelement {of} poison, i64 %left, i32 0",
-        f"  %lefts = shufflevector {of} %seedleft, {of} poison, <{lanes} x i32> zeroinitializer",
-        f"  %mask = icmp ult {of} <{places}>, %lefts",
-        *rest.lines,
-        f"  br label %{DONE}",
-    ]
-    declared = whole.declarations | rest.declarations | set(_masked(lanes, memory))
+    segment = ["  %inside = mul i64 %at, %piece", *piece(lanes, total="%count"), *over_piece(whole, rest)]
+    declared = whole.declarations | rest.declarations
     return framed(declared, entry=header(arguments), segment=segment, past_caches=past_caches)
-
-
-def _masked(lanes: int, memory: Memory) -> list[str]:
-    of, bits, name = f"<{lanes} x {_stored(memory)}>", f"<{lanes} x i1>", _overload(lanes, memory)
-    return [
-        f"declare {of} @llvm.masked.load.{name}.p0(ptr, i32, {bits}, {of})",
-        f"declare void @llvm.masked.store.{name}.p0({of}, ptr, i32, {bits})",
-    ]
-
-
-def _overload(lanes: int, memory: Memory) -> str:
-    return f"v{lanes}" + {"float": "f32", "double": "f64", "half": "f16", "i16": "i16"}[_stored(memory)]

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from actlab.formula.expr import Expr
 from actlab.kernels.elementwise.kernels import MEMORY, goes_past_caches
-from actlab.kernels.elementwise.loop_ir import Memory
 from actlab.kernels.elementwise.plan import Shape, plan
 from actlab.kernels.elementwise.strategies import Mode, recipe
 from actlab.kernels.fewbit.codes import BLOCK, Staircase
 from actlab.kernels.fewbit.ir import coding_text, decoding_text, drawing_text
 from actlab.kernels.runtime.jit import Code, compiled
 from actlab.kernels.runtime.launch import PIECE, spread
+from actlab.kernels.runtime.loop import Memory
 from actlab.lower.straight_line import Leaf
 
 

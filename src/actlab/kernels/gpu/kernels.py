@@ -19,11 +19,12 @@ from torch import Tensor
 from actlab.errors import BadInput
 from actlab.extras_import import need
 from actlab.formula.expr import Expr
-from actlab.kernels.elementwise.loop_ir import Access, Memory
+from actlab.kernels.elementwise.loop_ir import Access
 from actlab.kernels.elementwise.plan import Shape
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.gpu.layout import Place, Tile, Tiled, is_simple, tile_of, tiled
 from actlab.kernels.gpu.program import Wanted, program
+from actlab.kernels.runtime.loop import Memory
 from actlab.lower.straight_line import Leaf
 
 MEMORY: Mapping[torch.dtype, Memory] = MappingProxyType(

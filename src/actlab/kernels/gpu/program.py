@@ -9,11 +9,11 @@ from hashlib import sha256
 from typing import Any, final
 
 from actlab.errors import NoKernels
-from actlab.kernels.elementwise.loop_ir import Memory
 from actlab.kernels.elementwise.plan import Shape, plan
 from actlab.kernels.elementwise.strategies import Mode, portable_recipe
 from actlab.kernels.gpu.layout import Place
 from actlab.kernels.gpu.source import GpuPlan, source
+from actlab.kernels.runtime.loop import Memory
 from actlab.lower.arithmetic import Recipe, Strategy
 
 

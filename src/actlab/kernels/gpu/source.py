@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from actlab.kernels.elementwise.loop_ir import Memory, Plan, narrowed, widened
+from actlab.kernels.elementwise.loop_ir import Plan
 from actlab.kernels.gpu.layout import Place
+from actlab.kernels.runtime.loop import Memory, narrowed, widened
 from actlab.lower.arithmetic import Arithmetic, Num
 from actlab.lower.to_triton import Spelled
 from actlab.lower.vector import Block, Kind, Value

@@ -10,7 +10,7 @@ from pathlib import Path
 MAKERS = (
     "formula/atoms", "formula/constant", "formula/derivative", "formula/expr", "formula/polynomial",
     "kernels/elementwise/infinite_inputs", "kernels/elementwise/limits", "kernels/elementwise/loop_ir",
-    "kernels/elementwise/plan", "kernels/elementwise/strategies", "kernels/runtime/frame",
+    "kernels/elementwise/plan", "kernels/elementwise/strategies", "kernels/runtime/frame", "kernels/runtime/loop",
     "lower/arithmetic", "lower/circular", "lower/elementary", "lower/error_functions", "lower/exponential",
     "lower/fit_ranges", "lower/numerals", "lower/polynomials", "lower/straight_line", "lower/to_llvm", "lower/to_torch",
     "lower/vector",

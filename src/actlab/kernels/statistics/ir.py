@@ -14,8 +14,8 @@ from typing import final
 
 from actlab.formula.expr import Expr, Input
 from actlab.kernels.elementwise.limits import ends
-from actlab.kernels.elementwise.loop_ir import SIZE, Memory, narrowed, widened
 from actlab.kernels.runtime.frame import DONE, framed, header
+from actlab.kernels.runtime.loop import Memory, loaded, narrowed, spread_out, stored_as, widened
 from actlab.kernels.statistics.fields import MIDDLE, SMALLEST, Field
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.to_llvm import Lowering
@@ -33,8 +33,6 @@ _RUN = 16
 _ROWS_AHEAD = 16
 _AHEAD = 1024
 
-_STORED: dict[Memory, Kind] = {"float": "float", "double": "double", "half": "half", "bfloat": "i16"}
-_WIDTH = {"float": "f32", "double": "f64", "half": "f16", "i16": "i16"}
 _SUMMED = (Field.SLOPE_SUM, Field.SHIFTED, Field.SQUARES, Field.Y_SUM, Field.Y_SQUARES)
 _COUNTED = (Field.FIRED, Field.NON_FINITE, Field.Y_ZEROS)
 # Finite numbers may overflow the arithmetic's type when they are added up, and must not be infinite for that.
@@ -111,7 +109,7 @@ def text_of(plan: UnitPlan) -> str:
     ]
     ends = {**{field: inner[field] for field in kept}, **outer}
     finish = [*_positions(plan), *(line for field in Field for line in _stored(plan, field, ends.get(field)))]
-    declarations = block.declarations | flush.declarations | set(_declared(plan))
+    declarations = block.declarations | flush.declarations | set(_declared())
     return framed(declarations, entry=header(ARGUMENTS), segment=loop, finish=finish)
 
 
@@ -142,7 +140,7 @@ def _parts(plan: UnitPlan) -> int:
 
 def _begin(plan: UnitPlan) -> list[str]:
     """Where the segment lies, and its shifts."""
-    stored = _STORED[plan.memory]
+    stored = stored_as(plan.memory)
     lines = [
         "  %beside = mul i64 %at, %segmentstep",
         f"  %start = getelementptr {stored}, ptr %base, i64 %beside",
@@ -158,13 +156,11 @@ def _begin(plan: UnitPlan) -> list[str]:
             f" <{LANES} x i1> %columns, <{LANES} x double> zeroinitializer)",
         ]
     else:
-        of = f"<{LANES} x double>"
         lines += [
             "  %length = add i64 %run, 0",
             *_lanes_below("%length", "columns"),
             "  %oneshift = load double, ptr %shiftplace",
-            f"  %seedshift = insertelement {of} poison, double %oneshift, i32 0",
-            f"  %shifts = shufflevector {of} %seedshift, {of} poison, <{LANES} x i32> zeroinitializer",
+            *spread_out(LANES, "double", "%oneshift", seed="%seedshift", into="%shifts"),
         ]
     return lines
 
@@ -176,8 +172,7 @@ def _lanes_below(count: str, name: str) -> list[str]:
     return [
         f"  %held{name} = call i64 @llvm.smin.i64(i64 {count}, i64 {LANES})",
         f"  %few{name} = trunc i64 %held{name} to i32",
-        f"  %seed{name} = insertelement {of} poison, i32 %few{name}, i32 0",
-        f"  %all{name} = shufflevector {of} %seed{name}, {of} poison, <{LANES} x i32> zeroinitializer",
+        *spread_out(LANES, "i32", f"%few{name}", seed=f"%seed{name}", into=f"%all{name}"),
         f"  %{name} = icmp slt {of} <{places}>, %all{name}",
     ]
 
@@ -216,7 +211,7 @@ class _Part:
 
 
 def _loaded(plan: UnitPlan, block: Block, at: int) -> _Part:
-    kind, stored = plan.recipe.kind, _STORED[plan.memory]
+    kind, stored = plan.recipe.kind, stored_as(plan.memory)
     mask = Value(f"%mask{at}", "i1")
     if plan.by_row:
         block.lines += [
@@ -246,12 +241,7 @@ def _loaded(plan: UnitPlan, block: Block, at: int) -> _Part:
         f"  call void @llvm.prefetch.p0(ptr %aheadplace{at}, i32 0, i32 3, i32 1)",
     ]
     block.lines.append(f"  %place{at} = getelementptr {stored}, ptr %start, i64 %offset{at}")
-    of = block.vector(stored)
-    raw = block.line(
-        f"call {of} @llvm.masked.load.v{LANES}{_WIDTH[stored]}.p0(ptr %place{at}, i32 {SIZE[plan.memory]},"
-        f" {block.vector('i1')} {mask.name}, {of} zeroinitializer)",
-        stored,
-    )
+    raw = loaded(block, f"%place{at}", plan.memory, mask=mask)
     z = widened(block, raw, memory=plan.memory, kind=kind)
     is_finite = block.compare("olt", block.abs(z), block.real(float("inf"), kind))
     counts = block.binary("and", is_finite, mask)
@@ -328,11 +318,9 @@ def _positions(plan: UnitPlan) -> list[str]:
     """How many numbers each lane, or all of them together, had."""
     if not plan.across:
         return ["  %many = mul i64 %rows, %run", "  %positions = uitofp i64 %many to double"]
-    of = f"<{LANES} x double>"
     return [
         "  %many = uitofp i64 %rows to double",
-        f"  %seedmany = insertelement {of} poison, double %many, i32 0",
-        f"  %positions = shufflevector {of} %seedmany, {of} poison, <{LANES} x i32> zeroinitializer",
+        *spread_out(LANES, "double", "%many", seed="%seedmany", into="%positions"),
     ]
 
 
@@ -398,16 +386,10 @@ def _wide(field: Field, held: Value) -> tuple[list[str], str]:
     return [f"  {name} = {how} <{LANES} x {held.kind}> {held.name} to <{LANES} x double>"], name
 
 
-def _declared(plan: UnitPlan) -> list[str]:
-    stored, of = _STORED[plan.memory], f"<{LANES} x double>"
-    bits = f"<{LANES} x i1>"
-    kinds = dict.fromkeys([stored, "double"])
-    loads = [
-        f"declare <{LANES} x {each}> @llvm.masked.load.v{LANES}{_WIDTH[each]}.p0(ptr, i32, {bits}, <{LANES} x {each}>)"
-        for each in kinds
-    ]
+def _declared() -> list[str]:
+    of, bits = f"<{LANES} x double>", f"<{LANES} x i1>"
     return [
-        *loads,
+        f"declare {of} @llvm.masked.load.v{LANES}f64.p0(ptr, i32, {bits}, {of})",
         f"declare void @llvm.masked.store.v{LANES}f64.p0({of}, ptr, i32, {bits})",
         f"declare double @llvm.vector.reduce.fadd.v{LANES}f64(double, {of})",
         f"declare double @llvm.vector.reduce.fmax.v{LANES}f64({of})",
@@ -418,7 +400,7 @@ def _declared(plan: UnitPlan) -> list[str]:
 
 def histogram_text(memory: Memory) -> str:
     """The kernel that counts numbers in bins: a segment is one number; arguments are base, spacing and baseinto."""
-    stored = _STORED[memory]
+    stored = stored_as(memory)
     to_float = {
         "float": ["  %x = fadd float %raw, 0.0"],
         "double": ["  %x = fptrunc double %raw to float"],

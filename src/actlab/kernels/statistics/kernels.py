@@ -13,10 +13,10 @@ from torch import Tensor
 
 from actlab.formula.expr import Expr, Input
 from actlab.kernels.elementwise.kernels import MEMORY
-from actlab.kernels.elementwise.loop_ir import Memory
 from actlab.kernels.elementwise.strategies import here
 from actlab.kernels.runtime.jit import Code, compiled
 from actlab.kernels.runtime.launch import spread
+from actlab.kernels.runtime.loop import Memory
 from actlab.kernels.statistics.fields import SAMPLED
 from actlab.kernels.statistics.ir import LANES, UnitPlan, histogram_text, text_of
 from actlab.lower.arithmetic import Recipe
