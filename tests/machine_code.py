@@ -42,6 +42,6 @@ def memory_of(recipe: Recipe) -> Memory:
 def computed(body: Body, tensors: Sequence[Tensor], *, recipe: Recipe, outputs: int) -> list[Tensor]:
     """What the code makes of contiguous tensors of one length, each element for itself."""
     if (recipe.scalef or recipe.tabled) and not machine().scalef:
-        pytest.skip("this processor has no AVX-512 to scale by a power of two in one instruction")
+        pytest.skip("this CPU has no AVX-512 to scale by a power of two in one instruction")
     inputs = ("stream",) * len(tensors)
     return evaluated(Plan(memory_of(recipe), recipe, inputs, outputs, 0, body), tensors)

@@ -1,4 +1,4 @@
-"""Loops over a row in LLVM's language, with what they add up or compare on the way.
+"""Loops over a row in LLVM IR, with their sums and comparisons.
 
 Every reduction has as many partial results as a vector has lanes: element i of a row goes to number i modulo the
 lanes. A loop *along* the row holds them in the lanes of one vector; a loop *across* rows, each of whose lanes has a
@@ -40,7 +40,7 @@ class Sum:
         return [block.real(0.0, kind) for kind in self.kinds]
 
     def taken(self, block: Block, term: Num, arithmetic: Arithmetic) -> Parts:
-        """The parts that one term brings."""
+        """Return the parts that one term contributes."""
         if self.carried:
             number = arithmetic.settled(term)
             return [number.hi, number.lo or block.real(0.0, "double")]
@@ -58,7 +58,7 @@ class Sum:
 @final
 @dataclass(frozen=True)
 class Peak:
-    """The largest; NaN where any is NaN.
+    """The largest element; NaN if any is NaN.
 
     Attributes:
         kind: the type in which it is looked for.
@@ -127,7 +127,7 @@ Step = Callable[[Block, Spot], Sequence[Parts]]
 
 @final
 class Writer:
-    """A kernel's text as it grows: blocks one after another, each known by its label.
+    """A kernel's text while it is written: blocks one after another, each known by its label.
 
     Attributes:
         memory: the dtype of the operands.
@@ -149,7 +149,7 @@ class Writer:
         self._blocks = 0
 
     def block(self, label: str | None = None) -> Block:
-        """Room for straight-line code; `place` puts it into the text."""
+        """Return a block for straight-line code; `place` adds it to the text."""
         self._blocks += 1
         return Block(lanes=self.lanes, label=label or self.label, prefix=f"b{self._blocks}.")
 
@@ -164,7 +164,7 @@ class Writer:
         self.label = label
 
     def loop(self, reductions: Sequence[Reduction], step: Step) -> list[Num]:
-        """Every element of the row, once; the results of the reductions."""
+        """Visit every element of the row once and return the results of the reductions."""
         self._blocks += 1
         name = f"loop{self._blocks}"
         parts = (self._across if self.across else self._along)(name, reductions, step)
@@ -206,7 +206,7 @@ class Writer:
         return [self._folded(each, found) for each, found in zip(reductions, ended, strict=True)]
 
     def _folded(self, reduction: Reduction, parts: Parts) -> Parts:
-        """The lanes joined in halves, the result in every lane."""
+        """Combine the lanes in halves and return the result in every lane."""
         block, width = self.block(), self.lanes
         while width > 1:
             width //= 2
@@ -265,7 +265,7 @@ class Writer:
                 block.lines.append(f"  store {block.vector(start.kind)} {start.name}, ptr {place}, align 64")
 
     def _collected(self, reduction: Reduction, room: int) -> Parts:
-        """The vectors of partial results joined in halves."""
+        """Combine the vectors of partial results in halves."""
         block = self.block()
         parts = [
             [_loaded(block, _slot(block, room + part * self.lanes + lane)) for part in range(len(reduction.kinds))]
@@ -304,7 +304,7 @@ def _joined(block: Block, reductions: Sequence[Reduction], held: Sequence[Parts]
 
 
 def _masked(block: Block, reductions: Sequence[Reduction], brought: Sequence[Parts]) -> list[Parts]:
-    """The parts, neutral in the lanes beyond the row's end."""
+    """Return the parts, neutral in the lanes beyond the row's end."""
     return [
         [block.select(MASK, part, start) for part, start in zip(parts, reduction.neutral(block), strict=True)]
         for reduction, parts in zip(reductions, brought, strict=True)
@@ -317,7 +317,9 @@ def _shuffled(block: Block, part: Value, places: Sequence[int]) -> Value:
 
 
 def _rooms(reductions: Sequence[Reduction], lanes: int) -> tuple[list[int | None], int]:
-    """The first vector of each sum's partial results, none for a peak, whose order does not count; and their number."""
+    """Return the first vector of each sum's partial results, None for a peak, whose order does not count; and their
+    number.
+    """
     rooms: list[int | None] = []
     used = 0
     for reduction in reductions:

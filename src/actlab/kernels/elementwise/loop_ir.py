@@ -1,4 +1,4 @@
-"""A kernel's text: the loop around a formula's vector code, in LLVM's language.
+"""The LLVM IR of a kernel: the loop around a formula's vector code.
 
 Every kernel has the face `void kernel(ptr arguments, i64 first, i64 last)`: it works on the segments from `first` to
 before `last`. The arguments are 64-bit integers:
@@ -66,13 +66,13 @@ class Plan:
 
     @property
     def lanes(self) -> int:
-        """Elements at a time: two AVX-512 registers, whose instructions run side by side; else four of AVX."""
+        """Elements per vector: two AVX-512 registers, whose instructions run side by side; else four AVX registers."""
         wide = self.recipe.kind == "double"
         return (16 if wide else 32) if self.recipe.scalef else (8 if self.memory == "double" else 16)
 
 
 def text_of(plan: Plan) -> str:
-    """The kernel as a module of LLVM's language.
+    """Return the kernel as an LLVM IR module.
 
     Raises:
         CannotLower: the formula holds something that vector code cannot spell.
@@ -96,14 +96,14 @@ def text_of(plan: Plan) -> str:
 
 
 def _arguments(plan: Plan) -> list[str]:
-    """The names of the arguments, in order."""
+    """Return the arguments' names, in order."""
     operands = range(len(plan.inputs) + plan.outputs)
     names = [*HEADER, *(f"{what}{at}" for at in operands for what in PER_OPERAND)]
     return [*names, "sums"] if plan.sums else names
 
 
 def _segment(plan: Plan) -> list[str]:
-    """Where the segment lies: `%length` elements at `%start<operand>`, of which `%whole` fill vectors."""
+    """Return lines that locate the segment: `%length` elements at `%start<operand>`, `%whole` in whole vectors."""
     lines = [
         "  %pieceno = urem i64 %at, %pieces",
         "  %line = udiv i64 %at, %pieces",
@@ -143,7 +143,7 @@ def _sums(plan: Plan) -> list[str]:
 
 @final
 class _Iteration:
-    """The code for one vector of elements: of a whole one, or of the rest at a segment's end."""
+    """The code for one vector of elements: a whole one, or the rest at a segment's end."""
 
     def __init__(self, plan: Plan, *, whole: bool) -> None:
         self.plan, self.whole = plan, whole

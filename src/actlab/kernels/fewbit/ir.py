@@ -1,4 +1,4 @@
-"""Kernels that keep and use packed codes: values and codes in one pass forward, gradients from codes in one backward.
+"""Kernels that write and read packed codes: values and codes in one forward pass, gradients from codes in one backward.
 
 They work on operands that lie in one run each. The arguments: the elements in a piece, the number of elements, the
 bytes of a plane, and three addresses. A segment is a piece; its codes start at a byte of their own, since a piece's
@@ -25,7 +25,7 @@ _ARGUMENTS = ("piece", "count", "plane", "base0", "base1", "base2")
 @final
 @dataclass(frozen=True)
 class _Stretch:
-    """The code for one vector of elements: of a whole one, or of the rest at a piece's end."""
+    """The code for one vector of elements: a whole one, or the rest at a piece's end."""
 
     block: Block
     memory: Memory
@@ -72,7 +72,7 @@ class _Stretch:
 
 
 def coding_text(plan: Plan, table: Staircase) -> str:
-    """The kernel of a forward pass of one input that also writes the codes: x, y, codes."""
+    """Return the kernel of a forward pass of one input that also writes the codes: x, y, codes."""
 
     def step(at: _Stretch) -> None:
         raw = at.read(0)
@@ -86,7 +86,7 @@ def coding_text(plan: Plan, table: Staircase) -> str:
 
 
 def decoding_text(memory: Memory, table: Staircase, *, past_caches: bool = False) -> str:
-    """The kernel of the backward pass: dy, dx, codes; dx is written past the caches if asked for."""
+    """Return the kernel of the backward pass: dy, dx, codes; dx is written past the caches if asked for."""
 
     def step(at: _Stretch) -> None:
         dy = at.widened(at.read(0), _compared(memory))
@@ -97,7 +97,7 @@ def decoding_text(memory: Memory, table: Staircase, *, past_caches: bool = False
 
 
 def drawing_text(plan: Plan, slopes: Plan, levels: Sequence[float]) -> str:
-    """The kernel of a forward pass of one input that also writes drawn codes: x, y, codes, and the draw's key.
+    """Return the kernel of a forward pass of one input that also writes random codes: x, y, codes, and the key.
 
     Of the two levels around each slope one is taken, the likelier the nearer, so that it is right on average. An
     element's draw hangs on the key and on its place alone.
@@ -133,7 +133,7 @@ def _between(block: Block, share: Value, low: float, high: float) -> Value:
 
 
 def _uniform(block: Block, kind: Kind) -> Value:
-    """A number between 0 and 1 for each element: its place, stirred with the key."""
+    """Return a number between 0 and 1 for each element: a hash of its place and the key."""
     place = f"%place.{block.label}"
     first = block.line("trunc i64 %key to i32", "i32").name
     second = block.line(f"trunc i64 {block.line('lshr i64 %key, 32', 'i64').name} to i32", "i32").name
@@ -157,7 +157,7 @@ def _everywhere(block: Block, number: str) -> Value:
 
 
 def _stirred(block: Block, bits: Value) -> Value:
-    """The 32 bits as others, one to one, each of which hangs on all of them.
+    """Hash 32 bits, one to one, so that each bit depends on all of them.
 
     Source:
         Wellons 2018, "Prospecting for hash functions", lowbias32: the least bias of those found with two products.
@@ -169,12 +169,12 @@ def _stirred(block: Block, bits: Value) -> Value:
 
 
 def _signed(bits: int) -> int:
-    """The 32 bits as LLVM writes them."""
+    """Return the 32 bits as LLVM writes them."""
     return bits - (bits >> 31 << 32)
 
 
 def _planes(block: Block, x: Value, table: Staircase) -> list[Value]:
-    """The bits of every lane's code."""
+    """Return the bits of every lane's code."""
     found = []
     for bit in range(table.bits):
         flags = Value(f"splat (i1 {'true' if table.codes[0] >> bit & 1 else 'false'})", "i1")
@@ -189,7 +189,7 @@ def _planes(block: Block, x: Value, table: Staircase) -> list[Value]:
 
 
 def _level(block: Block, flags: Sequence[Value], table: Staircase, *, kind: Kind) -> Value:
-    """The level of every lane's code: a tree of choices, the lowest bit first."""
+    """Return the level of every lane's code: a tree of choices, the lowest bit first."""
     levels = [block.real(level, kind) for level in table.levels]
     for flag in flags:
         pairs = zip(levels[::2], levels[1::2], strict=True)
@@ -198,7 +198,7 @@ def _level(block: Block, flags: Sequence[Value], table: Staircase, *, kind: Kind
 
 
 def _lanes(memory: Memory) -> int:
-    """Elements at a time: no more than a word's, so that the rest of a plane is written within it."""
+    """Return the elements per vector: at most a word's bits, so that the rest of a plane is written within it."""
     return 8 if memory == "double" else 16
 
 

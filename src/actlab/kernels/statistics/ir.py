@@ -1,4 +1,4 @@
-"""The text of the kernels that measure an activation's inputs unit by unit, and count them in bins.
+"""The LLVM IR of the kernels that measure an activation's inputs unit by unit, and count them in bins.
 
 The face is that of every kernel. A segment is a block of units side by side (`across`: each lane is a unit), or one
 unit whose numbers lie in runs (`along`: the lanes are added up at the end). The arguments are 64-bit integers:
@@ -43,7 +43,7 @@ _LARGEST = float.fromhex("0x1.fffffep127")  # of float32
 @final
 @dataclass(frozen=True)
 class UnitPlan:
-    """What is measured.
+    """What to measure.
 
     Attributes:
         value, slope: f and f' of the input `x`.
@@ -68,7 +68,7 @@ class UnitPlan:
 
 
 def text_of(plan: UnitPlan) -> str:
-    """The kernel as a module of LLVM's language: for every segment runs of vectors, until all rows are through.
+    """Return the kernel as an LLVM IR module: for every segment runs of vectors, until all rows are done.
 
     Raises:
         CannotLower: the formula holds something that vector code cannot spell.
@@ -121,7 +121,7 @@ def _phi(
 
 
 def _onward(plan: UnitPlan) -> list[str]:
-    """Where the next numbers lie."""
+    """Return lines that move to the next numbers."""
     if plan.by_row:
         return ["  %next = add i64 %i, 0", f"  %rownext = add i64 %row, {_parts(plan)}"]
     return [
@@ -134,12 +134,12 @@ def _onward(plan: UnitPlan) -> list[str]:
 
 
 def _parts(plan: UnitPlan) -> int:
-    """How many vectors are evaluated at a time: AVX-512 registers, whose instructions run side by side."""
+    """Return how many vectors are evaluated at a time: AVX-512 registers, whose instructions run side by side."""
     return 4 if plan.recipe.scalef and plan.recipe.kind == "float" else 1
 
 
 def _begin(plan: UnitPlan) -> list[str]:
-    """Where the segment lies, and its shifts."""
+    """Return lines that locate the segment and its shifts."""
     stored = stored_as(plan.memory)
     lines = [
         "  %beside = mul i64 %at, %segmentstep",
@@ -166,7 +166,7 @@ def _begin(plan: UnitPlan) -> list[str]:
 
 
 def _lanes_below(count: str, name: str) -> list[str]:
-    """The lanes before the count-th; all of them where it is larger."""
+    """Return lines that mask the lanes before the count-th, or none of them if it is larger."""
     of = f"<{LANES} x i32>"
     places = ", ".join(f"i32 {lane}" for lane in range(LANES))
     return [
@@ -178,7 +178,7 @@ def _lanes_below(count: str, name: str) -> list[str]:
 
 
 def _body(plan: UnitPlan, block: Block) -> dict[Field, Value]:
-    """Every field with what the next vectors of numbers bring to it."""
+    """Return every field after the next vectors of numbers."""
     kind = plan.recipe.kind
     wide = Block(lanes=_parts(plan) * LANES, label=block.label, prefix="w")
     parts = [_loaded(plan, block, at) for at in range(_parts(plan))]
@@ -251,7 +251,7 @@ def _loaded(plan: UnitPlan, block: Block, at: int) -> _Part:
 def _added(
     plan: UnitPlan, block: Block, part: _Part, y: Value, slope: Value, held: dict[Field, Value]
 ) -> dict[Field, Value]:
-    """Every field with what the part brings to it."""
+    """Return every field after this part."""
     kind, counts, shifts = plan.recipe.kind, part.counts, Value("%shifts", "double")
     moved = block.sub(part.clean, shifts if kind == "double" else block.convert("fptrunc", shifts, kind))
     fired = block.compare("ogt", slope, block.real(plan.floor, kind))
@@ -272,7 +272,7 @@ def _added(
 
 
 def _joined(wide: Block, parts: list[Value]) -> Value:
-    """The vectors as one, which is as many times as wide."""
+    """Join the vectors into one."""
     width, kind = LANES, parts[0].kind
     while len(parts) > 1:
         of, places = f"<{width} x {kind}>", ", ".join(f"i32 {lane}" for lane in range(2 * width))
@@ -285,7 +285,7 @@ def _joined(wide: Block, parts: list[Value]) -> Value:
 
 
 def _split(block: Block, value: Value, at: int, parts: int) -> Value:
-    """The at-th vector of those that were joined."""
+    """Return the at-th of the vectors that were joined."""
     if parts == 1:
         return value
     of = f"<{parts * LANES} x {value.kind}>"
@@ -294,7 +294,7 @@ def _split(block: Block, value: Value, at: int, parts: int) -> Value:
 
 
 def _kind(field: Field, kind: Kind) -> Kind:
-    """What a field is added up in while a run lasts."""
+    """Return the type in which a field is summed during a run."""
     return "i32" if field in _COUNTED else kind
 
 
@@ -303,7 +303,7 @@ def _one_more(block: Block, count: Value) -> Value:
 
 
 def _flushed(block: Block, field: Field, run: Value, kind: Kind) -> Value:
-    """A sum in float64 with that of a run."""
+    """Add a run's sum to one in float64."""
     if kind != "double":
         if field in _HELD:
             most = block.real(_LARGEST, kind)
@@ -315,7 +315,7 @@ def _flushed(block: Block, field: Field, run: Value, kind: Kind) -> Value:
 
 
 def _positions(plan: UnitPlan) -> list[str]:
-    """How many numbers each lane, or all of them together, had."""
+    """Return lines that count the numbers of each lane, or of all together."""
     if not plan.across:
         return ["  %many = mul i64 %rows, %run", "  %positions = uitofp i64 %many to double"]
     return [
@@ -325,7 +325,7 @@ def _positions(plan: UnitPlan) -> list[str]:
 
 
 def _pair(plan: UnitPlan, block: Block, z: Value) -> tuple[Value, Value]:
-    """f and |f'|."""
+    """Compute f and |f'|."""
     arithmetic = Arithmetic(block, plan.recipe)
     low = Lowering(arithmetic, {plan.x: Num(z)})
     y = _with_ends(plan, block, plan.value, z, arithmetic.value(low.number(plan.value)))
@@ -349,7 +349,7 @@ def _with_ends(plan: UnitPlan, block: Block, formula: Expr, z: Value, value: Val
 
 
 def _stored(plan: UnitPlan, field: Field, held: Value | None) -> list[str]:
-    """The field's numbers, put to those in the table."""
+    """Return lines that add the field's numbers to those in the table."""
     at, of = int(field), f"<{LANES} x double>"
     lines = [
         f"  %fieldat{at} = mul i64 %fieldstep, {at}",
@@ -378,7 +378,7 @@ def _stored(plan: UnitPlan, field: Field, held: Value | None) -> list[str]:
 
 
 def _wide(field: Field, held: Value) -> tuple[list[str], str]:
-    """The field's lanes in float64."""
+    """Return the field's lanes in float64."""
     if held.kind == "double":
         return [], held.name
     how = "uitofp" if held.kind == "i32" else "fpext"
@@ -399,7 +399,7 @@ def _declared() -> list[str]:
 
 
 def histogram_text(memory: Memory) -> str:
-    """The kernel that counts numbers in bins: a segment is one number; arguments are base, spacing and baseinto."""
+    """Return the kernel that counts numbers in bins: a segment is a number; the arguments: base, spacing, baseinto."""
     stored = stored_as(memory)
     to_float = {
         "float": ["  %x = fadd float %raw, 0.0"],
