@@ -14,11 +14,11 @@ from harness import Options, Row, options, percentiles_of, record, row
 from actlab.catalog.index import get
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Input
-from actlab.kernels.elementwise.loop_ir import LINE
 from actlab.kernels.elementwise.plan import Shape, module
 from actlab.kernels.elementwise.strategies import recipe
 from actlab.kernels.runtime.jit import Code, compiled
 from actlab.kernels.runtime.launch import run_flat
+from actlab.kernels.runtime.loop import LINE
 
 NAMES = ("relu", "gelu")
 MEGABYTES = (1, 4, 8, 16, 32, 64)

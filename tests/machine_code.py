@@ -8,9 +8,10 @@ from types import MappingProxyType
 import pytest
 from torch import Tensor
 
-from actlab.kernels.elementwise.loop_ir import Memory, Plan
+from actlab.kernels.elementwise.loop_ir import Plan
 from actlab.kernels.elementwise.strategies import evaluated
 from actlab.kernels.runtime.cpu import machine
+from actlab.kernels.runtime.loop import Memory
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe, Strategy
 
 Body = Callable[[Arithmetic, Sequence[Num]], Sequence[Num]]
@@ -41,6 +42,6 @@ def memory_of(recipe: Recipe) -> Memory:
 def computed(body: Body, tensors: Sequence[Tensor], *, recipe: Recipe, outputs: int) -> list[Tensor]:
     """What the code makes of contiguous tensors of one length, each element for itself."""
     if (recipe.scalef or recipe.tabled) and not machine().scalef:
-        pytest.skip("this processor has no AVX-512 to scale by a power of two in one instruction")
+        pytest.skip("this CPU has no AVX-512 to scale by a power of two in one instruction")
     inputs = ("stream",) * len(tensors)
     return evaluated(Plan(memory_of(recipe), recipe, inputs, outputs, 0, body), tensors)

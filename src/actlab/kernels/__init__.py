@@ -1,4 +1,4 @@
-"""Program text → something that runs.
+"""Turn formulas into programs that run.
 
 The names in `__init__.pyi` are imported when first asked for: the version alone is read without PyTorch.
 """

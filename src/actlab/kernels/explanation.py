@@ -1,4 +1,4 @@
-"""Which implementation runs for a tensor, and why."""
+"""Explain which implementation runs for a tensor, and why."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from actlab.lower.straight_line import Leaf
 @final
 @dataclass(frozen=True)
 class Explanation:
-    """Which implementation runs for a tensor.
+    """The implementation that runs for a tensor.
 
     Attributes:
-        implementation: `kernel` for machine code of the formula, `composite` for PyTorch's operations one by one,
-            `operator` for the one operator that PyTorch has for it, `view` where the input itself is the result.
-        forward, backward: how a kernel computes; nothing for the others.
-        threads: how many work on it.
-        layer: what spreads the work over threads.
-        reason: why it is this implementation.
-        keeps: what it keeps for backward, where the tensor learns.
+        implementation: `kernel` for machine code of the formula, `composite` for several PyTorch operations,
+            `operator` for PyTorch's own operator, `view` if the input itself is returned.
+        forward, backward: how a kernel computes; empty for other implementations.
+        threads: the number of threads.
+        layer: the threading library.
+        reason: why this implementation is used.
+        keeps: what is saved for backward; empty if the tensor requires no gradient.
     """
 
     implementation: str
@@ -51,25 +51,25 @@ class Explanation:
     keeps: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The same, for `--json`."""
+        """Return the attributes as a dict for `--json`."""
         return dict(self.__dict__)
 
     def __str__(self) -> str:
         computes = f": forward {self.forward}; backward {self.backward}" if self.forward else ""
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        keeps = f" It keeps {self.keeps}." if self.keeps else ""
+        keeps = f" It saves {self.keeps} for backward." if self.keeps else ""
         return f"{self.implementation}{computes}. {threads}, {self.layer}. {self.reason}{keeps}"
 
 
 class Applied(Protocol):
-    """What applies an activation: a functional or a module of `actlab.nn`."""
+    """Something that applies an activation: a functional or a module of `actlab.nn`."""
 
     def explained(self, x: Tensor) -> Explanation:
-        """Which implementation runs for a tensor like this one."""
+        """Explain which implementation runs for a tensor like this one."""
 
 
 def explain(act: str | Activation | AxisActivation | Applied, x: Tensor, *, mode: Mode = "accurate") -> Explanation:
-    """Which implementation runs for the tensor, eagerly and outside of `torch.func`.
+    """Explain which implementation runs for the tensor, eagerly and outside of `torch.func`.
 
     Args:
         act: a functional or a module of actlab; or a name, a formula or an activation, its parameters at their values:
@@ -92,7 +92,7 @@ def explain(act: str | Activation | AxisActivation | Applied, x: Tensor, *, mode
 
 
 def explain_formula(expression: Expr, args: tuple[Leaf, ...], x: Tensor, *, mode: Mode) -> Explanation:
-    """The same of a formula of these arguments, for which no operator of PyTorch's is taken."""
+    """Explain a formula of these arguments, for which no PyTorch operator is used."""
     if x.is_cuda:
         return _of_gpu(x)
     lacks = _obstacle(expression, args, x, mode)
@@ -104,7 +104,7 @@ def explain_formula(expression: Expr, args: tuple[Leaf, ...], x: Tensor, *, mode
         _said(recipe(Shape(expression, args, streams, wanted), memory=MEMORY[x.dtype], mode=mode))
         for wanted in (None, (True,) * len(args))
     )
-    reason = f"{machine().processor}: machine code of the formula, as {mode} results need it."
+    reason = f"Machine code for {machine().processor}, compiled from the formula in {mode} mode."
     return on_kernel(x.numel(), forward=forward, backward=backward, reason=reason, keeps=keeps)
 
 
@@ -117,19 +117,21 @@ def _inputs(act: Activation) -> tuple[Leaf, ...]:
 
 
 def _without_kernel(act: Activation, x: Tensor) -> Explanation | None:
-    """What runs in the place of every kernel; None where one may."""
+    """Explain what runs instead of any kernel; None if a kernel may run."""
     if isinstance(act.expression, Input):
-        return Explanation("view", "", "", 1, "none", "The formula is its input: nothing is computed or copied.")
+        return Explanation(
+            "view", "", "", 1, "none", "The activation returns its input; nothing is computed or copied."
+        )
     own = own_operator(act)
     if own is None or not own.takes(x):
         return None
-    called = f"{own.name}: the same numbers as the kernel, which was timed to be faster {_from(own.limit)}."
+    called = f"{own.name} gives the same numbers as the kernel; the kernel was measured faster {_from(own.limit)}."
     keeps = _kept("its output" if own.keeps_output else "its input", x)
     return Explanation("operator", "", "", threads(), "PyTorch", called, keeps)
 
 
 def _from(limit: float) -> str:
-    return "at none of the timed sizes" if isinf(limit) else f"from {limit:,.0f} elements on"
+    return "at no size" if isinf(limit) else f"from {limit:,.0f} elements"
 
 
 def _of_gpu(x: Tensor) -> Explanation:
@@ -139,20 +141,20 @@ def _of_gpu(x: Tensor) -> Explanation:
         lacks = str(error)
     if lacks is not None:
         return Explanation("composite", "", "", threads(), "PyTorch", lacks)
-    return Explanation("kernel", "", "", 1, "triton", f"Triton's code of the formula, on {x.device}.")
+    return Explanation("kernel", "", "", 1, "triton", f"Triton kernel of the formula, on {x.device}.")
 
 
 def on_kernel(count: int, *, forward: str, backward: str, reason: str, keeps: str) -> Explanation:
-    """What a kernel is explained by, with the threads that work on so many elements."""
+    """Explain a kernel, with the threads that it uses for so many elements."""
     used = layer()
     if count < WORTH_A_TEAM:
-        reason = f"{reason} Too few elements for a second thread."
+        reason = f"{reason} Too few elements to use a second thread."
         return Explanation("kernel", forward, backward, 1, used.name, reason, keeps)
     return Explanation("kernel", forward, backward, threads(), f"{used.name} ({used.reason})", reason, keeps)
 
 
 def single(formula: str | Activation | AxisActivation) -> Activation:
-    """The activation of single numbers.
+    """Return the element-wise activation.
 
     Raises:
         UnknownActivation, BadFormula: as `actlab.get`.
@@ -160,14 +162,14 @@ def single(formula: str | Activation | AxisActivation) -> Activation:
     """
     act = get(formula)
     if not isinstance(act, Activation):
-        raise BadInput(f"{act.name} acts along an axis; this is for activations of single numbers.")
+        raise BadInput(f"{act.name} acts along an axis; an element-wise activation is required.")
     return act
 
 
 def _obstacle(expression: Expr, args: tuple[Leaf, ...], x: Tensor, mode: Mode) -> str | None:
-    """Why no kernel can run; None where one can."""
+    """Return why no kernel can run, or None if one can."""
     if not x.is_cpu:
-        return f"The tensor lies on {x.device}."
+        return f"No kernels for device {x.device}."
     try:
         kernels_of(expression, args, mode).check()
     except (NoKernels, CannotLower) as error:
@@ -178,20 +180,17 @@ def _obstacle(expression: Expr, args: tuple[Leaf, ...], x: Tensor, mode: Mode) -
 def _said(how: Recipe) -> str:
     if how.accuracy == "short":
         return "in float64, rounded once"
-    rescued = "; what may be lost on its way is computed twice" * (how.span is Span.RESCUED)
-    return f"in {'float32' if how.kind == 'float' else 'float64'}{_carried(how)}{rescued}"
+    dtype = "float32" if how.kind == "float" else "float64"
+    rescued = "; elements that may overflow or underflow are computed again with a wider range"
+    return f"in {dtype}{_COMPENSATED[how.strategy]}{rescued if how.span is Span.RESCUED else ''}"
 
 
-def _carried(how: Recipe) -> str:
-    """Whose rounding errors are carried along."""
-    return _CARRIED[how.strategy]
-
-
-_CARRIED = {
+# Which operations carry their rounding errors along.
+_COMPENSATED = {
     Strategy.PLAIN: "",
-    Strategy.FIRM: ", carrying the errors of what is divided",
-    Strategy.FIRM_ARGUMENTS: ", carrying the errors of what is divided and of what functions are applied to",
-    Strategy.FIRM_SUMS: ", carrying the errors of what is divided and of all sums and products",
-    Strategy.LIGHT: ", carrying the errors of quotients and of what functions are applied to",
-    Strategy.PAIRED: ", carrying every rounding error",
+    Strategy.FIRM: ", with compensated divisions",
+    Strategy.FIRM_ARGUMENTS: ", with compensated divisions and function arguments",
+    Strategy.FIRM_SUMS: ", with compensated divisions, sums and products",
+    Strategy.LIGHT: ", with compensated quotients and function arguments",
+    Strategy.PAIRED: ", with compensated arithmetic",
 }

@@ -11,9 +11,9 @@ from actlab.errors import NoKernels
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Input, ParamRef
 from actlab.kernels.elementwise import stored_choices, strategies
-from actlab.kernels.elementwise.loop_ir import Memory
 from actlab.kernels.elementwise.plan import Shape
 from actlab.kernels.runtime.cpu import machine
+from actlab.kernels.runtime.loop import Memory
 from actlab.kernels.runtime.version import VERSION
 
 Choice = tuple[Shape, Memory, bool]

@@ -1,4 +1,4 @@
-"""Which tensors an activation takes, and what is said of the others."""
+"""Check which tensors an activation accepts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LAYOUTS = frozenset({torch.strided, torch.jagged})
 
 
 def refuse_unfit(x: object, *, what: str, name: str = "x") -> None:
-    """Nothing where an activation takes the input.
+    """Raise `BadInput` unless an activation accepts the input.
 
     Args:
         x: the input.

@@ -1,1 +1,1 @@
-"""From a formula to program text: one file a target, one table of spellings a file."""
+"""Turn formulas into program text: one file per target, one table of spellings per file."""

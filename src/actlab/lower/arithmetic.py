@@ -150,7 +150,7 @@ class Arithmetic:
         self.kind: Kind = recipe.kind
 
     def constant(self, value: Fraction | int) -> Num:
-        """An exact constant; its correction is kept in paired arithmetic where it has one."""
+        """Return an exact constant, with its correction in paired arithmetic."""
         exact = Fraction(value)
         hi = nearest(exact, self.kind)
         rest = exact - Fraction(hi) if hi - hi == 0 else Fraction(0)
@@ -158,19 +158,19 @@ class Arithmetic:
         return Num(self.block.real(hi, self.kind), lo, exact)
 
     def value(self, number: Num) -> Value:
-        """The number as one vector, rounded once."""
+        """Return the number as one vector, rounded once."""
         total = self._collapsed(number)
         return total if number.scale is None else self.scaled(total, number.scale)
 
     def settled(self, number: Num) -> Num:
-        """The number without a power of two still to come."""
+        """Return the number with its power of two multiplied in."""
         if number.scale is None:
             return number
         hi = self.scaled(number.hi, number.scale)
         return Num(hi, None if number.lo is None else self.scaled(number.lo, number.scale))
 
     def kept_within(self, number: Num) -> Num:
-        """The number nearer to 1, with a power of two still to come."""
+        """Return the number scaled nearer to 1, with the power of two set apart."""
         if number.constant is not None and (
             number.constant == 0 or Fraction(2) ** _LEAST < abs(number.constant) < Fraction(2) ** _MOST
         ):
@@ -190,7 +190,7 @@ class Arithmetic:
         )
 
     def _aligned(self, a: Num, b: Num) -> tuple[Num, Num, Value]:
-        """Two numbers as multiples of one power of two, the larger of theirs, and that."""
+        """Return two numbers as multiples of one power of two, the larger of theirs, and that."""
         block = self.block
         a, b = self.kept_within(a), self.kept_within(b)
         scales = []
@@ -236,7 +236,7 @@ class Arithmetic:
         return Num(total, self._with(error, a.lo, b.lo))
 
     def renewed(self, large: Value, small: Value, *corrections: Value | None) -> Num:
-        """large + small + corrections as a number, `small` being no correction yet but smaller than `large`."""
+        """Add large + small + corrections, `small` not being a correction yet but smaller than `large`."""
         if not self.recipe.paired:
             return Num(self.block.add(large, self._with(small, *corrections)))
         total = self.block.add(large, small)
@@ -244,7 +244,7 @@ class Arithmetic:
         return Num(total, self._with(error, *corrections))
 
     def add_smaller(self, a: Num, b: Num) -> Num:
-        """a + b where b is never the larger one: half the work."""
+        """Add a + b where b is never the larger one: half the work."""
         block, a, b = self.block, self.settled(a), self.settled(b)
         if self._is_plain:
             return Num(block.add(self._collapsed(a), self._collapsed(b)))
@@ -279,7 +279,7 @@ class Arithmetic:
         return self.exact_product(a, b)
 
     def exact_product(self, a: Num, b: Num) -> Num:
-        """a·b and what its rounding loses."""
+        """Return a·b with its rounding error."""
         block = self.block
         product, scale = block.mul(a.hi, b.hi), self._scales(a, b)
         error = block.fma(a.hi, b.hi, block.neg(product))
@@ -312,7 +312,7 @@ class Arithmetic:
         return Num(quotient, block.div(self._remainder(a, b, quotient), b.hi), scale=a.scale)
 
     def div_near_one(self, a: Num, b: Num) -> Num:
-        """a / b for a divisor from 1/2 to 8, with one division of the cheapest kind."""
+        """Divide a by b, b from 1/2 to 8, with one division of the cheapest kind."""
         block, b = self.block, self.settled(b)
         if self._is_plain and self.recipe.accuracy == "single":
             return Num(block.div(self._collapsed(a), self._collapsed(b)), scale=a.scale)
@@ -328,14 +328,16 @@ class Arithmetic:
         return Num(quotient, correction, scale=a.scale)
 
     def _firm_quotient(self, a: Num, b: Num) -> Num:
-        """a / b rounded towards zero and a correction that is never 0 of the other sign: 0·b and ∞·b stay right."""
+        """Return a / b rounded towards zero, with a correction that is never 0 of the other sign: 0·b and ∞·b stay
+        right.
+        """
         block = self.block
         below = block.div(self.real(1 - Fraction(1, 2**22)), b.hi)
         quotient = block.mul(a.hi, below)
         return Num(quotient, block.mul(self._remainder(a, b, quotient), below), scale=a.scale)
 
     def _firm_product(self, a: Num, b: Num) -> Num:
-        """a·b rounded once, the correction in it; of two that have one, with a correction again."""
+        """Return a·b rounded once with the correction in it; if both have corrections, with a correction again."""
         if a.lo is not None and b.lo is not None:
             return self.exact_product(a, b)
         a, b = (a, b) if a.lo is None else (b, a)
@@ -344,7 +346,7 @@ class Arithmetic:
         return Num(block.fma(a.hi, b.hi, block.mul(a.hi, b.lo)), scale=self._scales(a, b))
 
     def reciprocal_near_one(self, b: Value) -> Value:
-        """1 / b for b from 1/2 to 8: for `short` accuracy a division in float32 and one step of Newton's."""
+        """Return 1 / b for b from 1/2 to 8: for `short` accuracy by a float32 division and one Newton step."""
         block = self.block
         one = block.real(1.0, self.kind)
         if self.recipe.accuracy != "short":
@@ -380,7 +382,7 @@ class Arithmetic:
         return self.select(below, self.neg(a), Num(self.block.abs(a.hi), a.lo, scale=a.scale))
 
     def select(self, condition: Value, then: Num, otherwise: Num) -> Num:
-        """`then` where the condition holds."""
+        """Return `then` where the condition holds, else `otherwise`."""
         hi, none = self.block.select(condition, then.hi, otherwise.hi), self.real(0.0)
         lo = scale = None
         if then.lo is not None or otherwise.lo is not None:
@@ -390,11 +392,11 @@ class Arithmetic:
         return Num(hi, lo, scale=scale)
 
     def compare(self, order: str, a: Num, b: Num) -> Value:
-        """Where the ordered comparison holds: nowhere that either is NaN."""
+        """Return where the ordered comparison holds: nowhere that either is NaN."""
         return self.block.compare(order, self.value(a), self.value(b))
 
     def power(self, base: Num, exponent: int) -> Num:
-        """The base multiplied by itself."""
+        """Multiply the base by itself."""
         if exponent < 0:
             return self.div(self.constant(1), self.power(base, -exponent))
         if exponent == 0:
@@ -406,11 +408,13 @@ class Arithmetic:
         return self.mul(square, base) if exponent % 2 else square
 
     def real(self, value: Fraction | float) -> Value:
-        """A plain constant vector."""
+        """Return a plain constant vector."""
         return self.block.real(value, self.kind)
 
     def scaled(self, operand: Value, exponent: Value) -> Value:
-        """operand · 2^exponent for a whole exponent in floating point, rounded once, also into subnormals."""
+        """Return operand · 2^exponent, the exponent a whole number in floating point, rounded once, also into
+        subnormals.
+        """
         block = self.block
         if self.recipe.scalef:
             return _scalef(block, operand, exponent)
@@ -426,7 +430,7 @@ class Arithmetic:
         return block.mul(block.mul(block.mul(block.mul(operand, last), first), first), first)
 
     def looked_up(self, table: Sequence[Fraction], index: Value) -> Value:
-        """For each lane one of sixteen numbers, by the lowest four bits of the index; where the recipe is `tabled`."""
+        """Look up one of sixteen numbers per lane by the lowest four bits of the index, if the recipe is `tabled`."""
         block, function = self.block, "@llvm.x86.avx512.permvar.sf.512"
         block.declarations.add(f"declare <16 x float> {function}(<16 x float>, <16 x i32>)")
         numbers = ", ".join(f"float {hexadecimal(nearest(each, 'float'))}" for each in table)
@@ -459,7 +463,7 @@ class Arithmetic:
         return self.block.add(a.scale, b.scale)
 
     def _remainder(self, a: Num, b: Num, quotient: Value) -> Value:
-        """a − quotient·b."""
+        """Return a − quotient·b."""
         block = self.block
         minus = block.neg(quotient)
         rest = block.fma(minus, b.hi, a.hi)
@@ -467,7 +471,7 @@ class Arithmetic:
         return rest if b.lo is None else block.fma(minus, b.lo, rest)
 
     def _scaled(self, a: Num, b: Num) -> Num:
-        """The product where one factor is a power of two: exact."""
+        """Return the product with a power of two: exact."""
         if _is_power_of_two(a.constant):
             a, b = b, a
         factor = b.hi
@@ -487,7 +491,7 @@ def _is_power_of_two(value: Fraction | None) -> bool:
 
 
 def _scalef(block: Block, operand: Value, exponent: Value) -> Value:
-    """AVX-512's own instruction, on halves or quarters of the vector as its width asks."""
+    """Apply AVX-512's own instruction, on halves or quarters of the vector as its width asks."""
     width, letter, mask = {"float": (16, "s", "i16"), "double": (8, "d", "i8")}[operand.kind]
     of = f"<{width} x {operand.kind}>"
     function = f"@llvm.x86.avx512.mask.scalef.p{letter}.512"

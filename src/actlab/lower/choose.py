@@ -13,10 +13,10 @@ from actlab.lower.straight_line import Leaf, Program
 
 
 class Lowering(Protocol):
-    """What makes a program of formulas."""
+    """Something that turns formulas into a program."""
 
     def __call__(self, outputs: list[Expr], args: list[Leaf], *, entry: str = "f", summary: str = "") -> Program:
-        """One function that computes all outputs together."""
+        """Return one function that computes all outputs together."""
 
 
 TARGETS: Mapping[str, Lowering] = MappingProxyType(
@@ -25,7 +25,7 @@ TARGETS: Mapping[str, Lowering] = MappingProxyType(
 
 
 def lowering(target: str) -> Lowering:
-    """What makes programs for the target.
+    """Return the target's function that turns formulas into a program.
 
     Raises:
         CannotLower: there is no such target.

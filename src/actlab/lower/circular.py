@@ -1,4 +1,4 @@
-"""Circular functions, their inverse and the spherical Bessel functions, in vector code."""
+"""Circular functions, the arc tangent and the spherical Bessel functions, in vector code."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def cos(a: Arithmetic, x: Num) -> Num:
 
 
 def sin_of_half_turns(a: Arithmetic, turns: Num) -> Num:
-    """sin(π·turns), right also where π·turns has no digit behind its point."""
+    """Compute sin(π·turns), accurate also where π·turns has no fractional digits."""
     return kept_zero(a, turns, _of_half_turns(a, turns, quarter=0))
 
 
 def cos_of_half_turns(a: Arithmetic, turns: Num) -> Num:
-    """cos(π·turns), likewise."""
+    """Compute cos(π·turns), likewise."""
     return _of_half_turns(a, turns, quarter=1)
 
 
 def atan(a: Arithmetic, x: Num) -> Num:
-    """The arc tangent, reduced to |v| <= tan(π/8) with one division."""
+    """Compute the arc tangent, reduced to |v| <= tan(π/8) with one division."""
     size = a.abs(x)
     small = a.block.compare("olt", size.hi, a.real(Fraction("0.41421356")))
     large = a.block.compare("ogt", size.hi, a.real(Fraction("2.41421356")))
@@ -54,7 +54,7 @@ def atan(a: Arithmetic, x: Num) -> Num:
 
 
 def spherical_bessel(a: Arithmetic, order: int, x: Num, *, turns: Num | None = None) -> Num:
-    """jₙ: a power series near 0, the upward recurrence elsewhere.
+    """Compute jₙ: a power series near 0, the upward recurrence elsewhere.
 
     Args:
         a: the arithmetic.
@@ -78,7 +78,7 @@ def _both_of_half_turns(a: Arithmetic, turns: Num) -> tuple[Num, Num]:
 
 
 def _divisor(a: Arithmetic, x: Num, turns: Num | None) -> tuple[Num, Value | None]:
-    """What a sine of x is divided by, and the quotient's power of two: π times the half turns may overflow."""
+    """Return the divisor of a sine of x, and the quotient's power of two: π times the half turns may overflow."""
     if turns is None or a.recipe.accuracy == "short":  # float32's largest number is not large in float64
         return x, None
     block, half = a.block, {"float": 64, "double": 512}[a.kind]
@@ -101,7 +101,7 @@ def _bessel_series(a: Arithmetic, order: int, x: Num) -> Num:
 
 
 def _circular(a: Arithmetic, x: Num, *, quarter: int) -> Num:
-    """sin(x + quarter·π/2): reduced by π/2 in some parts, then one polynomial of two; beyond, the C library's."""
+    """Compute sin(x + quarter·π/2): reduced by π/2 in parts, then one of two polynomials; huge x by the C library."""
     block = a.block
     n = block.rounded(block.mul(x.hi, a.real(2 / PI)))
     signed = _in_quadrant(a, _reduced(a, x, n), n, quarter=quarter)
@@ -114,7 +114,7 @@ def _circular(a: Arithmetic, x: Num, *, quarter: int) -> Num:
 
 
 def _of_half_turns(a: Arithmetic, turns: Num, *, quarter: int) -> Num:
-    """sin(π·turns + quarter·π/2): whole turns and quarters are taken away exactly, before anything is rounded."""
+    """Compute sin(π·turns + quarter·π/2), subtracting whole turns and quarters exactly before anything is rounded."""
     block = a.block
     t = block.fma(a.real(-2.0), block.rounded(block.mul(turns.hi, a.real(0.5))), turns.hi)
     n = block.rounded(block.add(t, t))
@@ -123,7 +123,7 @@ def _of_half_turns(a: Arithmetic, turns: Num, *, quarter: int) -> Num:
 
 
 def _in_quadrant(a: Arithmetic, r: Num, n: Value, *, quarter: int) -> Num:
-    """sin(r + (n + quarter)·π/2) for |r| <= π/4."""
+    """Compute sin(r + (n + quarter)·π/2) for |r| <= π/4."""
     block = a.block
     magic = a.real(Fraction(3, 2) * 2 ** (DIGITS[a.kind] - 1))
     quadrant = block.binary("add", block.bits(block.add(n, magic)), block.whole(quarter, INTEGER[a.kind]))
@@ -132,7 +132,7 @@ def _in_quadrant(a: Arithmetic, r: Num, n: Value, *, quarter: int) -> Num:
 
 
 def _reduced(a: Arithmetic, x: Num, n: Value) -> Num:
-    """x − n·π/2."""
+    """Compute x − n·π/2."""
     block = a.block
     minus, rest, r = block.neg(n), PI / 2, x.hi
     lost = x.lo

@@ -1,4 +1,4 @@
-"""The elementary functions in vector code: branch-free, of any of the recipes in `arithmetic`.
+"""The elementary functions in vector code: branch-free, for every recipe in `arithmetic`.
 
 Their errors, in units in the last place, are held by tests/unit/lower/test_elementary.py against 50 digits.
 """
@@ -32,7 +32,7 @@ def maximum(a: Arithmetic, x: Num, y: Num) -> Num:
 
 
 def _extreme(a: Arithmetic, x: Num, y: Num, *, order: str) -> Num:
-    """The one that comes first in the order, at a tie the first; NaN where either is NaN."""
+    """Return the one that comes first in the order, at a tie the first; NaN if either is NaN."""
     first, second = a.value(x), a.value(y)
     chosen = a.select(a.block.compare(order, first, second), x, y)
     return a.select(a.block.compare("uno", first, first), x, chosen)

@@ -13,19 +13,19 @@ from actlab.lower.vector import Value, nearest
 
 
 def erf(a: Arithmetic, x: Num) -> Num:
-    """The error function: a polynomial up to 1/2, beyond it one minus the tail."""
+    """Compute the error function: a polynomial up to 1/2, beyond it one minus the tail."""
     near, far = _erf_near(a, x), a.sub(a.constant(1), _erfc_beyond_zero(a, a.abs(x)))
     return a.select(_is_near(a, x), near, with_sign(a, far, x))
 
 
 def erfc(a: Arithmetic, x: Num) -> Num:
-    """1 − erf, its tail kept."""
+    """Compute 1 − erf without losing its tail."""
     tail = _erfc_beyond_zero(a, a.abs(x))
     return a.select(below_zero(a, x), a.sub(a.constant(2), tail), tail)
 
 
 def normal_cdf(a: Arithmetic, x: Num) -> Num:
-    """The distribution function: its tail, or one less it."""
+    """Compute the distribution function: its tail, or 1 − the tail."""
     size = a.abs(x)
     decay = _normal_decay(a, size)
     if a.recipe.tabled and a.recipe.firm:
@@ -35,7 +35,7 @@ def normal_cdf(a: Arithmetic, x: Num) -> Num:
 
 
 def _firm_normal_cdf(a: Arithmetic, x: Num, decay: Num, ratio: Num) -> Num:
-    """decay·ratio or one less it, rounded down: a correction of its sign keeps products of −0 and ∞ right."""
+    """Compute decay·ratio or 1 − that, rounded down: a correction of its sign keeps products of −0 and ∞ right."""
     block = a.block
     assert ratio.lo is not None
     minus = block.neg(a.settled(decay).hi)
@@ -46,7 +46,7 @@ def _firm_normal_cdf(a: Arithmetic, x: Num, decay: Num, ratio: Num) -> Num:
 
 
 def normal_pdf(a: Arithmetic, x: Num) -> Num:
-    """exp(−x²/2)/√(2π)."""
+    """Compute exp(−x²/2)/√(2π)."""
     return a.mul(a.constant(INVERSE_ROOT_TWO_PI), _normal_decay(a, a.abs(x)))
 
 
@@ -75,7 +75,7 @@ def _erfc_beyond_zero(a: Arithmetic, t: Num) -> Num:
 
 
 def _normal_decay(a: Arithmetic, size: Num) -> Num:
-    """exp(−x²/2)."""
+    """Compute exp(−x²/2)."""
     square = a.mul(size, size)
     if not a.recipe.paired and a.recipe.accuracy != "short":
         # the square's rounding error, which the exponential would magnify by the square
@@ -85,7 +85,9 @@ def _normal_decay(a: Arithmetic, size: Num) -> Num:
 
 
 def _tail(a: Arithmetic, name: str, t: Num, decay: Num) -> Num:
-    """exp(−t²)·(1 − p)·q(p) with p = (t − k)/(t + k), so 1 − p = 2k/(t + k), for t >= 0 and its own exponential."""
+    """Compute exp(−t²)·(1 − p)·q(p) with p = (t − k)/(t + k), so 1 − p = 2k/(t + k), for t >= 0 and its own
+    exponential.
+    """
     far, pole = (Fraction(each) for each in TAILS[a.recipe.accuracy, name])
     held = clamped(a, t, low=None, high=float(far))
     share = a.mul(a.constant(2 * pole), _reciprocal(a, a.add(held, a.constant(pole))))
@@ -99,7 +101,7 @@ def _tail(a: Arithmetic, name: str, t: Num, decay: Num) -> Num:
 
 
 def _tabled_ratio(a: Arithmetic, t: Num) -> Num:
-    """Φ(−t)·exp(t²/2), by a polynomial whose coefficients come from registers."""
+    """Compute Φ(−t)·exp(t²/2) by a polynomial whose coefficients come from registers."""
     block, segments, (far, _) = a.block, normal_tail(), TAILS["single", "normal_tail"]
     held = clamped(a, t, low=None, high=far)
     # the lowest bits of the exponent of 1 + t and the highest of its significand
@@ -119,7 +121,7 @@ def _tabled_ratio(a: Arithmetic, t: Num) -> Num:
 
 
 def _reciprocal(a: Arithmetic, b: Num) -> Num:
-    """1 / b for b from 2 to 64."""
+    """Compute 1 / b for b from 2 to 64."""
     reciprocal = a.reciprocal_near_one(b.hi)
     if not a.recipe.paired:
         return Num(reciprocal)
@@ -130,12 +132,12 @@ def _reciprocal(a: Arithmetic, b: Num) -> Num:
 
 
 def _one_less(a: Arithmetic, tail: Num) -> Num:
-    """1 − tail, of a tail that is 1/2 at most."""
+    """Compute 1 − tail for a tail of at most 1/2."""
     return a.add_smaller(a.constant(1), a.neg(tail))
 
 
 def _corrected_horner(a: Arithmetic, name: str, x: Num) -> Num:
-    """The polynomial; in paired arithmetic its last two steps, and the argument's correction, leave a correction."""
+    """Evaluate the polynomial; in paired arithmetic with a correction, from its last two steps and the argument's."""
     if not a.recipe.paired or x.lo is None:
         return Num(horner(a, name, x.hi))
     block = a.block
@@ -152,7 +154,7 @@ def _corrected_horner(a: Arithmetic, name: str, x: Num) -> Num:
 
 
 def _last_step(a: Arithmetic, inner: Value, x: Value, coefficient: Fraction) -> tuple[Value, Value]:
-    """inner·x + coefficient, and what its rounding and the coefficient's lose."""
+    """Compute inner·x + coefficient, and what its rounding and the coefficient's lose."""
     block, leading = a.block, a.constant(coefficient)
     total = block.fma(inner, x, leading.hi)
     lost = block.fma(inner, x, block.sub(leading.hi, total))

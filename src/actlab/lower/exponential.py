@@ -1,4 +1,4 @@
-"""Exponentials, logarithms and what is made of them, in vector code."""
+"""Exponentials, logarithms and functions built from them, in vector code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EXPM1_LEAST = {"float": -26.0, "double": -44.0}
 
 
 def exp(a: Arithmetic, x: Num) -> Num:
-    """eˣ. Reduction by ln 2 in two parts (Cody, Waite 1980), a polynomial, an exact scaling."""
+    """Compute eˣ: reduction by ln 2 in two parts (Cody, Waite 1980), a polynomial, an exact scaling."""
     low, high = _range(a)
     return _power(a, clamped(a, x, low=low, high=high))
 
@@ -43,19 +43,19 @@ def _range(a: Arithmetic) -> tuple[float, float]:
 
 
 def expm1(a: Arithmetic, x: Num) -> Num:
-    """eˣ − 1, with relative accuracy at 0, without a branch."""
+    """Compute eˣ − 1, with relative accuracy at 0, without a branch."""
     _, high = _range(a)
     return kept_zero(a, x, _power_less_one(a, clamped(a, x, low=EXPM1_LEAST[a.kind], high=high)))
 
 
 def log(a: Arithmetic, x: Num) -> Num:
-    """The natural logarithm: −∞ at 0, NaN below."""
+    """Compute the natural logarithm: −∞ at 0, NaN below."""
     result = _log_of_positive(a, x)
     return _log_edges(a, x.hi, result)
 
 
 def log1p(a: Arithmetic, x: Num) -> Num:
-    """log(1 + x): what 1 + x rounds away is carried along."""
+    """Compute log(1 + x), carrying along what 1 + x rounds away."""
     block, one = a.block, a.real(1.0)
     total = block.add(one, x.hi)
     back = block.sub(total, one)
@@ -67,7 +67,7 @@ def log1p(a: Arithmetic, x: Num) -> Num:
 
 
 def softplus(a: Arithmetic, x: Num) -> Num:
-    """log(1 + eˣ) = max(x, 0) + log(1 + e^−|x|)."""
+    """Compute log(1 + eˣ) = max(x, 0) + log(1 + e^−|x|)."""
     tail = _log1p_of_unit(a, _decay(a, x))
     positive = a.block.compare("ogt", x.hi, a.real(0.0))
     return a.add(a.select(positive, x, a.constant(0)), tail)
@@ -78,7 +78,7 @@ def log_sigmoid(a: Arithmetic, x: Num) -> Num:
 
 
 def sigmoid(a: Arithmetic, x: Num) -> Num:
-    """1/(1 + e⁻ˣ), from e^−|x|, so that neither tail is lost."""
+    """Compute 1/(1 + e⁻ˣ) from e^−|x|, so that neither tail is lost."""
     decay = _decay(a, x)
     positive = a.block.compare("oge", x.hi, a.real(0.0))
     one = a.constant(1)
@@ -88,7 +88,7 @@ def sigmoid(a: Arithmetic, x: Num) -> Num:
 
 
 def tanh(a: Arithmetic, x: Num) -> Num:
-    """−m/(2 + m) of m = e^(−2|x|) − 1, with the sign of x."""
+    """Compute −m/(2 + m) of m = e^(−2|x|) − 1, with the sign of x."""
     twice = a.mul(a.abs(x), a.constant(-2))
     below = _power_less_one(a, clamped(a, twice, low=EXPM1_LEAST[a.kind], high=0.0))
     size = a.div_near_one(a.neg(a.settled(below)), a.add_smaller(a.constant(2), below))
@@ -96,7 +96,7 @@ def tanh(a: Arithmetic, x: Num) -> Num:
 
 
 def tanh_of_softplus(a: Arithmetic, x: Num) -> Num:
-    """tanh(log(1 + eˣ)) = ((1 + eˣ)² − 1)/((1 + eˣ)² + 1), with e^−|x| alone."""
+    """Compute tanh(log(1 + eˣ)) = ((1 + eˣ)² − 1)/((1 + eˣ)² + 1), with e^−|x| alone."""
     decay, positive = _decay(a, x), a.block.compare("oge", x.hi, a.real(0.0))
     if a.recipe.firm or a.recipe.light:
         return a.div_near_one(*_carried_parts(a, decay, positive))
@@ -107,7 +107,7 @@ def tanh_of_softplus(a: Arithmetic, x: Num) -> Num:
 
 
 def sigmoid_of_two_softplus(a: Arithmetic, x: Num, *, negative: bool) -> Num:
-    """sigmoid(±2·log(1 + eˣ)), again with e^−|x| alone, and with the divisor of `tanh_of_softplus`."""
+    """Compute sigmoid(±2·log(1 + eˣ)), again with e^−|x| alone, and with the divisor of `tanh_of_softplus`."""
     decay, positive = _decay(a, x), a.block.compare("oge", x.hi, a.real(0.0))
     square, other = _parts_of_two_softplus(a, decay, positive)
     if a.recipe.firm or a.recipe.light:
@@ -118,13 +118,15 @@ def sigmoid_of_two_softplus(a: Arithmetic, x: Num, *, negative: bool) -> Num:
 
 
 def _parts_of_two_softplus(a: Arithmetic, decay: Num, positive: Value) -> tuple[Num, Num]:
-    """(1 + eˣ)² and 1, both times e² where x >= 0, e being e^−|x|."""
+    """Return (1 + eˣ)² and 1, both times e² where x >= 0, e being e^−|x|."""
     onward = a.add_smaller(a.constant(1), decay)
     return a.mul(onward, onward), a.select(positive, a.mul(decay, decay), a.constant(1))
 
 
 def _carried_parts(a: Arithmetic, decay: Num, positive: Value) -> tuple[Num, Num]:
-    """The difference of the two, (2 + e)·e or 1 + 2e, and their sum, that + 2 or + 2e²: with all that they lose."""
+    """Return the difference of the two, (2 + e)·e or 1 + 2e, and their sum, that + 2 or + 2e², with their rounding
+    errors.
+    """
     block, one, two = a.block, a.real(1.0), a.real(2.0)
     e, scale = _held_above(a, decay)
     factor, addend = block.select(positive, two, e), block.select(positive, one, block.mul(two, e))
@@ -139,20 +141,20 @@ def _carried_parts(a: Arithmetic, decay: Num, positive: Value) -> tuple[Num, Num
 
 
 def _held_above(a: Arithmetic, small: Num) -> tuple[Value, Value]:
-    """The number without its power of two, but for what makes it so small that beside 1 it is nothing anyway."""
+    """Drop the number's power of two, unless the number is negligible beside 1 because of it."""
     assert small.scale is not None
     held = clamped(a, Num(small.scale), low=-100.0, high=None).hi
     return a.scaled(small.hi, held), a.block.sub(small.scale, held)
 
 
 def exp_of_negative(a: Arithmetic, x: Num) -> Num:
-    """eˣ for x <= 0, which cannot overflow; a correction of x counts in plain arithmetic too."""
+    """Compute eˣ for x <= 0, which cannot overflow; a correction of x counts in plain arithmetic too."""
     low, _ = _range(a)
     return _power(a, clamped(a, x, low=low, high=None))
 
 
 def _power(a: Arithmetic, x: Num) -> Num:
-    """eˣ = 2ⁿ·(1 + m), with its n apart."""
+    """Compute eˣ = 2ⁿ·(1 + m), with n apart."""
     if a.recipe.tabled:
         return _tabled_power(a, x)
     n, m = exponential_parts(a, x)
@@ -160,14 +162,14 @@ def _power(a: Arithmetic, x: Num) -> Num:
 
 
 def _power_less_one(a: Arithmetic, x: Num) -> Num:
-    """eˣ − 1 = 2ⁿ·((eʳ − 1) + (1 − 2⁻ⁿ)), likewise."""
+    """Compute eˣ − 1 = 2ⁿ·((eʳ − 1) + (1 − 2⁻ⁿ)), likewise."""
     n, m = exponential_parts(a, x)
     power = a.scaled(a.real(1.0), a.block.neg(n))
     return scaled(a.add(Num(a.block.sub(a.real(1.0), power)), m), n)
 
 
 def _tabled_power(a: Arithmetic, x: Num) -> Num:
-    """eˣ = 2ⁿ·(T + t), T = 2^(j/16) from a register and t below T/40: only the last sum's rounding counts."""
+    """Compute eˣ = 2ⁿ·(T + t), T = 2^(j/16) from a register and t below T/40: only the last sum's rounding counts."""
     block = a.block
     magic = a.real(Fraction(3, 2) * 2 ** (DIGITS[a.kind] - 5))  # added, it puts sixteenths into the lowest bits
     sixteenths = block.fma(x.hi, a.real(1 / LN2), magic)
@@ -181,7 +183,7 @@ def _tabled_power(a: Arithmetic, x: Num) -> Num:
 
 
 def exponential_parts(a: Arithmetic, x: Num) -> tuple[Value, Num]:
-    """The n and m of eˣ = 2ⁿ·(1 + m), |m| < 0.42; m with its relative accuracy."""
+    """Return the n and m of eˣ = 2ⁿ·(1 + m), |m| < 0.42; m with its relative accuracy."""
     block = a.block
     n = block.rounded(block.mul(x.hi, a.real(1 / LN2)))
     minus = block.neg(n)
@@ -210,19 +212,19 @@ def scaled(x: Num, n: Value) -> Num:
 
 
 def _one_and(a: Arithmetic, m: Num) -> Num:
-    """1 + m; light arithmetic lets the rounding be."""
+    """Compute 1 + m; light arithmetic ignores the rounding."""
     if a.recipe.light:
         return Num(a.block.add(a.real(1.0), m.hi))
     return a.add_smaller(a.constant(1), m)
 
 
 def _decay(a: Arithmetic, x: Num) -> Num:
-    """e^−|x|."""
+    """Compute e^−|x|."""
     return exp_of_negative(a, a.neg(a.abs(x)))
 
 
 def _log_of_positive(a: Arithmetic, x: Num) -> Num:
-    """log(2ᵏ·(1 + f)) = k·ln 2 + 2·artanh(f/(2 + f)) for √½ <= 1 + f < √2."""
+    """Compute log(2ᵏ·(1 + f)) = k·ln 2 + 2·artanh(f/(2 + f)) for √½ <= 1 + f < √2."""
     block, kind = a.block, a.kind
     digits, integer = DIGITS[kind], INTEGER[kind]
     least = Fraction(1, 2**126) if kind == "float" else Fraction(1, 2**1022)
@@ -248,7 +250,7 @@ def _log_of_positive(a: Arithmetic, x: Num) -> Num:
 
 
 def _log_sum(a: Arithmetic, k: Value, f: Num) -> Num:
-    """k·ln 2 + log(1 + f)."""
+    """Compute k·ln 2 + log(1 + f)."""
     block = a.block
     s = a.div_near_one(f, a.add_smaller(a.constant(2), f))
     square = block.mul(s.hi, s.hi)
@@ -261,7 +263,7 @@ def _log_sum(a: Arithmetic, k: Value, f: Num) -> Num:
 
 
 def _log1p_of_unit(a: Arithmetic, e: Num) -> Num:
-    """log(1 + e) for e from 0 to 1: 1 + e is halved where it lies above √2, which is exact."""
+    """Compute log(1 + e) for e from 0 to 1: 1 + e is halved where it lies above √2, which is exact."""
     e = a.settled(e)
     if a.recipe.tabled:
         return _tabled_log1p_of_unit(a, e)
@@ -272,7 +274,7 @@ def _log1p_of_unit(a: Arithmetic, e: Num) -> Num:
 
 
 def _tabled_log1p_of_unit(a: Arithmetic, e: Num) -> Num:
-    """−log(c) + log(1 + r), 1 + r = c·(1 + e), of a number c near 1/(1 + e) from a register."""
+    """Compute −log(c) + log(1 + r), 1 + r = c·(1 + e), of a number c near 1/(1 + e) from a register."""
     block = a.block
     magic = a.real(Fraction(3, 2) * 2 ** (DIGITS[a.kind] - 1))
     index = block.bits(block.fma(e.hi, a.real(15.0), magic))
@@ -283,7 +285,7 @@ def _tabled_log1p_of_unit(a: Arithmetic, e: Num) -> Num:
 
 
 def _log_edges(a: Arithmetic, x: Value, result: Num) -> Num:
-    """The logarithm's values where x is 0, infinite, negative or NaN."""
+    """Set the logarithm's values where x is 0, infinite, negative or NaN."""
     block = a.block
     regular = block.binary("and", block.compare("ogt", x, a.real(0.0)), block.compare("olt", x, a.real(float("inf"))))
     at_zero = block.select(block.compare("oeq", x, a.real(0.0)), a.real(float("-inf")), a.real(float("nan")))

@@ -1,4 +1,4 @@
-"""Where the fitted polynomials hold, for those who fit and those who use them."""
+"""Where the fitted polynomials hold, for the tools that fit them and the functions that use them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Constants to sixty digits, polynomials and small selections: what the elementary functions are written with."""
+"""Constants to sixty digits, polynomials and small selections: the building blocks of the elementary functions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from actlab.lower.vector import Value, nearest
 
 
 def _root_of_two(sixteenths: int) -> Fraction:
-    """2^(sixteenths/16) to sixty digits."""
+    """Return 2^(sixteenths/16) to sixty digits."""
     with localcontext() as context:
         context.prec = 60
         return Fraction(Decimal(2) ** (Decimal(sixteenths) / 16))
 
 
 def _logarithm(value: Fraction) -> Fraction:
-    """The natural logarithm to sixty digits."""
+    """Return the natural logarithm to sixty digits."""
     with localcontext() as context:
         context.prec = 60
         return Fraction((Decimal(value.numerator) / Decimal(value.denominator)).ln())
@@ -44,7 +44,7 @@ LEADING_BITS = {"float": 12, "double": 33}
 
 
 def horner(a: Arithmetic, name: str, x: Value) -> Value:
-    """The named polynomial."""
+    """Evaluate the named polynomial."""
     first, *rest = reversed(polynomial(a.recipe.accuracy, name))
     result = a.real(first)
     for coefficient in rest:
@@ -53,25 +53,25 @@ def horner(a: Arithmetic, name: str, x: Value) -> Value:
 
 
 def leading_part(value: Fraction, *, bits: int) -> Fraction:
-    """The value cut to so many significant bits."""
+    """Cut the value to so many significant bits."""
     exponent = value.numerator.bit_length() - value.denominator.bit_length()
     step = Fraction(2) ** (exponent - bits)
     return (value // step) * step
 
 
 def kept_exact(value: Fraction) -> Fraction:
-    """A constant with a hundred and fifty bits, so that the recipes see the same."""
+    """Round a constant to a hundred and fifty bits, so that all recipes use the same."""
     return Fraction(round(value * 2**150), 2**150)
 
 
 def bits_of(value: Fraction, kind: str) -> int:
-    """The bits of the float nearest to a positive value, as an integer."""
+    """Return the bits of the float nearest to a positive value, as an integer."""
     packed = struct.pack("<f" if kind == "float" else "<d", float(value))
     return int.from_bytes(packed, "little")
 
 
 def clamped(a: Arithmetic, x: Num, *, low: float | None, high: float | None) -> Num:
-    """x held between the limits; NaN stays. A correction does not outlive being held."""
+    """Hold x between the limits; NaN stays. A held x has no correction."""
     block, hi = a.block, x.hi
     if high is not None:
         hi = block.select(block.compare("ogt", hi, a.real(high)), a.real(high), hi)
@@ -83,7 +83,7 @@ def clamped(a: Arithmetic, x: Num, *, low: float | None, high: float | None) -> 
 
 
 def with_sign(a: Arithmetic, size: Num, x: Num) -> Num:
-    """The non-negative size with the sign of x."""
+    """Return the non-negative size with the sign of x."""
     if size.lo is None:
         return Num(a.block.copysign(size.hi, x.hi))
     if a.recipe.firm:  # whose corrections have the number's own sign
@@ -95,7 +95,7 @@ def with_sign(a: Arithmetic, size: Num, x: Num) -> Num:
 
 
 def kept_zero(a: Arithmetic, x: Num, result: Num) -> Num:
-    """The result, but x itself where x is 0: so that −0 stays −0."""
+    """Return the result, but x itself where x is 0, so that −0 stays −0."""
     zero = a.block.compare("oeq", x.hi, a.real(0.0))
     return a.select(zero, x, result)
 

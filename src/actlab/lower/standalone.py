@@ -10,7 +10,7 @@ from actlab.lower.straight_line import Leaf, Program, safe_name
 
 
 def standalone(act: Activation | AxisActivation, target: str) -> str:
-    """The program's text: the activation under its name, each derivative under a name of its own.
+    """Return the program's text: the activation under its name, and each derivative under a name of its own.
 
     Parameters stand in it at their values.
 
@@ -27,7 +27,7 @@ def standalone(act: Activation | AxisActivation, target: str) -> str:
 
 
 def entry_name(name: str) -> str:
-    """The activation's name as a function's; `activation` for one that was typed."""
+    """Return the activation's name as a function name; `activation` for a typed formula."""
     return safe_name(name) if name.isidentifier() else "activation"
 
 
@@ -49,7 +49,7 @@ def _parts(act: Activation | AxisActivation, name: str) -> list[tuple[str, Expr,
 
 
 def _without_repeats(programs: list[Program]) -> list[str]:
-    """The blocks of all programs, each once: they share imports and helper functions."""
+    """Return the blocks of all programs, each once: they share imports and helper functions."""
     blocks: dict[str, None] = {}
     for program in programs:
         for block in program.source.strip().split("\n\n\n"):

@@ -1,4 +1,4 @@
-"""Formulas as a function of straight-line Python: every shared part computed once, in the spelling of one target."""
+"""Formulas as a function of straight-line Python: every shared part computed once, in one target's spelling."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Program:
 
     @property
     def function(self) -> Callable[..., object]:
-        """The function itself, made once for each source text."""
+        """The function itself, created once for each source text."""
         return _loaded(self.source, self.entry)
 
 
@@ -115,7 +115,7 @@ def program(
     entry: str = "f",
     summary: str = "",
 ) -> Program:
-    """One function that computes all outputs together, as a tuple where there are several.
+    """Return one function that computes all outputs together, as a tuple if there are several.
 
     Args:
         outputs: the formulas.
@@ -130,7 +130,7 @@ def program(
     writer = _Writer(spelling, args, outputs)
     lines = writer.body(outputs)
     along = ", axis" if writer.along_axis else ""
-    doc = [f'    """{_quotable(summary)}"""'] if summary else []
+    doc = [f"    {_QUOTES}{_quotable(summary)}{_QUOTES}"] if summary else []
     function = [f"def {entry}({', '.join(writer.names.values())}{along}):", *doc, *lines]
     used = [text for name, text in spelling.preambles.items() if name in writer.called]
     source = "\n\n\n".join([spelling.imports.strip(), *(text.strip() for text in used), "\n".join(function)])
@@ -138,13 +138,17 @@ def program(
 
 
 def safe_name(name: str) -> str:
-    """The name, or one like it that no generated line uses otherwise."""
+    """Return the name, or one like it that no generated line uses otherwise."""
     reserved = keyword.iskeyword(name) or name in {"np", "torch", "mp", "special", "math", "axis", "f"}
     return f"{name}_" if reserved or (name[0] == "t" and name[1:].isdigit()) else name
 
 
+# Around a docstring; written out, they would look like one to the kernels' version.
+_QUOTES = '"' * 3
+
+
 def _quotable(summary: str) -> str:
-    return summary.replace("\\", "\\\\").replace('"""', "'''")
+    return summary.replace("\\", "\\\\").replace(_QUOTES, "'''")
 
 
 class _Writer:
@@ -245,7 +249,7 @@ class _Writer:
         return self.at(node, _WHOLE)
 
     def at(self, node: Expr, least: int) -> str:
-        """The node's text, in brackets where it binds more loosely than its place demands."""
+        """Return the node's text, in brackets where it binds more loosely than its place demands."""
         if node not in self.varying:
             spelled = repr(constant_value(node))
             binding = _SIGN if spelled.startswith("-") else _WHOLE
@@ -254,7 +258,7 @@ class _Writer:
         return spelled if binding >= least else f"({spelled})"
 
     def tensor(self, node: Expr) -> str:
-        """The node's text, a constant blown up to the shape of the first argument."""
+        """Return the node's text, a constant expanded to the shape of the first argument."""
         if node in self.varying or not self.spelling.filled:
             return self.at(node, 0)
         like = next(iter(self.names.values()))

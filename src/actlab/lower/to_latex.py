@@ -72,7 +72,7 @@ _GREEK = frozenset(
 
 
 def latex(root: Expr) -> str:
-    """The formula in LaTeX's mathematics mode."""
+    """Return the formula in LaTeX's mathematics mode."""
     done: dict[Node, tuple[str, int]] = {}
     for node in walk(root):
         done[node] = _written(node, done)
@@ -119,7 +119,7 @@ def _written(node: Node, done: Mapping[Node, tuple[str, int]]) -> tuple[str, int
 
 
 def _cases(node: Where, done: Mapping[Node, tuple[str, int]]) -> str:
-    """One `cases` block for a whole chain of `where`."""
+    """Return one `cases` block for a whole chain of `where`."""
     rows = []
     rest: Expr = node
     while isinstance(rest, Where):

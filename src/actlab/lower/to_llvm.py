@@ -1,4 +1,4 @@
-"""LLVM: formulas as straight-line vector code, for the processor at hand."""
+"""LLVM: formulas as straight-line vector code for this CPU."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Lowering:
         self._conditions: dict[Node, Value] = {}
 
     def number(self, root: Expr) -> Num:
-        """The formula's number.
+        """Compute the formula.
 
         Raises:
             CannotLower: it holds something that vector code cannot spell.
@@ -83,7 +83,7 @@ class Lowering:
         return self._numbers[root]
 
     def _ended(self, node: Expr) -> Num:
-        """The node's number; of a part of one input what it tends to, where the input is beyond its end."""
+        """Return the node's number; for a part of one input, its limit where the input is beyond its end."""
         number = self._written(node)
         if self._at_ends is None:
             return number
@@ -93,7 +93,7 @@ class Lowering:
         return self._at_ends(self.arithmetic, node, leaves[0], self.leaves[leaves[0]], number)
 
     def _below(self, root: Expr) -> Iterator[Node]:
-        """The nodes to be written for the root, children first: none below a call that is written elsewhere."""
+        """Yield the nodes to write for the root, children first; nothing below a call that is written elsewhere."""
         if self._arguments is None:
             yield from walk(root)
             return
@@ -108,14 +108,14 @@ class Lowering:
                 stack.extend((child, False) for child in reversed(children))
 
     def condition(self, node: Compare) -> Value:
-        """Where the condition holds."""
+        """Return where the condition holds."""
         if node not in self._conditions:
             left, right = self.number(node.left), self.number(node.right)
             self._conditions[node] = self.arithmetic.compare(_ORDERS[node.order], left, right)
         return self._conditions[node]
 
     def product(self, factor: Num, root: Expr) -> Num:
-        """The factor times the formula, chosen branch by branch: 0 where a branch is 0, whatever the factor."""
+        """Multiply the factor by the formula branch by branch: 0 where a branch is 0, whatever the factor."""
         if root == _ZERO:
             return self.arithmetic.constant(0)
         if root == _ONE:
@@ -126,7 +126,7 @@ class Lowering:
         return self.arithmetic.mul(*self._held(factor, self.number(root)))
 
     def _beside(self, left: Num, right: Expr) -> Num:
-        """The factor, not infinite beside a branch that is 0: a gate that is shut lets nothing by."""
+        """Return the factor, finite beside a branch that is 0: a closed gate lets nothing through."""
         if self._at_ends is None or not isinstance(right, Where) or _ZERO not in (right.then, right.otherwise):
             return left
         a, zero = self.arithmetic, self.arithmetic.constant(0)
@@ -135,7 +135,7 @@ class Lowering:
         return a.select(infinite, a.select(self.condition(right.condition), then, otherwise), left)
 
     def _held(self, left: Num, right: Num) -> tuple[Num, Num]:
-        """Two factors whose product cannot overflow before a power of two that is still to come.
+        """Return two factors whose product cannot overflow before a pending power of two is applied.
 
         Of one input it cannot: what grows with it is small where the power of two counts.
         """
@@ -193,7 +193,7 @@ class Lowering:
         return self._kept_small(node, number) if self.arithmetic.recipe.scaled else number
 
     def _kept_small(self, node: Call, number: Num) -> Num:
-        """The call's number, also where it or its argument is too small for the type."""
+        """Return the call's number, also where it or its argument is too small for the type."""
         a, functions, argument = self.arithmetic, self._functions, self._numbers[node.args[-1]]
         if node.atom == "abs":
             return a.abs(argument)
@@ -219,7 +219,7 @@ class Lowering:
         return number
 
     def _log_of_any_size(self, argument: Num) -> Num:
-        """log(hi·2ⁿ) = log(hi) + n·ln 2."""
+        """Compute log(hi·2ⁿ) = log(hi) + n·ln 2."""
         a, within = self.arithmetic, self.arithmetic.kept_within(argument)
         logarithm = FUNCTIONS["log"](self._functions, Num(within.hi, within.lo))
         if within.scale is None:
@@ -243,7 +243,7 @@ class Lowering:
         return FUNCTIONS[node.atom](a, *(a.settled(self._numbers[arg]) for arg in node.args))
 
     def _half_turns(self, argument: Expr) -> Num | None:
-        """The argument of a circular function in half turns, where it is one exactly: π times some power of two."""
+        """Return the argument of a circular function in half turns if it is π times a power of two; else None."""
         found = half_turns(argument)
         if found is None:
             return None
@@ -263,7 +263,7 @@ class Lowering:
 
 
 def _reduced(a: Arithmetic, number: Num) -> Num:
-    """The number as one of at most half of the exponents there are, and a power of two."""
+    """Return the number with at most half of the exponent range, and a power of two."""
     if number.constant is not None:
         return number
     half = {"float": 64, "double": 512}[a.kind]
@@ -279,7 +279,7 @@ def _reduced(a: Arithmetic, number: Num) -> Num:
 
 
 def _of_arguments(arithmetic: Arithmetic, leaves: Mapping[Leaf, Num]) -> Lowering | None:
-    """Where the arguments of elementary functions are written, if otherwise than the rest."""
+    """Return where the arguments of elementary functions are written, if differently from the rest."""
     if arithmetic.recipe.strategy not in {Strategy.LIGHT, Strategy.FIRM_ARGUMENTS}:
         return None
     paired = Lowering(_carrying(arithmetic), leaves)
@@ -288,18 +288,18 @@ def _of_arguments(arithmetic: Arithmetic, leaves: Mapping[Leaf, Num]) -> Lowerin
 
 
 def _carrying(arithmetic: Arithmetic) -> Arithmetic:
-    """The same in paired arithmetic."""
+    """Return the same in paired arithmetic."""
     recipe = arithmetic.recipe
     return Arithmetic(arithmetic.block, Recipe(recipe.accuracy, Strategy.PAIRED, scalef=recipe.scalef))
 
 
 def _is_simple(node: Call) -> bool:
-    """Whether the call is one instruction or two, and exact or nearly."""
+    """Return whether the call is one or two instructions, and exact or nearly so."""
     return node.atom in {"abs", "sign", "min", "max", "sqrt"}
 
 
 def half_turns(argument: Expr) -> tuple[Fraction, Expr] | None:
-    """The power of two and the expression whose product with π the argument is; None where it is no such product."""
+    """Return the power of two and the expression whose product with π the argument is, or None."""
     match argument:
         case Mul(left, right) if is_constant(left) != is_constant(right):
             constant, turns = (left, right) if is_constant(left) else (right, left)
@@ -314,7 +314,9 @@ def _is_power_of_two(value: Fraction) -> bool:
 
 
 def _of_softplus(node: Call) -> Expr | None:
-    """The u of tanh(softplus(u)) and sigmoid(±2·softplus(u)), which need neither logarithm nor second exponential."""
+    """Return the u of tanh(softplus(u)) and sigmoid(±2·softplus(u)), which need neither logarithm nor second
+    exponential.
+    """
     argument = node.args[0]
     if node.atom == "sigmoid":
         argument = argument.operand if isinstance(argument, Neg) else argument
@@ -327,8 +329,9 @@ def _of_softplus(node: Call) -> Expr | None:
 
 
 def exact_constant(root: Expr) -> Fraction:
-    """The constant expression to sixty digits where it is made of sums, products, powers, exp, log and roots; else
-    to double precision."""
+    """Return the constant expression to sixty digits if it consists of sums, products, powers, exp, log and roots; else
+    to double precision.
+    """
     with localcontext() as context:
         context.prec = 60
         try:
@@ -341,7 +344,7 @@ def exact_constant(root: Expr) -> Fraction:
 
 
 class _NoRule(Exception):
-    """There is no rule of sixty digits for a part of the constant."""
+    """Raised where a part of the constant has no rule for sixty digits."""
 
 
 def _constant_part(node: Node, values: Mapping[Node, Decimal | Fraction]) -> Decimal | Fraction:

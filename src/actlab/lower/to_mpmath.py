@@ -1,4 +1,4 @@
-"""mpmath: the reference, at as many digits as the context asks for (50 in the tests)."""
+"""mpmath: the reference, with as many digits as the context asks for (50 in the tests)."""
 
 from __future__ import annotations
 
@@ -77,5 +77,5 @@ SPELLING = Spelling(
 
 
 def program(outputs: Sequence[Expr], args: Sequence[Leaf], *, entry: str = "f", summary: str = "") -> Program:
-    """The formulas as one function of mpmath numbers."""
+    """Return the formulas as one function of mpmath numbers."""
     return straight_line(outputs, args, spelling=SPELLING, entry=entry, summary=summary)

@@ -96,5 +96,5 @@ SPELLING = Spelling(
 
 
 def program(outputs: Sequence[Expr], args: Sequence[Leaf], *, entry: str = "f", summary: str = "") -> Program:
-    """The formulas as one NumPy function of floating-point arrays."""
+    """Return the formulas as one NumPy function of floating-point arrays."""
     return straight_line(outputs, args, spelling=SPELLING, entry=entry, summary=summary)

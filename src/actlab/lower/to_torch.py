@@ -105,10 +105,10 @@ _EXPORTED = replace(
 
 
 def program(outputs: Sequence[Expr], args: Sequence[Leaf], *, entry: str = "f", summary: str = "") -> Program:
-    """The formulas as one PyTorch function of floating-point tensors."""
+    """Return the formulas as one PyTorch function of floating-point tensors."""
     return straight_line(outputs, args, spelling=SPELLING, entry=entry, summary=summary)
 
 
 def exported_program(outputs: Sequence[Expr], args: Sequence[Leaf]) -> Program:
-    """The formulas as one PyTorch function whose operations other runtimes keep accurate when it is exported."""
+    """Return the formulas as one PyTorch function whose operations other runtimes compute accurately after export."""
     return straight_line(outputs, args, spelling=_EXPORTED, entry="f")

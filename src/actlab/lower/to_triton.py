@@ -106,7 +106,7 @@ class Spelled:
                 self._add(name, text)
 
     def name(self, operand: str) -> str:
-        """How Triton calls what the block calls so; of a constant, it writes the line that defines it."""
+        """Return Triton's name for a value of the block; for a constant, write the line that defines it."""
         if operand not in self._names:
             constant = _CONSTANT.fullmatch(operand)
             self._names[operand] = self._constant(*constant.groups()) if constant else operand.lstrip("%")
@@ -145,7 +145,7 @@ def _zero(text: str) -> tuple[str, ...]:
 
 
 def _words(text: str) -> dict[str, object]:
-    """What templates name beside the operands, by the first operand's type and the last type of the line."""
+    """Return what templates name besides the operands, by the first operand's type and the last type of the line."""
     kinds = _KIND.findall(text) or ["i1"]
     bits, sign = _BITS.get(kinds[0], ("", 0))
     return {
@@ -159,6 +159,6 @@ def _words(text: str) -> dict[str, object]:
 
 
 def _real(digits: str) -> str:
-    """The constant whose bits are given, as Triton reads it; every digit of a `float` too is kept by a double."""
+    """Return the constant of these bits as Triton reads it; a double has every digit of a `float` too."""
     (value,) = struct.unpack(">d", bytes.fromhex(digits.removeprefix("0x")))
     return repr(value) if value - value == 0 else f'float("{value}")'

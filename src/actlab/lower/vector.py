@@ -1,4 +1,4 @@
-"""LLVM's vector language: straight-line code in which every distinct operation is written once.
+"""LLVM IR on vectors: straight-line code in which every distinct operation is written once.
 
 Nothing here knows a formula. The text needs no library to be made; `kernels` turns it into machine code.
 No operation carries a fast-math flag, and a multiplication is fused with an addition only where `fma` says so: the
@@ -52,11 +52,11 @@ class Block:
         self._negated: dict[Value, Value] = {}
 
     def vector(self, kind: str) -> str:
-        """The vector type of the kind."""
+        """Return the vector type of the kind."""
         return f"<{self.lanes} x {kind}>"
 
     def line(self, text: str, kind: Kind) -> Value:
-        """The result of the instruction, which is written only if it has not been before."""
+        """Return the result of the instruction, writing it only the first time."""
         if text not in self._known:
             value = Value(f"%{self._prefix}{self._count}", kind)
             self._count += 1
@@ -65,15 +65,15 @@ class Block:
         return self._known[text]
 
     def real(self, value: Fraction | float, kind: Kind) -> Value:
-        """A constant, rounded once to the kind."""
+        """Return a constant, rounded once to the kind."""
         return Value(f"splat ({kind} {hexadecimal(nearest(value, kind))})", kind)
 
     def whole(self, value: int, kind: Kind) -> Value:
-        """An integer constant."""
+        """Return an integer constant."""
         return Value(f"splat ({kind} {value})", kind)
 
     def binary(self, name: str, left: Value, right: Value) -> Value:
-        """An instruction of two operands of the same kind, such as `fadd` or `and`."""
+        """Apply an instruction to two operands of the same kind, such as `fadd` or `and`."""
         return self.line(f"{name} {self.vector(left.kind)} {left.name}, {right.name}", left.kind)
 
     def add(self, left: Value, right: Value) -> Value:
@@ -89,18 +89,18 @@ class Block:
         return self.binary("fdiv", left, right)
 
     def neg(self, operand: Value) -> Value:
-        """The negative; of a negative, what it was made of."""
+        """Negate; the negative of a negative is the original."""
         if operand not in self._negated:
             negative = self.line(f"fneg {self.vector(operand.kind)} {operand.name}", operand.kind)
             self._negated.update({operand: negative, negative: operand})
         return self._negated[operand]
 
     def fma(self, left: Value, right: Value, addend: Value) -> Value:
-        """left·right + addend, rounded once."""
+        """Compute left·right + addend, rounded once."""
         return self.intrinsic("fma", left, right, addend)
 
     def abs(self, operand: Value) -> Value:
-        """The absolute value, the same for a number and its negative."""
+        """Return the absolute value, the same for a number and its negative."""
         known = self._negated.get(operand)
         first = min(
             (each for each in (operand, known) if each is not None), key=lambda each: (len(each.name), each.name)
@@ -108,25 +108,25 @@ class Block:
         return self.intrinsic("fabs", first)
 
     def rounded(self, operand: Value) -> Value:
-        """The nearest whole number, a tie to the even one."""
+        """Return the nearest whole number, a tie to the even one."""
         return self.intrinsic("roundeven", operand)
 
     def sqrt(self, operand: Value) -> Value:
         return self.intrinsic("sqrt", operand)
 
     def minimum(self, left: Value, right: Value) -> Value:
-        """The smaller; NaN where either is NaN."""
+        """Return the smaller; NaN if either is NaN."""
         return self.intrinsic("minimum", left, right)
 
     def maximum(self, left: Value, right: Value) -> Value:
-        """The larger; NaN where either is NaN."""
+        """Return the larger; NaN if either is NaN."""
         return self.intrinsic("maximum", left, right)
 
     def copysign(self, size: Value, sign: Value) -> Value:
         return self.intrinsic("copysign", size, sign)
 
     def intrinsic(self, name: str, *operands: Value) -> Value:
-        """A call of one of LLVM's own functions on vectors of one kind."""
+        """Call one of LLVM's own functions on vectors of one kind."""
         kind = operands[0].kind
         width = {"float": "f32", "double": "f64"}.get(kind, kind)
         function = f"@llvm.{name}.v{self.lanes}{width}"
@@ -135,11 +135,11 @@ class Block:
         return self.line(f"call {of} {function}({', '.join(f'{of} {each.name}' for each in operands)})", kind)
 
     def compare(self, order: str, left: Value, right: Value) -> Value:
-        """Where the order holds (`olt`, `ole`, `ogt`, `oge`, `oeq`, `one`, `uno`, ...), as one bit a lane."""
+        """Return where the order holds (`olt`, `ole`, `ogt`, `oge`, `oeq`, `one`, `uno`, ...), as one bit per lane."""
         return self.line(f"fcmp {order} {self.vector(left.kind)} {left.name}, {right.name}", "i1")
 
     def select(self, condition: Value, then: Value, otherwise: Value) -> Value:
-        """`then` where the condition holds, else `otherwise`."""
+        """Return `then` where the condition holds, else `otherwise`."""
         if then == otherwise:
             return then
         of = self.vector(then.kind)
@@ -148,11 +148,12 @@ class Block:
         )
 
     def convert(self, name: str, operand: Value, kind: Kind) -> Value:
-        """A conversion between kinds: `fpext`, `fptrunc`, `bitcast`, `zext`, `trunc`, ..."""
+        """Convert between kinds: `fpext`, `fptrunc`, `bitcast`, `zext`, `trunc`, ..."""
         return self.line(f"{name} {self.vector(operand.kind)} {operand.name} to {self.vector(kind)}", kind)
 
     def guarded(self, condition: Value, function: str, operand: Value, *, otherwise: Value) -> Value:
-        """The C library's function of the operand in the lanes where the condition holds, else `otherwise`.
+        """Call the C library's function of the operand in the lanes where the condition holds; elsewhere take
+        `otherwise`.
 
         A branch that costs next to nothing while it holds in no lane.
         """
@@ -183,7 +184,7 @@ class Block:
     def branched(
         self, condition: Value, write: Callable[[], Sequence[Value]], *, otherwise: Sequence[Value]
     ) -> list[Value]:
-        """What is written in the lanes where the condition holds, else `otherwise`.
+        """Return what `write` computes in the lanes where the condition holds, else `otherwise`.
 
         A branch that costs next to nothing while it holds in no lane; nothing written in it is known behind it.
         """
@@ -208,7 +209,7 @@ class Block:
         return [self.select(condition, each, one) for each, one in zip(joined, otherwise, strict=True)]
 
     def bits(self, operand: Value) -> Value:
-        """The float's bits as an integer."""
+        """Return the float's bits as an integer."""
         return self.convert("bitcast", operand, INTEGER[operand.kind])
 
     def from_bits(self, operand: Value, kind: Kind) -> Value:
@@ -216,7 +217,7 @@ class Block:
 
 
 def nearest(value: Fraction | float, kind: str) -> float:
-    """The value rounded once to the kind, as a Python float; infinite where it is too large."""
+    """Round the value once to the kind, as a Python float; infinite if it is too large."""
     exact = Fraction(value) if isinstance(value, Fraction) or value - value == 0 else None
     if exact is None or exact == 0:
         return float(value)
@@ -232,5 +233,5 @@ def nearest(value: Fraction | float, kind: str) -> float:
 
 
 def hexadecimal(value: float) -> str:
-    """The float as LLVM reads it, every bit kept; a `float` too is written as a double."""
+    """Return the float as LLVM reads it, with every bit; a `float` too is written as a double."""
     return "0x" + struct.pack(">d", value).hex().upper()

@@ -214,9 +214,9 @@ def explained_along_axis(made: Axiswise, x: Tensor) -> Explanation:
     refuse_unfit(x, what=made.activation.name)
     keeps = ("its input" if x.dtype in HALF else "its output") if torch.is_grad_enabled() and x.requires_grad else ""
     if not runs_on_kernels(made, (x,)):
-        lacks = f"The tensor lies on {x.device}." if not x.is_cpu else made.lacks or "No plain tensor, or traced."
+        lacks = f"No kernels for device {x.device}." if not x.is_cpu else made.lacks or "No plain tensor, or traced."
         return Explanation("composite", "", "", threads(), "PyTorch", lacks, keeps)
-    how = "in float64, carrying every rounding error" if x.dtype == torch.float64 else "in float64, rounded once"
+    how = "in float64, with compensated arithmetic" if x.dtype == torch.float64 else "in float64, rounded once"
     return on_kernel(x.numel(), forward=how, backward=how, reason="machine code of the formula.", keeps=keeps)
 
 

@@ -96,7 +96,7 @@ def test_a_folder_that_cannot_be_written_is_said_once(tmp_path: Path, monkeypatc
     blocked.write_text("in the way", encoding="utf-8")
     monkeypatch.setenv("ACTLAB_CACHE", str(blocked / "kernels"))
     with pytest.warns(
-        RuntimeWarning, match="cannot keep its kernels in .*made anew in every process. Set ACTLAB_CACHE"
+        RuntimeWarning, match="cannot save its kernels in .*every process compiles them again. Set ACTLAB_CACHE"
     ):
         cache.write(KEY, CODE)
     with warnings.catch_warnings():
@@ -188,5 +188,5 @@ def test_without_a_cache_that_can_be_written_results_are_the_same(place: Path) -
     blocked.write_text("in the way", encoding="utf-8")
     told = ended(started(blocked / "kernels"))
     (said,) = told["said"]  # type: ignore[misc]  # one warning, whatever the number of kernels
-    assert "cannot keep its kernels" in str(said)
+    assert "cannot save its kernels" in str(said)
     assert {**told, "said": []} == usual

@@ -32,7 +32,7 @@ def test_a_kernel_says_how_it_computes() -> None:
     assert told.implementation == "kernel"
     assert told.threads == 1
     assert told.forward.startswith("in float")
-    assert told.reason.endswith("Too few elements for a second thread.")
+    assert told.reason.endswith("Too few elements to use a second thread.")
     assert str(told).startswith(f"kernel: forward {told.forward}; backward {told.backward}. 1 thread, ")
     assert told.to_json()["implementation"] == "kernel"
     assert explain("gelu", X, mode="fast").forward == "in float32"
@@ -43,19 +43,19 @@ def test_a_kernel_says_how_it_computes() -> None:
     ("how", "words"),
     [
         (Recipe("single", tabled=True), "in float32"),
-        (Recipe("single", Strategy.PAIRED), "in float32, carrying every rounding error"),
+        (Recipe("single", Strategy.PAIRED), "in float32, with compensated arithmetic"),
         (
             Recipe("full", Strategy.LIGHT),
-            "in float64, carrying the errors of quotients and of what functions are applied to",
+            "in float64, with compensated quotients and function arguments",
         ),
-        (Recipe("single", Strategy.FIRM), "in float32, carrying the errors of what is divided"),
+        (Recipe("single", Strategy.FIRM), "in float32, with compensated divisions"),
         (
             Recipe("single", Strategy.FIRM_ARGUMENTS),
-            "in float32, carrying the errors of what is divided and of what functions are applied to",
+            "in float32, with compensated divisions and function arguments",
         ),
         (
             Recipe("single", Strategy.FIRM_SUMS),
-            "in float32, carrying the errors of what is divided and of all sums and products",
+            "in float32, with compensated divisions, sums and products",
         ),
         (Recipe("short"), "in float64, rounded once"),
     ],
@@ -80,7 +80,7 @@ def test_a_large_tensor_takes_a_team() -> None:
     ("formula", "x", "reason"),
     [
         ("abs(x)**(1 + x*x)", X, "a kernel cannot spell a power whose exponent varies."),
-        ("gelu", torch.empty(3, device="meta"), "The tensor lies on meta."),
+        ("gelu", torch.empty(3, device="meta"), "No kernels for device meta."),
     ],
 )
 def test_a_composite_says_why(formula: str, x: Tensor, reason: str) -> None:
@@ -99,7 +99,7 @@ def test_a_composite_says_why(formula: str, x: Tensor, reason: str) -> None:
         ),
         (torch.nn.ReLU(), X, "explain takes a name, or an activation, functional or module of actlab; got ReLU()."),
         ("gelu", 1.5, "gelu takes tensors; x is of type float."),
-        ("softmax", X, "softmax acts along an axis; this is for activations of single numbers."),
+        ("softmax", X, "softmax acts along an axis; an element-wise activation is required."),
     ],
 )
 def test_what_cannot_be_explained_is_said(formula: str, x: Tensor, message: str) -> None:
@@ -235,7 +235,9 @@ def test_what_is_said_is_what_runs(act: Activation, monkeypatch: pytest.MonkeyPa
 def test_pytorch_s_own_operator_is_named() -> None:
     told = explain("relu", X)
     assert (told.implementation, told.forward, told.layer) == ("operator", "", "PyTorch")
-    assert told.reason.startswith("torch.nn.functional.relu: the same numbers as the kernel, which was timed to be")
+    assert told.reason.startswith(
+        "torch.nn.functional.relu gives the same numbers as the kernel; the kernel was measured"
+    )
     assert explain("identity", X).implementation == "view"
 
 

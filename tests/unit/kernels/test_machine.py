@@ -60,7 +60,7 @@ def test_an_unknown_processor_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("no such processor")
 
     monkeypatch.setattr(binding, "get_host_cpu_features", unknown)
-    with pytest.raises(NoKernels, match="does not know this processor"):
+    with pytest.raises(NoKernels, match="does not support this CPU"):
         machine()
 
 

@@ -63,6 +63,15 @@ def test_every_maker_counts(copied: Path) -> None:
     assert len(seen) == len(version.MAKERS) + 1
 
 
+@pytest.mark.parametrize("name", version.MAKERS)
+def test_no_docstring_counts(name: str) -> None:
+    text = (PACKAGE / f"{name}.py").read_text(encoding="utf-8")
+    code = {line.strip() for line in version.code_of(text)}
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    firsts = [ast.get_docstring(node) for node in ast.walk(ast.parse(text)) if isinstance(node, documented)]
+    assert not [first for first in firsts if first and any(first.splitlines()[0] in line for line in code)]
+
+
 def test_data_counts(copied: Path) -> None:
     for name in version.DATA:
         file = copied / name

@@ -1,4 +1,4 @@
-"""The text of a kernel along an axis: every stage as a loop over the row, in LLVM's language.
+"""The LLVM IR of a kernel along an axis: every stage is a loop over the row.
 
 Like every kernel it has the face `void kernel(ptr arguments, i64 first, i64 last)` and works on the segments from
 `first` to before `last`. The arguments are 64-bit integers:
@@ -20,7 +20,7 @@ from typing import final
 from actlab.formula.atoms import where
 from actlab.formula.expr import Call, Expr, Input, Over, walk
 from actlab.formula.substitute import substitute
-from actlab.kernels.axis.loop import Parts, Peak, Reduction, Spot, Sum, Writer, stored_as
+from actlab.kernels.axis.loop import Parts, Peak, Reduction, Spot, Sum, Writer
 from actlab.kernels.axis.stages import (
     SEARCHES,
     TAU,
@@ -34,8 +34,8 @@ from actlab.kernels.axis.stages import (
     stages,
     start_of,
 )
-from actlab.kernels.elementwise.loop_ir import Memory
 from actlab.kernels.runtime.frame import DONE, framed, header
+from actlab.kernels.runtime.loop import Memory, rest_mask, stored_as
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe, Strategy
 from actlab.lower.straight_line import Leaf
 from actlab.lower.to_llvm import Lowering
@@ -67,7 +67,7 @@ class AxisShape:
 
     @property
     def lanes(self) -> int:
-        """Elements at a time, as in kernels for single elements."""
+        """Elements per vector, as in kernels for single elements."""
         return lanes_of(self.memory)
 
     @property
@@ -77,8 +77,9 @@ class AxisShape:
 
     @property
     def function(self) -> Recipe:
-        """How its elementary functions are: in float32 for all but float64, at half the work; their arguments carry
-        their rounding errors along, which a large one would magnify."""
+        """How elementary functions are computed: in float32 for all but float64, at half the work. Their arguments
+        carry their rounding errors, which a large argument would magnify.
+        """
         return Recipe("full" if self.memory == "double" else "single", Strategy.LIGHT, scalef=self.scalef)
 
     @property
@@ -88,13 +89,13 @@ class AxisShape:
 
 
 def lanes_of(memory: Memory) -> int:
-    """Elements in a vector."""
+    """Return the elements per vector."""
     return 8 if memory == "double" else 16
 
 
 @lru_cache(maxsize=1024)
 def axis_text(shape: AxisShape) -> str:
-    """The kernel as a module of LLVM's language.
+    """Return the kernel as an LLVM IR module.
 
     Raises:
         CannotLower: the formula holds something that vector code cannot spell.
@@ -107,7 +108,7 @@ def axis_text(shape: AxisShape) -> str:
 @final
 @dataclass(frozen=True)
 class Rowwise:
-    """What has one value for a row, in every lane.
+    """The numbers that have one value for a row, in every lane.
 
     Attributes:
         plain: as sums and products take it.
@@ -120,7 +121,7 @@ class Rowwise:
 
 @final
 class _Kernel:
-    """One kernel as it is written."""
+    """One kernel while it is written."""
 
     def __init__(self, shape: AxisShape) -> None:
         self.shape = shape
@@ -151,8 +152,9 @@ class _Kernel:
         self._written()
 
     def _worth_keeping(self, stage: Sequence[Over]) -> Call | None:
-        """The one function that the last stage and the formula both need: kept in the result in between, where that
-        loses nothing."""
+        """Return the one function that the last stage and the formula both need, if the result can store it without
+        loss.
+        """
         wanted = functions_of(self._cut(self.shape.expression).element)
         given = {call for over in stage for call in functions_of(self._cut(over.operand).element)}
         plain = all(over.reduction == "total" for over in stage)
@@ -171,7 +173,7 @@ class _Kernel:
         )
 
     def _reduced(self, stage: Sequence[Over]) -> list[Num]:
-        """The sums and peaks of one stage."""
+        """Compute the sums and peaks of one stage."""
         # a peak of the inputs themselves is the same in float32, at half the work
         if self.shape.memory != "double" and all(over in self.exact for over in stage):
             return self._peaks(stage)
@@ -189,7 +191,7 @@ class _Kernel:
         return self.writer.loop([peak] * len(stage), step)
 
     def _searched(self, over: Over) -> Num:
-        """The threshold: each turn of the loop is a pass over the row, until no lane's moves on."""
+        """Search for the threshold: each iteration is a pass over the row, until no lane's threshold moves."""
         writer, search = self.writer, SEARCHES[over.reduction]
         (start,) = (self._of_row(each) for each in start_of(over))
         zero = Value("splat (double 0x0000000000000000)", "double")
@@ -224,7 +226,7 @@ class _Kernel:
         return chosen
 
     def _stepped(self, block: Block, search: Search, *, tau: Num, sums: Sequence[Num]) -> tuple[Num, Value]:
-        """The next threshold, and where it lies above the last one."""
+        """Return the next threshold, and where it lies above the last one."""
         leaves = [Input(f"sum {at}") for at in range(len(sums))]
         a = Arithmetic(block, self.shape.row)
         moved = Lowering(a, dict(zip(leaves, sums, strict=True))).number(search.step(*leaves))
@@ -245,7 +247,7 @@ class _Kernel:
         return self.writer.loop(reductions, step)
 
     def _written(self) -> None:
-        """The last pass: the formula itself."""
+        """Write the last pass: the formula itself."""
         found = self._cut(self.shape.expression)
         rows = self._rows([found], known={})
 
@@ -262,7 +264,7 @@ class _Kernel:
         return cut(part, reciprocals=self.shape.memory != "double")
 
     def _numbers(self, arithmetic: Arithmetic, spot: Spot, cuts: Sequence[Cut], *, rows: Rowwise) -> list[Num]:
-        """Each formula's number; its elementary functions by their own recipe, the rest by the arithmetic's."""
+        """Compute each formula: its elementary functions by their own recipe, the rest by the arithmetic's."""
         block = arithmetic.block
         calls = list({call: None for each in cuts for call in functions_of(each.element)})
         own = Arithmetic(block, self.shape.function)
@@ -286,12 +288,12 @@ class _Kernel:
         return [rest.number(formula) for formula in formulas]
 
     def _read(self, block: Block, spot: Spot, formulas: Sequence[Expr], *, kind: Kind) -> dict[Leaf, Num]:
-        """The inputs that the formulas mention."""
+        """Read the inputs that the formulas mention."""
         used = set(walk(*formulas))
         return {arg: Num(spot.read(block, at, kind=kind)) for at, arg in enumerate(self.shape.args) if arg in used}
 
     def _rows(self, cuts: Sequence[Cut], *, known: Mapping[Leaf, Num]) -> Rowwise:
-        """What has one value for a row, as each element's arithmetic takes it."""
+        """Compute what has one value for a row, as each element's arithmetic takes it."""
         numbers = {leaf: self._of_row(part) for each in cuts for leaf, part in each.rows.items()}
         exact = {leaf for each in cuts for leaf, part in each.rows.items() if part in self.exact}
         block = self.writer.block()
@@ -321,7 +323,7 @@ class _Kernel:
 
 
 def _narrow(block: Block, wide: Value, *, exact: bool) -> Num:
-    """A float64 as the sum of two float32."""
+    """Return a float64 as the sum of two float32."""
     hi = block.convert("fptrunc", wide, "float")
     if exact:
         return Num(hi)
@@ -329,21 +331,18 @@ def _narrow(block: Block, wide: Value, *, exact: bool) -> Num:
 
 
 def _lanes_in_use(lanes: int) -> list[str]:
-    """The whole vectors of a row, and the lanes that the rest of it takes."""
-    of, places = f"<{lanes} x i64>", ", ".join(f"i64 {lane}" for lane in range(lanes))
+    """Return lines that count a row's whole vectors and mask the lanes of the rest."""
     return [
         f"  %whole = and i64 %length, {-lanes}",
         "  %some = icmp ugt i64 %whole, 0",
         "  %left = sub i64 %length, %whole",
         "  %any = icmp ugt i64 %left, 0",
-        f"  %seedleft = insertelement {of} poison, i64 %left, i32 0",
-        f"  %lefts = shufflevector {of} %seedleft, {of} poison, <{lanes} x i32> zeroinitializer",
-        f"  %mask = icmp ult {of} <{places}>, %lefts",
+        *rest_mask(lanes),
     ]
 
 
 def _starts(shape: AxisShape) -> list[str]:
-    """Where the segment's first row, or its first vector of rows, begins in each operand."""
+    """Return lines that locate the segment's first row, or first vector of rows, in each operand."""
     lines = [
         "  %chunk = urem i64 %at, %chunks",
         "  %stretch = udiv i64 %at, %chunks",

@@ -1,4 +1,4 @@
-"""Activations along an axis on tensors of the processor's memory: one kernel a formula, for every dtype and layout.
+"""Activations along an axis on CPU tensors: one kernel per formula, for every dtype and layout.
 
 Float32 and the 16-bit dtypes are computed in float64 and rounded once, a 16-bit result by way of float32; float64 is
 computed with its rounding errors carried along. Every row is one thread's: the bits are the same for any number of
@@ -29,7 +29,7 @@ _PACKED = tuple(Struct(f"{3 + 3 * (inputs + 1)}q").pack for inputs in range(3))
 
 @final
 class AxisKernels:
-    """The kernels of one formula along an axis; made by `axis_kernels`.
+    """The kernels of one formula along an axis; created by `axis_kernels`.
 
     Attributes:
         expression, args: the formula and its inputs in order.
@@ -41,7 +41,7 @@ class AxisKernels:
         self._codes: dict[tuple[torch.dtype, bool], Code] = {}
 
     def check(self) -> None:
-        """Nothing, where kernels can be made.
+        """Raise unless kernels can be compiled.
 
         Raises:
             CannotLower: a kernel cannot spell the formula.
@@ -50,7 +50,7 @@ class AxisKernels:
         axis_text(AxisShape(self.expression, self.args, "float", across=False, scalef=machine().scalef))
 
     def run(self, tensors: Sequence[Tensor], *, axis: int) -> Tensor:
-        """The formula along the axis.
+        """Compute the formula along the axis.
 
         Args:
             tensors: one for each input, two at most, of one shape and one floating-point dtype, and not empty along
@@ -101,5 +101,5 @@ class AxisKernels:
 
 @lru_cache(maxsize=1024)
 def axis_kernels(expression: Expr, args: tuple[Input, ...]) -> AxisKernels:
-    """The kernels of the formula, made only once."""
+    """Return the formula's kernels, created only once."""
     return AxisKernels(expression, args)

@@ -1,4 +1,4 @@
-"""How tensors lie in memory along an axis, as the rows that a kernel walks over."""
+"""How tensors lie in memory along an axis, as the rows that a kernel iterates over."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Rows:
 
 
 def rows_of(tensors: Sequence[Tensor], axis: int, *, lanes: int) -> Rows:
-    """The rows along the axis of tensors of one shape, the last of which is written.
+    """Return the rows along the axis of tensors of one shape, the last of which is written.
 
     Axes are taken in the first tensor's order in memory. A tensor whose rows do not lie at one distance, and every
     tensor where fewer rows lie side by side than a vector has lanes, is copied; so may be the last one, so that its
@@ -65,7 +65,7 @@ def rows_of(tensors: Sequence[Tensor], axis: int, *, lanes: int) -> Rows:
 
 
 def _steps(turned: Tensor, place: int, *, beside: int) -> tuple[int, int] | None:
-    """The steps outward and along; None where there is no such one."""
+    """Return the steps outward and along, or None if there are none."""
     sizes, strides = turned.shape, turned.stride()
     outward = _one_step(sizes[:place], strides[:place])
     inward = _one_step(sizes[place + 1 :], strides[place + 1 :])
@@ -76,7 +76,7 @@ def _steps(turned: Tensor, place: int, *, beside: int) -> tuple[int, int] | None
 
 
 def _one_step(sizes: Sequence[int], strides: Sequence[int]) -> int | None:
-    """The distance between neighbours where the axes collapse into one; 0 where there is but one element."""
+    """Return the distance between neighbors if the axes collapse into one; 0 for a single element."""
     step, expected = 0, None
     for size, stride in zip(reversed(sizes), reversed(strides), strict=True):
         if size == 1:

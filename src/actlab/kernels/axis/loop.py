@@ -1,4 +1,4 @@
-"""Loops over a row in LLVM's language, with what they add up or compare on the way.
+"""Loops over a row in LLVM IR, with their sums and comparisons.
 
 Every reduction has as many partial results as a vector has lanes: element i of a row goes to number i modulo the
 lanes. A loop *along* the row holds them in the lanes of one vector; a loop *across* rows, each of whose lanes has a
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from actlab.kernels.elementwise.loop_ir import SIZE, Memory, narrowed, widened
+from actlab.kernels.runtime.loop import MASK, Memory, address, loaded, narrowed, store, widened
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe, Strategy
 from actlab.lower.vector import Block, Kind, Value
 
@@ -40,7 +40,7 @@ class Sum:
         return [block.real(0.0, kind) for kind in self.kinds]
 
     def taken(self, block: Block, term: Num, arithmetic: Arithmetic) -> Parts:
-        """The parts that one term brings."""
+        """Return the parts that one term contributes."""
         if self.carried:
             number = arithmetic.settled(term)
             return [number.hi, number.lo or block.real(0.0, "double")]
@@ -58,7 +58,7 @@ class Sum:
 @final
 @dataclass(frozen=True)
 class Peak:
-    """The largest; NaN where any is NaN.
+    """The largest element; NaN if any is NaN.
 
     Attributes:
         kind: the type in which it is looked for.
@@ -107,32 +107,18 @@ class Spot:
     masked: bool = False
 
     def read(self, block: Block, at: int, *, kind: Kind) -> Value:
-        """The operand's elements in the arithmetic's type."""
-        stored = stored_as(self.memory)
-        of, place, align = block.vector(stored), self._place(block, at), SIZE[self.memory]
-        if self.masked:
-            function = f"@llvm.masked.load.{_overload(block, stored)}.p0"
-            block.declarations.add(f"declare {of} {function}(ptr, i32, {block.vector('i1')}, {of})")
-            text = f"call {of} {function}(ptr {place}, i32 {align}, {block.vector('i1')} %mask, {of} zeroinitializer)"
-        else:
-            text = f"load {of}, ptr {place}, align {align}"
-        return widened(block, block.line(text, stored), memory=self.memory, kind=kind)
+        """Read the operand's elements in the arithmetic's type."""
+        raw = loaded(block, self._place(block, at), self.memory, mask=MASK if self.masked else None)
+        return widened(block, raw, memory=self.memory, kind=kind)
 
     def write(self, block: Block, at: int, result: Value) -> None:
-        """The result as the operand's elements, rounded once."""
+        """Write the result as the operand's elements, rounded once."""
         value = narrowed(block, result, memory=self.memory)
-        of, place, align = block.vector(value.kind), self._place(block, at), SIZE[self.memory]
-        if not self.masked:
-            block.lines.append(f"  store {of} {value.name}, ptr {place}, align {align}")
-            return
-        function = f"@llvm.masked.store.{_overload(block, value.kind)}.p0"
-        block.declarations.add(f"declare void {function}({of}, ptr, i32, {block.vector('i1')})")
-        given = f"{of} {value.name}, ptr {place}, i32 {align}, {block.vector('i1')} %mask"
-        block.lines.append(f"  call void {function}({given})")
+        store(block, self._place(block, at), value, self.memory, mask=MASK if self.masked else None)
 
     def _place(self, block: Block, at: int) -> str:
         index = block.line(f"mul i64 {self.index}, %along{at}", "i64").name if self.across else self.index
-        return block.line(f"getelementptr {stored_as(self.memory)}, ptr %start{at}, i64 {index}", "i64").name
+        return address(block, f"%start{at}", index, self.memory)
 
 
 # What an iteration does, and the parts that it brings to each reduction.
@@ -141,7 +127,7 @@ Step = Callable[[Block, Spot], Sequence[Parts]]
 
 @final
 class Writer:
-    """A kernel's text as it grows: blocks one after another, each known by its label.
+    """A kernel's text while it is written: blocks one after another, each known by its label.
 
     Attributes:
         memory: the dtype of the operands.
@@ -163,7 +149,7 @@ class Writer:
         self._blocks = 0
 
     def block(self, label: str | None = None) -> Block:
-        """Room for straight-line code; `place` puts it into the text."""
+        """Return a block for straight-line code; `place` adds it to the text."""
         self._blocks += 1
         return Block(lanes=self.lanes, label=label or self.label, prefix=f"b{self._blocks}.")
 
@@ -178,7 +164,7 @@ class Writer:
         self.label = label
 
     def loop(self, reductions: Sequence[Reduction], step: Step) -> list[Num]:
-        """Every element of the row, once; the results of the reductions."""
+        """Visit every element of the row once and return the results of the reductions."""
         self._blocks += 1
         name = f"loop{self._blocks}"
         parts = (self._across if self.across else self._along)(name, reductions, step)
@@ -220,7 +206,7 @@ class Writer:
         return [self._folded(each, found) for each, found in zip(reductions, ended, strict=True)]
 
     def _folded(self, reduction: Reduction, parts: Parts) -> Parts:
-        """The lanes joined in halves, the result in every lane."""
+        """Combine the lanes in halves and return the result in every lane."""
         block, width = self.block(), self.lanes
         while width > 1:
             width //= 2
@@ -279,7 +265,7 @@ class Writer:
                 block.lines.append(f"  store {block.vector(start.kind)} {start.name}, ptr {place}, align 64")
 
     def _collected(self, reduction: Reduction, room: int) -> Parts:
-        """The vectors of partial results joined in halves."""
+        """Combine the vectors of partial results in halves."""
         block = self.block()
         parts = [
             [_loaded(block, _slot(block, room + part * self.lanes + lane)) for part in range(len(reduction.kinds))]
@@ -293,17 +279,8 @@ class Writer:
         return parts[0]
 
 
-def stored_as(memory: Memory) -> Kind:
-    """The type in which memory is addressed: bfloat16 as its bits."""
-    return "i16" if memory == "bfloat" else memory
-
-
 def _number(parts: Parts) -> Num:
     return Num(parts[0], parts[1] if len(parts) > 1 else None)
-
-
-def _overload(block: Block, kind: Kind) -> str:
-    return f"v{block.lanes}" + {"float": "f32", "double": "f64", "half": "f16"}.get(kind, kind)
 
 
 def _phis(name: str, reductions: Sequence[Reduction], stem: str) -> list[Parts]:
@@ -327,10 +304,9 @@ def _joined(block: Block, reductions: Sequence[Reduction], held: Sequence[Parts]
 
 
 def _masked(block: Block, reductions: Sequence[Reduction], brought: Sequence[Parts]) -> list[Parts]:
-    """The parts, neutral in the lanes beyond the row's end."""
-    mask = Value("%mask", "i1")
+    """Return the parts, neutral in the lanes beyond the row's end."""
     return [
-        [block.select(mask, part, start) for part, start in zip(parts, reduction.neutral(block), strict=True)]
+        [block.select(MASK, part, start) for part, start in zip(parts, reduction.neutral(block), strict=True)]
         for reduction, parts in zip(reductions, brought, strict=True)
     ]
 
@@ -341,7 +317,9 @@ def _shuffled(block: Block, part: Value, places: Sequence[int]) -> Value:
 
 
 def _rooms(reductions: Sequence[Reduction], lanes: int) -> tuple[list[int | None], int]:
-    """The first vector of each sum's partial results, none for a peak, whose order does not count; and their number."""
+    """Return the first vector of each sum's partial results, None for a peak, whose order does not count; and their
+    number.
+    """
     rooms: list[int | None] = []
     used = 0
     for reduction in reductions:

@@ -1,4 +1,4 @@
-"""A formula with reductions, cut into stages: each one pass over a row, or a few.
+"""A formula with reductions, cut into stages: each one is a pass over a row, or a few.
 
 The tree is cut at its reductions. What lies between two of them is computed anew for each element in every pass that
 needs it, which is cheaper than memory; what depends on reductions alone is computed once a row.
@@ -55,7 +55,7 @@ SEARCHES: Mapping[str, Search] = MappingProxyType(
 
 
 def stages(root: Expr) -> tuple[tuple[Over, ...], ...]:
-    """The reductions in the order in which they can be found: those of one stage share their passes.
+    """Return the reductions in an order in which they can be computed: those of one stage share their passes.
 
     A threshold is a stage of its own.
 
@@ -78,12 +78,12 @@ def stages(root: Expr) -> tuple[tuple[Over, ...], ...]:
 
 
 def start_of(over: Over) -> tuple[Expr, ...]:
-    """Where the search for a threshold begins: 1 below the largest, which alone then adds up to 1. Else nothing."""
+    """Return where the search for a threshold begins, if any: 1 below the largest, which alone then sums to 1."""
     return (largest(over.operand) - 1,) if over.reduction in SEARCHES else ()
 
 
 def largest(operand: Expr) -> Expr:
-    """The largest of the operand along the axis, seen at once where it is 0 by its form."""
+    """Return the largest of the operand along the axis; 0 at once if the operand's form implies it."""
     match operand:
         case Sub(left, Over("greatest", right)) if left == right:
             return Number(Fraction(0))
@@ -94,7 +94,7 @@ def largest(operand: Expr) -> Expr:
 
 
 def rowwise(root: Expr) -> frozenset[Node]:
-    """The parts that have one value for a row: made of reductions and numbers alone, with one reduction at least."""
+    """Return the parts that have one value for a row: only reductions and numbers, at least one reduction."""
     element: set[Node] = set()
     row: set[Node] = set()
     for node in walk(root):
@@ -110,7 +110,7 @@ def rowwise(root: Expr) -> frozenset[Node]:
 @final
 @dataclass(frozen=True)
 class Cut:
-    """A formula for each element, with leaves in the place of what has one value for a row.
+    """A formula for each element, with leaves for what has one value for a row.
 
     Attributes:
         element: the formula.
@@ -122,7 +122,7 @@ class Cut:
 
 
 def cut(root: Expr, *, reciprocals: bool) -> Cut:
-    """The formula, cut where its parts have one value for a row.
+    """Cut the formula where its parts have one value for a row.
 
     Args:
         root: the formula.
@@ -138,27 +138,27 @@ def cut(root: Expr, *, reciprocals: bool) -> Cut:
 
 
 def by_reductions(part: Expr) -> tuple[Expr, Mapping[Over, Input]]:
-    """A part that has one value for a row, its reductions exchanged for leaves; and the leaves."""
+    """Return a part that has one value for a row, its reductions replaced by leaves; and the leaves."""
     leaves = {node: _leaf(node) for node in _outermost(part)}
     exchange: dict[Expr, Expr] = dict(leaves.items())
     return substitute(part, exchange), leaves
 
 
 def functions_of(element: Expr) -> tuple[Call, ...]:
-    """The outermost calls of elementary functions in a formula for each element."""
+    """Return the outermost calls of elementary functions in a formula for each element."""
     every = [node for node in walk(element) if isinstance(node, Call)]
     inner = {below for call in every for arg in call.args for below in walk(arg) if isinstance(below, Call)}
     return tuple(call for call in every if call not in inner)
 
 
 def needs_carried_sums(root: Expr) -> bool:
-    """Whether a reduction goes into a function such as the logarithm, which asks for more digits near its root."""
+    """Return whether a reduction enters a function such as the logarithm, which needs more digits near its root."""
     row = rowwise(root)
     return any(isinstance(node, Call) and node in row for node in walk(root))
 
 
 def is_exact(operand: Expr) -> bool:
-    """Whether the operand is an input but for its sign, so that any arithmetic gives the same."""
+    """Return whether the operand is an input up to its sign, so that any arithmetic gives the same."""
     inner = operand.operand if isinstance(operand, Neg) else operand
     return isinstance(inner, Input)
 
@@ -173,7 +173,7 @@ def _outermost(root: Expr) -> set[Over]:
 
 
 def _reductions(*roots: Expr) -> list[Over]:
-    """Every reduction, those below others first; where a threshold's search begins counts as below it."""
+    """Return every reduction, inner ones first; the start of a threshold's search counts as inner."""
     found: dict[Over, None] = {}
     for node in walk(*roots):
         if isinstance(node, Over):
@@ -184,7 +184,7 @@ def _reductions(*roots: Expr) -> list[Over]:
 
 
 def _with_reciprocals(element: Expr, rows: Mapping[Input, Expr]) -> tuple[Expr, dict[Input, Expr]]:
-    """Every division by what has one value for a row as a multiplication by one over it."""
+    """Replace every division by what has one value for a row by a multiplication by its reciprocal."""
     one_over: dict[Expr, Input] = {}
     added: dict[Input, Expr] = {}
     exchange: dict[Expr, Expr] = {}

@@ -1,4 +1,4 @@
-"""Formulas of one input and of parameters where the input is infinite: what they tend to, whatever the parameters.
+"""Limits at infinite inputs of formulas of one input and of parameters, whatever the parameters.
 
 Written out there they give ∞·0 or ∞/∞. So the input is taken to be large instead, and what comes out for what it is on
 its way to: a very large result for infinity, a very small one for nothing, any other for the limit itself.
@@ -35,14 +35,14 @@ Sides = tuple[bool, bool]
 
 
 def large(a: Arithmetic, x: Num, sides: Sides) -> tuple[Num, Value]:
-    """The input, large where it is infinite on these sides, and where that is."""
+    """Return the input, large instead of infinite on these sides, and where that is."""
     size = a.block.abs(x.hi) if all(sides) else x.hi
     infinite = a.block.compare("oeq", size, a.real(inf if sides[1] else -inf))
     return a.select(infinite, with_sign(a, a.constant(2 ** _INPUT[a.kind]), x), x), infinite
 
 
 def on_its_way(a: Arithmetic, value: Num) -> Value:
-    """What a value at the large input is on its way to."""
+    """Return the limit that a value at the large input tends to."""
     block, most = a.block, _LARGE[a.kind]
     whole = a.settled(value).hi
     size = block.abs(whole)
@@ -52,7 +52,7 @@ def on_its_way(a: Arithmetic, value: Num) -> Value:
 
 @lru_cache(maxsize=4096)
 def needed(formula: Expr, args: tuple[Leaf, ...]) -> Sides:
-    """On which sides the formula misses its limits when it is written out, and finds them, all seen, in this way."""
+    """Return on which sides the formula itself misses its limits and this method finds all that are known."""
     inputs = [leaf for leaf in args if isinstance(leaf, Input)]
     if len(inputs) != 1 or inputs[0] != args[0] or len(args) == 1 or swings(formula):
         return False, False
@@ -68,7 +68,7 @@ def _is_needed(told: Sequence[tuple[float | None, float, float]]) -> bool:
 
 
 def _trials(formula: Expr, args: Sequence[Leaf], *, sign: float) -> list[tuple[float | None, float, float]]:
-    """For parameters at random the limit, what comes out at infinity, and what is found in this way."""
+    """Return, for random parameters, the limit, the formula's value at infinity and what this method finds."""
     function: Callable[..., Any] = program((formula,), tuple(args)).function
     generator = torch.Generator().manual_seed(0)
     count = len(PLACES)

@@ -1,4 +1,4 @@
-"""A formula's forward and backward pass on tensors of the processor's memory."""
+"""A formula's forward and backward pass on CPU tensors."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from torch import Tensor
 
 from actlab.formula.expr import Expr
 from actlab.kernels.elementwise.layout import Arranged, arranged
-from actlab.kernels.elementwise.loop_ir import LINE, SIZE, Access, Memory
+from actlab.kernels.elementwise.loop_ir import Access
 from actlab.kernels.elementwise.plan import Shape, module
 from actlab.kernels.elementwise.strategies import Mode, recipe
 from actlab.kernels.runtime.cpu import machine
 from actlab.kernels.runtime.jit import Code, compiled
 from actlab.kernels.runtime.launch import Grid, Operand, empty_sums, run, run_flat
+from actlab.kernels.runtime.loop import LINE, SIZE, Memory
 from actlab.lower.arithmetic import Recipe
 from actlab.lower.straight_line import Leaf
 
@@ -43,7 +44,7 @@ _PROBE = Recipe("single")
 
 @final
 class Kernels:
-    """The kernels of one formula of given arguments; made by `kernels_of`.
+    """The kernels of one formula and its arguments; created by `kernels_of`.
 
     Attributes:
         expression, args: the formula and its inputs and parameters in order.
@@ -58,7 +59,7 @@ class Kernels:
         self._flat: dict[tuple[torch.dtype, Wanted, bool], Code] = {}
 
     def check(self) -> None:
-        """Nothing, where kernels can be made.
+        """Raise unless kernels can be compiled.
 
         Raises:
             CannotLower: a kernel cannot spell the formula or one of its derivatives.
@@ -70,7 +71,7 @@ class Kernels:
             module(Shape(self.expression, self.args, access, wanted), memory="float", recipe=_PROBE)
 
     def forward(self, tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-        """The formula of tensors of one floating-point dtype that broadcast to the first one's shape.
+        """Compute the formula of tensors of one floating-point dtype that broadcast to the first one's shape.
 
         Args:
             tensors: one for each argument, none of them with a value for autograd to follow.
@@ -94,7 +95,7 @@ class Kernels:
         return result if target is result else result.copy_(target)
 
     def of_one(self, x: Tensor) -> Tensor:
-        """The formula of its only argument: the same as `forward`, with the least work a call."""
+        """Compute the formula of its only argument: like `forward`, with the least overhead."""
         if not x.is_contiguous():
             return self.forward((x,))
         result = torch.empty_like(x)
@@ -102,7 +103,7 @@ class Kernels:
         return result
 
     def pulled_one(self, dy: Tensor, x: Tensor) -> Tensor | None:
-        """The gradient by its only argument, which is asked for: the same as `pull_back`, with the least work."""
+        """Return the gradient of its only argument: like `pull_back`, with the least overhead."""
         if not (x.is_contiguous() and dy.is_contiguous() and dy.shape == x.shape):
             return self.pull_back(dy, (x,), (True,))[0]
         dx = torch.empty_like(x)
@@ -111,14 +112,14 @@ class Kernels:
         return dx
 
     def of_two(self, value: Tensor, gate: Tensor) -> Tensor:
-        """The formula of contiguous tensors of one shape: the same as `forward`, with the least work a call."""
+        """Compute the formula of contiguous tensors of one shape: like `forward`, with the least overhead."""
         result = torch.empty_like(value)
         count, into = value.numel(), result.data_ptr()
         run_flat(self._flat_code(value.dtype, None, count, into), count, value.data_ptr(), gate.data_ptr(), into)
         return result
 
     def pulled_two(self, dy: Tensor, value: Tensor, gate: Tensor, wanted: tuple[bool, bool]) -> list[Tensor | None]:
-        """The wanted gradients, at least one of them, likewise: the same as `pull_back`."""
+        """Return the wanted gradients, at least one: like `pull_back`, with the least overhead."""
         made = [torch.empty_like(value) if want else None for want in wanted]
         count, into = value.numel(), [each.data_ptr() for each in made if each is not None]
         code = self._flat_code(value.dtype, wanted, count, *into)
@@ -128,7 +129,7 @@ class Kernels:
     def pull_back(
         self, dy: Tensor, tensors: Sequence[Tensor], wanted: Sequence[bool], *, into: Sequence[Tensor] | None = None
     ) -> list[Tensor | None]:
-        """The incoming gradient times every wanted derivative, in one pass; a parameter's is summed up.
+        """Multiply the incoming gradient by every wanted derivative, in one pass; sum those of parameters.
 
         The sums are the same for any number of threads.
 
@@ -188,7 +189,7 @@ class Kernels:
         run_flat(self._flat_code(x.dtype, None, count, into), count, x.data_ptr(), into)
 
     def _flat_code(self, dtype: torch.dtype, wanted: Wanted, count: int, *into: int) -> Code:
-        """The kernel of operands that lie in one run each, with so many elements, the outputs at these addresses."""
+        """Return the kernel of contiguous operands with so many elements and outputs at these addresses."""
         key = dtype, wanted, count >= _FEWEST_PAST and goes_past_caches(dtype, count, *into)
         code = self._flat.get(key)
         if code is None:
@@ -209,25 +210,25 @@ class Kernels:
 
 
 def goes_past_caches(dtype: torch.dtype, count: int, *into: int) -> bool:
-    """Whether outputs of so many elements side by side at these addresses are written past the caches."""
+    """Return whether contiguous outputs of so many elements at these addresses are written past the caches."""
     if count * SIZE[MEMORY[dtype]] < PAST_CACHES:
         return False
     return all(address % LINE == 0 for address in into)
 
 
 def _all_go_past_caches(dtype: torch.dtype, grid: Grid, into: Iterable[Operand]) -> bool:
-    """The same of a grid: of several rows only the first is known to begin where a line does."""
+    """Return the same for a grid: of several rows only the first is known to begin at a cache line."""
     return grid.rows == grid.channels == 1 and goes_past_caches(dtype, grid.row, *(address for address, *_ in into))
 
 
 def _spread_axes(shape: torch.Size, full: torch.Size) -> tuple[int, ...]:
-    """The axes of the full shape along which a tensor of the other one is repeated."""
+    """Return the axes of the full shape along which a tensor of the other shape is repeated."""
     sizes = [1] * (len(full) - len(shape)) + list(shape)
     return tuple(at for at, size in enumerate(sizes) if size == 1)
 
 
 def _added(parts: np.ndarray[Any, np.dtype[np.float64]], *, like: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """The parts added up in one fixed order, as a tensor like the parameter."""
+    """Return the parts added in a fixed order, as a tensor like the parameter."""
     total = np.add.reduce(np.ascontiguousarray(parts), axis=axes)
     return torch.as_tensor(total, dtype=like.dtype).reshape(like.shape)
 
@@ -240,5 +241,5 @@ def _code(shape: Shape, memory: Memory, mode: Mode, *, past_caches: bool = False
 
 @lru_cache(maxsize=4096)
 def kernels_of(expression: Expr, args: tuple[Leaf, ...], mode: Mode) -> Kernels:
-    """The kernels of the formula, made only once."""
+    """Return the formula's kernels, created only once."""
     return Kernels(expression, args, mode)

@@ -1,4 +1,4 @@
-"""How tensors lie in memory, as the grid that a kernel walks over."""
+"""How tensors lie in memory, as the grid that a kernel iterates over."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Arranged:
 
 
 def arranged(tensors: Sequence[Tensor]) -> Arranged:
-    """Tensors of one shape, or that broadcast to the first one's, as one grid.
+    """Return tensors that broadcast to the first one's shape as one grid.
 
     The first tensor is never broadcast. One value for all elements, or one for each channel, is read as such; any
     other broadcasting, and memory without a walkable order, is made contiguous first.
@@ -50,7 +50,7 @@ def arranged(tensors: Sequence[Tensor]) -> Arranged:
 
 
 def channel_axis(tensor: Tensor, first: Tensor) -> int | None:
-    """Along which axis of the first the tensor has several values: −1 for none, None for more than one."""
+    """Return the axis of the first along which the tensor has several values: −1 for none, None for several axes."""
     if tensor.numel() == 1:
         return -1
     sizes = [1] * (first.dim() - tensor.dim()) + list(tensor.shape)
@@ -59,7 +59,7 @@ def channel_axis(tensor: Tensor, first: Tensor) -> int | None:
 
 
 def _with_channels(tensors: Sequence[Tensor], first: Tensor, *, axis: int) -> Arranged:
-    """The grid of rows, channels along the axis, and the elements behind it."""
+    """Return the grid of rows, channels along the axis, and the elements behind it."""
     shape = first.shape
     if axis < 0:
         grid = Grid(1, 1, first.numel())
@@ -101,7 +101,7 @@ def _all_streams(tensors: Sequence[Tensor]) -> tuple[Access, ...]:
 
 
 def _in_one_run(tensors: Sequence[Tensor]) -> bool:
-    """Whether all elements lie without gaps and in the same order."""
+    """Return whether all elements lie without gaps and in the same order."""
     if all(tensor.is_contiguous() for tensor in tensors):
         return True
     strides = tensors[0].stride()
@@ -109,7 +109,7 @@ def _in_one_run(tensors: Sequence[Tensor]) -> bool:
 
 
 def is_dense(tensor: Tensor) -> bool:
-    """Whether the elements fill their memory without gaps or overlap, in whatever order of axes."""
+    """Return whether the elements fill their memory without gaps or overlap, in whatever order of axes."""
     expected = 1
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size != 1 and stride != expected:
@@ -119,7 +119,7 @@ def is_dense(tensor: Tensor) -> bool:
 
 
 def _in_rows(tensors: Sequence[Tensor]) -> Arranged | None:
-    """Rows of elements side by side at an equal distance, such as the halves of a packed tensor."""
+    """Return rows of contiguous elements at equal distances, such as the halves of a packed tensor, or None."""
     steps = [_row_step(tensor) for tensor in tensors]
     width = tensors[0].shape[-1] if tensors[0].dim() else 1
     if width < 16 or not all(step is not None for step in steps):
@@ -130,7 +130,7 @@ def _in_rows(tensors: Sequence[Tensor]) -> Arranged | None:
 
 
 def _row_step(tensor: Tensor) -> int | None:
-    """The distance from row to row, where the last axis lies side by side and the others collapse into one."""
+    """Return the distance between rows if the last axis is contiguous and the others collapse into one."""
     if tensor.dim() < 2 or tensor.stride(-1) != 1 or tensor.numel() == 0:
         return None
     sizes, strides = tensor.shape[:-1], tensor.stride()[:-1]

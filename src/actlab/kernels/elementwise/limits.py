@@ -1,4 +1,4 @@
-"""What a formula tends to at −∞ and +∞, where its program would multiply infinity by zero."""
+"""A formula's limits at −∞ and +∞, where its program would multiply infinity by zero."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OSCILLATING = frozenset({"sin", "cos", "spherical_bessel"})
 @final
 @dataclass(frozen=True)
 class End:
-    """How a formula ends on one side.
+    """A formula's limit on one side and where it is reached.
 
     Attributes:
         limit: what it tends to.
@@ -43,7 +43,7 @@ class End:
 
 @lru_cache(maxsize=4096)
 def ends(root: Expr, arg: Leaf) -> tuple[End | None, End | None]:
-    """The ends on the left and on the right; None where the program finds them itself, and where none are seen.
+    """Return the ends on the left and the right; None where the program finds them itself, or none is known.
 
     Seen, at eight places out to 10^100 or, where the program breaks off, to 640, as a value that no longer moves, as a
     size that keeps shrinking to nothing, or as one that keeps growing; with a sine in it, that grows as the argument
@@ -54,12 +54,12 @@ def ends(root: Expr, arg: Leaf) -> tuple[End | None, End | None]:
 
 
 def swings(root: Expr) -> bool:
-    """Whether there is a sine in the formula, or the like."""
+    """Return whether the formula oscillates: whether it contains a sine or the like."""
     return any(isinstance(node, Call) and node.atom in _OSCILLATING for node in walk(root))
 
 
 def _missed(function: Callable[..., Any], *, sign: float, swings: bool) -> End | None:
-    """The end on one side, where the formula itself gives NaN there."""
+    """Return the end on one side if the formula itself gives NaN there."""
     *values, there = _values(function, [*PLACES, inf], sign=sign)
     if not isnan(there):
         return None
@@ -80,7 +80,7 @@ def _values(function: Callable[..., Any], places: Sequence[float], *, sign: floa
 
 
 def _reached(limit: float, values: list[float]) -> float:
-    """From which of the places on, but for the first two, the value is the limit to the last digit."""
+    """Return the place, not among the first two, from which the value is the limit to the last digit."""
     near = _SAME * abs(limit) if isfinite(limit) else -1.0
     for at in range(2, len(values)):
         if all(abs(value - limit) <= near for value in values[at:]):
@@ -89,7 +89,7 @@ def _reached(limit: float, values: list[float]) -> float:
 
 
 def limit(values: list[float], *, swings: bool) -> float | None:
-    """Where values at `PLACES` tend, of a formula with a sine in it or without; None where that is not seen."""
+    """Return the limit of values at `PLACES`, with or without a sine in the formula; None if it is not clear."""
     *_, third, second, last = values
     if any(isnan(each) for each in (third, second, last)):
         return None

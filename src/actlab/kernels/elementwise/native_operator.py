@@ -1,4 +1,4 @@
-"""PyTorch's own operator where it gives the same numbers as the kernel: up to the size from which the kernel is faster.
+"""PyTorch's own operator if it gives the same numbers as the kernel, up to the size from which the kernel is faster.
 
 Only formulas without an elementary function have one way to be rounded. Whether PyTorch's operator of the same
 meaning takes it, in the gradient too, is tried on the numbers that tell apart; from which size on the kernel is worth
@@ -33,7 +33,7 @@ _CLEARLY = 0.9
 
 @final
 class OwnOperator:
-    """PyTorch's operator, and up to which size it is used; made by `own_operator`.
+    """PyTorch's operator and the size up to which it is used; created by `own_operator`.
 
     Attributes:
         function: the operator.
@@ -59,14 +59,14 @@ class OwnOperator:
         self.limit = limit
 
     def takes(self, x: Tensor) -> bool:
-        """Whether it is used for this tensor."""
+        """Return whether the operator is used for this tensor."""
         # while traced a size is no number, and there is nothing but operators to choose from
         return x.dtype in self.dtypes and (torch._C._get_tracing_state() is not None or x.numel() < self.limit)
 
 
 @lru_cache(maxsize=512)
 def own_operator(act: Activation) -> OwnOperator | None:
-    """PyTorch's operator of the same numbers; None where there is none."""
+    """Return PyTorch's operator that gives the same numbers, or None."""
     if len(act.inputs) != 1 or act.samplers or any(param.trainable for param in act.params):
         return None
     nodes = list(walk(act.with_references()))
@@ -76,7 +76,7 @@ def own_operator(act: Activation) -> OwnOperator | None:
 
 
 def _tried(act: Activation) -> OwnOperator | None:
-    """PyTorch's operator as far as its numbers are the kernel's."""
+    """Compare PyTorch's operator with the kernel."""
     twin, ours = twin_of(act), _kernels(act)
     if twin is None or ours is None:
         return None
@@ -100,7 +100,7 @@ def _keeps_output(function: Callable[[Tensor], Tensor]) -> bool:
 
 
 class _OnKernels(torch.autograd.Function):
-    """The kernels under autograd, as they are used: what is timed against PyTorch's operator."""
+    """The kernels under autograd, as they are used: timed against PyTorch's operator."""
 
     @staticmethod
     def forward(ctx: Any, kernels: Kernels, x: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class _OnKernels(torch.autograd.Function):
 
 
 def _kernels(act: Activation) -> Callable[[Tensor], Tensor] | None:
-    """The activation by its kernels; None where it has none."""
+    """Return the activation by its kernels, or None if it has none."""
     kernels = kernels_of(act.with_references(), (Input(act.inputs[0]),), "accurate")
     try:
         kernels.check()
@@ -138,7 +138,7 @@ def _with_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Ten
 
 
 def _telling(dtype: torch.dtype) -> Tensor:
-    """Whole and half numbers and their neighbours, a dense stretch, every size, zeros, infinities and NaN."""
+    """Return whole and half numbers with their neighbors, a dense interval, all magnitudes, zeros, infinities, NaN."""
     places = torch.arange(-20, 21, dtype=dtype) / 2
     nearby = torch.arange(-2, 3, dtype=dtype) * torch.finfo(dtype).eps / 2
     sizes = torch.logspace(-37, 37, 149, dtype=dtype)
@@ -148,7 +148,7 @@ def _telling(dtype: torch.dtype) -> Tensor:
 
 
 def _limit(own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor]) -> float:
-    """The smallest of the timed sizes at which the kernel is clearly faster, forward and backward together."""
+    """Return the smallest timed size at which the kernel is clearly faster, forward and backward together."""
     for size in _SIZES:
         x = torch.linspace(-3, 3, size).requires_grad_()
         # in turn, so that whatever disturbs the machine disturbs both

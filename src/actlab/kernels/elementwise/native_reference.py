@@ -1,4 +1,4 @@
-"""PyTorch's own implementation of an activation: what its numbers and its speed are compared with."""
+"""PyTorch's own implementation of an activation, for comparing numbers and speed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from actlab.formula.along_axis import AxisActivation
 
 
 def twin_of(act: Activation | AxisActivation, *, dtype: torch.dtype = torch.float64) -> partial[Tensor] | None:
-    """The twin that the activation names, at the activation's own parameter values; None where PyTorch has none.
+    """Return PyTorch's implementation at the activation's parameter values, or None if PyTorch has none.
 
     A parameter is handed over by keyword where the twin has one of its name; a twin that lacks it is one only at
     the catalog's own value. The twin of a gated unit takes one tensor, value and gate packed along an axis `dim`.
@@ -45,7 +45,7 @@ def twin_of(act: Activation | AxisActivation, *, dtype: torch.dtype = torch.floa
 
 
 def _keywords(fixed: str) -> dict[str, Any]:
-    """The arguments that stand after the twin's name, `approximate='tanh')`."""
+    """Return the arguments that follow the implementation's name, such as `approximate='tanh')`."""
     call = ast.parse(f"f({fixed}" if fixed else "f()", mode="eval").body
     assert isinstance(call, ast.Call)
     return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
@@ -58,7 +58,7 @@ def _imported(path: str) -> Callable[..., Tensor]:
 
 
 def _argument_names(function: Callable[..., Tensor]) -> set[str]:
-    """The names of its arguments, from its documentation where it is a builtin without a signature."""
+    """Return the names of its arguments, from its documentation if it is a builtin without a signature."""
     try:
         return set(inspect.signature(function).parameters)
     except ValueError:

@@ -13,7 +13,8 @@ from actlab.formula.derivative import derivative
 from actlab.formula.expr import Add, Call, Expr, Mul, Neg, Number, Sub, Where, is_constant, walk
 from actlab.kernels.elementwise import infinite_inputs
 from actlab.kernels.elementwise.limits import ends
-from actlab.kernels.elementwise.loop_ir import Access, Memory, Plan, text_of
+from actlab.kernels.elementwise.loop_ir import Access, Plan, text_of
+from actlab.kernels.runtime.loop import Memory
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe, Span, Strategy
 from actlab.lower.straight_line import Leaf
 from actlab.lower.to_llvm import Lowering
@@ -32,7 +33,7 @@ Body = Callable[[Arithmetic, Sequence[Num]], Sequence[Num]]
 @final
 @dataclass(frozen=True)
 class Shape:
-    """A formula's forward or backward pass, but for how it is computed.
+    """A formula's forward or backward pass, independent of how it is computed.
 
     Attributes:
         expression: the formula.
@@ -61,7 +62,7 @@ class Shape:
 
 @lru_cache(maxsize=4096)
 def module(shape: Shape, *, memory: Memory, recipe: Recipe, past_caches: bool = False) -> str:
-    """The text of the kernel.
+    """Return the kernel's text.
 
     Raises:
         CannotLower: a kernel cannot spell the formula.
@@ -70,7 +71,7 @@ def module(shape: Shape, *, memory: Memory, recipe: Recipe, past_caches: bool = 
 
 
 def plan(shape: Shape, *, memory: Memory, recipe: Recipe) -> Plan:
-    """The forward pass of the inputs, or the backward pass of the incoming gradient and the inputs."""
+    """Plan the forward pass of the inputs, or the backward pass of the incoming gradient and the inputs."""
     if shape.wanted is None:
         return Plan(memory, recipe, shape.access, outputs=1, sums=0, body=_forward(shape))
     access: tuple[Access, ...] = ("stream", *shape.access)
@@ -78,7 +79,7 @@ def plan(shape: Shape, *, memory: Memory, recipe: Recipe) -> Plan:
 
 
 def measured(shape: Shape) -> Plan:
-    """The same in float64, and after all outputs the largest operand of each outermost sum: what errors are held to."""
+    """Plan the same in float64, followed by the largest operand of each outermost sum: the reference for errors."""
     inner = _forward(shape) if shape.wanted is None else _backward(shape)
     formulas = _formulas(shape)
 
@@ -92,8 +93,9 @@ def measured(shape: Shape) -> Plan:
 
 
 def largest_operand(low: Lowering, root: Expr) -> Num:
-    """The magnitude of the larger operand of the formula's outermost sum, looked for through products with one
-    factor, signs and branches; of a spherical Bessel function that of its recurrence; of what is no sum, its own."""
+    """Return the magnitude of the larger operand of the formula's outermost sum. Look through products with one factor,
+    signs and branches; take the recurrence of a spherical Bessel function; without a sum, the formula itself.
+    """
     a = low.arithmetic
     match root:
         case Neg(operand):
@@ -141,7 +143,7 @@ def _backward(shape: Shape) -> Body:
 def _written(
     shape: Shape, a: Arithmetic, given: Sequence[Num], write: Callable[[Lowering, Expr], Num], *, dy: Num | None
 ) -> list[Num]:
-    """The formulas' results, and where they may be lost on the way once more in an arithmetic that loses none."""
+    """Compute the formulas, and again in scaled arithmetic where a plain result may overflow or underflow."""
     results = _straight(shape, a, given, write, dy=dy)
     if a.recipe.span is not Span.RESCUED:
         return results
@@ -156,7 +158,7 @@ def _written(
 
 
 def _doubtful(a: Arithmetic, inputs: Sequence[Value], values: Sequence[Value]) -> Value:
-    """Where a value is no number, or very large or small, but for a 0 of an input that is 0; or an input very large."""
+    """Return where a value is NaN, huge or tiny (except a 0 from an input of 0), or an input is huge."""
     block = a.block
     false, true = block.whole(0, "i1"), block.whole(1, "i1")
     nothing, sure = false, true
@@ -178,7 +180,7 @@ def _doubtful(a: Arithmetic, inputs: Sequence[Value], values: Sequence[Value]) -
 def _straight(
     shape: Shape, a: Arithmetic, given: Sequence[Num], write: Callable[[Lowering, Expr], Num], *, dy: Num | None
 ) -> list[Num]:
-    """The formulas' results, each as it is written, and what it tends to where its only input is infinite."""
+    """Compute each formula as it is written, and its limit where its only input is infinite."""
     formulas = _formulas(shape)
     low = Lowering(a, dict(zip(shape.args, given, strict=True)), at_ends=_ended)
     results = []
@@ -201,7 +203,7 @@ def _from_far(
     dy: Num | None,
     sides: infinite_inputs.Sides,
 ) -> Num:
-    """The formula's result; where the input is infinite on these sides, what it is on its way to."""
+    """Compute the formula; where the input is infinite on these sides, its limit."""
     x, infinite = infinite_inputs.large(a, given[0], sides)
     far = Lowering(a, dict(zip(shape.args, (x, *given[1:]), strict=True)), at_ends=_ended)
     tended = infinite_inputs.on_its_way(a, far.number(formula))
@@ -210,14 +212,14 @@ def _from_far(
 
 
 def _with_ends(a: Arithmetic, shape: Shape, formula: Expr, x: Num, value: Num, *, factor: Num | None) -> Num:
-    """The value; beyond the formula's ends what it is there, times the factor if there is one."""
+    """Return the value; beyond the formula's ends its limit, times the factor if there is one."""
     if len(shape.args) > 1:
         return value
     return _ended(a, formula, shape.args[0], x, value, factor=factor)
 
 
 def _ended(a: Arithmetic, formula: Expr, arg: Leaf, x: Num, value: Num, factor: Num | None = None) -> Num:
-    """The value of a formula of one argument; beyond its ends what it is there, times the factor if there is one."""
+    """Return the value of a formula of one argument; beyond its ends its limit, times the factor if there is one."""
     left, right = ends(formula, arg)
     for end, order in ((left, "ole"), (right, "oge")):
         if end is not None:
@@ -230,5 +232,5 @@ def _ended(a: Arithmetic, formula: Expr, arg: Leaf, x: Num, value: Num, factor: 
 
 
 def _is_slow(formula: Expr) -> bool:
-    """Whether the formula is made of powers, roots and logarithms alone, which fall to 0 slowly."""
+    """Return whether the formula consists of powers, roots and logarithms only, which fall to 0 slowly."""
     return all(node.atom in _SLOW for node in walk(formula) if isinstance(node, Call))

@@ -1,4 +1,4 @@
-"""The catalog's choices of recipes, computed beforehand: `choices.json`, written by `python -m actlab.kernels.generate`."""
+"""The catalog's choices of recipes: `choices.json`, written by `python -m actlab.kernels.generate`."""
 
 from __future__ import annotations
 

@@ -20,12 +20,13 @@ from torch import Tensor
 
 from actlab.formula.expr import ParamRef
 from actlab.kernels.elementwise import stored_choices
-from actlab.kernels.elementwise.loop_ir import Access, Memory, Plan, text_of
+from actlab.kernels.elementwise.loop_ir import Access, Plan, text_of
 from actlab.kernels.elementwise.plan import Shape, measured, plan
 from actlab.kernels.runtime import cache
 from actlab.kernels.runtime.cpu import machine
 from actlab.kernels.runtime.jit import compiled
 from actlab.kernels.runtime.launch import Grid, run
+from actlab.kernels.runtime.loop import Memory
 from actlab.lower.arithmetic import Recipe, Span, Strategy
 
 Mode = Literal["accurate", "fast"]
@@ -143,7 +144,7 @@ def tried(shape: Shape, wide: Memory, *, avx512: bool) -> int:
 
 
 def _cost(shape: Shape, wide: Memory, candidate: Recipe) -> int:
-    """Vector instructions for sixteen elements, a division as eight."""
+    """Count vector instructions for sixteen elements, a division as eight."""
     text = text_of(plan(shape, memory=wide, recipe=candidate))
     body = text.partition("body:")[2].partition("rest:")[0]
     twice = 2 if candidate.kind == "double" else 1
@@ -151,7 +152,7 @@ def _cost(shape: Shape, wide: Memory, candidate: Recipe) -> int:
 
 
 def sample(shape: Shape, wide: Memory) -> list[Tensor]:
-    """Points for every argument (and an incoming gradient of 1): dense, random, tiny, huge, and the special ones."""
+    """Return points for every argument (and an incoming gradient of 1): dense, random, tiny, huge and special ones."""
     x = _line(torch.float64 if wide == "double" else torch.float32)
     columns = [x, *(x[_shuffled(len(x), seed=at)] for at in range(1, len(shape.args)))]
     if any(isinstance(leaf, ParamRef) for leaf in shape.args):
@@ -182,7 +183,7 @@ def _line(dtype: torch.dtype) -> Tensor:
 
 
 def _beside(places: Tensor) -> Tensor:
-    """The floats nearest to each place on either side: where pieces of a formula or of a program may meet."""
+    """Return the floats nearest to each place on either side: where pieces of a formula or a program may meet."""
     steps = torch.arange(-4, 5, dtype=places.dtype) * torch.finfo(places.dtype).eps / 2
     return (places[:, None] * (1 + steps)).flatten()
 
@@ -208,14 +209,16 @@ def _reference(shape: Shape, wide: Memory, points: Sequence[Tensor], *, avx512: 
 
 
 def _allowed(value: Tensor, operand: Tensor, wide: Memory, *, bound: float) -> Tensor:
-    """Where the outermost sum cancels to less than half of its larger operand, that operand's units count."""
+    """Return the allowed errors. Where the outermost sum cancels to half its larger operand or less, the operand's
+    units count.
+    """
     cancels = value.abs() < operand / 2
     rooted = min(bound, _FORWARD) * spacing(operand, wide)
     return torch.where(cancels, torch.maximum(rooted, bound * spacing(value, wide)), bound * spacing(value, wide))
 
 
 def spacing(value: Tensor, wide: Memory) -> Tensor:
-    """The distance from one float of the type to the next, at the value."""
+    """Return the distance from one float of the type to the next, at the value."""
     digits, least = (53, -1074) if wide == "double" else (24, -149)
     exponent = torch.frexp(value.abs())[1]
     return torch.ldexp(torch.ones_like(value), (exponent - digits).clamp(min=least))
@@ -237,7 +240,7 @@ def _agrees(result: Tensor, value: Tensor, allowed: Tensor) -> bool:
 
 
 def evaluated(made: Plan, points: Sequence[Tensor]) -> list[Tensor]:
-    """The kernel's streams on contiguous tensors of one length."""
+    """Run the kernel on contiguous tensors of one length and return its outputs."""
     count = points[0].numel()
     outputs = [torch.empty_like(points[0]) for _ in range(made.outputs)]
     operands = [(each.data_ptr(), count, 0) for each in (*points, *outputs)]

@@ -31,7 +31,7 @@ _TURN = 0x8040201008040201 - 2**64
 
 @dataclass(frozen=True)
 class Border:
-    """Where one step ends and the next begins, and to which of them the place itself belongs."""
+    """Where one step ends and the next begins, and which of them the border belongs to."""
 
     at: float
     belongs: Literal["left", "right"] = "right"
@@ -60,7 +60,7 @@ class Staircase:
 
 
 def staircase(borders: Sequence[float], levels: Sequence[float]) -> Staircase:
-    """The staircase of a step table, in Gray codes; NaN counts to its lowest step."""
+    """Return the staircase of a step table, in Gray codes; NaN belongs to its lowest step."""
     codes = tuple(step ^ step >> 1 for step in range(len(levels)))
     by_code = dict(zip(codes, levels, strict=True))
     filled = 1 << (len(levels) - 1).bit_length()
@@ -70,7 +70,7 @@ def staircase(borders: Sequence[float], levels: Sequence[float]) -> Staircase:
 
 
 def encode(x: Tensor, table: Staircase) -> Tensor:
-    """The packed codes of a floating-point tensor of any shape.
+    """Return the packed codes of a floating-point tensor of any shape.
 
     Returns:
         16-bit words, one row a bit of the code, one column a block of elements.
@@ -81,13 +81,13 @@ def encode(x: Tensor, table: Staircase) -> Tensor:
 
 
 def decode(words: Tensor, table: Staircase, *, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """The level of each element, as a tensor of this shape and dtype."""
+    """Return the level of each element, as a tensor of this shape and dtype."""
     levels = torch.tensor(table.levels, dtype=dtype, device=words.device)
     return levels[unpack(words, count=math.prod(shape))].reshape(tuple(shape))
 
 
 def pack(planes: Sequence[Tensor], *, like: Tensor) -> Tensor:
-    """The planes of a code, one flag an element of `like`, as 16-bit words."""
+    """Pack the planes of a code, one flag per element of `like`, into 16-bit words."""
     blocks = -(-like.numel() // BLOCK)
     words = torch.empty(len(planes), blocks, dtype=torch.int16, device=like.device)
     for row, plane in zip(words, planes, strict=True):
@@ -98,7 +98,7 @@ def pack(planes: Sequence[Tensor], *, like: Tensor) -> Tensor:
 
 
 def unpack(words: Tensor, *, count: int) -> Tensor:
-    """The codes of the first `count` elements, as whole numbers."""
+    """Return the codes of the first `count` elements, as integers."""
     codes = torch.zeros(words.shape[1] * BLOCK, dtype=torch.int32, device=words.device)
     for at, row in enumerate(words):
         spread = row.view(torch.uint8).to(torch.int64) * _REPEAT & _TURN
@@ -107,7 +107,7 @@ def unpack(words: Tensor, *, count: int) -> Tensor:
 
 
 def _plane(flat: Tensor, table: Staircase, *, bit: int) -> Tensor:
-    """One bit of every element's code, as a flag."""
+    """Return one bit of every element's code, as a flag."""
     first = bool(table.codes[0] >> bit & 1)
     flags = torch.full_like(flat, first, dtype=torch.bool)
     for border, before, after in zip(table.borders, table.codes, table.codes[1:], strict=False):

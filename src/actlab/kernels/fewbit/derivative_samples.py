@@ -1,4 +1,4 @@
-"""The derivative of a formula on a grid, weighted, with both sides of every jump: what step tables are fitted to."""
+"""A formula's derivative on a weighted grid, with both sides of every jump: step tables are fitted to it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class SlopeSamples:
 
 
 def slope_samples(act: Activation, *, density: Density | None, span: tuple[float, float], points: int) -> SlopeSamples:
-    """The derivative of the activation on an even grid.
+    """Sample the activation's derivative on an even grid.
 
     Args:
         act: an activation of one input.
@@ -86,13 +86,13 @@ def slope_samples(act: Activation, *, density: Density | None, span: tuple[float
 
 
 def slope_function(act: Activation) -> Callable[[Floats], Floats]:
-    """The derivative of an activation of one input, as a quiet function of arrays.
+    """Return the derivative of an activation of one input as a function of arrays that raises no warnings.
 
     Raises:
         BadInput: the activation has two inputs.
     """
     if len(act.inputs) != 1:
-        raise BadInput(f"{act.name} has {len(act.inputs)} inputs: steps are for activations of one.")
+        raise BadInput(f"{act.name} has {len(act.inputs)} inputs; a step table needs an activation of one input.")
     function = to_numpy.program([act.derivative()], [Input(act.inputs[0])]).function
 
     def slope(places: Floats) -> Floats:
@@ -106,29 +106,29 @@ def _checked_span(span: tuple[float, float], *, points: int) -> tuple[float, flo
     if not (len(span) == 2 and np.isfinite(span).all() and span[0] < span[1]):
         raise BadInput(f"span must be two finite numbers, the lower first; got {span}.")
     if not isinstance(points, int) or not 3 <= points <= MOST_POINTS:
-        raise BadInput(f"points must be a whole number from 3 to {MOST_POINTS}; got {points!r}.")
+        raise BadInput(f"points must be an integer from 3 to {MOST_POINTS}; got {points!r}.")
     return float(span[0]), float(span[1])
 
 
 def _jumps(slope: Callable[[Floats], Floats], places: Floats, slopes: Floats, *, cell: float) -> NDArray[np.bool_]:
-    """Where the slopes from either side differ."""
+    """Return where the derivatives from either side differ."""
     step = slope(places + _BESIDE * cell) - slope(places - _BESIDE * cell)
     return np.abs(step) > _JUMP * max(float(np.ptp(slopes)), 1e-30)
 
 
 def _shares(density: Density, places: Floats) -> Floats:
-    """The share of the inputs at each place."""
+    """Return the share of the inputs at each place."""
     raw = np.asarray(density(places), dtype=np.float64) if callable(density) else _counts(density, places)
     if raw.shape != places.shape or not np.isfinite(raw).all() or (raw < 0).any() or raw.sum() <= 0:
         raise BadInput(
-            "density must be finite numbers, one at least, or a function that gives one number from 0 up for each"
-            " place and is not 0 everywhere."
+            "density must be a non-empty array of finite inputs, or a function that returns a finite weight of at least"
+            " 0 for each point, not all of them 0."
         )
     return np.asarray((1 - _EVEN) * raw / raw.sum() + _EVEN / len(places))
 
 
 def _counts(measured: Any, places: Floats) -> Floats:
-    """How many of the measured inputs are nearest to each place."""
+    """Count the measured inputs nearest to each place."""
     inputs = np.asarray(measured.detach().double().cpu() if hasattr(measured, "detach") else measured, dtype=np.float64)
     inputs = inputs.reshape(-1)
     if not np.isfinite(inputs).all():
@@ -138,7 +138,7 @@ def _counts(measured: Any, places: Floats) -> Floats:
 
 
 def _refuse_unbounded(name: str, slope: Callable[[Floats], Floats], places: Floats, slopes: Floats) -> None:
-    refused = "few bits cannot hold it. Use memory=None, which keeps the input"
+    refused = "few bits cannot represent it. Use memory=None, which saves the input"
     if not np.isfinite(slopes).all():
         at = float(places[~np.isfinite(slopes)][0])
         raise BadInput(f"the derivative of {name} is {slopes[~np.isfinite(slopes)][0]:g} at x = {at:g}: {refused}.")
@@ -152,14 +152,14 @@ def _refuse_unbounded(name: str, slope: Callable[[Floats], Floats], places: Floa
 
 
 def _largest_between(slope: Callable[[Floats], Floats], near: float, far: float) -> float:
-    """The largest magnitude on either side between these distances; what is undefined there does not count."""
+    """Return the largest magnitude on either side between these distances, ignoring what is undefined."""
     away = np.geomspace(near, far, 257)[1:]
     magnitudes = np.abs(slope(np.concatenate([-away, away])))
     return float(np.nanmax(magnitudes, initial=0.0))
 
 
 def _largest_on_closer_look(slope: Callable[[Floats], Floats], places: Floats, slopes: Floats) -> float:
-    """The largest magnitude found by looking ever closer at where it is largest."""
+    """Return the largest magnitude, refining the grid where it is largest."""
     at, width = float(places[np.abs(slopes).argmax()]), float(places[1] - places[0])
     largest = 0.0
     for _ in range(_LOOKS):

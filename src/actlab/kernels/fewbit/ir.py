@@ -1,4 +1,4 @@
-"""Kernels that keep and use packed codes: values and codes in one pass forward, gradients from codes in one backward.
+"""Kernels that write and read packed codes: values and codes in one forward pass, gradients from codes in one backward.
 
 They work on operands that lie in one run each. The arguments: the elements in a piece, the number of elements, the
 bytes of a plane, and three addresses. A segment is a piece; its codes start at a byte of their own, since a piece's
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
 
-from actlab.kernels.elementwise.loop_ir import SIZE, Memory, Plan, narrowed, stored_how, widened
+from actlab.kernels.elementwise.loop_ir import Plan
 from actlab.kernels.fewbit.codes import Staircase
-from actlab.kernels.runtime.frame import DONE, framed, header
+from actlab.kernels.runtime.frame import framed, header
+from actlab.kernels.runtime.loop import MASK, Memory, address, loaded, narrowed, over_piece, piece, store, widened
 from actlab.lower.arithmetic import Arithmetic, Num
 from actlab.lower.vector import Block, Kind, Value
 
@@ -24,7 +25,7 @@ _ARGUMENTS = ("piece", "count", "plane", "base0", "base1", "base2")
 @final
 @dataclass(frozen=True)
 class _Stretch:
-    """The code for one vector of elements: of a whole one, or of the rest at a piece's end."""
+    """The code for one vector of elements: a whole one, or the rest at a piece's end."""
 
     block: Block
     memory: Memory
@@ -35,28 +36,19 @@ class _Stretch:
     def label(self) -> str:
         return "body" if self.whole else "tail"
 
+    @property
+    def mask(self) -> Value | None:
+        return None if self.whole else MASK
+
     def read(self, operand: int) -> Value:
-        kind, align = _stored(self.memory), SIZE[self.memory]
-        of, place = self.block.vector(kind), self._place(operand)
-        if self.whole:
-            return self.block.line(f"load {of}, ptr {place}, align {align}", kind)
-        mask = f"{self.block.vector('i1')} %mask, {of} zeroinitializer"
-        name = f"@llvm.masked.load.{_overload(self.block.lanes, self.memory)}.p0"
-        return self.block.line(f"call {of} {name}(ptr {place}, i32 {align}, {mask})", kind)
+        return loaded(self.block, self._place(operand), self.memory, mask=self.mask)
 
     def widened(self, raw: Value, kind: Kind) -> Value:
         return widened(self.block, raw, memory=self.memory, kind=kind)
 
     def write(self, operand: int, result: Value) -> None:
-        stored, align = narrowed(self.block, result, memory=self.memory), SIZE[self.memory]
-        of, place = self.block.vector(stored.kind), self._place(operand)
-        if self.whole:
-            how = stored_how(self.memory, self.block.lanes, past_caches=self.past_caches)
-            self.block.lines.append(f"  store {of} {stored.name}, ptr {place}, {how}")
-            return
-        name = f"@llvm.masked.store.{_overload(self.block.lanes, self.memory)}.p0"
-        mask = f"{self.block.vector('i1')} %mask"
-        self.block.lines.append(f"  call void {name}({of} {stored.name}, ptr {place}, i32 {align}, {mask})")
+        value = narrowed(self.block, result, memory=self.memory)
+        store(self.block, self._place(operand), value, self.memory, mask=self.mask, past_caches=self.past_caches)
 
     def read_plane(self, bit: int) -> Value:
         lanes = self.block.lanes
@@ -65,13 +57,12 @@ class _Stretch:
 
     def write_plane(self, bit: int, flags: Value) -> None:
         lanes = self.block.lanes
-        kept = flags if self.whole else self.block.binary("and", flags, Value("%mask", "i1"))
+        kept = flags if self.whole else self.block.binary("and", flags, MASK)
         word = self.block.line(f"bitcast {self.block.vector('i1')} {kept.name} to i{lanes}", "i16").name
         self.block.lines.append(f"  store i{lanes} {word}, ptr {self._plane(bit)}, align 1")
 
     def _place(self, operand: int) -> str:
-        text = f"getelementptr {_stored(self.memory)}, ptr %base{operand}, i64 %place.{self.label}"
-        return self.block.line(text, "i64").name
+        return address(self.block, f"%base{operand}", f"%place.{self.label}", self.memory)
 
     def _plane(self, bit: int) -> str:
         byte = self.block.line(f"lshr i64 %place.{self.label}, 3", "i64").name
@@ -81,7 +72,7 @@ class _Stretch:
 
 
 def coding_text(plan: Plan, table: Staircase) -> str:
-    """The kernel of a forward pass of one input that also writes the codes: x, y, codes."""
+    """Return the kernel of a forward pass of one input that also writes the codes: x, y, codes."""
 
     def step(at: _Stretch) -> None:
         raw = at.read(0)
@@ -95,7 +86,7 @@ def coding_text(plan: Plan, table: Staircase) -> str:
 
 
 def decoding_text(memory: Memory, table: Staircase, *, past_caches: bool = False) -> str:
-    """The kernel of the backward pass: dy, dx, codes; dx is written past the caches if asked for."""
+    """Return the kernel of the backward pass: dy, dx, codes; dx is written past the caches if asked for."""
 
     def step(at: _Stretch) -> None:
         dy = at.widened(at.read(0), _compared(memory))
@@ -106,7 +97,7 @@ def decoding_text(memory: Memory, table: Staircase, *, past_caches: bool = False
 
 
 def drawing_text(plan: Plan, slopes: Plan, levels: Sequence[float]) -> str:
-    """The kernel of a forward pass of one input that also writes drawn codes: x, y, codes, and the draw's key.
+    """Return the kernel of a forward pass of one input that also writes random codes: x, y, codes, and the key.
 
     Of the two levels around each slope one is taken, the likelier the nearer, so that it is right on average. An
     element's draw hangs on the key and on its place alone.
@@ -142,7 +133,7 @@ def _between(block: Block, share: Value, low: float, high: float) -> Value:
 
 
 def _uniform(block: Block, kind: Kind) -> Value:
-    """A number between 0 and 1 for each element: its place, stirred with the key."""
+    """Return a number between 0 and 1 for each element: a hash of its place and the key."""
     place = f"%place.{block.label}"
     first = block.line("trunc i64 %key to i32", "i32").name
     second = block.line(f"trunc i64 {block.line('lshr i64 %key, 32', 'i64').name} to i32", "i32").name
@@ -166,7 +157,7 @@ def _everywhere(block: Block, number: str) -> Value:
 
 
 def _stirred(block: Block, bits: Value) -> Value:
-    """The 32 bits as others, one to one, each of which hangs on all of them.
+    """Hash 32 bits, one to one, so that each bit depends on all of them.
 
     Source:
         Wellons 2018, "Prospecting for hash functions", lowbias32: the least bias of those found with two products.
@@ -178,12 +169,12 @@ def _stirred(block: Block, bits: Value) -> Value:
 
 
 def _signed(bits: int) -> int:
-    """The 32 bits as LLVM writes them."""
+    """Return the 32 bits as LLVM writes them."""
     return bits - (bits >> 31 << 32)
 
 
 def _planes(block: Block, x: Value, table: Staircase) -> list[Value]:
-    """The bits of every lane's code."""
+    """Return the bits of every lane's code."""
     found = []
     for bit in range(table.bits):
         flags = Value(f"splat (i1 {'true' if table.codes[0] >> bit & 1 else 'false'})", "i1")
@@ -198,7 +189,7 @@ def _planes(block: Block, x: Value, table: Staircase) -> list[Value]:
 
 
 def _level(block: Block, flags: Sequence[Value], table: Staircase, *, kind: Kind) -> Value:
-    """The level of every lane's code: a tree of choices, the lowest bit first."""
+    """Return the level of every lane's code: a tree of choices, the lowest bit first."""
     levels = [block.real(level, kind) for level in table.levels]
     for flag in flags:
         pairs = zip(levels[::2], levels[1::2], strict=True)
@@ -207,16 +198,12 @@ def _level(block: Block, flags: Sequence[Value], table: Staircase, *, kind: Kind
 
 
 def _lanes(memory: Memory) -> int:
-    """Elements at a time: no more than a word's, so that the rest of a plane is written within it."""
+    """Return the elements per vector: at most a word's bits, so that the rest of a plane is written within it."""
     return 8 if memory == "double" else 16
 
 
 def _compared(memory: Memory) -> Kind:
     return "double" if memory == "double" else "float"
-
-
-def _stored(memory: Memory) -> Kind:
-    return "i16" if memory == "bfloat" else memory
 
 
 def _looped(
@@ -227,44 +214,6 @@ def _looped(
     for block, place in ((whole, "%i"), (rest, "%whole")):
         block.lines.append(f"  %place.{block.label} = add i64 %inside, {place}")
         step(_Stretch(block, memory, block is whole, past_caches))
-    places = ", ".join(f"i64 {lane}" for lane in range(lanes))
-    of = f"<{lanes} x i64>"
-    segment = [
-        "  %inside = mul i64 %at, %piece",
-        "  %remaining = sub i64 %count, %inside",
-        "  %short = icmp ult i64 %remaining, %piece",
-        "  %length = select i1 %short, i64 %remaining, i64 %piece",
-        f"  %whole = and i64 %length, {-lanes}",
-        "  %some = icmp ugt i64 %whole, 0",
-        "  br i1 %some, label %body, label %rest",
-        "body:",
-        f"  %i = phi i64 [ 0, %segment ], [ %next, %{whole.label} ]",
-        *whole.lines,
-        f"  %next = add i64 %i, {lanes}",
-        "  %more = icmp ult i64 %next, %whole",
-        "  br i1 %more, label %body, label %rest",
-        "rest:",
-        "  %left = sub i64 %length, %whole",
-        "  %any = icmp ugt i64 %left, 0",
-        f"  br i1 %any, label %tail, label %{DONE}",
-        "tail:",
-        f"  %seedleft = insertelement {of} poison, i64 %left, i32 0",
-        f"  %lefts = shufflevector {of} %seedleft, {of} poison, <{lanes} x i32> zeroinitializer",
-        f"  %mask = icmp ult {of} <{places}>, %lefts",
-        *rest.lines,
-        f"  br label %{DONE}",
-    ]
-    declared = whole.declarations | rest.declarations | set(_masked(lanes, memory))
+    segment = ["  %inside = mul i64 %at, %piece", *piece(lanes, total="%count"), *over_piece(whole, rest)]
+    declared = whole.declarations | rest.declarations
     return framed(declared, entry=header(arguments), segment=segment, past_caches=past_caches)
-
-
-def _masked(lanes: int, memory: Memory) -> list[str]:
-    of, bits, name = f"<{lanes} x {_stored(memory)}>", f"<{lanes} x i1>", _overload(lanes, memory)
-    return [
-        f"declare {of} @llvm.masked.load.{name}.p0(ptr, i32, {bits}, {of})",
-        f"declare void @llvm.masked.store.{name}.p0({of}, ptr, i32, {bits})",
-    ]
-
-
-def _overload(lanes: int, memory: Memory) -> str:
-    return f"v{lanes}" + {"float": "f32", "double": "f64", "half": "f16", "i16": "i16"}[_stored(memory)]

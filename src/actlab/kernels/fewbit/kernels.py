@@ -1,4 +1,4 @@
-"""Few-bit memory in machine code: a forward pass that writes its codes, a backward pass that reads them."""
+"""Few-bit memory in machine code: a forward pass that writes codes, a backward pass that reads them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 
 from actlab.formula.expr import Expr
 from actlab.kernels.elementwise.kernels import MEMORY, goes_past_caches
-from actlab.kernels.elementwise.loop_ir import Memory
 from actlab.kernels.elementwise.plan import Shape, plan
 from actlab.kernels.elementwise.strategies import Mode, recipe
 from actlab.kernels.fewbit.codes import BLOCK, Staircase
 from actlab.kernels.fewbit.ir import coding_text, decoding_text, drawing_text
 from actlab.kernels.runtime.jit import Code, compiled
 from actlab.kernels.runtime.launch import PIECE, spread
+from actlab.kernels.runtime.loop import Memory
 from actlab.lower.straight_line import Leaf
 
 
 def coded(formula: Expr, arg: Leaf, mode: Mode, *, x: Tensor, table: Staircase) -> tuple[Tensor, Tensor]:
-    """The formula of a contiguous tensor, and the packed codes, laid out as `packed` says.
+    """Compute the formula of a contiguous tensor, and the packed codes, laid out as `codes` says.
 
     Raises:
         CannotLower: a kernel cannot spell the formula.
@@ -36,7 +36,7 @@ def coded(formula: Expr, arg: Leaf, mode: Mode, *, x: Tensor, table: Staircase) 
 def drawn(
     formula: Expr, arg: Leaf, mode: Mode, *, x: Tensor, table: Staircase, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
-    """The same, the codes drawn between the two levels around each slope: one number from the generator is the key.
+    """Compute the same, drawing each code from the two levels around the derivative; the key comes from the generator.
 
     Raises:
         CannotLower: a kernel cannot spell the formula or its derivative.
@@ -50,7 +50,7 @@ def drawn(
 
 
 def _targets(x: Tensor, *, bits: int) -> tuple[Tensor, Tensor]:
-    """Room for the values and for the codes."""
+    """Allocate the values and the codes."""
     blocks = -(-x.numel() // BLOCK)
     # vectors of eight doubles may leave a word's upper byte
     made = torch.zeros if x.dtype == torch.float64 else torch.empty
@@ -58,7 +58,7 @@ def _targets(x: Tensor, *, bits: int) -> tuple[Tensor, Tensor]:
 
 
 def pulled(dy: Tensor, codes: Tensor, *, table: Staircase) -> Tensor:
-    """The contiguous incoming gradient times the level of each element's code."""
+    """Multiply the contiguous incoming gradient by the level of each element's code."""
     dx = torch.empty_like(dy)
     _run(_decoding(MEMORY[dy.dtype], table, goes_past_caches(dy.dtype, dy.numel(), dx.data_ptr())), dy, dx, codes)
     return dx

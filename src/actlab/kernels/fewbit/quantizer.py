@@ -41,7 +41,7 @@ class StepTable(NamedTuple):
 
 
 class SpreadLevels(NamedTuple):
-    """Levels to choose from at random, the likelier the nearer, so that the choice is right on average.
+    """Levels to choose from at random, the nearer the likelier, so that the choice is right on average.
 
     Attributes:
         levels: from the least to the greatest slope.
@@ -60,7 +60,7 @@ def step_table(
     span: tuple[float, float] = SPAN,
     points: int = POINTS,
 ) -> StepTable:
-    """The step function of 2**bits steps that is nearest to the derivative, in squared error on an even grid.
+    """Find the step function of 2**bits steps nearest to the derivative, in squared error on an even grid.
 
     Args:
         formula: a name, a formula, or an activation of one input.
@@ -95,7 +95,7 @@ def spread_levels(
     span: tuple[float, float] = SPAN,
     points: int = POINTS,
 ) -> SpreadLevels:
-    """The 2**bits levels between which a random choice, right on average, varies least.
+    """Find the 2**bits levels between which an unbiased random choice varies least.
 
     The slope s between neighbouring levels a and b becomes b with probability (s - a)/(b - a); its variance is
     (s - a)(b - s). The outermost levels enclose all slopes that the formula has inside the span and far outside.
@@ -120,7 +120,7 @@ def spread_levels(
 
 
 def cheapest_path(costs: Floats, *, edges: int) -> NDArray[np.int64]:
-    """The nodes of the cheapest way from the first node to the last in exactly so many edges, both ends included.
+    """Find the cheapest path from the first node to the last in exactly so many edges, and return its nodes.
 
     Args:
         costs: what an edge from one node (row) to another (column) costs; infinite where there is none.
@@ -147,19 +147,19 @@ def _samples(
         raise BadInput(f"bits must be 1, 2, 3 or {MOST_BITS}; got {bits!r}.")
     act = get(formula)
     if isinstance(act, AxisActivation):
-        raise BadInput(f"{act.name} acts along an axis: its derivative is a matrix, which has no steps.")
+        raise BadInput(f"{act.name} acts along an axis; an element-wise activation is required.")
     if points <= 2**bits:
-        raise BadInput(f"{bits} bits make {2**bits} steps, which need more points than that; got {points}.")
+        raise BadInput(f"points must be more than 2**bits = {2**bits}; got {points}.")
     return slope_samples(act, density=density, span=span, points=points)
 
 
 def _sums(values: Floats) -> Floats:
-    """Running sums, 0 first."""
+    """Return running sums, 0 first."""
     return np.concatenate([[0.0], np.cumsum(values)])
 
 
 def _segments(slopes: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Squared error and mean of the samples from one cut (row) to a later one (column)."""
+    """Return squared error and mean of the samples from one cut (row) to a later one (column)."""
     mass, first, second = (_sums(weights * slopes**power) for power in range(3))
     with np.errstate(all="ignore"):
         total = mass[None, :] - mass[:, None]
@@ -171,7 +171,7 @@ def _segments(slopes: Floats, weights: Floats) -> tuple[Floats, Floats]:
 
 
 def _variances(slopes: Floats, weights: Floats) -> Floats:
-    """The summed (s - a)(b - s) of the sorted slopes s between level a (row) and a later level b (column)."""
+    """Sum (s - a)(b - s) over the sorted derivatives s between level a (row) and a later level b (column)."""
     mass, first, second = (_sums(weights * slopes**power)[1:] for power in range(3))
     low, high = slopes[:, None], slopes[None, :]
     linear, total = first[None, :] - first[:, None], mass[None, :] - mass[:, None]
@@ -181,7 +181,7 @@ def _variances(slopes: Floats, weights: Floats) -> Floats:
 
 
 def _borders(samples: SlopeSamples, ends: NDArray[np.int64], levels: Floats) -> Floats:
-    """Where the derivative crosses the middle of two neighbouring levels, between the samples that a cut separates."""
+    """Find where the derivative crosses the middle of two neighboring levels, between the samples beside a cut."""
     left, right = samples.places[ends[1:-1] - 1], samples.places[ends[1:-1]]
     middle = (levels[:-1] + levels[1:]) / 2
     below, above = samples.slopes[ends[1:-1] - 1] - middle, samples.slopes[ends[1:-1]] - middle

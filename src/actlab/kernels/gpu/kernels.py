@@ -1,4 +1,4 @@
-"""A formula's forward and backward pass on tensors of an NVIDIA GPU's memory, in Triton.
+"""A formula's forward and backward pass on tensors of an NVIDIA GPU, in Triton.
 
 Nothing happens at import; Triton is imported when the first tensor comes. With `TRITON_INTERPRET=1` Triton's
 interpreter runs the same kernels on the processor, slowly: to test them where there is no GPU.
@@ -19,11 +19,12 @@ from torch import Tensor
 from actlab.errors import BadInput
 from actlab.extras_import import need
 from actlab.formula.expr import Expr
-from actlab.kernels.elementwise.loop_ir import Access, Memory
+from actlab.kernels.elementwise.loop_ir import Access
 from actlab.kernels.elementwise.plan import Shape
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.gpu.layout import Place, Tile, Tiled, is_simple, tile_of, tiled
 from actlab.kernels.gpu.program import Wanted, program
+from actlab.kernels.runtime.loop import Memory
 from actlab.lower.straight_line import Leaf
 
 MEMORY: Mapping[torch.dtype, Memory] = MappingProxyType(
@@ -47,7 +48,7 @@ _FAST_DOUBLES = frozenset({(6, 0), (7, 0), (8, 0), (9, 0), (10, 0)})
 
 
 class Formula(Protocol):
-    """What is computed; `nn.operator.Pointwise` is one."""
+    """The formula to compute; `nn.operator.Pointwise` is one."""
 
     @property
     def expression(self) -> Expr:
@@ -59,11 +60,11 @@ class Formula(Protocol):
 
     @property
     def mode(self) -> Mode:
-        """Which bound its kernels keep."""
+        """The error bound of its kernels."""
 
 
 def lacks(tensors: Sequence[Tensor]) -> str | None:
-    """Why the tensors cannot go to GPU kernels; None where they can.
+    """Return why GPU kernels cannot take the tensors, or None if they can.
 
     Raises:
         MissingExtra: Triton is not installed.
@@ -83,7 +84,7 @@ def lacks(tensors: Sequence[Tensor]) -> str | None:
 
 
 def value(made: Formula, tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """The formula of tensors that broadcast to the first one's shape, in one pass.
+    """Compute the formula of tensors that broadcast to the first one's shape, in one pass.
 
     Args:
         made: the formula.
@@ -109,7 +110,7 @@ def pull_back(
     *,
     into: Sequence[Tensor] | None = None,
 ) -> list[Tensor | None]:
-    """The incoming gradient times every wanted derivative, in one pass; a parameter's is summed up.
+    """Multiply the incoming gradient by every wanted derivative, in one pass; sum those of parameters.
 
     The sums are made in float64, in an order that the shape alone decides: the same bits each time.
 
@@ -138,7 +139,7 @@ def pull_back(
 
 
 def _triton() -> tuple[int, ...]:
-    """Triton's version, the first two numbers of it."""
+    """Return the first two numbers of Triton's version."""
     return tuple(int(part) for part in str(need("triton", extra="gpu").__version__).split(".")[:2])
 
 
@@ -157,14 +158,14 @@ def _refuse(tensors: Sequence[Tensor], out: Sequence[Tensor | None], *, shape: t
 
 
 def _spread(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The tensors, in one shape where a kernel could not follow how they broadcast."""
+    """Return the tensors, expanded to one shape if a kernel could not follow how they broadcast."""
     return list(tensors) if is_simple(tensors) else [tensor.expand(tensors[0].shape) for tensor in tensors]
 
 
 def _run(
     made: Formula, inputs: Sequence[Tensor], results: Sequence[Tensor], *, wanted: tuple[bool, ...] | None
 ) -> dict[int, Tensor]:
-    """Runs the kernel; gives the sums that it made, by argument, in the parameter's shape and dtype."""
+    """Run the kernel and return its sums by argument, in the parameter's shape and dtype."""
     laid = tiled([*inputs, *results])
     places = tuple(each.place for each in laid.operands[: len(inputs)])
     arguments = places if wanted is None else places[1:]
@@ -203,12 +204,12 @@ def _launch(
 
 
 def _raw(tensor: Tensor) -> Tensor:
-    """The tensor, a bfloat16 one as its bits."""
+    """Return the tensor, a bfloat16 one as its bits."""
     return tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor
 
 
 def _on(device: torch.device) -> AbstractContextManager[object]:
-    """The device as the current one; for the interpreter NumPy's warnings off, which no GPU gives."""
+    """Make the device the current one; for the interpreter, turn off NumPy's warnings, which no GPU gives."""
     return torch.cuda.device(device) if device.type == "cuda" else np.errstate(all="ignore")
 
 
@@ -218,7 +219,7 @@ def _has_fast_doubles(device: torch.device) -> bool:
 
 
 def _partial(laid: Tiled, tile: Tile, *, place: Place) -> Tensor:
-    """Room for every program's sum, or for every program's sums of its columns."""
+    """Allocate every program's sum, or every program's sums of its columns."""
     device = laid.operands[0].tensor.device
     shape = (tile.grid[0], laid.cols) if place == "column" else (tile.grid[0] * tile.grid[1], laid.groups)
     return torch.empty(shape, dtype=torch.float64, device=device)

@@ -30,7 +30,7 @@ _SUMMING_STEPS, _SUMMED_COLUMNS = 8, 128
 @final
 @dataclass(frozen=True)
 class Operand:
-    """A tensor as a kernel walks over it.
+    """A tensor as a kernel iterates over it.
 
     Attributes:
         tensor: whose memory it is; it must outlive the call.
@@ -86,7 +86,7 @@ class Tile:
 
 
 def tile_of(laid: Tiled, *, sums: Sequence[Place], size: int) -> Tile:
-    """The tile for elements of `size` bytes, where the gradients of parameters at `sums` are added up."""
+    """Return the tile for elements of `size` bytes, where the gradients of parameters at `sums` are added."""
     most = _TILE_BYTES // size
     cols = min(_power(laid.cols), _SUMMED_COLUMNS if "column" in sums else most)
     rows = min(_power(laid.rows), most // cols)
@@ -97,12 +97,12 @@ def tile_of(laid: Tiled, *, sums: Sequence[Place], size: int) -> Tile:
 
 
 def _power(count: int) -> int:
-    """The least power of two that is no smaller."""
+    """Return the least power of two that is at least the number."""
     return 1 << (count - 1).bit_length()
 
 
 def is_simple(tensors: Sequence[Tensor]) -> bool:
-    """Whether every tensor that broadcasts to the first one's shape has one value in all, or one for each channel."""
+    """Return whether every tensor that broadcasts to the first one's shape has one value, or one per channel."""
     axes = _axes(tensors)
     first = tensors[0]
     if None in axes or len(axes - {-1}) > 1:
@@ -112,7 +112,7 @@ def is_simple(tensors: Sequence[Tensor]) -> bool:
 
 
 def tiled(tensors: Sequence[Tensor]) -> Tiled:
-    """Tensors that broadcast simply to the first one's shape, as groups of rows of columns.
+    """Return tensors that broadcast simply to the first one's shape, as groups of rows of columns.
 
     Memory that is no grid of equal steps is copied; halves and interleaved places of a packed tensor are such grids.
     """
@@ -123,7 +123,7 @@ def tiled(tensors: Sequence[Tensor]) -> Tiled:
 
 
 def _axis(tensors: Sequence[Tensor]) -> int:
-    """The axis that counts channels; −1 for none."""
+    """Return the axis that counts channels; −1 for none."""
     return max((axis for axis in _axes(tensors) if axis is not None), default=-1)
 
 
@@ -144,7 +144,7 @@ def _without_channels(tensors: Sequence[Tensor]) -> Tiled:
 
 
 def _is_one_run(tensors: Sequence[Tensor]) -> bool:
-    """Whether the elements of each lie without gaps, and in the same order in all."""
+    """Return whether the elements of each lie without gaps, and in the same order in all."""
     strides = tensors[0].stride()
     if all(tensor.is_contiguous() for tensor in tensors):
         return True  # also where the strides of axes of length 1 differ
@@ -152,7 +152,7 @@ def _is_one_run(tensors: Sequence[Tensor]) -> bool:
 
 
 def _by_columns(tensors: Sequence[Tensor]) -> Tiled:
-    """The last axis as columns; a parameter for each of them is read by column."""
+    """Treat the last axis as columns; read a parameter for each of them by column."""
     first = tensors[0]
     steps = _row_steps(tensors)
     if steps is None:
@@ -167,7 +167,7 @@ def _by_columns(tensors: Sequence[Tensor]) -> Tiled:
 
 
 def _by_groups(tensors: Sequence[Tensor], *, axis: int) -> Tiled:
-    """A group for each channel, its rows those before the axis, its columns the elements behind."""
+    """Make a group of each channel: its rows are those before the axis, its columns the elements behind."""
     first = tensors[0]
     rows, groups, cols = prod(first.shape[:axis]), first.shape[axis], prod(first.shape[axis + 1 :])
     operands = [
@@ -187,7 +187,7 @@ def _operand(
 
 
 def _row_steps(tensors: Sequence[Tensor]) -> list[int] | None:
-    """The distance from row to row of each full tensor, 0 for the others; None if one has no such distance."""
+    """Return the distance between rows of each full tensor, 0 for the others; None if one has no such distance."""
     shape = tensors[0].shape
     full = [tensor for tensor in tensors if tensor.shape == shape]
     if not shape or any(_last_step(tensor) not in _COLUMN_STEPS for tensor in full):
@@ -197,7 +197,7 @@ def _row_steps(tensors: Sequence[Tensor]) -> list[int] | None:
 
 
 def _row_step(tensor: Tensor) -> int | None:
-    """The distance from row to row, where all axes but the last collapse into one."""
+    """Return the distance between rows if all axes but the last collapse into one."""
     step, expected = None, 0
     for size, stride in zip(reversed(tensor.shape[:-1]), reversed(tensor.stride()[:-1]), strict=True):
         if size == 1:

@@ -1,4 +1,4 @@
-"""A formula's GPU kernel, made once in a process; what Triton compiles it to, Triton keeps on disk."""
+"""A formula's GPU kernel, created once per process; Triton caches its compiled code on disk."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from hashlib import sha256
 from typing import Any, final
 
 from actlab.errors import NoKernels
-from actlab.kernels.elementwise.loop_ir import Memory
 from actlab.kernels.elementwise.plan import Shape, plan
 from actlab.kernels.elementwise.strategies import Mode, portable_recipe
 from actlab.kernels.gpu.layout import Place
 from actlab.kernels.gpu.source import GpuPlan, source
+from actlab.kernels.runtime.loop import Memory
 from actlab.lower.arithmetic import Recipe, Strategy
 
 
@@ -45,7 +45,7 @@ class Wanted:
 
 @lru_cache(maxsize=4096)
 def program(wanted: Wanted) -> Any:
-    """The kernel as Triton's function, to be called as `program(wanted)[grid](...)`.
+    """Return the kernel as Triton's function, to be called as `program(wanted)[grid](...)`.
 
     Raises:
         CannotLower: the formula holds something that a kernel cannot spell.
@@ -54,7 +54,7 @@ def program(wanted: Wanted) -> Any:
 
 
 def text(wanted: Wanted) -> str:
-    """The kernel as a Python module."""
+    """Return the kernel as a Python module."""
     shape, offset = wanted.shape, 0 if wanted.shape.wanted is None else 1
     made = plan(shape, memory=wanted.memory, recipe=gpu_recipe(wanted))
     summed = tuple(wanted.places[at + offset] for at in shape.summed)
@@ -62,7 +62,7 @@ def text(wanted: Wanted) -> str:
 
 
 def gpu_recipe(wanted: Wanted) -> Recipe:
-    """How the kernel computes: as a processor's without AVX-512's tables does, so that both give the same bits.
+    """Return how the kernel computes: like a CPU kernel without AVX-512's tables, so that both give the same bits.
 
     Where float64 is slow, or nobody can find out which way keeps the bound, float32 that carries its errors takes the
     place of float64.
@@ -79,7 +79,7 @@ def gpu_recipe(wanted: Wanted) -> Recipe:
 
 @lru_cache(maxsize=4096)
 def loaded(text: str, *, interpreted: bool) -> Any:
-    """The function `kernel` of the module.
+    """Return the function `kernel` of the module.
 
     Triton reads a function's source again; `linecache` has it without a file that somebody else could write.
     """

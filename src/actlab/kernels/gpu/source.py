@@ -1,4 +1,4 @@
-"""A GPU kernel's text: the tiles around a formula's code, in Triton's language.
+"""A GPU kernel's text in Triton: the tiles around a formula's code.
 
 Every kernel takes its operands' memory (inputs, then streams that it writes, then partial sums), the numbers of rows,
 columns and groups, and for every input and stream its steps from group to group and from row to row. A program works
@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from actlab.kernels.elementwise.loop_ir import Memory, Plan, narrowed, widened
+from actlab.kernels.elementwise.loop_ir import Plan
 from actlab.kernels.gpu.layout import Place
+from actlab.kernels.runtime.loop import Memory, narrowed, widened
 from actlab.lower.arithmetic import Arithmetic, Num
 from actlab.lower.to_triton import Spelled
 from actlab.lower.vector import Block, Kind, Value
@@ -50,7 +51,7 @@ class GpuPlan:
 
 
 def source(made: GpuPlan) -> str:
-    """The kernel as a Python module with one function, `kernel`.
+    """Return the kernel as a Python module with one function, `kernel`.
 
     Raises:
         CannotLower: the formula holds something that a kernel cannot spell.
@@ -112,7 +113,7 @@ def _arguments(made: GpuPlan) -> list[str]:
 
 
 def _start(made: GpuPlan) -> list[str]:
-    """Where the program lies; 64 bits wide, so that every offset is."""
+    """Return lines that locate the program, in 64 bits, so that every offset is."""
     other = "    row" if made.is_flat else "    col"
     size, axis = ("BR", "[:, None]") if made.is_flat else ("BC", "[None, :]")
     return [
@@ -132,7 +133,7 @@ def _tile(made: GpuPlan) -> list[str]:
 
 
 def _read(made: GpuPlan, *, streams: bool, indent: int) -> list[str]:
-    """The inputs that change from tile to tile, or those that do not."""
+    """Return lines that read the inputs that change from tile to tile, or those that do not."""
     cast = ".to(tl.float32)" if made.memory != made.plan.memory else ""
     masked = {"stream": ", mask=inside, other=0", "column": ", mask=col < cols, other=0"}
     return [
@@ -162,7 +163,7 @@ def _written(made: GpuPlan, names: Sequence[str]) -> list[str]:
 
 
 def _totals(made: GpuPlan) -> list[str]:
-    """One number for the program, or one for each of its columns."""
+    """Return lines that write one number per program, or one per column."""
     lines = []
     for at, place in enumerate(made.summed):
         if place == "column":

@@ -1,4 +1,4 @@
-"""Machine code kept on disk: an entry is used only if it is whole, ours and made for exactly this text and machine.
+"""Save machine code on disk. An entry is used only if it is complete, ours, and made for this text and this CPU.
 
 A file holds one line of JSON (what it was made from, and the checksum of what follows) and the object code. It is
 written under another name and moved into place, so that two processes may write the same one. All together are held to
@@ -20,12 +20,12 @@ from actlab.kernels.runtime.version import VERSION
 
 
 def key_of(text: str, *, machine: str) -> str:
-    """The name of the entry for a kernel's text on a machine."""
+    """Return the name of the entry for a kernel's text on a machine."""
     return hashlib.sha256("\x1f".join([VERSION, machine, text]).encode()).hexdigest()
 
 
 def folder() -> Path:
-    """Where entries lie: `$ACTLAB_CACHE`, else the user's cache folder."""
+    """Return the cache folder: `$ACTLAB_CACHE`, else one in the user's cache folder."""
     chosen = os.environ.get("ACTLAB_CACHE")
     if chosen:
         return Path(chosen)
@@ -34,7 +34,7 @@ def folder() -> Path:
 
 
 def read(key: str) -> bytes | None:
-    """The entry's object code; None if there is none to be trusted."""
+    """Return the entry's object code, or None if there is no valid one."""
     path = folder() / f"{key}.o"
     try:
         content = path.read_bytes()
@@ -54,7 +54,7 @@ def read(key: str) -> bytes | None:
 
 
 def write(key: str, code: bytes) -> None:
-    """Keep the object code, in the place of what was not used for longest; where that cannot be, say so once and go on.
+    """Save the object code, evicting the least recently used entries. If it cannot be saved, warn once and go on.
 
     Raises:
         BadInput: `$ACTLAB_CACHE_MB` is no number of megabytes.
@@ -81,7 +81,7 @@ def _head(key: str, code: bytes) -> dict[str, str]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether nobody else could have written the file or put it there."""
+    """Return whether nobody else could have written the file or put it there."""
     if not hasattr(os, "getuid"):
         return True
     return all(
@@ -92,8 +92,8 @@ def _is_ours(path: Path) -> bool:
 @cache
 def _say_once(place: str, reason: str) -> None:
     warnings.warn(
-        f"actlab cannot keep its kernels in {place} ({reason}); they are made anew in every process. "
-        "Set ACTLAB_CACHE to a folder that can be written.",
+        f"actlab cannot save its kernels in {place} ({reason}); every process compiles them again. "
+        "Set ACTLAB_CACHE to a writable folder.",
         RuntimeWarning,
         stacklevel=2,
     )

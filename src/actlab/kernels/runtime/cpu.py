@@ -1,4 +1,4 @@
-"""The processor at hand, and whether kernels can be made for it."""
+"""This CPU, and whether kernels can be compiled for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from actlab.errors import NoKernels
 @final
 @dataclass(frozen=True)
 class Machine:
-    """What machine code is made for.
+    """The CPU that machine code is compiled for.
 
     Attributes:
         processor: LLVM's name for it.
@@ -30,14 +30,14 @@ class Machine:
 
     @property
     def key(self) -> str:
-        """A short name that differs wherever machine code may differ."""
+        """A short name that differs whenever machine code may differ."""
         content = "\n".join([platform.system(), platform.machine(), self.processor, self.features, self.llvm])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 @cache
 def machine() -> Machine:
-    """The processor at hand.
+    """Return this CPU.
 
     Raises:
         NoKernels: llvmlite is missing or broken, or the processor has no fused multiply-add.
@@ -51,10 +51,10 @@ def machine() -> Machine:
         binding.initialize_native_asmprinter()
         features = binding.get_host_cpu_features()
     except (RuntimeError, OSError) as error:
-        raise NoKernels(f"llvmlite does not know this processor ({error})") from error
+        raise NoKernels(f"llvmlite does not support this CPU ({error})") from error
     arm = platform.machine() in {"arm64", "aarch64"}  # every one of which has a fused multiply-add
     if not (features.get("fma", False) or arm):
-        raise NoKernels(f"the processor ({binding.get_host_cpu_name()}) has no fused multiply-add")
+        raise NoKernels(f"this CPU ({binding.get_host_cpu_name()}) has no fused multiply-add")
     scalef = bool(features.get("avx512f", False) and features.get("avx512dq", False))
     version = ".".join(str(part) for part in binding.llvm_version_info)
     return Machine(binding.get_host_cpu_name(), features.flatten(), version, scalef)

@@ -1,4 +1,4 @@
-"""A folder of entries held to a size: those that were not used for longest go first."""
+"""Hold a folder of entries to a size by deleting the least recently used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ABANDONED = 3600.0
 
 
 def limit() -> int:
-    """How many bytes the entries may take together: `$ACTLAB_CACHE_MB` megabytes, else 256.
+    """Return how many bytes all entries may take: `$ACTLAB_CACHE_MB` megabytes, else 256.
 
     Raises:
         BadInput: that is no whole number.
@@ -34,12 +34,12 @@ def limit() -> int:
 
 
 def is_due(key: str) -> bool:
-    """Whether the folder is looked at when this entry is written: decided by its key, which is as good as drawn."""
+    """Return whether writing this entry checks the folder: decided by its key, as good as at random."""
     return int(key[:8], 16) % _LOOKS == 0
 
 
 def used(path: Path) -> None:
-    """Remember that the entry was used now; nothing where the folder is read only or the entry just went."""
+    """Mark the entry as used now; do nothing if the folder is read-only or the entry was just deleted."""
     try:
         os.utime(path)
     except OSError:
@@ -47,7 +47,7 @@ def used(path: Path) -> None:
 
 
 def evict(folder: Path, *, most: int) -> None:
-    """Take away the entries that were not used for longest, where all together take more than `most` bytes.
+    """Delete the least recently used entries if all of them take more than `most` bytes.
 
     Another process may do the same at once: what is gone already is no fault, and an entry that is being read is
     read to its end.

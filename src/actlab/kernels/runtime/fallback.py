@@ -1,4 +1,4 @@
-"""What is said where there are no kernels."""
+"""The warning when kernels cannot run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import cache
 
 @cache
 def say_once(reason: str) -> None:
-    """Warn, once in a process, that composites run in the kernels' place."""
+    """Warn once per process that PyTorch operations replace the kernels."""
     warnings.warn(
-        f"actlab runs without its kernels: {reason}. Results stay right; they take longer, and the last digits are "
-        "those of PyTorch's own operations.",
+        f"actlab runs without its kernels: {reason}. Results stay correct, but are slower to compute and have the "
+        "last digits of PyTorch's own operations.",
         RuntimeWarning,
         stacklevel=2,
     )

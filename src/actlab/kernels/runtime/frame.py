@@ -1,4 +1,4 @@
-"""What every kernel's text has around its own lines: its arguments, its segments, and its face to a team of threads."""
+"""The LLVM IR around a kernel's own lines: its arguments, its segments, and its entry point for a team of threads."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def framed(
     finish: Sequence[str] = (),
     past_caches: bool = False,
 ) -> str:
-    """The module of a kernel.
+    """Return a kernel's module.
 
     Args:
         declarations: the functions that it calls.
@@ -81,7 +81,7 @@ def framed(
 
 
 def header(names: Sequence[str]) -> list[str]:
-    """The arguments by name, in order; those that begin with `base` or `sums` are addresses."""
+    """Return lines that load the arguments by name, in order; names that begin with `base` or `sums` are addresses."""
     lines = []
     for at, name in enumerate(names):
         kind = "ptr" if name.startswith(("base", "sums")) else "i64"

@@ -1,4 +1,4 @@
-"""Trials of our own, made where nothing that the caller has set holds."""
+"""Run probes free of the caller's PyTorch context."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Answer = TypeVar("Answer")
 
 
 def apart(trial: Callable[[], Answer]) -> Answer:
-    """The trial's answer, found out in a thread of its own.
+    """Run a probe in a fresh thread and return its answer.
 
     What PyTorch is told about the code that runs (inference mode, autocast, a functional transform, a tracer, a mode,
     hooks on saved tensors, the default device) is told to one thread: a new one has none of it, so that a trial gives

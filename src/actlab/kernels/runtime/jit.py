@@ -1,4 +1,4 @@
-"""Text → machine code, once in a process and, by the cache on disk, once on a machine."""
+"""Compile LLVM IR to machine code, once per process and, thanks to the cache on disk, once per machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from actlab.kernels.runtime.threads import layer
 @final
 @dataclass(frozen=True)
 class Code:
-    """A kernel that can be called.
+    """A compiled kernel.
 
     Attributes:
         run: `run(address of the arguments, first segment, past the last one)`.
@@ -32,7 +32,7 @@ class Code:
 
 @lru_cache(maxsize=2048)
 def compiled(text: str) -> Code:
-    """The kernel of this text.
+    """Return the kernel of this text.
 
     Raises:
         NoKernels: machine code cannot be made here.
@@ -48,7 +48,7 @@ def compiled(text: str) -> Code:
 
 
 def _object_code(text: str) -> bytes:
-    """The text as object code. What LLVM makes it with goes: that is a hundred times as large."""
+    """Compile the text to object code. LLVM's own data, a hundred times as large, is dropped."""
     made: list[bytes] = []
     engine = _engine(text)
     engine.set_object_cache(lambda _, code: made.append(code), lambda _: None)
@@ -57,7 +57,7 @@ def _object_code(text: str) -> bytes:
 
 
 def _loaded(code: bytes) -> Any:
-    """An execution engine that holds the object code."""
+    """Return an execution engine that holds the object code."""
     from llvmlite import binding
 
     for name, address in layer().symbols or _without_team():
@@ -69,7 +69,7 @@ def _loaded(code: bytes) -> Any:
 
 
 def _engine(text: str) -> Any:
-    """An execution engine of a module of this text, on this machine."""
+    """Return an execution engine for a module of this text on this CPU."""
     from llvmlite import binding
 
     here = machine()
@@ -87,7 +87,7 @@ def _triple(binding: Any) -> str:
 
 @lru_cache(maxsize=1)
 def _without_team() -> tuple[tuple[str, int], ...]:
-    """Stand-ins where there is no OpenMP: one thread, the first."""
+    """Return replacements for OpenMP's functions where it is missing: one thread, the first."""
     number = ctypes.CFUNCTYPE(ctypes.c_int)
     functions = (number(lambda: 0), number(lambda: 1))
     _Kept.functions = functions
@@ -99,6 +99,6 @@ def _without_team() -> tuple[tuple[str, int], ...]:
 
 @final
 class _Kept:
-    """What machine code may call must outlive it."""
+    """Keeps alive what machine code may call."""
 
     functions: tuple[Any, ...] = ()

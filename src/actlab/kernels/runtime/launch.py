@@ -1,4 +1,4 @@
-"""A kernel called on tensors."""
+"""Call kernels on tensors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORTH_A_TEAM = 4 * PIECE
 @final
 @dataclass(frozen=True)
 class Grid:
-    """How the elements lie: rows, channels in a row, elements side by side in a channel.
+    """How elements lie in memory: rows, channels in a row, contiguous elements in a channel.
 
     Attributes:
         rows, channels, row: their numbers; `row` counts the elements side by side.
@@ -36,7 +36,7 @@ class Grid:
 
     @property
     def pieces(self) -> int:
-        """In how many pieces each stretch is worked on."""
+        """The number of pieces into which each row is split."""
         return max(1, -(-self.row // PIECE))
 
     @property
@@ -76,7 +76,7 @@ _FLAT = tuple(Struct("4q" + count * "q16x").pack for count in range(6))
 
 
 def run_flat(code: Code, count: int, *addresses: int) -> None:
-    """Run the kernel over operands that lie in one run each: the same, with little to do beforehand."""
+    """Run the kernel over contiguous operands: the same with less overhead."""
     if 0 < count <= PIECE:
         code.run(_FLAT[len(addresses)](1, 1, count, count, *addresses), 0, 1)
         return
@@ -96,5 +96,5 @@ def _in_team(code: Code, arguments: ctypes.Array[Any], *, segments: int, team: i
 
 
 def empty_sums(grid: Grid, *, outputs: int) -> Tensor:
-    """Room for the sums of every segment."""
+    """Allocate the sums of every segment."""
     return torch.empty((grid.rows, grid.channels, grid.pieces, outputs), dtype=torch.float64)

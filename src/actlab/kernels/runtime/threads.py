@@ -1,4 +1,4 @@
-"""Many threads: a kernel runs in the OpenMP team of the library that PyTorch itself runs in.
+"""Run kernels in the OpenMP team of the library that PyTorch uses.
 
 So there is one pool of threads in the process, of the size that `torch.set_num_threads` says. A child forked after
 its first parallel kernel must not call OpenMP again (GNU's hangs): it runs every kernel in one thread.
@@ -20,7 +20,7 @@ import torch
 @final
 @dataclass(frozen=True)
 class Layer:
-    """How work is spread over threads.
+    """The threading library.
 
     Attributes:
         name: `openmp`, or `serial` where there is no team to be had.
@@ -40,7 +40,7 @@ _CALLED = ("omp_get_thread_num", "omp_get_num_threads")
 
 @cache
 def layer() -> Layer:
-    """The threading layer of this process."""
+    """Return the threading library of this process."""
     for path in _candidates():
         try:
             library = ctypes.CDLL(str(path))
@@ -55,7 +55,7 @@ def layer() -> Layer:
 
 
 def threads() -> int:
-    """How many threads a kernel may use now."""
+    """Return how many threads a kernel may use now."""
     if _Forked.happened or layer().parallel is None:
         return 1
     return torch.get_num_threads()
@@ -68,7 +68,7 @@ def _address(library: ctypes.CDLL, name: str) -> int:
 
 
 def _candidates() -> list[Path]:
-    """The OpenMP libraries that PyTorch has loaded; where the system does not say, those it ships."""
+    """Return the OpenMP libraries that PyTorch has loaded or, if the system does not list them, those it ships."""
     maps = Path("/proc/self/maps")
     if sys.platform == "linux" and maps.exists():
         mapped = {line.split(maxsplit=5)[-1].strip() for line in maps.read_text(encoding="utf-8").splitlines()}

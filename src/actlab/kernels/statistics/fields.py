@@ -1,4 +1,4 @@
-"""What is added up for every unit of an activation's input, and the bins of its histogram."""
+"""The sums kept for every unit of an activation's input, and the bins of its histogram."""
 
 from __future__ import annotations
 

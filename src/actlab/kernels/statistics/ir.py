@@ -1,4 +1,4 @@
-"""The text of the kernels that measure an activation's inputs unit by unit, and count them in bins.
+"""The LLVM IR of the kernels that measure an activation's inputs unit by unit, and count them in bins.
 
 The face is that of every kernel. A segment is a block of units side by side (`across`: each lane is a unit), or one
 unit whose numbers lie in runs (`along`: the lanes are added up at the end). The arguments are 64-bit integers:
@@ -14,8 +14,8 @@ from typing import final
 
 from actlab.formula.expr import Expr, Input
 from actlab.kernels.elementwise.limits import ends
-from actlab.kernels.elementwise.loop_ir import SIZE, Memory, narrowed, widened
 from actlab.kernels.runtime.frame import DONE, framed, header
+from actlab.kernels.runtime.loop import Memory, loaded, narrowed, spread_out, stored_as, widened
 from actlab.kernels.statistics.fields import MIDDLE, SMALLEST, Field
 from actlab.lower.arithmetic import Arithmetic, Num, Recipe
 from actlab.lower.to_llvm import Lowering
@@ -33,8 +33,6 @@ _RUN = 16
 _ROWS_AHEAD = 16
 _AHEAD = 1024
 
-_STORED: dict[Memory, Kind] = {"float": "float", "double": "double", "half": "half", "bfloat": "i16"}
-_WIDTH = {"float": "f32", "double": "f64", "half": "f16", "i16": "i16"}
 _SUMMED = (Field.SLOPE_SUM, Field.SHIFTED, Field.SQUARES, Field.Y_SUM, Field.Y_SQUARES)
 _COUNTED = (Field.FIRED, Field.NON_FINITE, Field.Y_ZEROS)
 # Finite numbers may overflow the arithmetic's type when they are added up, and must not be infinite for that.
@@ -45,7 +43,7 @@ _LARGEST = float.fromhex("0x1.fffffep127")  # of float32
 @final
 @dataclass(frozen=True)
 class UnitPlan:
-    """What is measured.
+    """What to measure.
 
     Attributes:
         value, slope: f and f' of the input `x`.
@@ -70,7 +68,7 @@ class UnitPlan:
 
 
 def text_of(plan: UnitPlan) -> str:
-    """The kernel as a module of LLVM's language: for every segment runs of vectors, until all rows are through.
+    """Return the kernel as an LLVM IR module: for every segment runs of vectors, until all rows are done.
 
     Raises:
         CannotLower: the formula holds something that vector code cannot spell.
@@ -111,7 +109,7 @@ def text_of(plan: UnitPlan) -> str:
     ]
     ends = {**{field: inner[field] for field in kept}, **outer}
     finish = [*_positions(plan), *(line for field in Field for line in _stored(plan, field, ends.get(field)))]
-    declarations = block.declarations | flush.declarations | set(_declared(plan))
+    declarations = block.declarations | flush.declarations | set(_declared())
     return framed(declarations, entry=header(ARGUMENTS), segment=loop, finish=finish)
 
 
@@ -123,7 +121,7 @@ def _phi(
 
 
 def _onward(plan: UnitPlan) -> list[str]:
-    """Where the next numbers lie."""
+    """Return lines that move to the next numbers."""
     if plan.by_row:
         return ["  %next = add i64 %i, 0", f"  %rownext = add i64 %row, {_parts(plan)}"]
     return [
@@ -136,13 +134,13 @@ def _onward(plan: UnitPlan) -> list[str]:
 
 
 def _parts(plan: UnitPlan) -> int:
-    """How many vectors are evaluated at a time: AVX-512 registers, whose instructions run side by side."""
+    """Return how many vectors are evaluated at a time: AVX-512 registers, whose instructions run side by side."""
     return 4 if plan.recipe.scalef and plan.recipe.kind == "float" else 1
 
 
 def _begin(plan: UnitPlan) -> list[str]:
-    """Where the segment lies, and its shifts."""
-    stored = _STORED[plan.memory]
+    """Return lines that locate the segment and its shifts."""
+    stored = stored_as(plan.memory)
     lines = [
         "  %beside = mul i64 %at, %segmentstep",
         f"  %start = getelementptr {stored}, ptr %base, i64 %beside",
@@ -158,32 +156,29 @@ def _begin(plan: UnitPlan) -> list[str]:
             f" <{LANES} x i1> %columns, <{LANES} x double> zeroinitializer)",
         ]
     else:
-        of = f"<{LANES} x double>"
         lines += [
             "  %length = add i64 %run, 0",
             *_lanes_below("%length", "columns"),
             "  %oneshift = load double, ptr %shiftplace",
-            f"  %seedshift = insertelement {of} poison, double %oneshift, i32 0",
-            f"  %shifts = shufflevector {of} %seedshift, {of} poison, <{LANES} x i32> zeroinitializer",
+            *spread_out(LANES, "double", "%oneshift", seed="%seedshift", into="%shifts"),
         ]
     return lines
 
 
 def _lanes_below(count: str, name: str) -> list[str]:
-    """The lanes before the count-th; all of them where it is larger."""
+    """Return lines that mask the lanes before the count-th, or none of them if it is larger."""
     of = f"<{LANES} x i32>"
     places = ", ".join(f"i32 {lane}" for lane in range(LANES))
     return [
         f"  %held{name} = call i64 @llvm.smin.i64(i64 {count}, i64 {LANES})",
         f"  %few{name} = trunc i64 %held{name} to i32",
-        f"  %seed{name} = insertelement {of} poison, i32 %few{name}, i32 0",
-        f"  %all{name} = shufflevector {of} %seed{name}, {of} poison, <{LANES} x i32> zeroinitializer",
+        *spread_out(LANES, "i32", f"%few{name}", seed=f"%seed{name}", into=f"%all{name}"),
         f"  %{name} = icmp slt {of} <{places}>, %all{name}",
     ]
 
 
 def _body(plan: UnitPlan, block: Block) -> dict[Field, Value]:
-    """Every field with what the next vectors of numbers bring to it."""
+    """Return every field after the next vectors of numbers."""
     kind = plan.recipe.kind
     wide = Block(lanes=_parts(plan) * LANES, label=block.label, prefix="w")
     parts = [_loaded(plan, block, at) for at in range(_parts(plan))]
@@ -216,7 +211,7 @@ class _Part:
 
 
 def _loaded(plan: UnitPlan, block: Block, at: int) -> _Part:
-    kind, stored = plan.recipe.kind, _STORED[plan.memory]
+    kind, stored = plan.recipe.kind, stored_as(plan.memory)
     mask = Value(f"%mask{at}", "i1")
     if plan.by_row:
         block.lines += [
@@ -246,12 +241,7 @@ def _loaded(plan: UnitPlan, block: Block, at: int) -> _Part:
         f"  call void @llvm.prefetch.p0(ptr %aheadplace{at}, i32 0, i32 3, i32 1)",
     ]
     block.lines.append(f"  %place{at} = getelementptr {stored}, ptr %start, i64 %offset{at}")
-    of = block.vector(stored)
-    raw = block.line(
-        f"call {of} @llvm.masked.load.v{LANES}{_WIDTH[stored]}.p0(ptr %place{at}, i32 {SIZE[plan.memory]},"
-        f" {block.vector('i1')} {mask.name}, {of} zeroinitializer)",
-        stored,
-    )
+    raw = loaded(block, f"%place{at}", plan.memory, mask=mask)
     z = widened(block, raw, memory=plan.memory, kind=kind)
     is_finite = block.compare("olt", block.abs(z), block.real(float("inf"), kind))
     counts = block.binary("and", is_finite, mask)
@@ -261,7 +251,7 @@ def _loaded(plan: UnitPlan, block: Block, at: int) -> _Part:
 def _added(
     plan: UnitPlan, block: Block, part: _Part, y: Value, slope: Value, held: dict[Field, Value]
 ) -> dict[Field, Value]:
-    """Every field with what the part brings to it."""
+    """Return every field after this part."""
     kind, counts, shifts = plan.recipe.kind, part.counts, Value("%shifts", "double")
     moved = block.sub(part.clean, shifts if kind == "double" else block.convert("fptrunc", shifts, kind))
     fired = block.compare("ogt", slope, block.real(plan.floor, kind))
@@ -282,7 +272,7 @@ def _added(
 
 
 def _joined(wide: Block, parts: list[Value]) -> Value:
-    """The vectors as one, which is as many times as wide."""
+    """Join the vectors into one."""
     width, kind = LANES, parts[0].kind
     while len(parts) > 1:
         of, places = f"<{width} x {kind}>", ", ".join(f"i32 {lane}" for lane in range(2 * width))
@@ -295,7 +285,7 @@ def _joined(wide: Block, parts: list[Value]) -> Value:
 
 
 def _split(block: Block, value: Value, at: int, parts: int) -> Value:
-    """The at-th vector of those that were joined."""
+    """Return the at-th of the vectors that were joined."""
     if parts == 1:
         return value
     of = f"<{parts * LANES} x {value.kind}>"
@@ -304,7 +294,7 @@ def _split(block: Block, value: Value, at: int, parts: int) -> Value:
 
 
 def _kind(field: Field, kind: Kind) -> Kind:
-    """What a field is added up in while a run lasts."""
+    """Return the type in which a field is summed during a run."""
     return "i32" if field in _COUNTED else kind
 
 
@@ -313,7 +303,7 @@ def _one_more(block: Block, count: Value) -> Value:
 
 
 def _flushed(block: Block, field: Field, run: Value, kind: Kind) -> Value:
-    """A sum in float64 with that of a run."""
+    """Add a run's sum to one in float64."""
     if kind != "double":
         if field in _HELD:
             most = block.real(_LARGEST, kind)
@@ -325,19 +315,17 @@ def _flushed(block: Block, field: Field, run: Value, kind: Kind) -> Value:
 
 
 def _positions(plan: UnitPlan) -> list[str]:
-    """How many numbers each lane, or all of them together, had."""
+    """Return lines that count the numbers of each lane, or of all together."""
     if not plan.across:
         return ["  %many = mul i64 %rows, %run", "  %positions = uitofp i64 %many to double"]
-    of = f"<{LANES} x double>"
     return [
         "  %many = uitofp i64 %rows to double",
-        f"  %seedmany = insertelement {of} poison, double %many, i32 0",
-        f"  %positions = shufflevector {of} %seedmany, {of} poison, <{LANES} x i32> zeroinitializer",
+        *spread_out(LANES, "double", "%many", seed="%seedmany", into="%positions"),
     ]
 
 
 def _pair(plan: UnitPlan, block: Block, z: Value) -> tuple[Value, Value]:
-    """f and |f'|."""
+    """Compute f and |f'|."""
     arithmetic = Arithmetic(block, plan.recipe)
     low = Lowering(arithmetic, {plan.x: Num(z)})
     y = _with_ends(plan, block, plan.value, z, arithmetic.value(low.number(plan.value)))
@@ -361,7 +349,7 @@ def _with_ends(plan: UnitPlan, block: Block, formula: Expr, z: Value, value: Val
 
 
 def _stored(plan: UnitPlan, field: Field, held: Value | None) -> list[str]:
-    """The field's numbers, put to those in the table."""
+    """Return lines that add the field's numbers to those in the table."""
     at, of = int(field), f"<{LANES} x double>"
     lines = [
         f"  %fieldat{at} = mul i64 %fieldstep, {at}",
@@ -390,7 +378,7 @@ def _stored(plan: UnitPlan, field: Field, held: Value | None) -> list[str]:
 
 
 def _wide(field: Field, held: Value) -> tuple[list[str], str]:
-    """The field's lanes in float64."""
+    """Return the field's lanes in float64."""
     if held.kind == "double":
         return [], held.name
     how = "uitofp" if held.kind == "i32" else "fpext"
@@ -398,16 +386,10 @@ def _wide(field: Field, held: Value) -> tuple[list[str], str]:
     return [f"  {name} = {how} <{LANES} x {held.kind}> {held.name} to <{LANES} x double>"], name
 
 
-def _declared(plan: UnitPlan) -> list[str]:
-    stored, of = _STORED[plan.memory], f"<{LANES} x double>"
-    bits = f"<{LANES} x i1>"
-    kinds = dict.fromkeys([stored, "double"])
-    loads = [
-        f"declare <{LANES} x {each}> @llvm.masked.load.v{LANES}{_WIDTH[each]}.p0(ptr, i32, {bits}, <{LANES} x {each}>)"
-        for each in kinds
-    ]
+def _declared() -> list[str]:
+    of, bits = f"<{LANES} x double>", f"<{LANES} x i1>"
     return [
-        *loads,
+        f"declare {of} @llvm.masked.load.v{LANES}f64.p0(ptr, i32, {bits}, {of})",
         f"declare void @llvm.masked.store.v{LANES}f64.p0({of}, ptr, i32, {bits})",
         f"declare double @llvm.vector.reduce.fadd.v{LANES}f64(double, {of})",
         f"declare double @llvm.vector.reduce.fmax.v{LANES}f64({of})",
@@ -417,8 +399,8 @@ def _declared(plan: UnitPlan) -> list[str]:
 
 
 def histogram_text(memory: Memory) -> str:
-    """The kernel that counts numbers in bins: a segment is one number; arguments are base, spacing and baseinto."""
-    stored = _STORED[memory]
+    """Return the kernel that counts numbers in bins: a segment is a number; the arguments: base, spacing, baseinto."""
+    stored = stored_as(memory)
     to_float = {
         "float": ["  %x = fadd float %raw, 0.0"],
         "double": ["  %x = fptrunc double %raw to float"],

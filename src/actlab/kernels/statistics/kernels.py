@@ -1,4 +1,4 @@
-"""An activation's inputs, measured unit by unit in one pass over the processor's memory."""
+"""Measure an activation's inputs unit by unit in one pass over CPU memory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from actlab.formula.expr import Expr, Input
 from actlab.kernels.elementwise.kernels import MEMORY
-from actlab.kernels.elementwise.loop_ir import Memory
 from actlab.kernels.elementwise.strategies import here
 from actlab.kernels.runtime.jit import Code, compiled
 from actlab.kernels.runtime.launch import spread
+from actlab.kernels.runtime.loop import Memory
 from actlab.kernels.statistics.fields import SAMPLED
 from actlab.kernels.statistics.ir import LANES, UnitPlan, histogram_text, text_of
 from actlab.lower.arithmetic import Recipe
@@ -25,7 +25,7 @@ from actlab.lower.arithmetic import Recipe
 @final
 @dataclass(frozen=True)
 class PassKernel:
-    """Adds tensors of one shape to a table: all that is the same from one to the next is found once.
+    """Adds tensors of one shape to a table; what they share is computed once.
 
     Attributes:
         code, numbers, segments, elements: the kernel that goes over all numbers, and how they lie.
@@ -40,7 +40,7 @@ class PassKernel:
     spacing: int
 
     def add(self, z: Tensor, *, into: int, fieldstep: int, shift: int, bins: int) -> None:
-        """Add what `z` brings.
+        """Add the numbers of `z`.
 
         Args:
             z: as the kernel was made for.
@@ -60,7 +60,7 @@ _BINNED = Struct("3q").pack
 def pass_kernel(
     formulas: tuple[Expr, Expr, Input], z: Tensor, *, axis: int, floor: float, by_output: str
 ) -> PassKernel:
-    """What adds tensors that lie as `z` does.
+    """Return the kernel that adds tensors that lie as `z` does.
 
     Args:
         formulas: f, f' and their input.
@@ -89,7 +89,7 @@ def pass_kernel(
 
 
 def _floor(floor: float, dtype: torch.dtype) -> float:
-    """The floor, and in any case half of the dtype's smallest number: what is rounded to 0."""
+    """Return the floor, but at least half of the dtype's smallest number, below which numbers round to 0."""
     smallest = float(torch.finfo(dtype).smallest_normal) * float(torch.finfo(dtype).eps)
     return max(floor, smallest / 2)
 
