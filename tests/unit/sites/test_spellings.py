@@ -97,6 +97,22 @@ def test_an_activation_is_told_by_what_it_computes(spelling):
     assert (site.activation, site.file, site.calls) == (name, __file__, 1)
 
 
+GATED_BY_ARITHMETIC = {
+    "x*sin(x)": lambda x: x * torch.sin(x),
+    "x*atan(x)": lambda x: torch.atan(x) * x,
+    "x*exp(-x*x)": lambda x: x * torch.exp(-x * x),
+}
+
+
+@pytest.mark.parametrize("formula", GATED_BY_ARITHMETIC)
+def test_a_formula_that_gates_itself_is_one_site(formula):
+    model, x = Between(GATED_BY_ARITHMETIC[formula]), rows()
+    (site,) = sites(model, x)
+    assert site.formula.inputs == ("x",)
+    swap(model, {site: "relu"}, x)
+    torch.testing.assert_close(model(x), model.second(F.relu(model.first(x))), rtol=1e-5, atol=1e-6)
+
+
 def test_a_formula_is_shown_without_factors_of_one():
     (site,) = sites(Between(lambda x: x * torch.tanh(F.softplus(x))), rows())
     assert site.spelling == "x*tanh(softplus(x))"

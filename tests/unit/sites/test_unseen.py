@@ -73,3 +73,24 @@ def test_a_call_that_shows_no_function_is_named(call, what):
     found = sites(Between(call), rows())
     assert [each.what for each in found.unseen] == ([what] if what else [])
     assert len(found) == (0 if what else 1)
+
+
+class Rational(nn.Module):
+    """A quotient of polynomials with learned coefficients."""
+
+    def __init__(self):
+        super().__init__()
+        self.above, self.below = nn.Parameter(torch.rand(6)), nn.Parameter(torch.rand(4))
+
+    def forward(self, x):
+        above = sum(each * x**power for power, each in enumerate(self.above))
+        return above / (1 + sum((each * x ** (power + 1)).abs() for power, each in enumerate(self.below)))
+
+
+def test_a_learned_quotient_is_named():
+    found = sites(Between(Rational()), rows())
+    assert (list(found), [(each.path, each.what) for each in found.unseen]) == (
+        [],
+        [("between", "a quotient with learned coefficients")],
+    )
+    assert sites(Between(lambda x: x / (1 + x.abs())), rows()).unseen == ()

@@ -193,6 +193,10 @@ def _unnamed(follower: FormulaFollower, trace: Trace, last: Step, written: list[
 def _gates_itself(follower: FormulaFollower, trace: Trace, written: _Written, formula: Expr) -> bool:
     reading = [trace.steps[place] for place in written.steps if written.source in trace.steps[place].inputs]
     holds = any(place in follower.activations for place in written.steps) or holds_activation(formula)
+    holds = holds or (
+        follows_weights(trace, written.source)
+        and any(trace.steps[place].function in AFTER_WEIGHTS for place in written.steps)
+    )
     # x + f(x): a residual branch around the activation f
     return len(reading) >= 2 and holds and not any(step.function in {"add", "sub", "rsub"} for step in reading)
 

@@ -106,7 +106,7 @@ class FormulaFollower:
 
     def _follow(self, step: Step, arguments: dict[str, Any], act: AnyActivation | None, made: Sequence[Tensor]) -> None:
         """What the step's result is of one value, if it is computed number by number."""
-        if len(step.outputs) != 1 or isinstance(act, AxisActivation):
+        if isinstance(act, AxisActivation) or not step.outputs:
             return
         operands = [self._operand(value) for value in arguments.values() if _is_operand(value)]
         of = [operand for operand in operands if isinstance(operand, Pointwise)]
@@ -114,27 +114,30 @@ class FormulaFollower:
         if len(roots) > 1 or not of:
             return
         formula = None
-        if None not in operands:
+        if None not in operands and len(step.outputs) == 1:
             function = act if isinstance(act, Activation) and len(act.inputs) == 1 else None
             formulas = [operand.formula if isinstance(operand, Pointwise) else operand for operand in operands]
             formula = _applied(step.function, function, formulas, arguments)
         if formula is not None and sum(1 for _ in walk(formula)) <= LARGEST:
             self.pointwise[step.outputs[0]] = Pointwise(next(iter(roots), None), formula)
         elif not roots and all(self._is_of_weights(number) for number in step.inputs):
-            self._follow_weights(step, arguments, of, made[0])
+            for at, tensor in enumerate(made):
+                self._follow_weights(step, arguments, of, tensor, at=at)
 
-    def _follow_weights(self, step: Step, arguments: dict[str, Any], of: list[Pointwise], made: Tensor) -> None:
+    def _follow_weights(
+        self, step: Step, arguments: Mapping[str, Any], of: list[Pointwise], made: Tensor, *, at: int
+    ) -> None:
         """What is computed of weights in other ways than number by number, such as a view, is a weight itself."""
         parents = [self.weights[name] for each in of for name in sorted(param_names(each.formula))]
         if not parents:
             return
         settings = [f"{name}={value!r}" for name, value in arguments.items() if not isinstance(value, Tensor)]
-        way = (step.function, *(each.formula.digest for each in of), *settings)
-        number = self._ways.setdefault(way, step.outputs[0])  # twice the same view is one weight
+        way = (step.function, *(each.formula.digest for each in of), *settings, str(at))
+        number = self._ways.setdefault(way, step.outputs[at])  # twice the same view is one weight
         trained = any(parent.is_trained for parent in parents)
         found = self._is_weight(number, made, name=parents[0].name, is_trained=trained)
         if found is not None:
-            self.pointwise[step.outputs[0]] = found
+            self.pointwise[step.outputs[at]] = found
 
     def _is_of_weights(self, number: int) -> bool:
         known = self.pointwise.get(number)

@@ -11,7 +11,7 @@ from typing import Any
 
 from actlab.catalog.index import CATALOG, get
 from actlab.formula.activation import Activation
-from actlab.formula.expr import Input
+from actlab.formula.expr import Div, Input, input_names, param_names
 from actlab.sites.recognize.composites import Found, composites
 from actlab.sites.recognize.formula_follower import FormulaFollower
 from actlab.sites.recognize.learned_parameters import shown_parameters
@@ -51,7 +51,8 @@ def with_sites(bare: Trace, follower: FormulaFollower, *, unseen: Sequence[Unsee
     )
     sites, site_of = _merged(bare, found)
     sources = {each.steps[0]: each.source for each in found}
-    return replace(bare, sites=tuple(sites), site_of=site_of, unseen=(*unseen, *_opaque(bare)), source_of=sources)
+    hidden = (*unseen, *_opaque(bare), *_quotients(bare, follower, site_of))
+    return replace(bare, sites=tuple(sites), site_of=site_of, unseen=hidden, source_of=sources)
 
 
 def _singles(follower: FormulaFollower, trace: Trace) -> Iterator[Found]:
@@ -245,6 +246,27 @@ def _opaque(trace: Trace) -> Iterator[Unseen]:
     for path, function in calls:
         if path not in named:
             yield Unseen(path, f"F.{function}", f"its {_INSIDE[function]} is inside one fused call")
+
+
+def _quotients(trace: Trace, follower: FormulaFollower, site_of: Mapping[int, int]) -> Iterator[Unseen]:
+    """Yield quotients of learned polynomials behind weights, such as a rational activation that is written out."""
+    paths = [
+        step.path
+        for step in trace.steps
+        if step.function == "div" and step.part == "model" and step.place not in site_of
+        and _is_learned_quotient(trace, follower, step)
+    ]  # fmt: skip
+    for path in dict.fromkeys(paths):
+        why = "its formula is not in the catalog; `actlab.module('rational')` is recognized"
+        yield Unseen(path, "a quotient with learned coefficients", why)
+
+
+def _is_learned_quotient(trace: Trace, follower: FormulaFollower, step: Step) -> bool:
+    made = follower.pointwise.get(step.outputs[0])
+    if made is None or made.root is None or not isinstance(made.formula, Div):
+        return False
+    sides = (made.formula.left, made.formula.right)
+    return follows_weights(trace, made.root) and all(input_names(each) and param_names(each) for each in sides)
 
 
 _INSIDE = {
