@@ -378,7 +378,7 @@ def test_a_model_that_raises_is_said_and_left_as_it_was():
 def test_wrong_inputs_are_said():
     with pytest.raises(BadInput, match="the model raised RuntimeError"):
         sites(nn.Linear(6, 6), torch.ones(2, 3))
-    with pytest.raises(BadInput, match=r"a model is a torch\.nn\.Module; got function"):
+    with pytest.raises(BadInput, match=r"the model must be a torch\.nn\.Module; got function"):
         sites(rows, rows())
 
 

@@ -144,7 +144,7 @@ def test_a_shared_module_becomes_several_where_it_learns():
     model = nn.Sequential(nn.Linear(6, 6), act, nn.Linear(6, 6), act)
     done = swap(model, {"relu": "prelu"})
     assert model[1] is not model[3]
-    assert [each.note for each in done.changed] == ["shared before, now one of its own"] * 2
+    assert [each.note for each in done.changed] == ["shared a module before, has its own now"] * 2
     done.undo()
     assert model[1] is model[3] is act
 
@@ -434,7 +434,7 @@ def test_an_activation_that_the_swapping_pass_did_not_reach_is_warned_of():
     model = Looping(LOOPS["a function"])
     swap(model, {"relu": "tanh"}, -torch.rand(1, 6))
     with pytest.warns(
-        RuntimeWarning, match=r"relu at line 2 of Looping\.forward stays as it is: the pass by which Looping"
+        RuntimeWarning, match=r"relu at line 2 of Looping\.forward is not replaced: the pass by which Looping"
     ):
         model(torch.rand(1, 6))
 
@@ -492,7 +492,7 @@ def test_a_function_with_its_own_backward_is_seen_and_not_swapped():
     assert [site.activation for site in sites(model, x)] == ["silu"]
     done = swap(model, {"silu": "gelu"}, x)
     assert done.changed == ()
-    assert done.unchanged[0].why.startswith("it is in a torch.autograd.Function, whose backward would stay")
+    assert done.unchanged[0].why.startswith("it is in a torch.autograd.Function, whose backward would not change")
     assert left(model) == []
 
 
@@ -510,7 +510,7 @@ class Again(nn.Module):
 @pytest.mark.parametrize("reentrant", [True, False])
 def test_what_a_checkpoint_computes_again_is_swapped_in_modules_only(reentrant):
     model, x = Between(Again(F.relu, reentrant=reentrant)), rows()
-    assert "torch.utils.checkpoint computes it again" in swap(model, {"relu": "gelu"}, x).unchanged[0].why
+    assert "torch.utils.checkpoint recomputes it" in swap(model, {"relu": "gelu"}, x).unchanged[0].why
     inner = Between(F.relu)
     model = Between(Again(inner, reentrant=reentrant))
     assert len(swap(model, {"relu": "gelu"}, x).changed) == 1

@@ -75,7 +75,7 @@ def test_random_numbers_and_buffers_are_as_before():
 
 @pytest.mark.parametrize("loss", [lambda y, t: y, lambda y, t: 1.0], ids=["many numbers", "no tensor"])
 def test_a_loss_that_is_no_number_is_refused(loss):
-    with pytest.raises(BadInput, match="the loss must give one number"):
+    with pytest.raises(BadInput, match="the loss must return a single number"):
         traced(Between(F.relu), (rows(),), loss=loss, targets=0)
 
 
