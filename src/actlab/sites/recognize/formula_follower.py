@@ -103,7 +103,9 @@ class FormulaFollower:
         is_pointwise = bool(step.outputs) and step.outputs[0] in self.pointwise
         return step.place in self.activations or step.function in AFTER_WEIGHTS or is_pointwise
 
-    def _follow(self, step: Step, arguments: dict[str, Any], act: AnyActivation | None, made: Sequence[Tensor]) -> None:
+    def _follow(
+        self, step: Step, arguments: Mapping[str, Any], act: AnyActivation | None, made: Sequence[Tensor]
+    ) -> None:
         """Note the step's result as a formula of one value, if it is computed element-wise."""
         if isinstance(act, AxisActivation) or not step.outputs:
             return
@@ -195,13 +197,13 @@ def _is_operand(value: Any) -> bool:
     return isinstance(value, Tensor) or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def _ours(arguments: dict[str, Any]) -> AnyActivation | None:
+def _ours(arguments: Mapping[str, Any]) -> AnyActivation | None:
     found = getattr(next(iter(arguments.values())), "activation", None)
     return found if isinstance(found, Activation | AxisActivation) else None
 
 
 def _applied(
-    name: str, act: Activation | None, formulas: list[Any], arguments: dict[str, Any]
+    name: str, act: Activation | None, formulas: list[Any], arguments: Mapping[str, Any]
 ) -> Expr | Compare | None:
     try:
         if act is not None:
@@ -233,7 +235,7 @@ def _where(formulas: list[Any]) -> Expr | None:
     return Where(condition, *map(expr, branches)) if isinstance(condition, Compare) and len(branches) == 2 else None
 
 
-def _clamped(formula: Any, arguments: dict[str, Any]) -> Expr | None:
+def _clamped(formula: Any, arguments: Mapping[str, Any]) -> Expr | None:
     result = formula
     for name, function in (("min", TRANSLATED["maximum"]), ("max", TRANSLATED["minimum"])):
         limit = arguments.get(name)
