@@ -1,4 +1,4 @@
-"""Losses that a program writes out itself, as the steps that PyTorch's own would be."""
+"""Recognize losses that are written out, as steps of PyTorch's own loss functions."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from actlab.rules.dataflow import is_move, sole, upstream
 from actlab.sites.recognize.torch_ops import MOVES
 from actlab.sites.trace.trace import Step, Trace
 
-# They average or scale what they get, and leave it open what that is.
+# They average, scale or move their input.
 _SCALES = frozenset({"mean", "sum", "neg", "mul", "div"}) | MOVES
 _SQUASHES = frozenset({"sigmoid", "logsigmoid", "softplus"})
 PICKS = frozenset({"gather", "getitem", "take_along_dim"})
 
 
 def written_losses(trace: Trace, numbers: Mapping[int, Tensor]) -> tuple[Step, ...]:
-    """Of every loss that is written out, a step with the function's name that reads the answer and then the targets.
+    """Return for each written-out loss a step with the function's name that reads the output and then the targets.
 
     Args:
         trace: the pass with its loss.
-        numbers: what the loss computed with, by value.
+        numbers: by value, the tensors that the loss reads.
     """
     steps = [step for step in trace.steps if step.part == "loss"] if trace.loss is not None else []
     return (*_binary(trace, steps), *_of_logits(trace, steps), *_picked(trace, numbers))
 
 
 def _binary(trace: Trace, steps: list[Step]) -> Iterator[Step]:
-    """-(t log p + (1 - t) log(1 - p)), which takes probabilities."""
+    """Yield `-(t log p + (1 - t) log(1 - p))`, which takes probabilities."""
     logs = [(step, _bare(trace, step.inputs[0])) for step in steps if step.function == "log" and step.inputs]
     others = {_bare(trace, rest) for _, value in logs if (rest := _rest_of_one(trace, value)) is not None}
     for step, value in logs:
@@ -39,7 +39,7 @@ def _binary(trace: Trace, steps: list[Step]) -> Iterator[Step]:
 
 
 def _of_logits(trace: Trace, steps: list[Step]) -> Iterator[Step]:
-    """A sigmoid, its logarithm or a softplus of what the model gave, or of its negative: it takes logits."""
+    """Yield a sigmoid, its logarithm or a softplus of the output or its negative, which takes logits."""
     for step in steps:
         if step.function in _SQUASHES and step.inputs:
             value = _bare(trace, step.inputs[0])
@@ -50,9 +50,9 @@ def _of_logits(trace: Trace, steps: list[Step]) -> Iterator[Step]:
 
 
 def _picked(trace: Trace, numbers: Mapping[int, Tensor]) -> Iterator[Step]:
-    """-z[y] and nothing more, or -(one-hot · z), which takes log-probabilities.
+    """Yield `-z[y]` or `-(one_hot * z)`, which takes log-probabilities.
 
-    The mean probability of the right class is a loss that some choose.
+    The mean probability of the correct class is left out: it is a loss that some intend.
     """
     step, negatives = (None if trace.loss is None else trace.maker(trace.loss)), 0
     while step is not None and step.part == "loss" and step.function in _SCALES and step.function not in PICKS:
@@ -82,7 +82,7 @@ def _one_hot(trace: Trace, step: Step, numbers: Mapping[int, Tensor], *, is_nega
 
 
 def _rest_of_one(trace: Trace, value: int) -> int | None:
-    """The p of a value that is 1 - p."""
+    """Return p if the value is 1 - p."""
     step = trace.maker(value)
     if step is None or step.function not in {"rsub", "sub"} or not step.inputs:
         return None
@@ -93,7 +93,7 @@ def _rest_of_one(trace: Trace, value: int) -> int | None:
 
 
 def _times(trace: Trace, value: int) -> tuple[int, ...]:
-    """The targets that the value is multiplied by."""
+    """Return the targets by which the value is multiplied."""
     for reader in trace.readers(value):
         if reader.function == "mul":
             found = [each for each in reader.inputs if each != value and _is_of_targets(trace, each)]
@@ -102,13 +102,13 @@ def _times(trace: Trace, value: int) -> tuple[int, ...]:
 
 
 def _positive(trace: Trace, value: int) -> int:
-    """The value without a sign before it."""
+    """Return the value without a negation."""
     step = trace.maker(value)
     return step.inputs[0] if step is not None and step.function == "neg" else value
 
 
 def _is_of_targets(trace: Trace, value: int) -> bool:
-    """Whether the value is the targets or computed of them, and does not learn."""
+    """Return whether the value is the targets or computed from them, without a gradient."""
     if trace.values[value].requires_grad:
         return False
     if trace.values[value].origin == "target":
@@ -118,7 +118,7 @@ def _is_of_targets(trace: Trace, value: int) -> bool:
 
 
 def _bare(trace: Trace, value: int) -> int:
-    """The value without moves and guards after it."""
+    """Return the value before moves and guards."""
     step = trace.maker(value)
     while step is not None and is_move(step) and step.inputs:
         value = step.inputs[0]

@@ -1,4 +1,4 @@
-"""Back along the flow of data: which function made what a step reads."""
+"""Follow the dataflow backward: which function computed the input of a step."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from actlab.sites.recognize.torch_ops import LAYERS, MOVES, AnyActivation, known
 from actlab.sites.site import Site, Spot
 from actlab.sites.trace.trace import Step, Trace
 
-# Joined in one: what holds of all parts holds of the whole.
+# They join values; a property of all parts is a property of the whole.
 _JOINED = frozenset({"cat", "stack"})
-# A number smaller than this, added before a logarithm, guards it and means nothing.
+# A smaller number that is added before a logarithm is a guard against 0.
 _GUARD = 1e-3
-# x @ W of a parameter W is a layer too.
+# x @ W with a parameter W is a layer too.
 PRODUCTS = frozenset({"matmul", "mm"})
-# They turn a weight or change its type, and leave it one.
+# They transpose or reshape a weight or change its dtype.
 _TURNED = frozenset({"T", "mT", "t", "transpose", "permute", "swapaxes", "movedim", "to", "float", "half", "bfloat16",
                      "type_as", "contiguous", "view", "reshape", "unsqueeze", "squeeze", "expand"})  # fmt: skip
-# How PyTorch chooses softmax's axis where none is given.
+# The axis of softmax that PyTorch chooses if none is named, by number of axes.
 _IMPLICIT = {0: 0, 1: 0, 3: 0}
 
 
 @final
 @dataclass(frozen=True)
 class Made:
-    """What made a value, once moves are taken off.
+    """What computed a value, apart from moves.
 
     Attributes:
         name: the activation's name, or the function's.
-        value: the number of the value that it made.
-        step: the last step of it; None where the value came from outside.
-        source: the number of what it was applied to; None where that is not one value.
-        site: where it is applied, if the model applies it.
-        activation: the activation that it is, if it is one.
-        dim: the axis along which it acts, from 0; None where it acts on single numbers.
+        value: the number of its output.
+        step: its last step; None if the value comes from outside.
+        source: the number of its input; None if that is not a single value.
+        site: its site, if it is an activation of the model.
+        activation: the activation, if it is one.
+        dim: the axis along which it acts, from 0; None if it is element-wise.
     """
 
     name: str
@@ -50,17 +50,17 @@ class Made:
 
     @property
     def spot(self) -> Site | Spot | None:
-        """Where it is: the site, or the call where it is none of the model's activations."""
+        """Its place: the site, or the call if it is not an activation of the model."""
         return self.site if self.site is not None or self.step is None else spot_of(self.step)
 
 
 def spot_of(step: Step) -> Spot | None:
-    """Where the step is called; None where that is not known."""
+    """Return the place of the step's call; None if it is unknown."""
     return Spot(step.path, step.spelling, step.file, step.line) if step.file else None
 
 
 def makers(trace: Trace, value: int, *, limit: int = 64) -> tuple[Made, ...]:
-    """What made the value: one, or several where values were joined."""
+    """Return what computed the value; several if values were joined."""
     step = trace.maker(value)
     while step is not None and is_move(step) and step.inputs:
         value = step.inputs[0]
@@ -71,13 +71,13 @@ def makers(trace: Trace, value: int, *, limit: int = 64) -> tuple[Made, ...]:
 
 
 def sole(trace: Trace, value: int) -> Made:
-    """What made the value, where all its parts were made alike; else the function that joined them."""
+    """Return what computed the value if all its parts agree; else the function that joined them."""
     found = makers(trace, value)
     return found[0] if len({made.name for made in found}) == 1 else Made("joined", value, trace.maker(value))
 
 
 def is_move(step: Step) -> bool:
-    """Whether the step leaves every number what it is, but for a guard against 0."""
+    """Return whether the step leaves every number as it is, apart from a guard against 0."""
     if step.function in MOVES:
         return True
     if step.function == "add" and len(step.inputs) == 1:
@@ -91,7 +91,7 @@ def is_move(step: Step) -> bool:
 
 
 def made_by(trace: Trace, value: int) -> Made:
-    """What the step that made the value is: an activation, a softmax in several steps, or a plain function."""
+    """Return what computed the value: an activation, a softmax in several steps, or a plain function."""
     step = trace.maker(value)
     if step is None:
         return Made("outside", value, None)
@@ -110,7 +110,7 @@ def made_by(trace: Trace, value: int) -> Made:
 
 
 def _first_of(trace: Trace, last: Step) -> Step:
-    """The first step of an activation that is written out, whose last one this is; of any other, itself."""
+    """Return the first step of the activation that this step completes."""
     at, first = trace.site_of.get(last.place), last
     while at is not None:
         before = [made for value in first.inputs if (made := trace.maker(value)) is not None]
@@ -122,7 +122,7 @@ def _first_of(trace: Trace, last: Step) -> Step:
 
 
 def axis_of(trace: Trace, step: Step) -> int:
-    """The axis along which a softmax acts, from 0."""
+    """Return the axis along which a softmax acts, from 0."""
     length = len(trace.values[step.inputs[0]].shape)
     dim = step.arguments.get("dim")
     if not isinstance(dim, int) or isinstance(dim, bool):
@@ -155,14 +155,14 @@ def _inverse(trace: Trace, value: int, step: Step) -> Made | None:
 
 
 def _biased(trace: Trace, value: int, step: Step) -> Made | None:
-    """x @ W + b, which is a layer in two steps."""
+    """Return the layer if the step adds its bias, as in x @ W + b."""
     product = biased(trace, step)
     layer = None if product is None else trace.maker(product)
     return None if layer is None else Made(layer.function, value, layer, data_of(trace, layer))
 
 
 def biased(trace: Trace, step: Step) -> int | None:
-    """What a layer gave, to which the step adds a bias or a number; None where it does anything else."""
+    """Return the output of a layer to which the step adds a bias or a number; None for other steps."""
     if step.function == "add" and len(step.inputs) == 1:
         return step.inputs[0] if is_layer(trace, trace.maker(step.inputs[0])) else None
     if step.function != "add" or len(step.inputs) != 2:
@@ -174,7 +174,7 @@ def biased(trace: Trace, step: Step) -> int | None:
 
 
 def upstream(trace: Trace, value: int | None) -> frozenset[int]:
-    """The places of all steps that the value depends on; of every step where there is none."""
+    """Return the places of all steps on which the value depends; of all steps without a value."""
     if value is None:
         return frozenset(step.place for step in trace.steps)
     found: set[int] = set()
@@ -188,12 +188,12 @@ def upstream(trace: Trace, value: int | None) -> frozenset[int]:
 
 
 def parameters_of(trace: Trace, step: Step) -> tuple[str, ...]:
-    """The names of the parameters that the step reads, as they are or turned."""
+    """Return the names of the parameters that the step reads, also transposed."""
     return tuple(name for value in step.inputs if (name := parameter_behind(trace, value)))
 
 
 def parameter_behind(trace: Trace, value: int) -> str:
-    """The name of the parameter that the value is, as it is or turned, such as weight.T; empty where it is none."""
+    """Return the name of the parameter that the value is, also transposed; empty if it is not one."""
     step = trace.maker(value)
     while step is not None and step.function in _TURNED and step.inputs:
         value = step.inputs[0]
@@ -203,7 +203,7 @@ def parameter_behind(trace: Trace, value: int) -> str:
 
 
 def is_layer(trace: Trace, step: Step | None) -> bool:
-    """Whether the step multiplies by weights that are parameters."""
+    """Return whether the step multiplies by parameters."""
     if step is None:
         return False
     if step.function not in PRODUCTS:
@@ -214,12 +214,12 @@ def is_layer(trace: Trace, step: Step | None) -> bool:
 
 
 def data_of(trace: Trace, step: Step) -> int | None:
-    """The number of the value, other than weights, that a layer is applied to."""
+    """Return the number of the layer's input, other than its weights."""
     return next((value for value in step.inputs if not parameter_behind(trace, value)), None)
 
 
 def back(trace: Trace, value: int, through: frozenset[str]) -> Iterator[Step]:
-    """The steps backwards along first inputs: those of `through`, biases, and at last the first that is neither."""
+    """Yield the steps backward along first inputs, up to the first that is neither in `through` nor adds a bias."""
     step = trace.maker(value)
     while step is not None:
         yield step
@@ -230,7 +230,7 @@ def back(trace: Trace, value: int, through: frozenset[str]) -> Iterator[Step]:
 
 
 def behind(trace: Trace, value: int, through: frozenset[str]) -> int:
-    """The value from which only such steps lead here, along first arguments."""
+    """Return the value from which only steps of `through` lead here, along first arguments."""
     step = trace.maker(value)
     while step is not None and step.function in through and step.inputs:
         value = step.inputs[0]

@@ -1,4 +1,4 @@
-"""The sites of a model."""
+"""List the sites of a model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from actlab.sites.trace.trace import Trace
 @final
 @dataclass(frozen=True)
 class Sites(Sequence[Site]):
-    """Where a model applies activations, in the order of their calls, and what could not be looked into."""
+    """The sites of a model in the order of their calls, and the parts that could not be inspected."""
 
     found: tuple[Site, ...]
     unseen: tuple[Unseen, ...]
@@ -41,7 +41,7 @@ class Sites(Sequence[Site]):
         return iter(self.found)
 
     def to_json(self) -> dict[str, Any]:
-        """The sites, and what was not seen."""
+        """Return the sites, and the parts that could not be inspected."""
         return {"sites": [plain(site.to_json()) for site in self.found], "unseen": plain(self.unseen)}
 
     def lines(self) -> list[str]:
@@ -53,16 +53,16 @@ class Sites(Sequence[Site]):
 
 
 def sites(model: nn.Module, *inputs: Any, **kwargs: Any) -> Sites:
-    """Every place where the model applies an activation, however it is spelled.
+    """List every place where the model applies an activation, including functions and written-out formulas.
 
-    The model runs once on the inputs; random state and buffers are left as they were.
+    The model runs once on the inputs; random state and buffers are restored. No loss is needed.
 
     Args:
-        model: the model, in the mode in which it is to be looked at.
-        inputs, kwargs: what it is called with.
+        model: the model, in training or evaluation mode as it is to be inspected.
+        inputs, kwargs: the arguments of the model.
 
     Raises:
-        BadInput: the model raises, or is wrapped in a way that cannot be looked through.
+        BadInput: the model raises, or its wrapper cannot be looked through.
 
     Example:
         >>> found = sites(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), torch.ones(1, 4))
@@ -74,10 +74,10 @@ def sites(model: nn.Module, *inputs: Any, **kwargs: Any) -> Sites:
 
 
 def _with_autograd(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
-    """The pass that was followed; autograd knows of calls that PyTorch does not show, such as scripted ones.
+    """Record a pass with autograd, which knows of calls that no function mode sees, such as scripted ones.
 
-    What autograd would save for backward is dropped: a pass takes the memory of inference. A model that goes backward
-    itself, or does what autograd refuses, such as writing into chunks, runs once more as it was called.
+    Nothing is saved for backward, so the pass takes the memory of inference. A model that runs a backward pass itself,
+    or does what autograd refuses, such as writing into chunks, runs once more without that.
     """
     try:
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(_drop, _refuse):
@@ -94,8 +94,8 @@ def _with_autograd(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, 
 
 
 def _drop(tensor: Tensor) -> None:
-    """Nothing in its place."""
+    return None
 
 
 def _refuse(dropped: None) -> Tensor:
-    raise RuntimeError("the model goes backward in its forward")
+    raise RuntimeError("the model runs a backward pass in its forward")

@@ -1,4 +1,4 @@
-"""Listening to the activations of a model while it is used by somebody else: in a training loop, say."""
+"""Report the activations of a model to a listener while the user's code runs the model."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from actlab.sites.trace.trace import Trace
 
 
 class Listener(Protocol):
-    """Who is told of the activations."""
+    """What receives the activations."""
 
     def wants(self, forward: int) -> bool:
-        """Whether this forward pass of the model, counted from 0, is of interest."""
+        """Return whether to report this forward pass of the model, counted from 0."""
 
     def before(self, site: Site, z: Tensor) -> None:
-        """An activation is about to be applied to `z`; of a gated unit, to its gate."""
+        """Receive the input of an activation before it is applied; of a gated unit, the gate."""
 
     def after(self, site: Site, y: Tensor) -> None:
-        """It was applied: `y` is what the model goes on with."""
+        """Receive the output of an activation."""
 
     def traced(self, trace: Trace) -> None:
-        """A forward pass was followed from end to end, as the first of interest is: of its activations it is told next.
+        """Receive the trace of a pass that was recorded as a whole, before its activations.
 
-        They have all been applied then: an input that something overwrote meanwhile is not told.
+        They have all been applied by then; an input that was overwritten meanwhile is left out.
         """
 
 
@@ -52,12 +52,12 @@ Key = tuple[str, str, int, str]
 
 @final
 class Listening(TorchFunctionMode):
-    """Tells a listener of the activations of one forward pass after another.
+    """Report the activations of each forward pass to a listener.
 
     Attributes:
-        trace: the forward pass that was followed from end to end; None before there was one.
-        left_alone: how many passes were of interest and not followed: whoever follows PyTorch's functions switches off
-            the fused path of its transformer layers in evaluation, which changes the last bits of the output.
+        trace: the forward pass that was recorded as a whole; None before the first one.
+        left_alone: the number of passes that were wanted and not reported: a function mode switches off the fused path
+            of transformer layers in evaluation, which changes the last bits of the output.
     """
 
     def __init__(self, model: nn.Module, listener: Listener, *, known: Trace | None = None) -> None:
@@ -104,7 +104,7 @@ class Listening(TorchFunctionMode):
     def _sites(
         self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[Site | None, int, Site | None]:
-        """The sites that this very call begins and ends, and which of its tensors the first is applied to."""
+        """Return the sites that this call begins and ends, and the index of the input of the first."""
         path, _, file, line, _ = spot(self._paths, depth=3)
         key = (path, file, line, name)
         at = self._seen.get(key, 0)
@@ -135,12 +135,12 @@ class Listening(TorchFunctionMode):
             if step.place in last:
                 ends.setdefault(key, []).append((at, last[step.place]))
         self._starts, self._ends, self._takes = starts, ends, takes
-        self._followed = frozenset(counted)  # also the middle of a formula, which is no site of its own
+        self._followed = frozenset(counted)  # also the middle of a formula, which is not a site
         self._passed.clear()
         self._functions = frozenset(key[3] for key in (*starts, *ends)) | _ALWAYS
 
     def begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """A forward pass begins."""
+        """Start a forward pass."""
         frame = sys._getframe(1)
         self._drop_stale(frame)
         wanted = not self._running and self._listener.wants(self._forwards)
@@ -149,7 +149,7 @@ class Listening(TorchFunctionMode):
             self.left_alone += 1
             wanted = False
         if wanted and self.trace is None and has_lazy_parts(self._model):
-            wanted = False  # this pass gives its lazy modules their shapes
+            wanted = False  # the lazy modules take their shapes in this pass
         if not wanted:
             self._running.append((frame, None))
             return
@@ -165,14 +165,14 @@ class Listening(TorchFunctionMode):
         return recorder
 
     def stop(self) -> None:
-        """Ends the passes that Ctrl-C has ended: no hook is told of that."""
+        """End the passes that Ctrl-C has interrupted, for which no hook is called."""
         while self._running:
             _, mode = self._running.pop()
             if mode is not None:
                 mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
 
     def _drop_stale(self, frame: FrameType) -> None:
-        """Ends passes that are over, and not those of a model that calls itself."""
+        """End interrupted passes, but not those of a model that calls itself."""
         if self._running and not _is_within(frame, self._running[-1][0]):
             self.stop()
 
@@ -180,14 +180,14 @@ class Listening(TorchFunctionMode):
         return not torch.is_grad_enabled() and any(not module.training for module in self._fused)
 
     def end(self, module: object, args: object, output: object) -> None:
-        """It is over, by whatever way."""
+        """End the forward pass, also one that raised."""
         if not self._running:  # the listener raised before the pass began
             return
         _, mode = self._running.pop()
         if mode is None:
             return
         mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # likewise
-        if isinstance(mode, Recorder) and output is not None:  # nothing comes out of a pass that raised
+        if isinstance(mode, Recorder) and output is not None:  # a pass that raised has no output
             outputs = [mode.number(each) for each in tensors_in([output])]
             bare = mode.trace(outputs=outputs, loss=None)
             trace = with_sites(bare, self._follower, unseen=unseen_in(self._model))
@@ -198,14 +198,14 @@ class Listening(TorchFunctionMode):
 
 @contextmanager
 def listening(model: nn.Module, listener: Listener, *, known: Trace | None = None) -> Iterator[Listening]:
-    """A block in which the listener is told of the activations of every forward pass of `model`.
+    """Report the activations of every forward pass of `model` within the block.
 
-    A pass in which nobody is interested costs a call; nothing stays behind on any way out.
+    A pass that is not wanted costs one call. All hooks are removed at the end.
 
     Args:
-        model: the model, which is called by its own name (`model(x)`), not by a part of it.
-        listener: who is told.
-        known: a forward pass that was followed; without it the first one of interest is.
+        model: the model that the block calls (`model(x)`); calls of a part of it are not reported.
+        listener: receives the activations.
+        known: a recorded forward pass; without it the first wanted pass is recorded.
     """
     mode = Listening(model, listener, known=known)
     handles = (
@@ -221,7 +221,7 @@ def listening(model: nn.Module, listener: Listener, *, known: Trace | None = Non
 
 
 def _tell_again(listener: Listener, recorder: Recorder, trace: Trace) -> None:
-    """Tell of the activations of a pass that is over, from the tensors that it left."""
+    """Report the activations of a recorded pass from the tensors that it left."""
     for steps, at in groups(trace):
         first, last = trace.steps[steps[0]], trace.steps[steps[-1]]
         z = recorder.kept(trace.source(first))
@@ -240,7 +240,7 @@ def _is_within(frame: FrameType, outer: FrameType) -> bool:
 
 
 def _at(places: Any, at: int) -> int | None:
-    """The site of the `at`-th call of a line; of a call beyond those that were seen, if all were of one site."""
+    """Return the site of the `at`-th call of a line; beyond the recorded calls, if all belong to one site."""
     for place, site in places:
         if place == at:
             return int(site)
@@ -249,7 +249,7 @@ def _at(places: Any, at: int) -> int | None:
     return int(sites.pop()) if beyond else None
 
 
-# Reported even where the pass that was followed did not come by.
+# Reported even if the recorded pass did not reach them.
 _ALWAYS = POINTWISE | {"activation"}
 
 
@@ -262,7 +262,7 @@ def _unknown(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> Site | None:
-    """A site that the followed pass did not come by: a branch not taken then."""
+    """Return a site that the recorded pass did not reach, such as one in a branch."""
     arguments = named_arguments(func, args, kwargs)
     owner = getattr(next(iter(arguments.values()), None), "activation", None)
     act = owner if name == "activation" else known_activation(name, arguments)
@@ -274,6 +274,6 @@ def _unknown(
 
 
 def _input(args: tuple[Any, ...], kwargs: Mapping[str, Any], takes: int) -> Tensor | None:
-    """The tensor that the call acts on."""
+    """Return the tensor on which the call acts."""
     found = tensors_in([*args, *kwargs.values()])
     return found[takes] if takes < len(found) else None

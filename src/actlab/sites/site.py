@@ -18,14 +18,14 @@ Lines = tuple[Line, ...]
 @final
 @dataclass(frozen=True)
 class RoutedCall:
-    """A call that is part of a site, in a form that a later pass can be compared with.
+    """A call of a site, in a form that can be found again in a later pass.
 
     Attributes:
         function: its name.
-        at: the how-manyth call of that function it is while the owner's `forward` runs; -1 for each of them.
-        at_all: the how-manyth of the whole pass.
-        takes: which of the tensors it reads the activation is applied to; -1 where none.
-        is_last: whether it gives the activation's result.
+        at: its index among the calls of that function in the owner's `forward`; -1 for all of them.
+        at_all: its index in the whole pass.
+        takes: the index of the tensor argument to which the activation is applied; -1 if there is none.
+        is_last: whether it returns the activation's result.
     """
 
     function: str
@@ -38,14 +38,14 @@ class RoutedCall:
 @final
 @dataclass(frozen=True)
 class Route:
-    """All calls that a site is made of.
+    """All calls of a site.
 
     Attributes:
-        owner: the dotted path of the innermost module in whose `forward` they all are.
-        calls: for each time that the activation is applied.
-        inside: of each of their functions the lines that lead to every call below the owner, in order.
-        everywhere: the same of the whole model.
-        own_backward, recomputed: as of `Stack`.
+        owner: the dotted path of the innermost module whose `forward` contains them all.
+        calls: for each application of the activation.
+        inside: for each of their functions, the stack of every call below the owner, in order.
+        everywhere: the same for the whole model.
+        own_backward, recomputed: as in `Stack`.
     """
 
     owner: str
@@ -63,19 +63,19 @@ class Site:
 
     Attributes:
         activation: its name in the catalog.
-        parameters: what its parameters are here; of a parameter for every channel, all its values.
+        parameters: the values of its parameters; of a parameter per channel, all of them.
         path: the dotted path of the innermost module whose `forward` applies it; empty for the model itself.
-        spelling: how it is written: `nn.ReLU`, `F.relu`, `torch.relu`, `x.relu_()`, `x * torch.sigmoid(x)`.
+        spelling: how the code writes it: `nn.ReLU`, `F.relu`, `torch.relu`, `x.relu_()`, `x * torch.sigmoid(x)`.
         file, line: the line of the user's code that applies it.
-        index: which of the activations applied in that module it is, from 0.
+        index: its index among the activations of that module, from 0.
         shape, dtype: of its input.
-        calls: how often one forward pass comes by.
-        channel_axis: the axis along which its units lie: 1 behind a convolution, else the last.
+        calls: how often one forward pass applies it.
+        channel_axis: the axis of its units: 1 behind a convolution, else the last.
         formula: the activation itself, its parameters bound.
-        route: the calls that it is made of; what `swap` goes by.
-        gate: of a gated unit the function of its gate; what is measured of it.
-        trainable: the names of the parameters that the model learns.
-        axis: along which a softmax or its kin acts; of others it means nothing.
+        route: its calls, by which `swap` finds it.
+        gate: the function of the gate of a gated unit, which is measured in its stead.
+        trainable: the names of the parameters that are trained.
+        axis: the axis of a softmax or the like; without meaning for others.
     """
 
     activation: str
@@ -102,11 +102,11 @@ class Site:
 
     @property
     def name(self) -> str:
-        """The place in short, such as `encoder.act[0]`."""
+        """A short name of the place, such as `encoder.act[0]`."""
         return f"{self.path or 'model'}[{self.index}]"
 
     def to_json(self) -> dict[str, Any]:
-        """All but the formula, as plain values."""
+        """Return everything but the formula, as plain values."""
         return {
             "activation": self.activation,
             "parameters": dict(self.parameters),
@@ -125,10 +125,10 @@ class Site:
 @final
 @dataclass(frozen=True)
 class Spot:
-    """A call that is no activation, such as a layer's or the loss's: what points to it.
+    """The place of a call that is not an activation, such as a layer or the loss.
 
     Attributes:
-        path, spelling, file, line, index: as of a `Site`; the index is always 0.
+        path, spelling, file, line, index: as in `Site`; the index is always 0.
     """
 
     path: str
@@ -139,19 +139,19 @@ class Spot:
 
     @property
     def name(self) -> str:
-        """The place in short."""
+        """A short name of the place."""
         return self.path or "model"
 
 
 @final
 @dataclass(frozen=True)
 class Unseen:
-    """A part of a model in which activations may be applied that cannot be seen.
+    """A part of a model that cannot be inspected and may apply activations.
 
     Attributes:
         path: the dotted path of the module; empty for the model itself.
-        what: what stands there, such as `nn.LSTM`.
-        why: why it cannot be seen, and what would let it be.
+        what: what it is, such as `nn.LSTM`.
+        why: why it cannot be inspected, and how to change that.
     """
 
     path: str

@@ -187,7 +187,7 @@ def _made(name: str, model: object, batch: object, loss: object, optimizer: obje
 
     if not isinstance(model, nn.Module):
         raise refuse("model", model, "a torch.nn.Module")
-    if isinstance(batch, Tensor):
+    if isinstance(batch, Tensor) and loss is None:
         batch = (batch, None)
     if not (isinstance(batch, tuple | list) and len(batch) == 2):
         raise refuse("batch", batch, "a pair of inputs and targets")

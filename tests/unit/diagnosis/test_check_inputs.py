@@ -70,7 +70,7 @@ class FullyShardedDataParallel(nn.Module):
 def test_a_sharded_model_is_refused_by_name_and_left_as_it_was():
     model = FullyShardedDataParallel(network())
     before = kept(model)
-    with pytest.raises(BadInput, match=r"wrapped in FullyShardedDataParallel.*give the module before it"):
+    with pytest.raises(BadInput, match=r"wrapped in FullyShardedDataParallel.*Pass the wrapped module"):
         check(model, (X, Y), F.cross_entropy)
     assert_as_before(before, model)
 
@@ -96,7 +96,7 @@ class ShardedInPlace(FSDPModule, nn.Sequential): ...
 )
 def test_what_is_made_from_a_sharded_model_is_refused_too(model, name):
     before = kept(model)
-    with pytest.raises(BadInput, match=f"{name}.*give the module before it"):
+    with pytest.raises(BadInput, match=f"{name}.*Pass the wrapped module"):
         check(model, (X, Y), F.cross_entropy)
     with pytest.raises(BadInput, match=name):
         watch(model)

@@ -1,4 +1,4 @@
-"""Small models that the tests of this room look at."""
+"""Small models for the tests of this package."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rows(count: int = 4) -> Tensor:
 
 
 def left(model: nn.Module) -> list[str]:
-    """What is attached to the model: hooks, and a forward of one instance."""
+    """Return what is attached to the model: hooks, and a forward of one instance."""
     return [
         f"{path}.{name}"
         for path, module in model.named_modules()

@@ -1,4 +1,4 @@
-"""What models compute number by number and is no activation."""
+"""Element-wise arithmetic that is not an activation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unit.sites.small import rows
 
 
 class Between(nn.Module):
-    """A step between two layers, with weights of its own."""
+    """A step with weights between two layers."""
 
     def __init__(self, step):
         super().__init__()
@@ -56,12 +56,12 @@ STEPS = {
 
 
 @pytest.mark.parametrize("what", STEPS)
-def test_it_is_no_site(what):
+def test_arithmetic_is_not_a_site(what):
     found = sites(Between(STEPS[what]), rows())
     assert (list(found), found.unseen) == ([], ())
 
 
-def test_a_loss_that_the_model_computes_itself_is_no_activation():
+def test_a_loss_computed_in_the_model_is_not_an_activation():
     class Losing(nn.Module):
         def __init__(self):
             super().__init__()

@@ -83,7 +83,7 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_one_activation_is_found_however_it_is_spelled(spelling):
+def test_every_spelling_of_an_activation_is_found(spelling):
     function, name, parameters = SPELLINGS[spelling]
     found = sites(Between(function), rows())
     assert [site.activation for site in found] == [name]
@@ -100,12 +100,12 @@ def test_a_module_of_pytorch_is_found_under_its_path(name):
     assert [(site.path, site.spelling) for site in found] == [("between", f"nn.{name}")]
 
 
-def test_a_module_of_ours_is_found_with_its_parameters():
+def test_an_actlab_module_is_found_with_its_parameters():
     found = sites(Between(actlab.module("swish", beta=1.5)), rows())
     assert [(site.activation, site.path, site.parameters["beta"]) for site in found] == [("swish", "between", 1.5)]
 
 
-def test_what_was_learned_is_shown_all_of_it():
+def test_all_learned_values_are_shown():
     ours, theirs = actlab.module("swish"), nn.PReLU(6)
     with torch.no_grad():
         ours.beta.fill_(2.5)
@@ -116,7 +116,7 @@ def test_what_was_learned_is_shown_all_of_it():
     assert site.parameters["weight"] == (0, 0.125, 0.25, 0.375, 0.5, 0.625)
 
 
-def test_the_line_is_the_users_own():
+def test_the_line_is_in_the_users_code():
     def own(x):
         return F.relu(x)
 
@@ -139,7 +139,7 @@ CHAINS = {
 
 
 @pytest.mark.parametrize("what", CHAINS)
-def test_an_activation_is_told_apart_from_what_stands_around_it(what):
+def test_scales_around_an_activation_are_not_part_of_it(what):
     function, names = CHAINS[what]
     found = sites(Between(function), rows())
     assert [site.activation for site in found] == names
@@ -158,13 +158,13 @@ ARITHMETIC = {
 
 
 @pytest.mark.parametrize("what", ARITHMETIC)
-def test_arithmetic_is_no_activation(what):
+def test_arithmetic_is_not_an_activation(what):
     function, names = ARITHMETIC[what]
     assert [site.activation for site in sites(Between(function), rows())] == names
 
 
 class Kept(nn.Module):
-    """A number of its own, kept positive."""
+    """A parameter that a softplus keeps positive."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,7 +174,7 @@ class Kept(nn.Module):
         return self.first(x) * F.softplus(self.scale)
 
 
-def test_what_is_computed_of_weights_alone_is_no_site():
+def test_a_value_of_weights_alone_is_not_a_site():
     assert list(sites(Kept(), rows())) == []
 
 
@@ -252,7 +252,7 @@ def test_a_value_times_the_activation_of_a_gate_is_a_gated_unit(act, name, packe
 
 
 class Biased(nn.Module):
-    """Both halves are moved about and get their bias by hand."""
+    """A gated unit whose halves are moved and get their bias by hand."""
 
     def __init__(self):
         super().__init__()
@@ -263,7 +263,7 @@ class Biased(nn.Module):
         return F.silu(both[..., ::2]) * both[..., 1::2]
 
 
-def test_a_gated_unit_is_told_where_its_halves_are_moved_and_biased_first():
+def test_a_gated_unit_is_found_if_its_halves_are_moved_and_biased():
     assert [site.activation for site in sites(Biased(), rows())] == ["swiglu"]
 
 
@@ -280,12 +280,12 @@ class GruCell(nn.Module):
         return (1 - keep) * torch.tanh(now[2] + reset * before[2]) + keep * x
 
 
-def test_a_gate_of_a_recurrent_cell_is_no_gated_unit():
+def test_a_gate_of_a_recurrent_cell_is_not_a_gated_unit():
     assert [site.activation for site in sites(GruCell(), rows())] == ["sigmoid", "sigmoid", "tanh"]
 
 
 class Attending(nn.Module):
-    """What is scaled by a gate of itself: no gated linear unit, whose halves are made of one input."""
+    """A value scaled by a gate computed from itself, which is not a gated linear unit."""
 
     def __init__(self):
         super().__init__()
@@ -296,11 +296,11 @@ class Attending(nn.Module):
         return value * torch.sigmoid(self.gate(value))
 
 
-def test_a_value_that_is_scaled_by_a_gate_of_itself_is_no_gated_unit():
+def test_a_value_scaled_by_its_own_gate_is_not_a_gated_unit():
     assert [site.activation for site in sites(Attending(), rows())] == ["sigmoid"]
 
 
-def test_channels_lie_behind_a_convolution_only():
+def test_only_a_convolution_has_a_channel_axis():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 5), nn.Tanh())
     assert [site.channel_axis for site in sites(model, torch.randn(2, 3, 4, 4))] == [1, -1]
 
@@ -315,7 +315,7 @@ class Answers(nn.Module):
         return {"y": (y, y * 2 if twice else None), "name": "text"}
 
 
-def test_outputs_may_be_nests_and_inputs_named():
+def test_outputs_may_be_nested_and_inputs_passed_by_name():
     assert [site.activation for site in sites(Answers(), rows(), twice=True)] == ["relu"]
 
 
@@ -328,13 +328,13 @@ UNSEEN = {
 
 
 @pytest.mark.parametrize("what", UNSEEN)
-def test_what_cannot_be_seen_is_named(what):
+def test_a_fused_module_is_listed_as_unseen(what):
     model = nn.ModuleDict({"part": UNSEEN[what]()})
     model.forward = lambda x: model["part"](x)[0]
     assert [(each.path, each.what) for each in sites(model, rows()).unseen] == [("part", what)]
 
 
-def test_attention_is_named_as_not_seen_and_its_feed_forward_part_is_seen():
+def test_attention_is_unseen_and_its_feed_forward_part_is_found():
     layer = nn.TransformerEncoderLayer(6, 2, 12, batch_first=True).eval()
     found = sites(layer, torch.randn(2, 3, 6))
     assert [site.activation for site in found] == ["relu"]
@@ -346,12 +346,12 @@ def test_attention_is_named_as_not_seen_and_its_feed_forward_part_is_seen():
     assert [each.what for each in sites(Between(attend), rows()).unseen] == ["F.scaled_dot_product_attention"]
 
 
-def test_a_scripted_part_is_named():
+def test_a_scripted_part_is_listed_as_unseen():
     model = nn.Sequential(nn.Linear(6, 6), torch.jit.script(nn.Sequential(nn.ReLU())))
     assert [(each.path, each.what) for each in sites(model, rows()).unseen] == [("1", "a scripted module")]
 
 
-def test_the_model_is_left_as_it_was():
+def test_the_model_is_unchanged():
     model = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.ReLU(inplace=True))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     stream = torch.get_rng_state()
@@ -366,7 +366,7 @@ class Failing(nn.Module):
         raise RuntimeError("no such thing")
 
 
-def test_a_model_that_raises_is_said_and_left_as_it_was():
+def test_a_model_that_raises_is_an_error_and_unchanged():
     model = nn.Sequential(nn.BatchNorm1d(6), Failing())
     with pytest.raises(BadInput, match=r"the model raised RuntimeError: no such thing \(test_find.py, line \d+\)"):
         sites(model, rows())
@@ -375,10 +375,10 @@ def test_a_model_that_raises_is_said_and_left_as_it_was():
     assert len(torch.overrides._get_current_function_mode_stack()) == 0
 
 
-def test_wrong_inputs_are_said():
+def test_wrong_inputs_are_errors():
     with pytest.raises(BadInput, match="the model raised RuntimeError"):
         sites(nn.Linear(6, 6), torch.ones(2, 3))
-    with pytest.raises(BadInput, match=r"a model is a torch\.nn\.Module; got function"):
+    with pytest.raises(BadInput, match=r"the model must be a torch\.nn\.Module; got function"):
         sites(rows, rows())
 
 
@@ -400,14 +400,14 @@ def test_a_scripted_model_is_refused():
         sites(torch.jit.script(nn.Sequential(nn.ReLU())), rows())
 
 
-def test_sites_are_plain_values_and_keys():
+def test_sites_are_hashable_values():
     found = sites(Between(F.relu), rows())
     assert found.to_json()["sites"][0]["activation"] == "relu"
     assert {found[0]: 1}[found[0]] == 1
     assert found.lines()[0].startswith("model[0]  relu  F.relu")
 
 
-def test_a_compiled_part_is_seen_as_it_is_written():
+def test_a_compiled_part_is_inspected_as_eager_code():
     model = nn.Sequential(torch.compile(Between(nn.ReLU()), backend="eager", fullgraph=True), nn.Tanh())
     model(rows())
     found = sites(model, rows())
@@ -415,6 +415,6 @@ def test_a_compiled_part_is_seen_as_it_is_written():
     assert found.unseen == ()
 
 
-def test_numbers_given_to_our_function_are_its_parameters():
+def test_numbers_passed_to_an_actlab_function_are_its_parameters():
     (site,) = sites(Between(lambda x: actlab.functional("swish")(x, beta=2.0)), rows())
     assert dict(site.parameters) == {"beta": 2.0}

@@ -1,4 +1,4 @@
-"""What finding the sites of a model costs."""
+"""The memory that finding the sites of a model takes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unit.sites.small import rows
 
 
 class Counting(nn.Module):
-    """Counts how many of its own results are alive at once."""
+    """Count how many of its results are alive at once."""
 
     def __init__(self, function):
         super().__init__()
@@ -41,7 +41,7 @@ def test_a_deep_model_takes_the_memory_of_inference(function):
 
 
 class Force(nn.Module):
-    """The slope of an energy, as models of molecules give it."""
+    """The gradient of an energy, as in models of molecules."""
 
     def __init__(self):
         super().__init__()
@@ -53,5 +53,5 @@ class Force(nn.Module):
         return torch.autograd.grad(energy, x, create_graph=True)[0]
 
 
-def test_a_model_that_goes_backward_itself_is_followed():
+def test_a_model_that_runs_backward_itself_is_recorded():
     assert [site.activation for site in sites(Force(), rows())] == ["tanh"]

@@ -14,7 +14,7 @@ from unit.sites.small import Between, left, rows
 
 
 class Notes:
-    """Writes down what it is told, with copies of the numbers."""
+    """Record what is reported, with copies of the tensors."""
 
     def __init__(self, wanted=lambda forward: True):
         self.told, self.traces, self.wanted = [], [], wanted
@@ -66,7 +66,7 @@ SPELLED["a constant before the input"] = (lambda x: torch.maximum(torch.zeros(()
 
 
 @pytest.mark.parametrize("spelled", SPELLED)
-def test_input_and_output_of_an_activation_are_told(spelled):
+def test_input_and_output_of_an_activation_are_reported(spelled):
     function, same = SPELLED[spelled]
     model, x, notes = Between(function), rows(), Notes()
     trace = known(model, x)
@@ -79,7 +79,7 @@ def test_input_and_output_of_an_activation_are_told(spelled):
     torch.testing.assert_close(y, same(model.first(x)), rtol=1e-5, atol=1e-6)
 
 
-def test_a_gradient_is_read_from_what_the_model_goes_on_with():
+def test_the_gradient_is_that_of_the_reported_output():
     model, x, grads = Between(lambda x: x.relu_()), rows(), []
 
     class Gradients(Notes):
@@ -91,7 +91,7 @@ def test_a_gradient_is_read_from_what_the_model_goes_on_with():
     torch.testing.assert_close(grads, [model.second.weight.sum(0).expand(4, 6)])
 
 
-def test_without_a_known_pass_the_first_of_interest_is_followed():
+def test_without_a_known_pass_the_first_wanted_one_is_recorded():
     model, x, notes = Between(F.relu), rows(), Notes()
     with listening(model, notes):
         model(x)
@@ -104,7 +104,7 @@ def test_without_a_known_pass_the_first_of_interest_is_followed():
         torch.testing.assert_close(z, again)
 
 
-def test_only_the_forwards_of_interest_are_told():
+def test_only_wanted_passes_are_reported():
     model, x, notes = Between(F.relu), rows(), Notes(lambda forward: forward % 3 == 1)
     with listening(model, notes, known=known(model, x)):
         for _ in range(7):
@@ -113,7 +113,7 @@ def test_only_the_forwards_of_interest_are_told():
 
 
 class Skipping(nn.Module):
-    """A layer that is left out in some passes."""
+    """A layer that some passes skip."""
 
     def __init__(self):
         super().__init__()
@@ -126,7 +126,7 @@ class Skipping(nn.Module):
         return x
 
 
-def test_a_layer_that_is_left_out_shifts_nothing():
+def test_a_skipped_layer_does_not_shift_the_others():
     model, x, notes = Skipping(), rows(), Notes()
     trace = known(model, x)
     model.skipped = 1
@@ -135,7 +135,7 @@ def test_a_layer_that_is_left_out_shifts_nothing():
     assert [site.path for kind, site, _ in notes.told if kind == "before"] == ["layers.0", "layers.2"]
 
 
-def test_a_branch_not_taken_before_is_told_of_too():
+def test_a_new_branch_is_reported_too():
     model, x, notes = Skipping(), rows(), Notes()
     model.skipped = 1
     trace = known(model, x)
@@ -173,7 +173,7 @@ def test_training_is_the_same_bit_for_bit():
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_nothing_stays_after_an_exception(error):
+def test_hooks_are_removed_after_an_exception(error):
     class Raising(Between):
         def forward(self, x):
             super().forward(x)
@@ -186,7 +186,7 @@ def test_nothing_stays_after_an_exception(error):
     assert torch.overrides._get_current_function_mode_stack() == []
 
 
-def test_a_listener_that_raises_is_heard_itself():
+def test_an_error_of_the_listener_is_raised():
     def fails(forward):
         raise ValueError("not now")
 
@@ -196,7 +196,7 @@ def test_a_listener_that_raises_is_heard_itself():
     assert left(model) == []
 
 
-def test_after_an_interrupted_pass_the_next_is_told():
+def test_after_an_interrupted_pass_the_next_is_reported():
     class Once(Between):
         interrupt = True
 
@@ -227,7 +227,7 @@ def test_the_fused_path_of_a_transformer_layer_is_left_alone():
     assert (ear.left_alone, notes.told) == (1, [])
 
 
-def test_a_pass_of_no_interest_costs_next_to_nothing():
+def test_an_unwanted_pass_costs_next_to_nothing():
     model, x = Between(F.relu), rows()
 
     def seconds() -> float:

@@ -1,4 +1,4 @@
-"""What is written through a view of a tensor is what the tensor is then."""
+"""A write through a view of a tensor changes the tensor."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ WHOLE = [flat, through_a_module, turned, a_view_made_before, of_the_data]
 
 
 def upstream(model, x):
-    """The names of all steps that the output depends on."""
+    """Return the names of all steps on which the output depends."""
     trace = traced(model, (x,)).trace
     waiting, names, seen = [trace.outputs[0]], [], set()
     while waiting:
@@ -62,14 +62,14 @@ def upstream(model, x):
 
 
 @pytest.mark.parametrize("write", [columns, *WHOLE], ids=lambda each: each.__name__)
-def test_the_flow_leads_through_what_was_written_into_a_view(write):
+def test_dataflow_passes_through_a_write_into_a_view(write):
     names = upstream(Between(write), rows())
     assert "relu" in names
     assert names.count("linear") == 2
 
 
 @pytest.mark.parametrize("write", WHOLE, ids=lambda each: each.__name__)
-def test_what_was_overwritten_wholly_is_no_longer_read(write):
+def test_a_value_that_was_overwritten_is_not_read(write):
     trace = traced(Between(write), (rows(),)).trace
     (linear, last) = (step for step in trace.steps if step.function == "linear")
     assert linear.outputs[0] not in last.inputs
@@ -106,7 +106,7 @@ def test_halves_of_one_tensor_are_kept_apart():
     assert [trace.maker(value).function for value in whole.inputs] == ["sigmoid", "tanh"]
 
 
-def test_what_autograd_refuses_is_refused_where_autograd_is_on():
+def test_an_error_of_autograd_is_raised_only_with_autograd():
     from actlab.errors import BadInput
 
     with pytest.raises(BadInput, match="modified inplace"):
@@ -128,7 +128,7 @@ def test_only_overlapping_writes_count_and_the_last_one_wins():
     assert memory.changed(0, torch.zeros(4, 6)) == ((), False)
 
 
-def test_a_tensor_without_memory_of_its_own_is_no_trouble():
+def test_a_sparse_tensor_is_accepted():
     memory = Memory()
     sparse, dense, nowhere = torch.eye(3).to_sparse(), torch.zeros(2), torch.zeros(3, device="meta")
     memory.see(0)

@@ -1,4 +1,4 @@
-"""Activations written out with parameters that the model learns."""
+"""Activations that are written out with learned parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unit.sites.small import Between, rows
 
 
 class Learning(nn.Module):
-    """A formula with weights of its own."""
+    """A formula with weights."""
 
     def __init__(self, formula, **weights):
         super().__init__()
@@ -46,7 +46,7 @@ def test_a_learned_slope_is_a_prelu(spelled, value):
     assert site.parameters["weight"] == pytest.approx(tuple(EACH) if value is EACH else 0.25)
 
 
-def test_a_slope_that_is_a_number_is_a_leaky_relu():
+def test_a_constant_slope_is_a_leaky_relu():
     (site,) = sites(Between(lambda x: F.relu(x) - 0.25 * F.relu(-x)), rows())
     assert (site.activation, site.trainable) == ("leaky_relu", ())
 
@@ -86,7 +86,7 @@ FORMULAS = {
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_a_formula_with_weights_is_the_activation_that_learns_them(name):
+def test_a_formula_with_weights_is_a_trainable_activation(name):
     formula, weights, activation, parameters = FORMULAS[name]
     (site,) = sites(Between(Learning(formula, **weights)), rows())
     assert site.activation == activation
@@ -96,14 +96,14 @@ def test_a_formula_with_weights_is_the_activation_that_learns_them(name):
     assert set(site.trainable) == set(parameters) - ({"beta"} if name == "xielu" else set())
 
 
-def test_what_is_frozen_is_not_told_as_trained():
+def test_a_frozen_parameter_is_not_trainable():
     act = Learning(lambda x, b: x * torch.sigmoid(b * x), beta=1.5).requires_grad_(False)
     (site,) = sites(Between(act), rows())
     assert (site.activation, dict(site.parameters), site.trainable) == ("swish", {"beta": 1.5}, ())
     assert site.spelling == "x*sigmoid(beta*x)"
 
 
-def test_pytorchs_and_our_own_modules_say_what_they_learn():
+def test_modules_list_their_trainable_parameters():
     import actlab
 
     assert sites(Between(nn.PReLU()), rows())[0].trainable == ("weight",)
@@ -128,14 +128,14 @@ AROUND = {
 
 
 @pytest.mark.parametrize("what", AROUND)
-def test_weights_around_an_activation_are_no_part_of_it(what):
+def test_weights_around_an_activation_are_not_part_of_it(what):
     formula, names = AROUND[what]
     model = Between(Learning(formula, weight=EACH, bias=EACH))
     assert [site.activation for site in sites(model, rows())] == names
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_what_learns_is_swapped_at_its_place(name):
+def test_a_learned_activation_is_swapped(name):
     formula, weights, activation, _ = FORMULAS[name]
     model, x = Between(Learning(formula, **weights)), rows()
     before = model(x)
@@ -144,7 +144,7 @@ def test_what_learns_is_swapped_at_its_place(name):
     assert torch.equal(model(x), before)
 
 
-def test_the_loss_is_not_read_for_activations():
+def test_the_loss_has_no_sites():
     model = Between(Learning(lambda x, b: x * torch.sigmoid(b * x), beta=1.5))
     found = traced(model, (rows(),), loss=lambda y, _: (y * torch.sigmoid(y)).sum(), targets=0)
     assert [site.activation for site in found.trace.sites] == ["swish"]

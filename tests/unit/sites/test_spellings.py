@@ -1,4 +1,4 @@
-"""How people write activations that PyTorch has a name for."""
+"""Common spellings of activations that have a name in PyTorch."""
 
 from __future__ import annotations
 
@@ -91,10 +91,26 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_an_activation_is_told_by_what_it_computes(spelling):
+def test_an_activation_is_recognized_by_its_values(spelling):
     function, name = SPELLINGS[spelling]
     (site,) = sites(Between(function), rows())
     assert (site.activation, site.file, site.calls) == (name, __file__, 1)
+
+
+GATED_BY_ARITHMETIC = {
+    "x*sin(x)": lambda x: x * torch.sin(x),
+    "x*atan(x)": lambda x: torch.atan(x) * x,
+    "x*exp(-x*x)": lambda x: x * torch.exp(-x * x),
+}
+
+
+@pytest.mark.parametrize("formula", GATED_BY_ARITHMETIC)
+def test_a_formula_that_gates_itself_is_one_site(formula):
+    model, x = Between(GATED_BY_ARITHMETIC[formula]), rows()
+    (site,) = sites(model, x)
+    assert site.formula.inputs == ("x",)
+    swap(model, {site: "relu"}, x)
+    torch.testing.assert_close(model(x), model.second(F.relu(model.first(x))), rtol=1e-5, atol=1e-6)
 
 
 def test_a_formula_is_shown_without_factors_of_one():
@@ -103,7 +119,7 @@ def test_a_formula_is_shown_without_factors_of_one():
 
 
 @pytest.mark.parametrize("spelling", [each for each in SPELLINGS if "distribution" not in each])
-def test_it_is_swapped_whole_and_put_back(spelling):
+def test_a_written_out_activation_is_swapped_and_restored(spelling):
     function, name = SPELLINGS[spelling]
     model, x = Between(function), rows()
     before = model(x)
@@ -129,12 +145,12 @@ NO_SOFTMAX = {
 
 
 @pytest.mark.parametrize("what", NO_SOFTMAX)
-def test_what_only_looks_like_a_softmax_is_none(what):
+def test_a_formula_that_resembles_a_softmax_is_not_one(what):
     found = sites(Between(NO_SOFTMAX[what]), rows())
     assert {site.activation for site in found} <= {"exponential"}
 
 
-def test_another_softmax_acts_along_the_axis_of_the_old():
+def test_a_replaced_softmax_acts_along_the_same_axis():
     for function in (lambda x: F.softmax(x, dim=0), lambda x: (e := torch.exp(x)) / e.sum(0, keepdim=True)):
         model, x = Between(function), rows()
         swap(model, {"softmax": "sparsemax"}, x)

@@ -57,7 +57,7 @@ CHOICES = {
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_the_model_computes_with_the_other_activation_and_then_as_before(choice):
+def test_the_model_uses_the_replacement_until_undo(choice):
     mapping, functions = CHOICES[choice]
     model, x = Plain(), rows()
     before, names = model(x), list(model.state_dict())
@@ -70,7 +70,7 @@ def test_the_model_computes_with_the_other_activation_and_then_as_before(choice)
     assert left(model) == []
 
 
-def test_gradients_are_those_of_the_other_activation():
+def test_gradients_are_those_of_the_replacement():
     model, x = Plain(), rows()
     want = torch.autograd.grad(expected(model, x, *[silu] * 5).sum(), list(model.parameters()))
     swap(model, {"*": "silu"}, x)
@@ -108,7 +108,7 @@ def test_a_site_is_a_key_without_inputs():
     torch.testing.assert_close(model(x), expected(model, x, gelu, silu, relu, relu, relu), rtol=1e-5, atol=1e-6)
 
 
-def test_what_learns_is_a_submodule_of_every_place_and_that_is_said():
+def test_every_place_gets_its_own_learned_parameters():
     model, x = Plain(), rows()
     done = swap(model, {"relu": "swish(beta=1.5)"}, x)
     learned = trainable_activation_parameters(model)
@@ -127,7 +127,7 @@ def test_only_the_named_instance_changes():
     assert [site.activation for site in sites(other, rows())].count("relu") == 4
 
 
-def test_a_module_keeps_its_mode_and_its_hooks():
+def test_the_replacement_has_the_mode_and_hooks_of_the_old_module():
     model = nn.Sequential(nn.Linear(6, 6), nn.ReLU()).eval()
     heard = []
     handle = model[1].register_forward_hook(lambda *_: heard.append(1))
@@ -139,17 +139,17 @@ def test_a_module_keeps_its_mode_and_its_hooks():
     assert heard == [1]
 
 
-def test_a_shared_module_becomes_several_where_it_learns():
+def test_a_shared_module_becomes_several_if_it_has_parameters():
     act = nn.ReLU()
     model = nn.Sequential(nn.Linear(6, 6), act, nn.Linear(6, 6), act)
     done = swap(model, {"relu": "prelu"})
     assert model[1] is not model[3]
-    assert [each.note for each in done.changed] == ["shared before, now one of its own"] * 2
+    assert [each.note for each in done.changed] == ["shared a module before, has its own now"] * 2
     done.undo()
     assert model[1] is model[3] is act
 
 
-def test_a_gate_is_given_a_function_of_one_input_or_a_unit_of_two():
+def test_a_gated_unit_gets_another_gate_or_another_unit():
     class Gate(nn.Module):
         def __init__(self):
             super().__init__()
@@ -165,7 +165,7 @@ def test_a_gate_is_given_a_function_of_one_input_or_a_unit_of_two():
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_a_fused_network_is_opened_with_the_same_weights(kind):
+def test_a_fused_network_is_replaced_with_the_same_weights(kind):
     model = nn.ModuleDict({"part": getattr(nn, kind)(6, 5, 2, batch_first=True, bidirectional=True)})
     x = torch.randn(2, 4, 6)
     model.forward = lambda x: model["part"](x)[0]
@@ -280,7 +280,7 @@ def test_an_unknown_activation_leaves_the_model_as_it_was():
     assert list(model._modules) == ["first", "second", "act"]
 
 
-def test_parameters_of_activations_are_told_from_weights():
+def test_only_parameters_of_activations_are_returned():
     model = nn.Sequential(nn.Linear(6, 6), nn.PReLU(), actlab.module("swish"), nn.PReLU())
     model.append(model[1])
     assert [id(each) for each in trainable_activation_parameters(model)] == [
@@ -324,7 +324,7 @@ PATCHES = {
 
 
 @pytest.mark.parametrize("how", PATCHES)
-def test_a_forward_of_the_users_own_is_kept_and_put_back(how):
+def test_a_patched_forward_is_kept_and_restored(how):
     model, x = Between(nn.ReLU()), rows()
     model.between.forward = patch = PATCHES[how](model.between)
     before, want = model(x), model.second(2 * F.gelu(model.first(x)))
@@ -360,7 +360,7 @@ def test_a_patched_and_swapped_model_copies_compiles_and_exports():
 
 
 class Looping(nn.Module):
-    """As many rounds as there are rows; and a branch on the way."""
+    """A loop over the rows with a branch."""
 
     def __init__(self, body):
         super().__init__()
@@ -388,7 +388,7 @@ LOOPS = {
 
 @pytest.mark.parametrize("rounds", [1, 2])
 @pytest.mark.parametrize("body", LOOPS)
-def test_a_loop_and_a_branch_may_run_otherwise_than_when_they_were_swapped(body, rounds):
+def test_a_swap_survives_other_branches_and_longer_loops(body, rounds):
     model = Looping(LOOPS[body])
     swap(model, {"*": "tanh"}, torch.rand(rounds, 6))
     for count in (1, 2, 5):
@@ -396,7 +396,7 @@ def test_a_loop_and_a_branch_may_run_otherwise_than_when_they_were_swapped(body,
             assert {site.activation for site in sites(model, sign * torch.rand(count, 6))} == {"tanh"}
 
 
-def test_one_place_of_a_loop_is_swapped_every_time_and_the_other_never():
+def test_a_swapped_line_of_a_loop_is_swapped_in_every_round():
     model = Looping(two_on_a_line)
     (inner,) = (site for site in sites(model, -torch.rand(1, 6)) if site.index == 0)
     swap(model, {inner: torch.tanh})
@@ -407,7 +407,7 @@ def test_one_place_of_a_loop_is_swapped_every_time_and_the_other_never():
     torch.testing.assert_close(model(x), want)
 
 
-def test_one_turn_of_a_loop_over_layers_is_refused_where_the_loop_is_longer_or_shorter():
+def test_a_swap_of_one_round_is_refused_if_the_loop_changes_length():
     class Deep(nn.Module):
         def __init__(self):
             super().__init__()
@@ -430,16 +430,16 @@ def test_one_turn_of_a_loop_over_layers_is_refused_where_the_loop_is_longer_or_s
     assert {site.activation for site in sites(model, rows(), depth=4)} == {"tanh"}
 
 
-def test_an_activation_that_the_swapping_pass_did_not_reach_is_warned_of():
+def test_an_activation_that_the_swap_did_not_reach_gives_a_warning():
     model = Looping(LOOPS["a function"])
     swap(model, {"relu": "tanh"}, -torch.rand(1, 6))
     with pytest.warns(
-        RuntimeWarning, match=r"relu at line 2 of Looping\.forward stays as it is: the pass by which Looping"
+        RuntimeWarning, match=r"relu at line 2 of Looping\.forward is not replaced: the pass by which Looping"
     ):
         model(torch.rand(1, 6))
 
 
-def test_a_loop_that_is_compiled_runs_on_alike():
+def test_a_compiled_loop_may_be_longer():
     class Rounds(nn.Module):
         def __init__(self):
             super().__init__()
@@ -460,7 +460,7 @@ def test_a_loop_that_is_compiled_runs_on_alike():
     torch.testing.assert_close(compiled(x), want)
 
 
-def test_a_second_swap_of_a_module_finds_its_own_places():
+def test_a_second_swap_of_a_module_finds_its_places():
     model, x = Plain(), rows()
     first = swap(model, {"model[0]": "tanh"}, x)
     second = swap(model, {"model[1]": "sigmoid", "silu": "gelu"}, x)
@@ -473,7 +473,7 @@ def test_a_second_swap_of_a_module_finds_its_own_places():
 
 
 class Frugal(torch.autograd.Function):
-    """A swish that keeps its input alone, as EfficientNets have it."""
+    """A swish that saves only its input, as in EfficientNets."""
 
     @staticmethod
     def forward(ctx, x):
@@ -487,17 +487,17 @@ class Frugal(torch.autograd.Function):
         return dy * share * (1 + x * (1 - share))
 
 
-def test_a_function_with_its_own_backward_is_seen_and_not_swapped():
+def test_a_function_with_its_own_backward_is_found_and_not_swapped():
     model, x = Between(Frugal.apply), rows()
     assert [site.activation for site in sites(model, x)] == ["silu"]
     done = swap(model, {"silu": "gelu"}, x)
     assert done.changed == ()
-    assert done.unchanged[0].why.startswith("it is in a torch.autograd.Function, whose backward would stay")
+    assert done.unchanged[0].why.startswith("it is in a torch.autograd.Function, whose backward would not change")
     assert left(model) == []
 
 
 class Again(nn.Module):
-    """What it holds is computed again for backward."""
+    """A module that is recomputed for backward."""
 
     def __init__(self, inner, *, reentrant):
         super().__init__()
@@ -508,9 +508,9 @@ class Again(nn.Module):
 
 
 @pytest.mark.parametrize("reentrant", [True, False])
-def test_what_a_checkpoint_computes_again_is_swapped_in_modules_only(reentrant):
+def test_a_recomputed_activation_is_swapped_only_in_a_module(reentrant):
     model, x = Between(Again(F.relu, reentrant=reentrant)), rows()
-    assert "torch.utils.checkpoint computes it again" in swap(model, {"relu": "gelu"}, x).unchanged[0].why
+    assert "torch.utils.checkpoint recomputes it" in swap(model, {"relu": "gelu"}, x).unchanged[0].why
     inner = Between(F.relu)
     model = Between(Again(inner, reentrant=reentrant))
     assert len(swap(model, {"relu": "gelu"}, x).changed) == 1
@@ -524,7 +524,7 @@ def test_what_a_checkpoint_computes_again_is_swapped_in_modules_only(reentrant):
 @pytest.mark.parametrize(
     "make", [lambda model, x: torch.export.export(model, (x,)).module(), None], ids=["export", "fx"]
 )
-def test_what_was_exported_is_swapped(make):
+def test_an_exported_program_is_swapped(make):
     model, x = Between(F.relu), rows()
     other = torch.fx.symbolic_trace(model) if make is None else make(model, x)
     before = other(x)
@@ -534,7 +534,7 @@ def test_what_was_exported_is_swapped(make):
     assert torch.equal(other(x), before)
 
 
-def test_a_place_that_two_keys_name_is_the_last_ones_and_told_once():
+def test_the_last_of_two_matching_keys_applies():
     model, x = Gated(), torch.randn(2, 4)
     done = swap(model, {"silu": "mish", "swiglu": "tanh"}, x)
     assert done.lines() == ["model[0]: swiglu -> tanh", "silu stays: a later key names the same places."]

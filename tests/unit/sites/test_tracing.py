@@ -15,7 +15,7 @@ from actlab.sites.trace.calls import name_of, spelling_of
 from unit.sites.small import Between, left, rows
 
 
-def test_the_flow_leads_from_the_loss_back_to_the_input():
+def test_dataflow_leads_from_the_loss_to_the_input():
     model, x = Between(F.relu), rows()
     found = traced(model, (x,), loss=nn.CrossEntropyLoss(), targets=torch.zeros(4, dtype=torch.long))
     trace = found.trace
@@ -32,7 +32,7 @@ def test_the_flow_leads_from_the_loss_back_to_the_input():
     assert {value.origin for value in trace.values} >= {"input 0", "target", "parameter first.weight"}
 
 
-def test_an_observer_sees_what_a_call_read_also_in_place():
+def test_an_observer_gets_the_inputs_before_an_in_place_call():
     seen = {}
 
     def observe(step, inputs, outputs):
@@ -44,14 +44,14 @@ def test_an_observer_sees_what_a_call_read_also_in_place():
     torch.testing.assert_close(seen["relu"][1], F.relu(seen["relu"][0]))
 
 
-def test_autograd_goes_back_through_what_was_traced():
+def test_a_recorded_pass_can_be_differentiated():
     model = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.ReLU()).eval()
     traced(model, (rows(),), loss=lambda y, _: y.sum(), targets=0).loss.backward()
     assert model[0].weight.grad is not None
 
 
 class Drawing(nn.Module):
-    """Draws from every stream, and puts a new buffer in the place of the old."""
+    """Draw random numbers from every stream, and replace a buffer."""
 
     def __init__(self):
         super().__init__()
@@ -62,7 +62,7 @@ class Drawing(nn.Module):
         return x * torch.rand(()) * random.random() * np.random.rand()
 
 
-def test_random_numbers_and_buffers_are_as_before():
+def test_random_state_and_buffers_are_restored():
     model = Drawing()
     buffer, streams = model.seen, (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist())
     traced(model, (rows(),))
@@ -74,17 +74,17 @@ def test_random_numbers_and_buffers_are_as_before():
 
 
 @pytest.mark.parametrize("loss", [lambda y, t: y, lambda y, t: 1.0], ids=["many numbers", "no tensor"])
-def test_a_loss_that_is_no_number_is_refused(loss):
-    with pytest.raises(BadInput, match="the loss must give one number"):
+def test_a_loss_must_be_a_single_number(loss):
+    with pytest.raises(BadInput, match="the loss must return a single number"):
         traced(Between(F.relu), (rows(),), loss=loss, targets=0)
 
 
-def test_a_loss_that_raises_is_said():
+def test_an_error_of_the_loss_is_reported():
     with pytest.raises(BadInput, match="the loss raised"):
         traced(Between(F.relu), (rows(),), loss=nn.CrossEntropyLoss(), targets=torch.zeros(3, dtype=torch.long))
 
 
-def test_two_functions_that_are_one_in_c_have_their_own_names():
+def test_functions_with_one_implementation_have_different_names():
     assert torch.mm == torch.dsmm  # so whoever keeps an answer for the one gives it for the other
     assert [name_of(function) for function in (torch.dsmm, torch.mm)] == ["dsmm", "mm"]
     assert [spelling_of(function) for function in (torch.dsmm, torch.mm)] == ["torch.dsmm", "torch.mm"]
@@ -102,7 +102,7 @@ def test_lazy_modules_take_their_shapes_and_nothing_else_changes():
     assert model[1].num_batches_tracked == 0
 
 
-def test_the_first_pass_of_a_lazy_model_is_not_followed():
+def test_the_first_pass_of_a_lazy_model_is_not_recorded():
     class Heard:
         passes = 0
 

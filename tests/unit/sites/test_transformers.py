@@ -18,7 +18,7 @@ LEFT_OUT = {"linear"}  # the identity is no activation
 
 
 @pytest.mark.parametrize("name", sorted(set(FRAMEWORKS["transformers"]) - LEFT_OUT))
-def test_an_activation_of_its_table_is_found_as_what_it_is(name):
+def test_every_activation_of_act2fn_is_recognized(name):
     from transformers.activations import ACT2FN
 
     (site,) = sites(Between(ACT2FN[name]), rows())
@@ -46,7 +46,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
-def test_every_activation_of_a_model_is_found_or_named(make):
+def test_every_activation_of_a_model_is_found_or_listed_as_unseen(make):
     found = sites(make().eval(), IDS)
     assert [site.activation for site in found] == MODELS[make]
     attention = {each.what for each in found.unseen}
@@ -55,7 +55,7 @@ def test_every_activation_of_a_model_is_found_or_named(make):
 
 @pytest.mark.parametrize("experts", ["eager", "batched_mm", "grouped_mm"])
 @pytest.mark.parametrize("kind", ["Mixtral", "Qwen3Moe"])
-def test_experts_are_gated_units_however_their_weights_are_multiplied(kind, experts):
+def test_experts_are_gated_units_in_every_implementation(kind, experts):
     sizes = {**SIZES, "num_hidden_layers": 1, "num_key_value_heads": 2, "head_dim": 8, "moe_intermediate_size": 8}
     config = getattr(transformers, f"{kind}Config")(**sizes, experts_implementation=experts)
     found = sites(getattr(transformers, f"{kind}Model")(config).eval(), IDS)
@@ -63,7 +63,7 @@ def test_experts_are_gated_units_however_their_weights_are_multiplied(kind, expe
 
 
 @pytest.mark.parametrize(("make", "old"), [(gpt2, "gelu_tanh"), (bert, "gelu"), (llama, "silu")])
-def test_a_models_activations_are_swapped_and_put_back(make, old):
+def test_the_activations_of_a_model_are_swapped_and_restored(make, old):
     model = make().eval()
     before = model(IDS)[0]
     done = swap(model, {old: "mish"}, IDS)

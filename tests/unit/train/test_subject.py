@@ -110,7 +110,10 @@ def test_what_cannot_be_read_is_named(file: str, where: str, message: str) -> No
     ("given", "message"),
     [
         ((5, (1, 2), None), "the model is 5; it must be a torch.nn.Module"),
-        ((nn.ReLU(), torch.ones(3)), "the batch is a tensor of shape (3,); it must be a pair of inputs and targets"),
+        (
+            (nn.ReLU(), torch.ones(3), nn.MSELoss()),
+            "the batch is a tensor of shape (3,); it must be a pair of inputs and targets",
+        ),
         ((nn.ReLU(), (1, 2), 5), "the loss is 5; it must be a function"),
         ({"model": nn.ReLU(), "batch": (1, 2), "optimizer": 5}, "the optimizer is 5"),
         ({"model": nn.ReLU(), "data": (1, 2)}, "gave a dict with the keys model, data; expected"),

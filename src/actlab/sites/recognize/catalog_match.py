@@ -1,4 +1,4 @@
-"""Which activation of the catalog a formula is: by its values, not by how it is written."""
+"""Match a formula to an activation of the catalog by its values."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from actlab.sites.recognize.symbolic import POINTS, X, evaluated, is_straight
 from actlab.sites.recognize.torch_ops import bound
 
 _CLOSE = 2e-6
-"""Relative to 1: programs round √(2/π) to five digits at the worst, and another activation is farther away."""
+"""Relative to 1. Programs round √(2/π) to five digits at worst; other activations differ by more."""
 
-# What is learned might be any number: two guesses, of which no activation is made by accident.
+# A learned number can be any number: two sets of values that match no activation by chance.
 _GUESSES = ((0.37, 0.53, 0.71, 0.29, 0.83, 0.61), (0.59, 0.31, 0.43, 0.79, 0.23, 0.67))
 _MOST_PARAMETERS = 6
 
@@ -30,11 +30,11 @@ _MOST_PARAMETERS = 6
 @final
 @dataclass(frozen=True)
 class Recognised:
-    """An activation of the catalog.
+    """An activation of the catalog that matches a formula.
 
     Attributes:
-        activation: with its parameters, where they are numbers.
-        learned: by the name of a parameter, the formula of the weights that it is; empty where nothing is learned.
+        activation: with its parameters, as far as they are numbers.
+        learned: by the name of a parameter, its formula of weights; empty if nothing is learned.
     """
 
     activation: Activation
@@ -42,7 +42,7 @@ class Recognised:
 
 
 def recognised(formula: Expr) -> Recognised | None:
-    """The catalog's activation with the formula's values, its parameters fitted; None where there is none.
+    """Return the activation of the catalog with the formula's values, its parameters fitted; None if none matches.
 
     Args:
         formula: of `x`, and of references to weights.
@@ -54,7 +54,7 @@ def recognised(formula: Expr) -> Recognised | None:
     if len(names) > len(_GUESSES[0]):
         return None
     renamed: dict[Expr, Expr] = {ParamRef(name): ParamRef(f"p{at}") for at, name in enumerate(names)}
-    found = _of_weights(substitute(formula, renamed))  # one answer for every layer
+    found = _of_weights(substitute(formula, renamed))  # the same for every layer
     if found is None:
         return None
     back = {new: old for old, new in renamed.items()}
@@ -64,7 +64,7 @@ def recognised(formula: Expr) -> Recognised | None:
 
 @lru_cache(maxsize=2048)
 def _of_weights(formula: Expr) -> Recognised | None:
-    """The activation that the formula is for whatever weights, and which of them its parameters are."""
+    """Return the activation that the formula is for all values of its weights."""
     guesses = [_guessed(formula, numbers) for numbers in _GUESSES]
     values = [evaluated(guess) for guess in guesses]
     if any(each is None or is_straight(each) for each in values):
@@ -76,7 +76,7 @@ def _of_weights(formula: Expr) -> Recognised | None:
     for act, function in _with_parameters():
         for chosen in _choices(act, function, tried, known[0]):
             if any(param.trainable and is_fixed[at] for param, at in zip(act.params, chosen, strict=True)):
-                continue  # what it learns must be learned
+                continue  # a trainable parameter must be a weight
             numbers = [[each[at] for at in chosen] for each in tried]
             if all(_gives(function, given, value) for given, value in zip(numbers, known, strict=True)):
                 return Recognised(act, {param.name: parts[at] for param, at in zip(act.params, chosen, strict=True)})
@@ -86,7 +86,7 @@ def _of_weights(formula: Expr) -> Recognised | None:
 def _choices(
     act: Activation, function: Formula, tried: list[tuple[float, ...]], values: np.ndarray[Any, Any]
 ) -> Iterator[tuple[int, ...]]:
-    """Which of the numbers in a formula may be the activation's parameters."""
+    """Yield which numbers of a formula may be the activation's parameters."""
     if len(act.params) <= 2:
         yield from product(range(len(tried[0])), repeat=len(act.params))
         return
@@ -113,20 +113,20 @@ Formula = Callable[..., Any]
 
 @lru_cache(maxsize=1)
 def _with_parameters() -> tuple[tuple[Activation, Formula], ...]:
-    """The catalog's activations of one input with parameters, those with the fewest first."""
+    """Return the one-input activations with parameters, fewest parameters first."""
     found = [
         act
         for name, act in CATALOG.items()
         if isinstance(act, Activation)
         and act.inputs == ("x",)
         and 0 < len(act.params) <= _MOST_PARAMETERS
-        and name not in _TOLD_OTHERWISE
+        and name not in _MATCHED_ELSEWHERE
     ]
     return tuple((act, _compiled(act)) for act in sorted(found, key=lambda act: len(act.params)))
 
 
-# With a slope that is learned, a leaky relu is a prelu; rrelu draws it; a learned scale after silu is no part of it.
-_TOLD_OTHERWISE = frozenset({"leaky_relu", "rrelu", "e_swish"})
+# A leaky relu with a learned slope is a prelu; rrelu draws its slope; a learned scale after silu is not part of it.
+_MATCHED_ELSEWHERE = frozenset({"leaky_relu", "rrelu", "e_swish"})
 
 
 def _compiled(act: Activation) -> Formula:
@@ -134,7 +134,7 @@ def _compiled(act: Activation) -> Formula:
 
 
 def _gives(function: Formula, given: list[float], known: np.ndarray[Any, Any]) -> bool:
-    """Whether the activation with these parameters has the values."""
+    """Return whether the activation with these parameters has the values."""
     if not np.isfinite(given).all():
         return False
     with np.errstate(all="ignore"):
@@ -159,7 +159,7 @@ def _recognised(formula: Expr) -> Activation | None:
 
 
 def _with_constants(formula: Expr, values: np.ndarray[Any, Any]) -> Activation | None:
-    """An activation of one parameter, which is one of the numbers that stand in the formula."""
+    """Return an activation whose only parameter is a number of the formula."""
     numbers = dict.fromkeys(float(node.value) for node in walk(formula) if isinstance(node, Number))
     for name in _FITTED:
         act = CATALOG[name]
@@ -177,11 +177,11 @@ def _is_usual(name: str, number: float) -> bool:
 
 
 def _is_close(values: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> bool:
-    # far out too, where clipped kinds part from the others
+    # also far from 0, where clipped variants differ
     return bool(np.allclose(values, known, rtol=_CLOSE, atol=_CLOSE))
 
 
-# Those with a parameter that programs set.
+# Activations with a parameter that programs commonly set.
 _FITTED = (
     "swish",
     "leaky_relu",
@@ -195,7 +195,7 @@ _FITTED = (
     "threshold",
     "xielu",
 )
-# Outside, the fit has found another function: |x| is no leaky relu, and a steep swish is min(x, 0) or max(x, 0).
+# Outside these bounds the fit found another function, such as |x| for leaky_relu or max(x, 0) for swish.
 _USUAL = {"leaky_relu": (0.0, 1.0), "swish": (0.0, 20.0)}
 
 
@@ -221,7 +221,7 @@ def _fitted(name: str, values: np.ndarray[Any, Any]) -> Activation | None:
 
 
 def _fit(act: Activation, function: Formula, values: np.ndarray[Any, Any]) -> list[float] | None:
-    """The parameters with which the activation has the values; None where there are none."""
+    """Return the parameters with which the activation has the values; None if there are none."""
 
     def off(given: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         with np.errstate(all="ignore"):
@@ -236,11 +236,11 @@ def _fit(act: Activation, function: Formula, values: np.ndarray[Any, Any]) -> li
         return None
     with np.errstate(all="ignore"):
         far = np.broadcast_to(np.asarray(function(POINTS[97:], *fit.x), dtype=float), (len(POINTS) - 97,))
-    # clipped kinds part from the others only there; the parameters are known to fewer digits than the values
+    # clipped variants differ only here; parameters are known to fewer digits than values
     same = np.allclose(np.where(np.isfinite(far), far, 0.0), values[97:], rtol=1e-4, atol=1e-4)
     return [float(each) for each in fit.x] if same else None
 
 
 def _tidy(value: float) -> float:
-    """The value to the digits that a fit can tell."""
+    """Return the value to the digits that a fit can determine."""
     return float(f"{value:.6g}")

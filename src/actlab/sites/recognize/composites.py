@@ -1,4 +1,4 @@
-"""Activations that are written out in several calls."""
+"""Recognize activations that are written out in several calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from actlab.formula.text import text
 from actlab.sites.recognize.catalog_match import recognised
 from actlab.sites.recognize.formula_follower import FormulaFollower
 from actlab.sites.recognize.learned_parameters import Learned, with_learned
-from actlab.sites.recognize.symbolic import SAME_NUMBERS, X, bends, has_least_zero, holds_activation
+from actlab.sites.recognize.symbolic import SAME_NUMBERS, X, has_least_zero, holds_activation, is_nonlinear
 from actlab.sites.recognize.torch_ops import AFTER_WEIGHTS, AnyActivation
 from actlab.sites.recognize.upstream import follows_weights, is_float
 from actlab.sites.trace.trace import Step, Trace
@@ -26,16 +26,16 @@ _ONE = expr(1)
 @final
 @dataclass(frozen=True)
 class Found:
-    """An activation among the steps.
+    """An activation found among the steps.
 
     Attributes:
         activation: which.
-        steps: the places of the steps that it is made of, in order.
-        source: the number of the value that it is applied to.
-        gate: of a gated unit, the function of its gate.
-        written: the formula of several steps.
-        learned: what it has learned, all values.
-        trainable: which of its parameters are still learned.
+        steps: the places of its steps, in order.
+        source: the number of its input.
+        gate: the function of the gate, if it is a gated unit.
+        written: the formula, if it takes several steps.
+        learned: all values of its learned parameters.
+        trainable: the names of those that are trained.
     """
 
     activation: AnyActivation
@@ -50,12 +50,12 @@ class Found:
 @final
 @dataclass(frozen=True)
 class _Written:
-    """Steps that compute one value of another one, number by number.
+    """Steps that compute one value element-wise from another one.
 
     Attributes:
         steps: their places.
         source: the number of the other value.
-        formula: of `x`, which stands for it.
+        formula: of that value, as `x`.
     """
 
     steps: frozenset[int]
@@ -64,7 +64,7 @@ class _Written:
 
 
 def composites(follower: FormulaFollower, trace: Trace) -> list[Found]:
-    """Activations that are written out in several steps, the largest first."""
+    """Return the activations that are written out in several steps, the largest formulas first."""
     used: set[int] = set()
     found: list[Found] = []
     for step in reversed(trace.steps):
@@ -79,7 +79,7 @@ def composites(follower: FormulaFollower, trace: Trace) -> list[Found]:
 
 
 def _written(follower: FormulaFollower, trace: Trace, last: Step) -> list[_Written]:
-    """The ways to read the steps up to this one as one formula: from the root, and from every value they all pass."""
+    """Return the ways to read the steps up to this one as one formula of one value."""
     made = follower.pointwise.get(last.outputs[0])
     if made is None or made.root is None or not isinstance(made.formula, Expr) or made.root in trace.of_weights:
         return []
@@ -98,12 +98,12 @@ def _written(follower: FormulaFollower, trace: Trace, last: Step) -> list[_Writt
 
 def _may_be(follower: FormulaFollower, trace: Trace, written: _Written, last: Step) -> bool:
     work = {place for place in written.steps if trace.steps[place].function not in SAME_NUMBERS}
-    alone = work <= follower.activations.keys()  # each is a site of its own, also relu after relu
+    alone = work <= follower.activations.keys()  # each of them is a site, also relu after relu
     return not alone and is_float(trace, written.source) and is_closed(trace, written.steps, last)
 
 
 def _from(follower: FormulaFollower, formula: Expr, start: int) -> Expr | None:
-    """The formula by a value on the way; None where it is not of that value alone."""
+    """Rewrite the formula in terms of an intermediate value; None if it depends on others too."""
     made = follower.pointwise.get(start)
     if made is None or not isinstance(made.formula, Expr):
         return None
@@ -117,7 +117,7 @@ def _without(formula: Expr, start: Expr) -> Expr | None:
 
 
 def _cone(follower: FormulaFollower, trace: Trace, last: Step, *, root: int, start: int) -> set[int] | None:
-    """The places of the steps from the start to this one; None where a way leads past it to the root."""
+    """Return the places of the steps from the start to this one; None if a path bypasses the start."""
     steps: set[int] = set()
     waiting = [last]
     while waiting:
@@ -137,7 +137,7 @@ def _cone(follower: FormulaFollower, trace: Trace, last: Step, *, root: int, sta
 
 
 def is_closed(trace: Trace, steps: frozenset[int], last: Step) -> bool:
-    """Whether nothing else reads what is computed on the way."""
+    """Return whether no other step reads the intermediate values."""
     for place in steps - {last.place}:
         for value in trace.steps[place].outputs:
             if value in trace.outputs or any(reader.place not in steps for reader in trace.readers(value)):
@@ -146,7 +146,7 @@ def is_closed(trace: Trace, steps: frozenset[int], last: Step) -> bool:
 
 
 def _named(follower: FormulaFollower, trace: Trace, last: Step, written: list[_Written]) -> Found | None:
-    """The catalog's activation that the steps are, from as far back as they are one."""
+    """Return the activation of the catalog that the most steps form."""
     for each in written:
         found = recognised(each.formula)
         if found is None or not _fits(trace, each, found.activation):
@@ -156,7 +156,7 @@ def _named(follower: FormulaFollower, trace: Trace, last: Step, written: list[_W
             for place in each.steps
             if place in follower.activations
         ):
-            continue  # one call that is the activation by itself, and a scale of 1
+            continue  # one call that is the activation already, times 1
         learned = {name: follower.values_of(formula) for name, formula in found.learned.items()}
         act = with_learned(found.activation, learned)
         trainable = tuple(name for name, formula in found.learned.items() if follower.is_trained(formula))
@@ -171,20 +171,20 @@ def _label(act: AnyActivation) -> str:
 
 def _fits(trace: Trace, written: _Written, act: Activation) -> bool:
     if len(written.steps) == 1 and act.name not in {"relu", "relu6", "hard_tanh", "softplus"}:
-        return False  # a single step of arithmetic, such as a square, is an activation only by the rules for those
+        return False  # a single arithmetic step, such as a square, is matched elsewhere
     if len(written.steps) == 1 and act.name == "relu" and not has_least_zero(written.formula):
-        return False  # a floor of 1e-6 keeps a logarithm finite
+        return False  # a floor such as 1e-6 guards a logarithm
     return act.name not in AFTER_WEIGHTS.values() or follows_weights(trace, written.source)
 
 
 def _unnamed(follower: FormulaFollower, trace: Trace, last: Step, written: list[_Written]) -> Found | None:
-    """The formula as an activation of its own: what gates itself, and holds an activation among its steps."""
+    """Return the formula as a new activation if it multiplies its input by a function of it."""
     if _is_loss(trace, last):
         return None
     for each in reversed(written):
         formula = follower.with_values(each.formula)
         is_part = _is_sum(follower, trace, each, last) or not _joins(trace, last)
-        if _gates_itself(follower, trace, each, formula) and not is_part and bends(formula):
+        if _gates_itself(follower, trace, each, formula) and not is_part and is_nonlinear(formula):
             shown = _shown(follower, each.formula)
             return Found(typed(shown, formula), tuple(sorted(each.steps)), each.source, written=shown)
     return None
@@ -193,12 +193,16 @@ def _unnamed(follower: FormulaFollower, trace: Trace, last: Step, written: list[
 def _gates_itself(follower: FormulaFollower, trace: Trace, written: _Written, formula: Expr) -> bool:
     reading = [trace.steps[place] for place in written.steps if written.source in trace.steps[place].inputs]
     holds = any(place in follower.activations for place in written.steps) or holds_activation(formula)
-    # x + f(x): a residual branch around the activation f
+    holds = holds or (
+        follows_weights(trace, written.source)
+        and any(trace.steps[place].function in AFTER_WEIGHTS for place in written.steps)
+    )
+    # x + f(x) is a residual branch around the activation f
     return len(reading) >= 2 and holds and not any(step.function in {"add", "sub", "rsub"} for step in reading)
 
 
 def _joins(trace: Trace, last: Step) -> bool:
-    """Whether the step brings two values together: what only scales, or applies a function, is no part of the other."""
+    """Return whether the step combines two values, rather than scaling one or applying a function."""
     fixed = ("parameter", "buffer", "constant")
     moving = [
         value
@@ -211,7 +215,7 @@ def _joins(trace: Trace, last: Step) -> bool:
 
 
 def _is_sum(follower: FormulaFollower, trace: Trace, written: _Written, last: Step) -> bool:
-    """Whether the formula is a sum of calls that are an activation each, scaled or not: each is a site of its own."""
+    """Return whether the formula is a sum of activations, scaled or not, each of which is a site."""
     parts = [trace.steps[place] for place in written.steps - {last.place}]
     return last.function in {"add", "sub", "rsub"} and all(
         part.place in follower.activations or (part.function in {"mul", "div", "neg"} and not _joins(trace, part))
@@ -220,7 +224,7 @@ def _is_sum(follower: FormulaFollower, trace: Trace, written: _Written, last: St
 
 
 def _is_loss(trace: Trace, last: Step) -> bool:
-    """Whether nothing goes on but one number: a loss that the model computes itself."""
+    """Return whether only a mean or sum is used further, as in a loss that the model computes."""
     readers = trace.readers(last.outputs[0])
     return bool(readers) and all(
         reader.function in {"mean", "sum"} and trace.values[reader.outputs[0]].shape == () for reader in readers
@@ -228,7 +232,7 @@ def _is_loss(trace: Trace, last: Step) -> bool:
 
 
 def _shown(follower: FormulaFollower, formula: Expr) -> str:
-    """The formula in words, its weights by their own names."""
+    """Return the formula as text, its weights by their own names."""
     names: Mapping[Expr, Expr] = {
         ParamRef(name): ParamRef(follower.weights[name].name) for name in param_names(formula)
     }
@@ -236,7 +240,7 @@ def _shown(follower: FormulaFollower, formula: Expr) -> str:
 
 
 def _without_ones(formula: Expr) -> Expr:
-    """The same formula without factors of 1, which parameters at their usual values leave."""
+    """Return the formula without factors of 1, which parameters at their defaults leave."""
     for node in walk(formula):
         if isinstance(node, Mul) and node.left == _ONE:
             return _without_ones(substitute(formula, {node: node.right}))

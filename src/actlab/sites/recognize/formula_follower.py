@@ -1,4 +1,4 @@
-"""What each value of a pass is as a formula of one other value, and which steps are an activation by themselves."""
+"""Follow a pass: each value as a formula of one other value, and the steps that are an activation by themselves."""
 
 from __future__ import annotations
 
@@ -21,22 +21,21 @@ from actlab.sites.recognize.torch_ops import AFTER_WEIGHTS, AnyActivation, known
 from actlab.sites.trace.recorder import Call
 from actlab.sites.trace.trace import Step, Value
 
-# They fill a tensor with one number.
+# Functions that fill a tensor with one number.
 _FILLED = {"zeros_like": 0.0, "zeros": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "ones": 1.0, "new_ones": 1.0}
 
-# They take a mask for zeros and ones.
+# Functions that read a mask as zeros and ones.
 _OF_MASKS = frozenset({"mul"}) | SAME_NUMBERS
 
 
 @final
 @dataclass(frozen=True)
 class Pointwise:
-    """What a value is of another one, number by number.
+    """How a value is computed element-wise from another one.
 
     Attributes:
-        root: the number of the other value; None where it is computed of weights alone.
-        formula: of `x`, which stands for the other value, and of references to weights; a comparison where it is a
-            mask.
+        root: the number of the other value; None if it is computed from weights alone.
+        formula: of the other value, as `x`, and of references to weights; a comparison if it is a mask.
     """
 
     root: int | None
@@ -46,12 +45,12 @@ class Pointwise:
 @final
 @dataclass(frozen=True, eq=False)
 class Weight:
-    """A learned tensor that a formula refers to.
+    """A learned tensor to which a formula refers.
 
     Attributes:
         name: the last part of its own name, such as `beta`.
         values: its numbers.
-        is_trained: whether they are still learned.
+        is_trained: whether they are trained.
     """
 
     name: str
@@ -60,7 +59,7 @@ class Weight:
 
 
 _LARGEST_WEIGHT = 1 << 16
-"""Numbers of a weight that may be the parameter of an activation: one a channel, not a matrix."""
+"""Largest weight that may be a parameter of an activation: one number per channel, not a matrix."""
 
 
 @final
@@ -104,9 +103,11 @@ class FormulaFollower:
         is_pointwise = bool(step.outputs) and step.outputs[0] in self.pointwise
         return step.place in self.activations or step.function in AFTER_WEIGHTS or is_pointwise
 
-    def _follow(self, step: Step, arguments: dict[str, Any], act: AnyActivation | None, made: Sequence[Tensor]) -> None:
-        """What the step's result is of one value, if it is computed number by number."""
-        if len(step.outputs) != 1 or isinstance(act, AxisActivation):
+    def _follow(
+        self, step: Step, arguments: Mapping[str, Any], act: AnyActivation | None, made: Sequence[Tensor]
+    ) -> None:
+        """Note the step's result as a formula of one value, if it is computed element-wise."""
+        if isinstance(act, AxisActivation) or not step.outputs:
             return
         operands = [self._operand(value) for value in arguments.values() if _is_operand(value)]
         of = [operand for operand in operands if isinstance(operand, Pointwise)]
@@ -114,34 +115,37 @@ class FormulaFollower:
         if len(roots) > 1 or not of:
             return
         formula = None
-        if None not in operands:
+        if None not in operands and len(step.outputs) == 1:
             function = act if isinstance(act, Activation) and len(act.inputs) == 1 else None
             formulas = [operand.formula if isinstance(operand, Pointwise) else operand for operand in operands]
             formula = _applied(step.function, function, formulas, arguments)
         if formula is not None and sum(1 for _ in walk(formula)) <= LARGEST:
             self.pointwise[step.outputs[0]] = Pointwise(next(iter(roots), None), formula)
         elif not roots and all(self._is_of_weights(number) for number in step.inputs):
-            self._follow_weights(step, arguments, of, made[0])
+            for at, tensor in enumerate(made):
+                self._follow_weights(step, arguments, of, tensor, at=at)
 
-    def _follow_weights(self, step: Step, arguments: dict[str, Any], of: list[Pointwise], made: Tensor) -> None:
-        """What is computed of weights in other ways than number by number, such as a view, is a weight itself."""
+    def _follow_weights(
+        self, step: Step, arguments: Mapping[str, Any], of: list[Pointwise], made: Tensor, *, at: int
+    ) -> None:
+        """Note a result computed from weights in another way, such as a view, as a weight."""
         parents = [self.weights[name] for each in of for name in sorted(param_names(each.formula))]
         if not parents:
             return
         settings = [f"{name}={value!r}" for name, value in arguments.items() if not isinstance(value, Tensor)]
-        way = (step.function, *(each.formula.digest for each in of), *settings)
-        number = self._ways.setdefault(way, step.outputs[0])  # twice the same view is one weight
+        way = (step.function, *(each.formula.digest for each in of), *settings, str(at))
+        number = self._ways.setdefault(way, step.outputs[at])  # equal views are one weight
         trained = any(parent.is_trained for parent in parents)
         found = self._is_weight(number, made, name=parents[0].name, is_trained=trained)
         if found is not None:
-            self.pointwise[step.outputs[0]] = found
+            self.pointwise[step.outputs[at]] = found
 
     def _is_of_weights(self, number: int) -> bool:
         known = self.pointwise.get(number)
         return (known is not None and known.root is None) or self._is_fixed(number)
 
     def _is_weight(self, number: int, tensor: Tensor, *, name: str, is_trained: bool) -> Pointwise | None:
-        """The tensor as a reference, where it may be the parameter of an activation."""
+        """Return a reference to the tensor, if it may be the parameter of an activation."""
         if tensor.is_meta or not tensor.is_floating_point() or tensor.numel() > _LARGEST_WEIGHT:
             return None
         self.weights[f"w{number}"] = Weight(name, tensor.detach(), is_trained)
@@ -149,23 +153,23 @@ class FormulaFollower:
         return found
 
     def values_of(self, formula: Expr) -> tuple[float, ...]:
-        """The numbers of a formula of weights alone, as they are now."""
+        """Return the current numbers of a formula of weights alone."""
         given = {name: self.weights[name].values.double().cpu().numpy() for name in sorted(param_names(formula))}
         given = given or {"unused": np.zeros(1)}
         result = program((formula,), [ParamRef(name) for name in given]).function(*given.values())
         return tuple(np.asarray(result, dtype=float).ravel().tolist())
 
     def is_trained(self, formula: Expr) -> bool:
-        """Whether a weight of the formula is still learned."""
+        """Return whether a weight of the formula is trained."""
         return any(self.weights[name].is_trained for name in param_names(formula))
 
     def with_values(self, formula: Expr) -> Expr:
-        """The formula with a number for every weight: of one for every channel their mean."""
+        """Return the formula with a number for each weight, the mean over channels."""
         middle = {name: float(self.weights[name].values.double().mean()) for name in param_names(formula)}
         return substitute(formula, {ParamRef(name): expr(number) for name, number in middle.items()})
 
     def _operand(self, value: Any) -> Pointwise | float | None:
-        """A number, or a value as a formula of its root; None where it is neither."""
+        """Return a number, or a value as a formula of its root; None if it is neither."""
         if not isinstance(value, Tensor):
             return float(value)
         number = self._read[id(value)]
@@ -173,7 +177,7 @@ class FormulaFollower:
             return self._filled[number]
         known_of = self.pointwise.get(number)
         if known_of is not None and value.numel() == 1 and known_of.root is not None and self._is_fixed(known_of.root):
-            return float(value.detach())  # what a program computes of one fixed number
+            return float(value.detach())  # computed from a single fixed number
         if known_of is not None:
             return known_of
         origin = self._values[number].origin
@@ -193,13 +197,13 @@ def _is_operand(value: Any) -> bool:
     return isinstance(value, Tensor) or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def _ours(arguments: dict[str, Any]) -> AnyActivation | None:
+def _ours(arguments: Mapping[str, Any]) -> AnyActivation | None:
     found = getattr(next(iter(arguments.values())), "activation", None)
     return found if isinstance(found, Activation | AxisActivation) else None
 
 
 def _applied(
-    name: str, act: Activation | None, formulas: list[Any], arguments: dict[str, Any]
+    name: str, act: Activation | None, formulas: list[Any], arguments: Mapping[str, Any]
 ) -> Expr | Compare | None:
     try:
         if act is not None:
@@ -231,7 +235,7 @@ def _where(formulas: list[Any]) -> Expr | None:
     return Where(condition, *map(expr, branches)) if isinstance(condition, Compare) and len(branches) == 2 else None
 
 
-def _clamped(formula: Any, arguments: dict[str, Any]) -> Expr | None:
+def _clamped(formula: Any, arguments: Mapping[str, Any]) -> Expr | None:
     result = formula
     for name, function in (("min", TRANSLATED["maximum"]), ("max", TRANSLATED["minimum"])):
         limit = arguments.get(name)

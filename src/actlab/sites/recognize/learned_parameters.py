@@ -1,4 +1,4 @@
-"""The parameters that an activation has learned, where it is applied."""
+"""The learned parameters of an activation at a site."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Learned = Mapping[str, tuple[float, ...]]
 
 
 def learned_in(arguments: Mapping[str, Any]) -> Learned:
-    """The parameters among the arguments of a call, and those of a module of ours that is called, all their values."""
+    """Return the values of the parameters among the arguments of a call, or of the actlab module that is called."""
     owner = next(iter(arguments.values()), None)
     given = dict(owner.named_parameters(recurse=False)) if isinstance(owner, nn.Module) else _given(arguments)
     learned = {name: tuple(value.detach().double().flatten().tolist()) for name, value in given.items()}
@@ -22,7 +22,7 @@ def learned_in(arguments: Mapping[str, Any]) -> Learned:
 
 
 def trained_in(arguments: Mapping[str, Any], act: AnyActivation) -> tuple[str, ...]:
-    """The names of the activation's parameters that the model still learns."""
+    """Return the names of the activation's parameters that are trained."""
     if not isinstance(act, Activation):
         return ()
     owner = next(iter(arguments.values()), None)
@@ -31,7 +31,7 @@ def trained_in(arguments: Mapping[str, Any], act: AnyActivation) -> tuple[str, .
 
 
 def _numbers(arguments: Mapping[str, Any]) -> Learned:
-    """The parameters that a function of ours is given as numbers."""
+    """Return the parameters that an actlab function takes as numbers."""
     return {
         name: (float(value),)
         for name, value in arguments.items()
@@ -46,7 +46,7 @@ def _given(arguments: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def with_learned(act: AnyActivation, learned: Learned) -> AnyActivation:
-    """The activation with what it has learned; one of its own for every channel by their mean."""
+    """Return the activation with its learned parameters, the mean over channels."""
     if not isinstance(act, Activation):
         return act
     for param in act.params:
@@ -58,7 +58,7 @@ def with_learned(act: AnyActivation, learned: Learned) -> AnyActivation:
 
 
 def shown_parameters(act: AnyActivation, learned: Learned) -> Mapping[str, float | tuple[float, ...]]:
-    """The parameters as a site shows them."""
+    """Return the parameters as a site shows them."""
     if not isinstance(act, Activation):
         return {}
     found = {param.name: learned.get(param.name, (param.value,)) for param in act.params}

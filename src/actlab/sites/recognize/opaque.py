@@ -1,4 +1,4 @@
-"""Parts of a model into which nobody can look."""
+"""Parts of a model that cannot be inspected."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import nn
 
 from actlab.sites.site import Unseen
 
-_FUSED = "it is one fused call; `actlab.swap` puts actlab's own there, with the same weights"
+_FUSED = "it is one fused call; `actlab.swap` can replace it by actlab's, with the same weights"
 
 
 def unseen_in(model: nn.Module) -> tuple[Unseen, ...]:
-    """What stands in the model that cannot be looked into, with the reason."""
+    """Return the parts of the model that cannot be inspected, with the reason."""
     return tuple(_unseen(model))
 
 
@@ -27,7 +27,7 @@ def _unseen(model: nn.Module) -> Iterator[Unseen]:
         elif isinstance(module, nn.MultiheadAttention):
             yield Unseen(path, "nn.MultiheadAttention", "its softmax is inside one fused call")
         elif isinstance(module, torch.jit.ScriptModule) and not _is_inside_script(model, path):
-            yield Unseen(path, "a scripted module", "scripted code calls no function of Python's")
+            yield Unseen(path, "a scripted module", "scripted code calls no Python function")
 
 
 def _is_inside_script(model: nn.Module, path: str) -> bool:

@@ -1,4 +1,4 @@
-"""The calls that each site is made of, counted so that a later pass finds them again."""
+"""The calls of each site, indexed so that a later pass can find them again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actlab.sites.trace.trace import Step, Trace
 
 
 def routed(trace: Trace) -> tuple[Site, ...]:
-    """The sites of the trace, each with its calls."""
+    """Return the sites of the trace, each with its calls."""
     applied: list[list[list[Step]]] = [[] for _ in trace.sites]
     for steps, at in groups(trace, with_product=True):
         applied[at].append([trace.steps[place] for place in steps])
@@ -22,14 +22,14 @@ def routed(trace: Trace) -> tuple[Site, ...]:
 
 @final
 class Counts:
-    """The how-manyth of its function each step is below a path, and the lines that lead there; found once a path."""
+    """The index of each step among the calls of its function below a path, and their stacks; computed once per path."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self._below: dict[tuple[str, int], tuple[dict[int, int], dict[str, list[Lines]]]] = {}
 
     def below(self, path: str, *, swaps: int) -> tuple[dict[int, int], dict[str, list[Lines]]]:
-        """By the place of a step its number, and by function the lines of all; not of those that a swap hides."""
+        """Return the index of each step, and by function the stacks of all calls, without those that a swap hides."""
         found = self._below.get((path, swaps))
         if found is None:
             numbers: dict[int, int] = {}
@@ -64,14 +64,14 @@ def _route(counts: Counts, at: int, applied: list[list[Step]]) -> Route:
 
 
 def _owner(steps: list[Step]) -> str:
-    """The path that all their paths begin with."""
+    """Return the common prefix of their paths."""
     paths = [step.path.split(".") if step.path else [] for step in steps]
     shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))
     return ".".join(parts[0] for parts in shared)
 
 
 def _every(trace: Trace, at: int, steps: list[Step], lines: dict[str, list[Lines]]) -> dict[int, int]:
-    """-1 for each step of a site that comes by often, where its module calls these functions nowhere else."""
+    """Return -1 for each step of a repeated site whose module calls these functions nowhere else."""
     own = Counter(step.function for step in steps)
     calls = trace.sites[at].calls
     if calls == 1 or any(count != calls or len(lines.get(name, ())) != count for name, count in own.items()):
@@ -98,7 +98,7 @@ def _calls(
 
 
 def groups(trace: Trace, *, with_product: bool = False) -> list[tuple[list[int], int]]:
-    """The steps of every application of every site, with the site; of a gated unit, of its gate alone unless asked."""
+    """Return the steps of each application of each site, with the index of the site; of a gated unit only its gate."""
     found: list[tuple[list[int], int]] = []
     open_at: dict[int, list[int]] = {}
     for step in trace.steps:
@@ -114,7 +114,7 @@ def groups(trace: Trace, *, with_product: bool = False) -> list[tuple[list[int],
 
 
 def _restarts(trace: Trace, step: Step, group: list[int]) -> bool:
-    """Whether the step begins another application of a site that is applied several times."""
+    """Return whether the step begins another application of the site."""
     made = {value for place in group for value in trace.steps[place].outputs}
     source = trace.steps[group[0]].inputs[:1]
     return made.isdisjoint(step.inputs) and set(source).isdisjoint(step.inputs)

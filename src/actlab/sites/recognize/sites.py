@@ -1,4 +1,4 @@
-"""From the calls of one forward pass to the activations that they are."""
+"""Find the activations among the calls of one forward pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from actlab.catalog.index import CATALOG, get
 from actlab.formula.activation import Activation
-from actlab.formula.expr import Input
+from actlab.formula.expr import Div, Input, input_names, param_names
 from actlab.sites.recognize.composites import Found, composites
 from actlab.sites.recognize.formula_follower import FormulaFollower
 from actlab.sites.recognize.learned_parameters import shown_parameters
@@ -42,7 +42,7 @@ def with_sites(bare: Trace, follower: FormulaFollower, *, unseen: Sequence[Unsee
     Args:
         bare: what was recorded.
         follower: what followed that pass.
-        unseen: the parts of the model that cannot be looked into.
+        unseen: the parts of the model that cannot be inspected.
     """
     bare = replace(bare, unseen=tuple(unseen))
     found = sorted(
@@ -51,11 +51,12 @@ def with_sites(bare: Trace, follower: FormulaFollower, *, unseen: Sequence[Unsee
     )
     sites, site_of = _merged(bare, found)
     sources = {each.steps[0]: each.source for each in found}
-    return replace(bare, sites=tuple(sites), site_of=site_of, unseen=(*unseen, *_opaque(bare)), source_of=sources)
+    hidden = (*unseen, *_opaque(bare), *_quotients(bare, follower, site_of))
+    return replace(bare, sites=tuple(sites), site_of=site_of, unseen=hidden, source_of=sources)
 
 
 def _singles(follower: FormulaFollower, trace: Trace) -> Iterator[Found]:
-    """Activations that are one step."""
+    """Yield the activations that are one step."""
     for step in trace.steps:
         if step.part == "loss" or not step.inputs or step.function == "getitem":
             continue
@@ -74,7 +75,7 @@ def _source(step: Step, trace: Trace) -> int:
 
 
 def _gated(trace: Trace, found: Sequence[Found]) -> Iterator[Found]:
-    """The same, each once, and a value times an activation of a gate as the gated unit that it is."""
+    """Yield each activation once, and a product of a value and an activated gate as a gated unit."""
     taken: set[int] = set()
     for each in found:
         if taken.isdisjoint(each.steps):
@@ -110,7 +111,7 @@ def _as_gated(trace: Trace, found: Found) -> Found | None:
 
 
 def _are_projected(trace: Trace, value: int, gate: int) -> bool:
-    """Whether both are what weights gave, and neither is projected from the other, as in attention to oneself."""
+    """Return whether both come from a layer, and neither is projected from the other, as in self-attention."""
     layers = [_layer_behind(trace, each) for each in (value, gate)]
     return all(
         layer is not None and other not in (_unmoved(trace, each) for each in layer.inputs)
@@ -119,7 +120,7 @@ def _are_projected(trace: Trace, value: int, gate: int) -> bool:
 
 
 def _unmoved(trace: Trace, value: int) -> int:
-    """The value that this one is a part or another arrangement of."""
+    """Return the value of which this one is a part or another arrangement."""
     maker = trace.maker(value)
     while maker is not None and maker.function in MOVES and maker.inputs:
         value = maker.inputs[0]
@@ -128,7 +129,7 @@ def _unmoved(trace: Trace, value: int) -> int:
 
 
 def _layer_behind(trace: Trace, value: int) -> Step | None:
-    """The step with weights that made the value, or what it is a part of; a bias may have been added since."""
+    """Return the layer that computed the value, up to moves and an added bias."""
     maker = trace.maker(value)
     while maker is not None and maker.inputs and maker.function not in LINEAR:
         others = [each for each in maker.inputs if not _is_bias(trace, each)]
@@ -143,7 +144,7 @@ def _layer_behind(trace: Trace, value: int) -> Step | None:
 
 
 def _is_bias(trace: Trace, value: int) -> bool:
-    """Whether the value is computed of weights alone, or is those rows of them that data picked."""
+    """Return whether the value is computed from weights alone, or is indexed from them."""
     maker = trace.maker(value)
     picked = maker is not None and maker.function in {"getitem", "index_select"} and bool(maker.inputs)
     return value in trace.of_weights or (
@@ -152,14 +153,14 @@ def _is_bias(trace: Trace, value: int) -> bool:
 
 
 def channel_axis(trace: Trace, value: int) -> int:
-    """The axis along which the value's units lie: 1 behind a convolution, else the last."""
+    """Return the axis of the value's units: 1 behind a convolution, else the last."""
     maker = weights_before(trace, value, through=THROUGH | POINTWISE)
     behind = maker is not None and maker.function in CONVOLUTIONS and len(trace.values[value].shape) > 2
     return 1 if behind else -1
 
 
 def _merged(trace: Trace, found: Sequence[Found]) -> tuple[list[Site], dict[int, int]]:
-    """One site for every place; calls of one place that follow the same weights, as in a loop over time, are one."""
+    """Return one site for each place and weights before it; the calls of a loop over time are one site."""
     sites: list[Site] = []
     site_of: dict[int, int] = {}
     known: dict[tuple[Any, ...], int] = {}
@@ -181,7 +182,7 @@ def _merged(trace: Trace, found: Sequence[Found]) -> tuple[list[Site], dict[int,
 
 
 def _weights(trace: Trace) -> Mapping[int, frozenset[str]]:
-    """Of every value the names of the weights that it follows directly, by whatever way."""
+    """Return for each value the names of the weights of the nearest layers before it."""
     found: dict[int, frozenset[str]] = {}
     for step in trace.steps:
         origins = (trace.values[value].origin for value in step.inputs)
@@ -214,7 +215,7 @@ def _site(trace: Trace, found: Found, *, index: int) -> Site:
 
 
 def _axis(trace: Trace, found: Found) -> int:
-    """The axis that the steps are given; the last where none is."""
+    """Return the axis that the steps name; the last if none does."""
     for place in found.steps:
         dim = trace.steps[place].arguments.get("dim")
         dim = dim[0] if isinstance(dim, tuple) and len(dim) == 1 else dim
@@ -224,7 +225,7 @@ def _axis(trace: Trace, found: Found) -> int:
 
 
 def _spelling(trace: Trace, found: Found) -> str:
-    """How the activation is written: the call, or the formula of several."""
+    """Return the call, or the formula of several calls."""
     if len(found.steps) == 1:
         return trace.steps[found.steps[0]].spelling
     if found.gate is not None:
@@ -233,18 +234,39 @@ def _spelling(trace: Trace, found: Found) -> str:
 
 
 def _opaque(trace: Trace) -> Iterator[Unseen]:
-    """What came from functions that nobody follows, and calls that have an activation inside."""
+    """Yield functions that cannot be followed, and fused calls that contain an activation."""
     scripted = {each.path.rpartition(".")[0] for each in trace.unseen if each.what == "a scripted module"}
     hidden = [value for value in trace.values if value.origin.startswith("opaque")]
     for path, origin in dict.fromkeys((_path_of_readers(trace, value.number), value.origin) for value in hidden):
         what, why = _unshown(origin.removeprefix("opaque "))
-        if path not in scripted or what.startswith("autograd"):  # a scripted module is named already
+        if path not in scripted or what.startswith("autograd"):  # a scripted module is listed already
             yield Unseen(path, what, why)
     named = {each.path for each in trace.unseen}
     calls = dict.fromkeys((step.path, step.function) for step in trace.steps if step.function in _INSIDE)
     for path, function in calls:
         if path not in named:
             yield Unseen(path, f"F.{function}", f"its {_INSIDE[function]} is inside one fused call")
+
+
+def _quotients(trace: Trace, follower: FormulaFollower, site_of: Mapping[int, int]) -> Iterator[Unseen]:
+    """Yield quotients of learned polynomials behind weights, such as a rational activation that is written out."""
+    paths = [
+        step.path
+        for step in trace.steps
+        if step.function == "div" and step.part == "model" and step.place not in site_of
+        and _is_learned_quotient(trace, follower, step)
+    ]  # fmt: skip
+    for path in dict.fromkeys(paths):
+        why = "its formula is not in the catalog; `actlab.module('rational')` is recognized"
+        yield Unseen(path, "a quotient with learned coefficients", why)
+
+
+def _is_learned_quotient(trace: Trace, follower: FormulaFollower, step: Step) -> bool:
+    made = follower.pointwise.get(step.outputs[0])
+    if made is None or made.root is None or not isinstance(made.formula, Div):
+        return False
+    sides = (made.formula.left, made.formula.right)
+    return follows_weights(trace, made.root) and all(input_names(each) and param_names(each) for each in sides)
 
 
 _INSIDE = {
@@ -255,16 +277,16 @@ _INSIDE = {
 
 
 def _unshown(backward: str) -> tuple[str, str]:
-    """What a call was that only its backward node tells of, and why it is not seen."""
+    """Return what a call was, by its backward node, and why it cannot be inspected."""
     if backward == "CppFunction":  # the scripting compiler's own node
-        return "a scripted function", "scripted code calls no function of Python's"
+        return "a scripted function", "scripted code calls no Python function"
     if re.search(r"Backward\d+$", backward):  # one of PyTorch's own nodes
-        return f"a call that ends in {backward}", "scripted code and custom operators show PyTorch no function"
-    return f"autograd.Function {backward.removesuffix('Backward')}", "its code is not made of PyTorch's functions"
+        return f"a call that ends in {backward}", "scripted code and custom operators call no Python function"
+    return f"autograd.Function {backward.removesuffix('Backward')}", "its code does not consist of PyTorch's functions"
 
 
 def _path_of_readers(trace: Trace, value: int) -> str:
-    """The path of the module that goes on with the value: of one of PyTorch's own, the module around it."""
+    """Return the path of the module that reads the value; for a module of PyTorch, of its parent."""
     readers = trace.readers(value)
     if not readers:
         return ""

@@ -1,4 +1,4 @@
-"""What a program computes of one number at a time, as a formula."""
+"""Translate element-wise calls of PyTorch to formulas."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from actlab.lower.to_numpy import program
 
 X = Input("x")
 LARGEST = 80
-"""Nodes of a formula that is still looked at: no activation of the catalog, written by hand, comes near."""
+"""Largest formula that is matched, in nodes; hand-written activations of the catalog are far smaller."""
 
 SAME_NUMBERS = frozenset({"to", "float", "double", "half", "bfloat16", "type", "type_as", "clone", "contiguous"})
 
-# By PyTorch's name: the same in our atoms. Only what acts on each number alone stands here.
+# PyTorch's element-wise functions, by name, as atoms.
 TRANSLATED: Mapping[str, Callable[..., Expr]] = {
     "add": lambda a, b: expr(a) + b,
     "sub": lambda a, b: expr(a) - b,
@@ -61,7 +61,7 @@ POINTS = np.concatenate([np.linspace(-6, 6, 97), [-40.0, -15.0, 15.0, 40.0]])
 
 
 def evaluated(formula: Expr) -> np.ndarray[Any, Any] | None:
-    """The formula's values at the telling points; None where they are not all finite."""
+    """Return the formula's values at `POINTS`; None if they are not finite within [-6, 6]."""
     with np.errstate(all="ignore"):
         try:
             result = program((formula,), (X,)).function(POINTS)
@@ -72,20 +72,20 @@ def evaluated(formula: Expr) -> np.ndarray[Any, Any] | None:
     return np.where(np.isfinite(values), values, 0.0) if inner.all() else None
 
 
-def bends(formula: Expr) -> bool:
-    """Whether the formula is anything but a straight line."""
+def is_nonlinear(formula: Expr) -> bool:
+    """Return whether the formula is not a straight line."""
     values = evaluated(formula)
     return values is not None and not is_straight(values)
 
 
 def has_least_zero(formula: Expr) -> bool:
-    """Whether the formula's smallest value is exactly 0."""
+    """Return whether the formula's smallest value is exactly 0."""
     values = evaluated(formula)
     return values is not None and float(values.min()) == 0.0
 
 
 def holds_activation(formula: Expr) -> bool:
-    """Whether the formula holds what is an activation by itself, not only arithmetic."""
+    """Return whether the formula contains an activation, not only arithmetic."""
     return any(
         (isinstance(node, Call) and node.atom in {"sigmoid", "tanh", "softplus", "erf", "erfc", "log_sigmoid"})
         or isinstance(node, Where)
@@ -94,6 +94,6 @@ def holds_activation(formula: Expr) -> bool:
 
 
 def is_straight(values: np.ndarray[Any, Any]) -> bool:
-    """Whether the values at the telling points lie on a straight line."""
+    """Return whether the values at `POINTS` lie on a straight line."""
     inner = values[:97]
     return bool(np.allclose(np.diff(inner), inner[1] - inner[0], atol=1e-9))

@@ -97,7 +97,10 @@ AFTER_WEIGHTS: Mapping[str, str] = {op.function: op.activation for op in TORCH_O
 _OPS = {name: tuple(op for op in TORCH_OPS if op.function == name) for name in ALONE}
 
 # Parameter values at which the catalog has a name for the function.
-_NAMED = {("hard_tanh", (0.0, 6.0)): "relu6", ("threshold", (0.0, 0.0)): "relu"}
+_NAMED: Mapping[tuple[str, tuple[float, ...]], str] = {
+    ("hard_tanh", (0.0, 6.0)): "relu6",
+    ("threshold", (0.0, 0.0)): "relu",
+}
 
 
 def known(function: str, arguments: Arguments) -> AnyActivation | None:

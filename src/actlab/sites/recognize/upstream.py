@@ -1,11 +1,11 @@
-"""What stands before a value in a trace."""
+"""Find what precedes a value in a trace."""
 
 from __future__ import annotations
 
 from actlab.sites.recognize.torch_ops import LINEAR, MOVES
 from actlab.sites.trace.trace import Step, Trace
 
-# They move numbers or scale them and leave it open what made them.
+# Steps that move or scale numbers.
 THROUGH = MOVES | {
     "dropout",
     "add",
@@ -30,18 +30,18 @@ THROUGH = MOVES | {
 
 
 def is_float(trace: Trace, value: int) -> bool:
-    """Whether the value is of floating-point numbers."""
+    """Return whether the value has a floating-point dtype."""
     return trace.values[value].dtype.startswith(("float", "bfloat"))
 
 
 def follows_weights(trace: Trace, value: int) -> bool:
-    """Whether weights made the value, or what it is scaled, shifted or reshaped from."""
+    """Return whether a layer computed the value, up to scales, shifts and reshapes."""
     maker = weights_before(trace, value, through=frozenset({"mul", "add", "view", "reshape"}))
     return maker is not None and maker.function in LINEAR
 
 
 def weights_before(trace: Trace, value: int, *, through: frozenset[str] = THROUGH) -> Step | None:
-    """The nearest step with weights upstream, along first arguments."""
+    """Return the nearest layer upstream, along first arguments."""
     for _ in range(len(trace.steps) + 1):
         maker = trace.maker(value)
         if maker is None:

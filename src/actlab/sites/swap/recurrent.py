@@ -1,4 +1,4 @@
-"""PyTorch's fused recurrent networks as ours, with the same weights: their activations can then be seen and swapped."""
+"""Replace PyTorch's fused recurrent networks by actlab's with the same weights, to find and swap their activations."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _OURS = (ours.RNN, ours.GRU, ours.LSTM, ours.RNNCell, ours.GRUCell, ours.LSTMCel
 
 
 def is_fused(module: nn.Module) -> bool:
-    """Whether the module is one of PyTorch's fused recurrent networks."""
+    """Return whether the module is a fused recurrent network of PyTorch."""
     return type(module) in _LAYERS or type(module) in _CELLS
 
 
 def is_ours(replacement: object) -> bool:
-    """Whether a fused network is to be replaced by ours: by its class, or by activations for its roles."""
+    """Return whether the replacement is actlab's network: its class, or activations by role."""
     return isinstance(replacement, Mapping) or replacement in _OURS
 
 
 def opened(old: nn.Module, roles: Mapping[str, Any]) -> nn.Module:
-    """Our network with the weights of PyTorch's, which are shared, not copied.
+    """Return actlab's network, sharing the weights of PyTorch's.
 
     Args:
         old: the fused network.
-        roles: other activations by role: `nonlinearity`; `gate`, `candidate`; of an LSTM also `output`.
+        roles: replacements of its activations by role: `nonlinearity`; `gate`, `candidate`; of an LSTM also `output`.
 
     Raises:
-        BadInput: it is none, or has no such role.
+        BadInput: it is not a fused network, or has no such role.
     """
     make = _LAYERS.get(type(old)) or _CELLS.get(type(old))
     if make is None:
-        raise BadInput(f"{type(old).__name__} is no fused recurrent network of PyTorch")
+        raise BadInput(f"{type(old).__name__} is not a fused recurrent network of PyTorch")
     options = {name: getattr(old, name) for name in _options(old)}
     try:
         new = make(old.input_size, old.hidden_size, **{**options, **roles})

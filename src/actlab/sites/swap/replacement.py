@@ -1,4 +1,4 @@
-"""What is put in the place of an activation, as a module."""
+"""Make the module that replaces an activation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Applying(nn.Module):
         return self.function(*inputs)
 
     def extra_repr(self) -> str:
-        """The name of the function."""
+        """Return the name of the function."""
         return function_name(self.function)
 
 
@@ -44,19 +44,21 @@ def function_name(function: Callable[..., Any]) -> str:
 
 @final
 class GateFirst(nn.Module):
-    """A gated unit of two tensors that is given its gate first, in the order in which programs compute them."""
+    """A gated unit that takes the gate before the value, in the order in which programs compute them."""
 
     def __init__(self, unit: nn.Module) -> None:
         super().__init__()
         self.unit = unit
 
     def forward(self, gate: Tensor, value: Tensor) -> Tensor:
-        """The gated unit."""
+        """Apply the gated unit."""
         result: Tensor = self.unit(value, gate)
         return result
 
 
-def stand_in(replacement: Replacement, site: Site | None, *, axis: int = -1, layout: Layout | None = None) -> nn.Module:
+def make_replacement(
+    replacement: Replacement, site: Site | None, *, axis: int = -1, layout: Layout | None = None
+) -> nn.Module:
     """Return a fresh module for the place.
 
     Args:
@@ -75,7 +77,7 @@ def stand_in(replacement: Replacement, site: Site | None, *, axis: int = -1, lay
         return _made(replacement)
     if not isinstance(replacement, str | Activation | AxisActivation):
         if not callable(replacement):
-            raise BadInput(f"{replacement!r} is neither an activation nor a module nor a function.")
+            raise BadInput(f"{replacement!r} must be an activation, a module or a function.")
         return Applying(replacement)
     act = _activation(replacement)
     _refuse_unfit(act, site)
@@ -101,7 +103,7 @@ def _activation(replacement: str | Activation | AxisActivation) -> Activation | 
 
 def _made(kind: type) -> nn.Module:
     if not issubclass(kind, nn.Module):
-        raise BadInput(f"{kind.__name__} is no class of modules.")
+        raise BadInput(f"{kind.__name__} must be a subclass of torch.nn.Module.")
     return kind()
 
 
@@ -116,14 +118,14 @@ def _refuse_unfit(act: Activation | AxisActivation, site: Site | None) -> None:
 
 
 def placed(new: nn.Module, *, like: nn.Module, old: nn.Module | None) -> nn.Module:
-    """The new module on the device and in the precision of the model, in the mode of the old, with its hooks."""
+    """Move the new module to the model's device and dtype, and give it the mode and hooks of the old one."""
     tensor = next((each for each in like.parameters() if each.is_floating_point()), None)
     if tensor is not None:
         new.to(device=tensor.device, dtype=tensor.dtype)
     new.train(like.training if old is None else old.training)
     if old is not None:
         for name in _HOOKS:
-            # the same dictionaries, so that the handles of the hooks still take them off
+            # the same dictionaries, so that the handles still remove the hooks
             new.__dict__[name] = old.__dict__[name]
     return new
 
@@ -140,13 +142,13 @@ _HOOKS = (
 )
 
 
-def learns(new: nn.Module) -> bool:
-    """Whether the module has parameters of its own."""
+def has_parameters(new: nn.Module) -> bool:
+    """Return whether the module has parameters."""
     return any(True for _ in new.parameters())
 
 
 def label_of(new: nn.Module) -> str:
-    """What the module is called in a report."""
+    """Return how a report calls the module."""
     if isinstance(new, GateFirst):
         return label_of(new.unit)
     if isinstance(new, ActivationModule):

@@ -1,4 +1,4 @@
-"""Calls of PyTorch that go to another activation: a `forward` of one instance, which copies, saves and compiles."""
+"""Reroute calls of PyTorch to other activations, by a `forward` of one module instance."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from actlab.sites.trace.calls import is_in_place, name_of
 @final
 @dataclass(frozen=True)
 class Turn:
-    """What becomes of one call.
+    """How one call is rerouted.
 
     Attributes:
-        slot: which application of an activation it is part of.
-        takes: which of its tensors the activation is applied to; -1 where none.
-        gives: the submodule that stands for it; empty where the call is only looked at.
+        slot: the application of an activation to which it belongs.
+        takes: the index of the tensor argument to which the activation is applied; -1 if there is none.
+        gives: the submodule that computes the result; empty for all calls but the last.
     """
 
     slot: int
@@ -44,14 +44,14 @@ Turns = Mapping[tuple[str, int], Turn]
 
 @lru_cache(maxsize=256)
 def functions_named(name: str) -> tuple[Callable[..., Any], ...]:
-    """Every function of PyTorch that is called so, whatever its spelling."""
+    """Return every function of PyTorch with this name, in all spellings."""
     homes = (functional, torch, Tensor, torch.special, torch._C._nn)
     found = [getattr(home, each) for home in homes for each in dir(home) if _is_named(home, each, name)]
     return tuple(dict.fromkeys([*found, *_operators_named(name)]))
 
 
 def _operators_named(name: str) -> Iterator[Callable[..., Any]]:
-    """The same below PyTorch's functions, as exported programs call them: `torch.ops.aten.relu.default`."""
+    """Yield the operators with this name, as exported programs call them: `torch.ops.aten.relu.default`."""
     names = {each.removeprefix("aten::").partition(".")[0] for each in _all_operators()}
     for each in sorted(names):
         packet = getattr(torch.ops.aten, each, None)
@@ -71,7 +71,7 @@ def _is_named(home: object, attribute: str, name: str) -> bool:
 
 
 class Rerouting(TorchFunctionMode):
-    """Turns calls while one `forward` runs. Under the compiler it goes by their count alone: it looks at no frames."""
+    """Reroute calls while one `forward` runs. Compiled code has no frames; there the index alone identifies calls."""
 
     def __init__(self, rerouted: Rerouted) -> None:
         super().__init__()
@@ -95,21 +95,21 @@ class Rerouting(TorchFunctionMode):
         if turn.takes >= 0:
             kept.append(read[turn.takes])
         if name == "max":
-            return func(*args, **kwargs)  # of a softmax written out: it gives places too
+            return func(*args, **kwargs)  # in a written-out softmax; it returns indices too
         if not turn.gives:
-            return kept[0]  # the last call gives the result; of those before it only the input is of use
+            return kept[0]  # only the last call's result is used
         del self.kept[turn.slot]
         overwrites = self.rerouted.writing[func] or kwargs.get("inplace") is True
         return self.swapped_in(turn, kept, overwritten=read[0] if overwrites else None)
 
     def by_count(self, name: str) -> Turn | None:
-        """What becomes of the call, by how many of its function came before it."""
+        """Return how to reroute the call, by its index among the calls of its function."""
         at = self.counts.get(name, 0)
         self.counts[name] = at + 1
         return self.rerouted.turn_counted(name, at)
 
     def by_lines(self, name: str, until: FrameType) -> Turn | None:
-        """What becomes of the call, by the lines that lead to it and how many came from them before."""
+        """Return how to reroute the call, by its stack and its index among the calls with that stack."""
         lines = lines_within(until, depth=3)
         if lines is None:
             return None
@@ -118,25 +118,24 @@ class Rerouting(TorchFunctionMode):
         return self.rerouted.turn_at(name, lines, at)
 
     def swapped_in(self, turn: Turn, inputs: list[Any], *, overwritten: Tensor | None) -> Any:
-        """What the activation makes of the inputs, in place where the call was."""
+        """Apply the activation to the inputs, in place if the call was."""
         module = self.rerouted.module._modules[turn.gives]
         assert module is not None
         if overwritten is None:
             return module(*inputs)
-        # what backward needs must not be overwritten
+        # backward needs the original
         return overwritten.copy_(module(*(each.clone() if each is overwritten else each for each in inputs)))
 
 
 @final
 class Rerouted:
-    """The `forward` of one module with some of its calls turned.
+    """The `forward` of one module, with some of its calls rerouted.
 
     Attributes:
         module: the module.
-        turns: what becomes of which call.
-        own: the `forward` that this instance had before, where it was another than its class's; None otherwise.
-        lines: of every function that is turned the lines that led to each of its calls, turned or not, in the pass that
-            the swap was made by.
+        turns: the rerouted calls, by function and index.
+        own: the instance's own `forward` before the swap; None if it had only its class's.
+        lines: for each rerouted function, the stack of every call in the pass that the swap was made by.
     """
 
     def __init__(
@@ -171,14 +170,14 @@ class Rerouted:
         return type(self.module).forward(self.module, *args, **kwargs)
 
     def turn(self, name: str, at: int) -> Turn | None:
-        """What becomes of the how-manyth call of a function."""
+        """Return how to reroute the call of a function with this index."""
         return self.turns.get((name, at), self.turns.get((name, -1)))
 
     def turn_counted(self, name: str, at: int) -> Turn | None:
-        """What becomes of the how-manyth call of a function; beyond those that were seen, what became of them all.
+        """Return how to reroute a call by index; beyond the recorded calls, as all of them if they are alike.
 
         Raises:
-            BadInput: it is an activation of which nobody can tell whether it is to be swapped.
+            BadInput: it is an activation, and it cannot be known whether to replace it.
         """
         seen = len(self.lines.get(name, ()))
         if at < seen or seen == 0 or (name, -1) in self.turns:
@@ -189,17 +188,17 @@ class Rerouted:
         return turns[-1] if _are_alike(turns) else None
 
     def turn_at(self, name: str, lines: Lines, at: int) -> Turn | None:
-        """What becomes of the how-manyth call from these lines; beyond those that were seen it goes on in their order.
+        """Return how to reroute a call by stack and index; beyond the recorded calls the order repeats.
 
         Raises:
-            BadInput: it is an activation of which nobody can tell whether it is to be swapped.
+            BadInput: it is an activation, and it cannot be known whether to replace it.
         """
         places = self._places_of(name, lines)
         if not places:
             if name in ALONE and self._are_all_turned(name):
                 warnings.warn(
-                    f"{name} at {_in_words(lines)} stays as it is: the pass by which {type(self.module).__name__} was"
-                    " swapped did not come by. Undo the swap and give inputs that reach it.",
+                    f"{name} at {_in_words(lines)} is not replaced: the pass by which {type(self.module).__name__} was"
+                    " swapped did not reach it. Undo the swap and pass inputs that reach it.",
                     RuntimeWarning,
                     stacklevel=2,
                 )
@@ -212,7 +211,7 @@ class Rerouted:
         return turns[at % len(turns)]
 
     def _places_of(self, name: str, lines: Lines) -> tuple[int, ...]:
-        """Which calls of the function came from these lines."""
+        """Return the indices of the function's calls with this stack."""
         found = self._places.get((name, lines))
         if found is None:
             seen = enumerate(self.lines.get(name, ()))
@@ -231,15 +230,14 @@ class Rerouted:
 
     def _unlike(self, what: str) -> str:
         return (
-            f"{type(self.module).__name__} runs otherwise than when it was swapped, so it cannot be told which calls"
-            f" are to be swapped: {what}. Swap all activations of that place alike, or undo the swap and give inputs"
-            " that reach it."
+            f"{type(self.module).__name__} makes other calls than when it was swapped, so which to replace is unknown:"
+            f" {what}. Replace all activations of that place alike, or undo the swap and pass inputs that reach it."
         )
 
     @property
     def __code__(self) -> CodeType:
         own = type(self.module).forward if self.own is None else getattr(self.own, "__func__", self.own)
-        found: CodeType = own.__code__  # the exporter reads argument names from it
+        found: CodeType = own.__code__  # torch.export reads argument names from it
         return found
 
     @property
@@ -282,25 +280,25 @@ def extended(module: nn.Module, line: str) -> SwappedRepr:
 
 
 def joined(first: Rerouted, second: Rerouted) -> Rerouted:
-    """Both swaps of one module; the pass of the second did not see the calls that the first turns.
+    """Merge two swaps of one module; the pass of the second did not record the calls that the first reroutes.
 
     Raises:
-        BadInput: that pass went another way.
+        BadInput: that pass made other calls.
     """
     turns, lines = dict(first.turns), {**second.lines, **first.lines}
     for (name, at), turn in second.turns.items():
         kept = [place for place in range(len(first.lines.get(name, ()))) if first.turn(name, place) is None]
         if name in first.lines and len(kept) != len(second.lines.get(name, ())):
-            raise BadInput("another swap of this module was made by a pass that called other functions: undo it first")
+            raise BadInput("another swap of this module was made by a pass with other calls: undo it first")
         turns[name, kept[at] if name in first.lines and at >= 0 else at] = turn
     return Rerouted(first.module, turns, first.own, lines)
 
 
 def _are_alike(turns: list[Turn | None]) -> bool:
-    """Whether all calls of a place are turned, or none."""
+    """Return whether all calls of a place are rerouted, or none."""
     return len({turn is None for turn in turns}) == 1
 
 
 def _in_words(lines: Lines) -> str:
-    """The innermost line, counted from the first of its function."""
-    return f"line {lines[0][1]} of {lines[0][0]}" if lines else "no line of the user's"
+    """Return the innermost line, relative to the first of its function."""
+    return f"line {lines[0][1]} of {lines[0][0]}" if lines else "no line of user code"

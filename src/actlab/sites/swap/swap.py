@@ -1,4 +1,4 @@
-"""Other activations at the places where a model applies them, and back again."""
+"""Replace the activations of a model, and undo it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from actlab.nn.torch_modules import name_of_module
 from actlab.sites.find import sites
 from actlab.sites.site import Route, RoutedCall, Site
 from actlab.sites.swap.recurrent import is_fused, is_ours, opened
-from actlab.sites.swap.replacement import GateFirst, Replacement, label_of, learns, placed, stand_in
+from actlab.sites.swap.replacement import GateFirst, Replacement, has_parameters, label_of, make_replacement, placed
 from actlab.sites.swap.rerouting import Rerouted, Turn, extended, joined
 from actlab.sites.trace.run import unwrapped
 
@@ -30,12 +30,12 @@ Choice = Replacement | Mapping[str, Any]
 @final
 @dataclass(frozen=True)
 class Changed:
-    """A place with another activation.
+    """A place whose activation was replaced.
 
     Attributes:
         place: the site's name, or the path of a module.
-        before, after: what stood and what stands there.
-        note: what else is to be known, such as that a shared activation is now several.
+        before, after: the old and the new activation.
+        note: a further remark, such as that a shared module is now several.
     """
 
     place: str
@@ -50,7 +50,7 @@ class Changed:
 @final
 @dataclass(frozen=True)
 class Unchanged:
-    """A place that stayed as it was, and why."""
+    """A place that was not changed, and why."""
 
     place: str
     why: str
@@ -58,11 +58,11 @@ class Unchanged:
 
 @final
 class Swap:
-    """What was swapped; as a block it is undone at the end.
+    """The result of a swap. As a context manager it undoes the swap at the end.
 
     Attributes:
-        changed: the places with another activation.
-        unchanged: what was asked for and could not be done, with the reason.
+        changed: the places whose activation was replaced.
+        unchanged: the places that could not be changed, with the reason.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -81,7 +81,7 @@ class Swap:
         self.undo()
 
     def undo(self) -> None:
-        """Puts everything back as it was; a second time nothing happens."""
+        """Restore the model; a second call does nothing."""
         while self._back:
             self._back.pop()()
 
@@ -90,7 +90,7 @@ class Swap:
         return [*map(str, self.changed), *(f"{each.place} stays: {each.why}." for each in self.unchanged)]
 
     def put(self, parent: nn.Module, name: str, new: nn.Module, done: Changed) -> None:
-        """Another submodule in the place of one."""
+        """Replace a submodule."""
         old = parent._modules[name]
         parent._modules[name] = new
         self._back.append(lambda: parent._modules.__setitem__(name, old))
@@ -101,7 +101,7 @@ class Swap:
         before, shown = owner.__dict__.get("forward"), owner.__dict__.get("extra_repr")
         first, mine = self._rerouted.get(id(owner), (before, Rerouted(owner, {})))
         mine = Rerouted(owner, {**mine.turns, **new.turns}, lines={**mine.lines, **new.lines})
-        self._rerouted[id(owner)] = first, mine  # all sites of one swap were found by one pass
+        self._rerouted[id(owner)] = first, mine  # one pass found all sites of this swap
         for name, module in added.items():
             owner.add_module(name, module)
         owner.__dict__["extra_repr"] = extended(owner, str(done))
@@ -122,7 +122,7 @@ class Swap:
         self.changed += (done,)
 
     def leave(self, place: str, why: str) -> None:
-        """Notes a place that stays as it is."""
+        """Note a place that is not changed."""
         self.unchanged += (Unchanged(place, why),)
 
 
@@ -263,7 +263,7 @@ def _is_module_named(key: Key, path: str, module: nn.Module) -> bool:
 
 
 def _open_recurrent(done: Swap, key: Key, choice: Choice) -> list[str]:
-    """Our networks in the places of PyTorch's fused ones."""
+    """Replace PyTorch's fused networks by actlab's; return the paths that match."""
     paths = [
         path
         for path, module in done.model.named_modules()
@@ -272,8 +272,8 @@ def _open_recurrent(done: Swap, key: Key, choice: Choice) -> list[str]:
     for path in paths:
         old = done.model.get_submodule(path)
         if not is_ours(choice):
-            done.leave(path, f"nn.{type(old).__name__} is one fused call: name activations for its roles,"
-                             " {'gate': ...}, or actlab.nn's own class")  # fmt: skip
+            done.leave(path, f"nn.{type(old).__name__} is one fused call: replace it by actlab.nn's class, or give"
+                             " activations by role, {'gate': ...}")  # fmt: skip
             continue
         roles = choice if isinstance(choice, Mapping) else {}
         new = placed(opened(old, roles), like=done.model, old=old)
@@ -287,7 +287,7 @@ def _ours(new: nn.Module) -> str:
 
 
 def _swap_modules(done: Swap, key: Key, choice: Replacement) -> None:
-    """Activation modules in their parents, by what they are: nothing was run."""
+    """Replace activation modules in their parents, without a pass."""
     children = _children(done.model)
     shared = Counter(id(child) for *_, child in children)
     for parent, name, path, old in children:
@@ -296,11 +296,11 @@ def _swap_modules(done: Swap, key: Key, choice: Replacement) -> None:
             continue
         if _is_module_named(key, path, old) or (isinstance(key, str) and _names(key, act)):
             try:
-                new = stand_in(choice, None, axis=getattr(old, "dim", -1) or -1, layout=_layout(old))
+                new = make_replacement(choice, None, axis=getattr(old, "dim", -1) or -1, layout=_layout(old))
             except BadInput as error:
                 done.leave(path, str(error).removesuffix("."))
                 continue
-            note = "shared before, now one of its own" if shared[id(old)] > 1 and learns(new) else ""
+            note = "shared a module before, has its own now" if shared[id(old)] > 1 and has_parameters(new) else ""
             done.put(parent, name, placed(new, like=done.model, old=old), Changed(path, act, label_of(new), note))
 
 
@@ -322,7 +322,7 @@ def _layout_at(site: Site, module: nn.Module) -> Layout | None:
 
 
 def _children(model: nn.Module) -> list[tuple[nn.Module, str, str, nn.Module]]:
-    """Every place of a submodule, also of one that has several."""
+    """Return every place of every submodule."""
     found = []
     for path, parent in model.named_modules():
         for name, child in parent._modules.items():
@@ -332,7 +332,7 @@ def _children(model: nn.Module) -> list[tuple[nn.Module, str, str, nn.Module]]:
 
 
 def _activation_of(module: nn.Module) -> str | None:
-    """The activation that a module is; None also where the `forward` of this instance is another than its class's."""
+    """Return the activation that a module is; None also if the instance has its own `forward`."""
     if "forward" in module.__dict__:
         return None
     if isinstance(module, ActivationModule | AlongAxis):
@@ -349,12 +349,12 @@ def _swap_sites(done: Swap, chosen: list[Site], choice: Replacement, found: tupl
 
 
 def _is_alone(site: Site, chosen: list[Site], found: tuple[Site, ...]) -> bool:
-    """Whether the module at the site's path is used there alone."""
+    """Return whether the module at the site's path is used only there."""
     return [each for each in (*found, *chosen) if each.path == site.path and each != site] == []
 
 
 def _in_one(site: Site, found: tuple[Site, ...]) -> bool:
-    """Whether a run of the module at the site's path holds all its calls: not where a module is called repeatedly."""
+    """Return whether one run of the module at the site's path makes all calls of the site."""
     same = [each for each in found or (site,) if each.path == site.path]
     reused = len(same) > 1 and site.spelling.startswith(("nn.", "actlab.module"))
     return not reused and all(each.calls == 1 or _is_each(each) for each in same)
@@ -367,20 +367,20 @@ def _is_each(site: Site) -> bool:
 def _swap_site(done: Swap, site: Site, choice: Replacement, *, alone: bool, in_one: bool) -> None:
     module = done.model.get_submodule(site.path)
     layout = _layout_at(site, module)
-    new = placed(stand_in(choice, site, axis=site.axis, layout=layout), like=done.model, old=None)
+    new = placed(make_replacement(choice, site, axis=site.axis, layout=layout), like=done.model, old=None)
     if site.path and alone and _activation_of(module) is not None and not isinstance(new, GateFirst):
         _exchange(done, site, module, new)
         return
     if layout == "two":
         raise BadInput("the module takes value and gate and is applied in several places: give each place its own")
     if site.route is None:
-        raise BadInput("it is not known which calls it is made of: take the site from actlab.sites(model, *inputs)")
+        raise BadInput("its calls are not known: take the site from actlab.sites(model, *inputs)")
     owner = done.model.get_submodule(site.route.owner if in_one else "")
     name = _free_name(owner, site)
     _refuse_out_of_reach(site.route, site.route.owner if in_one else "")
     lines = site.route.inside if in_one else site.route.everywhere
     was_shared = not alone and _activation_of(module) is not None
-    note = "it shared one module with other places and has its own now" if was_shared and learns(new) else ""
+    note = "it shared a module with other places and has its own now" if was_shared and has_parameters(new) else ""
     change = Changed(site.name, site.activation, label_of(new), note)
     turns = _turns(site, new, name, in_one=in_one, owner=owner)
     done.reroute(owner, Rerouted(owner, turns, lines=lines), {name: new}, change)
@@ -390,13 +390,12 @@ def _refuse_out_of_reach(route: Route, owner: str) -> None:
     """Refuse a place whose backward pass would not be that of the new activation."""
     if route.own_backward:
         raise BadInput(
-            "it is in a torch.autograd.Function, whose backward would stay: exchange the module that calls it"
+            "it is in a torch.autograd.Function, whose backward would not change: replace the module that calls it"
         )
     inside = route.recomputed
     if inside is not None and not (inside and f"{owner}.".startswith(f"{inside}.")):
         raise BadInput(
-            "torch.utils.checkpoint computes it again for backward outside of its module's forward: checkpoint a module"
-            " instead of a function"
+            "torch.utils.checkpoint recomputes it outside its module's forward: checkpoint a module, not a function"
         )
 
 
@@ -417,7 +416,7 @@ def _free_name(owner: nn.Module, site: Site) -> str:
 
 
 def _turns(site: Site, new: nn.Module, name: str, *, in_one: bool, owner: nn.Module) -> dict[tuple[str, int], Turn]:
-    """What becomes of the calls of every application of the site."""
+    """Return how to reroute the calls of each application of the site."""
     before = owner.__dict__.get("forward")
     slots = max((turn.slot for turn in before.turns.values()), default=-1) + 1 if isinstance(before, Rerouted) else 0
     turns = {}
@@ -429,7 +428,7 @@ def _turns(site: Site, new: nn.Module, name: str, *, in_one: bool, owner: nn.Mod
 
 
 def _of_gate(site: Site, new: nn.Module) -> Iterator[tuple[RoutedCall, ...]]:
-    """The calls of each application; where a gated unit gets a function of one input, those of its gate."""
+    """Yield the calls of each application; only those of the gate if a one-input function replaces it."""
     is_gated = site.gate is not None and not isinstance(new, GateFirst)
     for calls in site.route.calls if site.route is not None else ():
         if is_gated and len(calls) > 1:
@@ -440,9 +439,9 @@ def _of_gate(site: Site, new: nn.Module) -> Iterator[tuple[RoutedCall, ...]]:
 
 
 def trainable_activation_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """The parameters that activations learn, each once: for an optimiser group without weight decay.
+    """Return the trainable parameters of the activations, for an optimizer group without weight decay.
 
-    Those of our modules, of `nn.PReLU`, and of whatever `swap` has put there.
+    These are the parameters of actlab's modules, of `nn.PReLU`, and of all replacements by `swap`.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(3, 4), nn.PReLU(), nn.Linear(4, 2))

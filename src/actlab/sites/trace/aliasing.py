@@ -1,4 +1,4 @@
-"""Which tensors share memory, and what was written there through another of them."""
+"""Track which tensors share memory, and what is written to it through another tensor."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from torch import Tensor
 
 _MOST_EXACT = 1 << 26
-"""Elements between the first and the last of two views, up to which it is looked at exactly whether they overlap."""
+"""Largest span of two views, in elements, for which their overlap is computed exactly."""
 
 
 @final
 @dataclass(frozen=True)
 class Region:
-    """The elements of a storage that a tensor consists of.
+    """The elements of a storage that belong to a tensor.
 
     Attributes:
-        offset: of the first.
+        offset: the offset of the first.
         shape, stride: as the tensor's, in elements.
     """
 
@@ -35,7 +35,7 @@ class Region:
 @final
 @dataclass(frozen=True)
 class Written:
-    """A write into a storage: when, the number of the value that it left, and where."""
+    """A write to a storage: its time, the number of the new value, and its place."""
 
     at: int
     number: int
@@ -44,7 +44,7 @@ class Written:
 
 @final
 class Memory:
-    """Notes when each value was seen and what is written in place, so that a view is known to have changed under it."""
+    """Track writes in place, to know which tensors changed because they share memory."""
 
     def __init__(self) -> None:
         self._clock = 0
@@ -52,11 +52,11 @@ class Memory:
         self._writes: dict[int, list[Written]] = {}  # by storage
 
     def see(self, number: int) -> None:
-        """The value was made, or read for the first time, now."""
+        """Note that the value was created or first read now."""
         self._seen[number] = self._clock
 
     def write(self, number: int, tensor: Tensor) -> None:
-        """The tensor was overwritten, and is the value with that number since."""
+        """Note that the tensor was overwritten and has the value with that number now."""
         storage = _storage(tensor)
         if storage is not None:
             self._clock += 1
@@ -64,7 +64,7 @@ class Memory:
             self._writes.setdefault(storage, []).append(Written(self._clock, number, _region(tensor)))
 
     def changed(self, number: int, tensor: Tensor) -> tuple[tuple[int, ...], bool]:
-        """What others have written into the tensor since it was that value, and whether that is all of it now."""
+        """Return the values that were written into the tensor since then, and whether they cover all of it."""
         storage = _storage(tensor) if self._writes else None
         since = self._seen.get(number, self._clock)
         writes = [each for each in self._writes.get(storage, ()) if each.at > since] if storage is not None else []
@@ -85,7 +85,7 @@ class Memory:
 
 
 def _storage(tensor: Tensor) -> int | None:
-    """The identity of what the tensor lies in; None where it has no memory of its own, as a sparse one."""
+    """Return the identity of the storage; None if the tensor has none, as a sparse one."""
     try:
         return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):
@@ -97,7 +97,7 @@ def _region(tensor: Tensor) -> Region:
 
 
 def _share(mine: Region, other: Region) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """For each of my elements, whether it is one of the other's; for all of them where that is too many to ask."""
+    """Return for each element of a region whether the other one has it too; true for all if they span too much."""
     low, high = min(mine.offset, other.offset), max(mine.end, other.end)
     if mine == other:
         return np.ones(mine.shape, dtype=bool)

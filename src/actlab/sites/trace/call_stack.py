@@ -1,4 +1,4 @@
-"""Through which lines of the user's code a call came, and what stands around it that a swap must know of."""
+"""The lines of the user's code that lead to a call, and what encloses it that a swap must know."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _ENDS = (str(_SITES / "trace" / "run.py"), str(_SITES / "listening.py"))
 @final
 @dataclass(frozen=True)
 class Stack:
-    """The lines that lead to a call, the innermost first.
+    """The lines that lead to a call, innermost first.
 
     Attributes:
-        lines: of the user's functions, from the call to the model's `forward`: the function's name, and the line
-            counted from its first, and the column. They do not change where a file is moved, or edited elsewhere.
-        own_backward: whether the call is inside a `torch.autograd.Function` of the user's.
-        recomputed: where `torch.utils.checkpoint` calls it again for backward, the path of the outermost module inside
-            of that; empty where there is none. None where nothing is computed again.
-        swaps: how many activations that were swapped in it is inside of.
+        lines: of the user's functions, from the call to the model's `forward`: the function's name, the line relative
+            to its first, and the column. They stay the same if the file is moved or edited elsewhere.
+        own_backward: whether the call is in a `torch.autograd.Function` of the user.
+        recomputed: if `torch.utils.checkpoint` calls it again for backward, the path of the outermost module inside the
+            checkpoint, empty if there is none; else None.
+        swaps: the number of swapped-in activations that enclose the call.
     """
 
     lines: Lines
@@ -45,7 +45,7 @@ class Stack:
 
 
 def stack_here(paths: Mapping[int, str], *, depth: int = 2) -> Stack:
-    """The lines that lead to the call that is being made: from the frame `depth` above this one."""
+    """Return the lines that lead to the current call, from the frame `depth` above this one."""
     frame: FrameType | None = sys._getframe(depth)
     lines: list[Line] = []
     inside: list[FrameType] = []
@@ -64,7 +64,7 @@ def stack_here(paths: Mapping[int, str], *, depth: int = 2) -> Stack:
 
 
 def lines_within(outer: FrameType, *, depth: int = 2) -> Lines | None:
-    """The same lines, as far as the frame `outer`; None for a call that an activation that was swapped in makes."""
+    """Return the lines up to the frame `outer`; None if a swapped-in activation makes the call."""
     frame: FrameType | None = sys._getframe(depth)
     lines: list[Line] = []
     while frame is not None and frame is not outer:
@@ -77,12 +77,12 @@ def lines_within(outer: FrameType, *, depth: int = 2) -> Lines | None:
 
 
 def is_swapped_in(frame: FrameType) -> bool:
-    """Whether the frame calls an activation that was swapped in."""
+    """Return whether the frame calls a swapped-in activation."""
     return frame.f_code.co_name == "swapped_in" and frame.f_code.co_filename == _REROUTING
 
 
 def line_of(frame: FrameType) -> Line:
-    """Where in its function the frame is."""
+    """Return the place of the frame in its function."""
     return _line_of(frame.f_code, frame.f_lasti)
 
 
@@ -94,12 +94,12 @@ def _line_of(code: CodeType, at: int) -> Line:
 
 @lru_cache(maxsize=4096)
 def _shared(lines: Lines) -> Lines:
-    """One tuple for equal ones: a deep model makes many calls from few lines."""
+    """Return one tuple for all equal ones, since a deep model makes many calls from few lines."""
     return lines
 
 
 def _outermost(frames: list[FrameType], paths: Mapping[int, str]) -> str:
-    """The path of the outermost module that one of the frames belongs to."""
+    """Return the path of the outermost module to which a frame belongs."""
     for frame in reversed(frames):
         if frame.f_code.co_argcount and frame.f_code.co_varnames[0] == "self":
             path = paths.get(id(frame.f_locals.get("self")))

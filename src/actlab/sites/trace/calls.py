@@ -1,4 +1,4 @@
-"""PyTorch's functions under one name each, however they are spelled."""
+"""Names and arguments of PyTorch's functions, one name for all spellings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from actlab.catalog.torch_ops import TORCH_OPS
 
-# Other spellings of the same function; a trailing underscore (in place) is taken off first.
+# Other spellings of a function, without the trailing underscore of in-place ones.
 _SAME = {
     "__add__": "add",
     "__radd__": "add",
@@ -61,7 +61,7 @@ _SAME = {
     **{alias: op.function for op in TORCH_OPS for alias in op.aliases},
 }
 
-# The names of the arguments that PyTorch's own compiled functions take by place.
+# The argument names of PyTorch's compiled functions, which have no signature.
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "clamp": ("input", "min", "max"),
     "clamp_min": ("input", "min"),
@@ -105,10 +105,10 @@ _SIGNS = {
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """The function's name, the same for a method, a function and in place; empty for what computes nothing."""
-    # not kept by function: two that are one in C, as torch.mm and torch.dsmm, are equal and have their own names
+    """Return the name of a function, the same for a method and in place; empty if it computes nothing."""
+    # not cached by function: torch.mm and torch.dsmm are equal in C and have different names
     name = getattr(function, "__name__", "") or ""
-    if name == "__get__":  # a property: of interest where it gives a tensor, as x.T does
+    if name == "__get__":  # a property, of which some return a tensor, such as x.T
         owner = getattr(getattr(function, "__self__", None), "__name__", "")
         return owner if owner in {"T", "mT", "H", "mH", "data", "real"} else ""
     return _plain(name)
@@ -124,7 +124,7 @@ def _plain(name: str) -> str:
 
 
 def is_in_place(function: Callable[..., Any]) -> bool:
-    """Whether the function's name says that it overwrites its first argument."""
+    """Return whether the function overwrites its first argument, by its name."""
     name = getattr(function, "__name__", "")
     if name in {"__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__"}:
         return True
@@ -132,7 +132,7 @@ def is_in_place(function: Callable[..., Any]) -> bool:
 
 
 def spelling_of(function: Callable[..., Any]) -> str:
-    """How a program writes the call: `F.relu`, `torch.relu`, `x.relu_()` or an operator's sign."""
+    """Return how code writes the call: `F.relu`, `torch.relu`, `x.relu_()` or an operator."""
     return _spelling(function, getattr(function, "__name__", ""))
 
 
@@ -153,7 +153,7 @@ def _spelling(function: Callable[..., Any], name: str) -> str:
 
 
 def named_arguments(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """All arguments by name; those whose names are not known, by their places."""
+    """Return all arguments by name, or by index if the name is unknown."""
     raw = getattr(function, "__name__", "")
     places = _signature(function) or _ARGUMENTS.get(raw.rstrip("_")) or _ARGUMENTS.get(name_of(function), ())
     named = {places[at] if at < len(places) else str(at): value for at, value in enumerate(args)}
@@ -170,7 +170,7 @@ def _signature(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def tensors_in(arguments: Mapping[str, Any] | tuple[Any, ...] | list[Any]) -> list[Tensor]:
-    """The tensors among the arguments, in order, also those in tuples and lists."""
+    """Return the tensors among the arguments, in order, also those in tuples, lists and dicts."""
     found: list[Tensor] = []
     for value in arguments.values() if isinstance(arguments, Mapping) else arguments:
         if isinstance(value, Tensor):
@@ -181,7 +181,7 @@ def tensors_in(arguments: Mapping[str, Any] | tuple[Any, ...] | list[Any]) -> li
 
 
 def settings_in(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that are numbers, texts, flags, None or tuples of those."""
+    """Return the arguments that are numbers, strings, booleans, None or tuples of those."""
     return {name: kept for name, value in arguments.items() if (kept := _setting(value)) is not _DROPPED}
 
 

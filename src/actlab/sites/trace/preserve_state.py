@@ -1,4 +1,4 @@
-"""A block after which random numbers and buffers are as they were before it."""
+"""Restore random state and buffers after a block."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """A block after which the streams of random numbers and the buffers of the model are as they were."""
+    """Restore the random state and the buffers of the model at the end of the block."""
     devices = sorted({value.device for value in model.parameters() if value.is_cuda}, key=str)
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=devices))
@@ -24,7 +24,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def uncompiled() -> Iterator[None]:
-    """A block in which what `torch.compile` has compiled runs as it is written."""
+    """Run modules that `torch.compile` has compiled eagerly within the block."""
     if "torch._dynamo" not in sys.modules:  # nothing is compiled, and its import takes a second
         yield
         return
@@ -62,5 +62,5 @@ def _buffers(model: nn.Module) -> Iterator[None]:
 
 
 def _is_same(buffer: Tensor, kept: Tensor) -> bool:
-    """Whether nothing was written: a write of the same numbers would keep autograd from going back through them."""
+    """Return whether nothing was written: restoring equal numbers would stop autograd from using them in backward."""
     return buffer.shape == kept.shape and torch.equal(buffer.nan_to_num(), kept.nan_to_num())

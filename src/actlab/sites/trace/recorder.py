@@ -1,4 +1,4 @@
-"""What a forward pass does, written down call by call while it runs."""
+"""Record the calls of a forward pass while it runs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Follower(Protocol):
         """Return whether the step's tensors are of use after the pass."""
 
 
-# They read sizes and make constants: nothing of the data passes through them.
+# They read metadata or create constants: no data flows through them.
 _SILENT = frozenset(
     {
         "",
@@ -119,18 +119,18 @@ class Recorder(TorchFunctionMode):
         self._names = _named_tensors(model)
         self._numbers: dict[int, int] = {}
         self._memory = Memory()
-        self._seen: dict[int, ReferenceType[Tensor]] = {}  # by identity: one that is used again is another tensor
-        self._alive: dict[int, tuple[Tensor, int]] = {}  # by number: what is told of after the pass, with its version
+        self._seen: dict[int, ReferenceType[Tensor]] = {}  # by identity, which a later tensor may reuse
+        self._alive: dict[int, tuple[Tensor, int]] = {}  # by number, with its version: what `kept` returns
         self._overwritten: dict[int, Tensor] = {}
         self._keeps = keeps
 
     def given(self, tensors: list[Tensor], origin: str) -> None:
-        """Name tensors that come from outside."""
+        """Register tensors that come from outside."""
         for at, tensor in enumerate(tensors):
             self._new(tensor, origin=f"{origin} {at}" if origin == "input" else origin)
 
     def number(self, tensor: Tensor) -> int:
-        """The number of the tensor's value now."""
+        """Return the number of the tensor's current value."""
         found = self._numbers.get(id(tensor))
         if found is None:
             return self._new(tensor, origin=self._origin(tensor))
@@ -138,7 +138,7 @@ class Recorder(TorchFunctionMode):
         return self._again(tensor, (*written, *(() if is_all else (found,)))) if written else found
 
     def _again(self, tensor: Tensor, parts: tuple[int, ...]) -> int:
-        """Another number for a tensor that was overwritten through a view of it, or of which it is a view."""
+        """Give a new number to a tensor that was overwritten through another view of its memory."""
         by = next(step for step in reversed(self.steps) if parts[0] in step.outputs)
         number = self._new(tensor, origin="")
         self.steps.append(
@@ -234,7 +234,7 @@ class Recorder(TorchFunctionMode):
         )
 
     def _forgetter(self, identity: int) -> Callable[[ReferenceType[Tensor]], None]:
-        """What forgets a tensor that is gone, and not another one that has its identity since."""
+        """Return a callback that forgets a deleted tensor, but not a new one with the same identity."""
         numbers, seen = self._numbers, self._seen
 
         def forget(gone: ReferenceType[Tensor]) -> None:
@@ -244,7 +244,7 @@ class Recorder(TorchFunctionMode):
         return forget
 
     def kept(self, number: int) -> Tensor | None:
-        """The value with that number, after the pass; None where something overwrote it and no copy was kept."""
+        """Return the value with that number after the pass; None if it was overwritten without a copy."""
         copy = self._overwritten.get(number)
         if copy is not None:
             return copy
@@ -260,7 +260,7 @@ class Recorder(TorchFunctionMode):
 
 
 def _version(tensor: Tensor) -> int:
-    """How often it was overwritten; of a tensor of inference mode nobody counts that."""
+    """Return how often the tensor was overwritten; inference tensors do not count that."""
     return 0 if tensor.is_inference() else tensor._version
 
 
@@ -270,7 +270,7 @@ def _named_tensors(model: nn.Module) -> dict[int, str]:
 
 
 def _state_of_ours(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The axis that a module of ours acts along and whether it draws at random, which are no arguments of its call."""
+    """Return the axis of an actlab module and whether it draws random numbers, which are not arguments of the call."""
     owner = next(iter(arguments.values())) if name == "activation" else None
     if not isinstance(owner, nn.Module):
         return {}

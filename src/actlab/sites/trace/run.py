@@ -104,25 +104,25 @@ def _loss(recorder: Recorder, loss: Loss | None, output: Any, targets: Any) -> T
         value = loss(output) if targets is None else loss(output, targets)
     if not isinstance(value, Tensor) or value.numel() != 1:
         found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise BadInput(f"the loss must give one number; it gave {found}.")
+        raise BadInput(f"the loss must return a single number; got {found}.")
     return value
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model itself, without `torch.compile`'s, DDP's or DataParallel's wrapper.
+    """Return the model without the wrapper of `torch.compile`, DDP or DataParallel.
 
     Raises:
-        BadInput: it is no module, or sharded or compiled in a way that cannot be looked through.
+        BadInput: it is not a module, or it is sharded or scripted.
     """
     if not isinstance(model, nn.Module):
-        raise BadInput(f"a model is a torch.nn.Module; got {type(model).__name__}.")
+        raise BadInput(f"the model must be a torch.nn.Module; got {type(model).__name__}.")
     sharded = next((part for part in model.modules() if is_kind_of(part, _SHARDED)), None)
     if sharded is not None:
         whose = "the model is" if sharded is model else "a part of the model is"
         name = type(sharded).__name__
-        raise BadInput(f"{whose} wrapped in {name}, whose parts lie on other processes; give the module before it.")
+        raise BadInput(f"{whose} wrapped in {name}, which shards parameters over processes. Pass the wrapped module.")
     if isinstance(model, torch.jit.ScriptModule):
-        raise BadInput("the model is scripted (torch.jit), and its code cannot be followed; give the module before it.")
+        raise BadInput("the model is scripted (torch.jit), so its calls cannot be recorded. Pass the original module.")
     inner = getattr(model, "_orig_mod", None)
     if inner is None and is_kind_of(model, REPLICATED):
         inner = model.module
@@ -130,5 +130,5 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def is_kind_of(model: nn.Module, names: frozenset[str]) -> bool:
-    """Whether the module's class, or one that it is made from, has one of the names; nothing is imported to ask."""
+    """Return whether the class or a base class has one of the names, without importing it."""
     return any(kind.__name__ in names for kind in type(model).__mro__)

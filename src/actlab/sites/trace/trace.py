@@ -1,4 +1,4 @@
-"""What one forward pass computed, and the loss after it: the flow of data from call to call, without the data."""
+"""The dataflow of one forward pass and its loss, without the data."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Part = Literal["model", "loss"]
 @final
 @dataclass(frozen=True)
 class Value:
-    """A tensor of the pass, known by its number.
+    """A tensor of the pass, identified by a number.
 
     Attributes:
-        number: its place in `Trace.values`. What an in-place call leaves is another value than what it found.
+        number: its place in `Trace.values`. An in-place call creates another value.
         shape, dtype: of the tensor.
-        origin: `input 0`, `target`, `parameter fc1.weight`, `buffer bn.running_mean` or `constant`; empty where a step
-            made it.
-        requires_grad: whether autograd follows it.
+        origin: `input 0`, `target`, `parameter fc1.weight`, `buffer bn.running_mean` or `constant`; empty if a step
+            computed it.
+        requires_grad: whether autograd tracks it.
     """
 
     number: int
@@ -40,15 +40,15 @@ class Step:
 
     Attributes:
         place: its place in `Trace.steps`.
-        function: what is called, under one name however it is spelled: `relu`, `linear`, `conv2d`, `add`,
+        function: the name of the function, the same for all spellings: `relu`, `linear`, `conv2d`, `add`,
             `log_softmax`, `cross_entropy`, `binary_cross_entropy_with_logits`, ...
-        spelling: how it is written.
+        spelling: how the code writes it.
         part: whether the model or the loss calls it.
-        path: the dotted path of the innermost module whose `forward` calls it; the loss's own modules have none.
+        path: the dotted path of the innermost module whose `forward` calls it; empty in the loss.
         file, line: the line of the user's code.
-        inputs: the numbers of the values that it reads, in the order of its arguments.
-        outputs: the numbers of the values that it makes.
-        arguments: its other arguments by name, where they are numbers, texts, flags or tuples of those.
+        inputs: the numbers of the values that it reads, in the order of the arguments.
+        outputs: the numbers of the values that it computes.
+        arguments: its other arguments by name, if they are numbers, strings, booleans or tuples of those.
     """
 
     place: int
@@ -66,17 +66,16 @@ class Step:
 @final
 @dataclass(frozen=True)
 class Trace:
-    """One forward pass, and the loss if there is one.
+    """One forward pass, and its loss if there is one.
 
     Attributes:
         values, steps: what was computed, in order.
-        outputs: the numbers of the tensors that the model gave.
+        outputs: the numbers of the model's outputs.
         loss: the number of the loss; None without one.
         sites: where activations are applied, in the order of their first calls.
-        site_of: from the place of every step that is part of a site to the site's place in `sites`.
-        unseen: what could not be looked into.
-        source_of: from the place of the first step of every application of an activation to the number of the value
-            that it is applied to.
+        site_of: by the place of each step of a site, the index in `sites`.
+        unseen: the parts that could not be inspected.
+        source_of: by the place of the first step of each application of an activation, the number of its input.
         stacks: by the place of a step, the lines of the user's code that lead to it.
         instructions: by the place of a step, which of the calls on its line it is.
     """
@@ -93,26 +92,26 @@ class Trace:
     instructions: tuple[int, ...] = field(default=(), repr=False)
 
     def maker(self, value: int) -> Step | None:
-        """The step that made the value; None where it came from outside."""
+        """Return the step that computed the value; None if it comes from outside."""
         place = self._makers.get(value)
         return None if place is None else self.steps[place]
 
     def readers(self, value: int) -> tuple[Step, ...]:
-        """The steps that read the value, in order."""
+        """Return the steps that read the value, in order."""
         return tuple(self.steps[place] for place in self._readers.get(value, ()))
 
     def source(self, first: Step) -> int:
-        """The number of the value that an activation is applied to, whose first step this is."""
+        """Return the number of the input of the activation whose first step this is."""
         return self.source_of.get(first.place, first.inputs[0])
 
     def site_at(self, step: Step) -> Site | None:
-        """The site that the step is part of."""
+        """Return the site to which the step belongs."""
         at = self.site_of.get(step.place)
         return None if at is None else self.sites[at]
 
     @cached_property
     def of_weights(self) -> frozenset[int]:
-        """The values that are computed of weights only: a learned number kept positive by a softplus is no site."""
+        """The values computed from weights alone: a softplus that keeps a parameter positive is not a site."""
         fixed = {value.number for value in self.values if value.origin.startswith(("buffer", "constant"))}
         found = {value.number for value in self.values if value.origin.startswith("parameter")}
         for step in self.steps:
