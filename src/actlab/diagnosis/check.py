@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from actlab.deprecation import renamed_keyword
 from actlab.diagnosis.report import Report, StoppedEarly, ordered
 from actlab.diagnosis.trial_run import DEFAULT_OPTIMIZER, StepsDone, trial
-from actlab.diagnosis.watch import refuse_watched
+from actlab.diagnosis.watch import refuse_lazy, refuse_watched
 from actlab.errors import BadInput
 from actlab.rules.context import Observed, Seen
 from actlab.rules.registry import still_findings
@@ -68,6 +68,7 @@ def check(
     """
     model = unwrapped(model)
     refuse_watched(model)
+    refuse_lazy(model)
     inputs, targets = _first(batch)
     args, kwargs = called_with(inputs)
     if train_steps < 0:

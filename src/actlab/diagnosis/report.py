@@ -113,7 +113,10 @@ class Report:
     def _nothing(self) -> str:
         """That nothing was found, or that nothing was looked at."""
         if self.quantities is not None and self.quantities.measured == 0:
-            return "nothing was measured: no training step came by that counts."
+            return (
+                "nothing was measured: no training step of this module counted. Watch the module that the training step"
+                " calls; passes in evaluation mode count with evaluation=True."
+            )
         return f"nothing found at {len(self.sites)} site{'' if len(self.sites) == 1 else 's'}."
 
 

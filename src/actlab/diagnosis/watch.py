@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import Any, Self, SupportsFloat, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from actlab.diagnosis.report import Report
@@ -23,7 +25,7 @@ from actlab.sites.trace.run import REPLICATED, is_kind_of, unwrapped
 from actlab.sites.trace.trace import Trace
 from actlab.telemetry.merge import gathered
 from actlab.telemetry.quantities import ParameterQuantities, Quantities, of_distinct
-from actlab.telemetry.recording import Recording
+from actlab.telemetry.recording import Recording, is_in_vmap
 from actlab.telemetry.settings import Settings
 from actlab.telemetry.sink_payload import told
 from actlab.telemetry.updates import Updates, listen_to_optimizers
@@ -64,9 +66,11 @@ class Watch:
         self._side_outputs: list[Tensor] = []
         self._inputs: list[Tensor] = []  # of the pass that begins
         self._scale: Tensor | float | None = None
+        self._was_called = self._has_warned = False
 
     def __enter__(self) -> Self:
         refuse_watched(self._outer, self._model)
+        refuse_lazy(self._model)
         with ExitStack() as stack:
             for handle in listen_to_optimizers(self._before_step, self._after_step):
                 stack.callback(handle.remove)
@@ -121,7 +125,7 @@ class Watch:
             parameters=_parameters(self._updates),
             losses=tuple((step, float(loss)) for step, loss in self._losses),
             first_non_finite=self._recording.first_non_finite(),
-            unseen=self._recording.unseen,
+            unseen=(*self._recording.unseen, *self._recording.opaque.values()),
             fingerprints=self._recording.shown.fingerprints(),
         )
         return of_distinct(gathered(found) if across else found)
@@ -140,8 +144,9 @@ class Watch:
     # what the model tells: a pass begins, and its activations
 
     def _given(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if self._is_beside:
+        if self._is_beside or torch.compiler.is_compiling():
             return
+        self._was_called = True
         self._inputs = [each for each in tensors_in([*args, *kwargs.values()]) if each.dim() > 0]
         self._recording.examples = self._inputs[0].shape[0] if self._inputs else 1
         if (self._is_compiled or not self._model.training) and self._wants():
@@ -149,7 +154,7 @@ class Watch:
             self._run_beside(args, kwargs)
 
     def wants(self, forward: int) -> bool:
-        """Whether this pass is measured."""
+        """Return whether this pass is measured."""
         if self._is_beside:
             return True
         wanted = self._model.training and self._wants()
@@ -178,7 +183,7 @@ class Watch:
     def after(self, site: Site, y: Tensor) -> None:
         """It was applied."""
         self._recording.hook(site, y)
-        if self._is_beside and y.requires_grad:
+        if self._is_beside and not is_in_vmap(y) and y.requires_grad:
             self._side_outputs.append(y)
 
     def traced(self, trace: Trace) -> None:
@@ -226,6 +231,23 @@ class Watch:
         if self._updates.concerns(optimizer):
             self._updates.end(self._steps)
             self._is_stepped = True
+            self._warn_if_nothing_counts()
+
+    def _warn_if_nothing_counts(self) -> None:
+        """Warn once if an optimizer stepped before any forward pass that counts."""
+        if self._recording.number or self._has_warned:
+            return
+        self._has_warned = True
+        if self._was_called:
+            why = "it ran only in evaluation mode or without autograd. Pass evaluation=True to measure such passes."
+        else:
+            part = next((name for name, _ in self._model.named_children() if name.isidentifier()), "part")
+            why = (
+                "an optimizer stepped before it was called. Watch the module that the training step calls, such as"
+                f" the result of torch.compile or a part, watch(model.{part}); in Lightning,"
+                f" ActivationWatch(part='{part}')."
+            )
+        warnings.warn(f"watch measures nothing of this {type(self._model).__name__}: {why}", UserWarning, stacklevel=2)
 
     def _lost(self, module: nn.Module, args: object, value: Tensor) -> None:
         if torch.is_grad_enabled() and value.numel() == 1:
@@ -330,6 +352,15 @@ def refuse_watched(*models: nn.Module) -> None:
             owner = getattr(hook, "__self__", None)
             if isinstance(owner, Watch) or (isinstance(owner, Listening) and isinstance(owner._listener, Watch)):
                 raise BadInput(f"this {type(model).__name__} is already watched; leave that block first.")
+
+
+def refuse_lazy(model: nn.Module) -> None:
+    """Raise `BadInput` if a parameter has no shape yet."""
+    lazy = next((name for name, value in model.named_parameters() if is_lazy(value)), None)
+    if lazy is not None:
+        raise BadInput(
+            f"the model's parameter {lazy} has no shape yet (a lazy module); run the model on a batch first."
+        )
 
 
 def _scaler_above(frame: Any) -> Any:

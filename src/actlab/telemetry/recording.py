@@ -82,6 +82,7 @@ class Recording:
         rows: the sites in the order in which they were seen.
         moments: the measured steps that were added up; thinned evenly where there would be too many.
         unseen: what the pass that was followed could not look into.
+        opaque: sites whose values cannot be read.
         passes, number: how many passes this step has had, and all steps.
         shown: which examples the passes were given.
         hooked, arrived: how many gradients were waited for and how many came, in this step.
@@ -92,6 +93,7 @@ class Recording:
         self.rows: dict[Key, Row] = {}
         self.moments: list[Moment] = []
         self.unseen: tuple[Unseen, ...] = ()
+        self.opaque: dict[Key, Unseen] = {}
         self.hooked, self.arrived = 0, 0
         self.examples = 1
         self.shown = Shown()
@@ -106,7 +108,10 @@ class Recording:
         self._closed = 0
 
     def add(self, site: Site, z: Tensor) -> None:
-        """The input of one application."""
+        """Add the input of one application."""
+        if is_in_vmap(z):
+            self.opaque[_key(site)] = Unseen(site.path, site.spelling, "its values inside torch.vmap cannot be read")
+            return
         row = self._row(site, z)
         if row is None:
             return
@@ -118,7 +123,7 @@ class Recording:
     def hook(self, site: Site, y: Tensor) -> None:
         """Its output: be told of the gradient by it."""
         row = self.rows.get(_key(site))
-        if row is None or not y.requires_grad:
+        if row is None or is_in_vmap(y) or not y.requires_grad:
             return
         self.hooked += 1
         self._handles.append(y.register_hook(partial(self._gradient, row)))  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
@@ -277,6 +282,11 @@ def _site(row: Row, points: list[Point]) -> SiteQuantities:
         recent=statistics(recent, shift, histogram, inside[:, units], examples=row.older + row.newer),
         points=tuple(points),
     )
+
+
+def is_in_vmap(tensor: Tensor) -> bool:
+    """Return whether a tensor is a view of a transform such as `torch.vmap`: reading it raises."""
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
 
 
 def _key(site: Site) -> Key:

@@ -131,3 +131,83 @@ def test_inductor_trains_as_it_does_alone():
                 optimizer.step()
         losses.append(float(model(rows()).detach().square().mean()))
     assert losses[0] == losses[1]
+
+
+class Wrapper(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+def stepped(model: nn.Module, called, *, outer: nn.Module | None = None):
+    """Train two steps by calling `called` while `outer` is watched."""
+    optimizer = torch.optim.SGD(model.parameters(), 1e-2)
+    with watch(outer or model, every=1) as found:
+        for _ in range(2):
+            optimizer.zero_grad()
+            called(rows()).square().mean().backward()
+            optimizer.step()
+    return found.report()
+
+
+def test_a_loop_that_calls_the_compiled_model_trains_on_and_is_warned_once():
+    model, same = Wrapper().net, Wrapper().net
+    same.load_state_dict(model.state_dict())
+    compiled = torch.compile(model, backend="eager")
+    with pytest.warns(
+        UserWarning, match=r"measures nothing of this Sequential.* the result of torch.compile"
+    ) as caught:
+        report = stepped(model, compiled)
+    assert len(caught) == 1
+    assert report.lines()[0].startswith("nothing was measured")
+    stepped(same, same)
+    assert all(torch.equal(one, two) for one, two in zip(model.parameters(), same.parameters(), strict=True))
+
+
+def test_a_loop_that_calls_a_part_is_warned_with_the_name_of_the_part():
+    model = Wrapper()
+    with pytest.warns(UserWarning, match=r"watch\(model\.net\); in Lightning, ActivationWatch\(part='net'\)"):
+        stepped(model, model.net)
+
+
+def test_a_loop_in_evaluation_mode_is_warned():
+    model = Wrapper().eval()
+    with pytest.warns(UserWarning, match="only in evaluation mode or without autograd. Pass evaluation=True"):
+        stepped(model, model)
+
+
+class Mapped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights, self.last = nn.Parameter(torch.randn(3, 4, 5)), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.tanh(torch.vmap(lambda weight: torch.relu(x @ weight))(self.weights).mean(0)))
+
+
+def test_an_activation_inside_vmap_is_named_as_not_seen_and_the_rest_is_measured():
+    model = Mapped()
+    report = stepped(model, model)
+    assert [site.activation for site in report.sites] == ["tanh"]
+    assert any(each.what == "torch.relu" and "inside torch.vmap" in each.why for each in report.unseen)
+
+
+class Lazy(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.LazyLinear(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.first(x))
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_a_lazy_module_is_refused_before_the_loop():
+    message = "the model's parameter first.weight has no shape yet"
+    with pytest.raises(BadInput, match=message), watch(Lazy()):
+        pass
+    with pytest.raises(BadInput, match=message):
+        check(Lazy(), (rows(), rows()))
