@@ -37,7 +37,7 @@ class Gated(nn.Module):
         return self.last(self.value(x) * F.silu(self.gate(x)))
 
 
-def test_of_a_gated_unit_the_gate_is_measured():
+def test_the_gate_of_a_gated_unit_is_measured():
     model = Gated()
     with torch.no_grad():
         gate = model.gate(rows()).double()
@@ -66,7 +66,7 @@ def test_a_site_that_is_applied_three_times_is_measured_three_times(steps):
     assert (site.total.positions == 3 * 16 * steps).all()
 
 
-def test_a_scaler_that_overflows_alarms_nobody():
+def test_an_overflowing_scaler_causes_no_finding():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     optimizer = torch.optim.SGD(model.parameters(), 1e-5)
     scaler, scales = torch.amp.GradScaler("cpu", init_scale=2.0**127, backoff_factor=2.0**-100), []
@@ -86,14 +86,14 @@ def test_a_scaler_that_overflows_alarms_nobody():
     assert not [each for each in found.report().findings if each.id in {"AL104", "AL107"}]
 
 
-def test_a_batch_on_another_device_is_told():
+def test_a_batch_on_another_device_is_refused():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     batch = (rows().to("meta"), torch.zeros(16, dtype=torch.long))
     with pytest.raises(BadInput, match="meta"):
         check(model, batch, loss=F.cross_entropy)
 
 
-def test_a_model_without_numbers_is_watched_without_harm():
+def test_a_model_on_the_meta_device_can_be_watched():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).to("meta")
     with watch(model, every=1) as found:
         for _ in range(3):
@@ -103,7 +103,7 @@ def test_a_model_without_numbers_is_watched_without_harm():
     assert not found.report().findings
 
 
-def test_an_empty_loader_is_told():
+def test_an_empty_loader_is_refused():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     with pytest.raises(BadInput, match="loader is empty"):
         check(model, DataLoader([], batch_size=4), loss=F.cross_entropy)
@@ -113,7 +113,7 @@ def test_an_empty_loader_is_told():
 
 
 @pytest.mark.slow
-def test_inductor_trains_as_it_does_alone():
+def test_training_with_inductor_is_unchanged():
     losses = []
     for every in (None, 1):
         torch.manual_seed(0)
