@@ -27,7 +27,7 @@ from actlab.telemetry.merge import gathered
 from actlab.telemetry.quantities import ParameterQuantities, Quantities, of_distinct
 from actlab.telemetry.recording import Recording, is_in_vmap
 from actlab.telemetry.settings import Settings
-from actlab.telemetry.sink_payload import told
+from actlab.telemetry.sink_payload import payload
 from actlab.telemetry.updates import Updates, listen_to_optimizers
 
 Sink = Callable[[dict[str, Any], int], None]
@@ -284,7 +284,7 @@ class Watch:
             if self._sinks:
                 self._recording.add_up()
                 for sink in self._sinks:
-                    sink(told(self._recording, self._updates), self._steps)
+                    sink(payload(self._recording, self._updates), self._steps)
         self._is_measuring = self._is_stepped = False
         self._recording.passes = 0
         self._steps += advance
