@@ -102,7 +102,7 @@ class Recording:
         self._tables: dict[torch.device, Table] = {}
         self._handles: list[Any] = []
         self._over: list[_Over] = []
-        # of each gradient: after how many steps of those that are over, the site's row, and the norm
+        # for each gradient: the number of ended steps before it, the row of the site, and the norm
         self._norms: dict[torch.device, list[tuple[int, int, Tensor]]] = {}
         self._every = 1
         self._closed = 0

@@ -1,4 +1,4 @@
-"""Tasks from the user's own file: `file.py:make_task`."""
+"""Load a task from the user's own file: `file.py:make_task`."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ DEFAULT_FUNCTION = "make_task"
 
 
 def file_task(where: str) -> Task:
-    """The task that a function in the user's file gives.
+    """Return the task of a function in the user's file.
 
     Args:
         where: `file.py:function`; without a function, `make_task`.
 
     Raises:
-        BadTask: the file is missing or raises, has no such function, or it raises or gives something else.
+        BadTask: the file is missing or raises, has no such function, or the function raises or returns no task.
     """
     path, function = parts(where)
     module = imported(path)
     if not callable(getattr(module, function, None)):
         near = get_close_matches(function, [name for name in vars(module) if callable(getattr(module, name))], n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise BadTask(f"'{path}' has no function '{function}'.{hint} It must give an actlab.Task.")
+        raise BadTask(f"'{path}' has no function '{function}'.{hint} Define one that returns an actlab.Task.")
     with their_code(f"'{path.name}:{function}'"):
         task = getattr(module, function)()
     if not isinstance(task, Task):
-        raise BadTask(f"'{path.name}:{function}' gave {article(task)}; it must return an actlab.Task.")
+        raise BadTask(f"'{path.name}:{function}' must return an actlab.Task; got {article(task)}.")
     return replace(task, origin=("file", f"{path.resolve()}:{function}"))
 
 
 def parts(where: str) -> tuple[Path, str]:
-    """File and name in `file.py:name`; without a name, `make_task`."""
+    """Split `file.py:name` into file and name; the default name is `make_task`."""
     path, separator, function = where.rpartition(":")
-    # A colon may also stand in a Windows drive ('C:\\task.py'): a function's name is an identifier.
+    # A colon may also follow a Windows drive ('C:\\task.py'): a function's name is an identifier.
     if separator and function.isidentifier():
         return Path(path), function
     return Path(where), DEFAULT_FUNCTION

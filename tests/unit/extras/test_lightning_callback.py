@@ -109,7 +109,7 @@ def test_after_an_exception_everything_is_off(noted: NotedWatch, tmp_path: Path)
 
 
 def test_a_report_before_the_training_is_refused() -> None:
-    with pytest.raises(BadInput, match="nothing was watched yet"):
+    with pytest.raises(BadInput, match="no training has been watched yet"):
         ActivationWatch().report()
 
 

@@ -87,9 +87,9 @@ def test_a_module_is_found_in_the_working_folder(file: str) -> None:
         ("subject_net.py:mak", "'subject_net.py' has no 'mak'. Did you mean 'make'?"),
         (
             "subject_net.py:number",
-            "'subject_net.py:number' gave 5; expected an actlab.Task, a tuple (model,",
+            "'subject_net.py:number' must be an actlab.Task, a tuple (model,",
         ),
-        ("subject_net.py:net", "gave a value of type Linear; expected"),
+        ("subject_net.py:net", "if there is one; got a value of type Linear."),
         (
             "subject_net.py:raises",
             "'subject_net.py:raises' raised ZeroDivisionError: division by zero (subject_net.py,",
@@ -105,11 +105,14 @@ def test_what_cannot_be_read_is_named(file: str, where: str, message: str) -> No
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ((5, (1, 2), None), "the model is 5; it must be a torch.nn.Module"),
-        ((nn.ReLU(), torch.ones(3)), "the batch is a tensor of shape (3,); it must be a pair of inputs and targets"),
-        ((nn.ReLU(), (1, 2), 5), "the loss is 5; it must be a function"),
-        ({"model": nn.ReLU(), "batch": (1, 2), "optimizer": 5}, "the optimizer is 5"),
-        ({"model": nn.ReLU(), "data": (1, 2)}, "gave a dict with the keys model, data; expected"),
+        ((5, (1, 2), None), "the model must be a torch.nn.Module; got 5."),
+        ((nn.ReLU(), torch.ones(3)), "the batch must be a pair of inputs and targets; got a tensor of shape (3,)."),
+        ((nn.ReLU(), (1, 2), 5), "the loss must be a function of outputs and targets; got 5."),
+        (
+            {"model": nn.ReLU(), "batch": (1, 2), "optimizer": 5},
+            "the optimizer must be a torch.optim.Optimizer; got 5.",
+        ),
+        ({"model": nn.ReLU(), "data": (1, 2)}, "got a dict with the keys model, data."),
     ],
 )
 def test_what_does_not_fit_is_named(given: object, message: str) -> None:

@@ -50,7 +50,7 @@ def test_directions_lead_to_the_same_task(file: Path) -> None:
 
 def test_a_task_that_changes_from_call_to_call_is_refused(file: Path) -> None:
     file.write_text(GOOD.replace("default_rng(0)", "default_rng()"))
-    with pytest.raises(BadTask, match="is another one each time"):
+    with pytest.raises(BadTask, match="must be the same each time it is built"):
         directions_to(file_task(str(file))).followed()
 
 
@@ -61,8 +61,8 @@ FAULTS = {
     "function": (":make_tusk", GOOD, "has no function 'make_tusk'. Did you mean 'make_task'?"),
     "inside": ("", "def make_task():\n    1 / 0\n", "raised ZeroDivisionError: division by zero (my_task.py, line 2)"),
     "leaves": ("", "import sys\n\ndef make_task():\n    sys.exit(3)\n", "raised SystemExit: 3 (my_task.py, line 4)"),
-    "returns": ("", "def make_task():\n    return {}\n", "gave a value of type dict; it must return an actlab.Task"),
-    "none": ("", "def make_task():\n    pass\n", "gave None; it must return an actlab.Task"),
+    "returns": ("", "def make_task():\n    return {}\n", "must return an actlab.Task; got a value of type dict"),
+    "none": ("", "def make_task():\n    pass\n", "must return an actlab.Task; got None"),
 }
 
 
