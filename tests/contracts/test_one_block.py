@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from actlab.verbs.shown import show
 
 import actlab
 from actlab.formula.atoms import sin
@@ -19,7 +20,6 @@ from actlab.formula.text import text
 from actlab.lower.choose import TARGETS
 from actlab.lower.standalone import standalone
 from actlab.lower.to_latex import latex
-from actlab.verbs.shown import show
 
 BLOCK = '''
 from actlab import Param, activation

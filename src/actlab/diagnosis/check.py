@@ -1,4 +1,4 @@
-"""What is wrong with a model's activations, from one batch, and from a trial run if asked."""
+"""Diagnose a model's activations from one batch, and from a trial run on request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from actlab.deprecation import renamed_keyword
 from actlab.diagnosis.report import Report, StoppedEarly, ordered
 from actlab.diagnosis.trial_run import DEFAULT_OPTIMIZER, StepsDone, trial
-from actlab.diagnosis.watch import refuse_watched
+from actlab.diagnosis.watch import refuse_lazy, refuse_watched
 from actlab.errors import BadInput
 from actlab.rules.context import Context, Observed
 from actlab.rules.registry import batch_findings, validate
@@ -41,25 +41,26 @@ def check(
     data: Iterable[Batch] | None = None,
     progress: StepsDone | None = None,
 ) -> Report:
-    """What is wrong with the model's activations, with the loss, and with how it is built.
+    """Diagnose a model's activations, its loss and its construction.
 
-    One pass is followed as in training and one as in evaluation; with `train_steps`, a copy is trained and watched. The
-    model, its optimizer and the random state are left as they were.
+    One forward pass is traced in training mode and one in evaluation mode; with `train_steps`, a copy is trained and
+    watched. The model, its optimizer and the random state are left unchanged.
 
     Args:
-        model: in whatever mode; `torch.compile`'s and DDP's wrappers are taken off.
-        batch: inputs and targets, or a loader whose first batch is taken; inputs are one tensor, a tuple of arguments,
-            or a mapping of them by name.
-        loss: a function of the model's output and the targets; without one nothing is said about outputs.
+        model: the model, in any mode; the wrappers of `torch.compile` and DDP are taken off.
+        batch: a pair of inputs and targets, or a loader, whose first batch is used. Inputs are one tensor, a tuple of
+            arguments, or a dict of keyword arguments.
+        loss: a function of the model's output and the targets; without it, outputs are not diagnosed.
         settings: the thresholds.
-        optimizer: over the model's parameters; its weight decay is looked at, and a trial run steps with a copy of it.
-        train_steps: how many steps a copy is trained.
-        data: the batches of the trial run, again from the start when they end; without, `batch` at every step.
-        progress: is told after every step of the trial run how many are done, and of how many.
+        optimizer: an optimizer of the model's parameters: its weight decay is checked, and a trial run uses a copy of
+            it. Without it, a trial run uses Adam with a learning rate of 0.001.
+        train_steps: for how many steps a copy is trained.
+        data: the batches of the trial run, repeated from the start if needed; by default `batch` at every step.
+        progress: called after every step of the trial run with the number of steps done and the total.
 
     Raises:
-        BadInput: the model or the loss cannot be run on the batch, or cannot be looked into.
-        StoppedEarly: Ctrl-C in the trial run; a KeyboardInterrupt whose `report` tells what was found until then.
+        BadInput: the model or the loss cannot be run on the batch, or cannot be traced.
+        StoppedEarly: Ctrl-C during the trial run; a KeyboardInterrupt whose `report` holds the findings so far.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3), nn.Softmax(dim=1))
@@ -69,12 +70,13 @@ def check(
     """
     model = unwrapped(model)
     refuse_watched(model)
+    refuse_lazy(model)
     inputs, targets = _first(batch)
     args, kwargs = called_with(inputs)
     if train_steps < 0:
-        raise BadInput(f"train_steps counts steps, 0 or more; got {train_steps}.")
+        raise BadInput(f"train_steps must be a whole number from 0; got {train_steps}.")
     if loss is not None and not callable(loss):
-        raise BadInput(f"the loss is a function of the model's output and the targets; got {loss!r}.")
+        raise BadInput(f"the loss must be a function of the model's output and the targets; got {loss!r}.")
     _has_examples(inputs)
     _same_device(model, inputs, targets)
     observed = Observed()
@@ -95,7 +97,7 @@ def check(
     if train_steps == 0:
         return report
     if loss is None:
-        raise BadInput("training needs a loss; none was given.")
+        raise BadInput("train_steps: a loss is required to train; got none. Pass loss=.")
     batches = [(inputs, targets)] if data is None else data
     try:
         ran = trial(model, batches, loss, optimizer=optimizer, steps=train_steps, settings=context.settings,
@@ -110,33 +112,30 @@ def check(
 
 
 def _first(batch: Any) -> Batch:
-    """Inputs and targets, of a batch or of the first one of a loader.
+    """Return inputs and targets of the batch, or of a loader's first batch.
 
     Raises:
-        BadInput: the loader is empty, or what it gives is no pair.
+        BadInput: the loader is empty, or the batch is not a pair.
     """
     if not isinstance(batch, Sequence) and isinstance(batch, Iterable) and not isinstance(batch, Tensor):
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # a loader draws a seed when it is asked, even one that does not shuffle
+        with torch.random.fork_rng(devices=[]):  # a loader draws a seed even if it does not shuffle
             batch = next(iter(batch), None)
         if batch is None:
-            raise BadInput("the loader is empty: it gave no batch.")
+            raise BadInput("the loader is empty; at least one batch is required.")
     if not isinstance(batch, Sequence) or len(batch) != 2:
         size = f" of {len(batch)}" if isinstance(batch, Sequence) else ""
-        raise BadInput(f"a batch is a pair of inputs and targets; got a {type(batch).__name__}{size}.")
+        raise BadInput(f"the batch must be a pair of inputs and targets; got a {type(batch).__name__}{size}.")
     return batch[0], batch[1]
 
 
 def _has_examples(inputs: Any) -> None:
-    """Nothing, unless there is not one example in the batch: nothing found in it would look like health."""
+    """Raise `BadInput` for a batch without examples, in which nothing could be found."""
     empty = [tuple(tensor.shape) for tensor in tensors_in([inputs]) if tensor.dim() > 0 and tensor.shape[0] == 0]
     if empty:
-        raise BadInput(f"the batch is empty: its inputs have the shape {empty[0]}.")
+        raise BadInput(f"the batch must hold at least one example; got inputs of shape {empty[0]}.")
 
 
 def _same_device(model: nn.Module, inputs: Any, targets: Any) -> None:
-    """Nothing, where model and batch are on one device."""
     places = {str(value.device) for value in model.parameters()}
     given = {str(tensor.device) for tensor in tensors_in([inputs, targets])}
     if len(places) == 1 and given and given != places:
@@ -146,12 +145,12 @@ def _same_device(model: nn.Module, inputs: Any, targets: Any) -> None:
 def _has_gradient(model: nn.Module, found: Recorded) -> None:
     if found.loss is not None and not found.loss.requires_grad:
         learns = any(value.requires_grad for value in model.parameters())
-        why = "it is cut off from the parameters (detach, argmax, no_grad?)" if learns else "no parameter requires one"
+        why = "it is cut off from the parameters (detach, argmax, no_grad?)" if learns else "no parameter requires_grad"
         raise BadInput(f"the loss has no gradient: {why}.")
 
 
 def _evaluated(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace | None:
-    """The pass as in evaluation; None where the model refuses it, which is its right."""
+    """Trace the pass in evaluation mode; return None if the model raises in it."""
     try:
         with _mode(model, training=False), torch.no_grad():
             return traced(model, args, kwargs).trace
@@ -161,7 +160,7 @@ def _evaluated(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any
 
 @contextmanager
 def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """A block with the model in this mode; every module is in its own again afterwards."""
+    """Set the model's mode within a block; restore that of every module afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         if model.training != training:
@@ -173,7 +172,7 @@ def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
 
 
 class _Lenient(TorchFunctionMode):
-    """Lets binary cross-entropy take any number, so that what it was given can be told."""
+    """Let binary cross-entropy accept any number, so that inputs outside [0, 1] become a finding, not an error."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

@@ -1,4 +1,4 @@
-"""What a check or a watched run found."""
+"""The findings of a check or of a watched run."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from actlab.telemetry.quantities import Quantities
 
 
 class FindingsFound(ActlabError, AssertionError):
-    """Findings that a test does not accept."""
+    """Raised by `Report.raise_if_found`."""
 
 
 @final
 class StoppedEarly(KeyboardInterrupt):
-    """Ctrl-C in a trial run.
+    """Ctrl-C during a trial run.
 
     Attributes:
-        report: what was found until then.
+        report: the findings so far.
     """
 
     def __init__(self, report: Report) -> None:
@@ -39,13 +39,13 @@ class StoppedEarly(KeyboardInterrupt):
 @final
 @dataclass(frozen=True)
 class Report:
-    """What was found.
+    """The findings about a model.
 
     Attributes:
-        findings: the gravest first.
-        unseen: what could not be looked into.
+        findings: errors first, then warnings, then information.
+        unseen: the parts of the model that could not be inspected.
         sites: where the model applies activations.
-        quantities: what was measured while it trained; None if it did not.
+        quantities: the measurements of a training run; None without one.
         notes: choices that were left to actlab, such as the optimizer of a trial run.
     """
 
@@ -83,42 +83,45 @@ class Report:
         return replace(self, findings=ordered([*self.findings, *new]), quantities=trial.quantities)
 
     def raise_if_found(self, *prefixes: str) -> None:
-        """Nothing, where no error and no warning has an id that begins with one of the prefixes (any id, without).
+        """Raise `FindingsFound` for an error or a warning whose id has one of the prefixes (without prefixes: any id).
 
         Raises:
-            FindingsFound: there is one; the message tells all of them.
-            BadInput: no kind of finding has an id that begins so: the test could never fail.
+            FindingsFound: the message lists these findings.
+            BadInput: no finding has such an id, so the test could never fail.
         """
         for prefix in prefixes:
             if not any(name.startswith(prefix) for name in kinds()):
                 raise BadInput(f"no finding's id begins with '{prefix}'; `actlab explain` lists them all.")
-        told = [
+        selected = [
             finding
             for finding in self.findings
             if finding.severity != "information" and finding.id.startswith(prefixes or ("",))
         ]
-        if told:
-            raise FindingsFound("\n".join(line for finding in told for line in finding_lines(finding, root=Path.cwd())))
+        if selected:
+            lines = (line for finding in selected for line in finding_lines(finding, root=Path.cwd()))
+            raise FindingsFound("\n".join(lines))
 
     def to_json(self) -> dict[str, Any]:
-        """The findings, and what was not seen."""
+        """Return the findings and the parts that could not be inspected as plain values."""
         return {"findings": [finding.to_json() for finding in self.findings], "unseen": plain(self.unseen)}
 
     def lines(self) -> list[str]:
-        """Return the findings for reading, then what could not be analyzed, then notes."""
+        """Return the findings for reading, then what could not be inspected, then notes."""
         lines = [line for finding in self.findings for line in finding_lines(finding, root=Path.cwd())]
-        hidden = [f"not analyzed: {unseen_text(each)}" for each in self.unseen]
+        hidden = [f"not inspected: {unseen_text(each)}" for each in self.unseen]
         return [*(lines or [self._nothing()]), *hidden, *self.notes]
 
     def _nothing(self) -> str:
-        """Say that nothing was found, or that nothing was measured."""
         if self.quantities is not None and self.quantities.measured == 0:
-            return "nothing was measured: no training step ran through the watched model."
+            return (
+                "nothing was measured: no training step of this module counted. Watch the module that the training step"
+                " calls; passes in evaluation mode count with evaluation=True."
+            )
         return f"nothing found at {len(self.sites)} site{'' if len(self.sites) == 1 else 's'}."
 
 
 def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The findings, the gravest first, each severity in the order of ids."""
+    """Sort findings by severity, errors first, and then by id."""
     return tuple(sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.id)))
 
 

@@ -1,8 +1,9 @@
-"""Watching a network while somebody else trains it."""
+"""Measure the activations of a model in a training loop that exists already."""
 
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import Any, Self, SupportsFloat, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from actlab.diagnosis.report import Report
@@ -23,21 +25,21 @@ from actlab.sites.trace.run import REPLICATED, is_kind_of, unwrapped
 from actlab.sites.trace.trace import Trace
 from actlab.telemetry.merge import gathered
 from actlab.telemetry.quantities import ParameterQuantities, Quantities, of_distinct
-from actlab.telemetry.recording import Recording
+from actlab.telemetry.recording import Recording, is_in_vmap
 from actlab.telemetry.settings import Settings
-from actlab.telemetry.sink_payload import told
+from actlab.telemetry.sink_payload import payload
 from actlab.telemetry.updates import Updates, listen_to_optimizers
 
 Sink = Callable[[dict[str, Any], int], None]
 
-# Of so many steps one is measured: few enough that a loop hardly notices (docs/watch.md says what it costs).
+# One step in so many is measured; docs/watch.md says what that costs.
 EVERY = 20
 _MOST_LOSSES = 4096
 
 
 @final
 class Watch:
-    """A network that is being watched; made by `watch`, and a context manager."""
+    """A context manager that measures a model; returned by `watch`."""
 
     def __init__(
         self,
@@ -60,24 +62,26 @@ class Watch:
         self._trace: Trace | None = None
         self._stack = ExitStack()
         self._steps = self._measured = 0
-        self._is_measuring = self._is_stepped = self._is_told = self._is_beside = False
+        self._is_measuring = self._is_stepped = self._user_ends_steps = self._is_side_pass = False
         self._side_outputs: list[Tensor] = []
         self._inputs: list[Tensor] = []  # of the pass that begins
         self._scale: Tensor | float | None = None
+        self._was_called = self._has_warned = False
 
     def __enter__(self) -> Self:
         refuse_watched(self._outer, self._model)
+        refuse_lazy(self._model)
         with ExitStack() as stack:
             for handle in listen_to_optimizers(self._before_step, self._after_step):
                 stack.callback(handle.remove)
-            begin = self._outer.register_forward_pre_hook(self._given, with_kwargs=True)
+            begin = self._outer.register_forward_pre_hook(self._on_call, with_kwargs=True)
             stack.callback(begin.remove)
             if self._is_compiled:
-                stack.callback(self._outer.register_forward_hook(self._gave).remove)
+                stack.callback(self._outer.register_forward_hook(self._on_output).remove)
             else:
                 stack.enter_context(listening(self._model, self))
             if isinstance(self._loss, nn.Module):
-                stack.callback(self._loss.register_forward_hook(self._lost).remove)
+                stack.callback(self._loss.register_forward_hook(self._on_loss).remove)
             self._stack = stack.pop_all()
         return self
 
@@ -89,30 +93,30 @@ class Watch:
         self._side_outputs.clear()
         self._inputs = []
         if kind is None:
-            self._close(advance=self._is_stepped and not self._is_told)
-        self._is_measuring = self._is_stepped = False  # of a step that was broken off nothing is told
+            self._close(advance=self._is_stepped and not self._user_ends_steps)
+        self._is_measuring = self._is_stepped = False  # an interrupted step is not counted
         self._recording.passes = 0
         self._recording.unhook()
 
     def step(self, loss: Tensor | float | None = None) -> None:
-        """A training step is over; without a call, an optimizer's step says so.
+        """End a training step; without this call, the optimizer's step ends it.
 
         Args:
-            loss: its loss; kept without its graph, and read only for a report.
+            loss: the loss of the step; stored without its graph, and read only for a report.
 
         Raises:
-            BadInput: it is no single number, or nothing that the model gave leads to it.
+            BadInput: the loss is not a single number, or no gradient of it reaches the model.
         """
         if loss is not None:
             self._note(loss)
-        self._is_told = True
+        self._user_ends_steps = True
         self._close(advance=True)
 
     def quantities(self, *, across: bool = False) -> Quantities:
-        """What was measured so far; numbers are read back here.
+        """Return the measurements so far; this copies them from the device.
 
         Args:
-            across: whether to merge with the other processes of `torch.distributed`, all of which must ask.
+            across: merge with the other processes of `torch.distributed`, all of which must make this call.
         """
         found = Quantities(
             steps=self._steps + (self._is_stepped or self._recording.passes > 0),
@@ -121,13 +125,13 @@ class Watch:
             parameters=_parameters(self._updates),
             losses=tuple((step, float(loss)) for step, loss in self._losses),
             first_non_finite=self._recording.first_non_finite(),
-            unseen=self._recording.unseen,
+            unseen=(*self._recording.unseen, *self._recording.opaque.values()),
             fingerprints=self._recording.shown.fingerprints(),
         )
         return of_distinct(gathered(found) if across else found)
 
     def report(self, *, across: bool = False) -> Report:
-        """The findings that are drawn from what was measured so far.
+        """Return the findings so far.
 
         Args:
             across: as for `quantities`.
@@ -137,20 +141,21 @@ class Watch:
         sites = tuple(each.site for each in found.sites)
         return Report(run_findings(found, self._settings), found.unseen, sites, found)
 
-    # what the model tells: a pass begins, and its activations
+    # called by the hooks on the model
 
-    def _given(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if self._is_beside:
+    def _on_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        if self._is_side_pass or torch.compiler.is_compiling():
             return
+        self._was_called = True
         self._inputs = [each for each in tensors_in([*args, *kwargs.values()]) if each.dim() > 0]
         self._recording.examples = self._inputs[0].shape[0] if self._inputs else 1
         if (self._is_compiled or not self._model.training) and self._wants():
             self._inputs = []
-            self._run_beside(args, kwargs)
+            self._run_side_pass(args, kwargs)
 
     def wants(self, forward: int) -> bool:
-        """Whether this pass is measured."""
-        if self._is_beside:
+        """Return whether this pass is measured."""
+        if self._is_side_pass:
             return True
         wanted = self._model.training and self._wants()
         self._inputs = []
@@ -172,35 +177,35 @@ class Watch:
         return wanted
 
     def before(self, site: Site, z: Tensor) -> None:
-        """An activation is about to be applied."""
+        """Measure the input of an activation."""
         self._recording.add(site, z)
 
     def after(self, site: Site, y: Tensor) -> None:
-        """It was applied."""
+        """Measure the gradient of an activation's output."""
         self._recording.hook(site, y)
-        if self._is_beside and y.requires_grad:
+        if self._is_side_pass and not is_in_vmap(y) and y.requires_grad:
             self._side_outputs.append(y)
 
     def traced(self, trace: Trace) -> None:
-        """A pass was followed from end to end."""
+        """Take over the trace of a pass."""
         self._trace = trace
         self._is_measuring = True
         self._recording.learned(trace)
 
-    def _run_beside(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """The same pass once more, beside the model's own, which nobody may listen to."""
-        self._is_beside = True
+    def _run_side_pass(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Measure the same pass of the uncompiled model, since hooks would change the compiled one."""
+        self._is_side_pass = True
         self._side_outputs.clear()
         try:
             with undisturbed(self._model), listening(self._model, self, known=self._trace):
                 output = self._model(*args, **kwargs)
         finally:
-            self._is_beside = False
+            self._is_side_pass = False
         self._is_measuring = True
         self._side_outputs.insert(0, _only_tensor(output))
 
-    def _gave(self, module: nn.Module, args: object, output: Any) -> None:
-        """What the compiled model gave: its gradient is carried through the pass beside it."""
+    def _on_output(self, module: nn.Module, args: object, output: Any) -> None:
+        """Backpropagate the gradient of the compiled model's output through the side pass as well."""
         real = _only_tensor(output)
         if len(self._side_outputs) < 2 or not real.requires_grad:
             self._side_outputs.clear()
@@ -213,7 +218,7 @@ class Watch:
 
         self._recording._handles.append(real.register_hook(carried))  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
 
-    # what optimizers and losses tell
+    # called by the hooks on optimizers and on the loss
 
     def _before_step(self, optimizer: Optimizer) -> None:
         if not self._updates.concerns(optimizer) or not self._is_measuring:
@@ -226,8 +231,25 @@ class Watch:
         if self._updates.concerns(optimizer):
             self._updates.end(self._steps)
             self._is_stepped = True
+            self._warn_if_nothing_counts()
 
-    def _lost(self, module: nn.Module, args: object, value: Tensor) -> None:
+    def _warn_if_nothing_counts(self) -> None:
+        """Warn once if an optimizer stepped before any forward pass that counts."""
+        if self._recording.number or self._has_warned:
+            return
+        self._has_warned = True
+        if self._was_called:
+            why = "it ran only in evaluation mode or without autograd. Pass evaluation=True to measure such passes."
+        else:
+            part = next((name for name, _ in self._model.named_children() if name.isidentifier()), "part")
+            why = (
+                "an optimizer stepped before it was called. Watch the module that the training step calls, such as"
+                f" the result of torch.compile or a part, watch(model.{part}); in Lightning,"
+                f" ActivationWatch(part='{part}')."
+            )
+        warnings.warn(f"watch measures nothing of this {type(self._model).__name__}: {why}", UserWarning, stacklevel=2)
+
+    def _on_loss(self, module: nn.Module, args: object, value: Tensor) -> None:
         if torch.is_grad_enabled() and value.numel() == 1:
             self._close_if_stepped()
             self._note(value)
@@ -235,16 +257,16 @@ class Watch:
     def _note(self, loss: Tensor | float) -> None:
         if isinstance(loss, Tensor):
             if loss.numel() != 1:
-                raise BadInput(f"a step's loss is one number; got a tensor of shape {tuple(loss.shape)}.")
+                raise BadInput(f"the loss of a step must be one number; got a tensor of shape {tuple(loss.shape)}.")
             no_gradient = self._recording.hooked and not self._recording.arrived and not self._updates.came
             if no_gradient and self._is_stepped:
                 raise BadInput(
-                    "the loss has no gradient by the model: an optimizer stepped, and none came to any activation. "
-                    "Look for a detach() or no_grad() between them."
+                    "the loss: no gradient reached any activation before the optimizer step. Look for a detach() or"
+                    " no_grad() between the activations and the loss."
                 )
             loss = loss.detach().clone()
         elif not isinstance(loss, SupportsFloat):
-            raise BadInput(f"a step's loss is one number; got {loss!r}.")
+            raise BadInput(f"the loss of a step must be one number; got {loss!r}.")
         if self._losses and self._losses[-1][0] == self._steps:
             self._losses.pop()
         self._losses.append((self._steps, loss))
@@ -252,18 +274,17 @@ class Watch:
             self._losses = self._losses[::2]
 
     def _close_if_stepped(self) -> None:
-        if self._is_stepped and not self._is_told:
+        if self._is_stepped and not self._user_ends_steps:
             self._close(advance=True)
 
     def _close(self, *, advance: bool = False) -> None:
-        """The step is over."""
         if self._is_measuring:
             self._recording.close(self._steps, scale=self._scale)
             self._measured += 1
             if self._sinks:
                 self._recording.add_up()
                 for sink in self._sinks:
-                    sink(told(self._recording, self._updates), self._steps)
+                    sink(payload(self._recording, self._updates), self._steps)
         self._is_measuring = self._is_stepped = False
         self._recording.passes = 0
         self._steps += advance
@@ -279,39 +300,51 @@ def watch(
     sinks: Sequence[Sink] = (),
     settings: Settings | None = None,
 ) -> Watch:
-    """The model, watched while it trains: `with watch(model) as w:` around a loop, then `w.report()`.
+    """Watch a model while it trains: `with watch(model) as w:` around a loop, then `w.report()`.
 
     Args:
-        model: called as it is in the loop; `torch.compile`'s and DDP's wrappers may be around it.
-        loss: the loss module, whose value is then noted; a plain function cannot be listened to: use `step(loss)`.
-        every: of how many training steps one is measured.
-        evaluation: whether passes in evaluation mode or without autograd count too.
-        scaler: the loss scaler, if it cannot be found because the optimizer's `step` is called without it.
-        sinks: each is called with what was measured, by name, and the step's number.
-        settings: thresholds.
+        model: the module that the loop calls; wrapped by `torch.compile` or DDP if the loop calls the wrapper.
+        loss: the loss module, whose value is then recorded; for a plain function, call `step(loss)` instead.
+        every: measure one training step in so many.
+        evaluation: count passes in evaluation mode or without autograd too.
+        scaler: the loss scaler; only needed if it does not call the optimizer's `step` itself.
+        sinks: called at every measured step with a dict of numbers and histograms, and the number of the step.
+        settings: the thresholds.
 
     Raises:
-        BadInput: `every` is below 1, the model is no module, is watched already, or cannot be looked into.
+        BadInput: `every` is below 1, or the model is already watched or cannot be traced.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> with watch(model, every=1) as watched:
+        ...     loss = model(torch.randn(16, 4)).square().mean()
+        ...     loss.backward()
+        ...     optimizer.step()
+        >>> watched.quantities().measured
+        1
     """
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-        raise BadInput(f"every counts steps and is 1 at least; got {every!r}.")
+        raise BadInput(f"every must be a positive integer; got {every!r}.")
     if loss is not None and not callable(loss):
-        raise BadInput(f"a loss is a function of outputs and targets; got {type(loss).__name__}.")
+        raise BadInput(f"the loss must be a function of outputs and targets; got {type(loss).__name__}.")
     return Watch(model, loss=loss, every=every, evaluation=evaluation, scaler=scaler, sinks=sinks,
                  settings=validate(settings or Settings()))  # fmt: skip
 
 
 def _is_compiled(model: nn.Module) -> bool:
-    """Whether a wrapper of compiled code is around the model, on whatever level.
+    """Return whether the model is wrapped by `torch.compile`, at any level.
 
     Raises:
-        BadInput: the model is compiled in place, where no hook is heard and no uncompiled model is left.
+        BadInput: the model is compiled in place, so hooks are not called and no uncompiled model is left.
     """
     each: nn.Module | None = model
     found = False
     while isinstance(each, nn.Module):
         if getattr(each, "_compiled_call_impl", None) is not None:
-            raise BadInput("the model is compiled in place by model.compile(); use torch.compile(model) instead.")
+            raise BadInput(
+                "the model must not be compiled in place by model.compile(); use torch.compile(model) instead."
+            )
         inner = getattr(each, "_orig_mod", None)
         found = found or inner is not None
         around = inner is None and is_kind_of(each, REPLICATED)
@@ -320,24 +353,29 @@ def _is_compiled(model: nn.Module) -> bool:
 
 
 def refuse_watched(*models: nn.Module) -> None:
-    """Nothing, where none of the models is watched.
-
-    Raises:
-        BadInput: one is.
-    """
+    """Raise `BadInput` if any model is already being watched."""
     for model in models:
         for hook in model._forward_pre_hooks.values():
             owner = getattr(hook, "__self__", None)
             if isinstance(owner, Watch) or (isinstance(owner, Listening) and isinstance(owner._listener, Watch)):
-                raise BadInput(f"this {type(model).__name__} is already watched; leave that block first.")
+                raise BadInput(f"this {type(model).__name__} is already being watched; leave that block first.")
+
+
+def refuse_lazy(model: nn.Module) -> None:
+    """Raise `BadInput` if a parameter has no shape yet."""
+    lazy = next((name for name, value in model.named_parameters() if is_lazy(value)), None)
+    if lazy is not None:
+        raise BadInput(
+            f"the model's parameter {lazy} has no shape yet (a lazy module); run the model on a batch first."
+        )
 
 
 def _scaler_above(frame: Any) -> Any:
-    """The loss scaler that calls the optimizer, if one does."""
+    """Return the loss scaler that calls the optimizer, if one does."""
     for _ in range(12):
         if frame is None:
             return None
-        # asking a frame for its locals leaves a copy of them in it, which keeps the user's own model alive
+        # reading f_locals leaves a copy in the frame, which would keep the user's model alive
         is_scaler = frame.f_code.co_filename.endswith("grad_scaler.py")
         owner = frame.f_locals.get("self") if is_scaler else None
         if hasattr(owner, "unscale_") and isinstance(getattr(owner, "_scale", None), Tensor):
@@ -347,7 +385,7 @@ def _scaler_above(frame: Any) -> Any:
 
 
 def _only_tensor(output: Any) -> Tensor:
-    """The first tensor of an output that autograd follows; an empty one without any."""
+    """Return the first tensor of an output that requires a gradient, or else an empty one."""
     found = [each for each in tensors_in([output]) if each.requires_grad]
     return found[0] if found else torch.empty(0)
 

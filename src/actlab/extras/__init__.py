@@ -1,1 +1,1 @@
-"""One file for each optional package; the core never imports them: the caller hands the object in."""
+"""One file per optional package. The core never imports them; the caller passes their objects in."""

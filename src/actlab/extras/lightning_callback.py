@@ -22,13 +22,14 @@ Sink = Callable[[Mapping[str, Any], int], None]
 
 @final
 class ActivationWatch(Callback):
-    """A Lightning callback: watches the module while it trains; afterwards `report()` says what was found.
+    """A Lightning callback that watches the module while it trains; `report()` returns the findings.
 
-    The numbers that it measures go to the trainer's loggers, as those of Lightning's own monitors do.
+    The measurements also go to the trainer's loggers.
 
     Args:
-        part: the dotted path of the part that is watched, where `training_step` does not call the module itself.
-        sinks: told what was measured: each called with a dict of numbers and histograms, and the step.
+        part: the dotted path of the submodule to watch, needed if `training_step` calls it (`self.net(x)`) rather than
+            the module itself (`self(x)`).
+        sinks: called at every measured step with a dict of numbers and histograms, and the step.
         options: as for `actlab.watch`: every, settings, ...
 
     Example:
@@ -42,7 +43,7 @@ class ActivationWatch(Callback):
         self._steps = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to watch."""
+        """Start watching."""
         self._steps = trainer.global_step
         sinks = (*self.sinks, *map(_sink_of, trainer.loggers))
         watched = watch(pl_module.get_submodule(self.part), sinks=sinks, **self.options)
@@ -51,32 +52,32 @@ class ActivationWatch(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count a step, once the optimizer took one: gradients may be gathered over several batches."""
+        """End a step once the optimizer has stepped: gradients may be accumulated over several batches."""
         if self._watched is not None and trainer.global_step > self._steps:
             self._steps = trainer.global_step
             self._watched.step(outputs["loss"] if isinstance(outputs, Mapping) else outputs)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take everything off."""
+        """Stop watching and remove all hooks."""
         self._open.close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Take everything off."""
+        """Stop watching and remove all hooks."""
         self._open.close()
 
     def report(self) -> Report:
-        """What was found.
+        """Return the findings.
 
         Raises:
-            BadInput: nothing was trained yet.
+            BadInput: training has not started.
         """
         if self._watched is None:
-            raise BadInput("nothing was watched yet: hand this callback to a Trainer and call fit.")
+            raise BadInput("no training has been watched yet; pass this callback to a Trainer and call fit.")
         return self._watched.report()
 
 
 def _sink_of(logger: Logger) -> Sink:
-    """A sink that hands the numbers on to a logger; histograms, which not every logger can take, are left out."""
+    """Return a sink for a logger; it leaves out histograms, which not every logger supports."""
 
     def log(values: Mapping[str, Any], step: int) -> None:
         logger.log_metrics({name: value for name, value in values.items() if not isinstance(value, Mapping)}, step)

@@ -1,4 +1,4 @@
-"""What `watch` measures, written for TensorBoard."""
+"""Write the measurements of `watch` for TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @final
 class TensorBoardWriter:
-    """A sink for `actlab.watch`: numbers become scalars, histograms are written as they were binned.
+    """A sink for `actlab.watch` that writes numbers as scalars, and histograms with their own bins.
 
     Args:
-        folder: where the event files go, for `tensorboard --logdir`.
+        folder: the folder of the event files, for `tensorboard --logdir`.
 
     Raises:
         MissingExtra: TensorBoard is not installed.
@@ -31,7 +31,7 @@ class TensorBoardWriter:
         self._writer: SummaryWriter = SummaryWriter(str(folder))
 
     def __call__(self, values: Mapping[str, Any], step: int) -> None:
-        """Write what was measured at one step."""
+        """Write the measurements of one step."""
         for name, value in values.items():
             if isinstance(value, Mapping):
                 self._write_histogram(name, value["borders"], value["counts"], step=step)
@@ -39,7 +39,7 @@ class TensorBoardWriter:
                 self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Write what is left, and close the files."""
+        """Flush and close the files."""
         self._writer.close()
 
     def __enter__(self) -> TensorBoardWriter:
@@ -49,9 +49,9 @@ class TensorBoardWriter:
         self.close()
 
     def _write_histogram(self, name: str, borders: Sequence[float], counts: Sequence[float], *, step: int) -> None:
-        """Counts between borders, the first and the last of them beyond; TensorBoard wants an upper limit for each."""
+        """Write counts between borders, the first and the last beyond; TensorBoard requires an upper limit for each."""
         middles = [(low + high) / 2 for low, high in pairwise(borders)]
-        # What lies beyond is drawn as one more bin of the width of its neighbour.
+        # The values beyond are one more bin, as wide as its neighbor.
         ends = (2 * borders[0] - middles[0], 2 * borders[-1] - middles[-1])
         places = [ends[0], *middles, ends[1]]
         pairs = list(zip(places, counts, strict=True))

@@ -19,13 +19,13 @@ else:
 
 @final
 class ActivationWatch(TrainerCallback):
-    """A Transformers callback: watches the model while it trains; afterwards `report()` says what was found.
+    """A Transformers callback that watches the model while it trains; `report()` returns the findings.
 
-    A `Trainer` does not tell its callbacks of an exception; used as a context manager around `train()`, this one takes
-    everything off then too.
+    A `Trainer` does not notify its callbacks of an exception. As a context manager around `train()`, this one removes
+    its hooks then too.
 
     Args:
-        sinks: told what was measured: each called with a dict of numbers and histograms, and the step.
+        sinks: called at every measured step with a dict of numbers and histograms, and the step.
         options: as for `actlab.watch`: every, settings, ...
 
     Example:
@@ -44,25 +44,25 @@ class ActivationWatch(TrainerCallback):
         self._open.close()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """Begin to watch; whatever a run that raised left behind is taken off first."""
+        """Start watching; remove the hooks that a failed run left behind first."""
         self._open.close()
         self._watched = self._open.enter_context(watch(given["model"], sinks=self.sinks, **self.options))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Count a step of the optimizer."""
+        """End a step."""
         if self._watched is not None:
             self._watched.step()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Take everything off."""
+        """Stop watching and remove all hooks."""
         self._open.close()
 
     def report(self) -> Report:
-        """What was found.
+        """Return the findings.
 
         Raises:
-            BadInput: nothing was trained yet.
+            BadInput: training has not started.
         """
         if self._watched is None:
-            raise BadInput("nothing was watched yet: hand this callback to a Trainer and call train.")
+            raise BadInput("no training has been watched yet; pass this callback to a Trainer and call train.")
         return self._watched.report()

@@ -141,6 +141,8 @@ class Listening(TorchFunctionMode):
 
     def begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Start a forward pass."""
+        if torch.compiler.is_compiling():
+            return  # compiled code calls no hook of ours
         frame = sys._getframe(1)
         self._drop_stale(frame)
         wanted = not self._running and self._listener.wants(self._forwards)
@@ -181,6 +183,8 @@ class Listening(TorchFunctionMode):
 
     def end(self, module: object, args: object, output: object) -> None:
         """End the forward pass, also one that raised."""
+        if torch.compiler.is_compiling():
+            return
         if not self._running:  # the listener raised before the pass began
             return
         _, mode = self._running.pop()

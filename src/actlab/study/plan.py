@@ -116,21 +116,18 @@ class Plan:
         last = self.looks[-1]
         looks = ", ".join(f"after {_count(look.seeds, 'seed')} with an error of {look.alpha:g}" for look in self.looks)
         size = f"{self.margin:.0%} of the control's metric" if self.margin_is_relative else f"{self.margin:g} points"
-        lowest, highest = min(self.points), max(self.points)
-        if len(self.points) == 1:
-            rates = f"one learning rate ({lowest:.2g}) each"
-        else:
-            rates = (
-                f"{len(self.points)} learning rates each, from {lowest:.2g} to {highest:.2g}, chosen on validation data"
-            )
+        rates = f"one learning rate ({self.points[0]:.2g}) each"
+        if len(self.points) > 1:
+            span = f"from {min(self.points):.2g} to {max(self.points):.2g}"
+            rates = f"{len(self.points)} learning rates each, {span}, chosen on validation data"
         holm = f", shared by {self.comparisons} differences under Holm" if self.comparisons > 1 else ""
         first = "a first claim" if self.comparisons > 1 else "a claim"
         return (
             *self.warnings(),
-            f"{len(self.arms)} arms, {self.control} is the control; {rates}; then {_count(len(self.seeds), 'fresh seed')}:"
-            f" {self.trials} trials.",
-            f"The test set is read {looks}{holm}. With {_count(last.seeds, 'seed')} the exact signed-rank test can reach"
-            f" p = {smallest_p(last.seeds):.2g}; {first} needs {last.alpha / self.comparisons:.2g}.",
+            f"{len(self.arms)} arms, {self.control} is the control; {rates}; then"
+            f" {_count(len(self.seeds), 'fresh seed')}: {self.trials} trials.",
+            f"The test set is read {looks}{holm}. With {_count(last.seeds, 'seed')} the exact signed-rank test can"
+            f" reach p = {smallest_p(last.seeds):.2g}; {first} needs {last.alpha / self.comparisons:.2g}.",
             f"Differences of less than {size} do not matter. Weights are initialized"
             f" {'as the model does it' if self.init == 'as-is' else 'with the gain of each arm'}.",
         )

@@ -1,4 +1,4 @@
-"""One pass's numbers into the tables, by machine code where there is some, else by PyTorch's operations."""
+"""Add the values of one pass to the tables: by machine code if there is any for them, else by PyTorch operations."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _FLOAT64 = 8  # bytes
 
 @final
 class Adder:
-    """Adds the passes of one site to its columns and its histogram; what passes have in common is found once.
+    """Adds the passes of one site to its columns and its histogram.
 
     Attributes:
-        act: the activation that is applied there.
-        table, units, at: where it is added up.
-        floor: the |f'| that must be exceeded to count as fired.
+        act: the activation of the site.
+        table, units, at: the table, the columns of the units, and the row of the site.
+        floor: a unit fires where |f'| exceeds this.
     """
 
     def __init__(self, act: Measured, table: Table, units: slice, at: int, *, floor: float) -> None:
@@ -34,7 +34,7 @@ class Adder:
         self._kernels: dict[tuple[torch.Size, torch.dtype, int], PassKernel] = {}
 
     def add(self, z: Tensor, *, axis: int) -> None:
-        """Add what `z` brings."""
+        """Add the statistics of the inputs `z`."""
         table = self.table
         if not (z.device.type == "cpu" and z.dtype in MEMORY and z.dim() and self._has_code):
             self._add_plainly(z, axis)
@@ -68,19 +68,19 @@ class Adder:
         add_histogram(z, table.histogram_now[self.at])
 
 
-# Kernels are kept for so many shapes of a site's input.
+# Kernels are cached for so many input shapes of a site.
 _MOST_SHAPES = 64
 
 
 def _side_by_side(z: Tensor, axis: int) -> tuple[Tensor, int]:
-    """The numbers without gaps: where they lie so with the units last, in place; else copied."""
+    """Return the values contiguously, with the axis of the units; copied only if no view is contiguous."""
     turned = z.detach().movedim(axis, -1)
     return (turned, -1) if turned.is_contiguous() else (z.detach().contiguous(), axis)
 
 
 @lru_cache(maxsize=256)
 def _has_code(act: Measured) -> bool:
-    """Whether machine code can be made of the formula, here."""
+    """Return whether the formula can be compiled on this machine."""
     try:
         pass_kernel((act.value, act.slope, act.input), torch.zeros(1, 1), axis=1, floor=0.0, by_output="")
     except (CannotLower, NoKernels):

@@ -1,4 +1,4 @@
-"""How a quantity goes from site to site: a straight line through its logarithm that outliers do not bend."""
+"""Fit the trend of a quantity from site to site: a robust line through its logarithm."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from actlab.telemetry.settings import Settings
 @final
 @dataclass(frozen=True)
 class Course:
-    """How the logarithm of a size goes with depth.
+    """The trend of the logarithm of a size over depth.
 
     Attributes:
-        layers: how many sites it was taken at.
-        slope: a layer, in powers of e (Theil and Sen: the median over all pairs).
-        ratio: the last over the first.
-        steady: the share of the steps from site to site that go the slope's way.
-        jump: the largest step's share of the whole way.
+        layers: the number of sites.
+        slope: the change per layer, in powers of e (Theil-Sen estimate: the median over all pairs).
+        ratio: the last size over the first.
+        steady: the share of the steps from site to site with the sign of the slope.
+        jump: the share of the whole change that the largest step takes.
     """
 
     layers: int
@@ -32,7 +32,7 @@ class Course:
     jump: float
 
     def is_geometric(self, least: float, settings: Settings) -> bool:
-        """Whether it rises or falls by the factor `least` or more, steadily and not by one jump."""
+        """Return whether the size changes by the factor `least` or more, steadily and not by one jump."""
         return (
             self.layers >= settings.fewest_layers
             and abs(self.slope) >= settings.slope_per_layer
@@ -44,12 +44,12 @@ class Course:
         )
 
     def evidence(self) -> dict[str, Any]:
-        """The numbers, for a finding."""
+        """Return the numbers for a finding."""
         return {"layers": self.layers, "slope_per_layer": self.slope, "last_over_first": self.ratio}
 
 
 def course(sizes: Sequence[float]) -> Course | None:
-    """How positive sizes go; None of fewer than two."""
+    """Return the trend of positive sizes; None for fewer than two."""
     if len(sizes) < 2:
         return None
     logs = [math.log(size) for size in sizes]

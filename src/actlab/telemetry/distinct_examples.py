@@ -1,4 +1,4 @@
-"""How many different examples a network was shown: a loop that goes over its data again and again shows no more."""
+"""Count the distinct examples of a loop that passes over the same data several times, by fingerprints of their bits."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 KEPT = 65_536
-"""So many fingerprints are kept, the last ones: half a mebibyte, and a bound of 3/65,536 on what never fires."""
+"""The last so many fingerprints are stored: half a mebibyte, and a bound of 3/65,536 on the rate of a dead unit."""
 
 SAMPLED = 4096
-"""Of one example at most so many numbers are looked at, evenly spaced: all of a small picture."""
+"""At most so many numbers of an example are read, evenly spaced: all of a small image."""
 
 # Whole numbers that hold the bits of an element of so many bytes.
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -25,18 +25,18 @@ _AT_ONCE = 2**20
 @final
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
-    """Of the different examples that were seen, a number each, of 64 bits; on the processor.
+    """The fingerprints of distinct examples, 64 bits each, on the CPU.
 
     Attributes:
-        total: of all measured steps, or of the last 65,536 examples.
-        recent: of those steps that are recent.
+        total: those of all measured steps, or of the last 65,536 examples.
+        recent: those of the recent steps.
     """
 
     total: Tensor
     recent: Tensor
 
     def joined(self, other: Fingerprints) -> Fingerprints:
-        """Those that were seen here or there."""
+        """Return the union of both."""
         pairs = (self.total, other.total), (self.recent, other.recent)
         total, recent = (torch.unique(torch.cat(pair)) for pair in pairs)
         return Fingerprints(total, recent)
@@ -44,12 +44,12 @@ class Fingerprints:
 
 @final
 class Shown:
-    """Which examples came by, written down on their device without reading anything back.
+    """Records the fingerprints of examples on their device, without copying anything from it.
 
     Attributes:
-        seen: how many examples, repeats counted.
-        older, newer: how many of them are in both halves of what is recent.
-        is_whole: whether a fingerprint could be taken of every one.
+        seen: the number of examples, repeats counted.
+        older, newer: how many of them are in the older and the newer half of the recent steps.
+        is_whole: whether every example has a fingerprint.
     """
 
     def __init__(self) -> None:
@@ -59,11 +59,11 @@ class Shown:
         self._factors: dict[tuple[int, torch.device], Tensor] = {}
 
     def add(self, inputs: Sequence[Tensor], examples: int) -> None:
-        """What one pass of the model was given.
+        """Record the examples of one forward pass.
 
         Args:
-            inputs: its tensors; those with a row for each example tell one from another.
-            examples: how many there are.
+            inputs: the input tensors; those with one row per example enter the fingerprint.
+            examples: the number of examples.
         """
         rows = [tensor for tensor in inputs if tensor.dim() and tensor.shape[0] == examples]
         self.is_whole = self.is_whole and bool(rows) and all(_can_be_read(tensor) for tensor in rows)
@@ -81,7 +81,7 @@ class Shown:
         self.newer += len(together)
 
     def _write(self, together: Tensor) -> None:
-        """Into the ring, in one run or in two."""
+        """Write to the ring buffer, in one run or in two."""
         assert self._ring is not None
         start = self.seen % KEPT
         here = min(len(together), KEPT - start)
@@ -90,11 +90,11 @@ class Shown:
             self._ring[: len(together) - here] = together[here:]
 
     def turned(self) -> None:
-        """The newer half of what is recent becomes the older one."""
+        """Make the newer half of the recent steps the older one."""
         self.older, self.newer = self.newer, 0
 
     def fingerprints(self) -> Fingerprints | None:
-        """Of the different ones; read back here. None where some could not be told from others."""
+        """Return the distinct fingerprints, copied from the device; None if an example has none."""
         if not self.is_whole or self._ring is None:
             return None
         last = torch.arange(self.seen - min(self.seen, KEPT), self.seen, device=self._ring.device) % KEPT
@@ -102,7 +102,7 @@ class Shown:
         return Fingerprints(torch.unique(total), torch.unique(total[-(self.older + self.newer) :]))
 
     def _of_rows(self, tensor: Tensor, *, place: int) -> Tensor:
-        """Return one number per row: the sum of its elements' bits, each times an odd random factor of its place."""
+        """Return one number per row: the sum of its elements' bits, each times a random odd factor of its place."""
         rows = tensor.reshape(tensor.shape[0], -1)
         rows = rows[:, :: max(1, -(-rows.shape[1] // SAMPLED))].resolve_conj().resolve_neg().contiguous()
         size, count = rows.element_size(), rows.shape[1]
@@ -123,6 +123,6 @@ class Shown:
 
 
 def _can_be_read(tensor: Tensor) -> bool:
-    """Whether it is plain memory of numbers: neither sparse, nor a shape without numbers, nor a subclass of its own."""
+    """Return whether a tensor is plain memory: not sparse, not on the meta device, not of a subclass."""
     plain = type(tensor) in {Tensor, torch.nn.Parameter} and tensor.layout == torch.strided
     return plain and not tensor.is_meta and not tensor.is_quantized and tensor.element_size() in _INTEGERS

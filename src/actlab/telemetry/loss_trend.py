@@ -1,4 +1,4 @@
-"""Where a loss goes: whether it falls, stays or cannot be told for noise."""
+"""Fit the trend of a loss: whether it falls, stalls, or is too noisy to say."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from actlab.telemetry.settings import Settings
 @final
 @dataclass(frozen=True)
 class Progress:
-    """Where the loss was and is.
+    """The trend of a loss.
 
     Attributes:
-        losses: how many finite losses this rests on.
-        first, last: medians of the first and the last of them; NaN without any.
-        error: the standard error of their difference, from the noise between neighbours.
-        falls, rises: it did so, by more than its noise; a fall by more than a trifle.
-        stalls: it did not fall, as far as a median can say. Where neither holds noise hides it, or there are too few.
-        learned: it fell by so much that nothing can have hindered it.
+        losses: the number of finite losses.
+        first, last: the medians of the first and of the last of them; NaN without any.
+        error: the standard error of their difference, from the noise between neighbors.
+        falls, rises: whether the loss changed by more than its noise; a fall must also exceed `stalled_share`.
+        stalls: whether it did not fall. If it neither falls nor stalls, it is too noisy or there are too few losses.
+        learned: whether it fell so far that nothing can have hindered training.
     """
 
     losses: int
@@ -36,12 +36,12 @@ class Progress:
     learned: bool
 
     def evidence(self) -> dict[str, Any]:
-        """The numbers, for a finding."""
+        """Return the numbers for a finding."""
         return {"losses": self.losses, "first_loss": self.first, "last_loss": self.last, "standard_error": self.error}
 
 
 def progress(losses: Sequence[tuple[int, float]], settings: Settings) -> Progress:
-    """Where the losses go, of pairs of step and loss."""
+    """Return the trend of pairs of step and loss."""
     finite = [loss for _, loss in losses if math.isfinite(loss)]
     if not finite:
         return Progress(0, math.nan, math.nan, math.nan, falls=False, rises=False, stalls=False, learned=False)
@@ -52,7 +52,7 @@ def progress(losses: Sequence[tuple[int, float]], settings: Settings) -> Progres
     error = 1.253 * _noise(finite) * math.sqrt(1 / early + 1 / late)
     fall, size = first - last, max(abs(first), 1e-30)
     enough = len(finite) >= settings.fewest_losses
-    # Where a fall of this share would be lost in the noise, as in reinforcement learning, its absence says nothing.
+    # If the noise hides a fall of this share, as in reinforcement learning, its absence says nothing.
     telling = settings.sure_of_fall * error <= settings.noise_share * size
     sure = enough and fall > settings.sure_of_fall * error
     return Progress(
@@ -68,15 +68,15 @@ def progress(losses: Sequence[tuple[int, float]], settings: Settings) -> Progres
 
 
 def was_at_rest(losses: Sequence[tuple[int, float]], before: int, settings: Settings, *, fewest: int) -> bool:
-    """Whether the loss had stopped falling before this step, and has not risen since.
+    """Return whether the loss had stopped falling before a step and has not risen since.
 
-    What came about at the step is then not what keeps the loss where it is.
+    An event at that step is then not the cause of the plateau.
 
     Args:
         losses: pairs of step and loss.
         before: the step.
         settings: the thresholds.
-        fewest: with fewer losses before the step one cannot say.
+        fewest: the number of losses that are needed before the step.
     """
     early = [loss for step, loss in losses if step < before and math.isfinite(loss)]
     since = [loss for step, loss in losses if step >= before]
@@ -91,7 +91,7 @@ def was_at_rest(losses: Sequence[tuple[int, float]], before: int, settings: Sett
 
 
 def _noise(losses: Sequence[float]) -> float:
-    """The standard deviation of a loss about its trend, from the differences of neighbours."""
+    """Estimate the standard deviation of a loss about its trend, from the differences of neighbors."""
     if len(losses) < 2:
         return math.inf
     steps = [after - before for before, after in pairwise(losses)]

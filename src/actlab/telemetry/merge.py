@@ -1,4 +1,4 @@
-"""Tables and statistics as values, and two of them as one."""
+"""Turn tables into statistics, and merge the statistics of several processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from actlab.telemetry.quantities import Quantities, UnitStatistics
 
 
 def statistics(table: Tensor, shift: Tensor, histogram: Tensor, inside: Tensor, *, examples: int) -> UnitStatistics:
-    """The columns of a site's units as a value, on the processor; NaN where nothing finite was seen."""
+    """Return the statistics of a site's units, on the CPU; NaN for a unit without a finite value."""
     kept = table.cpu()
     finite = kept[Field.POSITIONS] - kept[Field.NON_FINITE]
     moved = kept[Field.SHIFTED] / finite
@@ -35,17 +35,17 @@ def statistics(table: Tensor, shift: Tensor, histogram: Tensor, inside: Tensor, 
 
 
 def merged(one: UnitStatistics, other: UnitStatistics) -> UnitStatistics:
-    """The statistics of both together: counts exactly, moments by Chan's formula.
+    """Merge two statistics: counts exactly, moments by Chan's formula.
 
     Raises:
-        BadInput: they are of layers of different width.
+        BadInput: they have different numbers of units.
 
     Source:
         Chan, Golub, LeVeque 1983, The American Statistician 37.
     """
     if one.positions.shape != other.positions.shape:
         found = f"{one.positions.numel()} and {other.positions.numel()}"
-        raise BadInput(f"only statistics of equally many units can be merged; got {found}.")
+        raise BadInput(f"statistics: the numbers of units must be equal to merge them; got {found}.")
     left, right = one.positions - one.non_finite, other.positions - other.non_finite
     count = left + right
     apart = _where(right, other.mean) - _where(left, one.mean)
@@ -79,17 +79,17 @@ def _where(count: Tensor, value: Tensor) -> Tensor:
 
 
 def gathered(quantities: Quantities) -> Quantities:
-    """The same with every site's statistics merged over all processes of `torch.distributed`; points stay one's own.
+    """Merge every site's statistics over all processes of `torch.distributed`; points are those of this process.
 
     Raises:
-        BadInput: the processes saw different sites.
+        BadInput: the processes measured different sites.
     """
     own = [(each.site.name, each.total, each.recent) for each in quantities.sites]
     everyone: list[list[tuple[str, UnitStatistics, UnitStatistics]] | None] = [None] * distributed.get_world_size()
     distributed.all_gather_object(everyone, own)
     lists = [each for each in everyone if each is not None]
     if any([name for name, *_ in each] != [name for name, *_ in own] for each in lists):
-        raise BadInput("the processes saw different sites; their statistics cannot be merged.")
+        raise BadInput("the processes measured different sites; their statistics cannot be merged.")
     sites = tuple(
         replace(
             site,
@@ -102,7 +102,7 @@ def gathered(quantities: Quantities) -> Quantities:
 
 
 def _gathered(own: Fingerprints | None) -> Fingerprints | None:
-    """Those of the examples that any process saw; None where one cannot tell."""
+    """Return the fingerprints of all processes; None if one has none."""
     everyone: list[Fingerprints | None] = [None] * distributed.get_world_size()
     distributed.all_gather_object(everyone, own)
     known = [each for each in everyone if each is not None]

@@ -1,4 +1,4 @@
-"""What is measured of an activation: its slope as a program, and how large that gets."""
+"""An activation with its derivative as a program, and the bound of the derivative."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Measured:
 
     Attributes:
         value, slope: f and f' as formulas of the input.
-        input: its name.
-        pair: both, as a program.
-        bound: the largest |f'|; 1 where it has no bound, so that floors are absolute there.
-        saturates: whether f levels off on a side without being exactly flat there.
-        by_output: in 16-bit types, the name of the function whose gradient PyTorch computes of the rounded output.
+        input: the name of the input.
+        pair: a program that computes both.
+        bound: the largest |f'|; 1 if it is unbounded, so that floors are absolute.
+        saturates: whether f levels off on a side without being exactly constant there.
+        by_output: the name of the function if PyTorch computes its 16-bit gradient from the rounded output.
     """
 
     value: Expr
@@ -48,7 +48,7 @@ class Measured:
 
 @lru_cache(maxsize=256)
 def measured(act: Activation) -> Measured:
-    """The activation with its parameters at their values, ready to be measured."""
+    """Prepare an activation, with its parameters at their values, for measuring."""
     x = Input(act.inputs[0])
     value, slope = act.formula, act.derivative()
     made = program([value, slope], [x]).function

@@ -1,4 +1,4 @@
-"""What was measured of a running network, as values: findings are drawn from these and from nothing else."""
+"""The measurements of a training run, as values; the rules about a running network read nothing else."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from actlab.telemetry.distinct_examples import Fingerprints
 @final
 @dataclass(frozen=True, eq=False)
 class UnitStatistics:
-    """What the inputs `z` of one activation `f` were, unit by unit; each tensor is float64, one element a unit.
+    """The statistics of the inputs `z` of one activation `f`; each tensor is float64 with one element per unit.
 
     Attributes:
-        examples: how many different examples were seen; neither the positions of one example nor its repeats are
-            independent.
-        positions: how many numbers each unit saw.
-        fired: at how many of them |f'(z)| exceeded the floor: ε · max|f'|, and 0 in the dtype.
-        slope_max, slope_mean: of |f'(z)|.
-        mean, variance: of z, its finite values.
-        non_finite: how many were not finite.
-        histogram_borders, histogram: of z over all units; the first and the last count what lies beyond.
-        within: the variance of z about its mean in the same step, so that what only training moves does not count; NaN
-            where no step had two examples. None where it was not measured.
-        shown: how many examples were seen, repeats counted; None where none was repeated.
+        examples: the number of distinct examples; the positions of one example and its repeats are not independent.
+        positions: the number of values per unit.
+        fired: at how many of them |f'(z)| exceeded the floor ε · max|f'|, and was not 0 in the dtype.
+        slope_max, slope_mean: the maximum and the mean of |f'(z)|.
+        mean, variance: those of the finite values of z.
+        non_finite: the number of values that are NaN or infinite.
+        histogram_borders, histogram: of z over all units; the first and the last bin count the values beyond.
+        within: the variance of z about its mean in the same step, which excludes drift by training; NaN if no step had
+            two examples, None if it was not measured.
+        shown: the number of examples, repeats counted; None if none was repeated.
     """
 
     examples: int
@@ -45,7 +44,7 @@ class UnitStatistics:
 
     @property
     def looked_at(self) -> int:
-        """How many examples were seen, repeats counted."""
+        """The number of examples, repeats counted."""
         return self.examples if self.shown is None else self.shown
 
 
@@ -56,11 +55,11 @@ class Point:
 
     Attributes:
         step: the number of the training step, from 0.
-        dead_share, saturated_share: of the units, in this step alone.
-        zero_share: of the outputs that are exactly 0: sparsity.
-        mean, variance: of the activation's output over the step.
-        gradient_rms: of the loss's gradient by the activation's output, as for a loss that is the mean over the batch,
-            unscaled; NaN where none came.
+        dead_share, saturated_share: shares of the units, in this step alone.
+        zero_share: the share of the outputs that are exactly 0 (sparsity).
+        mean, variance: those of the activation's output over the step.
+        gradient_rms: the RMS of the gradient with respect to the activation's output, for a loss that is a mean over
+            the batch, without a loss scale; NaN without a gradient.
     """
 
     step: int
@@ -75,14 +74,14 @@ class Point:
 @final
 @dataclass(frozen=True)
 class SiteQuantities:
-    """What was measured at one site.
+    """The measurements at one site.
 
     Attributes:
-        site: where.
-        slope_bound: the largest |f'|, over all numbers.
-        total: over all measured steps.
-        recent: over the last of them, at least as many examples as make a dead unit worth telling.
-        points: step by step; thinned evenly where there would be too many to keep.
+        site: the site.
+        slope_bound: the largest |f'| over all inputs.
+        total: the statistics over all measured steps.
+        recent: those over the last 512 to 1024 examples, enough to report a dead unit.
+        points: step by step, at most 512, thinned evenly.
     """
 
     site: Site
@@ -95,10 +94,10 @@ class SiteQuantities:
 @final
 @dataclass(frozen=True)
 class ParameterQuantities:
-    """What was measured of one parameter: the RMS of its last update over the RMS of its values, step by step.
+    """The updates of one parameter: the RMS of each update over the RMS of the values before it.
 
     Attributes:
-        name: its dotted name.
+        name: the dotted name of the parameter.
         updates: pairs of step and ratio.
     """
 
@@ -109,7 +108,7 @@ class ParameterQuantities:
 @final
 @dataclass(frozen=True)
 class FirstNonFinite:
-    """Where and when a number that is not finite was seen first."""
+    """The first site and step with a value that is NaN or infinite."""
 
     site: Site
     step: int
@@ -118,16 +117,16 @@ class FirstNonFinite:
 @final
 @dataclass(frozen=True)
 class Quantities:
-    """What was measured of a running network.
+    """The measurements of a training run.
 
     Attributes:
-        steps, measured: training steps seen, and those of them that were measured.
-        sites: in the order in which a forward pass comes by.
-        parameters: every parameter that trains.
-        losses: pairs of step and loss, where the loss was told.
-        first_non_finite: None where all was finite.
-        unseen: what could not be looked into.
-        fingerprints: of the different examples; None where they cannot be told apart, and all count as different.
+        steps, measured: the number of training steps, and of those that were measured.
+        sites: the sites in the order of a forward pass.
+        parameters: every trainable parameter.
+        losses: pairs of step and loss, if the loss is known.
+        first_non_finite: the first value that is not finite, if there is any.
+        unseen: the parts of the model that could not be inspected.
+        fingerprints: those of the distinct examples; None if there are none, and then all count as distinct.
     """
 
     steps: int
@@ -141,7 +140,7 @@ class Quantities:
 
 
 def of_distinct(found: Quantities) -> Quantities:
-    """The same, where a loop goes over its examples again and again: no unit was seen on more than there are."""
+    """Limit the number of examples of every site to the number of distinct ones."""
     if found.fingerprints is None:
         return found
     total, recent = found.fingerprints.total.numel(), found.fingerprints.recent.numel()

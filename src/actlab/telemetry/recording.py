@@ -1,4 +1,4 @@
-"""What a watched network's activations are told to, and where that is added up."""
+"""Record the activations of measured passes and add them up."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from actlab.telemetry.settings import Settings
 from actlab.telemetry.table import MOST_STEPS, Table, added
 from actlab.telemetry.torch_statistics import by_unit
 
-# What is recent covers at least this many examples and at most twice as many: 3/512 bounds a dead unit's rate.
+# The recent statistics cover at least this many examples and at most twice as many: 3/512 bounds a dead unit's rate.
 RECENT = 512
 MOST_POINTS = 512
-# Norms of gradients that wait to be added up.
+# The largest number of gradient norms that wait to be added up.
 _MOST_NORMS = 4096
 
 Key = tuple[str, str, int, int, str]
@@ -34,14 +34,14 @@ Key = tuple[str, str, int, int, str]
 
 @final
 class Row:
-    """A site's place in the tables, and what is counted of it on the way.
+    """A site's place in the tables, and its counts.
 
     Attributes:
-        site: what is measured.
+        site: the site.
         adder: adds its passes to its place in the device's table.
-        now, total, newer, older: examples in this step, in all, and in both halves of what is recent.
-        gradient_numbers: how many numbers of gradients came in this step.
-        told: the last step at which its numbers were told; -1 before.
+        now, total, newer, older: examples in this step, in all, and in the two halves of the recent steps.
+        gradient_numbers: the number of gradient elements in this step.
+        last_pass: the number of the last pass that was added; -1 before.
     """
 
     def __init__(self, site: Site, adder: Adder) -> None:
@@ -49,13 +49,13 @@ class Row:
         self.act, self.table, self.units, self.at = adder.act, adder.table, adder.units, adder.at
         self.now = self.total = self.newer = self.older = 0
         self.gradient_numbers = 0
-        self.told = -1
+        self.last_pass = -1
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """One measured step: the points of every site of every table, not read back yet."""
+    """One measured step: the points of every site of every table, still on the device."""
 
     step: int
     points: Mapping[torch.device, Tensor]
@@ -66,7 +66,7 @@ class Moment:
 @final
 @dataclass(frozen=True, eq=False)
 class _Over:
-    """A measured step that is over and whose numbers are not added up yet: but for its points, as a `Moment`."""
+    """A measured step that has ended and is not added up yet: a `Moment` without its points."""
 
     step: int
     several: bool
@@ -76,15 +76,16 @@ class _Over:
 
 @final
 class Recording:
-    """Adds up what the activations of measured passes are.
+    """Adds up the inputs, outputs and gradients of the activations of measured passes.
 
     Attributes:
-        rows: the sites in the order in which they were seen.
-        moments: the measured steps that were added up; thinned evenly where there would be too many.
-        unseen: what the pass that was followed could not look into.
-        passes, number: how many passes this step has had, and all steps.
-        shown: which examples the passes were given.
-        hooked, arrived: how many gradients were waited for and how many came, in this step.
+        rows: the sites in the order of their first pass.
+        moments: the measured steps that were added up, at most 512, thinned evenly.
+        unseen: the parts of the model that the traced pass could not inspect.
+        opaque: the sites whose values cannot be read.
+        passes, number: the number of passes in this step, and in all steps.
+        shown: the fingerprints of the examples.
+        hooked, arrived: the number of gradients expected and received in this step.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -92,6 +93,7 @@ class Recording:
         self.rows: dict[Key, Row] = {}
         self.moments: list[Moment] = []
         self.unseen: tuple[Unseen, ...] = ()
+        self.opaque: dict[Key, Unseen] = {}
         self.hooked, self.arrived = 0, 0
         self.examples = 1
         self.shown = Shown()
@@ -100,25 +102,28 @@ class Recording:
         self._tables: dict[torch.device, Table] = {}
         self._handles: list[Any] = []
         self._over: list[_Over] = []
-        # of each gradient that came: after how many steps of those that are over, the site's row, and the norm
+        # for each gradient: the number of ended steps before it, the row of the site, and the norm
         self._norms: dict[torch.device, list[tuple[int, int, Tensor]]] = {}
         self._every = 1
         self._closed = 0
 
     def add(self, site: Site, z: Tensor) -> None:
-        """The input of one application."""
+        """Add the input of one application."""
+        if is_in_vmap(z):
+            self.opaque[_key(site)] = Unseen(site.path, site.spelling, "its values inside torch.vmap cannot be read")
+            return
         row = self._row(site, z)
         if row is None:
             return
-        if row.told != self.number:
-            row.told = self.number
+        if row.last_pass != self.number:
+            row.last_pass = self.number
             row.now += self.examples
         row.adder.add(z, axis=_axis(site, z))
 
     def hook(self, site: Site, y: Tensor) -> None:
-        """Its output: be told of the gradient by it."""
+        """Register a gradient hook on the output."""
         row = self.rows.get(_key(site))
-        if row is None or not y.requires_grad:
+        if row is None or is_in_vmap(y) or not y.requires_grad:
             return
         self.hooked += 1
         self._handles.append(y.register_hook(partial(self._gradient, row)))  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
@@ -130,7 +135,7 @@ class Recording:
         self._norms.setdefault(row.table.device, []).append((len(self._over), row.at, norm))
 
     def _gradients(self, table: Table) -> Tensor:
-        """The sums of squares of the gradients that came in steps that are over: steps by sites."""
+        """Return the sums of squares of the gradients in the steps that have ended: steps by sites."""
         steps, came = len(self._over), self._norms.pop(table.device, [])
         self._norms[table.device] = [(step - steps, at, norm) for step, at, norm in came if step >= steps]
         found = torch.zeros(steps * table.sites, dtype=torch.float64, device=table.device)
@@ -149,7 +154,7 @@ class Recording:
         if row is None:
             if not isinstance(site.measured, Activation) or len(site.measured.inputs) != 1 or z.numel() == 0:
                 return None
-            self.add_up()  # a table grows, or begins, with all steps that are over in the rest
+            self.add_up()  # a table grows only when no ended step waits
             table = self._tables.setdefault(z.device, Table(z.device))
             act = measured(site.measured)
             columns = table.grown(act, units)
@@ -161,7 +166,7 @@ class Recording:
         return row if fits else None
 
     def close(self, step: int, *, scale: Tensor | float | None) -> None:
-        """The measured step is over."""
+        """End the measured step."""
         self.unhook()
         gradients = {}
         for number, row in enumerate(self.rows.values()):
@@ -186,7 +191,7 @@ class Recording:
         )
 
     def add_up(self) -> None:
-        """Add the steps that are over to the rest: done for many at a time, and before anything is read."""
+        """Add up the steps that have ended: many at a time, and before anything is read."""
         if not self._over:
             return
         steps, several = [each.step for each in self._over], [each.several for each in self._over]
@@ -216,13 +221,13 @@ class Recording:
             row.older, row.newer = row.newer, 0
 
     def unhook(self) -> None:
-        """Take every hook off the tensors."""
+        """Remove every hook from the tensors."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
 
     def quantities(self) -> tuple[SiteQuantities, ...]:
-        """What was measured at every site; here numbers are read back."""
+        """Return the measurements of every site, copied from the device."""
         self.add_up()
         points: dict[int, list[Point]] = {number: [] for number in range(len(self.rows))}
         for moment in self.moments:
@@ -231,7 +236,7 @@ class Recording:
         return tuple(_site(row, points[number]) for number, row in enumerate(self.rows.values()) if row.total)
 
     def points(self, moment: Moment) -> dict[int, Point]:
-        """The points of one step by the number of the site; none for a site that it did not come by."""
+        """Return the points of one step by the number of the site; a site that was not reached has none."""
         read = {device: points.cpu() for device, points in moment.points.items()}
         scale = 1.0 if moment.scale is None else float(moment.scale)
         found = {}
@@ -243,19 +248,19 @@ class Recording:
             count, examples = moment.gradients[number]
             rms = sqrt(squares / count) * examples / scale if count and squares == squares else nan
             if rms == inf and moment.scale is not None:
-                rms = nan  # the scaler itself was trying out how far it may go
+                rms = nan  # the loss scaler was probing for the largest scale
             found[number] = Point(moment.step, dead, saturated, zeros, mean, variance, rms)
         return found
 
     def first_non_finite(self) -> FirstNonFinite | None:
-        """The first step with a number that is not finite, and the first site of that step."""
+        """Return the first step with a value that is not finite, and the first site of that step."""
         self.add_up()
         found = [(int(row.table.bad_step[row.at]), number, row.site) for number, row in enumerate(self.rows.values())]
         bad = sorted((step, number) for step, number, _ in found if step >= 0)
         return FirstNonFinite(found[bad[0][1]][2], bad[0][0]) if bad else None
 
     def learned(self, trace: Trace) -> None:
-        """A pass was followed from end to end."""
+        """Take over what the traced pass could not inspect."""
         self.unseen = trace.unseen
 
 
@@ -277,6 +282,11 @@ def _site(row: Row, points: list[Point]) -> SiteQuantities:
         recent=statistics(recent, shift, histogram, inside[:, units], examples=row.older + row.newer),
         points=tuple(points),
     )
+
+
+def is_in_vmap(tensor: Tensor) -> bool:
+    """Return whether a tensor is a view of a transform such as `torch.vmap`: reading it raises."""
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
 
 
 def _key(site: Site) -> Key:

@@ -1,4 +1,4 @@
-"""One measured step as names and numbers, for whoever writes them down."""
+"""One measured step as names and numbers, for the sinks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from actlab.telemetry.updates import Updates
 _NUMBERS = ("dead_share", "saturated_share", "zero_share", "mean", "variance", "gradient_rms")
 
 
-def told(recording: Recording, updates: Updates) -> dict[str, Any]:
-    """The last measured step: `site/quantity` and `parameter/update` to a number, `site/histogram` to its bins."""
+def payload(recording: Recording, updates: Updates) -> dict[str, Any]:
+    """Return the last measured step: `site/quantity` and `parameter/update` as numbers, `site/histogram` as bins."""
     found: dict[str, Any] = {}
     sites = list(recording.rows.values())
     for number, point in recording.points(recording.moments[-1]).items():

@@ -1,4 +1,4 @@
-"""The preallocated tables in which everything is added up, one set a device: nothing is read back unasked."""
+"""The preallocated tables in which measurements are added up, one set per device, without synchronization."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 from actlab.kernels.statistics.fields import BINS, Field
 from actlab.telemetry.observed_activation import Measured
 
-# Columns of a point: what one step says of a site.
+# The columns of a point: one step at one site.
 POINT = ("dead", "saturated", "zeros", "mean", "variance", "gradient", "positions")
 
 
-# So many measured steps are kept apart, unless their numbers are more than these, before they are added up together: a
-# dozen small operations cost the same for one step as for many.
+# So many measured steps, or fewer if they hold more numbers than these, wait to be added up together: a dozen small
+# operations cost the same for one step as for many.
 MOST_STEPS = 16
 _MOST_NUMBERS = 2**17
 
@@ -27,13 +27,13 @@ class Table:
     """All units of all sites on one device, side by side.
 
     Attributes:
-        total: all steps that were added up.
-        shift: for every unit the number from which z is counted.
-        histogram_total: of these steps, sites by bins.
-        inside_total: for every unit the squares of z about its mean in the same step, and of how many numbers.
-        bad_step: for every site the first step with a number that is not finite; -1 without.
-        sites, units: how many there are.
-        closed: how many steps are over and not added up yet.
+        total: the sums over all steps that were added up.
+        shift: for every unit, the value that is subtracted from z before summing.
+        histogram_total: the histograms of these steps, sites by bins.
+        inside_total: for every unit, the squares of z about its mean in the same step, and the number of values.
+        bad_step: for every site, the first step with a value that is not finite; -1 without.
+        sites, units: the numbers of sites and of units.
+        closed: the number of steps that have ended and are not added up yet.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -53,28 +53,28 @@ class Table:
 
     @property
     def now(self) -> Tensor:
-        """The step that is being measured: fields by units."""
+        """The current step: fields by units."""
         return self._steps[self.closed]
 
     @property
     def histogram_now(self) -> Tensor:
-        """The step that is being measured: sites by bins."""
+        """The current step: sites by bins."""
         return self._histograms[self.closed]
 
     @property
     def addresses(self) -> tuple[int, int, int]:
-        """Where the numbers of `now`, `shift` and `histogram_now` begin."""
+        """The addresses of `now`, `shift` and `histogram_now`."""
         at, size = self.closed, self.total.element_size()
         units = self._steps.data_ptr() + at * len(Field) * self.units * size
         return units, self.shift.data_ptr(), self._histograms.data_ptr() + at * self.sites * BINS * size
 
     @property
     def is_full(self) -> bool:
-        """Whether the next step has no place unless those that are over are added up."""
+        """Whether the ended steps must be added up to make room for the next."""
         return self.closed == len(self._steps) - 1
 
     def grown(self, act: Measured, units: int) -> slice:
-        """Room for one more site: where its units lie. No step that is over waits to be added up."""
+        """Add one more site and return the slice of its units. No ended step may wait to be added up."""
         assert self.closed == 0
         start = self.units
         self.units, self.sites = start + units, self.sites + 1
@@ -97,20 +97,20 @@ class Table:
         return slice(start, start + units)
 
     def close(self) -> None:
-        """The step that is being measured is over; the next one begins."""
+        """End the current step and begin the next."""
         assert not self.is_full
         self.closed += 1
 
     def added_up(
         self, steps: Sequence[int], *, several: Sequence[bool], gradients: Tensor, saturated_floor: float
     ) -> Tensor:
-        """What each step that is over says of every site, columns as in `POINT`; they are added to the rest.
+        """Add up the ended steps and return their points, with the columns of `POINT`.
 
         Args:
-            steps: their numbers.
-            several: whether each had more than one example; a single one says nothing of how examples differ.
-            gradients: for every step and site the sum of squares of its gradients.
-            saturated_floor: a mean slope below this share of the bound is saturation.
+            steps: the numbers of the steps.
+            several: whether each step had more than one example; a single one has no variance.
+            gradients: for every step and site, the sum of squares of the gradients.
+            saturated_floor: a mean derivative below this share of the bound is saturation.
         """
         over = self._steps[: self.closed]
         finite = over[:, Field.POSITIONS] - over[:, Field.NON_FINITE]
@@ -130,8 +130,11 @@ class Table:
         self.bad_step = torch.where((self.bad_step < 0) & is_bad.any(0), first, self.bad_step)
 
     def _by_site(self, over: Tensor, finite: Tensor, *, saturated_floor: float) -> Tensor:
-        """Sums over the units of every site, of steps by sites: how many units were seen, dead and saturated, how many
-        numbers were finite, and of the outputs the zeros, the sum and the squares; how many numbers were not finite."""
+        """Return sums over the units of every site, steps by sites.
+
+        They are the numbers of units, of dead and of saturated ones, and of finite values; of the outputs the number of
+        zeros, the sum and the sum of squares; and the number of values that are not finite.
+        """
         seen = finite > 0
         dead = (over[:, Field.FIRED] == 0) & seen
         saturated = (over[:, Field.SLOPE_SUM] < saturated_floor * self.bound * finite) & self.saturates
@@ -151,7 +154,7 @@ class Table:
         self.inside_newer += brought
 
     def _fold(self, over: Tensor) -> None:
-        """Into the rest; the step that is being measured moves to the first place."""
+        """Add the ended steps to the totals and move the current step to the first place."""
         together, largest = over.sum(0), over[:, Field.SLOPE_MAX].amax(0)
         together[Field.SLOPE_MAX] = largest
         histogram = self._histograms[: self.closed].sum(0)
@@ -167,7 +170,7 @@ class Table:
         self.histogram_now.copy_(histogram)
 
     def turned(self) -> None:
-        """The newer half of what is recent becomes the older one, and shifts move to where the means are now."""
+        """Make the newer half of the recent steps the older one, and move the shifts to the current means."""
         self.older, self.newer = self.newer, torch.zeros_like(self.newer)
         self.inside_older, self.inside_newer = self.inside_newer, torch.zeros_like(self.inside_newer)
         self.histogram_older, self.histogram_newer = self.histogram_newer, torch.zeros_like(self.histogram_newer)
@@ -183,21 +186,21 @@ class Table:
 
 
 def _add(kept: Tensor, brought: Tensor) -> None:
-    """Sums are added, maxima compared."""
+    """Add sums; take the maximum of maxima."""
     largest = torch.maximum(kept[Field.SLOPE_MAX], brought[Field.SLOPE_MAX])
     kept += brought
     kept[Field.SLOPE_MAX] = largest
 
 
 def added(one: Tensor, other: Tensor) -> Tensor:
-    """Two tables as one."""
+    """Return the sum of two tables."""
     result = one.clone()
     _add(result, other)
     return result
 
 
 def _moved(kept: Tensor, by: Tensor) -> None:
-    """The sums counted from a shift that lies further on: exact algebra."""
+    """Convert the sums to another shift, by exact algebra."""
     count = kept[Field.POSITIONS] - kept[Field.NON_FINITE]
     kept[Field.SQUARES] += by * (count * by - 2 * kept[Field.SHIFTED])
     kept[Field.SHIFTED] -= count * by

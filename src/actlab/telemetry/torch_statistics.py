@@ -1,4 +1,4 @@
-"""The statistics of every unit by PyTorch's own operations: for any device, dtype and layout."""
+"""Compute the statistics of every unit by PyTorch operations, for any device, dtype and layout."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from actlab.telemetry.observed_activation import Measured
 
 
 def by_unit(z: Tensor, *, axis: int) -> Tensor:
-    """The numbers as rows of units."""
+    """Return the values as rows of units."""
     if z.dim() == 0:
         return z.reshape(1, 1)
     return z.movedim(axis, -1).reshape(-1, z.shape[axis])
 
 
 def add_statistics(act: Measured, z: Tensor, into: Tensor, shift: Tensor, *, axis: int, floor: float) -> None:
-    """Add what one pass brings to the table of fields and units.
+    """Add the statistics of one pass to the table of fields and units.
 
     Args:
-        act: the activation that `z` is handed to.
-        z: not followed by autograd.
-        into: fields by units, float64.
-        shift: for every unit the number near its mean.
-        axis: where the units lie.
-        floor: the |f'| that must be exceeded to count as fired.
+        act: the activation.
+        z: its input, detached.
+        into: the table, fields by units, float64.
+        shift: for every unit, a value near its mean.
+        axis: the axis of the units.
+        floor: a unit fires where |f'| exceeds this.
     """
     rows = by_unit(z, axis=axis)
     wide = rows.to(torch.promote_types(rows.dtype, torch.float32))
@@ -50,12 +50,12 @@ def add_statistics(act: Measured, z: Tensor, into: Tensor, shift: Tensor, *, axi
 
 
 def _of_output(name: str, y: Tensor) -> Tensor:
-    """The slope as PyTorch's backward pass has it, from the output."""
+    """Return the derivative as PyTorch's backward pass computes it, from the output."""
     return y * (1 - y) if name == "sigmoid" else 1 - y * y
 
 
 def add_histogram(z: Tensor, into: Tensor) -> None:
-    """Count the pass's inputs, or evenly spaced ones of them, in the bins; NaN is in none."""
+    """Count the inputs, or an evenly spaced sample of them, by bins; NaN is in none."""
     count = z.numel()
     if count == 0:
         return

@@ -1,4 +1,4 @@
-"""How far an optimizer's step moves each parameter, relative to its size."""
+"""Measure the size of an optimizer's update relative to the parameter."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from actlab.kernels.elementwise.layout import is_dense
 
-# At most so many steps are kept; then every second one of them, and of those to come.
+# At most so many steps are stored; beyond that, every second one is dropped.
 MOST_ROWS = 512
-# Of a parameter at most so many elements are looked at, evenly spaced.
+# At most so many elements of a parameter are read, evenly spaced.
 SAMPLED = 1024
-
-
-# So many steps of an optimizer are kept apart, unless their numbers are more than these, before they are compared.
+# So many steps of an optimizer, or fewer if they hold more numbers than these, wait to be compared together.
 _MOST_STEPS = 16
 _MOST_NUMBERS = 2**18
 
 
 @final
 class _Group:
-    """Parameters that one optimizer moves on one device, and what they were and became in steps not compared yet.
+    """The parameters of one optimizer on one device, with their values before and after the steps not compared yet.
 
     Attributes:
-        places, parameters: which they are.
+        places, parameters: their indices, and the parameters.
         steps: the numbers of the steps.
     """
 
@@ -50,15 +48,15 @@ class _Group:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the parameters still lie where they lay."""
+        """Whether the parameters still have the same memory."""
         return self._addresses == [each.data_ptr() for each in self.parameters]
 
     def note(self, *, after: bool) -> None:
-        """Keep what the parameters are before the next step, or after it."""
+        """Store the parameters before the next step, or after it."""
         torch.cat([each.flatten() for each in self._views], out=self._kept[int(after), len(self.steps)])
 
     def compared(self) -> list[tuple[int, list[int], Tensor]]:
-        """The rows of the steps, which begin anew."""
+        """Return a row of ratios for each step, and forget the steps."""
         before, after = self._kept[:, : len(self.steps)]
         sizes, moves = (
             torch.stack([torch.linalg.vector_norm(part, dim=1) for part in each.split(self._sizes, dim=1)], dim=1)
@@ -71,11 +69,11 @@ class _Group:
 
 @final
 class Updates:
-    """Follows the steps of any optimizer that moves the model's parameters.
+    """Measures the steps of every optimizer of the model's parameters.
 
     Attributes:
-        names: the parameters' dotted names.
-        came: whether the last measured step had a gradient for any of them.
+        names: the dotted names of the parameters.
+        came: whether any of them had a gradient in the last measured step.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -91,17 +89,19 @@ class Updates:
 
     @property
     def rows(self) -> list[tuple[int, list[int], Tensor]]:
-        """At measured steps, thinned evenly where there would be too many, the number and a ratio for each parameter in
-        `names`; NaN where it did not move or was all zero before."""
+        """For each measured step, at most 512: its number, the indices of the parameters, and their ratios.
+
+        The ratio of a parameter that was all zero is infinite, or NaN if it did not change.
+        """
         self._compare()
         return self._rows
 
     def concerns(self, optimizer: Optimizer) -> bool:
-        """Whether it moves a parameter of the model."""
+        """Return whether the optimizer holds a parameter of the model."""
         return any(id(each) in self._place for group in optimizer.param_groups for each in group["params"])
 
     def begin(self, optimizer: Optimizer) -> None:
-        """Its step begins: keep what the parameters are."""
+        """Store the parameters before a step."""
         params = [each for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
         places = [self._place[id(each)] for each in params if id(each) in self._place]
         self.came = bool(places)
@@ -110,7 +110,7 @@ class Updates:
             group.note(after=False)
 
     def end(self, step: int) -> None:
-        """It is over: keep what they are now."""
+        """Store the parameters after the step."""
         for group in self._begun:
             group.note(after=True)
             group.steps.append(step)
@@ -119,7 +119,7 @@ class Updates:
         self._begun = []
 
     def _groups_of(self, places: tuple[int, ...]) -> list[_Group]:
-        """The parameters by device; made once for as long as they stay where they are."""
+        """Return the parameters grouped by device; cached while their memory stays the same."""
         found = self._groups.get(places)
         if found is not None and all(group.is_in_place for group in found):
             return found
@@ -132,13 +132,13 @@ class Updates:
         return self._groups.setdefault(places, groups)
 
     def _compare(self) -> None:
-        """Every step that is over, in order."""
+        """Compare the parameters before and after every ended step, in order."""
         groups = [group for each in self._groups.values() for group in each if group.steps]
         for row in sorted((row for group in groups for row in group.compared()), key=lambda row: row[0]):
             self._keep(*row)
 
     def _keep(self, step: int, places: list[int], ratios: Tensor) -> None:
-        """Thinned by steps, since several optimizers may have a row for each."""
+        """Store a row, thinned by steps, since several optimizers may have a row for each."""
         if step != self._last:
             self._last = step
             self._seen += 1
@@ -154,14 +154,14 @@ class Updates:
         return (self._seen - 1) % self._every == 0
 
     def drop(self) -> None:
-        """Forget a step that was not finished, and let go of the parameters' memory."""
+        """Drop an unfinished step, and release the parameters."""
         self._begun = []
         self._compare()
         self._groups.clear()
 
 
 def _sampled(parameter: Tensor) -> Tensor:
-    """A view of evenly spaced elements; of memory with gaps, of all."""
+    """Return a view of evenly spaced elements, or of all if the memory has gaps."""
     value = parameter.detach()
     if not is_dense(value):
         return value
@@ -170,7 +170,7 @@ def _sampled(parameter: Tensor) -> Tensor:
 
 
 def listen_to_optimizers(before: Callable[[Optimizer], None], after: Callable[[Optimizer], None]) -> list[Any]:
-    """Be told of every optimizer's step; what is given back can be removed."""
+    """Register hooks on the steps of all optimizers; return their handles."""
     return [
         register_optimizer_step_pre_hook(lambda optimizer, *_: before(optimizer)),
         register_optimizer_step_post_hook(lambda optimizer, *_: after(optimizer)),

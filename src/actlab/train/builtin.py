@@ -1,4 +1,4 @@
-"""The tasks that come with actlab: real data that ships with scikit-learn."""
+"""The built-in tasks: real data that ships with scikit-learn."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Builtin:
 
 
 def builtin_task(name: str = DEFAULT) -> Task:
-    """The built-in task of this name.
+    """Return the built-in task of this name.
 
     Raises:
-        BadTask: there is none.
+        BadTask: no built-in task has this name.
 
     Example:
         >>> builtin_task("diabetes").kind.name
@@ -48,7 +48,9 @@ def builtin_task(name: str = DEFAULT) -> Task:
     if name not in TASKS:
         near = get_close_matches(name, TASKS, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise BadTask(f"no built-in task is named '{shortened(name)}'.{hint} There are {', '.join(TASKS)}.")
+        raise BadTask(
+            f"no built-in task is named '{shortened(name)}'.{hint} The built-in tasks are {', '.join(TASKS)}."
+        )
     row = TASKS[name]
     return replace(row.make(), sentence=row.sentence, origin=("builtin", name))
 
@@ -58,7 +60,7 @@ def _digits(name: str, *, activation: type[nn.Module], sizes: tuple[int, ...], e
 
     inputs, targets = load_digits(return_X_y=True)
     model = partial(mlp, activation, sizes=sizes)
-    # Brightness from 0 to 1, as images mostly are: pixels have one scale, and some are always dark.
+    # Brightness from 0 to 1: all pixels have one scale, and some are always dark.
     return Task(name, model, train=(inputs / 16, targets), epochs=epochs, batch_size=96, rates=(5e-4, 1e-2))
 
 
@@ -75,10 +77,10 @@ def _diabetes() -> Task:
 
     inputs, targets = load_diabetes(return_X_y=True)
     data = _scaled((inputs, targets))
-    centre, unit = data["train"].targets.mean(), data["train"].targets.std().item()
+    center, unit = data["train"].targets.mean(), data["train"].targets.std().item()
 
     def scale(part: Examples) -> Examples:
-        return Examples(part.inputs, (part.targets - centre) / unit)
+        return Examples(part.inputs, (part.targets - center) / unit)
 
     model = partial(mlp, nn.ReLU, sizes=(10, 32, 32, 1))
     return Task(
@@ -95,13 +97,13 @@ def _diabetes() -> Task:
 
 
 def _scaled(data: tuple[Any, Any]) -> Parts:
-    """The three parts, every input column scaled by its mean and spread in the training part."""
+    """Split the data and standardize every input column by its mean and deviation in the training part."""
     parts = split({"train": examples(data, part="train")})
     inputs = parts["train"].inputs
-    centre, spread = inputs.mean(0), inputs.std(0)
+    center, spread = inputs.mean(0), inputs.std(0)
 
     def scale(part: Examples) -> Examples:
-        return Examples((part.inputs - centre) / spread, part.targets)
+        return Examples((part.inputs - center) / spread, part.targets)
 
     return {"train": scale(parts["train"]), "valid": scale(parts["valid"]), "test": scale(parts["test"])}
 

@@ -1,4 +1,4 @@
-"""Which columns of a table can be learned from, and how each becomes numbers."""
+"""Choose the columns of a table to learn from, and convert them to numbers."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import pandas as pd
 from actlab.errors import BadTable, shortened
 
 MAX_LEVELS = 20
-"""Levels of a categorical column that get an input of their own; the rarer ones share one."""
+"""Levels of a categorical column with one input each; rarer levels share one."""
 
 SHARE_OF_NAMES = 0.5
-"""A column of text with more different values than this share of the rows names rows; it does not describe them."""
+"""A text column with more distinct values than this share of the rows is an identifier."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that are learned from."""
+    """The columns to learn from."""
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
 
     @property
     def count(self) -> int:
-        """How many columns there are in all."""
+        """The number of columns."""
         return len(self.numeric) + len(self.categorical)
 
 
 def sorted_columns(table: pd.DataFrame, *, notes: list[str]) -> Columns:
-    """The numeric and the categorical columns; what is left out, and why, goes to `notes`.
+    """Return the numeric and the categorical columns; append to `notes` which are left out, and why.
 
     Raises:
-        BadTable: nothing is left to learn from.
+        BadTable: no column is left.
     """
     left_out = {name: fault for name in table.columns if (fault := _fault(table[name]))}
     for fault in dict.fromkeys(left_out.values()):
@@ -42,23 +42,25 @@ def sorted_columns(table: pd.DataFrame, *, notes: list[str]) -> Columns:
     kept = [name for name in table.columns if name not in left_out]
     if not kept:
         found = "; ".join(f"{name}: {fault}" for name, fault in left_out.items()) or "it has no other column"
-        raise BadTable(f"no column is left to learn from ({shortened(found, limit=200)}).")
+        raise BadTable(
+            f"the table must have a column to learn from; got none that can be used ({shortened(found, limit=200)})."
+        )
     missing = int(table[kept].isna().any(axis=1).sum())
     if missing:
         rows = "1 row has" if missing == 1 else f"{missing:,} rows have"
-        notes.append(f"{rows} missing values: filled with the column's median, or a level of their own.")
+        notes.append(f"{rows} missing values: filled with the column's median, or treated as a level of their own.")
     numeric = tuple(name for name in kept if _is_number(table[name]))
     return Columns(numeric, tuple(name for name in kept if name not in numeric))
 
 
 def transformer(columns: Columns) -> Any:
-    """scikit-learn's transformer that turns these columns into numbers; it is still to be fitted."""
+    """Return an unfitted scikit-learn transformer that converts these columns to numbers."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    # A column may be missing throughout the training part alone: kept as zeros, so that all parts have one shape.
+    # A column that is missing in the whole training part becomes zeros, so that all parts have one shape.
     numbers = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     levels = OneHotEncoder(max_categories=MAX_LEVELS, handle_unknown="infrequent_if_exist", sparse_output=False)
     return ColumnTransformer(
@@ -67,13 +69,13 @@ def transformer(columns: Columns) -> Any:
 
 
 def with_named_levels(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """The table with every categorical value as text, a missing one as a level of its own."""
+    """Convert every categorical value to text; a missing value becomes the level "(missing)"."""
     levels = {name: table[name].map(str).where(table[name].notna(), "(missing)") for name in columns.categorical}
     return table.assign(**levels)
 
 
 def _fault(column: pd.Series) -> str:
-    """Why a column cannot be learned from, or nothing."""
+    """Return why a column cannot be learned from, or an empty text."""
     if column.isna().all():
         return "missing in every row"
     values = column.nunique()

@@ -1,4 +1,4 @@
-"""Inputs and targets: made of tensors or arrays, checked, and split into training, validation and test part."""
+"""Inputs and targets: converted to tensors, checked, and split into training, validation and test parts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 from actlab.errors import BadTask
 
 MIN_ROWS = 20
-"""Fewer rows than this in all cannot be split into three parts that say anything."""
+"""Fewer rows cannot be split into three useful parts."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Inputs and their targets, one row each."""
+    """Inputs and their targets, one row per example."""
 
     inputs: Tensor
     targets: Tensor
@@ -27,7 +27,7 @@ class Examples:
         return len(self.inputs)
 
     def first(self, rows: int) -> Examples:
-        """The first few rows."""
+        """Return the first rows."""
         return Examples(self.inputs[:rows], self.targets[:rows])
 
 
@@ -35,29 +35,31 @@ Rows = Examples | tuple[Any, Any]
 
 
 def examples(rows: Rows, *, part: str) -> Examples:
-    """Checked tensors of what was given for one part; real numbers become float32, whole ones int64.
+    """Convert one part of the data to checked tensors: floating-point numbers become float32, integers int64.
 
     Raises:
-        BadTask: not a pair, not numbers, not finite, or inputs and targets of different lengths.
+        BadTask: the rows are not a pair, not numbers, not finite, or differ in length.
     """
     if not isinstance(rows, Examples):
         if not isinstance(rows, tuple | list) or len(rows) != 2:
-            raise BadTask(f"{part} must be a pair (inputs, targets); found {article(rows)}.")
+            raise BadTask(f"{part} must be a pair (inputs, targets); got {article(rows)}.")
         rows = Examples(_tensor(rows[0], what=f"{part} inputs"), _tensor(rows[1], what=f"{part} targets"))
     if len(rows.inputs) != len(rows.targets):
-        raise BadTask(f"{part} has {len(rows.inputs)} inputs but {len(rows.targets)} targets; give one target a row.")
+        raise BadTask(
+            f"{part} must have one target per input; got {len(rows.inputs)} inputs and {len(rows.targets)} targets."
+        )
     if len(rows) == 0:
-        raise BadTask(f"{part} has no rows.")
+        raise BadTask(f"{part} must have at least one row; got none.")
     return rows
 
 
 def split(parts: dict[str, Examples], *, seed: int = 0) -> dict[str, Examples]:
-    """All three parts: those given, and a fifth of all rows split off the training part for each that is not.
+    """Return all three parts; for each missing one, split a fifth of the rows off the training part.
 
-    Classes keep their shares in every part; of a regression, the split is a plain shuffle.
+    The split is stratified by class; for a regression it is a plain shuffle.
 
     Raises:
-        BadTask: fewer rows than can be split.
+        BadTask: there are too few rows to split.
     """
     missing = [part for part in ("valid", "test") if part not in parts]
     if not missing:
@@ -65,7 +67,8 @@ def split(parts: dict[str, Examples], *, seed: int = 0) -> dict[str, Examples]:
     train = parts["train"]
     if len(train) < MIN_ROWS:
         raise BadTask(
-            f"train has {len(train)} rows; at least {MIN_ROWS} are needed to split off a part for {missing[0]}."
+            f"train must have at least {MIN_ROWS} rows to split off a part for {missing[0]}; got {len(train)}. Pass"
+            f" more rows, or {missing[0]}= itself."
         )
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     if not train.targets.is_floating_point() and train.targets.dim() == 1:
@@ -81,7 +84,7 @@ def split(parts: dict[str, Examples], *, seed: int = 0) -> dict[str, Examples]:
 
 
 def article(found: object) -> str:
-    """What a value is, in words fit for an error."""
+    """Describe a value, for an error message."""
     if isinstance(found, Tensor):
         return f"a tensor of shape {tuple(found.shape)}"
     if found is None or isinstance(found, bool | int | float | str):
@@ -89,19 +92,24 @@ def article(found: object) -> str:
     return f"a value of type {type(found).__name__}"
 
 
+def _count(values: int) -> str:
+    return "1 value that is" if values == 1 else f"{values} values that are"
+
+
 def _tensor(values: Any, *, what: str) -> Tensor:
     try:
         tensor = values.detach().cpu() if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
     except (TypeError, ValueError) as error:
-        raise BadTask(f"{what} must be numbers; found {article(values)} ({error}).") from error
+        raise BadTask(f"{what} must be numbers; got {article(values)} ({error}).") from error
     if tensor.is_complex() or tensor.dim() == 0:
-        raise BadTask(f"{what} must be real numbers, one row each; found {article(tensor)}.")
+        raise BadTask(f"{what} must be real numbers, one row per example; got {article(tensor)}.")
     if not tensor.is_floating_point():
         return tensor.float() if tensor.dtype == torch.bool and "inputs" in what else tensor.long()
     bad = ~tensor.isfinite()
     if bad.any():
         row = int(bad.reshape(len(tensor), -1).any(1).nonzero()[0])
         raise BadTask(
-            f"{what} hold {int(bad.sum())} values that are NaN or infinite, the first in row {row}; mend or drop them."
+            f"{what} must be finite; got {_count(int(bad.sum()))} NaN or infinite, the first in row {row}. Replace"
+            " them, or drop their rows."
         )
     return tensor.float()

@@ -1,4 +1,4 @@
-"""Models made by a task's factory, and the check that one fits its data and loss."""
+"""Build models by a task's factory, and check that they fit its data and loss."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from actlab.train.kinds import KINDS, Kind, Loss, fault_of, is_one_logit, kind_o
 from actlab.user_code import their_code
 
 Build = Callable[[], nn.Module]
-"""What gives a fresh activation module at every call."""
+"""Returns a new activation module at every call."""
 
 FEW = 8
-"""Rows that a model is tried on."""
+"""The number of rows that a model is tried on."""
 
 
 def takes_activation(factory: Callable[..., nn.Module]) -> bool:
-    """Whether a factory needs one argument: the function that gives activation modules."""
+    """Return whether a factory requires an argument, the function that returns activation modules."""
     try:
         parameters = list(inspect.signature(factory).parameters.values())
     except (TypeError, ValueError):  # a builtin without a signature
@@ -31,33 +31,35 @@ def takes_activation(factory: Callable[..., nn.Module]) -> bool:
 
 
 def build(factory: Callable[..., nn.Module], *, activation: Build | None, task: str) -> nn.Module:
-    """A fresh model, from a factory that is handed `activation` where one is given.
+    """Build a new model; pass `activation` to the factory unless it is None.
 
     Raises:
-        BadTask: the factory raised, or gave something else than a module.
+        BadTask: the factory raised, or did not return a module.
     """
     with their_code(f"task '{task}': the model's factory"):
         model = factory() if activation is None else factory(activation)
     if not isinstance(model, nn.Module):
-        raise BadTask(f"task '{task}': the model's factory gave {article(model)}; it must return a torch.nn.Module.")
+        raise BadTask(f"task '{task}': model must return a torch.nn.Module; got {article(model)}.")
     return model
 
 
 def outputs_of(model: nn.Module, few: Examples, *, task: str) -> Tensor:
-    """What the model gives for a few rows.
+    """Return the model's output for a few rows.
 
     Raises:
-        BadTask: the model raised, or gave something else than one tensor.
+        BadTask: the model raised, or did not return one tensor.
     """
     with their_code(f"task '{task}': the model, given inputs of shape {tuple(few.inputs.shape)},"):
         outputs = model(few.inputs)
     if not isinstance(outputs, Tensor):
-        raise BadTask(f"task '{task}': the model gave {article(outputs)}; it must give one tensor.")
+        raise BadTask(
+            f"task '{task}': the model must return one tensor; got {article(outputs)}. Wrap it in a module that does."
+        )
     return outputs
 
 
 def settled_kind(kind: str, *, outputs: Tensor, few: Examples, classes: int) -> Kind:
-    """The kind asked for, or the one that targets and outputs speak for."""
+    """Return the kind of this name, or else the one that the targets and the outputs imply."""
     if kind:
         return KINDS[kind]
     one_logit = is_one_logit(outputs, rows=len(few), classes=classes)
@@ -65,19 +67,15 @@ def settled_kind(kind: str, *, outputs: Tensor, few: Examples, classes: int) -> 
 
 
 def check_fit(outputs: Tensor, few: Examples, *, kind: Kind, loss: Loss, classes: int, task: str) -> None:
-    """Nothing, where these outputs fit the loss.
-
-    Raises:
-        BadTask: they do not, the loss raised, or it is not one number that depends on a parameter.
-    """
+    """Raise `BadTask` unless these outputs fit the loss, and the loss is one number that depends on a parameter."""
     fault = fault_of(kind, outputs, few.targets, classes=classes)
     if fault:
         raise BadTask(f"task '{task}': the model's output does not fit the loss: {fault}.")
     with their_code(f"task '{task}': the loss"):
         value = loss(outputs, few.targets)
     if not isinstance(value, Tensor) or value.dim() != 0:
-        raise BadTask(f"task '{task}': the loss must be one number; found {article(value)}.")
+        raise BadTask(f"task '{task}': the loss must return one number; got {article(value)}. Take its mean.")
     if not value.requires_grad:
-        raise BadTask(f"task '{task}': the loss depends on no parameter of the model; nothing can be learned.")
+        raise BadTask(f"task '{task}': the loss must depend on a parameter of the model; got one without a gradient.")
     with their_code(f"task '{task}': the gradient of the loss"):
         torch.autograd.backward(value)

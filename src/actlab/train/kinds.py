@@ -1,4 +1,4 @@
-"""What a task asks of its model: the loss it is trained on and the metric it is judged by."""
+"""The kinds of task: the loss that a model is trained with, and the metric that it is judged by."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Metric:
-    """What a task is judged by, and how small a difference in it does not matter."""
+    """A metric, and the size of a difference that does not matter."""
 
     name: str
     unit: str
@@ -23,15 +23,15 @@ class Metric:
     margin_is_relative: bool
 
     def is_better(self, value: float, than: float) -> bool:
-        """Whether the value is strictly better than another."""
+        """Return whether the value is strictly better than another."""
         return value > than if self.larger_is_better else value < than
 
     def gain(self, value: float, over: float) -> float:
-        """By how much the value is better than another: positive is better, whatever the direction."""
+        """Return by how much the value is better than another: positive is better in either direction."""
         return value - over if self.larger_is_better else over - value
 
     def region(self, control: float) -> float:
-        """Half the width of the region of practical equivalence, given the control's metric."""
+        """Return half the width of the region of practical equivalence, given the control's metric."""
         return self.margin * abs(control) if self.margin_is_relative else self.margin
 
 
@@ -40,12 +40,12 @@ class Kind:
     """One kind of task.
 
     Attributes:
-        name: its name.
-        loss: the loss it is trained on.
-        metric: what it is judged by.
-        score: the metric's value, given outputs, targets and the size of one unit of the targets.
-        baseline: the metric's value for the best constant answer, given the training targets, the targets to be
-            scored and the size of one unit.
+        name: the name of the kind.
+        loss: the loss to train with.
+        metric: the metric to judge by.
+        score: returns the metric from outputs, targets and the size of one unit of the targets.
+        baseline: returns the metric of the best constant prediction from the training targets, the targets to score
+            and the size of one unit.
     """
 
     name: str
@@ -97,31 +97,31 @@ KINDS = {
 
 
 def fault_of(kind: Kind, outputs: Tensor, targets: Tensor, *, classes: int) -> str:
-    """What keeps such outputs from fitting the loss, or nothing where they fit.
+    """Return why such outputs do not fit the loss, or an empty text if they do.
 
     Args:
         kind: the kind of task.
         outputs: the model's outputs for a few rows.
         targets: the targets of these rows.
-        classes: how many classes the task has; not read by a regression.
+        classes: the number of classes; ignored for a regression.
     """
-    found = f"an output of shape {tuple(outputs.shape)} for {len(targets)} rows"
+    found = f"shape {tuple(outputs.shape)} for {len(targets)} rows"
     if not outputs.is_floating_point():
-        return f"found outputs of type {str(outputs.dtype).removeprefix('torch.')}; the loss needs real numbers"
+        return f"floating-point numbers are required; got {str(outputs.dtype).removeprefix('torch.')}"
     if kind.name == "classification" and (outputs.dim() != 2 or outputs.shape[1] < classes):
-        return f"found {found}; {classes} classes need shape ({len(targets)}, {classes}), one logit a class"
+        return f"{classes} classes require shape ({len(targets)}, {classes}), one logit per class; got {found}"
     if kind.name == "binary" and outputs.numel() != len(targets):
-        return f"found {found}; a binary task needs one logit a row"
+        return f"a binary task requires one logit per row; got {found}"
     if kind.name == "regression" and outputs.numel() != targets.numel():
-        return f"found {found}; the targets have shape {tuple(targets.shape)}"
+        return f"the targets require shape {tuple(targets.shape)}; got {found}"
     return ""
 
 
 def kind_of(targets: Tensor) -> str:
-    """The kind that the targets' type speaks for: whole numbers are classes, real numbers a regression."""
+    """Return the kind that the targets' dtype implies: integers are classes, floating-point numbers a regression."""
     return "regression" if targets.is_floating_point() else "classification"
 
 
 def is_one_logit(outputs: Tensor, *, rows: int, classes: int) -> bool:
-    """Whether a model answers a question of two classes with one number a row."""
+    """Return whether a model of two classes has one output per row."""
     return classes == 2 and outputs.numel() == rows and torch.is_floating_point(outputs)

@@ -1,4 +1,4 @@
-"""Tasks by their origin, so that another process can build the same one."""
+"""Build a task from its origin, so that another process gets the same one."""
 
 from __future__ import annotations
 
@@ -20,33 +20,34 @@ def _from_table(path: str, target: str) -> Task:
 
 ORIGINS: dict[str, Callable[..., Task]] = {"builtin": builtin_task, "file": file_task, "table": _from_table}
 RECIPE = ("name", "epochs", "batch_size", "optimizer", "rates", "origin")
-"""The settings that may have been changed since a task was built from its origin."""
+"""The settings that may differ from those of the origin."""
 
 
 @dataclass(frozen=True)
 class Directions:
-    """The way to a task: its origin, its recipe, and the fingerprint by which to know it."""
+    """How to build a task: its origin, its settings, and the fingerprint that it must have."""
 
     origin: tuple[str, ...]
     recipe: tuple[tuple[str, Any], ...]
     fingerprint: str
 
     def followed(self) -> Task:
-        """The task, built anew.
+        """Build the task.
 
         Raises:
-            BadTask: what the origin gives is another task: its data or its model change from call to call.
+            BadTask: the fingerprint differs: the data or the model change from call to call.
         """
         kind, *arguments = self.origin
         task = replace(ORIGINS[kind](*arguments), **dict(self.recipe))
         if task.fingerprint() != self.fingerprint:
             raise BadTask(
-                f"task '{task.name}' is another one each time it is built; fix the seed of whatever it draws at random."
+                f"task '{task.name}' must be the same each time it is built; its data or its model changed. Fix the"
+                " seed of everything that it draws at random."
             )
         return task
 
 
 def directions_to(task: Task) -> Directions:
-    """The way to a task that has an origin."""
+    """Return how to build a task that has an origin."""
     recipe = tuple((name, getattr(task, name)) for name in RECIPE)
     return Directions(task.origin, recipe, task.fingerprint())

@@ -1,4 +1,4 @@
-"""One plain training loop, the same numbers at every run with the same seed."""
+"""A plain training loop that gives the same numbers for the same seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from actlab.train.task import OPTIMIZERS, Task
 from actlab.user_code import their_code
 
 EVALUATED_AT_ONCE = 4096
-"""Rows a model is evaluated on at once: bounds the memory that a large test set takes."""
+"""Rows that a model is evaluated on at once, which bounds the memory for a large test set."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Run:
-    """What one training run gave.
+    """The result of one training run.
 
     Attributes:
-        curve: one point an epoch, up to a divergence.
-        valid: the metric on the validation part at the end; that of the best constant answer after a divergence.
-        diverged: whether a loss or an output stopped being finite.
-        steps: training steps taken.
+        curve: one point per epoch, up to a divergence.
+        valid: the metric on the validation part at the end; after a divergence, that of the best constant prediction.
+        diverged: whether a loss or an output was not finite.
+        steps: the number of training steps.
     """
 
     curve: tuple[Epoch, ...]
@@ -42,12 +42,12 @@ class Run:
 
 
 def train(model: nn.Module, task: Task, *, rate: float, seed: int) -> Run:
-    """The learning curve of training `model`, in place, at one learning rate.
+    """Train `model`, in place, at one learning rate.
 
-    Everything random but the model's first weights is drawn from `seed`: the order of the rows, and through
-    PyTorch's global generator (put back afterwards) what the model itself draws, such as dropout.
+    The order of the rows is drawn from `seed`, and so is what the model draws itself, such as dropout, from PyTorch's
+    global generator, which is restored afterwards.
 
-    A divergence ends the run and is a result: it is told by `diverged` and scored as the best constant answer.
+    A divergence ends the run; `diverged` is then set, and the score is that of the best constant prediction.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -55,7 +55,7 @@ def train(model: nn.Module, task: Task, *, rate: float, seed: int) -> Run:
 
 
 def metric_on_test(model: nn.Module, task: Task) -> float | None:
-    """The metric on the test part, or None where the outputs are not finite."""
+    """Return the metric on the test part, or None if the outputs are not finite."""
     value, is_finite = _metric(model, task, part=task.test)
     return value if is_finite else None
 
@@ -75,14 +75,14 @@ def _train(model: nn.Module, task: Task, *, rate: float, order: torch.Generator)
 
 
 def _epoch(model: nn.Module, task: Task, *, optimizer: torch.optim.Optimizer, order: torch.Generator) -> float | None:
-    """The mean loss over one epoch, or None once it is not finite."""
+    """Train one epoch and return the mean loss, or None as soon as a loss is not finite."""
     total = 0.0
     model.train()
     shuffled = torch.randperm(len(task.train), generator=order)
     for start in range(0, len(shuffled), task.batch_size):
         rows = shuffled[start : start + task.batch_size]
         if len(rows) == 1 and len(task.train) > 1:
-            continue  # BatchNorm cannot take a batch of one, and one row alone is no step
+            continue  # BatchNorm cannot take a batch of one
         loss = step(model, task, optimizer=optimizer, rows=rows)
         if not loss.isfinite():
             return None
@@ -91,7 +91,7 @@ def _epoch(model: nn.Module, task: Task, *, optimizer: torch.optim.Optimizer, or
 
 
 def step(model: nn.Module, task: Task, *, optimizer: torch.optim.Optimizer, rows: Tensor) -> Tensor:
-    """The loss of one batch, after one step down its gradient."""
+    """Train one step and return the loss of the batch."""
     optimizer.zero_grad(set_to_none=True)
     with their_code(f"task '{task.name}': the model"):
         loss = task.loss(model(task.train.inputs[rows]), task.train.targets[rows])
@@ -101,7 +101,7 @@ def step(model: nn.Module, task: Task, *, optimizer: torch.optim.Optimizer, rows
 
 
 def _metric(model: nn.Module, task: Task, *, part: Examples) -> tuple[float, bool]:
-    """The metric on one part, and whether all outputs are finite; the model is left in evaluation mode."""
+    """Return the metric on one part and whether all outputs are finite; leave the model in evaluation mode."""
     model.eval()
     starts = range(0, len(part), EVALUATED_AT_ONCE)
     with torch.no_grad(), their_code(f"task '{task.name}': the model"):
@@ -112,7 +112,7 @@ def _metric(model: nn.Module, task: Task, *, part: Examples) -> tuple[float, boo
 
 
 def step_seconds(model: nn.Module, task: Task, *, rate: float, steps: int = 30, warm: int = 5) -> list[float]:
-    """The seconds that each of a few training steps took, after a few that are not counted."""
+    """Return the seconds of each of a few training steps, after a warm-up."""
     optimizer = OPTIMIZERS[task.optimizer](model.parameters(), lr=rate)
     rows = torch.arange(min(task.batch_size, len(task.train)))
     model.train()

@@ -1,4 +1,4 @@
-"""The plain network that the built-in tasks and tables are learned with."""
+"""The multilayer perceptron of the built-in tasks and of tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 def mlp(activation: type[nn.Module], *, sizes: tuple[int, ...]) -> nn.Sequential:
-    """Linear layers of these sizes with an activation between any two."""
+    """Return linear layers of these sizes with an activation between each two."""
     layers: list[nn.Module] = []
     for number, (before, after) in enumerate(pairwise(sizes)):
         layers += [activation()] if number else []

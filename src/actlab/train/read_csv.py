@@ -1,4 +1,4 @@
-"""A CSV file as a table, whatever its separator and however it writes a missing value."""
+"""Read a CSV file with any common separator and any common mark for a missing value."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SEPARATORS = ",;\t|"
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """The table in a CSV file; blank cells, '?' and the usual words for it are missing values, and so is infinity.
+    """Read a CSV file; blank cells, '?', the usual words and infinite numbers become missing values.
 
     Raises:
-        BadTable: the file is missing, empty, no text or no table.
+        BadTable: the file is missing or empty, or cannot be parsed.
     """
     if not path.is_file():
         raise BadTable(f"there is no file '{path}'; give the path of a CSV file.")
@@ -31,12 +31,12 @@ def read_csv(path: Path) -> pd.DataFrame:
         raise BadTable(f"'{path}' is empty; give a CSV file with a header row.") from error
     except pd.errors.ParserWarning as error:
         raise BadTable(
-            f"'{path}' has rows with more cells than its header has names; give every column a name."
+            f"'{path}' must have a name for every column; got rows with more cells than the header has names."
         ) from error
     except pd.errors.ParserError as error:
-        raise BadTable(f"'{path}' is no table: {' '.join(str(error).split())}") from error
+        raise BadTable(f"cannot parse '{path}' as CSV: {' '.join(str(error).split())}") from error
     if len(table) == 0:
-        raise BadTable(f"'{path}' has a header but no rows.")
+        raise BadTable(f"'{path}' must have rows; got a header only.")
     table.columns = table.columns.astype(str).str.strip()
     return table.map(_without_blanks).replace([float("inf"), float("-inf")], float("nan"))
 
@@ -45,12 +45,12 @@ def _parsed(path: Path) -> pd.DataFrame:
     with path.open(encoding="utf-8-sig") as file:
         header = file.readline()
     with warnings.catch_warnings():
-        # Values that no name belongs to would be dropped with no more than this warning.
+        # Otherwise values without a column name would be dropped with only this warning.
         warnings.simplefilter("error", pd.errors.ParserWarning)
         return pd.read_csv(
             path,
             sep=max(SEPARATORS, key=header.count),
-            # Otherwise a surplus cell makes the first one a row label, and every value moves to its neighbour's name.
+            # Otherwise a surplus cell turns the first into a row label, and every value moves to the next column.
             index_col=False,
             na_values=list(MISSING),
             keep_default_na=False,
@@ -61,7 +61,7 @@ def _parsed(path: Path) -> pd.DataFrame:
 
 
 def _without_blanks(cell: object) -> object:
-    """A cell of text without the blanks around it; missing where nothing else is in it."""
+    """Strip the blanks around a text cell; an empty one is missing."""
     if not isinstance(cell, str):
         return cell
     stripped = cell.strip()

@@ -1,4 +1,4 @@
-"""Which activation modules a model has in hidden places, and other ones put there in a copy."""
+"""Find the hidden activation modules of a model, and replace them in a copy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from actlab.user_code import their_code
 
 
 def torch_module(act: Activation | AxisActivation) -> type[nn.Module] | None:
-    """PyTorch's own module of the same meaning, made without an argument; None where there is none."""
+    """Return PyTorch's own module for an activation if it can be built without arguments."""
     for made, name in TORCH_NAMES.items():
         if name == act.name and act == get(name) and made is not nn.Threshold:  # which has no defaults
             return made
@@ -31,12 +31,12 @@ def torch_module(act: Activation | AxisActivation) -> type[nn.Module] | None:
 
 @dataclass(frozen=True)
 class Places:
-    """Where a model has activation modules.
+    """The activation modules of a model.
 
     Attributes:
-        activation: the name of the commonest hidden activation, the one that is replaced.
-        replaced: the paths of the modules that are replaced.
-        kept: the paths of other activation modules, each with the reason why it stays.
+        activation: the name of the most common hidden activation, which is replaced.
+        replaced: the paths of the modules to replace.
+        kept: the paths of the other activation modules, each with the reason why it stays.
     """
 
     activation: str
@@ -44,16 +44,16 @@ class Places:
     kept: tuple[tuple[str, str], ...]
 
     def sentence(self) -> str:
-        """What is replaced and what is not, in a line or two."""
+        """Say in a line or two what is replaced and what is not."""
         stays = "".join(f" {path} stays: {reason}." for path, reason in self.kept)
         count = len(self.replaced)
         return f"{count} {self.activation} module{' is' if count == 1 else 's are'} replaced.{stays}"
 
 
 def name_of(module: nn.Module) -> str | None:
-    """The name of the activation that a module is, with what it sets otherwise than the catalog does.
+    """Return the name of a module's activation, with the parameters that differ from the catalog's defaults.
 
-    None where it is no activation along single numbers.
+    It is None for a module that is not an element-wise activation.
 
     Example:
         >>> name_of(nn.LeakyReLU(0.2)), name_of(nn.GELU(approximate="tanh")), name_of(nn.Softmax(dim=-1))
@@ -77,16 +77,16 @@ def _settings(module: nn.Module, act: Activation | AxisActivation) -> str:
 
 
 def places(task: Task) -> Places:
-    """Where a fresh model of this task has hidden activation modules.
+    """Find the hidden activation modules in a new model of the task.
 
     Raises:
-        BadTask: the model has none that could be replaced.
+        BadTask: none of its modules can be replaced.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = task.build()
         called = _modules_called(model, task=task)
-    modules = model.named_modules(remove_duplicate=False)  # one module may stand in several places
+    modules = model.named_modules(remove_duplicate=False)  # a module may be shared
     names = {path: name for path, module in modules if (name := name_of(module))}
     reasons = _reasons_to_stay(names, called=called)
     hidden = Counter(name for path, name in names.items() if path not in reasons)
@@ -95,15 +95,15 @@ def places(task: Task) -> Places:
     chosen = hidden.most_common(1)[0][0]
     for path, name in names.items():
         if path not in reasons and name != chosen:
-            reasons[path] = f"it is a {name}, and only the commonest hidden activation, {chosen}, is replaced"
+            reasons[path] = f"it is a {name}, and only the most common hidden activation, {chosen}, is replaced"
     replaced = tuple(path for path in names if path not in reasons)
     return Places(chosen, replaced, tuple(reasons.items()))
 
 
 def with_replaced(model: nn.Module, paths: tuple[str, ...], *, activation: Build) -> nn.Module:
-    """A copy of the model with a fresh activation module at every path; the weights stay as they are.
+    """Copy the model with a new activation module at every path; the weights stay the same.
 
-    Places that shared one module share one afterwards.
+    Paths that shared a module share the new one.
     """
     model = copy.deepcopy(model)
     old = {path: model.get_submodule(path) for path in paths}
@@ -121,7 +121,7 @@ class _Called:
 
 
 def _modules_called(model: nn.Module, *, task: Task) -> _Called:
-    """Which modules run when the model does, and whose output is the model's output."""
+    """Find the modules that a forward pass calls, and those whose output is the model's output."""
     made: dict[str, Tensor] = {}
 
     def note(path: str) -> Callable[[nn.Module, object, object], None]:
@@ -138,7 +138,7 @@ def _modules_called(model: nn.Module, *, task: Task) -> _Called:
     finally:
         for hook in hooks:
             hook.remove()
-    # Flattening or squeezing the output makes a view of the same storage: such an activation ends the model too.
+    # A flattened or squeezed output is a view of the same storage: such an activation is the last one too.
     last = {path for path, tensor in made.items() if tensor.data_ptr() == output.data_ptr()}
     return _Called(frozenset(made), frozenset(last))
 
@@ -151,7 +151,7 @@ def _reasons_to_stay(names: dict[str, str], *, called: _Called) -> dict[str, str
 def _nothing_found(task: Task, *, names: dict[str, str]) -> str:
     found = ", ".join(f"{name} at {path or 'the top'}" for path, name in names.items())
     return (
-        f"task '{task.name}': the model has no hidden activation module to replace"
-        f" (found {found or 'none at all'}); activations that are called as functions, such as F.relu, cannot be"
-        " replaced: let the model's factory take the activation as an argument, `def model(activation)`."
+        f"task '{task.name}': the model must have a hidden activation module to replace; got {found or 'none'}."
+        " Functions such as F.relu cannot be replaced. Take the activation as an argument, `def model(activation)`, and"
+        " put activation() where the function is called."
     )

@@ -1,4 +1,4 @@
-"""What is diagnosed: a model, one batch, the loss; from the user's own file or module."""
+"""The subject of a diagnosis: a model, one batch and the loss, from the user's own file or module."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ EXPECTED = (
 @final
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A model with what it takes to run it once.
+    """A model with a batch and a loss.
 
     Attributes:
-        name: what the user called it.
-        model: as it is; whoever trains it trains a copy.
-        inputs: one batch, as the model takes it: a tensor, or several as a tuple or by name.
-        targets: what the loss compares the output with; None where it takes the output alone.
-        loss: a function of outputs and targets; None where the user gave none.
-        optimizer: the user's own, for what it does with the parameters; None where he gave none.
-        file, line: where it is defined; what a finding points to where the model is made of PyTorch's modules alone.
+        name: the name in the user's file.
+        model: the model; only a copy of it is trained.
+        inputs: the inputs of one batch: a tensor, a tuple of arguments, or a dict of keyword arguments.
+        targets: the targets; None if the loss takes the output alone.
+        loss: a function of outputs and targets, or None.
+        optimizer: the user's optimizer, or None.
+        file, line: where the subject is defined; findings about a model of PyTorch's own modules point there.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Subject:
 
 
 def called_with(inputs: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
-    """The arguments with which a model is called: several of a tuple or a list, by name of a dict, else one.
+    """Return the arguments of a model call: several from a tuple or a list, keywords from a dict, else one.
 
     Example:
         >>> called_with(("a", "b")), called_with({"x": "a"}), called_with("a")
@@ -66,7 +66,7 @@ def called_with(inputs: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
 
 
 def defined_at(subject: Task | Subject) -> tuple[str, int]:
-    """The file and the line where it is defined: of a task, its model's factory; `<task 'digits'>` where there is none.
+    """Return the file and the line of a subject, or of the factory of a task's model; without one, `<task 'digits'>`.
 
     Example:
         >>> from actlab.train.builtin import builtin_task
@@ -81,7 +81,7 @@ def defined_at(subject: Task | Subject) -> tuple[str, int]:
 
 
 def _code_of(factory: Any) -> CodeType | None:
-    """The code that makes the model: of a class its `__init__`, of an object its `__call__`; None where it has none."""
+    """Return the code of a factory: of a class its `__init__`, of an object its `__call__`."""
     while isinstance(factory, partial):
         factory = factory.func
     if isinstance(factory, type):
@@ -94,7 +94,7 @@ def _code_of(factory: Any) -> CodeType | None:
 
 
 def names_program(where: str) -> bool:
-    """Whether a text names something in a file or a module, and not a table.
+    """Return whether a text names an object in a Python file or module, not a table.
 
     Example:
         >>> [names_program(text) for text in ("net.py", "net.py:make", "pkg.net:make", "data.csv", "C:/data.csv")]
@@ -107,20 +107,20 @@ def names_program(where: str) -> bool:
 
 
 def named_subject(where: str) -> Task | Subject:
-    """What stands under a name in the user's file or module, called if it is a function.
+    """Return the task or the subject of a name in the user's file or module; call it if it is a function.
 
     Args:
         where: `file.py:name`, `file.py` (for `make_task`), or `package.module:name`.
 
     Raises:
-        BadTask: there is no such file, module or name, it raises, or it gives something else.
+        BadTask: there is no such file, module or name, it raises, or it is neither a task nor a subject.
     """
     path, name = parts(where)
     module = imported(path) if path.suffix == ".py" else imported_module(str(path))
     if not hasattr(module, name):
         near = get_close_matches(name, [known for known in vars(module) if not known.startswith("_")], n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise BadTask(f"'{path}' has no '{name}'.{hint} It must give {EXPECTED}.")
+        raise BadTask(f"'{path}' has no '{name}'.{hint} Define it as {EXPECTED}, or as a function that returns one.")
     found = getattr(module, name)
     label = f"{path.name}:{name}"
     if callable(found) and not isinstance(found, nn.Module):
@@ -132,7 +132,7 @@ def named_subject(where: str) -> Task | Subject:
 
 
 def _line_of(name: str, module: ModuleType) -> int:
-    """The line on which a module gives something this name at last; 1 where it does so in another way."""
+    """Return the last line of a module that defines this name; 1 if no statement of the module does."""
     tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
     lines = [
         node.lineno
@@ -144,17 +144,17 @@ def _line_of(name: str, module: ModuleType) -> int:
 
 
 def _targets(node: ast.stmt) -> Iterator[ast.AST]:
-    """All that an assignment gives a value."""
+    """Yield the parts of the targets of an assignment."""
     for target in node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]:
         if isinstance(target, ast.AST):
             yield from ast.walk(target)
 
 
 def subject(given: object, *, name: str) -> Subject:
-    """A tuple or a dict of model, batch and loss, as a `Subject`.
+    """Convert a tuple or a dict of model, batch and loss to a `Subject`.
 
     Raises:
-        BadTask: it is something else.
+        BadTask: it is neither.
     """
     match given:
         case Subject():
@@ -163,14 +163,15 @@ def subject(given: object, *, name: str) -> Subject:
             given = _with_new_names(given, name=name)
             unknown = set(given) - {"model", "batch", "loss", "optimizer"}
             if unknown or not {"model", "batch"} <= set(given):
-                raise BadTask(f"'{name}' gave a dict with the keys {', '.join(map(str, given))}; expected {EXPECTED}.")
+                keys = ", ".join(map(str, given))
+                raise BadTask(f"'{name}' must be {EXPECTED}; got a dict with the keys {keys}.")
             return _made(name, given["model"], given["batch"], given.get("loss"), given.get("optimizer"))
         case nn.Module():
             raise BadTask(f"'{name}' gave a model without inputs; give it as a tuple: (model, inputs).")
         case (model, batch) | (model, batch, _):
             return _made(name, model, batch, given[2] if len(given) == 3 else None, None)
         case _:
-            raise BadTask(f"'{name}' gave {article(given)}; expected {EXPECTED}.")
+            raise BadTask(f"'{name}' must be {EXPECTED}; got {article(given)}.")
 
 
 def _with_new_names(given: Mapping[Any, Any], *, name: str) -> Mapping[Any, Any]:
@@ -183,7 +184,7 @@ def _with_new_names(given: Mapping[Any, Any], *, name: str) -> Mapping[Any, Any]
 
 def _made(name: str, model: object, batch: object, loss: object, optimizer: object) -> Subject:
     def refuse(what: str, found: object, wanted: str) -> BadTask:
-        return BadTask(f"'{name}': the {what} is {article(found)}; it must be {wanted}.")
+        return BadTask(f"'{name}': the {what} must be {wanted}; got {article(found)}.")
 
     if not isinstance(model, nn.Module):
         raise refuse("model", model, "a torch.nn.Module")

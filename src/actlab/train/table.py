@@ -1,4 +1,4 @@
-"""Tasks from a table: a CSV file with a target column."""
+"""Make a task from a table: a CSV file with a target column."""
 
 from __future__ import annotations
 
@@ -20,27 +20,26 @@ from actlab.train.read_csv import read_csv
 from actlab.train.task import Task
 
 MIN_ROWS = 50
-"""Fewer rows than this leave a test part of fewer than ten."""
+"""Fewer rows leave fewer than ten for the test part."""
 
 MAX_ROWS = 40_000
-"""More rows are sampled down to this many, so that a comparison takes minutes."""
+"""Of more rows, a sample of this many is used, so that a comparison takes minutes."""
 
 MIN_CLASS_ROWS = 5
-"""A class with fewer rows cannot stand in all three parts."""
+"""A class with fewer rows cannot be in all three parts."""
 
 MAX_CLASSES = 50
 STEPS = 900
-"""Training steps of one trial that a table's number of epochs aims at."""
+"""The number of epochs is chosen for about this many training steps per trial."""
 
 HIDDEN = (64, 64)
 
 
 def table_task(path: str, *, target: str) -> Task:
-    """The task of predicting one column of a CSV file from the others.
+    """Make the task of predicting one column of a CSV file from the others.
 
-    The type of the target decides: text, truth values and a few whole numbers are classes, other numbers a
-    regression. Rows without a target are dropped; missing inputs are filled in. What was decided stands in the
-    task's `notes`.
+    A target of text, booleans or a few distinct integers is a classification, one of other numbers a regression. Rows
+    without a target are dropped; missing inputs are filled in. The task's `notes` list these choices.
 
     Raises:
         BadTable: the file cannot be read, or no task can be made of it.
@@ -51,8 +50,8 @@ def table_task(path: str, *, target: str) -> Task:
         raise BadTable(_no_target(path, target, columns=list(table.columns)))
     table = _with_target(table, target=target, notes=notes)
     is_regression = _is_regression(table[target])
-    notes.append(_said_aloud(table[target], is_regression=is_regression))
-    _check_rows(table, path=path, target=target)  # of a handful of rows no class is frequent: say the cause
+    notes.append(_kind_note(table[target], is_regression=is_regression))
+    _check_rows(table, path=path, target=target)  # before the classes, none of which is frequent in a few rows
     if not is_regression:
         table = _frequent_classes(table, target=target, notes=notes)
     _check_rows(table, path=path, target=target)
@@ -68,11 +67,11 @@ def _task(
     answers = table[target].to_numpy(float) if is_regression else table[target].astype("category").cat.codes.to_numpy()
     rows = _parts(len(table), strata=None if is_regression else answers)
     change = transformer(columns).fit(table.iloc[rows["train"]])
-    centre, unit = _scale_of(answers[rows["train"]]) if is_regression else (0.0, 1.0)
+    center, unit = _scale_of(answers[rows["train"]]) if is_regression else (0.0, 1.0)
 
     def part(index: np.ndarray) -> Examples:
         inputs = np.asarray(change.transform(table.iloc[index]), dtype=np.float32)
-        targets = (answers[index] - centre) / unit
+        targets = (answers[index] - center) / unit
         return Examples(
             torch.from_numpy(inputs), torch.tensor(targets, dtype=torch.float32 if is_regression else torch.int64)
         )
@@ -106,7 +105,7 @@ def _no_target(path: str, target: str, *, columns: list[str]) -> str:
 def _with_target(table: pd.DataFrame, *, target: str, notes: list[str]) -> pd.DataFrame:
     missing = table[target].isna()
     if missing.all():
-        raise BadTable(f"the target '{target}' is missing in every row; there is nothing to learn.")
+        raise BadTable(f"the target '{target}' must have values; it is missing in every row.")
     if missing.any():
         count = int(missing.sum())
         rows = "1 row without a value" if count == 1 else f"{count:,} rows without a value"
@@ -114,20 +113,20 @@ def _with_target(table: pd.DataFrame, *, target: str, notes: list[str]) -> pd.Da
     table = table[~missing].reset_index(drop=True)
     if table[target].nunique() == 1:
         raise BadTable(
-            f"the target '{target}' is {table[target].iloc[0]!s} in every row; two values or more are needed."
+            f"the target '{target}' must have two values or more; it is {table[target].iloc[0]!s} in every row."
         )
     return table
 
 
 def _is_regression(target: pd.Series) -> bool:
-    """Whether a target is a quantity: numbers that are not a few whole ones."""
+    """Return whether a target is a quantity: numbers other than a few distinct integers."""
     if not pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target):
         return False
     whole = bool((target == target.round()).all())
     return not (whole and target.nunique() <= min(20, max(2, len(target) // 10)))
 
 
-def _said_aloud(target: pd.Series, *, is_regression: bool) -> str:
+def _kind_note(target: pd.Series, *, is_regression: bool) -> str:
     values = target.nunique()
     if is_regression:
         return f"'{target.name}' holds {values} different numbers: regression."
@@ -139,22 +138,26 @@ def _frequent_classes(table: pd.DataFrame, *, target: str, notes: list[str]) -> 
     frequent = rows[rows >= MIN_CLASS_ROWS].index
     if len(frequent) < 2 or len(frequent) > MAX_CLASSES:
         raise BadTable(
-            f"the target '{target}' has {len(rows)} classes, {len(frequent)} of them with {MIN_CLASS_ROWS} rows or"
-            f" more; between 2 and {MAX_CLASSES} such classes are needed. A column that names each row is no target."
+            f"the target '{target}' must have 2 to {MAX_CLASSES} classes with {MIN_CLASS_ROWS} rows or more; got"
+            f" {len(frequent)} such classes of {len(rows)}. A column that identifies rows cannot be the target."
         )
     if len(frequent) == len(rows):
         return table
     kept = table[table[target].isin(frequent)].reset_index(drop=True)
     notes.append(
-        f"{len(rows) - len(frequent)} classes of '{target}' with fewer than {MIN_CLASS_ROWS} rows"
-        f" ({len(table) - len(kept)} rows in all) are left out."
+        f"left out: {_count(len(rows) - len(frequent), 'class', 'classes')} of '{target}' with fewer than"
+        f" {MIN_CLASS_ROWS} rows ({_count(len(table) - len(kept), 'row', 'rows')} in all)."
     )
     return kept
 
 
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
+
+
 def _check_rows(table: pd.DataFrame, *, path: str, target: str) -> None:
     if len(table) < MIN_ROWS:
-        raise BadTable(f"'{path}' has {len(table)} rows with a usable '{target}'; at least {MIN_ROWS} are needed.")
+        raise BadTable(f"'{path}' must have at least {MIN_ROWS} rows with a usable '{target}'; got {len(table)}.")
 
 
 def _sampled(table: pd.DataFrame, *, target: str | None, notes: list[str]) -> pd.DataFrame:
@@ -170,7 +173,7 @@ def _sampled(table: pd.DataFrame, *, target: str | None, notes: list[str]) -> pd
 
 
 def _parts(rows: int, *, strata: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Row numbers of the three parts: three, one and one fifth."""
+    """Return the row numbers of the three parts: three, one and one fifth."""
     from sklearn.model_selection import train_test_split
 
     train, rest = train_test_split(np.arange(rows), train_size=0.6, random_state=0, stratify=strata)
@@ -181,10 +184,10 @@ def _parts(rows: int, *, strata: np.ndarray | None) -> dict[str, np.ndarray]:
 
 
 def _scale_of(answers: np.ndarray) -> tuple[float, float]:
-    """Mean and spread of the training targets; a spread of 1 where all are the same, which Task then refuses."""
+    """Return mean and deviation of the training targets; a deviation of 0 becomes 1, and Task refuses such targets."""
     return float(answers.mean()), float(answers.std()) or 1.0
 
 
 def _batch_size(rows: int) -> int:
-    """About a fiftieth of the training rows, a power of two from 16 to 256."""
+    """Return about a fiftieth of the number of rows, as a power of two from 16 to 256."""
     return 1 << min(8, max(4, round(math.log2(rows / 50))))

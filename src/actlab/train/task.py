@@ -1,4 +1,4 @@
-"""What is to be learned: a model, data, a loss and a metric, as one frozen value that is checked when built."""
+"""A task: a model, data, a loss and a metric, as one frozen value that is checked when built."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from actlab.train.examples import Examples, Rows, article, examples, split
 from actlab.train.factory import FEW, Build, build, check_fit, outputs_of, settled_kind, takes_activation
 from actlab.train.kinds import KINDS, Kind, Loss, Metric
 
-# Fused: one call a step instead of ten for every parameter; a step of a small network then takes half the time.
+# Fused: one call per step instead of ten per parameter; a step of a small network then takes half the time.
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": partial(torch.optim.Adam, fused=True),
     "adamw": partial(torch.optim.AdamW, fused=True),
@@ -29,30 +29,30 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 @final
 @dataclass(frozen=True, eq=False, init=False)
 class Task:
-    """Something to be learned, checked when built.
+    """A learning task, checked when built.
 
     Args:
         name: a short name.
-        model: gives a fresh model: either without an argument (the activation modules inside are then replaced)
-            or with one, a function that gives activation modules (`lambda act: nn.Sequential(..., act(), ...)`).
-        train: inputs and targets, as tensors or arrays, one row each.
-        valid: likewise, for choosing a learning rate; without it, a fifth of the rows is split off `train`.
-        test: likewise, for the verdict alone; without it, a fifth of the rows is split off `train`.
-        kind: "classification" (classes from 0), "binary" (one logit a row), "regression"; by default by the type
-            of the targets and the shape of the model's output.
-        sentence: what the task is, in a line.
-        activation: the name of the control where `model` takes the activation; elsewhere it is found in the model.
-        loss: a function of outputs and targets; by default the kind's: cross entropy or the mean squared error.
-        epochs: how often every row is seen.
-        batch_size: rows a step.
+        model: a function that returns a new model: either without an argument (its activation modules are then
+            replaced), or with one, which returns activation modules (`lambda act: nn.Sequential(..., act(), ...)`).
+        train: inputs and targets, as tensors or arrays, one row per example.
+        valid: the same, for choosing a learning rate; by default a fifth of the rows is split off `train`.
+        test: the same, for the verdict; by default a fifth of the rows is split off `train`.
+        kind: "classification" (classes from 0), "binary" (one logit per row) or "regression"; by default it follows
+            from the dtype of the targets and the shape of the model's output.
+        sentence: a one-line description.
+        activation: the name of the control, if `model` takes the activation; otherwise it is found in the model.
+        loss: a function of outputs and targets; by default cross-entropy or the mean squared error.
+        epochs: passes over the training rows.
+        batch_size: rows per step.
         optimizer: "adam", "adamw", "sgd" or "momentum" (sgd with momentum 0.9).
-        rates: the lowest and the highest learning rate to be tried.
-        target_unit: what one unit of the targets is worth in reported units, where a regression's were scaled.
-        notes: what was decided on the way to this task and should be said aloud.
-        origin: how another process builds the same task; set by what builds tasks from names and files.
+        rates: the lowest and the highest learning rate to try.
+        target_unit: the size of one unit of the targets in reported units, if the targets were scaled.
+        notes: choices about this task that a report should mention.
+        origin: how another process builds the same task; set by the functions that build tasks from names and files.
 
     Raises:
-        BadTask: something does not fit; the message says what was found.
+        BadTask: an argument does not fit the others; the message says which, and what to pass.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -80,7 +80,7 @@ class Task:
     notes: tuple[str, ...]
     origin: tuple[str, ...]
 
-    # The names are those of the fields, so that dataclasses.replace gives a checked copy.
+    # The arguments are named like the fields, so that dataclasses.replace returns a checked copy.
     @renamed_keyword("optimiser", "optimizer")
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Task:
 
     @property
     def metric(self) -> Metric:
-        """What the task is judged by."""
+        """The metric of the task."""
         return self.kind.metric
 
     @property
@@ -131,38 +131,38 @@ class Task:
 
     @property
     def takes_activation(self) -> bool:
-        """Whether `model` is called with a function that gives activation modules."""
+        """Whether `model` takes a function that returns activation modules."""
         return takes_activation(self.model)
 
     @property
     def classes(self) -> int:
-        """How many classes there are; 0 for a regression."""
+        """The number of classes; 0 for a regression."""
         parts = (self.train.targets, self.valid.targets, self.test.targets)
         return 0 if parts[0].is_floating_point() else 1 + int(max(part.max() for part in parts))
 
     @property
     def steps(self) -> int:
-        """Training steps of one trial."""
+        """The number of training steps of one trial."""
         return self.epochs * -(-len(self.train) // self.batch_size)
 
     def build(self, activation: Build | None = None) -> nn.Module:
-        """A fresh model, its factory handed `activation` where it takes one.
+        """Build a new model, with `activation` if its factory takes one.
 
         Raises:
-            BadTask: the factory raised, or gave something else than a module.
+            BadTask: the factory raised, or did not return a module.
         """
         return build(self.model, activation=activation, task=self.name)
 
     def score(self, outputs: Tensor, part: Examples) -> float:
-        """The metric of these outputs for a part of the data."""
+        """Return the metric of these outputs for a part of the data."""
         return self.kind.score(outputs, part.targets, self.target_unit)
 
     def baseline(self, part: Examples) -> float:
-        """The metric of the best constant answer: the training part's commonest class, or its mean."""
+        """Return the metric of the best constant prediction: the most common training class, or the training mean."""
         return self.kind.baseline(self.train.targets, part.targets, self.target_unit)
 
     def check_model(self, model: nn.Module) -> None:
-        """Nothing, once a few rows have passed through the model, the loss and back.
+        """Run a few rows through the model and the loss, forward and backward.
 
         Raises:
             BadTask: one of them raised, or the output does not fit the loss.
@@ -172,7 +172,7 @@ class Task:
         check_fit(outputs, few, kind=self.kind, loss=self.loss, classes=self.classes, task=self.name)
 
     def fingerprint(self) -> str:
-        """What tells this task from another: a digest of its data, recipe and model."""
+        """Return a digest of the data, the settings and the model, which identifies the task."""
         digest = hashlib.sha256()
         for part in (self.train, self.valid, self.test):
             for tensor in (part.inputs, part.targets):
@@ -190,19 +190,22 @@ class Task:
             return BadTask(f"task '{self.name}': {fault}")
 
         if not callable(self.model):
-            raise refuse(f"model must be a function that gives a fresh model; found {article(self.model)}.")
+            raise refuse(
+                f"model must be a function that returns a new model; got {article(self.model)}. Pass a class, or a"
+                " function that builds the model."
+            )
         for what, number in (("epochs", self.epochs), ("batch_size", self.batch_size)):
             if not isinstance(number, int) or number < 1:
-                raise refuse(f"{what} must be a whole number from 1; got {number!r}.")
+                raise refuse(f"{what} must be a positive integer; got {number!r}.")
         if len(self.rates) != 2 or not 0 < self.rates[0] <= self.rates[1] < float("inf"):
             raise refuse(f"rates must be two positive numbers, the lower first; got {self.rates}.")
         if self.optimizer not in OPTIMIZERS:
-            raise refuse(f"no optimizer is named '{self.optimizer}'; there are {', '.join(OPTIMIZERS)}.")
+            raise refuse(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got '{self.optimizer}'.")
         if kind and kind not in KINDS:
-            raise refuse(f"no kind is named '{kind}'; there are {', '.join(KINDS)}.")
+            raise refuse(f"kind must be one of {', '.join(KINDS)}; got '{kind}'.")
 
     def _settle(self, kind: str, loss: Loss | None) -> None:
-        """Fix the kind and the loss, and try the model once; the caller's random state stays as it was."""
+        """Choose the kind and the loss, and try the model once; the random state is restored."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = self.build(nn.Identity if self.takes_activation else None)
@@ -215,20 +218,29 @@ class Task:
 
 
 def _as_asked(parts: dict[str, Examples], *, kind: str) -> dict[str, Examples]:
-    """The parts, whole-numbered targets made real where a regression was asked for."""
+    """Convert the targets to floating point for a regression."""
     if kind != "regression":
         return parts
     return {name: Examples(part.inputs, part.targets.float()) for name, part in parts.items()}
+
+
+def _described(targets: Tensor) -> str:
+    found = f"{article(targets)} and {str(targets.dtype).removeprefix('torch.')}"
+    return found if targets.is_floating_point() else f"{found}, the smallest {int(targets.min())}"
 
 
 def _check_targets(task: Task) -> None:
     targets = task.train.targets
     if task.kind.name == "regression":
         if bool((targets == targets[:1]).all()):
-            raise BadTask(f"task '{task.name}': the training targets are all the same; there is nothing to learn.")
+            raise BadTask(f"task '{task.name}': the training targets must differ; all are the same.")
     elif targets.is_floating_point() or targets.dim() != 1 or int(targets.min()) < 0:
-        raise BadTask(f"task '{task.name}': classes must be whole numbers from 0, one a row; found {article(targets)}.")
+        raise BadTask(
+            f"task '{task.name}': classes must be integers from 0, one per row; got {_described(targets)}. For other"
+            " targets, pass kind='regression'."
+        )
     elif int(targets.min()) == int(targets.max()):
         raise BadTask(
-            f"task '{task.name}': the training targets hold one class only ({int(targets[0])}); two or more are needed."
+            f"task '{task.name}': the training targets must hold two classes or more; got {int(targets[0])} in every"
+            " row."
         )

@@ -47,7 +47,7 @@ def file_task(where: str) -> Task:
 def parts(where: str) -> tuple[Path, str]:
     """Split `file.py:name` into file and name; without a name, `make_task`."""
     path, separator, function = where.rpartition(":")
-    # A colon may also stand in a Windows drive ('C:\\task.py'): a function's name is an identifier.
+    # A colon may also follow a Windows drive ('C:\\task.py'): a function's name is an identifier.
     if separator and function.isidentifier():
         return Path(path), function
     return Path(where), DEFAULT_FUNCTION

@@ -22,7 +22,7 @@ def network(*end: nn.Module) -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3), *end)
 
 
-def test_the_model_and_the_random_state_are_as_before():
+def test_the_model_and_the_random_state_are_left_unchanged():
     model = network().eval()
     model[1].train()
     before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
@@ -34,7 +34,7 @@ def test_the_model_and_the_random_state_are_as_before():
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-def test_a_softmax_of_evaluation_alone_is_none_of_the_loss():
+def test_a_softmax_in_evaluation_mode_only_is_not_reported():
     class OnlyThen(nn.Sequential):
         def forward(self, x):
             z = super().forward(x)
@@ -43,7 +43,7 @@ def test_a_softmax_of_evaluation_alone_is_none_of_the_loss():
     assert check(OnlyThen(*network()).eval(), (X, Y), F.cross_entropy).ok
 
 
-def test_inputs_by_name_by_place_and_outputs_in_a_mapping():
+def test_inputs_may_be_keyword_or_positional_and_outputs_a_mapping():
     class Named(nn.Module):
         def __init__(self):
             super().__init__()
@@ -63,12 +63,12 @@ def test_a_loader_gives_its_first_batch():
     assert check(network(), DataLoader(TensorDataset(X, Y), 8), F.cross_entropy).ok
 
 
-def test_without_a_loss_the_construction_is_looked_at():
+def test_without_a_loss_the_construction_is_checked():
     found = check(nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3)), (X, None)).findings
     assert [each.id for each in found] == ["AL301"]
 
 
-def test_a_compiled_model_is_looked_through():
+def test_a_compiled_model_is_unwrapped():
     model = torch.compile(network(nn.Softmax(1)), backend="eager")
     assert [found.id for found in check(model, (X, Y), F.cross_entropy).findings] == ["AL201"]
 
@@ -84,14 +84,14 @@ class Raises(nn.Module):
         ("network", (X, Y), F.cross_entropy, "a torch.nn.Module; got str"),
         (network(), (X[:, :2], Y), F.cross_entropy, "the model raised RuntimeError: mat1 and mat2"),
         (Raises(), (X, Y), F.cross_entropy, "the model raised RuntimeError: no such luck"),
-        (network(), (X, Y), lambda z, y: F.cross_entropy(z, y, reduction="none"), "the loss must return a single number"),
+        (network(), (X, Y), lambda z, y: F.cross_entropy(z, y, reduction="none"), "must return a single number"),
         (network(), (X, Y), lambda z, y: (z.argmax(1) == y).float().mean(), "the loss has no gradient: it is cut off"),
-        (network().requires_grad_(False), (X, Y), F.cross_entropy, "no parameter requires one"),
+        (network().requires_grad_(False), (X, Y), F.cross_entropy, "no parameter requires_grad"),
         (network(), DataLoader(TensorDataset(X[:0], Y[:0]), 8), F.cross_entropy, "the loader is empty"),
-        (network(), (X[:0], Y[:0]), F.cross_entropy, "the batch is empty: its inputs have the shape (0, "),
-        (network(), (X, Y), "mse", "the loss is a function of the model's output and the targets; got 'mse'"),
-        (network(), X, F.cross_entropy, "a batch is a pair of inputs and targets; got a"),
-        (network(), (X,), F.cross_entropy, "a batch is a pair of inputs and targets; got a tuple of 1"),
+        (network(), (X[:0], Y[:0]), F.cross_entropy, "must hold at least one example; got inputs of shape (0, "),
+        (network(), (X, Y), "mse", "the loss must be a function of the model's output and the targets; got 'mse'"),
+        (network(), X, F.cross_entropy, "the batch must be a pair of inputs and targets; got a"),
+        (network(), (X,), F.cross_entropy, "the batch must be a pair of inputs and targets; got a tuple of 1"),
         (network().to("meta"), (X, Y), F.cross_entropy, "the model is on meta and the batch on cpu"),
         (torch.jit.script(network()), (X, Y), F.cross_entropy, "scripted"),
     ],
@@ -102,12 +102,12 @@ def test_bad_input_is_refused_by_name(model, batch, loss, message):
     assert message in str(caught.value)
 
 
-def test_fewer_than_no_steps_are_refused():
+def test_negative_train_steps_are_refused():
     with pytest.raises(BadInput, match="got -1"):
         check(network(), (X, Y), F.cross_entropy, train_steps=-1)
 
 
-def test_a_model_that_raised_is_as_before():
+def test_a_model_that_raises_is_left_unchanged():
     model = nn.Sequential(network().eval(), Raises()).eval()
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(BadInput):
@@ -116,7 +116,7 @@ def test_a_model_that_raised_is_as_before():
     assert not any(module.training for module in model.modules())
 
 
-def test_a_report_fails_a_test_on_the_prefixes_it_names():
+def test_raise_if_found_raises_on_the_named_prefixes():
     report = check(network(nn.Softmax(1)), (X, Y), F.cross_entropy)
     report.raise_if_found("AL3")
     with pytest.raises(FindingsFound, match="AL201") as caught:
@@ -128,7 +128,7 @@ def test_a_report_fails_a_test_on_the_prefixes_it_names():
     assert told["site"]["path"] == "5"
 
 
-def test_a_prefix_that_no_finding_has_is_refused_as_a_test_of_it_could_never_fail():
+def test_raise_if_found_refuses_a_prefix_that_no_finding_has():
     report = check(network(), (X, Y), F.cross_entropy)
     with pytest.raises(BadInput, match="no finding's id begins with 'softmax'"):
         report.raise_if_found("AL2", "softmax")
@@ -141,7 +141,7 @@ def test_one_site_is_counted_as_one():
     ]
 
 
-def test_a_trial_run_trains_a_copy_and_tells_what_it_measured():
+def test_a_trial_run_trains_a_copy_and_reports_its_measurements():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
@@ -153,7 +153,7 @@ def test_a_trial_run_trains_a_copy_and_tells_what_it_measured():
     assert optimizer.state == {}
 
 
-def test_ctrl_c_in_a_trial_run_carries_what_was_found_and_leaves_the_model():
+def test_ctrl_c_in_a_trial_run_raises_with_the_findings_so_far_and_leaves_the_model():
     def loss(z, y):
         seen.append(1)
         if len(seen) == 40:
@@ -174,7 +174,7 @@ def test_ctrl_c_in_a_trial_run_carries_what_was_found_and_leaves_the_model():
         assert len(torch.overrides._get_current_function_mode_stack()) == 1  # none of ours is left
 
 
-def test_a_trial_run_that_breaks_is_told_unless_an_error_says_why():
+def test_a_failed_trial_run_raises_unless_an_error_explains_it():
     class Tires(nn.Sequential):
         calls = 0
 
@@ -194,12 +194,12 @@ def test_a_trial_run_that_breaks_is_told_unless_an_error_says_why():
 
 def test_a_model_that_is_watched_is_refused():
     model = network()
-    with watch(model), pytest.raises(BadInput, match="is already watched"):
+    with watch(model), pytest.raises(BadInput, match="is already being watched"):
         check(model, (X, Y), F.cross_entropy)
     assert check(model, (X, Y), F.cross_entropy).ok
 
 
-def test_a_loss_that_does_not_move_is_laid_to_an_error_that_one_batch_shows():
+def test_a_loss_plateau_is_attributed_to_an_error_of_the_batch():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.Sigmoid(), nn.Linear(8, 3), nn.Softmax(1))
     batch = (torch.randn(64, 4), torch.randint(3, (64,)))
@@ -222,7 +222,7 @@ class Logs(nn.Module):
 
 
 @pytest.mark.parametrize("steps", [0, 12])
-def test_a_loss_that_is_lost_on_the_batch_is_told_where_it_is_made(steps):
+def test_a_loss_that_is_not_finite_on_the_batch_is_reported_where_it_arises(steps):
     torch.manual_seed(0)
     found = [each for each in check(Logs(0.0), (X, Y), F.cross_entropy, train_steps=steps).findings
              if each.id == "AL107"]  # fmt: skip
@@ -238,7 +238,7 @@ def test_nan_in_the_batch_is_named_as_the_cause():
     assert found.site is None
 
 
-def test_the_activation_that_gets_what_is_lost_is_told_beside_the_call_that_loses_it():
+def test_the_activation_that_gets_nan_is_reported_beside_the_call_that_makes_it():
     class Rooted(Logs):
         def forward(self, x):
             return self.last(torch.tanh(self.first(x).abs().neg().sqrt()))

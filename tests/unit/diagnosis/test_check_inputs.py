@@ -47,7 +47,7 @@ def one_process(tmp_path):
 
 
 @pytest.mark.parametrize("steps", [0, 12])
-def test_a_ddp_wrapper_is_looked_through(one_process, steps):
+def test_a_ddp_wrapper_is_unwrapped(one_process, steps):
     model = DistributedDataParallel(network(nn.Softmax(1)))
     before = kept(model)
     report = check(model, (X, Y), F.cross_entropy, train_steps=steps)
@@ -94,7 +94,7 @@ class ShardedInPlace(FSDPModule, nn.Sequential): ...
         (nn.Sequential(Sharded(network())), "a part of the model is wrapped in Sharded"),
     ],
 )
-def test_what_is_made_from_a_sharded_model_is_refused_too(model, name):
+def test_subclasses_of_sharded_wrappers_are_refused(model, name):
     before = kept(model)
     with pytest.raises(BadInput, match=f"{name}.*Pass the wrapped module"):
         check(model, (X, Y), F.cross_entropy)
@@ -107,7 +107,7 @@ class Replicated(nn.DataParallel):
     """A class of one's own made from it."""
 
 
-def test_what_is_made_from_a_replicated_model_is_looked_through():
+def test_subclasses_of_replicated_wrappers_are_unwrapped():
     (found,) = check(Replicated(network(nn.Softmax(1))), (X, Y), F.cross_entropy).findings
     assert (found.id, found.site.path) == ("AL201", "5")
 
@@ -155,7 +155,7 @@ REFUSED = {
     "the loss raises": (network(), (X, Y), lambda z, y: z.nothing, "AttributeError"),
     "empty loader": (network(), DataLoader(TensorDataset(X[:0], Y[:0])), F.cross_entropy, "the loader is empty"),
     "cut off": (network(), (X, Y), lambda z, y: F.cross_entropy(z.detach(), y), "the loss has no gradient: it is cut"),
-    "frozen": (network().requires_grad_(False), (X, Y), F.cross_entropy, "no parameter requires one"),
+    "frozen": (network().requires_grad_(False), (X, Y), F.cross_entropy, "no parameter requires_grad"),
     "batch on meta": (network(), (X.to("meta"), Y.to("meta")), F.cross_entropy, "on cpu and the batch on meta"),
     "targets on meta": (network(), (X, Y.to("meta")), F.cross_entropy, "on cpu and the batch on cpu, meta"),
     "model on meta": (network().to("meta"), (X, Y), F.cross_entropy, "on meta and the batch on cpu"),
@@ -166,7 +166,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("steps", [0, 4])
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_looked_at_is_refused_by_name_and_left_as_it_was(case, steps):
+def test_what_cannot_be_checked_is_refused_by_name_and_left_unchanged(case, steps):
     model, batch, loss, message = REFUSED[case]
     model[1].eval()
     before = kept(model)
@@ -177,7 +177,7 @@ def test_what_cannot_be_looked_at_is_refused_by_name_and_left_as_it_was(case, st
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_a_loader_may_draw_and_the_random_state_is_as_before(shuffle):
+def test_a_loader_that_draws_leaves_the_random_state(shuffle):
     model, loader = network(), DataLoader(TensorDataset(X, Y), 8, shuffle=shuffle)
     before = kept(model)
     check(model, loader, F.cross_entropy, train_steps=3, data=loader)
@@ -192,7 +192,7 @@ def test_a_trial_without_a_batch_is_refused():
     assert_as_before(before, model)
 
 
-def test_a_model_that_raises_in_training_only_is_as_before():
+def test_a_model_that_raises_in_training_only_is_left_unchanged():
     model = network(Raises(after=3))
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(BadInput, match="no such luck"):

@@ -29,7 +29,7 @@ def test_the_optimizer_is_copied_with_its_groups_and_its_state():
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in copied.state_dict().items())
 
 
-def test_of_an_optimizer_over_two_models_the_part_of_this_one_is_copied():
+def test_only_this_models_part_of_a_shared_optimizer_is_copied():
     model, other = nn.Linear(4, 3), nn.Linear(2, 2)
     mine = torch.optim.Adam([{"params": other.parameters()}, {"params": [model.weight]}])
     x, y = torch.randn(8, 4), torch.arange(8) % 3
@@ -50,7 +50,7 @@ def test_an_optimizer_of_another_model_is_named(steps):
     assert "none of the model's 2" in found.message
 
 
-def test_hooks_on_gradients_hold_in_the_trial_run_too():
+def test_gradient_hooks_are_copied_to_the_trial_run():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(16, 24), nn.Tanh(), nn.Linear(24, 3))
     kept = (torch.arange(24) < 8).float()[:, None]

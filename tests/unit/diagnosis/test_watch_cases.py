@@ -37,7 +37,7 @@ class Gated(nn.Module):
         return self.last(self.value(x) * F.silu(self.gate(x)))
 
 
-def test_of_a_gated_unit_the_gate_is_measured():
+def test_the_gate_of_a_gated_unit_is_measured():
     model = Gated()
     with torch.no_grad():
         gate = model.gate(rows()).double()
@@ -66,7 +66,7 @@ def test_a_site_that_is_applied_three_times_is_measured_three_times(steps):
     assert (site.total.positions == 3 * 16 * steps).all()
 
 
-def test_a_scaler_that_overflows_alarms_nobody():
+def test_an_overflowing_scaler_causes_no_finding():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     optimizer = torch.optim.SGD(model.parameters(), 1e-5)
     scaler, scales = torch.amp.GradScaler("cpu", init_scale=2.0**127, backoff_factor=2.0**-100), []
@@ -86,14 +86,14 @@ def test_a_scaler_that_overflows_alarms_nobody():
     assert not [each for each in found.report().findings if each.id in {"AL104", "AL107"}]
 
 
-def test_a_batch_on_another_device_is_told():
+def test_a_batch_on_another_device_is_refused():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     batch = (rows().to("meta"), torch.zeros(16, dtype=torch.long))
     with pytest.raises(BadInput, match="meta"):
         check(model, batch, loss=F.cross_entropy)
 
 
-def test_a_model_without_numbers_is_watched_without_harm():
+def test_a_model_on_the_meta_device_can_be_watched():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).to("meta")
     with watch(model, every=1) as found:
         for _ in range(3):
@@ -103,7 +103,7 @@ def test_a_model_without_numbers_is_watched_without_harm():
     assert not found.report().findings
 
 
-def test_an_empty_loader_is_told():
+def test_an_empty_loader_is_refused():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     with pytest.raises(BadInput, match="loader is empty"):
         check(model, DataLoader([], batch_size=4), loss=F.cross_entropy)
@@ -113,7 +113,7 @@ def test_an_empty_loader_is_told():
 
 
 @pytest.mark.slow
-def test_inductor_trains_as_it_does_alone():
+def test_training_with_inductor_is_unchanged():
     losses = []
     for every in (None, 1):
         torch.manual_seed(0)
@@ -131,3 +131,83 @@ def test_inductor_trains_as_it_does_alone():
                 optimizer.step()
         losses.append(float(model(rows()).detach().square().mean()))
     assert losses[0] == losses[1]
+
+
+class Wrapper(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+def stepped(model: nn.Module, called, *, outer: nn.Module | None = None):
+    """Train two steps by calling `called` while `outer` is watched."""
+    optimizer = torch.optim.SGD(model.parameters(), 1e-2)
+    with watch(outer or model, every=1) as found:
+        for _ in range(2):
+            optimizer.zero_grad()
+            called(rows()).square().mean().backward()
+            optimizer.step()
+    return found.report()
+
+
+def test_a_loop_that_calls_the_compiled_model_trains_on_and_is_warned_once():
+    model, same = Wrapper().net, Wrapper().net
+    same.load_state_dict(model.state_dict())
+    compiled = torch.compile(model, backend="eager")
+    with pytest.warns(
+        UserWarning, match=r"measures nothing of this Sequential.* the result of torch.compile"
+    ) as caught:
+        report = stepped(model, compiled)
+    assert len(caught) == 1
+    assert report.lines()[0].startswith("nothing was measured")
+    stepped(same, same)
+    assert all(torch.equal(one, two) for one, two in zip(model.parameters(), same.parameters(), strict=True))
+
+
+def test_a_loop_that_calls_a_part_is_warned_with_the_name_of_the_part():
+    model = Wrapper()
+    with pytest.warns(UserWarning, match=r"watch\(model\.net\); in Lightning, ActivationWatch\(part='net'\)"):
+        stepped(model, model.net)
+
+
+def test_a_loop_in_evaluation_mode_is_warned():
+    model = Wrapper().eval()
+    with pytest.warns(UserWarning, match="only in evaluation mode or without autograd. Pass evaluation=True"):
+        stepped(model, model)
+
+
+class Mapped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights, self.last = nn.Parameter(torch.randn(3, 4, 5)), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.tanh(torch.vmap(lambda weight: torch.relu(x @ weight))(self.weights).mean(0)))
+
+
+def test_an_activation_inside_vmap_is_named_as_not_seen_and_the_rest_is_measured():
+    model = Mapped()
+    report = stepped(model, model)
+    assert [site.activation for site in report.sites] == ["tanh"]
+    assert any(each.what == "torch.relu" and "inside torch.vmap" in each.why for each in report.unseen)
+
+
+class Lazy(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.LazyLinear(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.first(x))
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_a_lazy_module_is_refused_before_the_loop():
+    message = "the model's parameter first.weight has no shape yet"
+    with pytest.raises(BadInput, match=message), watch(Lazy()):
+        pass
+    with pytest.raises(BadInput, match=message):
+        check(Lazy(), (rows(), rows()))

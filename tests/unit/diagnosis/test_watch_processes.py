@@ -53,14 +53,14 @@ def _assert_same(one: UnitStatistics, other: UnitStatistics) -> None:
 
 
 @pytest.mark.skipif(not distributed.is_available(), reason="PyTorch without processes")
-def test_two_processes_together_measure_what_one_does(tmp_path):
+def test_two_processes_together_measure_the_same_as_one(tmp_path):
     multiprocessing.spawn(_process, args=(str(tmp_path),), nprocs=2)
     alone = _measured(_model(), slice(None), across=False)
     for rank in range(2):
         _assert_same(UnitStatistics(**torch.load(tmp_path / f"{rank}.pt")), alone)
 
 
-def test_merged_parts_are_the_whole():
+def test_merged_statistics_equal_those_of_all_data():
     model = _model()
     parts = [_measured(model, slice(8 * at, 8 * at + 8), across=False) for at in range(2)]
     _assert_same(merged(*parts), _measured(model, slice(None), across=False))

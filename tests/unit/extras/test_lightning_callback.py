@@ -109,7 +109,7 @@ def test_after_an_exception_everything_is_off(noted: NotedWatch, tmp_path: Path)
 
 
 def test_a_report_before_the_training_is_refused() -> None:
-    with pytest.raises(BadInput, match="nothing was watched yet"):
+    with pytest.raises(BadInput, match="no training has been watched yet"):
         ActivationWatch().report()
 
 
@@ -124,3 +124,13 @@ def test_the_real_watch_knows_the_steps_and_the_sites_and_leaves_no_trace(tmp_pa
     assert not any(
         part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in module.modules()
     )
+
+
+class CallsItsPart(Module):
+    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
+        return nn.functional.cross_entropy(self.net(batch[0]), batch[1])
+
+
+def test_a_module_that_calls_its_part_is_warned_with_the_argument(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"measures nothing of this CallsItsPart.*ActivationWatch\(part='net'\)"):
+        fit(CallsItsPart(), ActivationWatch(every=1), tmp_path)

@@ -78,7 +78,7 @@ def test_after_an_exception_everything_is_off_at_the_end_of_the_block(noted: Not
 
 
 def test_a_report_before_the_training_is_refused() -> None:
-    with pytest.raises(BadInput, match="nothing was watched yet"):
+    with pytest.raises(BadInput, match="no training has been watched yet"):
         ActivationWatch().report()
 
 

@@ -22,7 +22,9 @@ def test_a_built_in_task_is_the_same_each_time(name: str) -> None:
 
 
 def test_an_unknown_task_is_answered_with_the_nearest() -> None:
-    with pytest.raises(BadTask, match=r"no built-in task is named 'digit'\. Did you mean 'digits'\? There are digits,"):
+    with pytest.raises(
+        BadTask, match=r"no built-in task is named 'digit'\. Did you mean 'digits'\? The built-in tasks are digits,"
+    ):
         builtin_task("digit")
 
 

@@ -25,7 +25,7 @@ def test_every_elementwise_activation_of_torch_has_a_name() -> None:
     assert {kind.__name__ for kind in TORCH_NAMES} == in_torch
 
 
-def test_only_the_commonest_hidden_activation_is_replaced() -> None:
+def test_only_the_most_common_hidden_activation_is_replaced() -> None:
     def model() -> nn.Module:
         return nn.Sequential(
             nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 3)
@@ -35,7 +35,7 @@ def test_only_the_commonest_hidden_activation_is_replaced() -> None:
     assert (found.activation, found.replaced) == ("relu", ("3", "5"))
     assert found.sentence() == (
         "2 relu modules are replaced."
-        " 1 stays: it is a tanh, and only the commonest hidden activation, relu, is replaced."
+        " 1 stays: it is a tanh, and only the most common hidden activation, relu, is replaced."
     )
 
 
@@ -88,7 +88,7 @@ def test_a_copy_is_changed_and_its_weights_stay() -> None:
     assert torch.equal(copy(x), original[2](torch.tanh(original[0](x))))
 
 
-def test_a_model_without_activation_modules_is_told_what_to_do() -> None:
+def test_the_error_for_a_model_without_activation_modules_says_what_to_do() -> None:
     class Functional(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -97,7 +97,9 @@ def test_a_model_without_activation_modules_is_told_what_to_do() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.last(F.relu(self.first(x)))
 
-    with pytest.raises(BadTask, match=r"no hidden activation module .*found none at all.*def model\(activation\)"):
+    with pytest.raises(
+        BadTask, match=r"must have a hidden activation module to replace; got none.*def model\(activation\)"
+    ):
         places(task_of(Functional))
 
 

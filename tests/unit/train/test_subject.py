@@ -92,7 +92,7 @@ def test_a_module_is_found_in_the_working_folder(file: str) -> None:
         ("missing.py:make", "there is no file 'missing.py'"),
         ("no_such_module_here:make", "there is no module 'no_such_module_here', neither in the working folder"),
         ("subject_net.py:mak", "'subject_net.py' has no 'mak'. Did you mean 'make'?"),
-        ("subject_net.py:number", "'subject_net.py:number' gave 5; expected an actlab.Task, a tuple (model,"),
+        ("subject_net.py:number", "'subject_net.py:number' must be an actlab.Task, a tuple (model,"),
         ("subject_net.py:net", "gave a model without inputs; give it as a tuple: (model, inputs)."),
         (
             "subject_net.py:raises",
@@ -109,14 +109,17 @@ def test_what_cannot_be_read_is_named(file: str, where: str, message: str) -> No
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ((5, (1, 2), None), "the model is 5; it must be a torch.nn.Module"),
+        ((5, (1, 2), None), "the model must be a torch.nn.Module; got 5."),
         (
             (nn.ReLU(), torch.ones(3), nn.MSELoss()),
-            "the batch is a tensor of shape (3,); it must be a pair of inputs and targets",
+            "the batch must be a pair of inputs and targets; got a tensor of shape (3,).",
         ),
-        ((nn.ReLU(), (1, 2), 5), "the loss is 5; it must be a function"),
-        ({"model": nn.ReLU(), "batch": (1, 2), "optimizer": 5}, "the optimizer is 5"),
-        ({"model": nn.ReLU(), "data": (1, 2)}, "gave a dict with the keys model, data; expected"),
+        ((nn.ReLU(), (1, 2), 5), "the loss must be a function of outputs and targets; got 5."),
+        (
+            {"model": nn.ReLU(), "batch": (1, 2), "optimizer": 5},
+            "the optimizer must be a torch.optim.Optimizer; got 5.",
+        ),
+        ({"model": nn.ReLU(), "data": (1, 2)}, "got a dict with the keys model, data."),
     ],
 )
 def test_what_does_not_fit_is_named(given: object, message: str) -> None:

@@ -127,9 +127,7 @@ def test_classes_of_a_few_rows_are_left_out_and_it_is_said(tmp_path: Path) -> No
     table.loc[:2, "label"] = "perhaps"
     task = task_of(table, tmp_path)
     assert task.classes == 2
-    assert any(
-        "1 classes of 'label' with fewer than 5 rows (3 rows in all) are left out" in note for note in task.notes
-    )
+    assert any("left out: 1 class of 'label' with fewer than 5 rows (3 rows in all)." in note for note in task.notes)
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
@@ -166,20 +164,26 @@ def test_an_unknown_target_is_answered_with_the_nearest_column(tmp_path: Path) -
 
 
 FAULTS = {
-    "one class": (frame().assign(label="yes"), "the target 'label' is yes in every row"),
-    "all missing": (frame().assign(label=np.nan), "the target 'label' is missing in every row"),
-    "few rows": (frame(49), "has 49 rows with a usable 'label'; at least 50 are needed"),
-    "a handful of rows": (frame(4), "has 4 rows with a usable 'label'; at least 50 are needed"),
+    "one class": (
+        frame().assign(label="yes"),
+        "the target 'label' must have two values or more; it is yes in every row",
+    ),
+    "all missing": (frame().assign(label=np.nan), "the target 'label' must have values; it is missing in every row"),
+    "few rows": (frame(49), "must have at least 50 rows with a usable 'label'; got 49"),
+    "a handful of rows": (frame(4), "must have at least 50 rows with a usable 'label'; got 4"),
     "nothing left": (
         frame()[["label"]].assign(same=1),
-        "no column is left to learn from (same: the same in every row)",
+        "must have a column to learn from; got none that can be used (same: the same in every row)",
     ),
-    "target alone": (frame()[["label"]], "no column is left to learn from (it has no other column)"),
+    "target alone": (
+        frame()[["label"]],
+        "must have a column to learn from; got none that can be used (it has no other column)",
+    ),
     "names": (
         frame().assign(label=[f"n{row}" for row in range(100)]),
-        "has 100 classes, 0 of them with 5 rows or more",
+        "must have 2 to 50 classes with 5 rows or more; got 0 such classes of 100",
     ),
-    "header": (frame(0), "has a header but no rows"),
+    "header": (frame(0), "must have rows; got a header only"),
 }
 
 
@@ -194,8 +198,8 @@ def test_a_table_no_task_can_be_made_of_is_refused(fault: str, tmp_path: Path) -
 FILES = {
     "missing": (None, "there is no file"),
     "empty": (b"", "is empty"),
-    "row names": (b"a,b\nr1,1,2\nr2,3,4\n", "has rows with more cells than its header has names"),
-    "ragged": (b"a,b\n1,2\n1,2,3,4\n", "is no table"),
+    "row names": (b"a,b\nr1,1,2\nr2,3,4\n", "must have a name for every column; got rows with more cells"),
+    "ragged": (b"a,b\n1,2\n1,2,3,4\n", "as CSV: "),
     "binary": (b"a,b\n\xff\xfe\x00,1\n", "is not UTF-8 text"),
 }
 

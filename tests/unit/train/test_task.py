@@ -87,20 +87,32 @@ class Tuple(nn.Module):
 FAULTS: dict[str, tuple[Callable[[], Task], str]] = {
     "nan": (
         lambda: Task("t", net, train=with_value(np.nan)),
-        "train inputs hold 1 values that are NaN or infinite, the first in row 7",
+        "train inputs must be finite; got 1 value that is NaN or infinite, the first in row 7",
     ),
     "inf": (lambda: Task("t", net, train=with_value(-np.inf)), "NaN or infinite, the first in row 7"),
-    "too few": (lambda: Task("t", net, train=rows(12)), "train has 12 rows; at least 20 are needed"),
-    "none": (lambda: Task("t", net, train=rows(0)), "train has no rows"),
-    "lengths": (lambda: Task("t", net, train=(rows(40)[0], rows(39)[1])), "40 inputs but 39 targets"),
+    "too few": (
+        lambda: Task("t", net, train=rows(12)),
+        "train must have at least 20 rows to split off a part for valid; got 12",
+    ),
+    "none": (lambda: Task("t", net, train=rows(0)), "train must have at least one row; got none"),
+    "lengths": (
+        lambda: Task("t", net, train=(rows(40)[0], rows(39)[1])),
+        "one target per input; got 40 inputs and 39 targets",
+    ),
     "no pair": (lambda: Task("t", net, train=rows()[0]), "must be a pair"),
     "text": (lambda: Task("t", net, train=(rows()[0], np.array(["a"] * 40))), "train targets must be numbers"),
-    "one class": (lambda: Task("t", net, train=(rows()[0], np.ones(40, int))), "hold one class only (1)"),
-    "same": (lambda: Task("t", lambda: net(1), train=(rows()[0], np.full(40, 2.5))), "are all the same"),
-    "negative": (lambda: Task("t", net, train=(rows()[0], rows()[1] - 1)), "classes must be whole numbers from 0"),
+    "one class": (
+        lambda: Task("t", net, train=(rows()[0], np.ones(40, int))),
+        "must hold two classes or more; got 1 in every row",
+    ),
+    "same": (lambda: Task("t", lambda: net(1), train=(rows()[0], np.full(40, 2.5))), "must differ; all are the same"),
+    "negative": (
+        lambda: Task("t", net, train=(rows()[0], rows()[1] - 1)),
+        "classes must be integers from 0, one per row; got",
+    ),
     "outputs": (
         lambda: Task("t", lambda: net(2), train=rows()),
-        "does not fit the loss: found an output of shape (8, 2) for 8 rows; 3 classes need shape (8, 3)",
+        "does not fit the loss: 3 classes require shape (8, 3), one logit per class; got shape (8, 2) for 8 rows",
     ),
     "inputs": (
         lambda: Task("t", lambda: nn.Linear(9, 3), train=rows()),
@@ -112,19 +124,28 @@ FAULTS: dict[str, tuple[Callable[[], Task], str]] = {
     ),
     "no module": (
         lambda: Task("t", lambda: 3, train=rows()),
-        "the model's factory gave 3; it must return a torch.nn.Module",
+        "model must return a torch.nn.Module; got 3",
     ),
     "no function": (lambda: Task("t", 5, train=rows()), "model must be a function"),
-    "tuple": (lambda: Task("t", Tuple, train=rows()), "the model gave a value of type tuple"),
-    "no parameter": (lambda: Task("t", lambda: nn.Flatten(), train=rows(classes=4)), "depends on no parameter"),
+    "tuple": (lambda: Task("t", Tuple, train=rows()), "the model must return one tensor; got a value of type tuple"),
+    "no parameter": (
+        lambda: Task("t", lambda: nn.Flatten(), train=rows(classes=4)),
+        "must depend on a parameter of the model",
+    ),
     "loss": (
         lambda: Task("t", net, train=rows(), loss=lambda outputs, targets: outputs),
-        "the loss must be one number",
+        "the loss must return one number",
     ),
     "loss raises": (lambda: Task("t", net, train=rows(), loss=nn.MSELoss()), "the loss raised RuntimeError"),
-    "kind": (lambda: Task("t", net, train=rows(), kind="ranking"), "no kind is named 'ranking'"),
-    "optimizer": (lambda: Task("t", net, train=rows(), optimizer="lion"), "no optimizer is named 'lion'"),
-    "epochs": (lambda: Task("t", net, train=rows(), epochs=0), "epochs must be a whole number from 1; got 0"),
+    "kind": (
+        lambda: Task("t", net, train=rows(), kind="ranking"),
+        "kind must be one of classification, binary, regression; got 'ranking'",
+    ),
+    "optimizer": (
+        lambda: Task("t", net, train=rows(), optimizer="lion"),
+        "optimizer must be one of adam, adamw, sgd, momentum; got 'lion'",
+    ),
+    "epochs": (lambda: Task("t", net, train=rows(), epochs=0), "epochs must be a positive integer; got 0"),
     "rates": (lambda: Task("t", net, train=rows(), rates=(0.1, 0.01)), "rates must be two positive numbers"),
 }
 

@@ -57,7 +57,7 @@ def test_directions_lead_to_the_same_task(file: Path) -> None:
 
 def test_a_task_that_changes_from_call_to_call_is_refused(file: Path) -> None:
     file.write_text(GOOD.replace("default_rng(0)", "default_rng()"))
-    with pytest.raises(BadTask, match="is another one each time"):
+    with pytest.raises(BadTask, match="must be the same each time it is built"):
         directions_to(file_task(str(file))).followed()
 
 
