@@ -1,4 +1,4 @@
-"""Places for labels that must not overlap."""
+"""Positions of labels that must not overlap."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class _Group:
-    """Neighbouring labels at equal distances: the sum of where each would have the group start, and their number."""
+    """Neighboring labels at equal distances: the sum of the group starts that each prefers, and their number."""
 
     starts: float
     size: int
@@ -25,10 +25,9 @@ class _Group:
 
 
 def apart(places: Sequence[float], *, gap: float, limits: tuple[float, float]) -> tuple[float, ...]:
-    """Places near those wished for, in their order, at least `gap` apart and within the limits.
+    """Move positions as little as possible (least squares) so that they are at least `gap` apart and within limits.
 
-    Together they are as near to the wished ones as can be (least squares); where they do not all fit, they are
-    spaced evenly.
+    The order is preserved. If they do not all fit, they are spaced evenly.
 
     Example:
         >>> apart([5.0, 5.0, 1.0], gap=1.0, limits=(0.0, 10.0))

@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from actlab.report.labels import apart
 
 
-def test_places_with_room_stay():
+def test_labels_far_apart_do_not_move():
     assert apart([1.0, 9.0, 5.0], gap=2.0, limits=(0.0, 10.0)) == (1.0, 9.0, 5.0)
 
 
-def test_a_crowd_spreads_about_its_middle():
+def test_close_labels_spread_around_their_middle():
     assert apart([5.0, 5.0, 5.0], gap=1.0, limits=(0.0, 10.0)) == (4.0, 5.0, 6.0)
 
 
-def test_a_crowd_that_pushes_its_neighbour_shares_the_way():
+def test_labels_pushed_onto_a_neighbor_share_the_shift():
     assert apart([3.0, 5.0, 5.0], gap=2.0, limits=(-9.0, 19.0)) == pytest.approx((7 / 3, 13 / 3, 19 / 3))
 
 
-def test_a_crowd_at_the_edge_stays_inside():
+def test_close_labels_at_the_edge_stay_inside():
     assert apart([10.0, 10.0, 10.0], gap=1.0, limits=(0.0, 10.0)) == (8.0, 9.0, 10.0)
 
 
@@ -39,5 +39,5 @@ def test_nothing_overlaps_leaves_or_changes_order(wished, gap):
     assert max(places) <= 10.0 + 1e-9
 
 
-def test_no_label_is_no_place():
+def test_no_labels_give_no_positions():
     assert apart([], gap=1.0, limits=(0.0, 1.0)) == pytest.approx(())

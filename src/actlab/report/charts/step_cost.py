@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from actlab.report.chart import Chart, Compared, Picture
 from actlab.report.labels import apart
-from actlab.report.style import COLOURS, LINES, MARKERS, PAPER, WIDE, WIDE_TEXT, axes, image, look
+from actlab.report.style import COLORS, LINES, MARKERS, PAPER, WIDE, WIDE_TEXT, axes, image, look
 from actlab.report.table import ranked, spread
 from actlab.report.wording import STEP_TIMES, metric_label, number_text, places_of, ratio_text
 from actlab.sites.site_text import name_text
@@ -63,7 +63,7 @@ def svg(prices: Prices) -> bytes:
                 price.test,
                 yerr=price.spread,
                 fmt=MARKERS[price.verdict],
-                color=COLOURS[price.verdict],
+                color=COLORS[price.verdict],
                 markeredgecolor=PAPER,
                 markersize=8,
                 elinewidth=1.1,
@@ -109,7 +109,7 @@ def _name_points(ax: Axes, prices: Prices) -> None:
             xycoords="data",
             xytext=(1.03, place),
             textcoords=across,
-            color=COLOURS[price.verdict],
+            color=COLORS[price.verdict],
             va="center",
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": LINES, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 5},
