@@ -79,9 +79,9 @@ class Report:
         return {"findings": [finding.to_json() for finding in self.findings], "unseen": plain(self.unseen)}
 
     def lines(self) -> list[str]:
-        """Return the findings for reading, then what could not be analyzed."""
+        """Return the findings for reading, then what could not be inspected."""
         lines = [line for finding in self.findings for line in finding_lines(finding, root=Path.cwd())]
-        return [*(lines or [self._nothing()]), *(f"not analyzed: {unseen_text(each)}" for each in self.unseen)]
+        return [*(lines or [self._nothing()]), *(f"not inspected: {unseen_text(each)}" for each in self.unseen)]
 
     def _nothing(self) -> str:
         """Say that nothing was found, or that nothing was measured."""

@@ -40,7 +40,7 @@ def sarif(
 
     Args:
         findings: the results, in the order in which they were found.
-        unseen: parts that could not be analyzed; these become notifications of the run.
+        unseen: parts that could not be inspected; these become notifications of the run.
         root: the folder that the files' URIs are relative to.
         version: of actlab.
         whole: file and line for findings about the model as a whole; code-scanning services hide results without one.
@@ -135,7 +135,7 @@ def _notifications(unseen: Iterable[Unseen]) -> list[Mapping[str, Any]]:
     return [
         {
             "level": "note",
-            "message": {"text": f"Not analyzed: {one.what}: {one.why}"},
+            "message": {"text": f"Not inspected: {one.what}: {one.why}"},
             "locations": [{"logicalLocations": [{"fullyQualifiedName": one.path or "model", "kind": "member"}]}],
         }
         for one in unseen

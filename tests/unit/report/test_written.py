@@ -16,9 +16,7 @@ def test_the_old_file_is_unchanged_if_writing_fails(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(
-        BadInput, match=r"report\.html': No space left on device; choose another path\."
-    ):
+    with pytest.raises(BadInput, match=r"report\.html': No space left on device; choose another path\."):
         write_whole(path, b"new")
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
