@@ -1,1 +1,1 @@
-"""Answers made readable: facts (the data of every picture), figures, words, one HTML file."""
+"""Answers as text, HTML, charts and SARIF."""

@@ -1,4 +1,4 @@
-"""Findings that were looked at and accepted, kept as a file, so that only new ones are told."""
+"""Baselines: files of accepted findings, so that only new ones are reported."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Divided:
-    """Findings, divided by a baseline.
+    """Findings split by a baseline.
 
     Attributes:
-        new: what the baseline does not hold.
-        accepted: what it holds.
+        new: those that the baseline does not contain.
+        accepted: those that it contains.
         gone: how many of its entries were not found again.
     """
 
@@ -31,10 +31,10 @@ class Divided:
 
 
 def write_baseline(findings: Sequence[Finding], path: Path) -> Path:
-    """The path, once every one of these findings is accepted there.
+    """Write a baseline that accepts these findings, and return its path.
 
     Raises:
-        BadInput: the place cannot be written.
+        BadInput: the file cannot be written.
     """
     rows = [
         {"fingerprint": digest, "id": finding.id, "place": finding.site.name if finding.site else None}
@@ -46,10 +46,10 @@ def write_baseline(findings: Sequence[Finding], path: Path) -> Path:
 
 
 def divided(findings: Sequence[Finding], path: Path) -> Divided:
-    """The findings, divided by the baseline in this file.
+    """Split findings by the baseline in a file.
 
     Raises:
-        BadInput: the file is missing, or no baseline.
+        BadInput: the file is missing, or not a baseline.
     """
     accepted = _read(path)
     pairs = list(zip(findings, fingerprints(findings), strict=True))
@@ -64,7 +64,7 @@ def _read(path: Path) -> frozenset[str]:
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise BadInput(f"there is no baseline '{path}'; write one with --write-baseline {path}.") from error
+        raise BadInput(f"there is no baseline '{path}'; create one with --write-baseline {path}.") from error
     except (OSError, ValueError) as error:
         raise BadInput(f"'{path}' cannot be read as a baseline: {error}.") from error
     try:
@@ -72,4 +72,4 @@ def _read(path: Path) -> frozenset[str]:
             raise BadInput(f"'{path}' is a baseline of version {held['version']}; this actlab reads version {VERSION}.")
         return frozenset(str(row["fingerprint"]) for row in held["accepted"])
     except (TypeError, KeyError) as error:
-        raise BadInput(f"'{path}' is no baseline: it lacks 'version' or 'accepted' with fingerprints.") from error
+        raise BadInput(f"'{path}' is not a baseline: it lacks 'version' or 'accepted' with fingerprints.") from error

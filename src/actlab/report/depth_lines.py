@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actlab.report.chart import Key
 from actlab.report.moments import Moment
-from actlab.report.style import COLOURS, INK, axes, image, look
+from actlab.report.style import COLORS, INK, axes, image, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,8 +60,8 @@ def _lines(ax: Axes, moments: Sequence[Moment]) -> None:
         depth = range(1, len(moment.values) + 1)
         values = [math.nan if value is None else value for value in moment.values]
         share = number / last if last else 1.0
-        colour = INK if number == last else COLOURS["better"]
-        ax.plot(depth, values, color=colour, alpha=PALEST + (1 - PALEST) * share, marker="o", markersize=3)
+        color = INK if number == last else COLORS["better"]
+        ax.plot(depth, values, color=color, alpha=PALEST + (1 - PALEST) * share, marker="o", markersize=3)
     ax.set_xlabel("site, from input to output")
     _whole_numbers(ax, sites=max((len(moment.values) for moment in moments), default=1))
 

@@ -1,4 +1,4 @@
-"""A diagnosis as pages show it: findings, charts, and what could not be analyzed."""
+"""A diagnosis as pages show it: findings, charts, and what could not be inspected."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Diagnosis:
         charts: the charts; none if no training step was measured.
         sites: the sites along the charts' axes, with their numbers.
         steps: training steps that were watched.
-        unseen: what could not be analyzed.
+        unseen: what could not be inspected.
     """
 
     count: str

@@ -54,5 +54,5 @@ def diagnosis_page(report: Report, *, title: str, root: Path) -> str:
 def _summary(report: Report) -> tuple[tuple[str, str], ...]:
     quantities = report.quantities
     steps = () if quantities is None else (("training steps", f"{quantities.steps:,}"),)
-    unseen = (("parts not analyzed", str(len(report.unseen))),) if report.unseen else ()
+    unseen = (("parts not inspected", str(len(report.unseen))),) if report.unseen else ()
     return (("activations in the model", str(len(report.sites))), *steps, *unseen)

@@ -1,4 +1,4 @@
-"""Findings for reading in a terminal: errors first, then what could not be analyzed, then the count."""
+"""Findings for reading in a terminal: errors first, then what could not be inspected, then the count."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FindingTable:
 
     Attributes:
         findings: what was found.
-        unseen: what could not be analyzed.
+        unseen: what could not be inspected.
         remedies: a sentence for the id of every remedy.
         root: the folder that paths are relative to.
         nothing: the text shown if there are no findings.
@@ -49,7 +49,7 @@ class FindingTable:
             yield Group(*self._parts(block))
             yield ""
         if self.unseen:
-            yield Text("Not analyzed:", style="bold")
+            yield Text("Not inspected:", style="bold")
             for one in folded_unseen(self.unseen):
                 yield _hanging("  ", Text(unseen_text(one.first, place=one.places), style="dim"))
             yield ""

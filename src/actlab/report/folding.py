@@ -1,4 +1,4 @@
-"""Alike things at many places of a model, folded into one: findings, sites, and parts that could not be analyzed."""
+"""Alike things at many places of a model, folded into one: findings, sites, and parts that could not be inspected."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class Block:
 
 @final
 @dataclass(frozen=True)
-class Unanalyzed:
-    """Alike parts that could not be analyzed: the first, and the places of all as text."""
+class Uninspected:
+    """Alike parts that could not be inspected: the first, and the places of all as text."""
 
     first: Unseen
     places: str
@@ -84,10 +84,10 @@ def folded(findings: Iterable[Finding]) -> list[Block]:
     return [_block(alike) for alike in grouped(findings, key=_kind)]
 
 
-def folded_unseen(unseen: Iterable[Unseen]) -> list[Unanalyzed]:
-    """Fold parts that could not be analyzed for the same reason."""
+def folded_unseen(unseen: Iterable[Unseen]) -> list[Uninspected]:
+    """Fold parts that could not be inspected for the same reason."""
     alike = grouped(unseen, key=lambda one: (one.what, one.why))
-    return [Unanalyzed(some[0], paths_text([one.path or "model" for one in some])) for some in alike]
+    return [Uninspected(some[0], paths_text([one.path or "model" for one in some])) for some in alike]
 
 
 def where_lines(block: Block, *, root: Path) -> list[str]:
@@ -148,7 +148,7 @@ def paths_text(paths: Sequence[str]) -> str:
 
 def _where(places: Places, *, root: Path) -> str:
     lines = lines_text(places.lines, root=root)
-    return f"{lines}  {places.text} ({name_text(places.spelling)})" if places.text else lines
+    return f"{lines}  {places.text} ({name_text(places.spelling)})".strip() if places.text else lines
 
 
 def _kind(finding: Finding) -> Hashable:

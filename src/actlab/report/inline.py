@@ -1,4 +1,4 @@
-"""An SVG that Matplotlib wrote, made fit to stand in the midst of an HTML page."""
+"""Conversion of an SVG file by Matplotlib into an element of an HTML page."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from xml.etree.ElementTree import Element
 
 from actlab.report.style import PALETTE
 
-# A colour of the picture and the page's own for it, so that the picture follows the page into the dark.
+# Each color of a picture and the page's variable for it, so that pictures follow the page's dark mode.
 VARIABLES: Mapping[str, str] = {light: name for name, (light, _) in PALETTE.items()}
 
-_COLOUR = re.compile(r"#[0-9a-f]{6}\b")
+_COLOR = re.compile(r"#[0-9a-f]{6}\b")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _FONT = re.compile(r"(?P<weight>bold|\d00)?\s*(?P<size>[\d.]+px)")
 _DROPPED = {"metadata", "style"}
 
 
 def inline(svg: bytes, *, prefix: str, label: str) -> str:
-    """The SVG as an element of an HTML page.
+    """Return the SVG as an element of an HTML page.
 
-    Its colours become the page's variables, its text takes the page's font, its size follows the place it stands
-    in, and its identifiers begin with a prefix of their own.
+    Colors become the page's variables, text takes the page's font, the size follows the container, and identifiers
+    get a prefix.
 
     Args:
-        svg: what Matplotlib wrote, text as text.
+        svg: a file by Matplotlib, with text as text.
         prefix: unique among the pictures of the page.
-        label: what the picture shows, for those who do not see it.
+        label: a description of the picture for screen readers.
     """
     written = ElementTree.fromstring(svg)
     (root,) = _rewritten(written, used=_referenced(written), prefix=prefix)
@@ -36,7 +36,7 @@ def inline(svg: bytes, *, prefix: str, label: str) -> str:
 
 
 def _rewritten(element: Element, *, used: set[str], prefix: str) -> Iterator[Element]:
-    """The element fit for HTML: none where it is not wanted, its children where it says nothing itself."""
+    """Yield the element for HTML: nothing if it is dropped, its children if it is a bare group."""
     name = _local(element.tag)
     if name in _DROPPED:
         return
@@ -46,7 +46,7 @@ def _rewritten(element: Element, *, used: set[str], prefix: str) -> Iterator[Ele
         yield from children
         return
     new = Element(name, attributes)
-    new.text = (element.text or "").strip() or None  # what stands between elements is but line breaks
+    new.text = (element.text or "").strip() or None  # between elements there are only line breaks
     new.extend(children)
     yield new
 
@@ -79,12 +79,12 @@ def _referenced(root: Element) -> set[str]:
 
 def _style(text: str) -> str:
     declarations = (part.partition(":") for part in text.split(";"))
-    kept = (new for name, _, value in declarations for new in _declarations(name.strip(), value.strip()))
-    return ";".join(f"{name}:{value}" for name, value in kept)
+    wanted = (new for name, _, value in declarations for new in _declarations(name.strip(), value.strip()))
+    return ";".join(f"{name}:{value}" for name, value in wanted)
 
 
 def _declarations(name: str, value: str) -> Iterator[tuple[str, str]]:
-    """One declaration as the page wants it; older releases of Matplotlib write the short form `font`."""
+    """Yield a declaration for the page; older releases of Matplotlib write the short form `font`."""
     if name == "font":
         found = _FONT.match(value)
         assert found is not None, value
@@ -92,13 +92,13 @@ def _declarations(name: str, value: str) -> Iterator[tuple[str, str]]:
             yield "font-weight", found["weight"]
         yield "font-size", found["size"]
     elif name != "font-family":
-        yield name, _COLOUR.sub(lambda colour: _variable(colour[0]), value)
+        yield name, _COLOR.sub(lambda color: _variable(color[0]), value)
 
 
-def _variable(colour: str) -> str:
-    return f"var(--{VARIABLES[colour]})" if colour in VARIABLES else colour
+def _variable(color: str) -> str:
+    return f"var(--{VARIABLES[color]})" if color in VARIABLES else color
 
 
 def _local(name: str) -> str:
-    """The name without its namespace, which HTML has no use for."""
+    """Return the name without its namespace, which HTML does not use."""
     return name.rpartition("}")[2]

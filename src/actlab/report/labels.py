@@ -1,14 +1,18 @@
-"""Places for labels that must not overlap."""
+"""Positions of labels that must not overlap."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
+
+NEAR = 1e-9
+"""Lines that differ by less at an end touch there and do not cross."""
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Neighbouring labels at equal distances: the sum of where each would have the group start, and their number."""
+    """Neighboring labels at equal distances: the sum of the group starts that each prefers, and their number."""
 
     starts: float
     size: int
@@ -25,10 +29,9 @@ class _Group:
 
 
 def apart(places: Sequence[float], *, gap: float, limits: tuple[float, float]) -> tuple[float, ...]:
-    """Places near those wished for, in their order, at least `gap` apart and within the limits.
+    """Move positions as little as possible (least squares) so that they are at least `gap` apart and within limits.
 
-    Together they are as near to the wished ones as can be (least squares); where they do not all fit, they are
-    spaced evenly.
+    The order is preserved. If they do not all fit, they are spaced evenly.
 
     Example:
         >>> apart([5.0, 5.0, 1.0], gap=1.0, limits=(0.0, 10.0))
@@ -45,6 +48,44 @@ def apart(places: Sequence[float], *, gap: float, limits: tuple[float, float]) -
     found = [group.start(gap=gap, limits=limits) + gap * k for group in groups for k in range(group.size)]
     placed = dict(zip(order, found, strict=True))
     return tuple(placed[number] for number in range(len(places)))
+
+
+def uncrossed(points: Sequence[tuple[float, float]], labels: Sequence[float], *, at: float) -> tuple[float, ...]:
+    """Exchange labels until no two lines from a point to its label cross.
+
+    Args:
+        points: where the lines begin, left of the labels.
+        labels: the height of each point's label.
+        at: the horizontal position of all labels.
+
+    Example:
+        >>> uncrossed([(0.0, 1.0), (3.9, 0.9)], [1.0, 0.0], at=4.0)
+        (1.0, 0.0)
+        >>> uncrossed([(0.0, 1.1), (3.9, 1.0)], [0.9, 0.1], at=4.0)
+        (0.1, 0.9)
+    """
+    placed = list(labels)
+    # Exchanging the ends of two lines that cross shortens both together, so this ends.
+    while (pair := _crossing(points, placed, at=at)) is not None:
+        one, other = pair
+        placed[one], placed[other] = placed[other], placed[one]
+    return tuple(placed)
+
+
+def _crossing(points: Sequence[tuple[float, float]], labels: Sequence[float], *, at: float) -> tuple[int, int] | None:
+    for one, other in combinations(range(len(points)), 2):
+        start = max(points[one][0], points[other][0])
+        before = _height(points[one], labels[one], at=at, x=start) - _height(
+            points[other], labels[other], at=at, x=start
+        )
+        after = labels[one] - labels[other]
+        if min(before, after) < -NEAR < NEAR < max(before, after):
+            return one, other
+    return None
+
+
+def _height(point: tuple[float, float], label: float, *, at: float, x: float) -> float:
+    return point[1] + (label - point[1]) * (x - point[0]) / (at - point[0])
 
 
 def _touch(before: _Group, after: _Group, *, gap: float, limits: tuple[float, float]) -> bool:

@@ -1,4 +1,4 @@
-"""A comparison as one HTML file that needs nothing else and opens anywhere."""
+"""A comparison as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def write_report(
     own: Mapping[str, Activation] = MappingProxyType({}),
     diagnosis: Diagnosis | None = None,
 ) -> Path:
-    """The path, once the page lies there, whole.
+    """Write the report atomically and return its path.
 
     Args:
-        comparison: what is reported.
-        path: where the page goes; the folder must exist.
-        provenance: what the page says of its origin, in order: versions, command, date.
-        own: activations that only the user knows, by the names of their arms.
-        diagnosis: what was found about the control; the page says nothing of it if left out.
+        comparison: the comparison to report.
+        path: the file to write; its folder must exist.
+        provenance: the page's provenance in order: versions, command, date.
+        own: the user's own activations, by the names of their arms.
+        diagnosis: findings about the control; the page has no such section if left out.
 
     Raises:
-        BadInput: the place cannot be written.
+        BadInput: the file cannot be written.
     """
     return write_whole(path, page(comparison, provenance=provenance, own=own, diagnosis=diagnosis).encode())
 
@@ -49,7 +49,7 @@ def page(
     own: Mapping[str, Activation] = MappingProxyType({}),
     diagnosis: Diagnosis | None = None,
 ) -> str:
-    """The whole report as HTML: the same text for the same comparison and provenance."""
+    """Return the report as HTML: the same text for the same comparison and provenance."""
     plan, metric, places = comparison.plan, comparison.metric, _places(comparison)
     words = {
         "metric": metric.name,

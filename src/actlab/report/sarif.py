@@ -21,7 +21,7 @@ from actlab.sites.site import Unseen
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 LEVELS = {"error": "error", "warning": "warning", "information": "note"}
 ROOT_NAME = "SRCROOT"
-"""The name by which relative paths say what they are relative to; the one that other tools use."""
+"""The base of relative paths, under the name that other tools use."""
 
 _ADDRESS = re.compile(r"(?P<url>https://[^\s,;)]+)|arXiv:(?P<arxiv>\d{4}\.\d{4,5})|doi:(?P<doi>10\.\d+/[^\s,;)]+)")
 
@@ -38,16 +38,16 @@ def sarif(
     accepted: Sequence[Finding] = (),
     in_source: Sequence[Finding] = (),
 ) -> dict[str, Any]:
-    """One SARIF log with one run.
+    """Return a SARIF log with one run.
 
     Args:
         findings: the results, in the order in which they were found.
-        unseen: what could not be looked into; these become notifications of the run.
+        unseen: parts that could not be inspected; these become notifications of the run.
         root: the folder that the files' URIs are relative to.
         version: of actlab.
-        whole: file and line for findings about the model as a whole: code-scanning services show no result without.
-        accepted: those of the findings that a baseline holds; they are marked as suppressed.
-        in_source: those of the findings that a comment suppresses; likewise.
+        whole: file and line for findings about the model as a whole; code-scanning services hide results without one.
+        accepted: the findings in a baseline; they are marked as suppressed.
+        in_source: the findings that a comment suppresses; likewise.
     """
     digests = dict(zip(map(id, findings), fingerprints(findings), strict=True))
     suppressed = {id(finding): {"kind": "external", "status": "accepted"} for finding in accepted}
@@ -82,7 +82,7 @@ def _rule(kind: FindingKind) -> dict[str, Any]:
 
 
 def address_in(source: str) -> str | None:
-    """The address of the first thing that a source names with one; None where it names none.
+    """Return the first address that a source names, or None.
 
     Example:
         >>> address_in("Lu et al. 2019, arXiv:1903.06733"), address_in("Hochreiter 1991")
@@ -125,7 +125,7 @@ def _location(finding: Finding, *, whole: tuple[str, int], root: Path) -> dict[s
 
 
 def _artifact(file: str, *, root: Path) -> dict[str, str] | None:
-    """Where a file lies, relative to the root where it can be; None for code that is in no file, such as `<stdin>`."""
+    """Return a file's location, relative to the root if possible; None for code without a file, such as `<stdin>`."""
     path = Path(file)
     if not file or file.startswith("<"):
         return None
@@ -139,7 +139,7 @@ def _notifications(unseen: Iterable[Unseen]) -> list[Mapping[str, Any]]:
     return [
         {
             "level": "note",
-            "message": {"text": f"Not analyzed: {one.what}: {one.why}"},
+            "message": {"text": f"Not inspected: {one.what}: {one.why}"},
             "locations": [{"logicalLocations": [{"fullyQualifiedName": one.path or "model", "kind": "member"}]}],
         }
         for one in unseen

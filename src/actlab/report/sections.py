@@ -1,4 +1,4 @@
-"""The charts of a page, found in the folder `charts` and made ready for the template."""
+"""The charts of a page, found in the folder `charts` and prepared for the template."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An activation and its derivative as numbers to be drawn."""
+"""An activation and its derivative as points of curves."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from actlab.formula.expr import Input
 from actlab.lower.to_numpy import program
 
 Line = tuple[tuple[float, float], ...]
-"""Points that are joined when drawn."""
+"""Points of a continuous piece of a curve."""
 
 ENDS = (-5.0, 5.0)
 POINTS = 1001  # odd, so that 0 is among them
 SHOWN = (-2.2, 4.2)
-"""Of the vertical axis, the same for all activations that fit, so that they can be compared by eye."""
+"""Limits of the vertical axis, the same for all activations that fit, so that they can be compared by eye."""
 
 STEEP = 8.0
-"""Times the steepest change next to it: a larger one between two points is a jump, not a slope."""
+"""A change between two points is a jump if it exceeds the changes next to it by this factor."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Shape:
     """The curve of an activation and of its derivative, broken where they jump.
 
     Attributes:
-        arm: the name it goes by.
+        arm: the name of its arm.
         label: the activation with its parameters.
         value: the pieces of the curve.
         derivative: the pieces of the derivative's.
@@ -43,7 +43,7 @@ class Shape:
 
 
 def shape(act: Activation, *, arm: str | None = None) -> Shape:
-    """The shape of an activation with one input."""
+    """Return the shape of an activation with one input."""
     x = np.linspace(*ENDS, POINTS)
     function = program([act.formula, act.derivative()], [Input(act.inputs[0])]).function
     with np.errstate(all="ignore"):
@@ -58,7 +58,7 @@ def shape(act: Activation, *, arm: str | None = None) -> Shape:
 
 
 def pieces(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Line, ...]:
-    """The points as lines, broken at jumps and where a value is not finite.
+    """Return the points as lines, broken at jumps and at values that are not finite.
 
     Example:
         >>> pieces(np.arange(6.0), np.array([0.0, 0.0, 0.0, 1.0, 1.0, np.inf]))
@@ -81,12 +81,12 @@ def pieces(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Line, ...]:
 
 
 def _limits(value: NDArray[np.float64], slope: NDArray[np.float64]) -> tuple[float, float]:
-    """The shared limits, or own ones where these would hide most of the curve."""
+    """Return the shared limits, or limits for this curve if the shared ones would hide most of it."""
     low, high = SHOWN
     inside = (value > low) & (value < high)
     if inside.mean() > 0.5:
         return SHOWN
     both = np.concatenate([value, slope])
     bottom, top = np.quantile(both[np.isfinite(both)], [0.1, 0.9])
-    room = 0.2 * (top - bottom) or 1.0
-    return float(bottom - room), float(top + room)
+    margin = 0.2 * (top - bottom) or 1.0
+    return float(bottom - margin), float(top + margin)

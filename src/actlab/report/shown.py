@@ -1,4 +1,4 @@
-"""What is known of one activation, for reading in a terminal: one fact a line."""
+"""The properties of an activation for reading in a terminal, one on each line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHOWN_LINES = (
     ("range", "range"),
     ("limits", "limits"),
     ("value at 0", "value_at_zero"),
-    ("slope at 0", "derivative_at_zero"),
+    ("derivative at 0", "derivative_at_zero"),
     ("minimum", "minimum"),
     ("maximum", "maximum"),
     ("roots", "roots"),
@@ -32,40 +32,55 @@ _SHOWN_LINES = (
 )
 
 
+WIDTH = max(len(label) for label, _ in _SHOWN_LINES)
+
+# Bits of a number's significand, the hidden one included.
+BITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
+
+
 def _smooth(derivatives: float | str) -> str:
-    """The number of continuous derivatives, in words."""
-    words = {-1: "it jumps", 0: "continuous, with kinks", 1: "once continuously differentiable"}
-    return "without end" if derivatives == "inf" else words.get(int(derivatives), f"{derivatives} derivatives")
+    """Return the number of continuous derivatives in words."""
+    if derivatives == "inf":
+        return "infinitely differentiable"
+    words = {-1: "discontinuous", 0: "continuous, with kinks", 1: "once continuously differentiable"}
+    return words.get(int(derivatives), f"{derivatives} times continuously differentiable")
 
 
 def shown_lines(facts: Mapping[str, Any]) -> list[str]:
-    """The facts that are there, one a line, then the unknown ones with the reason."""
+    """Return the known properties, then the unknown ones with the reason."""
     lines = [facts["name"], f"  {facts['summary']}", ""]
     for label, key in _SHOWN_LINES:
         value = facts.get(key)
         if value not in (None, "", [], ()):
-            lines.append(f"  {label:<12} {_smooth(value) if key == 'smoothness' else _in_words(value)}")
+            lines.append(f"  {label:<{WIDTH}} {_smooth(value) if key == 'smoothness' else _in_words(value)}")
     lines += _exactness(facts["exactness"])
     reasons: dict[str, list[str]] = {}
     for name, reason in facts.get("unknown", {}).items():
         reasons.setdefault(reason, []).append(name.replace("_", " "))
-    lines += [f"  {'unknown':<12} {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    lines += [f"  {'unknown':<{WIDTH}} {', '.join(names)}: {reason}" for reason, names in reasons.items()]
     return lines
 
 
 def _exactness(certificates: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The worst errors, one mode a line."""
+    """Return the worst errors, one line for each mode."""
     lines: list[str] = []
     for mode, by_dtype in certificates.items():
-        told = [f"{dtype} {_errors(entry)}" for dtype, entry in by_dtype.items()]
+        errors = [f"{dtype} {_errors(entry, dtype=dtype)}" for dtype, entry in by_dtype.items()]
         label = "exactness" if not lines else ""
-        lines.append(f"  {label:<12} {mode}, worst ULP forward/backward: {', '.join(told)}")
+        lines.append(f"  {label:<{WIDTH}} {mode}, maximum ULP error forward/backward: {', '.join(errors)}")
     return lines
 
 
-def _errors(entry: Mapping[str, Any]) -> str:
+def _errors(entry: Mapping[str, Any], *, dtype: str) -> str:
     worst = [entry[direction]["max_ulp"] for direction in ("forward", "backward")]
-    return "/".join(each if isinstance(each, str) else f"{each:.2g}" for each in worst)
+    return "/".join(_ulp(each, dtype=dtype) for each in worst)
+
+
+def _ulp(error: float | str, *, dtype: str) -> str:
+    """Return an error in ULP as text; one as large as the number itself means that no digit is correct."""
+    if isinstance(error, str):
+        return error
+    return "no correct digit" if error >= 2.0 ** (BITS[dtype] - 1) else f"{error:.2g}"
 
 
 def _in_words(value: Any) -> str:

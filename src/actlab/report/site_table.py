@@ -33,10 +33,10 @@ def site_lines(sites: Sequence[Site], unseen: Sequence[Unseen], *, root: Path, w
     ]
     hidden = [f"Columns hidden in this width: {', '.join(COLUMNS[shown:])}."] * (shown < len(COLUMNS))
     missing = [f"  {unseen_text(one.first, place=one.places)}" for one in folded_unseen(unseen)]
-    not_analyzed = ["", "Not analyzed:", *missing] if missing else []
+    not_inspected = ["", "Not inspected:", *missing] if missing else []
     if not sites:
-        return ["No activation was found.", *not_analyzed]
-    return [*lines, *hidden, *not_analyzed, "", f"{len(sites)} site{'' if len(sites) == 1 else 's'}."]
+        return ["No activation was found.", *not_inspected]
+    return [*lines, *hidden, *not_inspected, "", f"{len(sites)} site{'' if len(sites) == 1 else 's'}."]
 
 
 def site_rows(sites: Sequence[Site], *, root: Path) -> list[tuple[str, str, tuple[str, ...]]]:

@@ -1,4 +1,4 @@
-"""One look for every picture, and pictures as bytes that are the same at every run."""
+"""The style of all pictures, which are the same bytes at every run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Every colour by name, on light paper and on dark. Blue, vermilion, green and purple after Okabe and Ito 2008
-# (jfly.uni-koeln.de/color), told apart by all kinds of sight, and darkened until small text in them can be read.
+# Every color by name, in light mode and in dark mode. Blue, vermilion, green and purple after Okabe and Ito 2008
+# (jfly.uni-koeln.de/color), distinguishable with color blindness, and darkened until small text in them is readable.
 PALETTE: Mapping[str, tuple[str, str]] = {
     "paper": ("#ffffff", "#161c24"),
     "page": ("#f4f6f8", "#0d1218"),
@@ -29,7 +29,7 @@ PALETTE: Mapping[str, tuple[str, str]] = {
 _LIGHT = {name: light for name, (light, _) in PALETTE.items()}
 PAPER, INK, QUIET, LINES, DERIVATIVE = (_LIGHT[name] for name in ("paper", "ink", "quiet", "lines", "derivative"))
 
-COLOURS = {"control": INK} | {name: _LIGHT[name] for name in ("better", "worse", "equivalent", "undecided")}
+COLORS = {"control": INK} | {name: _LIGHT[name] for name in ("better", "worse", "equivalent", "undecided")}
 MARKERS = {"control": "o", "better": "^", "worse": "v", "equivalent": "s", "undecided": "D"}
 
 PANEL = (252.0, 176.0)  # points; one of several pictures side by side
@@ -50,7 +50,7 @@ _LOOK: dict[str, Any] = {
     "axes.titleweight": "bold",
     "axes.unicode_minus": True,
     "figure.facecolor": "none",
-    "font.family": ["DejaVu Sans"],  # ships with Matplotlib: the same measures everywhere
+    "font.family": ["DejaVu Sans"],  # comes with Matplotlib, so text has the same size everywhere
     "grid.color": LINES,
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.8,
@@ -71,11 +71,11 @@ _LOOK: dict[str, Any] = {
 
 @contextmanager
 def look(*, points: float, text_as: str) -> Iterator[None]:
-    """The look of every picture, whatever the user's own settings are; they are as before afterwards.
+    """Apply the style of all pictures, and restore the user's settings afterwards.
 
     Args:
         points: the size of the text.
-        text_as: "path" for outlines, which look the same anywhere, or "none" for text in the reader's own font.
+        text_as: "path" for outlines, which look the same anywhere, or "none" for text in the reader's font.
     """
     import matplotlib as mpl
 
@@ -83,13 +83,13 @@ def look(*, points: float, text_as: str) -> Iterator[None]:
     sizes |= {"font.size": points, "axes.titlesize": points * 1.15, "legend.fontsize": points}
     settings: Any = {**_defaults(), **_LOOK, **sizes, "svg.fonttype": text_as}
     with mpl.rc_context(settings), warnings.catch_warnings():
-        # A character that the measuring font lacks is drawn by the reader's font.
+        # The reader's font draws characters that this one lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         yield
 
 
 def axes(width: float, height: float, *, margin: float = 2.0) -> tuple[Figure, Axes]:
-    """An empty pair of axes; size and margin in points."""
+    """Create a figure with empty axes; size and margin in points."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -99,7 +99,7 @@ def axes(width: float, height: float, *, margin: float = 2.0) -> tuple[Figure, A
 
 
 def image(figure: Figure, form: str) -> bytes:
-    """The picture as "svg" or "png"; the same bytes for the same picture."""
+    """Return the picture as "svg" or "png"; the same bytes for the same picture."""
     buffer = io.BytesIO()
     unstamped = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
     figure.savefig(buffer, format=form, dpi=200, metadata=unstamped[form])
@@ -109,6 +109,6 @@ def image(figure: Figure, form: str) -> bytes:
 def _defaults() -> dict[str, Any]:
     import matplotlib as mpl
 
-    # What is no matter of looks stays as it is.
-    kept = ("backend", "backend_fallback", "interactive", "toolbar", "webagg.", "keymap.", "macosx.", "tk.")
-    return {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith(kept)}
+    # Settings that do not concern the style keep their values.
+    unrelated = ("backend", "backend_fallback", "interactive", "toolbar", "webagg.", "keymap.", "macosx.", "tk.")
+    return {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith(unrelated)}

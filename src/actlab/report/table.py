@@ -1,4 +1,4 @@
-"""The table of arms as text, one row an arm, for every face that shows it."""
+"""The table of arms as text, one row for each arm."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Row:
     """One arm, every number as text.
 
     Attributes:
-        activation: its name, cut where it is very long.
-        full_name: its name as it is.
+        activation: its name, cut if it is very long.
+        full_name: its whole name.
         verdict: "control", "better", "worse", "equivalent" or "undecided".
         test: the mean test metric.
         spread: its standard deviation over the seeds.
@@ -63,18 +63,18 @@ class Row:
 
 
 def rows(comparison: Comparison) -> tuple[Row, ...]:
-    """One row an arm, the control first and then the best first."""
+    """Return a row for each arm: the control, then the others, best first."""
     return tuple(_row(arm, comparison) for arm in ranked(comparison))
 
 
 def ranked(comparison: Comparison) -> tuple[ArmResult, ...]:
-    """The arms, the control first and then the best first."""
+    """Return the arms: the control, then the others, best first."""
     control, *others = comparison.arms
     return (control, *sorted(others, key=lambda arm: -comparison.metric.gain(arm.test, over=0.0)))
 
 
 def spread(values: tuple[float, ...]) -> float:
-    """The standard deviation over the seeds; 0 of a single one."""
+    """Return the standard deviation over the seeds; 0 for a single one."""
     return stdev(values) if len(values) > 1 else 0.0
 
 

@@ -1,4 +1,4 @@
-"""A comparison for reading in a terminal: the table of arms, then the verdict, where the eye is in the end."""
+"""A comparison for reading in a terminal: the table of arms, then the verdict."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STYLES = {"control": "bold", "better": "bold blue", "worse": "red", "equivalent"
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its heading and its cells, and how soon it gives way where there is no room; 0 never does."""
+    """A column. In a narrow terminal the columns with the highest `gives_way` are hidden first; those with 0 never."""
 
     heading: str
     cells: tuple[str, ...]
@@ -35,13 +35,13 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Of the widest cell."""
+        """Width of the widest cell."""
         return max(map(cell_len, (*self.heading.split("\n"), *self.cells)))
 
 
 @dataclass(frozen=True)
 class ComparisonTable:
-    """The comparison as something that Rich renders, fit for the width there is."""
+    """The comparison as something that Rich renders, fitted to the available width."""
 
     comparison: Comparison
 
@@ -64,7 +64,7 @@ class ComparisonTable:
 
 
 def comparison_lines(comparison: Comparison, width: int | None = None) -> list[str]:
-    """The comparison as plain lines, no wider than `width`; by default as wide as the terminal."""
+    """Return the comparison as plain lines, no wider than `width`; by default as wide as the terminal."""
     wide = width or get_terminal_size().columns
     console = Console(file=StringIO(), width=wide, color_system=None, legacy_windows=False, force_jupyter=False)
     with console.capture() as captured:
@@ -73,8 +73,8 @@ def comparison_lines(comparison: Comparison, width: int | None = None) -> list[s
 
 
 def columns(table: Sequence[Row]) -> tuple[Column, ...]:
-    """The table by columns, in the order in which they stand."""
-    # a divergence must not go unseen for want of room
+    """Return the columns of the table in order."""
+    # A divergence must not be hidden.
     any_diverged = any(not row.diverged.startswith("0 ") for row in table)
     return (
         Column("activation", tuple(name_text(row.activation, NAME) for row in table), is_text=True),
@@ -92,9 +92,9 @@ def columns(table: Sequence[Row]) -> tuple[Column, ...]:
 
 
 def fitting(every: Sequence[Column], width: int) -> tuple[Column, ...]:
-    """The columns that fit side by side, the least important ones left out first.
+    """Return the columns that fit side by side, hiding the least important ones first.
 
-    A narrow one of lesser importance may stay where a wider one had to go.
+    A narrow column may remain although a wider one that is more important is hidden.
     """
     shown: list[Column] = [column for column in every if column.gives_way == 0]
     for column in sorted((column for column in every if column.gives_way), key=lambda one: one.gives_way):

@@ -1,4 +1,4 @@
-"""Numbers and names of a comparison as short text, the same on every face."""
+"""Numbers of a comparison as short text, the same wherever they are shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from actlab.study.comparison import Difference
 from actlab.train.kinds import Metric
 
 MARKS = {"control": "○", "better": "▲", "worse": "▼", "equivalent": "■", "undecided": "◆"}
-"""A verdict is told by shape as well as by colour."""
+"""Verdicts differ in shape as well as in color."""
 
 NOTHING = "–"
 
@@ -25,8 +25,9 @@ def metric_label(metric: Metric, *, limit: int) -> str:
 
 
 def places_of(metric: Metric, *, region: float) -> int:
-    """How many decimal places a value of the metric is given: two of shares, and of errors two digits beyond the
-    region of practical equivalence.
+    """Return the number of decimal places for values of the metric.
+
+    Shares have two; errors have two digits beyond the region of practical equivalence.
 
     Example:
         >>> from actlab.train.kinds import ACCURACY, ERROR
@@ -39,7 +40,7 @@ def places_of(metric: Metric, *, region: float) -> int:
 
 
 def number_text(value: float, places: int) -> str:
-    """A number to so many decimal places; one that would be very long, to three digits.
+    """Return a number to so many decimal places; a very large one to three digits.
 
     Example:
         >>> number_text(-0.126, 2), number_text(2e9, 2), number_text(-0.001, 2), number_text(float("inf"), 2)
@@ -47,12 +48,12 @@ def number_text(value: float, places: int) -> str:
     """
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    rounded = round(value, places) + 0.0  # which makes 0 of −0
+    rounded = round(value, places) + 0.0  # turns −0 into 0
     return (f"{rounded:.{places}f}" if abs(value) < 1e7 else f"{value:.3g}").replace("-", "−")
 
 
 def change_text(value: float, places: int) -> str:
-    """A difference, with its sign unless it is rounded to 0.
+    """Return a difference with its sign, unless it is rounded to 0.
 
     Example:
         >>> change_text(0.5, 2), change_text(-0.5, 2), change_text(0.001, 2), change_text(float("inf"), 2)
@@ -63,7 +64,7 @@ def change_text(value: float, places: int) -> str:
 
 
 def interval_text(difference: Difference, places: int) -> str:
-    """The interval of a difference."""
+    """Return the interval of a difference."""
     return f"{change_text(difference.low, places)} to {change_text(difference.high, places)}"
 
 
@@ -78,7 +79,7 @@ def with_minus_signs(text: str) -> str:
 
 
 def p_text(p: float) -> str:
-    """A p-value to two digits; a tiny one as a bound.
+    """Return a p-value to two digits; a tiny one as a bound.
 
     Example:
         >>> p_text(0.00390625), p_text(1e-7), p_text(1.0)
@@ -88,7 +89,7 @@ def p_text(p: float) -> str:
 
 
 def level_text(level: float) -> str:
-    """A confidence level in per cent.
+    """Return a confidence level in percent.
 
     Example:
         >>> level_text(0.95), level_text(1 - 0.05 / 8)
@@ -98,7 +99,7 @@ def level_text(level: float) -> str:
 
 
 def rate_text(rate: float) -> str:
-    """A learning rate to three digits."""
+    """Return a learning rate to three digits."""
     return f"{rate:.3g}"
 
 
@@ -115,12 +116,12 @@ def ratio_text(ratio: float | None) -> str:
 
 
 def steps_text(steps: float | None) -> str:
-    """A number of training steps, or a dash where the target was not reached."""
+    """Return a number of training steps, or a dash if the target was not reached."""
     return NOTHING if steps is None else f"{steps:,.0f}"
 
 
 def seconds_text(seconds: float) -> str:
-    """A duration for reading.
+    """Return a duration for reading.
 
     Example:
         >>> seconds_text(0.0042), seconds_text(7.34), seconds_text(123.0), seconds_text(7384)

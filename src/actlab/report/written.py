@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from actlab.errors import BadInput
 
 
 def check_place(path: Path) -> None:
-    """Nothing, where a file could be written there; to be asked before a long run.
+    """Raise `BadInput` if a file cannot be written there; call it before a long run.
 
     Raises:
-        BadInput: the folder is missing, or a folder lies there.
+        BadInput: the folder does not exist, or the path is a folder.
     """
     if path.is_dir():
-        raise BadInput(f"cannot write '{path}': it is a folder; name a file.")
+        raise BadInput(f"cannot write '{path}': it is a folder; choose a file name.")
     if not path.parent.is_dir():
-        raise BadInput(f"cannot write '{path}': there is no folder '{path.parent}'; make it, or name another place.")
+        raise BadInput(f"cannot write '{path}': there is no folder '{path.parent}'; create it, or choose another path.")
 
 
 def write_whole(path: Path, data: bytes) -> Path:
-    """The path, once the file lies there with this content; a reader sees the old content or the new, never a part.
+    """Write a file atomically and return its path: readers get the old content or the new, never a part.
 
     Raises:
-        BadInput: it cannot be written; what was there before is as it was.
+        BadInput: the file cannot be written; an old file is unchanged.
     """
     check_place(path)
-    # Beside it, because only within one file system is renaming one step.
+    # In the same folder, because renaming is atomic only within one file system.
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(data)
         os.replace(part, path)
     except OSError as error:
-        raise BadInput(f"cannot write '{path}': {error.strerror}; name another place.") from error
+        raise BadInput(f"cannot write '{path}': {error.strerror}; choose another path.") from error
     finally:
         part.unlink(missing_ok=True)
     return path

@@ -10,7 +10,7 @@ from typing import Any
 from actlab.rules.finding import Finding
 from actlab.rules.registry import kinds
 from actlab.rules.remedies import REMEDIES
-from actlab.sites.site_text import name_text, place_name, shown_path
+from actlab.sites.site_text import line_text, name_text, place_name
 
 WHOLE_MODEL = "the model as a whole"
 
@@ -35,7 +35,7 @@ def place_text(finding: Finding, *, root: Path) -> str:
     """Return file and line, the place in the model, and how the call is written."""
     lines = lines_text(finding.lines, root=root)
     site = finding.site
-    return lines or WHOLE_MODEL if site is None else f"{lines}  {place_name(site)} ({name_text(site.spelling, 40)})"
+    return lines or WHOLE_MODEL if site is None else f"{lines}  {place_name(site)} ({name_text(site.spelling)})".strip()
 
 
 def lines_text(lines: Sequence[tuple[str, int]], *, root: Path, limit: int = 3) -> str:
@@ -45,7 +45,7 @@ def lines_text(lines: Sequence[tuple[str, int]], *, root: Path, limit: int = 3) 
         >>> lines_text([("net.py", 4), ("net.py", 9), ("loss.py", 2), ("loss.py", 3)], root=Path("/"))
         'net.py:4, net.py:9, loss.py:2 and 1 more'
     """
-    shown = [f"{shown_path(file, root=root)}:{line}" for file, line in lines[:limit]]
+    shown = [line_text(file, line, root=root) for file, line in lines[:limit]]
     more = f" and {len(lines) - limit} more" if len(lines) > limit else ""
     return ", ".join(shown) + more
 

@@ -45,11 +45,13 @@ class Sites(Sequence[Site]):
         return {"sites": [plain(site.to_json()) for site in self.found], "unseen": plain(self.unseen)}
 
     def lines(self) -> list[str]:
-        """Return one line for each site and each part that could not be analyzed."""
+        """Return one line for each site and each part that could not be inspected."""
         rows = [site_cells(site, root=Path.cwd())[:4] for site in self.found]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         shown = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        return [*shown, *(f"not analyzed: {unseen_text(each)}" for each in self.unseen)] or ["no activation was found."]
+        return [*shown, *(f"not inspected: {unseen_text(each)}" for each in self.unseen)] or [
+            "no activation was found."
+        ]
 
 
 def sites(model: nn.Module, *inputs: Any, **kwargs: Any) -> Sites:

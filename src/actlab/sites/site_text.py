@@ -48,6 +48,17 @@ def shown_path(file: str, *, root: Path) -> str:
     return installed if installed != path.as_posix() else file
 
 
+def line_text(file: str, line: int, *, root: Path) -> str:
+    """Return a line of code as `net.py:4`; the file alone if the line is unknown.
+
+    Example:
+        >>> line_text("net.py", 4, root=Path("/")), line_text("net.py", 0, root=Path("/"))
+        ('net.py:4', 'net.py')
+    """
+    path = shown_path(file, root=root)
+    return f"{path}:{line}" if line >= 1 else path
+
+
 def place_name(site: Site | Spot) -> str:
     """Return the place of a site in the model, which `swap` takes as a key: `encoder.act`, `encoder.act[1]`."""
     return site.path if site.path and site.index == 0 else site.name
@@ -65,11 +76,11 @@ def activation_text(site: Site) -> str:
 
 def site_cells(site: Site, *, root: Path) -> tuple[str, ...]:
     """Return a site's row of a table with the headings `COLUMNS`."""
-    line = f"{shown_path(site.file, root=root)}:{site.line}"
+    line = line_text(site.file, site.line, root=root)
     shape = "x".join(map(str, site.shape))
     return place_name(site), activation_text(site), site.spelling, line, shape, site.dtype, str(site.calls)
 
 
 def unseen_text(unseen: Unseen, *, place: str = "") -> str:
-    """Return what could not be analyzed and why, at its path or at another description of the place."""
+    """Return what could not be inspected and why, at its path or at another description of the place."""
     return f"{place or unseen.path or 'model'} ({name_text(unseen.what, 60)}): {unseen.why}"

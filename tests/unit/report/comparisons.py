@@ -1,4 +1,4 @@
-"""Comparisons made by hand, for the tests of what is made of them."""
+"""Comparisons with chosen results, for the tests of reports."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def made(
     costs: Mapping[str, float] | None = None,
     notes: tuple[str, ...] = (),
 ) -> Comparison:
-    """A comparison with these test metrics, the control first; the rest follows or is simple."""
+    """Return a comparison with these test metrics, the control first."""
     names = tuple(tests)
     seeds = len(tests[names[0]])
     control = mean(tests[names[0]])
@@ -74,7 +74,7 @@ def made(
 def errors(
     tests: Mapping[str, Sequence[float]] = ERRORS, curves: Mapping[str, Sequence[Sequence[float]]] | None = None
 ) -> Comparison:
-    """A comparison of a regression: less is better."""
+    """Return a comparison of a regression, in which less is better."""
     sentence = "Progress of diabetes."
     return made(tests, metric=ERROR, task="diabetes", sentence=sentence, baseline=140.0, curves=curves)
 

@@ -1,4 +1,4 @@
-"""Findings made by hand, for the tests of what is made of them."""
+"""Findings with chosen contents, for the tests of reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actlab.sites.site import Site
 def site(
     path: str = "head", *, file: str = "net.py", line: int = 12, index: int = 0, spelling: str = "nn.Softmax"
 ) -> Site:
-    """A site of a softmax."""
+    """Return a site of a softmax."""
     return Site("softmax", {}, path, spelling, file, line, index, (8, 3), "float32", get("softmax"))
 
 
@@ -25,5 +25,5 @@ def finding(
     evidence: dict[str, Any] | None = None,
     remedies: tuple[str, ...] = (),
 ) -> Finding:
-    """A finding; without a site unless one is given."""
+    """Return a finding, by default without a site."""
     return Finding(kind, severity, message, where, evidence or {}, remedies)

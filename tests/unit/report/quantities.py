@@ -1,4 +1,4 @@
-"""Quantities made by hand: a deep sigmoid network whose gradient vanishes, and what one knows of it."""
+"""Quantities of a deep sigmoid network with a vanishing gradient, for the tests of reports."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ DEPTH = 8
 
 
 def statistics() -> UnitStatistics:
-    """Two units that were seen 64 times."""
+    """Return statistics of two units over 64 examples."""
     two = torch.tensor([64.0, 64.0], dtype=torch.float64)
     return UnitStatistics(64, two, two, two / 64, two / 64, two * 0, two / 64, two * 0, two, torch.zeros(3))
 
 
 def point(step: int, depth: int, *, gradient: float | None = None) -> Point:
-    """A gradient that is ten times smaller a site further from the loss, and grows a little with time."""
+    """Return a gradient ten times smaller at each site further from the loss, growing a little with time."""
     grown = 1e-2 * 10.0 ** (depth + 1 - DEPTH) * (1 + step / 50)
     return Point(
         step, depth / 20, min(1.0, 0.1 * depth + step / 200), 0.0, 0.5, 0.1, grown if gradient is None else gradient
@@ -28,7 +28,7 @@ def point(step: int, depth: int, *, gradient: float | None = None) -> Point:
 
 
 def quantities(*, steps: int = 100, depth: int = DEPTH, every: int = 1) -> Quantities:
-    """What a run of so many steps gave."""
+    """Return the quantities of a run of so many steps."""
     rows = []
     for place in range(depth):
         site = Site(

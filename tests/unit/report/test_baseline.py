@@ -1,4 +1,4 @@
-"""A baseline: what is in it is accepted, what is new is told, and a file that is none is refused."""
+"""A baseline accepts what it contains, new findings are reported, and other files are refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from actlab.report.baseline import divided, write_baseline
 from unit.report.findings import finding, site
 
 
-def test_what_was_written_is_accepted_also_on_another_line(tmp_path: Path) -> None:
+def test_a_written_finding_is_accepted_on_another_line_too(tmp_path: Path) -> None:
     path = write_baseline([finding(where=site()), finding("AL101")], tmp_path / "accepted.json")
     found = divided([finding(where=site(line=80)), finding("AL202")], path)
     assert [one.id for one in found.accepted] == ["AL201"]
@@ -28,14 +28,14 @@ def test_accepting_one_does_not_hide_a_second_of_its_kind(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "there is no baseline '.*'; write one with --write-baseline"),
+        (None, "there is no baseline '.*'; create one with --write-baseline"),
         ("{", "cannot be read as a baseline"),
-        ("[]", "is no baseline: it lacks 'version'"),
+        ("[]", "is not a baseline: it lacks 'version'"),
         ('{"version": 9, "accepted": []}', "is a baseline of version 9; this actlab reads version 1"),
-        ('{"version": 1, "accepted": [{}]}', "is no baseline"),
+        ('{"version": 1, "accepted": [{}]}', "is not a baseline"),
     ],
 )
-def test_a_file_that_is_no_baseline_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+def test_a_file_that_is_not_a_baseline_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "accepted.json"
     if text is not None:
         path.write_text(text)

@@ -55,7 +55,7 @@ def test_an_error_that_explodes_does_not_flatten_the_other_curves():
     assert 150.0 < high < 300.0
 
 
-def test_differences_stand_control_aside_and_best_first():
+def test_differences_leave_out_the_control_and_start_with_the_best():
     found = differences.facts(compared())
     assert [gap.arm for gap in found.arms] == ["relu", "tanh", "gelu", "softplus"]
     relu = found.arms[0]
@@ -66,7 +66,7 @@ def test_differences_stand_control_aside_and_best_first():
     assert found.limits == pytest.approx((-14.16, 26.16))
 
 
-def test_the_smallest_error_stands_first():
+def test_the_smallest_error_comes_first():
     assert [gap.arm for gap in differences.facts(Compared(errors())).arms] == ["relu", "tanh", "gelu", "elu"]
 
 
@@ -99,7 +99,7 @@ def test_arms_that_were_not_timed_are_named():
         (("sigmoid", "tanh"), "undecided"),
     ],
 )
-def test_tone_is_that_of_the_whole(names, expected):
+def test_the_tone_follows_the_verdict_of_the_whole_comparison(names, expected):
     assert tone(made({name: TESTS[name] for name in names})) == expected
 
 
@@ -120,7 +120,7 @@ def test_the_users_own_activation_is_preferred_to_the_catalogs():
 
 
 @pytest.mark.parametrize("kind", ["comparison", "diagnosis"])
-def test_charts_stand_in_their_order_and_names_are_unique(kind):
+def test_charts_are_in_order_and_their_names_are_unique(kind):
     found = charts(kind)
     assert [chart.order for chart in found] == sorted(chart.order for chart in found)
     assert len({chart.name for chart in found}) == len(found) >= 3

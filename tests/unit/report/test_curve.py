@@ -27,12 +27,12 @@ def test_png_is_a_png(tmp_path):
     assert draw_curve(get("relu"), tmp_path / "relu.PNG").read_bytes().startswith(b"\x89PNG")
 
 
-def test_other_endings_are_refused(tmp_path):
-    with pytest.raises(BadInput, match=r"a picture is written as \.svg or \.png; got 'relu\.jpg'\."):
+def test_other_suffixes_are_refused(tmp_path):
+    with pytest.raises(BadInput, match=r"the picture.s file name must end in \.svg or \.png; got 'relu\.jpg'\."):
         draw_curve(get("relu"), tmp_path / "relu.jpg")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_gated_unit_is_no_curve(tmp_path):
-    with pytest.raises(BadInput, match="glu is no curve: only an activation of one input can be drawn"):
+def test_a_gated_unit_cannot_be_plotted(tmp_path):
+    with pytest.raises(BadInput, match="glu has two inputs and cannot be plotted"):
         draw_curve(get("glu"), tmp_path / "glu.svg")

@@ -44,7 +44,7 @@ def test_nothing_is_lost_and_nothing_is_too_wide(width: int) -> None:
         "0.0469",
         "Give the loss the logits.",
         "fix: other",
-        "Not analyzed:",
+        "Not inspected:",
         "rnn (nn.LSTM): it is fused",
         "1 error, 1 for information, 1 accepted.",
     ):

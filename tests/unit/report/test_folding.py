@@ -108,7 +108,7 @@ def test_numbers_in_names_of_code_are_not_ranges() -> None:
     assert len(folded(found)) == 2
 
 
-def test_parts_that_could_not_be_analyzed_fold_by_what_and_why() -> None:
+def test_parts_that_could_not_be_inspected_fold_by_what_and_why() -> None:
     unseen = [Unseen(f"layers.{number}.attn", "nn.MultiheadAttention", "it is fused") for number in range(32)]
     found = folded_unseen([*unseen, Unseen("", "nn.LSTM", "it is fused")])
     assert [one.places for one in found] == ["layers.*.attn, 32 places", "model"]

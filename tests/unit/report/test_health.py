@@ -1,4 +1,4 @@
-"""What the pictures of a diagnosis show, and that they can be drawn also where little was measured."""
+"""The charts of a diagnosis: their numbers, and that they can be drawn from little data."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_page_needs_nothing_else(plain, hostile):
         assert not {"script", "link", "iframe", "object", "img", "base"} & {tag for tag, _ in Elements(text).tags}
 
 
-def test_names_of_strangers_are_text(hostile):
+def test_names_from_users_are_escaped(hostile):
     elements = Elements(hostile)
     assert "<script" not in hostile
     assert not [name for _, attributes in elements.tags for name in attributes if name.startswith("on")]
@@ -53,7 +53,7 @@ def test_names_of_strangers_are_text(hostile):
     assert "中文\ufffd\ufffd" in hostile.encode().decode()
 
 
-def test_a_dollar_sign_is_no_formula():
+def test_a_dollar_sign_is_not_math():
     tests = {"sigmoid": TESTS["sigmoid"], "a$b_c$d": TESTS["relu"]}
     pictures = re.findall(r"<svg.*?</svg>", page(made(tests), provenance={}), flags=re.DOTALL)
     assert any(">a$b_c$d</text>" in picture for picture in pictures)
@@ -71,7 +71,7 @@ def test_every_arm_has_its_row_and_every_number_its_place(plain):
         assert text in plain
 
 
-def test_every_picture_has_words_for_those_who_do_not_see_it(plain):
+def test_every_picture_has_an_alternative_text(plain):
     pictures = Elements(plain).named("svg")
     assert len(pictures) == len(TESTS) + 2 + len(TESTS)  # courses, differences and prices, shapes
     assert all(picture["role"] == "img" and len(picture["aria-label"]) > 40 for picture in pictures)
@@ -90,7 +90,7 @@ def test_identifiers_are_unique_and_references_lead_somewhere(plain):
     assert used <= set(identifiers)
 
 
-def test_colours_follow_the_page(plain):
+def test_colors_follow_the_page(plain):
     pictures = "".join(re.findall(r"<svg.*?</svg>", plain, flags=re.DOTALL))
     assert "var(--better)" in pictures
     assert "<style" not in pictures  # it would hold for the whole page
@@ -115,13 +115,13 @@ def test_page_is_the_same_whatever_the_users_settings_and_leaves_them_alone():
     assert again == once
 
 
-def test_less_is_better_is_said():
+def test_the_page_says_if_less_is_better():
     text = page(errors({name: ERRORS[name] for name in ("sigmoid", "relu")}), provenance=PROVENANCE)
     assert "less is better" in text
     assert "Down is better" in text
 
 
-def test_what_is_missing_is_said():
+def test_missing_parts_are_named():
     tests = {"sigmoid": TESTS["sigmoid"], "MyModule": TESTS["relu"]}
     text = page(made(tests, costs={}, curves={name: [[]] * 8 for name in tests}), provenance={})
     assert "MyModule is not drawn: not in the catalog." in text
@@ -129,7 +129,7 @@ def test_what_is_missing_is_said():
     assert "No run completed its first epoch." in text
 
 
-def test_a_diverged_seed_is_said_at_its_curve():
+def test_diverged_seeds_are_named_at_their_curve():
     curves = {name: [[10.0, 20.0]] * 8 for name in TESTS} | {"relu": [[10.0]] * 3 + [[10.0, 20.0]] * 5}
     assert "3 of 8 seeds diverged" in page(made(TWO, curves=curves), provenance={})
 
@@ -140,7 +140,7 @@ def test_report_is_written_whole(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["r.html"]
 
 
-def test_a_diagnosis_stands_on_the_page_escaped_and_without_one_nothing_is_said(plain):
+def test_a_diagnosis_is_a_section_of_its_page_and_escaped(plain):
     found = Report((finding(message=HOSTILE, evidence={HOSTILE: 1}, where=site(HOSTILE)),), (), (), quantities())
     text = page(made(), provenance=PROVENANCE, diagnosis=diagnosis(found, root=Path("/")))
     assert HOSTILE not in text

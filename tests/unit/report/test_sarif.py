@@ -1,4 +1,4 @@
-"""SARIF: valid against the published schema, lines and paths right, fingerprints that outlast a shift of lines."""
+"""SARIF: valid against the published schema, with correct lines, paths and fingerprints."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_schema_refuses_a_log_that_is_wrong(tmp_path: Path, schema: dict[str
         jsonschema.validate(made, schema)
 
 
-def test_a_place_is_told_from_the_working_folder(tmp_path: Path) -> None:
+def test_a_place_is_relative_to_the_working_folder(tmp_path: Path) -> None:
     made = log(finding(where=site(file=str(tmp_path / "src" / "my net.py"), line=41)), root=tmp_path)
     place = made["runs"][0]["results"][0]["locations"][0]
     assert place["physicalLocation"] == {
@@ -92,13 +92,13 @@ def test_every_kind_is_a_rule_and_every_result_points_to_its_own(tmp_path: Path)
     assert by_id["AL101"]["help"]["text"].startswith("- ")
 
 
-def test_what_is_accepted_is_suppressed_and_what_is_not_is_not(tmp_path: Path) -> None:
+def test_only_accepted_findings_are_suppressed(tmp_path: Path) -> None:
     new, old = finding("AL201"), finding("AL101")
     results = log(new, old, root=tmp_path, accepted=(old,))["runs"][0]["results"]
     assert {one["ruleId"]: "suppressions" in one for one in results} == {"AL201": False, "AL101": True}
 
 
-def test_a_fingerprint_outlasts_a_shift_of_lines_and_nothing_else() -> None:
+def test_a_fingerprint_depends_on_kind_and_place_only() -> None:
     one = finding(where=site(), evidence={"examples": 64})
     shifted = replace(one, site=site(line=99), evidence={"examples": 128}, severity="warning")
     others = [
@@ -112,7 +112,7 @@ def test_a_fingerprint_outlasts_a_shift_of_lines_and_nothing_else() -> None:
     assert len({fingerprints([each])[0] for each in [one, *others]}) == 1 + len(others)
 
 
-def test_a_second_one_in_the_same_place_is_another(tmp_path: Path) -> None:
+def test_a_second_finding_at_the_same_place_has_another_fingerprint(tmp_path: Path) -> None:
     first, second = fingerprints([finding(), finding()])
     assert first != second
     results = log(finding(), finding(), root=tmp_path)["runs"][0]["results"]

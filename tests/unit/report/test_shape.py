@@ -25,7 +25,7 @@ def test_a_derivative_is_broken_where_it_jumps_and_nowhere_else():
     assert left[-1] == (0.0, 0.0)  # the derivative at the kink is shown as it is taken
 
 
-def test_a_steep_slope_is_no_jump():
+def test_a_steep_curve_is_not_a_jump():
     x = np.linspace(-5, 5, 1001)
     assert len(pieces(x, np.tanh(40 * x))) == 1
 

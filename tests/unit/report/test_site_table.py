@@ -41,7 +41,7 @@ def test_a_narrow_terminal_hides_the_last_columns_and_names_them() -> None:
     assert "Columns hidden in this width: input, dtype, calls." in lines
 
 
-def test_parts_that_could_not_be_analyzed_are_named() -> None:
+def test_parts_that_could_not_be_inspected_are_named() -> None:
     unseen = (Unseen("rnn", "nn.LSTM", "it is fused"),)
     assert "  rnn (nn.LSTM): it is fused" in site_lines(SITES, unseen, root=Path("/data"), width=80)
     assert site_lines((), unseen, root=Path("/data"), width=80)[0] == "No activation was found."

@@ -15,7 +15,7 @@ def test_no_line_is_wider_than_the_terminal(comparison, width):
     assert max(map(cell_len, comparison_lines(comparison, width))) <= width
 
 
-def test_eighty_columns_hold_what_the_verdict_rests_on_each_arm_on_one_line():
+def test_eighty_columns_show_verdict_difference_interval_and_p():
     lines = comparison_lines(made(), 80)
     relu = next(line for line in lines if line.startswith("relu"))
     for part in ("▲ better", "91.25 ± 0.93", "+21.00", "+18.00 to +24.00", "0.031"):
@@ -36,7 +36,7 @@ def test_verdict_and_notes_come_last():
     assert lines[-1] == "Note: 2 modules are replaced."
 
 
-def test_brackets_in_a_name_are_no_markup():
+def test_brackets_in_a_name_are_not_markup():
     name = "[red]x[/nothing]"
     lines = comparison_lines(made({"sigmoid": TESTS["sigmoid"], name: TESTS["relu"]}, task="[bold]t"), 120)
     assert any(line.startswith(name) for line in lines)
@@ -50,7 +50,7 @@ def test_a_long_name_is_cut_rather_than_the_table():
     assert "+21.00" in row
 
 
-def test_the_least_important_column_gives_way_first():
+def test_the_least_important_column_is_hidden_first():
     every = (Column("aa", ("aa",)), Column("bb", ("bb",), gives_way=2), Column("cc", ("cc",), gives_way=1))
     assert [column.heading for column in fitting(every, 10)] == ["aa", "bb", "cc"]
     assert [column.heading for column in fitting(every, 9)] == ["aa", "cc"]
@@ -62,7 +62,7 @@ def test_lines_hold_no_escape_codes(monkeypatch):
     assert "\x1b" not in "\n".join(comparison_lines(made(), 80))
 
 
-def test_a_divergence_is_not_left_out_at_eighty_columns():
+def test_a_divergence_is_not_hidden_at_eighty_columns():
     calm = made()
     stormy = replace(calm, arms=(calm.arms[0], *(replace(arm, diverged=3) for arm in calm.arms[1:])))
     assert not any("diverged" in line for line in comparison_lines(calm, 80)[:6])

@@ -8,7 +8,7 @@ from actlab.sites.site_text import name_text
 from unit.report.comparisons import errors, made
 
 
-def test_a_row_says_what_was_found():
+def test_a_row_holds_the_results_of_an_arm():
     relu = rows(made())[1]
     assert (relu.activation, relu.verdict) == ("relu", "better")
     assert (relu.test, relu.spread, relu.valid) == ("91.25", "0.93", "91.50")
@@ -17,13 +17,13 @@ def test_a_row_says_what_was_found():
     assert (relu.rate, relu.diverged, relu.steps, relu.step_time) == ("0.01", "0 of 10", "1,234", "≈1.1×")
 
 
-def test_the_control_stands_first_and_has_no_difference():
+def test_the_control_comes_first_and_has_no_difference():
     control = rows(made())[0]
     assert control.activation == "sigmoid"
     assert {control.difference, control.interval, control.p, control.steps} == {"–"}
 
 
-def test_the_best_stands_first_also_where_less_is_better():
+def test_the_best_comes_first_if_less_is_better_too():
     assert [row.activation for row in rows(errors())] == ["sigmoid", "relu", "tanh", "gelu", "elu"]
 
 

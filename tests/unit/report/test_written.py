@@ -8,7 +8,7 @@ from actlab.errors import BadInput
 from actlab.report.written import check_place, write_whole
 
 
-def test_the_old_file_stays_where_the_new_one_cannot_be_finished(tmp_path, monkeypatch):
+def test_the_old_file_is_unchanged_if_writing_fails(tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     path.write_text("old")
 
@@ -16,13 +16,13 @@ def test_the_old_file_stays_where_the_new_one_cannot_be_finished(tmp_path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(BadInput, match=r"cannot write '.*report\.html': No space left on device; name another place\."):
+    with pytest.raises(BadInput, match=r"report\.html': No space left on device; choose another path\."):
         write_whole(path, b"new")
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_nobody_sees_a_part(tmp_path, monkeypatch):
+def test_readers_never_get_part_of_a_file(tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     path.write_text("old")
     seen = []
@@ -39,10 +39,10 @@ def test_nobody_sees_a_part(tmp_path, monkeypatch):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(BadInput, match=r"there is no folder '.*nowhere'; make it, or name another place\."):
+    with pytest.raises(BadInput, match=r"there is no folder '.*nowhere'; create it, or choose another path\."):
         check_place(tmp_path / "nowhere" / "report.html")
 
 
-def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(BadInput, match=r"it is a folder; name a file\."):
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(BadInput, match=r"it is a folder; choose a file name\."):
         check_place(tmp_path)

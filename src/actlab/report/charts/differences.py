@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actlab.report.axis_limits import Limits, padded
 from actlab.report.chart import Chart, Compared, Key, Picture
-from actlab.report.style import COLOURS, INK, MARKERS, PAPER, WIDE, WIDE_TEXT, axes, image, look
+from actlab.report.style import COLORS, INK, MARKERS, PAPER, WIDE, WIDE_TEXT, axes, image, look
 from actlab.report.table import ranked
 from actlab.report.wording import change_text, places_of
 from actlab.sites.site_text import name_text
@@ -78,7 +78,7 @@ def svg(gaps: Gaps) -> bytes:
     height = ROW * len(gaps.arms) + 52
     with look(points=WIDE_TEXT, text_as="none"):
         figure, ax = axes(WIDE, height)
-        ax.axvspan(-gaps.region, gaps.region, color=COLOURS["equivalent"], alpha=0.16, linewidth=0)
+        ax.axvspan(-gaps.region, gaps.region, color=COLORS["equivalent"], alpha=0.16, linewidth=0)
         ax.axvline(0, color=INK, linewidth=1)
         for number, gap in enumerate(gaps.arms):
             _gap(ax, gap, place=number, ends=gaps.limits)
@@ -104,18 +104,18 @@ def alt_text(gaps: Gaps) -> str:
 
 
 def _gap(ax: Axes, gap: Gap, *, place: int, ends: Limits) -> None:
-    colour = COLOURS[gap.verdict]
+    color = COLORS[gap.verdict]
     low, high = max(gap.low, ends[0]), min(gap.high, ends[1])
-    ax.plot([low, high], [place, place], color=colour, linewidth=3, alpha=0.75, solid_capstyle="butt")
+    ax.plot([low, high], [place, place], color=color, linewidth=3, alpha=0.75, solid_capstyle="butt")
     for end, bound, arrow in ((gap.low, ends[0], "<"), (gap.high, ends[1], ">")):
         if end != max(min(end, ends[1]), ends[0]):  # it extends beyond the picture
-            ax.plot([bound], [place], marker=arrow, color=colour, markersize=7, clip_on=False)
-    ax.scatter(gap.each, [place + 0.24] * len(gap.each), s=13, color=colour, alpha=0.55, linewidth=0)
+            ax.plot([bound], [place], marker=arrow, color=color, markersize=7, clip_on=False)
+    ax.scatter(gap.each, [place + 0.24] * len(gap.each), s=13, color=color, alpha=0.55, linewidth=0)
     ax.plot(
         [gap.estimate],
         [place],
         marker=MARKERS[gap.verdict],
-        color=colour,
+        color=color,
         markersize=8,
         markeredgecolor=PAPER,
         zorder=3,

@@ -10,7 +10,7 @@ from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
 from actlab.report.chart import Chart, Compared, Key, Picture
 from actlab.report.shape import ENDS, Line, Shape, shape
-from actlab.report.style import COLOURS, DERIVATIVE, PANEL, PANEL_TEXT, QUIET, axes, image, look
+from actlab.report.style import COLORS, DERIVATIVE, PANEL, PANEL_TEXT, QUIET, axes, image, look
 from actlab.report.table import ranked
 from actlab.sites.site_text import name_text
 
@@ -55,8 +55,8 @@ def draw_shape(ax: Axes, shown: Shape) -> None:
     """Draw an activation and its derivative on these axes."""
     ax.axhline(0, color=QUIET, linewidth=0.8)
     ax.axvline(0, color=QUIET, linewidth=0.8)
-    _lines(ax, shown.derivative, colour=DERIVATIVE, dashes=(0, (4, 1.6)))
-    _lines(ax, shown.value, colour=COLOURS["better"], dashes="solid")
+    _lines(ax, shown.derivative, color=DERIVATIVE, dashes=(0, (4, 1.6)))
+    _lines(ax, shown.value, color=COLORS["better"], dashes="solid")
     ax.set_xlim(*ENDS)
     ax.set_ylim(*shown.limits)
     ax.set_xlabel("input")
@@ -72,10 +72,10 @@ def alt_text(shown: Shape) -> str:
     )
 
 
-def _lines(ax: Axes, lines: tuple[Line, ...], *, colour: str, dashes: str | tuple[float, tuple[float, float]]) -> None:
+def _lines(ax: Axes, lines: tuple[Line, ...], *, color: str, dashes: str | tuple[float, tuple[float, float]]) -> None:
     for line in lines:
         xs, ys = zip(*line, strict=True)
-        ax.plot(xs, ys, color=colour, linestyle=dashes)
+        ax.plot(xs, ys, color=color, linestyle=dashes)
 
 
 CHART = Chart(
@@ -86,6 +86,6 @@ CHART = Chart(
     page="comparison",
     facts=facts,
     draw=lambda shapes: tuple(Picture(svg(one), alt_text(one), name=one.arm) for one in shapes.arms),
-    legend=lambda shapes: (Key("value", "value"), Key("slope", "derivative")) if shapes.arms else (),
+    legend=lambda shapes: (Key("value", "value"), Key("derivative", "derivative")) if shapes.arms else (),
     notes=lambda shapes: tuple(f"{name_text(name)} is not drawn: {reason}." for name, reason in shapes.missing),
 )

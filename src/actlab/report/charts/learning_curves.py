@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from actlab.report.axis_limits import Limits, padded
 from actlab.report.chart import Chart, Compared, Key, Picture
-from actlab.report.style import COLOURS, INK, PANEL, PANEL_TEXT, QUIET, axes, image, look
+from actlab.report.style import COLORS, INK, PANEL, PANEL_TEXT, QUIET, axes, image, look
 from actlab.report.table import ranked
 from actlab.report.wording import metric_label, number_text, places_of
 from actlab.study.comparison import ArmResult
@@ -86,7 +86,7 @@ def facts(data: Compared) -> Courses:
 
 def svg(course: Course, courses: Courses) -> bytes:
     """Draw the learning curve of one arm in front of the control's."""
-    colour = COLOURS[course.verdict]
+    color = COLORS[course.verdict]
     with look(points=PANEL_TEXT, text_as="none"):
         figure, ax = axes(*PANEL)
         if courses.shows_baseline:
@@ -96,9 +96,9 @@ def svg(course: Course, courses: Courses) -> bytes:
             ax.plot(control.epochs, control.median, color=INK, linewidth=1.2, linestyle=(0, (4, 2)))
         for band, share in ((course.outer, 0.14), (course.inner, 0.28)):
             low, high = zip(*band, strict=True)
-            ax.fill_between(course.epochs, low, high, color=colour, alpha=share, linewidth=0)
+            ax.fill_between(course.epochs, low, high, color=color, alpha=share, linewidth=0)
         # A line of a single point is invisible without a marker.
-        ax.plot(course.epochs, course.median, color=colour, marker="o" if len(course.epochs) == 1 else "")
+        ax.plot(course.epochs, course.median, color=color, marker="o" if len(course.epochs) == 1 else "")
         ax.set_xlabel("epoch")
         ax.set_ylabel(metric_label(courses.metric, limit=26))
         ax.set_ylim(*courses.limits)

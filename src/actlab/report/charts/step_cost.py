@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actlab.report.chart import Chart, Compared, Picture
-from actlab.report.labels import apart
-from actlab.report.style import COLOURS, LINES, MARKERS, PAPER, WIDE, WIDE_TEXT, axes, image, look
+from actlab.report.labels import apart, uncrossed
+from actlab.report.style import COLORS, LINES, MARKERS, PAPER, WIDE, WIDE_TEXT, axes, image, look
 from actlab.report.table import ranked, spread
 from actlab.report.wording import STEP_TIMES, metric_label, number_text, places_of, ratio_text
 from actlab.sites.site_text import name_text
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NAME = 20  # characters of an arm's name
+COLUMN = 1.03  # the left end of the names, in widths of the axes
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def svg(prices: Prices) -> bytes:
                 price.test,
                 yerr=price.spread,
                 fmt=MARKERS[price.verdict],
-                color=COLOURS[price.verdict],
+                color=COLORS[price.verdict],
                 markeredgecolor=PAPER,
                 markersize=8,
                 elinewidth=1.1,
@@ -97,19 +98,24 @@ def notes(prices: Prices) -> tuple[str, ...]:
 
 def _name_points(ax: Axes, prices: Prices) -> None:
     """Write the names in a column at the right, each joined to its point, so that they never overlap."""
-    low, high = ax.get_ylim()
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    ax.set_xlim(left, right)
     ax.set_ylim(low, high)
     step = 0.058 * (high - low)
     places = apart([price.test for price in prices.arms], gap=step, limits=(low + step / 2, high - step / 2))
-    across = ax.get_yaxis_transform()
-    for price, place in zip(prices.arms, places, strict=True):
+    # In shares of the axes, so that both directions count alike.
+    points = [
+        ((price.relative_step - left) / (right - left), (price.test - low) / (high - low)) for price in prices.arms
+    ]
+    heights = uncrossed(points, [(place - low) / (high - low) for place in places], at=COLUMN)
+    for price, height in zip(prices.arms, heights, strict=True):
         ax.annotate(
             name_text(price.arm, limit=NAME),
             xy=(price.relative_step, price.test),
             xycoords="data",
-            xytext=(1.03, place),
-            textcoords=across,
-            color=COLOURS[price.verdict],
+            xytext=(COLUMN, height),
+            textcoords="axes fraction",
+            color=COLORS[price.verdict],
             va="center",
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": LINES, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 5},
