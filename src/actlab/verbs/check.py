@@ -117,7 +117,7 @@ class Checked:
 
     def lines(self) -> list[str]:
         """Return a table of the findings, the parts that could not be inspected, and a count."""
-        return table_lines(
+        table = table_lines(
             FindingTable(
                 self.new,
                 self.report.unseen,
@@ -127,6 +127,7 @@ class Checked:
                 last=self._last(),
             )
         )
+        return [*table, *getattr(self.report, "notes", ())]
 
     def _last(self) -> str:
         sites = len(self.report.sites)
