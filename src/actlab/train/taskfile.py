@@ -14,7 +14,7 @@ from actlab.train.task import Task
 from actlab.user_code import imported, their_code
 
 DEFAULT_FUNCTION = "make_task"
-WHY = "A comparison trains many fresh models on training data; `actlab check` also accepts a model, a batch and a loss."
+WHY = "A comparison trains many fresh models; `actlab check` also accepts a model, a batch and a loss."
 
 
 def file_task(where: str) -> Task:
