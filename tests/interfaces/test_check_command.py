@@ -44,7 +44,7 @@ FAULT_LINE = 1 + NET.splitlines().index("            return torch.softmax(x, dim
 
 @dataclass(frozen=True)
 class Said:
-    """What a call printed, and its exit status."""
+    """The output and the exit status of a call."""
 
     status: int
     out: str
@@ -241,21 +241,21 @@ def test_a_built_in_task_is_trained_and_watched_on_request(run: Run) -> None:
 STOPPED = """
 
 class Pressed(nn.Module):
-    \"\"\"Presses Ctrl-C when it is asked for the twentieth time.\"\"\"
+    \"\"\"Presses Ctrl-C at its twentieth call.\"\"\"
 
-    asked = 0
+    calls = 0
 
     def forward(self, output, targets):
-        Pressed.asked += 1
-        if Pressed.asked == 20:
+        Pressed.calls += 1
+        if Pressed.calls == 20:
             raise KeyboardInterrupt
         return nn.functional.cross_entropy(output, targets)
 
 
 def net():
-    made = Net(True)
-    nn.init.constant_(made.first.bias[:3], -100)  # three units that are dead
-    return made
+    model = Net(True)
+    nn.init.constant_(model.first.bias[:3], -100)  # three dead units
+    return model
 
 
 stopped = (net(), batch, Pressed())
@@ -274,9 +274,8 @@ def test_ctrl_c_shows_the_findings_so_far(run: Run, tmp_path: Path, name: str) -
     assert said.status == 130
     assert "AL201" in ids  # of one batch
     assert "AL101" in ids  # of the steps that were done
-    done = {"stopped": 18, "task": 17}[
-        name
-    ]  # one call was that of one batch, and a task tries its loss when it is made
+    # The check of one batch takes one call, and a task tries its loss once more.
+    done = {"stopped": 18, "task": 17}[name]
     assert f"Interrupted after {done} of 500 steps; showing the findings so far." in said.err
     assert "accepted.json was not written" in said.err
     assert not (tmp_path / "accepted.json").exists()
@@ -292,7 +291,7 @@ def test_explain_shows_one_finding_or_lists_all(run: Run) -> None:
     assert {"AL101", "AL201"} <= {kind["id"] for kind in every}
     one = run("explain", "al201").out
     assert one.startswith("AL201")
-    assert max(map(len, one.splitlines())) <= 88
+    assert max(len(line) for line in one.splitlines() if not line.startswith("    ")) <= 88  # but for programs
     assert run("explain", every[0]["name"], "--json").json == every[0]
     assert all(run("explain", kind["id"]).status == 0 for kind in every)
 

@@ -50,7 +50,7 @@ ready = (model(nn.ReLU), (torch.ones(2, 4), torch.zeros(2).long()), nn.CrossEntr
 
 @dataclass(frozen=True)
 class Said:
-    """What a call printed, and its exit status."""
+    """The output and the exit status of a call."""
 
     status: int
     out: str
@@ -264,10 +264,10 @@ def test_a_usage_error_is_one_line_and_status_2(run: Run, tmp_path: Path, args: 
     [
         ("raises", "ZeroDivisionError"),
         ("gives_text", "actlab.Task"),
-        ("ready", "gives a value of type tuple; it must be an actlab.Task, or a function that returns one"),
+        ("ready", "must be an actlab.Task or a function that returns one; got a value of type tuple"),
     ],
 )
-def test_a_faulty_task_file_is_one_line(run: Run, tmp_path: Path, function: str, message: str) -> None:
+def test_an_error_in_a_task_file_is_one_line(run: Run, tmp_path: Path, function: str, message: str) -> None:
     said = run("advise", f"{task_file(tmp_path)}:{function}")
     assert (said.status, said.out) == (2, "")
     assert message in said.err
@@ -275,8 +275,8 @@ def test_a_faulty_task_file_is_one_line(run: Run, tmp_path: Path, function: str,
 
 
 def small(path: str, *more: str) -> tuple[str, ...]:
-    asked = {"--activations": "relu,tanh", "--seeds": "6", "--budget": "1", "--jobs": "1"}
-    return ("advise", f"{path}:make_task", *(word for pair in asked.items() for word in pair), "-q", *more)
+    words = {"--activations": "relu,tanh", "--seeds": "6", "--budget": "1", "--jobs": "1"}
+    return ("advise", f"{path}:make_task", *(word for pair in words.items() for word in pair), "-q", *more)
 
 
 def test_advise_has_the_documented_keys_and_writes_a_report(run: Run, tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_ctrl_c_ends_cleanly_and_resume_continues(run: Run, tmp_path: Path) -> N
     assert _trials(store) == 2 * (1 + 6)
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are told apart by /proc")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="/proc lists the children")
 def test_a_study_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
     args = small(task_file(tmp_path, epochs=4000), "--no-report", "--jobs", "2")
     command = [sys.executable, "-c", "from actlab.cli import main; main()", *args]
@@ -373,7 +373,7 @@ def _trials(store: Path) -> int:
     try:
         with sqlite3.connect(store) as connection:
             (count,) = connection.execute("SELECT count(*) FROM trials").fetchone()
-    except sqlite3.OperationalError:  # its tables are being made
+    except sqlite3.OperationalError:  # its tables do not exist yet
         return 0
     finally:
         connection.close()
@@ -420,7 +420,7 @@ def bent(x):
 '''
 
 
-def test_an_activation_of_the_users_own_file_goes_wherever_a_name_goes(run: Run, tmp_path: Path) -> None:
+def test_file_and_name_are_accepted_wherever_a_name_is(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(OWN)
     assert run("show", "mine.py:bent", "--json").json["formula"] == "where(x <= 0, x/2, x)"
     assert run("gain", "mine.py:bent", "--json").json["gain"] == pytest.approx((2 / (1 + 0.25)) ** 0.5)
@@ -437,7 +437,7 @@ def test_an_activation_of_the_users_own_file_goes_wherever_a_name_goes(run: Run,
         ("broken.py:bent", "'broken.py', when imported, raised ZeroDivisionError"),
     ],
 )
-def test_a_wrong_own_file_is_one_line(run: Run, tmp_path: Path, name: str, message: str) -> None:
+def test_an_error_in_the_users_file_is_one_line(run: Run, tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "mine.py").write_text(OWN)
     (tmp_path / "broken.py").write_text("1 / 0\n")
     said = run("show", name)

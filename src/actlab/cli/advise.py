@@ -22,7 +22,8 @@ PLACE = Place(Panel.CHOICE, 1)
 TableOrTask = Annotated[
     str | None,
     typer.Argument(
-        help="A table (data.csv, with --target) or an actlab.Task (file.py:name). By default the built-in example task."
+        metavar="TASK",
+        help="file.py:name of an actlab.Task, or a table (data.csv, with --target). By default the built-in example.",
     ),
 ]
 
@@ -104,4 +105,4 @@ def typed(option: Option) -> Parameter:
     return option.parameter.replace(default=default, annotation=Annotated[kind, about])
 
 
-command = with_parameters(advise, [typed(option) for option in options()], before="report")
+command = with_parameters(advise, [typed(option) for option in options()], before="param")

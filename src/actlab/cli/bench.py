@@ -16,7 +16,9 @@ PLACE = Place(Panel.MEASUREMENTS, 2)
 
 
 def command(
-    names: Annotated[list[str] | None, typer.Argument(help="Names or formulas; common activations by default.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="FORMULA", help="Names or formulas; common activations by default.")
+    ] = None,
     size: Annotated[
         str, typer.Option(metavar="LIST", help="Numbers of tensor elements, separated by commas.")
     ] = "1e5,1e6",

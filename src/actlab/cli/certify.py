@@ -18,7 +18,9 @@ PLACE = Place(Panel.MEASUREMENTS, 1)
 
 
 def command(
-    formula: Annotated[str | None, typer.Argument(help="A name or a formula; omit it with --all.")] = None,
+    formula: Annotated[
+        str | None, typer.Argument(metavar="FORMULA", help="A name or a formula; omit it with --all.")
+    ] = None,
     dtype: Annotated[str, typer.Option(metavar="DTYPE", help="float32, float64, bfloat16 or float16.")] = "float32",
     mode: Annotated[str, typer.Option(metavar="MODE", help="Kernel mode: accurate or fast.")] = "accurate",
     against: Annotated[

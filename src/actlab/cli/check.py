@@ -55,7 +55,8 @@ def command(
     """Diagnose a model's activations.
 
     A table [tool.actlab] in pyproject.toml can set select, ignore, fail-on and thresholds. The comment
-    `# actlab: ignore[AL101]` suppresses that finding on its line.
+    `# actlab: ignore[AL101]` suppresses that finding on its line. Exit status: 0 = no findings at or above --fail-on, 1
+    = findings, 2 = usage error, 130 = interrupted.
     """
     if json and sarif == STDOUT:
         raise BadInput("--json and --sarif - both go to standard output; name a file for one of them.")

@@ -16,7 +16,7 @@ PLACE = Place(Panel.MODELS, 3)
 
 def command(
     finding: Annotated[
-        str | None, typer.Argument(help="An id (AL101) or a name (dead-units); omit it to list all.")
+        str | None, typer.Argument(metavar="FINDING", help="An id (AL101) or a name (dead-units); omit it to list all.")
     ] = None,
     json: Json = False,
 ) -> None:

@@ -18,14 +18,16 @@ Params = Annotated[
 Formula = Annotated[
     str,
     typer.Argument(
-        help="A name ('gelu', 'keras:leaky_relu'), a formula ('x*sigmoid(1.702*x)'), or your own ('file.py:name')."
+        metavar="FORMULA",
+        help="A name ('gelu', 'keras:leaky_relu'), a formula ('x*sigmoid(1.702*x)'), or your own ('file.py:name').",
     ),
 ]
 Program = Annotated[
     str | None,
     typer.Argument(
+        metavar="MODEL",
         help="file.py:name or package.module:name of an actlab.Task or of a model, a batch and a loss; or a table"
-        " (data.csv, with --target). By default the built-in example network."
+        " (data.csv, with --target). By default the built-in example network.",
     ),
 ]
 Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="Table column to predict.")]

@@ -14,10 +14,7 @@ from actlab.train.task import Task
 from actlab.user_code import imported, their_code
 
 DEFAULT_FUNCTION = "make_task"
-NEEDED = (
-    "it must be an actlab.Task, or a function that returns one: a comparison trains many fresh models on training data."
-    " `actlab check` also accepts a model, a batch and a loss."
-)
+WHY = "A comparison trains many fresh models; `actlab check` also accepts a model, a batch and a loss."
 
 
 def file_task(where: str) -> Task:
@@ -40,7 +37,9 @@ def file_task(where: str) -> Task:
         with their_code(f"'{path.name}:{name}'"):
             found = found()
     if not isinstance(found, Task):
-        raise BadTask(f"'{path.name}:{name}' gives {article(found)}; {NEEDED}")
+        raise BadTask(
+            f"'{path.name}:{name}' must be an actlab.Task or a function that returns one; got {article(found)}. {WHY}"
+        )
     return replace(found, origin=("file", f"{path.resolve()}:{name}"))
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from actlab.catalog.index import CATALOG
 from actlab.diagnosis.watch import watch
 from actlab.formula.activation import Activation
-from actlab.rules.running import running_findings
+from actlab.rules.registry import run_findings
 from actlab.telemetry.observed_activation import measured
 from actlab.telemetry.quantities import Quantities
 from actlab.telemetry.settings import Settings
@@ -53,5 +53,5 @@ def test_saturated_share_agrees_with_al102(act: nn.Module, bias: float, share: f
     quantities = watched(act, bias=bias)
     (site,) = quantities.sites
     assert {point.saturated_share for point in site.points} == {share}
-    found = [each.id for each in running_findings(quantities, Settings())]
+    found = [each.id for each in run_findings(quantities, Settings())]
     assert ("AL102" in found) == bool(share)

@@ -68,13 +68,17 @@ FAULTS = {
     "function": (":make_tusk", GOOD, "has no 'make_tusk'. Did you mean 'make_task'?"),
     "inside": ("", "def make_task():\n    1 / 0\n", "raised ZeroDivisionError: division by zero (my_task.py, line 2)"),
     "leaves": ("", "import sys\n\ndef make_task():\n    sys.exit(3)\n", "raised SystemExit: 3 (my_task.py, line 4)"),
-    "returns": ("", "def make_task():\n    return {}\n", "gives a value of type dict; it must be an actlab.Task"),
+    "returns": (
+        "",
+        "def make_task():\n    return {}\n",
+        "must be an actlab.Task or a function that returns one; got a value of type dict",
+    ),
     "ready": (
         ":ready",
         "ready = (1, 2, 3)\n",
-        "my_task.py:ready' gives a value of type tuple; it must be an actlab.Task, or a function that returns one",
+        "my_task.py:ready' must be an actlab.Task or a function that returns one; got a value of type tuple",
     ),
-    "none": ("", "def make_task():\n    pass\n", "gives None; it must be an actlab.Task"),
+    "none": ("", "def make_task():\n    pass\n", "must be an actlab.Task or a function that returns one; got None"),
 }
 
 
