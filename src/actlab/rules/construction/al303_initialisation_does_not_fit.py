@@ -142,7 +142,7 @@ def _largest_derivative(formula: object) -> float | None:
 
 
 def _second_moments(formula: object, variance: float) -> tuple[float | None, float | None]:
-    """Return E f(z)² and E f'(z)² for normal z of this variance; None where unknown."""
+    """Return E f(z)² and E f'(z)² for normal z of this variance; None if unknown."""
     if not isinstance(formula, Activation):
         return None, None
     try:

@@ -77,7 +77,7 @@ def _is_saturated(at: SiteQuantities, known: Properties, settings: Settings) -> 
     flat = (units.slope_mean < settings.saturated_floor * at.slope_bound) & (units.positions > units.non_finite)
     if known.monotone is True:
         return flat
-    # It is flat at its extrema too, and that is no saturation.
+    # It is flat at its extrema too, which is not saturation.
     turns = [turn.at for each in (known.minima, known.maxima) if isinstance(each, tuple) for turn in each]
     lowest, highest = min(turns, default=-math.inf), max(turns, default=math.inf)
     outside = torch.zeros_like(flat)
