@@ -57,7 +57,7 @@ class Explanation:
     def __str__(self) -> str:
         computes = f": forward {self.forward}; backward {self.backward}" if self.forward else ""
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        keeps = f" It saves {self.keeps} for backward." if self.keeps else ""
+        keeps = f" Saved for backward: {self.keeps}." if self.keeps else ""
         return f"{self.implementation}{computes}. {threads}, {self.layer}. {self.reason}{keeps}"
 
 

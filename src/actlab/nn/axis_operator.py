@@ -217,7 +217,7 @@ def explained_along_axis(made: Axiswise, x: Tensor) -> Explanation:
         lacks = f"No kernels for device {x.device}." if not x.is_cpu else made.lacks or "No plain tensor, or traced."
         return Explanation("composite", "", "", threads(), "PyTorch", lacks, keeps)
     how = "in float64, with compensated arithmetic" if x.dtype == torch.float64 else "in float64, rounded once"
-    return on_kernel(x.numel(), forward=how, backward=how, reason="machine code of the formula.", keeps=keeps)
+    return on_kernel(x.numel(), forward=how, backward=how, reason="Machine code of the formula.", keeps=keeps)
 
 
 def _refuse_axis(name: str, x: Tensor, *, axis: int) -> NoReturn:

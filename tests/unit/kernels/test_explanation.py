@@ -289,10 +289,14 @@ def test_with_a_gradient_it_says_what_is_kept(make: object, name: str, size: int
     [
         (module("relu"), "operator", "torch.nn.functional.relu"),
         (module("gelu", match="torch"), "operator", "match='torch'"),
-        (module("swiglu", layout="value_first"), "kernel", "machine code"),
-        (module("softmax"), "kernel", "machine code"),
-        (functional("gelu", memory="few-bit", bits=3), "kernel", "keeps 3 bits an element, which say one of the steps"),
-        (FewBit("gelu", bits=2), "kernel", "keeps 2 bits an element"),
+        (module("swiglu", layout="value_first"), "kernel", "Machine code"),
+        (module("softmax"), "kernel", "Machine code"),
+        (
+            functional("gelu", memory="few-bit", bits=3),
+            "kernel",
+            "backward: 3 bits an element, which say one of the steps",
+        ),
+        (FewBit("gelu", bits=2), "kernel", "backward: 2 bits an element"),
         (module("rrelu"), "kernel", "its inputs"),
         (module("rrelu").eval(), "kernel", "its input"),
     ],

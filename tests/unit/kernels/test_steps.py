@@ -144,9 +144,9 @@ def test_what_has_no_bounded_derivative_is_refused(act: Activation) -> None:
         (lambda: step_table("gelu", 2, span=(1, 1)), "span must be two finite numbers, the lower first; got (1, 1)."),
         (lambda: step_table("gelu", 2, points=10**6), "points must be an integer from 3 to 4001; got 1000000."),
         (lambda: step_table("gelu", 4, points=16), "points must be more than 2**bits = 16; got 16."),
-        (lambda: step_table("gelu", 2, density=[]), "density must be finite numbers, one at least"),
-        (lambda: step_table("gelu", 2, density=[float("nan")]), "density must be finite numbers"),
-        (lambda: step_table("gelu", 2, density=lambda x: -x), "density must be finite numbers"),
+        (lambda: step_table("gelu", 2, density=[]), "density must be a non-empty array of finite inputs"),
+        (lambda: step_table("gelu", 2, density=[float("nan")]), "density must be a non-empty array of finite inputs"),
+        (lambda: step_table("gelu", 2, density=lambda x: -x), "density must be a non-empty array of finite inputs"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_is_said_in_words(call: object, message: str) -> None:
