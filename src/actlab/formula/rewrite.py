@@ -74,8 +74,8 @@ def _matches(pattern: Expr, node: Expr, known: Bindings) -> Iterator[Bindings]:
                     rest = _product(parts[:at] + parts[at + 1 :])
                     yield {**found, r: rest if sign > 0 else Neg(rest)}
         case (Mul(), Mul()):
-            for first, second in permutations((node.left, node.right)):
-                yield from _both(known, (pattern.right, second), (pattern.left, first))
+            for left, right in permutations((node.left, node.right)):
+                yield from _both(known, (pattern.right, right), (pattern.left, left))
         case (Div(), Div()):
             yield from _both(known, (pattern.right, node.right), (pattern.left, node.left))
         case (Pow(), Pow()):
