@@ -1,4 +1,4 @@
-"""Arms: the choices under comparison, each a name and a way to make its activation modules."""
+"""Arms: the choices under comparison, each with a name and a function that builds its activation modules."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Arm:
 
     Attributes:
         name: its name, unique in a study.
-        build: gives a fresh activation module; None is the model's own, left as it is.
-        means: the activation, where the catalog or a formula says which it is.
-        gain: the second-moment gain, for studies that initialize by it; None where they do not.
+        build: returns a new activation module; None leaves the model's own.
+        means: the activation, if it is known.
+        gain: the second-moment gain, in studies that initialize the weights by it.
     """
 
     name: str
@@ -39,12 +39,12 @@ class Arm:
 
 
 def control_of(task: Task) -> tuple[Arm, Places | None]:
-    """The arm that the others are compared with, and where the model has its activations.
+    """Return the arm that the others are compared with, and the activation modules of the model.
 
-    Where the model's factory takes the activation there are no places, and the task names its control.
+    If the model's factory takes the activation, the task names the control and there are no modules to replace.
 
     Raises:
-        BadTask: the model has no activation that could be replaced.
+        BadTask: the model has no activation that can be replaced.
     """
     if task.takes_activation:
         return named_arm(task.activation), None
@@ -53,44 +53,46 @@ def control_of(task: Task) -> tuple[Arm, Places | None]:
 
 
 def named_arm(given: str | Activation) -> Arm:
-    """The arm of an activation: one of the catalog, a formula, or a value of the user's own.
+    """Return the arm of an activation: a catalog name, a formula, or an `Activation`.
 
-    It runs as PyTorch's own module where there is one of the same meaning, since that is what a user would run.
+    It runs as PyTorch's own module if there is one, since a user would run that.
 
     Raises:
         UnknownActivation: no activation has this name.
         BadInput: the activation takes two inputs.
     """
     act = get(given)
-    module(act)  # so that what cannot stand between two layers is refused now, not in the midst of a study
+    module(act)  # refuse what cannot stand between two layers now, not during the study
     name = given if isinstance(given, str) else act.name
     same = torch_module(act)
     return Arm(name, same or partial(module, act), act)
 
 
 def arms_of(control: Arm, candidates: Sequence[str | Activation | Arm]) -> tuple[Arm, ...]:
-    """Control first, then the candidates; one that is the control under any of its names is left out.
+    """Return the control and then the candidates, without a candidate that is the control itself.
 
     Raises:
-        BadStudy: no candidate is left, or one stands twice.
+        BadStudy: no candidate is left, or one is named twice.
     """
     named = [one if isinstance(one, Arm) else named_arm(one) for one in candidates]
     others = [arm for arm in named if not _is_same(arm, control)]
     if not others:
-        raise BadStudy(f"nothing to compare with {control.name}: name at least one other activation.")
+        raise BadStudy(
+            f"the candidates must include an activation other than the control, {control.name}; got none. Name one."
+        )
     for number, arm in enumerate(others):
         if any(_is_same(arm, other) for other in others[:number]):
-            raise BadStudy(f"{arm.name} stands twice among the candidates; name each activation once.")
+            raise BadStudy(f"the candidates must differ; got {arm.name} twice. Name each activation once.")
     return (control, *others)
 
 
 def _is_same(one: Arm, other: Arm) -> bool:
-    """Whether two arms mean the same: by name, or by what the names mean in the catalog."""
+    """Return whether two arms are the same, by name or by activation."""
     return one.name == other.name or (one.means is not None and one.means == other.means)
 
 
 def model_of(task: Task, arm: Arm, *, where: Places | None, seed: int) -> nn.Module:
-    """A fresh model with the arm's activations; all arms get the same first weights from the same seed.
+    """Build a new model with the arm's activations; the same seed gives all arms the same initial weights.
 
     Raises:
         BadTask: the factory raised.
@@ -109,9 +111,9 @@ def model_of(task: Task, arm: Arm, *, where: Places | None, seed: int) -> nn.Mod
 
 
 def reinitialize(model: nn.Module, *, gain: float, seed: int) -> None:
-    """Draw the weights of all linear and convolution layers anew: normal, with spread gain/√fan_in; biases 0.
+    """Draw the weights of all linear and convolutional layers: normal with deviation gain/√fan_in; biases 0.
 
-    The noise depends on the seed and the weights' shapes alone, so it is the same for every arm.
+    The noise depends only on the seed and the shapes of the weights, so it is the same for every arm.
     """
     noise = torch.Generator().manual_seed(seed)
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -125,13 +127,13 @@ def reinitialize(model: nn.Module, *, gain: float, seed: int) -> None:
 
 
 def check_arms(task: Task, arms: Sequence[Arm], *, where: Places | None) -> None:
-    """Nothing, once every arm's model has passed a few rows forth and back.
+    """Run a few rows through the model of every arm, forward and backward.
 
     Raises:
-        BadTask: an arm's model raised or does not fit the loss; the message names the arm.
+        BadStudy: an arm's model raised or does not fit the loss; the message names the arm.
     """
     for arm in arms:
         try:
             task.check_model(model_of(task, arm, where=where, seed=0))
         except (BadTask, BadInput) as error:
-            raise BadStudy(f"{arm.name} cannot take part: {error}") from error
+            raise BadStudy(f"the arm {arm.name} cannot be trained: {error}") from error

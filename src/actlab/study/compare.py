@@ -1,4 +1,4 @@
-"""The comparison itself: tune on validation data, confirm on fresh seeds, read the test set, judge."""
+"""Run a comparison: tune on validation data, confirm on fresh seeds, read the test set, judge."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from actlab.study.store import Store
 from actlab.train.task import Task
 
 Progress = Callable[[int, int, float | None, str], None]
-"""Told after every trial: how many are done, of how many, the seconds left (None as yet unknown), and a label."""
+"""Called after every trial with the number done, the total, the seconds left (None if unknown), and a label."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study that is ready to run: the plan, and what it takes to carry it out."""
+    """A study that is ready to run."""
 
     plan: Plan
     setting: Setting
@@ -54,22 +54,22 @@ def prepare(
     init: str = "as-is",
     looks: Sequence[Look] | None = None,
 ) -> Study:
-    """The study, planned and checked, before any trial is run.
+    """Plan and check a study; no trial is run yet.
 
     Args:
-        task: what is learned.
-        candidates: names, formulas, activations or arms to be compared with the control.
+        task: the task to learn.
+        candidates: names, formulas, activations or arms to compare with the control.
         seeds: fresh seeds for the verdict; by default the fewest that can decide.
-        budget: learning rates tried for every arm; by default 8.
-        seed: what every random choice follows from.
-        init: "as-is", or "gain" to draw all weights with each arm's own second-moment gain.
+        budget: learning rates to try per arm; by default 8.
+        seed: random seed.
+        init: "as-is", or "gain" to draw all weights with the second-moment gain of each arm.
         looks: after how many seeds the test set is read, and the error spent each time; by default once, at the
             end, with an error of 0.05.
 
     Raises:
-        BadStudy: a plan that cannot be carried out.
-        BadTask: a model without an activation that could be replaced.
-        UnknownActivation: a candidate that is not in the catalog.
+        BadStudy: the plan cannot be carried out.
+        BadTask: the model has no activation that can be replaced.
+        UnknownActivation: a candidate is not in the catalog.
     """
     _check_numbers(seeds=seeds, budget=budget, seed=seed, init=init)
     control, where = control_of(task)
@@ -112,25 +112,25 @@ def compare(
     progress: Progress | None = None,
     runner: Runner | None = None,
 ) -> Comparison:
-    """What a fair comparison of activations on a task finds; the same numbers at every run with the same seed.
+    """Compare activations on a task fairly; the same seed gives the same numbers.
 
     Args:
-        task: what is learned.
-        candidates: names, formulas, activations or arms to be compared with the control.
+        task: the task to learn.
+        candidates: names, formulas, activations or arms to compare with the control.
         seeds: fresh seeds for the verdict; by default the fewest that can decide.
-        budget: learning rates tried for every arm.
-        jobs: trials at a time.
-        seed: what every random choice follows from.
-        store: an SQLite file or a database URL that keeps every trial once it is done; by default nothing is kept.
-        name: the study's name in the store; by default the task's.
-        resume: go on with the newest stored study of this name.
+        budget: learning rates to try per arm; by default 8.
+        jobs: processes that train at once.
+        seed: random seed.
+        store: an SQLite file or a database URL in which trials are stored; by default none are.
+        name: the name of the study in the store; by default that of the task.
+        resume: continue the newest stored study of this name.
         init: "as-is", or "gain".
         looks: when the test set is read.
-        progress: told after every trial.
-        runner: who carries out the trials; by default this machine, `jobs` at a time.
+        progress: called after every trial.
+        runner: runs the trials; by default this machine, with `jobs` processes.
 
     Raises:
-        BadStudy, BadTask, UnknownActivation: as `prepare`; and a stored study that has another plan.
+        BadStudy, BadTask, UnknownActivation: as `prepare`; also if the stored study has another plan.
     """
     study = prepare(task, candidates=candidates, seeds=seeds, budget=budget, seed=seed, init=init, looks=looks)
     with Store(store) as trials:
@@ -153,7 +153,7 @@ def run_study(
     progress: Progress | None = None,
     runner: Runner | None = None,
 ) -> Comparison:
-    """What a prepared study finds.
+    """Run a prepared study.
 
     Raises:
         BadStudy: the stored study of this name has another plan, or the store cannot be written.
@@ -177,7 +177,7 @@ def run_study(
 
 @final
 class _Work:
-    """Trials being done, each stored as it ends."""
+    """Runs trials and stores each when it ends."""
 
     def __init__(
         self,
@@ -195,7 +195,7 @@ class _Work:
         self.fresh = 0
 
     def carry_out(self, trials: Sequence[Trial], *, label: str) -> None:
-        """Nothing, once every trial is done; those that the store already has are not run again."""
+        """Run the trials that the store does not have yet."""
         left = [trial for trial in trials if trial not in self.done]
         self._report(label)
         for outcome in self.crew(left):

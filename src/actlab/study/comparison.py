@@ -1,4 +1,4 @@
-"""What a comparison found: one frozen value, with the same words in JSON."""
+"""The result of a comparison: one frozen value, with the same words in JSON."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Difference:
     """An arm's metric minus the control's, over paired seeds, on the test set.
 
     Attributes:
-        each: one difference a seed.
-        mean: their mean.
-        estimate: their Hodges-Lehmann estimate.
-        low: the lower end of the interval at the level of the arm's Holm step; it excludes 0 exactly when Holm
-            rejects.
+        each: one difference per seed.
+        mean: the mean difference.
+        estimate: the Hodges-Lehmann estimate of the difference.
+        low: the lower end of the interval at the level of the arm's Holm step; the interval excludes 0 exactly when
+            Holm rejects.
         high: the upper end.
         p: the two-sided p-value of the exact signed-rank test, not adjusted.
-        adjusted_p: the p-value after Holm.
+        adjusted_p: the p-value after Holm's correction.
         level: the confidence level of the interval.
-        zeros: how many pairs do not differ.
+        zeros: the number of pairs that do not differ.
     """
 
     each: tuple[float, ...]
@@ -41,24 +41,24 @@ class Difference:
 
 @dataclass(frozen=True)
 class ArmResult:
-    """What was found about one arm.
+    """The result of one arm.
 
     Attributes:
-        activation: the arm's name.
-        point: the number of its winning learning rate.
+        activation: the name of the arm.
+        point: the index of its winning learning rate.
         rate: that learning rate.
-        tuned: the validation metric at every learning rate tried, mean over the tuning seeds.
+        tuned: the validation metric at every learning rate tried, averaged over the tuning seeds.
         curves: a learning curve for every fresh seed.
         valid: the mean validation metric over the fresh seeds.
         test: the mean test metric over the fresh seeds.
         tests: the test metric of every fresh seed, in the order of the plan's seeds.
-        diverged: how many of the arm's trials diverged, tuning included; they count, as the best constant answer.
-        runs: how many trials the arm had.
-        steps_to_target: median training steps until the validation metric reaches the target; None where fewer
-            than half of the seeds reach it.
+        diverged: how many trials diverged, tuning included; they score as the best constant prediction.
+        runs: the number of trials.
+        steps_to_target: median training steps until the validation metric reaches the target; None if fewer than half
+            of the seeds reach it.
         good_rates: decades of learning rate in which the arm comes near the best arm on validation.
         learned: with how many fresh seeds the arm learned.
-        difference: against the control; None for the control itself.
+        difference: the difference from the control; None for the control itself.
         verdict: "control", "better", "worse", "equivalent" or "undecided".
         more_seeds: for an undecided arm, how many more seeds would probably settle it; None above the cap.
         sentence: the verdict in words.
@@ -85,12 +85,12 @@ class ArmResult:
 
 @dataclass(frozen=True)
 class Cost:
-    """What took how long: apart from the numbers that are the same at every run.
+    """Times, which differ from run to run.
 
     Attributes:
-        seconds: of the whole study.
+        seconds: the time of the whole study.
         step_seconds: median seconds of one training step, by arm, measured one after another.
-        relative_step: the same, relative to the control's.
+        relative_step: the same, relative to the control.
     """
 
     seconds: float
@@ -100,20 +100,20 @@ class Cost:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison found.
+    """The result of a comparison.
 
     Attributes:
-        task: the task's name.
-        sentence: the task in a line.
+        task: the name of the task.
+        sentence: the task in one line.
         plan: what was fixed before the run.
-        metric: what the arms are judged by.
-        baseline: the test metric of the best constant answer.
+        metric: the metric that the arms are judged by.
+        baseline: the test metric of the best constant prediction.
         region: half the width of the region of practical equivalence, in the metric's unit.
         target: the validation metric that `steps_to_target` counts up to.
-        look: the number of the look that the verdicts come from.
-        arms: the control first.
-        verdict: one sentence that a person can act on.
-        notes: what should be said aloud: what was replaced, left out, run in another way than asked.
+        look: the index of the look that the verdicts come from.
+        arms: the control, then the candidates.
+        verdict: a recommendation in a few sentences.
+        notes: choices that a reader should know: what was replaced, left out, or run otherwise than requested.
         cost: times, which differ from run to run.
     """
 
@@ -136,14 +136,14 @@ class Comparison:
         return self.arms[0]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain values; infinite numbers are the strings "inf" and "-inf"."""
+        """Return everything as plain values; infinite numbers become the strings "inf" and "-inf"."""
         plain = finite(asdict(self))
         assert isinstance(plain, dict)
         return plain
 
 
 def finite(value: Any) -> Any:
-    """The value with every infinite number as "inf" or "-inf", and every tuple as a list."""
+    """Convert every infinite number to "inf" or "-inf", and every tuple to a list."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What a step of every arm costs, timed alone."""
+"""Time a training step of every arm."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from actlab.study.runner import Setting, one_thread
 from actlab.train.loop import step_seconds
 
 ROUNDS = 3
-"""The arms take turns, so that a slow moment of the machine does not fall on one of them."""
+"""The arms take turns, so that a slow moment of the machine does not affect only one of them."""
 
 
 def measured_cost(setting: Setting, chosen: Mapping[str, int], *, since: float) -> Cost:
-    """The median seconds of a training step of every arm, and of all since a moment of `time.perf_counter`."""
+    """Return the median seconds of a training step of every arm, and the seconds since `since`."""
     taken: dict[str, list[float]] = {arm: [] for arm in setting.arms}
     with one_thread():
         for _ in range(ROUNDS):

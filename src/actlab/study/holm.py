@@ -1,4 +1,4 @@
-"""Holm's step-down procedure, with the level that each comparison was held to."""
+"""Holm's step-down procedure, with the level of each comparison."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Step:
-    """What Holm's procedure says of one comparison.
+    """The result of Holm's procedure for one comparison.
 
     Attributes:
         rejected: whether a difference may be claimed.
-        alpha: the level that its p-value was held to; from the first comparison that fails on, that one's level,
-            so that `p <= alpha` exactly when rejected.
+        alpha: the level that its p-value was compared with; after the first comparison that fails, the level of that
+            one, so that `p <= alpha` exactly when rejected.
         adjusted_p: the smallest overall level at which it would be rejected.
     """
 
@@ -23,7 +23,7 @@ class Step:
 
 
 def holm(p_values: Sequence[float], *, alpha: float) -> tuple[Step, ...]:
-    """What Holm's procedure says of each comparison, in the order given.
+    """Apply Holm's procedure to p-values; the results keep their order.
 
     Source:
         Holm 1979, Scandinavian Journal of Statistics 6, 65-70.

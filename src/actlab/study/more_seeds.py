@@ -1,4 +1,4 @@
-"""How many more seeds would probably settle what is undecided."""
+"""Estimate how many more seeds would settle an undecided comparison."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ CAP = 200
 STEPS = (*range(1, 11), 12, 14, 16, 18, 20, 25, 30, 35, 40, 50, 60, 80, 100, 125, 150, CAP)
 RESAMPLES = 200
 ENOUGH = 0.8
-"""The share of resampled studies that have to come to a decision."""
+"""The share of resampled studies that must reach a decision."""
 
 Reals = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Levels:
-    """What a decision needs.
+    """The levels of a decision.
 
     Attributes:
-        difference: the level of a claim that there is a difference.
-        equivalence: the level of a claim that there is none that matters.
+        difference: the level for claiming a difference.
+        equivalence: the level for claiming that no difference matters.
         region: half the width of the region of practical equivalence.
     """
 
@@ -35,10 +35,10 @@ class Levels:
 
 
 def more_seeds(differences: Sequence[float], *, levels: Levels, seed: int) -> int | None:
-    """The fewest more pairs with which four in five resampled studies decide, or None above 200.
+    """Return the smallest number of additional pairs with which 80 % of resampled studies decide; None above 200.
 
-    A resampled study is the observed differences and as many more drawn from them. That is a guess from few
-    numbers, to be read as "about".
+    A resampled study consists of the observed differences and additional ones drawn from them. From few numbers this is
+    a rough estimate.
 
     Example:
         >>> more_seeds([2.0, 3.0, 1.0, 2.5, 1.5], levels=Levels(0.05, 0.05, 0.5), seed=0)
@@ -64,7 +64,7 @@ def _decided(studies: Reals, *, levels: Levels) -> NDArray[np.bool_]:
 
 
 def _one_sided(studies: Reals) -> tuple[Reals, Reals]:
-    """p-values against larger and smaller differences, a row a study, by the null distribution without ties."""
+    """Return p-values against larger and smaller differences, one row per study, by the distribution without ties."""
     ranks = rankdata(np.abs(studies), axis=1)
     positive = (ranks * ((studies > 0) + 0.5 * (studies == 0))).sum(axis=1)
     tail = _upper_tail(studies.shape[1])
@@ -74,7 +74,7 @@ def _one_sided(studies: Reals) -> tuple[Reals, Reals]:
 
 @lru_cache(maxsize=256)
 def _upper_tail(pairs: int) -> Reals:
-    """The chance that the sum of positive ranks is at least so large, for every sum."""
+    """Return, for every sum of positive ranks, the probability of a sum at least as large."""
     chances = np.ones(1)
     for rank in range(1, pairs + 1):
         longer = np.zeros(len(chances) + rank)

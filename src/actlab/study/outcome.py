@@ -1,4 +1,4 @@
-"""What one trial gave."""
+"""The outcome of one trial."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from actlab.train.loop import Epoch
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one trial gave.
+    """The outcome of one trial.
 
     Attributes:
-        trial: which one.
+        trial: the trial.
         rate: its learning rate.
         valid: the validation metric at the end.
-        test: the test metric, of trials that confirm a winner only.
-        diverged: whether a loss or an output stopped being finite; the metrics are then those of the best
-            constant answer.
-        steps: training steps taken.
-        curve: one point an epoch.
-        seconds: how long it took.
+        test: the test metric; None for a tuning trial.
+        diverged: whether a loss or an output was not finite; the metrics are then those of the best constant
+            prediction.
+        steps: the number of training steps.
+        curve: one point per epoch.
+        seconds: the time it took.
     """
 
     trial: Trial

@@ -1,4 +1,4 @@
-"""What will be run and what may be concluded from it, fixed before the first run."""
+"""The plan of a study: what is run and what may be concluded, fixed before the first run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from actlab.study.power import seeds_needed, smallest_p
 
 ALPHA = 0.05
 BUDGET = 8
-"""Learning rates tried for every arm."""
+"""Learning rates to try per arm."""
 
 TUNE = "tune"
 CONFIRM = "confirm"
@@ -24,7 +24,7 @@ CONFIRM = "confirm"
 
 @dataclass(frozen=True)
 class Look:
-    """One reading of the test set: after how many seeds in all, and the error that is spent on it."""
+    """One reading of the test set: after how many seeds in total, and the error that it may spend."""
 
     seeds: int
     alpha: float
@@ -46,16 +46,16 @@ class Plan:
 
     Attributes:
         task: the task's name.
-        fingerprint: what tells the task from another of the same name.
+        fingerprint: the fingerprint of the task.
         arms: the names of the arms, the control first.
-        points: the learning rates that every arm is tried at.
-        tuning_seeds: the seeds that the rates are tried with.
-        seeds: fresh seeds, which the winners are run with.
+        points: the learning rates to try.
+        tuning_seeds: the seeds for trying the rates.
+        seeds: the fresh seeds for the winning rates.
         looks: when the test set is read.
         margin: half the width of the region of practical equivalence.
         margin_is_relative: whether the margin is a share of the control's metric.
-        init: "as-is", or "gain" for weights drawn with each arm's own second-moment gain.
-        seed: what all seeds were drawn from.
+        init: "as-is", or "gain" for weights drawn with the second-moment gain of each arm.
+        seed: the random seed that all seeds are drawn from.
     """
 
     task: str
@@ -80,39 +80,39 @@ class Plan:
 
     @property
     def comparisons(self) -> int:
-        """How many differences are tested."""
+        """The number of differences that are tested."""
         return len(self.arms) - 1
 
     @property
     def alpha(self) -> float:
-        """The chance of any false claim, over all arms and looks."""
+        """The probability of any false claim, over all arms and looks."""
         return sum(look.alpha for look in self.looks)
 
     @property
     def trials(self) -> int:
-        """How many training runs there are at most."""
+        """The largest number of training runs."""
         return len(self.arms) * (len(self.points) * len(self.tuning_seeds) + len(self.seeds))
 
     def tuning(self) -> Iterator[Trial]:
-        """The trials that choose each arm's learning rate."""
+        """Yield the trials that choose the learning rate of each arm."""
         for seed in self.tuning_seeds:
             for point in range(len(self.points)):
                 for arm in self.arms:
                     yield Trial(arm, point, seed, TUNE)
 
     def confirming(self, winners: dict[str, int], *, look: int) -> Iterator[Trial]:
-        """The trials of each arm's winning point on fresh seeds, up to and including one look."""
+        """Yield the trials of each arm's winning rate on fresh seeds, up to and including one look."""
         for seed in self.seeds[: self.looks[look].seeds]:
             for arm in self.arms:
                 yield Trial(arm, winners[arm], seed, CONFIRM)
 
     def can_decide(self, look: int = -1) -> bool:
-        """Whether any difference could be claimed at a look, were it ever so clear."""
+        """Return whether even the clearest difference could be claimed at a look."""
         chosen = self.looks[look]
         return smallest_p(chosen.seeds) <= chosen.alpha / self.comparisons
 
     def sentences(self) -> tuple[str, ...]:
-        """What will be run and what it can decide, for reading before the run."""
+        """Say what will be run and what it can decide."""
         last = self.looks[-1]
         looks = ", ".join(f"after {_count(look.seeds, 'seed')} with an error of {look.alpha:g}" for look in self.looks)
         size = f"{self.margin:.0%} of the control's metric" if self.margin_is_relative else f"{self.margin:g} points"
@@ -133,7 +133,7 @@ class Plan:
         )
 
     def warnings(self) -> tuple[str, ...]:
-        """That no difference can ever be claimed, with the seeds that it would take; or nothing."""
+        """Return a warning if no difference can ever be claimed, with the number of seeds needed."""
         if self.can_decide():
             return ()
         needed = seeds_needed(self.comparisons, alpha=self.looks[-1].alpha)
@@ -143,11 +143,11 @@ class Plan:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as plain values."""
+        """Return the plan as plain values."""
         return asdict(self)
 
     def digest(self) -> str:
-        """What tells this plan from another."""
+        """Return a digest that identifies the plan."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
 
@@ -156,13 +156,13 @@ def _count(number: int, what: str) -> str:
 
 
 def rate_points(rates: tuple[float, float], *, budget: int, seed: int) -> tuple[float, ...]:
-    """Quasi-random learning rates: a scrambled Sobol sequence, even in the logarithm.
+    """Return quasi-random learning rates: a scrambled Sobol sequence, uniform in the logarithm.
 
     Example:
         >>> [round(rate, 4) for rate in rate_points((0.001, 0.1), budget=4, seed=0)]
         [0.0503, 0.0013, 0.0068, 0.0314]
     """
-    from scipy.stats import qmc  # half a second, which worker processes need not wait for
+    from scipy.stats import qmc  # takes half a second, which worker processes save
 
     power = max(0, (budget - 1).bit_length())
     # A whole power of two keeps the sequence balanced; SciPy warns at other lengths.
@@ -172,9 +172,9 @@ def rate_points(rates: tuple[float, float], *, budget: int, seed: int) -> tuple[
 
 
 def seed_stream(seed: int, *, role: str, count: int) -> tuple[int, ...]:
-    """Seeds drawn from one seed; those of different roles have nothing in common.
+    """Draw seeds from one seed; different roles get different seeds.
 
-    A longer stream begins with the shorter one, so added seeds change no trial that was run.
+    A longer stream begins with the shorter one, so additional seeds change no earlier trial.
     """
     roles = (TUNE, CONFIRM)
     drawn = np.random.SeedSequence([seed, roles.index(role)]).generate_state(count)
@@ -183,17 +183,17 @@ def seed_stream(seed: int, *, role: str, count: int) -> tuple[int, ...]:
 
 def _check(plan: Plan) -> None:
     if len(plan.arms) < 2:
-        raise BadStudy(f"a study compares two arms or more; got {len(plan.arms)}.")
+        raise BadStudy(f"a study must have two arms or more; got {len(plan.arms)}.")
     if len(set(plan.arms)) < len(plan.arms):
-        raise BadStudy(f"every arm needs a name of its own; got {', '.join(plan.arms)}.")
+        raise BadStudy(f"the arms must have different names; got {', '.join(plan.arms)}.")
     if not plan.points or not plan.tuning_seeds:
-        raise BadStudy("budget must be at least 1: every arm needs a learning rate.")
+        raise BadStudy("budget must be at least 1; got 0. Every arm requires a learning rate.")
     if plan.init not in INITS:
         raise BadStudy(f"init must be {' or '.join(INITS)}; got '{plan.init}'.")
     sizes = [look.seeds for look in plan.looks]
     if not sizes or sizes[0] < 1 or sorted(set(sizes)) != sizes or sizes[-1] != len(plan.seeds):
-        raise BadStudy(f"looks must come after ever more seeds and end with all {len(plan.seeds)}; got {sizes}.")
+        raise BadStudy(f"looks must have increasing numbers of seeds and end with all {len(plan.seeds)}; got {sizes}.")
     if not all(look.alpha > 0 for look in plan.looks) or plan.alpha >= 0.5:
-        raise BadStudy(f"the error spent must be above 0 at each look and below 0.5 in all; got {plan.alpha:g}.")
+        raise BadStudy(f"the error must be above 0 at each look and below 0.5 in total; got {plan.alpha:g}.")
     if set(plan.seeds) & set(plan.tuning_seeds):
-        raise BadStudy("a seed is used for tuning and again for the verdict; draw other seeds.")
+        raise BadStudy("the seeds for tuning and for the verdict must differ; one is used for both. Draw other seeds.")

@@ -1,10 +1,10 @@
-"""What a number of seeds can decide: the exact signed-rank test has a smallest p-value."""
+"""What a number of seeds can decide, from the smallest p-value of the exact signed-rank test."""
 
 from __future__ import annotations
 
 
 def smallest_p(seeds: int) -> float:
-    """The smallest two-sided p-value of the exact signed-rank test of so many pairs: 2/2ⁿ.
+    """Return the smallest two-sided p-value of the exact signed-rank test of n pairs: 2/2ⁿ.
 
     Example:
         >>> smallest_p(5), smallest_p(9)
@@ -14,12 +14,12 @@ def smallest_p(seeds: int) -> float:
 
 
 def comparisons_of(arms: int, *, all_pairs: bool = False) -> int:
-    """How many differences are tested: each arm but one against the control, or all pairs."""
+    """Return the number of tested differences: each arm against the control, or all pairs."""
     return arms * (arms - 1) // 2 if all_pairs else arms - 1
 
 
 def seeds_needed(comparisons: int, *, alpha: float = 0.05) -> int:
-    """The fewest seeds with which Holm's first step can reject at all.
+    """Return the smallest number of seeds with which Holm's first step can reject.
 
     Example:
         >>> seeds_needed(comparisons_of(10)), seeds_needed(comparisons_of(10, all_pairs=True))

@@ -1,4 +1,4 @@
-"""Trials that are done, read into a comparison."""
+"""Compute a comparison from the outcomes of its trials."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from actlab.train.kinds import Metric
 from actlab.train.task import Task
 
 NEAR = 0.9
-"""Of the way from the best constant answer to the best arm: near enough for a target or a good learning rate."""
+"""The share of the way from the best constant prediction to the best arm that a target or a good rate must reach."""
 
 Done = Mapping[Trial, Outcome]
 
 
 def tuned(plan: Plan, done: Done, *, arm: str) -> tuple[float, ...]:
-    """The validation metric of an arm at every learning rate, mean over the tuning seeds."""
+    """Return the validation metric of an arm at every learning rate, averaged over the tuning seeds."""
     return tuple(
         mean(done[Trial(arm, point, seed, TUNE)].valid for seed in plan.tuning_seeds)
         for point in range(len(plan.points))
@@ -29,7 +29,7 @@ def tuned(plan: Plan, done: Done, *, arm: str) -> tuple[float, ...]:
 
 
 def winners(plan: Plan, done: Done, *, metric: Metric) -> dict[str, int]:
-    """The learning rate of each arm that is best on validation data; of equal ones, the lowest."""
+    """Return the best learning rate of each arm on validation data; the lowest of equal ones."""
     chosen = {}
     for arm in plan.arms:
         values = tuned(plan, done, arm=arm)
@@ -40,7 +40,7 @@ def winners(plan: Plan, done: Done, *, metric: Metric) -> dict[str, int]:
 
 
 def read(plan: Plan, done: Done, *, chosen: Mapping[str, int], look: int, task: Task) -> Comparison:
-    """What is found at one look; notes and costs are for the caller to add."""
+    """Return the result at one look, without notes and costs."""
     metric, baseline = task.metric, task.baseline(task.test)
     seeds = plan.seeds[: plan.looks[look].seeds]
     runs = {arm: [done[Trial(arm, chosen[arm], seed, CONFIRM)] for seed in seeds] for arm in plan.arms}
@@ -80,7 +80,7 @@ def read(plan: Plan, done: Done, *, chosen: Mapping[str, int], look: int, task: 
 
 
 def is_settled(found: Comparison) -> bool:
-    """Whether no arm is left undecided."""
+    """Return whether every arm is decided."""
     return all(arm.verdict != UNDECIDED for arm in found.arms)
 
 
@@ -90,7 +90,7 @@ def _tested(run: Outcome) -> float:
 
 
 def _near_best(values: Sequence[float], *, task: Task) -> float:
-    """The validation metric nine tenths of the way from the best constant answer to the best of these values."""
+    """Return the metric nine tenths of the way from the best constant prediction to the best of these values."""
     baseline = task.baseline(task.valid)
     best = max(values, key=lambda value: task.metric.gain(value, over=baseline))
     return baseline + NEAR * (best - baseline)
@@ -131,7 +131,7 @@ def _arm(
 
 
 def _steps_to(target: float, *, runs: Sequence[Outcome], task: Task) -> float | None:
-    """Median steps until the validation metric reaches the target; None where fewer than half ever do."""
+    """Return the median steps until the validation metric reaches the target; None if fewer than half do."""
     steps = [_first_step(run, target=target, task=task) for run in runs]
     middle = median(steps)
     return middle if math.isfinite(middle) else None
@@ -145,7 +145,7 @@ def _first_step(run: Outcome, *, target: float, task: Task) -> float:
 
 
 def _good_rates(values: Sequence[float], *, target: float, task: Task) -> float:
-    """Decades of learning rate whose points reach the target: their share of all points, times all decades."""
+    """Return the decades of learning rate that reach the target: the share of the points, times all decades."""
     good = sum(not task.metric.is_better(target, than=value) for value in values)
     low, high = task.rates
     return good / len(values) * math.log10(high / low)

@@ -1,4 +1,4 @@
-"""Who carries out trials: the protocol, and a runner on this machine."""
+"""Run trials: the protocol of a runner, and the runner of this machine."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Setting:
     """What all trials of a study have in common.
 
     Attributes:
-        task: what is learned.
+        task: the task to learn.
         arms: the arms, by name.
-        where: where the model has its activations; None where its factory takes them.
+        where: the activation modules of the model; None if its factory takes the activation.
         rates: the learning rates, by point.
     """
 
@@ -48,21 +48,21 @@ class Setting:
 
 
 Crew = Callable[[Sequence[Trial]], Iterator[Outcome]]
-"""Gives what each trial gave, as they end, in any order."""
+"""Runs trials and yields their outcomes as they end, in any order."""
 
 
 class Runner(Protocol):
-    """Who carries out trials, here or elsewhere."""
+    """Runs trials, on this machine or elsewhere."""
 
     def crew(self, setting: Setting) -> AbstractContextManager[Crew]:
-        """What carries out the trials of one study, for as long as the context lasts."""
+        """Return a context in which the trials of one study can be run."""
 
     def notes(self, setting: Setting) -> tuple[str, ...]:
-        """What should be said aloud about how these trials will be run."""
+        """Return what a reader should know about how these trials are run."""
 
 
 def carry_out(setting: Setting, trial: Trial) -> Outcome:
-    """What one trial gives; the same whenever and wherever it is run.
+    """Run one trial; its result does not depend on when and where.
 
     Raises:
         BadTask: the model or the loss raised.
@@ -83,12 +83,12 @@ def carry_out(setting: Setting, trial: Trial) -> Outcome:
 @final
 @dataclass(frozen=True)
 class LocalRunner:
-    """Trials on this machine, in this process or in a few others.
+    """Runs trials on this machine, in this process or in several others.
 
-    Each trial has one thread, in whichever process it runs: so the numbers do not depend on `jobs`.
+    Each trial runs on one thread, so the numbers do not depend on `jobs`.
 
     Args:
-        jobs: how many at a time; with 1, they run in this process.
+        jobs: processes that train at once; with 1, this process does.
 
     Raises:
         BadInput: `jobs` is below 1.
@@ -101,17 +101,17 @@ class LocalRunner:
             raise BadInput(f"jobs must be at least 1; got {self.jobs}.")
 
     def notes(self, setting: Setting) -> tuple[str, ...]:
-        """Why trials run one after another although several jobs were asked for, or nothing."""
+        """Return why trials run one after another although several jobs were requested."""
         if self.jobs == 1 or _parcel(setting) is not None:
             return ()
         return (
-            f"task '{setting.task.name}' cannot be sent to other processes (its model is a function within a"
-            " function, or no origin is known): its trials run one after another.",
+            f"task '{setting.task.name}' cannot be sent to other processes, so its trials run one after another. Define"
+            " its model at the top of a module, or load the task from a file.",
         )
 
     @contextmanager
     def crew(self, setting: Setting) -> Iterator[Crew]:
-        """What carries out the trials; its processes end with the context.
+        """Return a context that runs trials; its processes end with it.
 
         Raises:
             BadStudy: a worker process died.
@@ -122,7 +122,7 @@ class LocalRunner:
             yield partial(_one_by_one, setting)
             return
         with TemporaryDirectory(prefix="actlab-") as folder, _pool(self.jobs) as pool:
-            # In a file, since it may hold all of the data, and every trial would send it again.
+            # In a file: it may hold all of the data, which every trial would send again.
             path = Path(folder, "setting.pickle")
             path.write_bytes(parcel)
             yield partial(_in_pool, pool, path)
@@ -137,7 +137,7 @@ def _one_by_one(setting: Setting, trials: Sequence[Trial]) -> Iterator[Outcome]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """A block in which PyTorch computes with one thread: sums come out the same on every machine's core count."""
+    """Let PyTorch use one thread within a block, so that sums do not depend on the number of cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -154,14 +154,14 @@ def _in_pool(pool: ProcessPoolExecutor, path: Path, trials: Sequence[Trial]) -> 
             yield future.result()
     except BrokenProcessPool as error:
         raise BadStudy(
-            "a worker process died before its trial ended (out of memory, or killed; in a script, call this under"
-            " `if __name__ == '__main__':`); what was done is kept. Resume, or use one job."
+            "a worker process died before its trial ended (out of memory, or killed; a script must call this under"
+            " `if __name__ == '__main__':`). Finished trials are stored. Resume, or use one job."
         ) from error
 
 
 @contextmanager
 def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of fresh processes, which an error or Ctrl-C ends at once."""
+    """Open a pool of new processes, which an error or Ctrl-C ends at once."""
     known = set(multiprocessing.active_children())
     # A child forked after a parallel kernel has run may hang or die: children are spawned.
     context = multiprocessing.get_context("spawn")
@@ -170,7 +170,7 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         yield pool
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        # A trial in flight would hold up the end by minutes; it is run again when the study is resumed.
+        # A running trial would delay the end by minutes; it is run again when the study is resumed.
         for child in set(multiprocessing.active_children()) - known:
             child.terminate()
         raise
@@ -178,7 +178,7 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _end_with_parent() -> None:
-    """Watch the parent from a thread: a parent that is killed outright would leave its workers waiting for ever."""
+    """End this process when the parent ends, which may be killed and leave its workers waiting."""
 
     def watch() -> None:
         parent = multiprocessing.parent_process()
@@ -191,9 +191,9 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """A block whose child processes never see Ctrl-C: the parent alone ends them, without a word from each.
+    """Start child processes that ignore Ctrl-C within a block, so that only the parent ends them.
 
-    Whether a signal is ignored is inherited by a child from its very start, before it could say so itself.
+    A child inherits from its start which signals are ignored; setting this in the child would be too late.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -206,14 +206,14 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _parcel(setting: Setting) -> bytes | None:
-    """The setting as bytes for another process, or None where something in it cannot be sent.
+    """Pickle the setting for another process; return None if that is impossible.
 
-    A task with an origin goes as the way to it, since functions of the user's own file cannot be pickled.
+    A task with an origin is sent as its origin, since functions of the user's own file cannot be pickled.
     """
     task = directions_to(setting.task) if setting.task.origin else setting.task
     try:
         return pickle.dumps((task, setting.arms, setting.where, setting.rates))
-    except (pickle.PicklingError, AttributeError, TypeError):  # which of the three depends on what it meets
+    except (pickle.PicklingError, AttributeError, TypeError):  # pickle raises any of the three
         return None
 
 

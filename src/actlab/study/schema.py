@@ -1,4 +1,4 @@
-"""The tables of the store, and the change of an older store to them."""
+"""The tables of the store, and the migration of an older store."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ TRIALS = sa.Table(
 )
 
 
-# Two processes may open a new store at the same moment: one makes the tables, and the other waits for it.
+# Two processes may open a new store at the same moment: one creates the tables, and the other waits.
 LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(717171)"}
 
 
 def bring_up_to_date(engine: sa.Engine) -> None:
-    """The store with the newest schema, whatever it had before; nothing is done where it has that already."""
+    """Migrate the store to the newest schema, if it does not have it yet."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     with engine.begin() as connection:

@@ -1,12 +1,11 @@
-"""The exact signed-rank test, and the interval that inverting it gives.
+"""The exact signed-rank test, and the confidence interval from inverting it.
 
-The test of "these differences are symmetric about θ" is carried out at every θ that matters: at the Walsh
-averages, where ranks or signs change, and in the gaps between them. Differences are taken as whole multiples of
-a tiny unit, so that equal ones are equal and every comparison below is exact.
+The hypothesis "these differences are symmetric about θ" is tested at every θ that matters: at the Walsh averages, where
+ranks or signs change, and in the gaps between them. Differences are rounded to multiples of a tiny unit, so that ties
+are exact and so is every comparison.
 
-p-values are made monotone in θ, and where θ itself is a Walsh average the larger of the values at it and beside
-it counts. Hence p-value and interval can never contradict each other; without ties and zeros, both are the
-textbook's.
+p-values are made monotone in θ; at a Walsh average, the larger of the values at it and beside it counts. So p-value and
+interval never contradict each other, and without ties and zeros both are the textbook's.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from scipy.stats import rankdata
 from actlab.errors import BadInput
 
 UNITS = 2**30
-"""Units in the largest difference: rounding errors of float64 metrics are far below one, real differences above."""
+"""Units in the largest difference: rounding errors of float64 metrics are far below one, differences above."""
 
 Whole = NDArray[np.int64]
 Reals = NDArray[np.float64]
@@ -33,7 +32,7 @@ Reals = NDArray[np.float64]
 @final
 @dataclass(frozen=True)
 class Interval:
-    """The values of a difference that a test does not reject; both ends belong to it."""
+    """The values of a difference that a test does not reject, both ends included."""
 
     low: float
     high: float
@@ -42,7 +41,7 @@ class Interval:
         return self.low <= value <= self.high
 
     def lies_within(self, half_width: float) -> bool:
-        """Whether every value is smaller in size than `half_width`."""
+        """Return whether every value is smaller in magnitude than `half_width`."""
         return -half_width < self.low and self.high < half_width
 
 
@@ -52,10 +51,10 @@ class SignedRank:
     """The exact signed-rank test of paired differences, at every value of the difference at once.
 
     Args:
-        differences: one a pair, finite.
+        differences: one finite difference per pair.
 
     Raises:
-        BadInput: no differences, or one that is not finite.
+        BadInput: there are no differences, or one is not finite.
 
     Example:
         >>> test = SignedRank((1.0, 2.0, 3.0, 4.0, 5.0, 6.0))
@@ -67,11 +66,11 @@ class SignedRank:
 
     def __post_init__(self) -> None:
         if not self.differences or not all(math.isfinite(value) for value in self.differences):
-            raise BadInput(f"a signed-rank test needs finite differences; got {list(self.differences)}.")
+            raise BadInput(f"a signed-rank test requires finite differences; got {list(self.differences)}.")
 
     @property
     def zeros(self) -> int:
-        """How many pairs do not differ."""
+        """The number of pairs that do not differ."""
         return int((self._whole == 0).sum())
 
     @property
@@ -91,19 +90,19 @@ class SignedRank:
         """The two-sided p-value of "there is no difference"."""
         return self.p_at(0.0)
 
-    def p_at(self, centre: float) -> float:
-        """The two-sided p-value of "the differences are symmetric about `centre`"."""
-        place = self._doubled(centre)
+    def p_at(self, center: float) -> float:
+        """Return the two-sided p-value of "the differences are symmetric about `center`"."""
+        place = self._doubled(center)
         number = int(np.searchsorted(self._averages, place))
         is_average = number < len(self._averages) and self._averages[number] == place
-        # Gap k lies below average k; beside an average, the gap further from rejection counts.
+        # Gap k lies below average k; at an average, the gap further from rejection counts.
         above = self._rising[number + 1] if is_average else self._rising[number]
         below = self._falling[number]
         return min(1.0, 2 * float(min(above, below)))
 
     def interval(self, alpha: float) -> Interval:
-        """Every value that the two-sided test at level `alpha` does not reject; infinite where it rejects none."""
-        low = int(np.argmax(2 * self._rising > alpha))  # the lowest gap that is not rejected from below
+        """Return the values that the two-sided test at level `alpha` does not reject; infinite if it rejects none."""
+        low = int(np.argmax(2 * self._rising > alpha))  # the lowest gap not rejected from below
         high = int(np.flatnonzero(2 * self._falling > alpha)[-1])
         ends = self._average_values
         return Interval(
@@ -124,7 +123,7 @@ class SignedRank:
 
     @cached_property
     def _sums(self) -> tuple[Whole, Reals]:
-        """The distinct Walsh averages, doubled and in units, and each as a difference."""
+        """The distinct Walsh averages, doubled and in units, and as differences."""
         first, second = np.triu_indices(len(self._whole))
         sums, where = np.unique(self._whole[first] + self._whole[second], return_index=True)
         values = np.array(self.differences)
@@ -140,35 +139,34 @@ class SignedRank:
 
     @cached_property
     def _one_sided(self) -> tuple[Reals, Reals]:
-        """For every gap between Walsh averages: the p-values against larger and against smaller differences."""
+        """For every gap between Walsh averages, the p-values against larger and against smaller differences."""
         middles = self._gap_middles()
         pairs = [one_sided_p(4 * self._whole - middle) for middle in middles]
         above, below = np.array(pairs).T
         return above, below
 
     def _gap_middles(self) -> Whole:
-        """A point within every gap, in quarters of a unit: two such points never meet a Walsh average."""
+        """Return a point within every gap, in quarters of a unit, which is never a Walsh average."""
         doubled = self._averages
         inner = doubled[:-1] + doubled[1:]
         return np.concatenate([[2 * doubled[0] - 4], inner, [2 * doubled[-1] + 4]])
 
     @cached_property
     def _rising(self) -> Reals:
-        """Gap by gap, the p-value against larger differences, made to rise with the centre."""
+        """Gap by gap, the p-value against larger differences, made non-decreasing in the center."""
         return np.maximum.accumulate(self._one_sided[0])
 
     @cached_property
     def _falling(self) -> Reals:
-        """Gap by gap, the p-value against smaller differences, made to fall with the centre."""
+        """Gap by gap, the p-value against smaller differences, made non-increasing in the center."""
         return np.maximum.accumulate(self._one_sided[1][::-1])[::-1]
 
 
 def one_sided_p(differences: Whole | Sequence[int]) -> tuple[float, float]:
-    """The exact p-values of "symmetric about 0" against larger and against smaller differences.
+    """Return the exact p-values of "symmetric about 0" against larger and against smaller differences.
 
-    Ties get midranks. Zeros are ranked with the rest and then left out (Pratt 1959), which keeps a larger
-    difference from weakening the case for a difference. The null distribution is that of all signs, given the
-    ranks.
+    Ties get midranks. Zeros are ranked with the rest and then dropped (Pratt 1959), so that a larger difference never
+    weakens the evidence. The null distribution is that of all signs, given the ranks.
 
     Example:
         >>> one_sided_p([1, 2, 3, 4, 5])
@@ -184,7 +182,7 @@ def one_sided_p(differences: Whole | Sequence[int]) -> tuple[float, float]:
 
 @lru_cache(maxsize=4096)
 def _null_chances(doubled_ranks: tuple[int, ...]) -> Reals:
-    """The chance of every sum of doubled ranks when each is counted or not with equal chance."""
+    """Return the probability of every sum of doubled ranks if each is included with probability 1/2."""
     chances = np.zeros(sum(doubled_ranks) + 1)
     chances[0] = 1.0
     for rank in doubled_ranks:

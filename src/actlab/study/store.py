@@ -1,4 +1,4 @@
-"""Where trials are kept: SQLite by default, PostgreSQL by URL; one row a trial, written once it is done."""
+"""The store of trials, in SQLite or PostgreSQL: one row per trial, written when it is done."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from actlab.study.schema import STUDIES, TRIALS, bring_up_to_date
 from actlab.train.loop import Epoch
 
 BUSY_SECONDS = 30
-"""How long a writer waits for another process that writes to the same SQLite file."""
+"""How many seconds a writer waits for another process that writes to the same SQLite file."""
 
 INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -34,11 +34,11 @@ class Store:
     """The trials of many studies, in one database.
 
     Args:
-        where: a path of an SQLite file, a database URL, or None to keep nothing beyond the process.
+        where: the path of an SQLite file, a database URL, or None for a store in memory.
 
     Raises:
         BadStudy: the database cannot be opened.
-        MissingExtra: the URL is PostgreSQL's, and its driver is not installed.
+        MissingExtra: the driver of PostgreSQL is not installed.
 
     Example:
         >>> with Store(None) as store:
@@ -67,17 +67,17 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Let the database go."""
+        """Close the connections to the database."""
         self._engine.dispose()
 
     def names(self) -> tuple[str, ...]:
-        """The names of the studies in the store."""
+        """Return the names of the studies in the store."""
         query = sa.select(STUDIES.c.name).distinct().order_by(STUDIES.c.name)
         with self._engine.connect() as connection:
             return tuple(connection.execute(query).scalars())
 
     def begin(self, name: str, plan: Plan) -> int:
-        """The number of a new study; earlier ones of the same name stay."""
+        """Add a new study and return its number; earlier ones of the same name stay."""
         latest = sa.select(sa.func.coalesce(sa.func.max(STUDIES.c.attempt), 0)).where(STUDIES.c.name == name)
         while True:
             try:
@@ -85,10 +85,10 @@ class Store:
                     attempt = connection.execute(latest).scalar_one() + 1
                     return _added(connection, name=name, attempt=attempt, plan=plan)
             except IntegrityError:
-                continue  # another process has just begun a study of this name: take the next number
+                continue  # another process has just added a study of this name: take the next number
 
     def resume(self, name: str, plan: Plan) -> int:
-        """The number of the newest study of this name, or of a new one where there is none.
+        """Return the number of the newest study of this name, or of a new one if there is none.
 
         Raises:
             BadStudy: the newest study of this name has another plan; the message says what differs.
@@ -100,13 +100,13 @@ class Store:
             return self.begin(name, plan)
         if row.digest != plan.digest():
             raise BadStudy(
-                f"the stored study '{name}' has another plan ({_what_differs(row.plan, plan.to_json())}); resume it"
-                " with the settings it was begun with, or run without resuming."
+                f"the stored study '{name}' has another plan ({_what_differs(row.plan, plan.to_json())})."
+                " Resume with the settings of the first run, or run without resuming."
             )
         return int(row.id)
 
     def keep(self, study: int, outcome: Outcome) -> None:
-        """Nothing, once the trial is stored; a trial that is there already stays as it is."""
+        """Store a trial; a trial that is already stored stays unchanged."""
         trial = outcome.trial
         row = {
             "study_id": study,
@@ -127,7 +127,7 @@ class Store:
             connection.execute(insert(TRIALS).values(row).on_conflict_do_nothing())
 
     def outcomes(self, study: int) -> dict[Trial, Outcome]:
-        """The stored trials of a study."""
+        """Return the stored trials of a study."""
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(TRIALS).where(TRIALS.c.study_id == study)).all()
         return {outcome.trial: outcome for outcome in map(_outcome, rows)}
@@ -188,7 +188,7 @@ def _engine(url: str) -> sa.Engine:
 
 
 def _set_up_sqlite(connection: Any, record: object) -> None:
-    """Readers and one writer at the same time, and a file that a killed process cannot break."""
+    """Allow readers beside one writer, and a file that a killed process cannot corrupt."""
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
@@ -198,7 +198,7 @@ def _set_up_sqlite(connection: Any, record: object) -> None:
 def _what_differs(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     now = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
     names = [name for name in {**now, **stored} if stored.get(name) != now.get(name)]
-    return "; ".join(f"{name}: {_brief(stored.get(name))} there, {_brief(now.get(name))} now" for name in names)
+    return "; ".join(f"{name}: {_brief(stored.get(name))} stored, {_brief(now.get(name))} now" for name in names)
 
 
 def _brief(value: Any) -> str:
@@ -206,7 +206,7 @@ def _brief(value: Any) -> str:
 
 
 def _shown(url: str) -> str:
-    """The URL without its password."""
+    """Return the URL without its password."""
     try:
         return f"'{sa.make_url(url).render_as_string(hide_password=True)}'"
     except ArgumentError:

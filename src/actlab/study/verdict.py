@@ -1,4 +1,4 @@
-"""What may be claimed of every arm: better, worse, equivalent, or undecided and how many seeds more."""
+"""Judge every arm: better, worse, equivalent, or undecided with the number of additional seeds."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ UNDECIDED = "undecided"
 CONTROL = "control"
 
 SHARE_TO_LEARN = 0.2
-"""A network that gains less than this share of what the best arm gains on a constant answer has not learned."""
+"""A network has learned if it gains more than this share of the best arm's gain over a constant prediction."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What may be claimed of one arm against the control."""
+    """The verdict on one arm against the control."""
 
     difference: Difference
     verdict: str
@@ -32,16 +32,16 @@ class Judgement:
 
 
 def judge(tests: Mapping[str, Sequence[float]], *, metric: Metric, alpha: float, seed: int) -> dict[str, Judgement]:
-    """What may be claimed of every arm but the first, which is the control.
+    """Judge every arm but the first, which is the control.
 
-    A difference is claimed where Holm's procedure over all arms rejects; an equivalence where the interval at
-    the Bonferroni level lies within the region of practical equivalence, be the small difference ever so sure.
+    A difference is claimed if Holm's procedure over all arms rejects; an equivalence if the interval at the Bonferroni
+    level lies within the region of practical equivalence, even if the small difference is significant.
 
     Args:
-        tests: the test metrics of every arm, paired by place; the control first.
-        metric: what they are in.
+        tests: the test metrics of every arm, paired by seed; the control first.
+        metric: the metric.
         alpha: the error spent on this look.
-        seed: of the resampling that tells how many more seeds are needed.
+        seed: the random seed of the resampling that estimates how many more seeds are needed.
     """
     control, *others = tests
     paired = {arm: SignedRank(_minus(tests[arm], tests[control])) for arm in others}
@@ -70,8 +70,11 @@ def judge(tests: Mapping[str, Sequence[float]], *, metric: Metric, alpha: float,
 
 
 def learned(tests: Mapping[str, Sequence[float]], *, metric: Metric, baseline: float) -> dict[str, int]:
-    """With how many seeds each arm learned: gained more on the best constant answer than a fifth of what the
-    best arm gains on average, and more than the region of practical equivalence."""
+    """Return with how many seeds each arm learned.
+
+    It learned if it gains more over the best constant prediction than a fifth of what the best arm gains on average,
+    and more than the region of practical equivalence.
+    """
     gains = {arm: [metric.gain(value, over=baseline) for value in values] for arm, values in tests.items()}
     best = max(sum(each) / len(each) for each in gains.values())
     needed = max(SHARE_TO_LEARN * best, metric.region(baseline))
@@ -87,20 +90,20 @@ def _verdict(test: SignedRank, *, levels: Levels, rejected: bool, metric: Metric
         return EQUIVALENT
     if not rejected:
         return UNDECIDED
-    # The side of the interval, not of the mean: that is what was tested.
+    # The interval decides the side, not the mean: the interval is what was tested.
     is_larger = test.interval(levels.difference).low > 0
     return BETTER if is_larger == metric.larger_is_better else WORSE
 
 
 def _more(test: SignedRank, *, levels: Levels, seed: int) -> int | None:
     more = more_seeds(test.differences, levels=levels, seed=seed)
-    # Ranks decide nothing below a number of pairs, whatever the resampled differences look like.
+    # With too few pairs ranks decide nothing, whatever the resampled differences are.
     floor = seeds_needed(1, alpha=min(levels.difference, 1.0)) - len(test.differences)
     return None if more is None else max(more, floor)
 
 
 def more_in_words(more: int | None) -> str:
-    """How many more seeds, in words.
+    """Say how many more seeds are needed.
 
     Example:
         >>> more_in_words(1), more_in_words(6), more_in_words(None)

@@ -1,4 +1,4 @@
-"""A comparison in sentences that a person can act on."""
+"""Put a comparison in sentences that a person can act on."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from actlab.train.kinds import Metric
 
 @dataclass(frozen=True)
 class Findings:
-    """What the sentences are made from.
+    """The results that the sentences state.
 
     Attributes:
-        control: the control's name.
-        metric: what the arms are judged by.
-        baseline: the test metric of the best constant answer.
+        control: the name of the control.
+        metric: the metric.
+        baseline: the test metric of the best constant prediction.
         region: half the width of the region of practical equivalence.
         means: the mean test metric of every arm, the control first.
         learned: with how many seeds each arm learned.
         seeds: with how many seeds each arm was run.
-        judgements: of every arm but the control.
+        judgements: the judgement of every arm but the control.
     """
 
     control: str
@@ -34,17 +34,17 @@ class Findings:
     judgements: Mapping[str, Judgement]
 
     def learns(self, arm: str) -> bool:
-        """Whether an arm learned with at least half of the seeds."""
+        """Return whether an arm learned with at least half of the seeds."""
         return 2 * self.learned[arm] >= self.seeds
 
     def of(self, verdict: str) -> list[str]:
-        """The arms with one verdict, the best first."""
+        """Return the arms with this verdict, the best first."""
         arms = [arm for arm, judgement in self.judgements.items() if judgement.verdict == verdict]
         return sorted(arms, key=lambda arm: -self.metric.gain(self.means[arm], over=self.baseline))
 
 
 def arm_sentence(arm: str, findings: Findings) -> str:
-    """What was found about one arm, in a line."""
+    """Describe the result of one arm in a line."""
     value = _amount(findings.means[arm], findings.metric)
     if arm == findings.control:
         return f"{arm}, the control: {value}{_if_not_learned(arm, findings)}."
@@ -59,7 +59,7 @@ def arm_sentence(arm: str, findings: Findings) -> str:
 
 
 def overall(findings: Findings) -> str:
-    """The whole comparison in a sentence or three."""
+    """Summarize the comparison in one to three sentences."""
     if not any(findings.learns(arm) for arm in findings.means):
         return _nothing_learns(findings)
     return " ".join(part for part in (_about_control(findings), _advice(findings), _undecided(findings)) if part)

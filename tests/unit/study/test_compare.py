@@ -212,15 +212,19 @@ def test_a_healthy_task_is_not_called_sick() -> None:
 
 FAULTS = {
     "unknown": ({"candidates": ["swsh"]}, UnknownActivation, "no activation is named 'swsh'"),
-    "alone": ({"candidates": ["relu"]}, BadStudy, "nothing to compare with relu"),
-    "twice": ({"candidates": ["silu", "SiLU"]}, BadStudy, "SiLU stands twice"),
-    "none": ({"candidates": []}, BadStudy, "nothing to compare with relu"),
+    "alone": ({"candidates": ["relu"]}, BadStudy, "other than the control, relu; got none"),
+    "twice": ({"candidates": ["silu", "SiLU"]}, BadStudy, "the candidates must differ; got SiLU twice"),
+    "none": ({"candidates": []}, BadStudy, "other than the control, relu; got none"),
     "seeds": ({"seeds": 1}, BadStudy, "seeds must be at least 2; got 1"),
     "budget": ({"budget": 0}, BadStudy, "budget must be at least 1; got 0"),
     "seed": ({"seed": -1}, BadStudy, "seed must be at least 0; got -1"),
     "init": ({"init": "he"}, BadStudy, "init must be as-is or gain; got 'he'"),
     "jobs": ({"jobs": 0}, BadInput, "jobs must be at least 1; got 0"),
-    "shape": ({"candidates": [Arm("glu", nn.GLU)]}, BadStudy, "glu cannot take part: task 'ring': the model, given"),
+    "shape": (
+        {"candidates": [Arm("glu", nn.GLU)]},
+        BadStudy,
+        "the arm glu cannot be trained: task 'ring': the model, given",
+    ),
 }
 
 

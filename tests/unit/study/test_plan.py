@@ -94,13 +94,16 @@ def test_digest_tells_plans_apart(change: dict[str, object]) -> None:
 
 FAULTS = {
     "one arm": ({"arms": ("a",)}, "two arms or more; got 1"),
-    "same name": ({"arms": ("a", "a")}, "a name of its own"),
+    "same name": ({"arms": ("a", "a")}, "the arms must have different names; got a, a"),
     "no point": ({"points": ()}, "budget must be at least 1"),
     "init": ({"init": "he"}, "init must be as-is or gain; got 'he'"),
     "looks": ({"looks": (Look(5, 0.05),)}, "end with all 9; got [5]"),
-    "order": ({"looks": (Look(9, 0.02), Look(9, 0.03))}, "ever more seeds"),
+    "order": ({"looks": (Look(9, 0.02), Look(9, 0.03))}, "looks must have increasing numbers of seeds"),
     "alpha": ({"looks": (Look(9, 0.0),)}, "must be above 0"),
-    "seeds": ({"tuning_seeds": seed_stream(0, role=CONFIRM, count=1)}, "used for tuning and again for the verdict"),
+    "seeds": (
+        {"tuning_seeds": seed_stream(0, role=CONFIRM, count=1)},
+        "the seeds for tuning and for the verdict must differ",
+    ),
 }
 
 

@@ -99,8 +99,8 @@ def test_estimate_is_the_median_of_walsh_averages() -> None:
 
 
 @pytest.mark.parametrize("differences", [(), (1.0, math.nan), (math.inf,)])
-def test_differences_that_are_none_are_refused(differences: tuple[float, ...]) -> None:
-    with pytest.raises(BadInput, match="needs finite differences"):
+def test_missing_or_infinite_differences_are_refused(differences: tuple[float, ...]) -> None:
+    with pytest.raises(BadInput, match="requires finite differences"):
         SignedRank(differences)
 
 

@@ -126,7 +126,7 @@ def test_another_plan_under_the_same_name_is_refused_and_the_difference_named(ur
             store.resume("mine", replace(PLAN, seed=3, points=(0.1,)))
     text = str(raised.value)
     assert (
-        "the stored study 'mine' has another plan (points: [0.001, 0.01] there, [0.1] now; seed: 0 there, 3 now)"
+        "the stored study 'mine' has another plan (points: [0.001, 0.01] stored, [0.1] now; seed: 0 stored, 3 now)"
         in text
     )
     assert "\n" not in text
@@ -244,5 +244,5 @@ def test_a_plan_with_other_fields_is_refused_and_the_field_named(tmp_path: Path)
     with sqlite3.connect(path) as raw:
         raw.execute("UPDATE studies SET digest = 'x', plan = json_insert(plan, '$.warmup', 5)")
     raw.close()
-    with Store(path) as store, pytest.raises(BadStudy, match=r"another plan \(warmup: 5 there, None now\)"):
+    with Store(path) as store, pytest.raises(BadStudy, match=r"another plan \(warmup: 5 stored, None now\)"):
         store.resume("mine", PLAN)

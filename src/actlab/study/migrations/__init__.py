@@ -1,1 +1,1 @@
-"""The schema of the store, change by change; run by Alembic."""
+"""The migrations of the store's schema, run by Alembic."""

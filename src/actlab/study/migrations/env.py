@@ -1,4 +1,4 @@
-"""Where Alembic comes in: changes are made on the connection that the store hands over."""
+"""The environment of Alembic: it runs migrations on the connection that the store passes."""
 
 from __future__ import annotations
 
