@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from actlab.catalog import index
+from actlab.catalog.index import same_as
 from actlab.errors import ActlabError, CannotLower
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
@@ -59,16 +58,10 @@ def show(formula: str, **params: float) -> Shown:
     }
     facts |= _facts_along_axis(act) if isinstance(act, AxisActivation) else _facts_of_each(act)
     facts["exactness"] = _exactness(act)
-    same = _same_as(act)
+    same = same_as(act)
     note = act.note if same is None else f"the same as {same}"
     facts |= {"source": act.source, "aliases": list(act.aliases), "note": note, "same_as": same}
     return Shown(act, plain(facts))
-
-
-def _same_as(act: AnyActivation) -> str | None:
-    """Return the name of the catalog's activation that a typed formula equals, if any."""
-    find: Callable[[AnyActivation], str | None] | None = getattr(index, "same_as", None)
-    return find(act) if find is not None and act.family == "typed" else None
 
 
 def _exactness(act: AnyActivation) -> dict[str, Any]:
