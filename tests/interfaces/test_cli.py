@@ -231,7 +231,7 @@ def test_bench_keeps_what_was_done_when_it_is_stopped(run: Run, monkeypatch: pyt
         (("advise", "--activations", "relu,swsh"), "no activation is named 'swsh'"),
         (("advise", "--activations", ""), "name at least one other activation"),
         (("advise", "--report", "no/folder/report.html"), "there is no folder"),
-        (("advise", "--report", "."), "it is a folder; name a file"),
+        (("advise", "--report", "."), "it is a folder; choose a file name"),
     ],
 )
 def test_a_wrong_question_is_one_line_and_status_2(
