@@ -246,7 +246,7 @@ def test_an_interrupted_bench_shows_the_rows_so_far(run: Run, monkeypatch: pytes
         (("advise", "json:dumps"), "advise reads a task from a file, not from a module; got 'json:dumps'"),
         (("advise", "--activations", ""), "name at least one other activation"),
         (("advise", "--report", "no/folder/report.html"), "there is no folder"),
-        (("advise", "--report", "."), "it is a folder; name a file"),
+        (("advise", "--report", "."), "it is a folder; choose a file name"),
     ],
 )
 def test_a_usage_error_is_one_line_and_status_2(run: Run, tmp_path: Path, args: tuple[str, ...], message: str) -> None:
