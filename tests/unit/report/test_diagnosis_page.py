@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -110,3 +111,8 @@ def test_the_file_is_written_whole(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["found.html"]
     with pytest.raises(BadInput, match="there is no folder"):
         write_diagnosis(FULL, tmp_path / "nowhere" / "found.html", title="net.py:model")
+
+
+def test_the_page_says_with_what_the_copy_was_trained():
+    page = diagnosis_page(replace(FULL, notes=("Trained with Adam.",)), title="net.py", root=Path("/"))
+    assert "Trained with Adam." in Elements(page).text
