@@ -84,7 +84,7 @@ class Raises(nn.Module):
         ("network", (X, Y), F.cross_entropy, "a torch.nn.Module; got str"),
         (network(), (X[:, :2], Y), F.cross_entropy, "the model raised RuntimeError: mat1 and mat2"),
         (Raises(), (X, Y), F.cross_entropy, "the model raised RuntimeError: no such luck"),
-        (network(), (X, Y), lambda z, y: F.cross_entropy(z, y, reduction="none"), "the loss must return a single number"),
+        (network(), (X, Y), lambda z, y: F.cross_entropy(z, y, reduction="none"), "the loss must return a single"),
         (network(), (X, Y), lambda z, y: (z.argmax(1) == y).float().mean(), "the loss has no gradient: it is cut off"),
         (network().requires_grad_(False), (X, Y), F.cross_entropy, "no parameter requires one"),
         (network(), DataLoader(TensorDataset(X[:0], Y[:0]), 8), F.cross_entropy, "the loader is empty"),
