@@ -408,19 +408,3 @@ def test_a_sigmoid_that_is_written_out_is_applied_once_or_twice(twice):
     torch.manual_seed(0)
     found = check(Logistic(twice), (X, BITS), nn.BCELoss()).findings
     assert [each.id for each in found if each.severity == "error"] == ["AL203"] * twice
-
-
-SOFTMAX = {
-    "exponentials twice": lambda z: z.exp() / z.exp().sum(1, keepdim=True),
-    "sums with a new axis": lambda z: (e := z.exp()) / e.sum(1)[:, None],
-    "without the largest": lambda z: (e := (z - z.amax(1, keepdim=True)).exp()) / e.sum(1, keepdim=True),
-    "the exponential of log_softmax": lambda z: F.log_softmax(z, 1).exp(),
-    "the exponential of a log-softmax by sums": lambda z: (z - z.exp().sum(1, keepdim=True).log()).exp(),
-}
-
-
-@pytest.mark.parametrize("spelling", SOFTMAX)
-def test_a_softmax_that_is_written_out_in_the_loss_is_a_softmax(spelling):
-    model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
-    assert ids(model, CLASSES, lambda z, y: F.cross_entropy(SOFTMAX[spelling](z), y)) == ["AL201"]
-    assert ids(model, CLASSES, lambda z, y: F.nll_loss(SOFTMAX[spelling](z).log(), y)) == []
