@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from actlab.sites.recognize.formula_follower import FormulaFollower
-from actlab.sites.recognize.opaque import unseen_in
 from actlab.sites.recognize.routes import groups
 from actlab.sites.recognize.sites import with_sites
 from actlab.sites.recognize.torch_ops import POINTWISE
@@ -194,7 +193,7 @@ class Listening(TorchFunctionMode):
         if isinstance(mode, Recorder) and output is not None:  # a pass that raised has no output
             outputs = [mode.number(each) for each in tensors_in([output])]
             bare = mode.trace(outputs=outputs, loss=None)
-            trace = with_sites(bare, self._follower, unseen=unseen_in(self._model))
+            trace = with_sites(bare, self._follower, self._model)
             self._learn(trace)
             self._listener.traced(trace)
             _tell_again(self._listener, mode, trace)

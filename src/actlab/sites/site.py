@@ -66,7 +66,8 @@ class Site:
         parameters: the values of its parameters; of a parameter per channel, all of them.
         path: the dotted path of the innermost module whose `forward` applies it; empty for the model itself.
         spelling: how the code writes it: `nn.ReLU`, `F.relu`, `torch.relu`, `x.relu_()`, `x * torch.sigmoid(x)`.
-        file, line: the line of the user's code that applies it.
+        file, line: the line of the user's code that applies it; in an `nn.Sequential` the one that constructs it, if
+            that is known.
         index: its index among the activations of that module, from 0.
         shape, dtype: of its input.
         calls: how often one forward pass applies it.

@@ -9,16 +9,20 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from torch import nn
+
 from actlab.catalog.index import CATALOG, get
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Div, Input, input_names, param_names
 from actlab.sites.recognize.composites import Found, composites
 from actlab.sites.recognize.formula_follower import FormulaFollower
 from actlab.sites.recognize.learned_parameters import shown_parameters
+from actlab.sites.recognize.opaque import unseen_in
 from actlab.sites.recognize.softmax import axis_composites
 from actlab.sites.recognize.torch_ops import CONVOLUTIONS, LINEAR, MOVES, POINTWISE, after_weights
 from actlab.sites.recognize.upstream import THROUGH, follows_weights, is_float, weights_before
 from actlab.sites.site import Site, Unseen
+from actlab.sites.trace.construction import constructed_at
 from actlab.sites.trace.trace import Step, Trace
 
 
@@ -36,20 +40,21 @@ def gated_units() -> Mapping[str, str]:
     return {products[unit.formula]: unit.name for unit in acts if len(unit.inputs) == 2 and unit.formula in products}
 
 
-def with_sites(bare: Trace, follower: FormulaFollower, *, unseen: Sequence[Unseen]) -> Trace:
+def with_sites(bare: Trace, follower: FormulaFollower, model: nn.Module) -> Trace:
     """Return the trace with its sites.
 
     Args:
         bare: what was recorded.
         follower: what followed that pass.
-        unseen: the parts of the model that cannot be inspected.
+        model: the model that was run.
     """
-    bare = replace(bare, unseen=tuple(unseen))
+    unseen = unseen_in(model)
+    bare = replace(bare, unseen=unseen)
     found = sorted(
         _gated(bare, [*axis_composites(bare), *composites(follower, bare), *_singles(follower, bare)]),
         key=lambda f: f.steps[0],
     )
-    sites, site_of = _merged(bare, found)
+    sites, site_of = _merged(bare, found, model)
     sources = {each.steps[0]: each.source for each in found}
     hidden = (*unseen, *_opaque(bare), *_quotients(bare, follower, site_of))
     return replace(bare, sites=tuple(sites), site_of=site_of, unseen=hidden, source_of=sources)
@@ -159,7 +164,7 @@ def channel_axis(trace: Trace, value: int) -> int:
     return 1 if behind else -1
 
 
-def _merged(trace: Trace, found: Sequence[Found]) -> tuple[list[Site], dict[int, int]]:
+def _merged(trace: Trace, found: Sequence[Found], model: nn.Module) -> tuple[list[Site], dict[int, int]]:
     """Return one site for each place and weights before it; the calls of a loop over time are one site."""
     sites: list[Site] = []
     site_of: dict[int, int] = {}
@@ -172,7 +177,7 @@ def _merged(trace: Trace, found: Sequence[Found]) -> tuple[list[Site], dict[int,
         key = (*place, each.activation, weights.get(each.source, frozenset()))
         if key not in known:
             known[key] = len(sites)
-            sites.append(_site(trace, each, index=counted[first.path]))
+            sites.append(_site(trace, each, model, index=counted[first.path]))
             counted[first.path] += 1
         else:
             at = known[key]
@@ -193,16 +198,19 @@ def _weights(trace: Trace) -> Mapping[int, frozenset[str]]:
     return found
 
 
-def _site(trace: Trace, found: Found, *, index: int) -> Site:
+def _site(trace: Trace, found: Found, model: nn.Module, *, index: int) -> Site:
     first, last = trace.steps[found.steps[0]], trace.steps[found.steps[-1]]
     value = trace.values[found.source]
+    is_module = last.spelling.startswith("nn.")
+    constructed = constructed_at(model, last.path, last.file) if is_module and last.path else None
+    file, line = constructed or (last.file, last.line)
     return Site(
         activation=found.activation.name,
         parameters=shown_parameters(found.activation, found.learned),
         path=first.path,
         spelling=_spelling(trace, found),
-        file=last.file,
-        line=last.line,
+        file=file,
+        line=line,
         index=index,
         shape=value.shape,
         dtype=value.dtype,

@@ -9,7 +9,6 @@ from typing import Any
 from torch import nn
 
 from actlab.sites.recognize.formula_follower import FormulaFollower
-from actlab.sites.recognize.opaque import unseen_in
 from actlab.sites.recognize.sites import with_sites
 from actlab.sites.trace.recorder import Observer
 from actlab.sites.trace.run import Loss, Recorded, recorded, unwrapped
@@ -35,4 +34,4 @@ def traced(
     """
     model, follower = unwrapped(model), FormulaFollower()
     found = recorded(model, inputs, kwargs, follower=follower, loss=loss, targets=targets, observe=observe)
-    return replace(found, trace=with_sites(found.trace, follower, unseen=unseen_in(model)))
+    return replace(found, trace=with_sites(found.trace, follower, model))
