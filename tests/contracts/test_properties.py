@@ -49,13 +49,13 @@ def far() -> Floats:
     return np.concatenate([-sizes[::-1], sizes])
 
 
-def leaves_range(act: Activation, told: Properties) -> list[str]:
+def leaves_range(act: Activation, stated: Properties) -> list[str]:
     """Samples lie within the range, and come near both of its ends or grow without end."""
     x = np.concatenate([near(), far()])
     y = values(act, x)
     x, y = x[np.isfinite(y)], y[np.isfinite(y)]
     faults = []
-    for name, bound, outwards in (("lower", told.range.lower, -1), ("upper", told.range.upper, 1)):
+    for name, bound, outwards in (("lower", stated.range.lower, -1), ("upper", stated.range.upper, 1)):
         if isinstance(bound, Unknown):
             continue
         edge = float((outwards * y).max())
@@ -67,14 +67,14 @@ def leaves_range(act: Activation, told: Properties) -> list[str]:
     return faults
 
 
-def misses_extremum(act: Activation, told: Properties) -> list[str]:
+def misses_extremum(act: Activation, stated: Properties) -> list[str]:
     faults = []
-    for name, extremum in (("minimum", told.minimum), ("maximum", told.maximum)):
+    for name, extremum in (("minimum", stated.minimum), ("maximum", stated.maximum)):
         if isinstance(extremum, Extremum):
             there = float(values(act, np.array([extremum.at]))[0])
             if abs(there - extremum.value) > CLOSE * (1 + abs(there)):
                 faults.append(f"{name} {extremum} has the value {there}")
-    for kind, found, side in (("minima", told.minima, 1), ("maxima", told.maxima, -1)):
+    for kind, found, side in (("minima", stated.minima, 1), ("maxima", stated.maxima, -1)):
         for extremum in found if isinstance(found, tuple) else ():
             around = values(act, extremum.at + np.array([-1e-3, 0.0, 1e-3]))
             if side * (around[[0, 2]].min() if side > 0 else around[[0, 2]].max()) < side * around[1] - 1e-12:
@@ -82,14 +82,14 @@ def misses_extremum(act: Activation, told: Properties) -> list[str]:
     return faults
 
 
-def passes_lipschitz(act: Activation, told: Properties) -> list[str]:
+def passes_lipschitz(act: Activation, stated: Properties) -> list[str]:
     """Difference quotients stay below the constant and come near it."""
     far_out = np.concatenate([-np.geomspace(1e4, 12, 200), np.geomspace(12, 1e4, 200)])
     x = np.unique(np.concatenate([near(), far_out, far_out + 1e-3]))
     y = values(act, x)
     keep = (np.diff(x) > 1e-6) & np.isfinite(y[1:]) & np.isfinite(y[:-1])
     steep = float(np.abs(np.diff(np.where(np.isfinite(y), y, 0.0))[keep] / np.diff(x)[keep]).max())
-    constant = told.lipschitz
+    constant = stated.lipschitz
     if isinstance(constant, Unknown):
         return []
     if math.isinf(constant):
@@ -98,7 +98,7 @@ def passes_lipschitz(act: Activation, told: Properties) -> list[str]:
     return faults if steep >= constant * (1 - 2e-3) else [*faults, f"{constant} is far above every slope: {steep}"]
 
 
-def is_not_as_said(act: Activation, told: Properties) -> list[str]:
+def is_not_as_said(act: Activation, stated: Properties) -> list[str]:
     """Monotone, convex, concave, odd, even, homogeneous hold on samples if stated, and fail on one if denied."""
     x = near()
     y = values(act, x)
@@ -119,10 +119,11 @@ def is_not_as_said(act: Activation, told: Properties) -> list[str]:
         "even": bool((np.abs(y - mirrored) <= slack).all()),
         "homogeneous": bool((np.abs(stretched) <= 1e-8 * (1 + np.abs(factors * y))).all()),
     }
-    stated = {name: getattr(told, name) for name in seen}
-    faults = [f"{name} is {said}" for name, said in stated.items() if isinstance(said, bool) and said != seen[name]]
+    claims = {name: getattr(stated, name) for name in seen}
+    faults = [f"{name} is {said}" for name, said in claims.items() if isinstance(said, bool) and said != seen[name]]
     direction = int(up) - int(down)
-    return faults if not told.monotone or told.direction == direction else [*faults, f"direction is {told.direction}"]
+    agrees = not stated.monotone or stated.direction == direction
+    return faults if agrees else [*faults, f"direction is {stated.direction}"]
 
 
 def one_sided(act: Activation, place: float) -> tuple[float, float]:
@@ -131,12 +132,12 @@ def one_sided(act: Activation, place: float) -> tuple[float, float]:
     return float(around[1] - around[0]) / step, float(around[3] - around[2]) / step
 
 
-def hides_kink(act: Activation, told: Properties) -> list[str]:
+def hides_kink(act: Activation, stated: Properties) -> list[str]:
     """Slopes differ at each kink as said, and nowhere else: at whole numbers, halves and random places."""
-    if isinstance(told.kinks, Unknown):
+    if isinstance(stated.kinks, Unknown):
         return []
     faults = []
-    for kink in told.kinks:
+    for kink in stated.kinks:
         for name, seen, said in zip(
             ("left", "right"), one_sided(act, kink.at), (kink.left_slope, kink.right_slope), strict=True
         ):
@@ -146,16 +147,16 @@ def hides_kink(act: Activation, told: Properties) -> list[str]:
         if kink.jumps != (step > 1e-4):
             faults.append(f"jumps is {kink.jumps} at {kink.at}, the step is {step}")
     places = np.concatenate([np.arange(-20, 20.5, 0.5), np.random.default_rng(3).normal(size=60) * 4])
-    for place in places[[all(abs(place - kink.at) > 1e-4 for kink in told.kinks) for place in places]].tolist():
+    for place in places[[all(abs(place - kink.at) > 1e-4 for kink in stated.kinks) for place in places]].tolist():
         left, right = one_sided(act, place)
         if not abs(left - right) < 1e-3 * (1 + abs(left)):
             faults.append(f"slopes {left} and {right} at {place}, which is no kink")
     return faults
 
 
-def strays_from_limit(act: Activation, told: Properties) -> list[str]:
+def strays_from_limit(act: Activation, stated: Properties) -> list[str]:
     faults = []
-    for name, limit, side in (("left", told.limits.left, -1), ("right", told.limits.right, 1)):
+    for name, limit, side in (("left", stated.limits.left, -1), ("right", stated.limits.right, 1)):
         y = values(act, side * np.array([1e6, 1e9, 1e12]))
         if isinstance(limit, Unknown) or np.isnan(y).any():
             continue
@@ -166,9 +167,9 @@ def strays_from_limit(act: Activation, told: Properties) -> list[str]:
     return faults
 
 
-def strays_from_asymptote(act: Activation, told: Properties) -> list[str]:
+def strays_from_asymptote(act: Activation, stated: Properties) -> list[str]:
     faults = []
-    for line, side in ((told.asymptotes.left, -1), (told.asymptotes.right, 1)):
+    for line, side in ((stated.asymptotes.left, -1), (stated.asymptotes.right, 1)):
         x = side * np.array([1e6, 4e6])
         y = values(act, x)
         if line is not None and not isinstance(line, Unknown):
@@ -178,17 +179,17 @@ def strays_from_asymptote(act: Activation, told: Properties) -> list[str]:
     return faults
 
 
-def has_other_roots(act: Activation, told: Properties) -> list[str]:
+def has_other_roots(act: Activation, stated: Properties) -> list[str]:
     """0 at each root; between neighbouring roots one sign."""
-    if isinstance(told.roots, Unknown):
+    if isinstance(stated.roots, Unknown):
         return []
     faults = []
-    ends = [-1e3, *(end for root in told.roots for end in (root.lower, root.upper)), 1e3]
-    for root in told.roots:
+    ends = [-1e3, *(end for root in stated.roots for end in (root.lower, root.upper)), 1e3]
+    for root in stated.roots:
         inner = np.linspace(max(root.lower, -1e3), min(root.upper, 1e3), 9)[1:-1]
         if np.abs(values(act, inner)).max() > 1e-12:
             faults.append(f"{root} has the values {values(act, inner)}")
-    spans = [(a, b) for a, b in pairwise(ends) if b > a and Span(a, b) not in told.roots]
+    spans = [(a, b) for a, b in pairwise(ends) if b > a and Span(a, b) not in stated.roots]
     for a, b in spans:
         inner = near()[(near() > a + 1e-3) & (near() < b - 1e-3)]
         signs = set(np.sign(values(act, inner)).tolist()) - {0.0}  # 0 is what underflows
@@ -197,13 +198,13 @@ def has_other_roots(act: Activation, told: Properties) -> list[str]:
     return faults
 
 
-def is_elsewhere_at_zero(act: Activation, told: Properties) -> list[str]:
+def is_elsewhere_at_zero(act: Activation, stated: Properties) -> list[str]:
     zero = np.zeros(1)
     seen = {"value_at_zero": values(act, zero)[0], "derivative_at_zero": values(act, zero, of=act.derivative())[0]}
     return [
         f"{name} is {said}, not {seen[name]}"
         for name in seen
-        if isinstance(said := getattr(told, name), float) and abs(said - seen[name]) > CLOSE
+        if isinstance(said := getattr(stated, name), float) and abs(said - seen[name]) > CLOSE
     ]
 
 
@@ -221,9 +222,9 @@ CHECKS: tuple[Check, ...] = (
 
 
 @pytest.mark.parametrize("act", SINGLE, ids=str)
-def test_what_is_stated_holds(act: Activation) -> None:
-    told = properties(act)
-    faults = [fault for check in CHECKS for fault in check(act, told)]
+def test_stated_properties_hold_at_samples(act: Activation) -> None:
+    stated = properties(act)
+    faults = [fault for check in CHECKS for fault in check(act, stated)]
     assert not faults, "\n".join(faults)
 
 
@@ -258,11 +259,11 @@ SINNERS: list[tuple[str, Properties, Check]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "told", "check"), SINNERS)
-def test_a_wrong_statement_is_found(name: str, told: Properties, check: Check) -> None:
+@pytest.mark.parametrize(("name", "stated", "check"), SINNERS)
+def test_a_wrong_property_is_found(name: str, stated: Properties, check: Check) -> None:
     act = get(name)
     assert isinstance(act, Activation)
-    assert check(act, told)
+    assert check(act, stated)
 
 
 INF = math.inf
@@ -308,32 +309,32 @@ TRUTH: dict[str, Row] = {
 }  # fmt: skip
 
 
-def interval(told: Properties) -> tuple[str, float, float, str]:
-    extent = told.range
+def interval(stated: Properties) -> tuple[str, float, float, str]:
+    extent = stated.range
     assert isinstance(extent.lower, float)
     assert isinstance(extent.upper, float)
     return "(["[extent.lower_attained is True], extent.lower, extent.upper, ")]"[extent.upper_attained is True]
 
 
 @pytest.mark.parametrize("name", TRUTH)
-def test_hand_derived_truth(name: str) -> None:
+def test_properties_derived_by_hand(name: str) -> None:
     written, limits, lipschitz, monotone, convex, smoothness, kinks, roots = TRUTH[name]
-    told = properties(name)
+    stated = properties(name)
     lower, upper = written[1:-1].split(", ")
-    left, least, greatest, right = interval(told)
+    left, least, greatest, right = interval(stated)
     assert (left, right) == (written[0], written[-1])
     assert (least, greatest) == pytest.approx((float(lower), float(upper)), rel=3e-10)
-    for said, true in zip((told.limits.left, told.limits.right), limits, strict=True):
+    for said, true in zip((stated.limits.left, stated.limits.right), limits, strict=True):
         assert isinstance(said, Unknown) if math.isnan(true) else said == pytest.approx(true, rel=1e-13)
-    assert told.lipschitz == pytest.approx(lipschitz, rel=5e-9)
-    assert told.monotone is monotone
-    assert told.convex is convex
-    assert isinstance(told.smoothness, Unknown) if smoothness == -2 else told.smoothness == smoothness
-    assert isinstance(told.kinks, tuple)
-    assert [kink.at for kink in told.kinks] == list(kinks)
+    assert stated.lipschitz == pytest.approx(lipschitz, rel=5e-9)
+    assert stated.monotone is monotone
+    assert stated.convex is convex
+    assert isinstance(stated.smoothness, Unknown) if smoothness == -2 else stated.smoothness == smoothness
+    assert isinstance(stated.kinks, tuple)
+    assert [kink.at for kink in stated.kinks] == list(kinks)
     if roots is not None:
-        assert isinstance(told.roots, tuple)
-        assert [(root.lower, root.upper) for root in told.roots] == [(place, place) for place in roots]
+        assert isinstance(stated.roots, tuple)
+        assert [(root.lower, root.upper) for root in stated.roots] == [(place, place) for place in roots]
 
 
 # FACTS.md, section 2: place and value of the minimum; place of the largest slope.
@@ -365,7 +366,7 @@ def test_published_minima(name: str, at: float, value: float) -> None:
         ("hard_sigmoid", {-3: 0, 3: 0}),
     ],
 )
-def test_derivative_taken_at_kinks_is_pytorchs(name: str, places: dict[float, float]) -> None:
+def test_derivative_at_kinks_equals_pytorchs(name: str, places: dict[float, float]) -> None:
     found = properties(name).kinks
     assert isinstance(found, tuple)
     assert {kink.at: kink.derivative for kink in found} == pytest.approx(places)

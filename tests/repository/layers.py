@@ -39,7 +39,8 @@ LAYERS: tuple[Mapping[str, frozenset[str]], ...] = (
 # Inside a package: its modules and sub-packages in layers, the lowest first. A package without a row is not ordered.
 INSIDE: Mapping[str, tuple[frozenset[str], ...]] = {
     "sites": (
-        frozenset({"site", "site_text"}),
+        frozenset({"site"}),
+        frozenset({"site_text"}),
         frozenset({"trace"}),
         frozenset({"recognize"}),
         frozenset({"find", "listening"}),

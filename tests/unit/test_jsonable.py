@@ -15,7 +15,7 @@ class Pair:
     right: tuple[object, ...]
 
 
-def test_a_nested_value_becomes_what_json_knows() -> None:
+def test_a_nested_value_becomes_plain_json_values() -> None:
     value = {"pair": Pair(math.inf, (-math.inf, math.nan, None, "text", True, 3)), 1: [0.5]}
     made = plain(value)
     assert made == {"pair": {"left": "inf", "right": ["-inf", None, None, "text", True, 3]}, "1": [0.5]}

@@ -120,7 +120,7 @@ def test_transformers_goes_by_its_short_name_too():
     assert FRAMEWORKS["hf"] == FRAMEWORKS["transformers"]
 
 
-def test_what_is_left_out_is_not_there_by_accident():
+def test_names_left_out_on_purpose_are_not_found():
     for name in (*TORCH_CLASSES_LEFT_OUT, *TORCH_FUNCTIONS_LEFT_OUT):
         assert name not in CATALOG
     for framework, name in OFFERED_LEFT_OUT:

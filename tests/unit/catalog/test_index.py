@@ -82,7 +82,7 @@ def test_gated_units_take_value_and_gate_in_this_order():
     assert all(act.inputs == ("x",) for act in CATALOG.values() if act.name not in gated)
 
 
-def test_what_articles_get_wrong_is_said():
+def test_notes_correct_common_mistakes():
     assert "1 - tanh(x)**2" in CATALOG["tanh"].note
     assert "not logarithmic" in CATALOG["elu"].note
     assert "matrix" in CATALOG["softmax"].note
@@ -121,7 +121,7 @@ def test_what_articles_get_wrong_is_said():
         ("LeakyReLU(x) + gelu(x)", "LeakyReLU(x) + gelu(x)"),
     ],
 )
-def test_the_spellings_that_find_an_activation(asked, label):
+def test_spellings_that_find_an_activation(asked, label):
     assert get(asked).label == label
 
 
@@ -190,7 +190,7 @@ def test_a_typed_formula_over_value_and_gate_is_gated():
         (None, {}, BadInput, "got NoneType None."),
     ],
 )
-def test_what_is_not_found_is_refused_with_its_reason(asked, params, error, message):
+def test_unknown_text_is_refused_with_the_reason(asked, params, error, message):
     with pytest.raises(error) as raised:
         get(asked, **params)
     assert message in str(raised.value)

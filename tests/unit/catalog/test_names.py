@@ -25,5 +25,5 @@ def test_others_are_not_found():
         SOME["relu"]
 
 
-def test_squaring_may_be_written_high():
+def test_a_superscript_2_means_squaring():
     assert squashed("ReLU²") == "relu2"

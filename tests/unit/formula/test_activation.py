@@ -117,7 +117,7 @@ def declared(function):
     return activation(source="nowhere")(function)
 
 
-def test_what_is_no_activation_is_refused_when_it_is_declared():
+def test_an_invalid_activation_is_refused_when_it_is_declared():
     with pytest.raises(BadFormula, match="<lambda> must have one input, or two for a gated unit; got 0"):
         declared(lambda beta=1.0: beta)
     with pytest.raises(BadFormula, match="got 3"):

@@ -21,7 +21,7 @@ def test_a_spelling_builds_an_atom_that_is_known(name):
 
 
 @pytest.mark.parametrize("atom", ATOMS.values(), ids=lambda atom: atom.name)
-def test_a_slope_is_made_of_atoms_again(atom):
+def test_a_derivative_consists_of_atoms(atom):
     assert len(atom.slopes) == atom.arity
     assert atom.summary
     args = [expr(1)] * (atom.arity - 1) + [X]
@@ -39,7 +39,7 @@ def test_a_slope_is_made_of_atoms_again(atom):
         ("log_sigmoid", "sigmoid(-x)"),
     ],
 )
-def test_slopes_keep_their_tails(name, slope):
+def test_derivatives_keep_their_tails(name, slope):
     assert text(ATOMS[name].slopes[0](X)) == slope
     tail = derivative(SPELLINGS[name](X), X)
     assert constant_value(_at(tail, 15)) > 0
@@ -50,6 +50,6 @@ def _at(formula, value):
 
 
 @pytest.mark.parametrize("name", ["min", "max"])
-def test_at_a_tie_the_slope_is_the_first_argument_s(name):
+def test_the_derivative_at_a_tie_is_that_of_the_first_argument(name):
     first, second = (_at(partial(X, X), 2) for partial in ATOMS[name].slopes)
     assert (constant_value(first), constant_value(second)) == (1, 0)

@@ -53,7 +53,7 @@ def slope_text(formula):
         (max(0, X), "where(0 >= x, 0, 1)"),
     ],
 )
-def test_rules(formula, slope):
+def test_differentiation_rules(formula, slope):
     assert slope_text(formula) == slope
 
 
@@ -75,7 +75,7 @@ def size(value, point):
 
 
 @pytest.mark.parametrize("atom", [atom for atom in ATOMS.values() if atom.name in SPELLINGS], ids=lambda a: a.name)
-def test_every_atom_s_slope_is_the_limit_of_difference_quotients(atom):
+def test_the_derivative_of_every_atom_is_the_limit_of_difference_quotients(atom):
     others = [expr(7) / 5] * (atom.arity - 1)
     for place in range(atom.arity):
         args = [*others[:place], X, *others[place:]]

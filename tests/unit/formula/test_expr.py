@@ -32,7 +32,7 @@ def test_a_float_is_the_decimal_its_author_wrote():
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), True, None, "x", 1j])
-def test_what_is_no_finite_number_is_refused(value):
+def test_a_value_that_is_not_a_finite_number_is_refused(value):
     with pytest.raises(BadFormula, match="a formula is made of"):
         expr(value)
 

@@ -31,7 +31,7 @@ def test_the_right_side_uses_no_other_symbols(row: Identity) -> None:
 
 
 @pytest.mark.parametrize("row", IDENTITIES, ids=IDS)
-def test_no_earlier_row_takes_what_a_row_is_for(row: Identity) -> None:
+def test_no_earlier_row_shadows_a_row(row: Identity) -> None:
     node = substitute(row.left, {Input("n"): Number(2), **{Input(name): Input(name * 2) for name in "uvr"}})
     first = next(other for other in IDENTITIES if matched(other.left, node) is not None)
     assert first == row

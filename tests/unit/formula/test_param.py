@@ -28,13 +28,13 @@ def test_values_within_the_bounds_are_taken(value):
         (None, "elu: alpha must be a number; got NoneType None."),
     ],
 )
-def test_others_are_refused_in_words(value, message):
+def test_values_outside_the_bounds_are_refused(value, message):
     with pytest.raises(BadParam) as raised:
         ALPHA.with_value(value, owner="elu")
     assert str(raised.value) == message
 
 
-def test_bounds_that_may_be_reached_are_told_from_those_that_may_not():
+def test_inclusive_and_exclusive_bounds_differ():
     assert Param(1.0, least=1, most=2).admits(1)
     assert Param(1.0, least=1, most=2).admits(2)
     assert not Param(1.5, above=1, below=2).admits(1)

@@ -140,7 +140,7 @@ def test_an_activation_is_a_function_with_parameters():
         ("x + 9**9**9**9", "the constant 9**9**9**9 has no finite value in double precision."),
     ],
 )
-def test_what_is_no_formula_is_refused_with_its_reason(source, message):
+def test_an_invalid_formula_is_refused_with_the_reason(source, message):
     with pytest.raises(BadFormula) as raised:
         parse(source, names=NAMES)
     assert message in str(raised.value)

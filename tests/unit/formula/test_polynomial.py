@@ -28,7 +28,7 @@ def test_a_sum_that_leaves_one_term_is_collapsed(formula, one_term):
 
 
 @pytest.mark.parametrize("formula", [1 + X, X + exp(X), (1 + X) ** 3 * (2 + X) ** 3 * (3 + X) ** 3 * (4 + X) ** 4])
-def test_others_are_left_alone(formula):
+def test_other_sums_are_left_alone(formula):
     assert collapsed(formula) is None
 
 

@@ -12,7 +12,7 @@ def test_leaves_are_exchanged_everywhere_conditions_and_arguments_included():
     assert substitute(tree, {BETA: expr(2)}) == where(X <= 2, sigmoid(2 * X), max(X, 2))
 
 
-def test_what_is_put_in_is_not_searched_again():
+def test_a_replacement_is_not_searched_again():
     assert substitute(X + BETA, {X: BETA, BETA: X}) == BETA + X
 
 

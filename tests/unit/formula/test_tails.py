@@ -74,14 +74,14 @@ LEFT = [
 
 
 @pytest.mark.parametrize("typed", TYPED)
-def test_what_people_type(typed: str) -> None:
+def test_a_typed_formula_becomes_one_with_tails(typed: str) -> None:
     assert text(with_tails(parse(typed))) == TYPED[typed]
     assert get(typed).name == typed
     assert text(get(typed).expression) == TYPED[typed]
 
 
 @pytest.mark.parametrize("typed", LEFT)
-def test_what_is_left(typed: str) -> None:
+def test_a_formula_that_loses_nothing_stays_as_it_is(typed: str) -> None:
     assert with_tails(parse(typed)) == parse(typed)
 
 
@@ -93,14 +93,14 @@ def values(*formulas: object, at: float) -> tuple[mpf, ...]:
 
 @pytest.mark.parametrize("typed", TYPED)
 @pytest.mark.parametrize("at", [-11.7, -2.3, -0.4, 0.003, 0.9, 5.0, 12.1])
-def test_it_is_the_same_function(typed: str, at: float) -> None:
+def test_the_rewritten_formula_is_the_same_function(typed: str, at: float) -> None:
     one, other = values(parse(typed), with_tails(parse(typed)), at=at)
     with mp.workdps(100):
         assert abs(one - other) <= mpf(10) ** -25 * abs(other)
 
 
 @given(strategies.formulas)
-def test_whatever_is_typed_it_is_the_same_function(formula: object) -> None:
+def test_every_generated_formula_stays_the_same_function(formula: object) -> None:
     new = with_tails(formula)
     for at in (-1.7, 0.3):
         try:
@@ -113,7 +113,7 @@ def test_whatever_is_typed_it_is_the_same_function(formula: object) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, act in CATALOG.items() if isinstance(act, Activation)])
-def test_the_catalog_is_written_so(name: str) -> None:
+def test_the_catalog_is_already_written_with_tails(name: str) -> None:
     act = CATALOG[name]
     assert isinstance(act, Activation)
     assert with_tails(act.expression) == act.expression

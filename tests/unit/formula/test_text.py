@@ -46,7 +46,7 @@ def test_numbers_keep_every_digit(value, spelled):
         (spherical_bessel(1, X), "spherical_bessel(1, x)"),
     ],
 )
-def test_brackets_stand_where_they_are_needed(formula, spelled):
+def test_parentheses_appear_only_where_needed(formula, spelled):
     assert text(formula) == spelled
 
 

@@ -178,7 +178,7 @@ def test_curved_condition_does_not_hide_whether_it_jumps() -> None:
     assert "f jumps at x=-1" in moments(formula("where(x*x<=1, x, 0)")).reason
 
 
-def test_gain_of_nothing_is_refused() -> None:
+def test_a_zero_moment_has_no_gain() -> None:
     with pytest.raises(NoMoment, match="E f² at q=1 is 0 in double precision"):
         gain(formula("where(x<=50, 0, x)"))
     with pytest.raises(NoMoment, match="Var f at q=1 is 0"):
@@ -205,7 +205,7 @@ def test_names_parameters_and_axis_activations() -> None:
         gain("softmax")
 
 
-def test_gated_unit_that_is_no_product_is_refused() -> None:
+def test_a_gated_unit_that_is_not_a_product_is_refused() -> None:
     with pytest.raises(NoMoment, match="a function of value times one of gate"):
         gain(formula("value*sigmoid(value + gate)"))
 
@@ -233,7 +233,7 @@ def test_what_is_stored_is_what_is_computed(act: Activation) -> None:
         assert ours is None or ours == pytest.approx(theirs, rel=1e-12, abs=1e-14)
 
 
-def test_the_catalogs_gains_are_told_without_scipy() -> None:
+def test_the_catalogs_gains_need_no_scipy() -> None:
     code = "import sys, actlab; actlab.gain('gelu'); actlab.moments('mish'); print('scipy' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"

@@ -53,7 +53,7 @@ def test_bounds_hold_for_formula_and_slope(formula: Expr) -> None:
         assert not escapes(each, lower, upper, told.lower, told.upper)
 
 
-def test_bounds_that_are_too_tight_are_seen() -> None:
+def test_bounds_that_are_too_tight_are_detected() -> None:
     lower, upper = np.array([0.0]), np.array([1.0])
     assert escapes(parse("x*x"), lower, upper, np.array([0.0]), np.array([0.99]))
 

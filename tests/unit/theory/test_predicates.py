@@ -84,7 +84,7 @@ def test_rectifiers_and_exactly_flat_activations_do_not_saturate() -> None:
     assert all(saturates(CATALOG[name]) for name in ("sigmoid", "tanh", "laplace", "elu", "gelu"))
 
 
-def test_parameters_count() -> None:
+def test_the_values_of_parameters_matter() -> None:
     assert is_nonnegative(get("threshold(value=0)"))
     assert not is_nonnegative(get("threshold(value=-1)"))
 

@@ -24,69 +24,69 @@ def of(text: str) -> Properties:
 
 
 def test_a_formula_just_typed() -> None:
-    told = of("x*sigmoid(1.702*x)")
-    assert isinstance(told.minimum, Extremum)
-    assert told.minimum.at == pytest.approx(-1.2784645427610738 / 1.702)
-    assert (told.range.lower_attained, told.range.upper, told.monotone, told.kinks) == (True, INF, False, ())
-    assert told.saturates == ("left",)
+    known = of("x*sigmoid(1.702*x)")
+    assert isinstance(known.minimum, Extremum)
+    assert known.minimum.at == pytest.approx(-1.2784645427610738 / 1.702)
+    assert (known.range.lower_attained, known.range.upper, known.monotone, known.kinks) == (True, INF, False, ())
+    assert known.saturates == ("left",)
 
 
 def test_poles_and_gaps() -> None:
-    told = of("1/(x*x - 1)")
-    assert told.domain == (Span(-INF, -1.0), Span(-1.0, 1.0), Span(1.0, INF))
-    assert (told.range.lower, told.range.upper, told.maxima) == (-INF, INF, (Extremum(0.0, -1.0),))
-    assert isinstance(told.monotone, Unknown)
-    assert told.value_at_zero == -1.0
-    told = of("log(x)")
-    assert (told.domain, told.monotone, told.concave, told.lipschitz) == ((Span(0.0, INF),), True, True, INF)
-    assert told.value_at_zero is None
-    assert isinstance(told.limits.left, Unknown)
+    known = of("1/(x*x - 1)")
+    assert known.domain == (Span(-INF, -1.0), Span(-1.0, 1.0), Span(1.0, INF))
+    assert (known.range.lower, known.range.upper, known.maxima) == (-INF, INF, (Extremum(0.0, -1.0),))
+    assert isinstance(known.monotone, Unknown)
+    assert known.value_at_zero == -1.0
+    known = of("log(x)")
+    assert (known.domain, known.monotone, known.concave, known.lipschitz) == ((Span(0.0, INF),), True, True, INF)
+    assert known.value_at_zero is None
+    assert isinstance(known.limits.left, Unknown)
 
 
 def test_jump_to_a_pole_is_neither_monotone_nor_concave() -> None:
-    told = of("where(x <= 0, 0, log(x))")
-    assert (told.monotone, told.concave, told.convex, told.range.lower) == (False, False, False, -INF)
+    known = of("where(x <= 0, 0, log(x))")
+    assert (known.monotone, known.concave, known.convex, known.range.lower) == (False, False, False, -INF)
 
 
 def test_constant_pieces() -> None:
-    told = of("where(x <= 0, 2, where(x <= 1, 3, 1))")
-    assert (told.range.lower, told.range.upper, told.lipschitz, told.smoothness) == (1.0, 3.0, INF, -1.0)
-    assert told.flat == ("left", "right")
-    assert isinstance(told.kinks, tuple)
-    assert [kink.at for kink in told.kinks] == [0.0, 1.0]
-    assert told.roots == ()
+    known = of("where(x <= 0, 2, where(x <= 1, 3, 1))")
+    assert (known.range.lower, known.range.upper, known.lipschitz, known.smoothness) == (1.0, 3.0, INF, -1.0)
+    assert known.flat == ("left", "right")
+    assert isinstance(known.kinks, tuple)
+    assert [kink.at for kink in known.kinks] == [0.0, 1.0]
+    assert known.roots == ()
 
 
-def test_slope_of_a_kink_that_no_condition_shows() -> None:
-    told = of("sqrt(x*x)")
-    assert isinstance(told.kinks, tuple)
-    assert [(kink.at, kink.left_slope, kink.right_slope) for kink in told.kinks] == [(0.0, -1.0, 1.0)]
-    assert told.homogeneous is True
+def test_a_kink_without_a_condition_is_found() -> None:
+    known = of("sqrt(x*x)")
+    assert isinstance(known.kinks, tuple)
+    assert [(kink.at, kink.left_slope, kink.right_slope) for kink in known.kinks] == [(0.0, -1.0, 1.0)]
+    assert known.homogeneous is True
 
 
 @pytest.mark.parametrize("text", ["sqrt(x*x)", "exp(log(x))", "(x**3)**(1/3)"])
-def test_what_cancels_is_not_taken_for_a_bend(text: str) -> None:
+def test_cancellation_is_not_mistaken_for_curvature(text: str) -> None:
     assert of(text).convex is not False
 
 
 @pytest.mark.parametrize("text", ["1/(1 + exp(-x - 700))", "sigmoid(x + 50)", "tanh(x + 2000)"])
-def test_what_is_flat_where_it_is_tried_is_not_even(text: str) -> None:
+def test_a_function_that_is_flat_at_the_samples_is_not_even(text: str) -> None:
     assert of(text).even is False
 
 
-def test_what_cancels_on_one_side_is_even_still() -> None:
+def test_an_even_function_that_cancels_on_one_side_is_even() -> None:
     assert of("sigmoid(x) - sigmoid(x)**2").even is True
 
 
 def test_narrow_feature_far_out_is_not_missed() -> None:
-    told = of("exp(-(x - 500)**2)")
-    assert told.maximum == Extremum(500.0, 1.0)
-    assert told.lipschitz == pytest.approx(math.sqrt(2 / math.e))
-    assert told.convex is False
-    told = of("exp(-1000*(x - 5000.03)**2)")  # too narrow for any sample: only the bounds can tell
-    assert told.convex is not True
-    assert told.monotone is not True
-    assert told.range.upper == pytest.approx(1.0)
+    known = of("exp(-(x - 500)**2)")
+    assert known.maximum == Extremum(500.0, 1.0)
+    assert known.lipschitz == pytest.approx(math.sqrt(2 / math.e))
+    assert known.convex is False
+    known = of("exp(-1000*(x - 5000.03)**2)")  # too narrow for any sample: only the bounds can tell
+    assert known.convex is not True
+    assert known.monotone is not True
+    assert known.range.upper == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -98,51 +98,51 @@ def test_narrow_feature_far_out_is_not_missed() -> None:
     ],
 )  # fmt: skip
 def test_nasty_formulas_get_answers_or_reasons(text: str) -> None:
-    told = of(text).to_json()
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
-    unknown = told["unknown"]
+    known = of(text).to_json()
+    assert json.loads(json.dumps(known, allow_nan=False)) == known
+    unknown = known["unknown"]
     assert isinstance(unknown, dict)
     assert all(reason for reason in unknown.values())
 
 
-def test_endless_oscillation_is_said() -> None:
-    told = of("x*cos(x)")
-    assert isinstance(told.limits.right, Unknown)
-    assert (told.range.lower, told.range.upper, told.monotone, told.lipschitz) == (-INF, INF, False, INF)
-    assert isinstance(told.minima, Unknown)
-    assert told.minimum is None
+def test_endless_oscillation_is_unknown_with_its_reason() -> None:
+    known = of("x*cos(x)")
+    assert isinstance(known.limits.right, Unknown)
+    assert (known.range.lower, known.range.upper, known.monotone, known.lipschitz) == (-INF, INF, False, INF)
+    assert isinstance(known.minima, Unknown)
+    assert known.minimum is None
 
 
-def test_rounding_is_not_taken_for_reaching() -> None:
-    told = of("1/(1 + exp(-x))")
-    assert told.range.upper == 1.0
-    assert told.range.upper_attained is not True
+def test_rounding_does_not_count_as_attaining_a_limit() -> None:
+    known = of("1/(1 + exp(-x))")
+    assert known.range.upper == 1.0
+    assert known.range.upper_attained is not True
 
 
 def test_json_says_infinity_in_words_and_null_with_its_reason() -> None:
-    told = of("sin(x)").to_json()
-    assert told["limits"] == {"left": None, "right": None}
-    assert told["unknown"]["limits.left"] == "it oscillates"  # type: ignore[index]  # JSON is not typed
-    told = properties("relu").to_json()
-    assert told["range"] == {"lower": 0.0, "upper": "inf", "lower_attained": True, "upper_attained": False}
-    assert told["minimum"] == {"at": 0.0, "value": 0.0}
-    assert told["limits"] == {"left": 0.0, "right": "inf"}
+    known = of("sin(x)").to_json()
+    assert known["limits"] == {"left": None, "right": None}
+    assert known["unknown"]["limits.left"] == "it oscillates"  # type: ignore[index]  # JSON is not typed
+    known = properties("relu").to_json()
+    assert known["range"] == {"lower": 0.0, "upper": "inf", "lower_attained": True, "upper_attained": False}
+    assert known["minimum"] == {"at": 0.0, "value": 0.0}
+    assert known["limits"] == {"left": 0.0, "right": "inf"}
 
 
 @pytest.mark.parametrize("text", ["x*sigmoid(x)", "sin(x)", "1/x", "where(x <= 0, 0, 1)"])
 def test_json_comes_back(text: str) -> None:
-    told = of(text)
-    assert Properties.from_json(json.loads(json.dumps(told.to_json()))) == told
+    known = of(text)
+    assert Properties.from_json(json.loads(json.dumps(known.to_json()))) == known
 
 
 def test_gated_and_axis_activations_have_a_range_and_a_reason() -> None:
-    told = properties("clamped_swiglu")
-    assert isinstance(told.lipschitz, Unknown)
-    assert told.lipschitz.reason == "it has two inputs"
-    told = properties("softmax")
-    assert (told.range.lower, told.range.upper) == (0.0, 1.0)
-    assert isinstance(told.monotone, Unknown)
-    assert told.monotone.reason == "it acts along an axis"
+    known = properties("clamped_swiglu")
+    assert isinstance(known.lipschitz, Unknown)
+    assert known.lipschitz.reason == "it has two inputs"
+    known = properties("softmax")
+    assert (known.range.lower, known.range.upper) == (0.0, 1.0)
+    assert isinstance(known.monotone, Unknown)
+    assert known.monotone.reason == "it acts along an axis"
 
 
 def test_a_parameter_makes_another_formula() -> None:
@@ -171,7 +171,7 @@ def drift(act: Activation | AxisActivation) -> list[str]:
 REGENERATE = "run python -m actlab.theory.generate"
 
 
-def test_every_activation_is_kept() -> None:
+def test_every_activation_has_stored_properties() -> None:
     missing = [act.name for act in CATALOG.values() if act.key not in stored()]
     assert not missing, f"{missing}: {REGENERATE}"
     unused = stored().keys() - {act.key for act in CATALOG.values()}
@@ -183,23 +183,23 @@ SAMPLE = [act for act in CATALOG.values() if int(act.key, 16) % 7 == 0]
 
 
 @pytest.mark.parametrize("act", SAMPLE, ids=str)
-def test_kept_properties_are_what_is_computed(act: Activation | AxisActivation) -> None:
+def test_stored_properties_equal_computed_ones(act: Activation | AxisActivation) -> None:
     assert not drift(act), REGENERATE
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("act", CATALOG.values(), ids=str)
-def test_all_kept_properties_are_what_is_computed(act: Activation | AxisActivation) -> None:
+def test_all_stored_properties_equal_computed_ones(act: Activation | AxisActivation) -> None:
     assert not drift(act), REGENERATE
 
 
-def test_drift_is_noticed() -> None:
+def test_outdated_stored_properties_are_detected() -> None:
     kept = dict(stored()[CATALOG["gelu"].key])
     assert apart(kept, {**kept, "lipschitz": kept["lipschitz"] + 1e-6})
     assert apart(kept, {**kept, "monotone": True})
 
 
-def test_a_tiny_slope_is_no_slope_of_0() -> None:
+def test_a_tiny_derivative_is_not_0() -> None:
     found = properties("1e-300*x")
     assert found.lipschitz == 1e-300
     assert found.limits.right == math.inf

@@ -34,7 +34,7 @@ INF = math.inf
         ("sigmoid(x)*(1 + x*sigmoid(-x))", [-1.2784645427610738]),
     ],
 )
-def test_every_zero_is_told(text: str, expected: list[float]) -> None:
+def test_every_zero_is_found(text: str, expected: list[float]) -> None:
     found = zeros(parse(text), -INF, INF)
     assert found == pytest.approx(tuple(expected), rel=1e-14, abs=0)
 
@@ -97,7 +97,7 @@ def test_limits(text: str, left: float, right: float) -> None:
 @pytest.mark.parametrize(
     "text", ["sin(x)", "cos(x)", "x*cos(x)", "1/log(2 + abs(x))", "log(x - 1e300)", "sinc(pi*x)*x"]
 )
-def test_no_limit_is_claimed_where_none_is_seen(text: str) -> None:
+def test_no_limit_is_claimed_where_there_is_none(text: str) -> None:
     assert isinstance(limit_far(parse(text), 1), Unknown)
 
 
