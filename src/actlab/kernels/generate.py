@@ -15,10 +15,12 @@ from actlab.errors import NoKernels
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Input, ParamRef
 from actlab.kernels.elementwise import stored_choices, strategies
+from actlab.kernels.elementwise.loop_ir import Access
 from actlab.kernels.elementwise.plan import Shape
 from actlab.kernels.runtime.cpu import machine
 from actlab.kernels.runtime.loop import Memory
 from actlab.kernels.runtime.version import VERSION
+from actlab.lower.straight_line import Leaf
 
 Choice = tuple[Shape, Memory, bool]
 """What a choice is made for: a pass, the arithmetic's type and whether there is AVX-512."""
@@ -40,9 +42,10 @@ def choices() -> dict[str, Choice]:
 def _passes(act: Activation) -> Iterator[Shape]:
     trainable = tuple(param.name for param in act.params if param.trainable)
     for kept in dict.fromkeys([(), trainable]):
-        args = (*map(Input, act.inputs), *map(ParamRef, kept))
+        args: tuple[Leaf, ...] = (*map(Input, act.inputs), *map(ParamRef, kept))
+        access: tuple[Access, ...] = ("stream",) * len(args)
         for wanted in (None, (True,) * len(args)):
-            yield Shape(act.with_references(*kept), args, ("stream",) * len(args), wanted)
+            yield Shape(act.with_references(*kept), args, access, wanted)
 
 
 def _tried(choice: Choice) -> int:
