@@ -278,7 +278,7 @@ def test_a_graph_that_is_kept_gives_its_gradient_twice(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["mish", "gelu", "softplus", "tanh"])
-def test_an_input_overwritten_before_its_backward_pass_is_noticed(name: str) -> None:
+def test_an_input_overwritten_before_backward_is_an_error(name: str) -> None:
     for overwrite in (lambda x: x.mul_(2), lambda x: functional("gelu")(x, out=x)):
         x = torch.randn(100).requires_grad_() * 1
         y = functional(name)(x).sum()

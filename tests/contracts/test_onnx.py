@@ -70,7 +70,7 @@ def test_a_family_gives_the_same_under_onnxruntime(family: str) -> None:
     assert not [fault for each in said for fault in each]
 
 
-def test_a_fault_is_seen() -> None:
+def test_a_fault_is_found() -> None:
     (gelu,) = [act for act in FAMILIES["self_gated"] if act.name == "gelu"]
     x = points()
     wanted = module("gelu")(x)
@@ -78,7 +78,7 @@ def test_a_fault_is_seen() -> None:
     assert "against the list" in faults(gelu, x, wanted, wanted)[0]  # the list says that it loses its tail
 
 
-def test_what_is_learned_becomes_an_initialiser() -> None:
+def test_parameters_become_initializers() -> None:
     network = module("dynamic_tanh", channels=24, alpha=0.7)
     model = exported(network, points())
     shapes = {each.name: tuple(each.dims) for each in model.graph.initializer}

@@ -70,11 +70,11 @@ COUNTEREXAMPLES = {
     "siblings": ({"catalog/relu.py": "from actlab.lower.to_numpy import text"}, "may not import lower"),
     "upward in a package": (
         {"sites/trace/recorder.py": "from actlab.sites.recognize import softmax", "sites/recognize/softmax.py": ""},
-        "sites.trace (layer 1) may not import sites.recognize (layer 2)",
+        "sites.trace (layer 2) may not import sites.recognize (layer 3)",
     ),
     "beside in a package": (
         {"sites/find.py": "from actlab.sites import listening", "sites/listening.py": ""},
-        "sites.find (layer 3) may not import sites.listening (layer 3)",
+        "sites.find (layer 4) may not import sites.listening (layer 4)",
     ),
     "no layer in a package": (
         {"sites/trace/run.py": "from actlab.sites.helpers import one", "sites/helpers.py": ""},

@@ -220,7 +220,7 @@ class Arithmetic:
         total = self._sum(one, other)
         if total.lo is None:
             return Num(total.hi, scale=scale)
-        # what cancels leaves the correction alone: a number whose power of two is not told by a `hi` of 0
+        # what cancels leaves the correction alone: a `hi` of 0 does not show its power of two
         hi = self._collapsed(total)
         lo = self.block.sub(total.lo, self.block.sub(hi, total.hi))
         return Num(hi, lo, scale=scale)
@@ -453,7 +453,7 @@ class Arithmetic:
         total = self.block.add(number.hi, number.lo)
         if self.recipe.firm and self.recipe.strategy is not Strategy.FIRM_SUMS:
             return total
-        # false where there is no sum (at infinities), and at −0, which a correction of 0 would turn into +0
+        # false where the sum is NaN (at infinities), and at −0, which a correction of 0 would turn into +0
         counts = self.block.compare("one", total, number.hi)
         return self.block.select(counts, total, number.hi)
 

@@ -10,7 +10,7 @@ from actlab.lower.vector import DIGITS, INTEGER, Value
 
 # The bits of the parts in which π/2 is taken away, but for the last, which has all. The first and a whole number leave
 # an exact difference; so do they all in float64, where a product of the next ones with a whole number is exact, so that
-# what a difference loses can be told: beside a multiple of π/2 up to 2^30 there is no more than 2^-57 left.
+# what a difference loses can be bounded: beside a multiple of π/2 up to 2^30 there is no more than 2^-57 left.
 _PARTS = {"single": (11, 11), "short": (29, 29), "full": (29, 23, 23, 23)}
 
 # The largest arguments whose reduction in these parts keeps every digit.

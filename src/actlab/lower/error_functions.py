@@ -148,7 +148,7 @@ def _corrected_horner(a: Arithmetic, name: str, x: Num) -> Num:
     middle, its_loss = _last_step(a, inner, x.hi, second)
     total, lost = _last_step(a, middle, x.hi, first)
     lost = block.fma(its_loss, x.hi, lost)
-    # what the argument's correction is worth: three terms of the slope are plenty
+    # the effect of the argument's correction: three terms of the derivative are plenty
     bend = block.fma(a.real(3 * others[1]), x.hi, a.real(2 * others[0]))
     return Num(total, block.fma(block.fma(bend, x.hi, a.real(second)), x.lo, lost))
 

@@ -242,7 +242,7 @@ def _log_of_positive(a: Arithmetic, x: Num) -> Num:
     if x.lo is not None:
         one = block.whole(bits_of(Fraction(1), kind), integer)
         down = block.from_bits(block.binary("sub", one, shift), kind)
-        # beyond, `down` is no normal number, and the correction of no weight
+        # beyond, `down` is subnormal, and the correction negligible
         normal = block.compare("olt", x.hi, a.real(2 / least))
         lo = block.select(normal, block.mul(block.mul(x.lo, upward), down), a.real(0.0))
         f = a.add(f, Num(lo)) if a.recipe.paired else Num(block.add(f.hi, lo))

@@ -34,7 +34,7 @@ from actlab.formula.expr import (
 
 _SUM, _PRODUCT, _SIGN, _POWER, _WHOLE = 1, 2, 3, 4, 5
 
-# Nested deeper than this, a part gets a name of its own: for the reader, and for Python's own limit on brackets.
+# Nested deeper than this, a part gets its own name: for the reader, and for Python's own limit on brackets.
 _DEEPEST = 12
 
 _IS_CALL = re.compile(r"[\w.]+\(.*\)")

@@ -42,7 +42,7 @@ _ORDERS = {"<": "olt", "<=": "ole", ">": "ogt", ">=": "oge"}
 _MOST_POWER = 64
 _ZERO, _ONE, _TWO = (Number(Fraction(each)) for each in range(3))
 
-# Below this negative power of two a function is its slope at 0 times its argument.
+# Below this negative power of two a function is its derivative at 0 times its argument.
 _SMALL = 600
 
 # The arithmetic, a part of one input, that input, its number, and the part's number: the number with its ends.

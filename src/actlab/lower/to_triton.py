@@ -1,6 +1,6 @@
 """Triton: straight-line vector code, line by line, in the language of GPU kernels.
 
-The lines come from a `vector.Block` of one lane, so that a GPU computes what the processor's kernels compute: the same
+The lines come from a `vector.Block` of one lane, so that a GPU computes what the CPU's kernels compute: the same
 operations in the same order, each rounded as IEEE 754 says, hence the same bits. Triton's own `exp`, `tanh` and `/`
 are never used: they are approximations, and some take what is subnormal for 0.
 """
@@ -26,7 +26,7 @@ TYPES: Mapping[str, str] = MappingProxyType(
 _UNSIGNED = {"i16": "tl.uint16", "i32": "tl.uint32", "i64": "tl.uint64"}
 _BITS = {"float": ("tl.int32", 2**31), "double": ("tl.int64", 2**63)}
 # 1.5 times the largest whole number with every smaller one among the floats: what is added to it is rounded to a
-# whole number, a tie to the even one. For sizes below 2²² and 2⁵¹; of larger ones no use is made.
+# whole number, a tie to the even one. For sizes below 2²² and 2⁵¹; larger ones are not used.
 _WHOLE = {"float": 1.5 * 2.0**23, "double": 1.5 * 2.0**52}
 
 # By name, and by type where they differ. {0}, {1}, {2} are the operands; `_words` has the other names.

@@ -108,7 +108,7 @@ class Shown:
         size, count = rows.element_size(), rows.shape[1]
         factors = self._factors_for(place, rows.device)[:count]
         found = []
-        for part in rows.view(_INTEGERS[size]).split(max(1, _AT_ONCE // max(1, count))):
+        for part in torch.split(rows.view(_INTEGERS[size]), max(1, _AT_ONCE // max(1, count))):
             bits = part.long()
             # whole numbers have zeros in the lower half of a float, which a product would lose
             found.append(((bits ^ (bits >> 4 * size)) * factors).sum(1))

@@ -35,14 +35,14 @@ def test_what_was_written_is_read(place: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 1, 40, 200, 500, -1])
-def test_a_truncated_entry_is_none(place: Path, kept: int) -> None:
+def test_a_truncated_entry_is_ignored(place: Path, kept: int) -> None:
     cache.write(KEY, CODE)
     file = place / f"{KEY}.o"
     file.write_bytes(file.read_bytes()[:kept])
     assert cache.read(KEY) is None
 
 
-def test_an_entry_with_any_byte_changed_is_none(place: Path) -> None:
+def test_an_entry_with_any_byte_changed_is_ignored(place: Path) -> None:
     cache.write(KEY, CODE)
     file = place / f"{KEY}.o"
     whole = file.read_bytes()
@@ -53,7 +53,7 @@ def test_an_entry_with_any_byte_changed_is_none(place: Path) -> None:
     assert cache.read(KEY) == CODE
 
 
-def test_an_entry_under_another_name_is_none(place: Path) -> None:
+def test_an_entry_under_another_name_is_ignored(place: Path) -> None:
     cache.write(KEY, CODE)
     other = cache.key_of("a kernel", machine="another machine")
     assert other != KEY
@@ -61,7 +61,7 @@ def test_an_entry_under_another_name_is_none(place: Path) -> None:
     assert cache.read(other) is None
 
 
-def test_an_entry_of_another_version_is_none(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_of_another_version_is_ignored(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.write(KEY, CODE)
     monkeypatch.setattr(cache, "VERSION", "of another day")
     assert cache.read(KEY) is None
@@ -69,14 +69,14 @@ def test_an_entry_of_another_version_is_none(place: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("head", [b"", b"[]\n", b"{}\n", b"\xff\xfe\n", b'{"kernel": 1}\n', b"null\n"])
-def test_what_has_no_head_is_none(place: Path, head: bytes) -> None:
+def test_an_entry_without_a_header_is_ignored(place: Path, head: bytes) -> None:
     place.mkdir()
     (place / f"{KEY}.o").write_bytes(head + CODE)
     assert cache.read(KEY) is None
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="the system has no owners of files")
-def test_what_others_may_write_is_none(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_others_may_write_is_ignored(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.write(KEY, CODE)
     file = place / f"{KEY}.o"
     for path, mode, usual in ((place, 0o770, 0o700), (place, 0o702, 0o700), (file, 0o620, 0o600), (file, 0o602, 0o600)):
@@ -91,7 +91,7 @@ def test_what_others_may_write_is_none(place: Path, monkeypatch: pytest.MonkeyPa
         assert cache.read(KEY) is None
 
 
-def test_a_folder_that_cannot_be_written_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_folder_warns_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = tmp_path / "a file"
     blocked.write_text("in the way", encoding="utf-8")
     monkeypatch.setenv("ACTLAB_CACHE", str(blocked / "kernels"))
@@ -116,7 +116,7 @@ def test_nothing_half_written_stays_behind(place: Path, monkeypatch: pytest.Monk
     assert list(place.iterdir()) == []
 
 
-def test_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ACTLAB_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert cache.folder() == Path("/somewhere/actlab/kernels")
@@ -159,7 +159,7 @@ def ended(process: subprocess.Popen[str]) -> dict[str, object]:
     return told
 
 
-def test_a_second_process_compiles_nothing_and_a_damaged_entry_is_made_anew(place: Path) -> None:
+def test_a_second_process_compiles_nothing_and_replaces_a_damaged_entry(place: Path) -> None:
     first = ended(started(place))
     assert first["made"]
     assert first["said"] == []

@@ -163,7 +163,7 @@ def test_no_instruction_may_be_reordered(text: str) -> None:
         ("sin(x)/x", 0.0, 0.0),
     ],
 )
-def test_a_limit_is_told_where_the_program_misses_it(text: str, left: float | None, right: float | None) -> None:
+def test_a_limit_is_used_where_the_program_misses_it(text: str, left: float | None, right: float | None) -> None:
     found = ends(formula(text), X)
     assert [None if end is None else end.limit for end in found] == [left, right]
 
@@ -171,7 +171,7 @@ def test_a_limit_is_told_where_the_program_misses_it(text: str, left: float | No
 # Formulas just typed, and the fast mode.
 
 
-def test_a_formula_never_seen_is_right_at_once() -> None:
+def test_a_new_formula_is_correct_at_once() -> None:
     text = "where(x > 0.37, x*tanh(1.21*x), 0.043*sin(2.9*x)*x)"
     x = torch.linspace(-4, 4, 999, requires_grad=True)
     y = functional(text)(x)
@@ -250,7 +250,9 @@ def test_an_infinite_gate_gives_the_limit(name: str, mode: Mode) -> None:
         ("cos(x)*exp(-x)", None, 0.0),
     ],
 )
-def test_what_swings_ends_only_where_it_settles(formula: str, left: float | None, right: float | None) -> None:
+def test_an_oscillating_formula_has_a_limit_only_where_it_settles(
+    formula: str, left: float | None, right: float | None
+) -> None:
     act = get(formula)
     assert isinstance(act, Activation)
     found = ends(act.expression, Input("x"))
@@ -266,7 +268,7 @@ def test_logarithms_of_the_largest_numbers_are_numbers(dtype: torch.dtype, mode:
 
 
 @pytest.mark.parametrize("mode", ["accurate", "fast"])
-def test_a_shut_gate_lets_no_infinity_by_but_nan(mode: Mode) -> None:
+def test_a_closed_gate_lets_nan_through_but_no_infinity(mode: Mode) -> None:
     value = torch.tensor([torch.inf, -torch.inf, torch.nan, torch.inf], requires_grad=True)
     gate = torch.tensor([-2.5, -2.5, -2.5, 2.5], requires_grad=True)
     y = functional("reglu", mode=mode)(value, gate)

@@ -57,7 +57,7 @@ def test_files_left_behind_go_and_files_being_written_stay(place: Path) -> None:
     assert sorted(file.name for file in place.iterdir()) == ["new.part", "old.txt"]
 
 
-def test_an_entry_that_another_process_took_away_is_no_fault(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_deleted_by_another_process_is_not_an_error(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(place, count=4)
     listed = list(place.iterdir())
     monkeypatch.setattr(Path, "iterdir", lambda self: iter(listed))
@@ -67,19 +67,19 @@ def test_an_entry_that_another_process_took_away_is_no_fault(place: Path, monkey
     eviction.used(listed[0])
 
 
-def test_about_one_entry_in_sixteen_looks() -> None:
+def test_about_one_entry_in_sixteen_checks_the_folder() -> None:
     due = [eviction.is_due(cache.key_of(str(each), machine="a machine")) for each in range(1600)]
     assert 50 < sum(due) < 200
 
 
 @pytest.mark.parametrize(("said", "most"), [("", 256_000_000), ("0", 0), ("12", 12_000_000), (" 3 ", 3_000_000)])
-def test_the_limit_is_the_user_s(said: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_user_sets_the_limit(said: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACTLAB_CACHE_MB", said)
     assert eviction.limit() == most
 
 
 @pytest.mark.parametrize("said", ["much", "-1", "1.5"])
-def test_a_limit_that_is_none_is_said(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_limit_is_an_error(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACTLAB_CACHE_MB", said)
     with pytest.raises(BadInput, match=f"ACTLAB_CACHE_MB must be a whole number of megabytes; got '{said}'."):
         eviction.limit()

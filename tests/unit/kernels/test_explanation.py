@@ -60,7 +60,7 @@ def test_a_kernel_says_how_it_computes() -> None:
         (Recipe("short"), "in float64, rounded once"),
     ],
 )
-def test_every_recipe_has_its_words(how: Recipe, words: str) -> None:
+def test_every_recipe_is_described(how: Recipe, words: str) -> None:
     assert _said(how) == words
 
 
@@ -102,7 +102,7 @@ def test_a_composite_says_why(formula: str, x: Tensor, reason: str) -> None:
         ("softmax", X, "softmax acts along an axis; an element-wise activation is required."),
     ],
 )
-def test_what_cannot_be_explained_is_said(formula: str, x: Tensor, message: str) -> None:
+def test_what_cannot_be_explained_is_an_error(formula: str, x: Tensor, message: str) -> None:
     with pytest.raises(BadInput) as error:
         explain(formula, x)
     assert str(error.value) == message
@@ -225,7 +225,7 @@ SINGLE = [act for act in CATALOG.values() if isinstance(act, Activation)]
 
 
 @pytest.mark.parametrize("act", [*SINGLE, get("abs(x)**(1 + x*x)")], ids=str)
-def test_what_is_said_is_what_runs(act: Activation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_explained_implementation_runs(act: Activation, monkeypatch: pytest.MonkeyPatch) -> None:
     own = own_operator(act)
     around = [int(own.limit) - 1, int(own.limit)] if own is not None and isfinite(own.limit) else []
     for x in [torch.ones(size) for size in (1, 5000, 70_000, *around)] + [X.bfloat16(), X.double()]:
@@ -241,7 +241,7 @@ def test_pytorch_s_own_operator_is_named() -> None:
     assert explain("identity", X).implementation == "view"
 
 
-def test_a_gpu_is_told_from_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_explained_differently_from_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     class OnGpu:
         is_cuda, is_cpu, dtype, device = True, False, torch.float32, "cuda:0"
 
@@ -268,7 +268,7 @@ def kept(function: object, x: Tensor) -> list[Tensor]:
 @pytest.mark.parametrize("make", [functional, module], ids=["functional", "module"])
 @pytest.mark.parametrize("name", ["gelu", "relu", "hard_tanh", "softmax", "leaky_relu", "prelu"])
 @pytest.mark.parametrize("size", [100, 1 << 21])
-def test_with_a_gradient_it_says_what_is_kept(make: object, name: str, size: int) -> None:
+def test_with_a_gradient_what_is_saved_is_explained(make: object, name: str, size: int) -> None:
     made, x = make(name), torch.randn(2, size // 2, requires_grad=True)
     told, found = explain(made, x), kept(made, x)
     words = {

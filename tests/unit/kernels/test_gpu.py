@@ -79,7 +79,7 @@ def test_gradients_of_parameters(case):
     checks.check_parameters(shape, param, device=CPU)
 
 
-def test_what_lies_beside_the_elements_adds_nothing():
+def test_memory_beside_the_elements_adds_nothing():
     checks.check_beside_the_elements(CPU)
 
 
@@ -91,7 +91,7 @@ def test_the_derivative_is_an_operator_again():
     torch.testing.assert_close(second, (exact * (1 - exact)).float(), rtol=3e-7, atol=0)
 
 
-def test_a_gradient_that_is_not_asked_for_is_not_made():
+def test_a_gradient_that_is_not_needed_is_not_computed():
     made = pointwise_of(get("swiglu"))
     x = torch.randn(8)
     value, gate = gpu.pull_back(made, x, [x, x], [False, True])

@@ -115,5 +115,5 @@ def test_offsets_have_64_bits():
     assert all(re.search(r"i64>?(?: loc\(.*\))?$", line) for line in lines), lines
 
 
-def test_the_same_formula_is_made_once():
+def test_the_same_formula_is_compiled_once():
     assert program(wanted("relu", "float")) is program(wanted("relu", "float"))

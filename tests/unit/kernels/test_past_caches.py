@@ -50,7 +50,9 @@ def results(name: str, dtype: torch.dtype, kernels: elementwise.Kernels) -> list
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", ["relu", "mish", "gelu_tanh", "swiglu"])
-def test_the_same_numbers(name: str, dtype: torch.dtype, small_is_large: list[bool]) -> None:
+def test_writing_past_the_caches_gives_the_same_numbers(
+    name: str, dtype: torch.dtype, small_is_large: list[bool]
+) -> None:
     made = pointwise_of(CATALOG[name])
     kernels = elementwise.kernels_of(made.expression, made.args, "accurate")
     past = results(name, dtype, kernels)
@@ -75,7 +77,7 @@ def test_few_bits_give_the_same_numbers(name: str, dtype: torch.dtype, small_is_
         torch.testing.assert_close([y, dx], [same, lean.pulled(dy, codes)], rtol=0, atol=0)
 
 
-def test_what_is_large_and_begins_where_a_line_does() -> None:
+def test_only_large_aligned_outputs_go_past_the_caches() -> None:
     count = elementwise.PAST_CACHES // 4
     assert goes_past_caches(torch.float32, count, 0, 64)
     assert not goes_past_caches(torch.float32, count - 1, 0)

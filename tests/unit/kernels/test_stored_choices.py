@@ -19,7 +19,7 @@ CHOICES = generate.choices()
 STALE = "choices.json is of another version of the kernels; run `python -m actlab.kernels.generate`"
 
 
-def test_the_catalog_has_its_choices_and_nothing_else_has() -> None:
+def test_exactly_the_catalog_has_stored_choices() -> None:
     assert stored_choices.stored(), STALE
     assert stored_choices.stored().keys() == CHOICES.keys()
 

@@ -146,7 +146,7 @@ def test_an_exponential_of_any_size_has_the_product_s() -> None:
     assert units_off("1e-100*exp(x)", [x]) <= 4
 
 
-def test_exponentials_of_any_size_are_told_apart() -> None:
+def test_exponentials_of_any_size_are_distinguished() -> None:
     x = doubles(300.0, 700.0, 710.0, 1000.0, 1400.0)
     assert units_off("sigmoid(-x)*exp(x)", [x]) <= 4
     assert units_off("exp(x)/exp(2*x)", [x]) <= 4
@@ -168,7 +168,7 @@ def test_roots_and_logarithms_of_what_overflows(text: str) -> None:
     assert units_off(text, [x], by="x") <= 4
 
 
-def test_a_swing_that_an_exponential_ends_is_0() -> None:
+def test_an_oscillation_damped_by_an_exponential_tends_to_0() -> None:
     x = doubles(30.0, 1e150, 1.7e154, 1e300)
     kernels = kernels_of(_expression("sin(x*x)*exp(-x*x)"), (Input("x"),), "accurate")
     (slope,) = kernels.pull_back(torch.ones_like(x), [x], [True])

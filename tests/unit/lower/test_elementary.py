@@ -225,7 +225,7 @@ def test_with_and_without_scalef_the_bits_are_the_same(recipe: str) -> None:
 
 @with_and_without_scalef
 @every_recipe
-def test_the_ends_are_exact_and_nan_stays(recipe: str, scalef: bool) -> None:
+def test_limits_are_exact_and_nan_stays(recipe: str, scalef: bool) -> None:
     how = replace(RECIPES[recipe], scalef=scalef)
     memory = memory_of(how)
     x = torch.tensor(SPECIAL, dtype=points(memory).dtype)

@@ -113,7 +113,7 @@ def test_arguments_keep_their_order():
     assert function(6.0, 2.0, 10.0) == 7.0
 
 
-def test_a_leaf_that_is_no_argument_is_refused():
+def test_a_leaf_outside_the_arguments_is_an_error():
     with pytest.raises(CannotLower, match="mentions 'beta', which is no argument"):
         to_numpy.program([BETA * X], [X])
 
@@ -131,7 +131,7 @@ def test_the_docstring_cannot_break_out():
     assert made.function.__doc__ == "ends ''' here \\"
 
 
-def test_the_function_is_made_once_for_each_text():
+def test_the_function_is_created_once_for_each_text():
     act = CATALOG["gelu"]
     assert to_numpy.program([act.formula], [X]).function is to_numpy.program([act.formula], [X]).function
 

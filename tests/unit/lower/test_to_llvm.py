@@ -144,13 +144,13 @@ def test_a_product_with_a_derivative_that_is_zero_is_zero_whatever_comes_in() ->
         ("x**65", "a kernel cannot spell the power 65.0."),
     ],
 )
-def test_what_cannot_be_spelled_is_said(text: str, message: str) -> None:
+def test_what_cannot_be_spelled_is_an_error(text: str, message: str) -> None:
     with pytest.raises(CannotLower) as error:
         written(text)
     assert str(error.value) == message
 
 
-def test_a_leaf_that_is_no_argument_is_named() -> None:
+def test_a_leaf_outside_the_arguments_is_named() -> None:
     block = Block(lanes=16, label="body")
     arithmetic = Arithmetic(block, RECIPES["plain float"])
     with pytest.raises(CannotLower, match="the formula mentions 'beta', which is no argument of the kernel"):

@@ -119,6 +119,6 @@ def test_division_and_root_of_float32_are_those_that_round_once():
     assert lines.lines == ["v0 = tl.div_rn(x, y)", "v1 = tl.sqrt_rn(v0)"]
 
 
-def test_what_has_no_row_is_refused():
+def test_an_operation_without_a_row_is_an_error():
     with pytest.raises(CannotLower, match="'canonicalize', which target 'triton' cannot spell"):
         spelled(lambda b: b.intrinsic("canonicalize", X))

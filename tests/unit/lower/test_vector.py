@@ -35,7 +35,7 @@ def test_two_signs_cancel_and_a_size_has_none() -> None:
     assert sum("fabs" in line for line in b.lines) == 1
 
 
-def test_a_choice_of_the_same_is_no_choice() -> None:
+def test_a_select_between_equals_is_dropped() -> None:
     b = block()
     x, y = b.real(2.0, "float"), b.real(3.0, "float")
     assert b.select(b.compare("olt", x, y), x, x) == x

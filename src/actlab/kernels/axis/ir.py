@@ -1,6 +1,6 @@
 """The LLVM IR of a kernel along an axis: every stage is a loop over the row.
 
-Like every kernel it has the face `void kernel(ptr arguments, i64 first, i64 last)` and works on the segments from
+Like every kernel it has the signature `void kernel(ptr arguments, i64 first, i64 last)` and works on the segments from
 `first` to before `last`. The arguments are 64-bit integers:
 
     0 elements in a row, 1 segments side by side, 2 elements side by side,

@@ -188,7 +188,7 @@ def _with_reciprocals(element: Expr, rows: Mapping[Input, Expr]) -> tuple[Expr, 
     one_over: dict[Expr, Input] = {}
     added: dict[Input, Expr] = {}
     exchange: dict[Expr, Expr] = {}
-    for node in walk(element):  # children come before parents, so that what was exchanged below is seen
+    for node in walk(element):  # children come before parents, so that what was replaced below is found
         if isinstance(node, Div) and isinstance(node.right, Input) and node.right in rows:
             reciprocal = Div(Number(Fraction(1)), rows[node.right])
             one_over[node.right] = Input(f"row {reciprocal.digest}")

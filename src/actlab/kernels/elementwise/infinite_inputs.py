@@ -1,7 +1,7 @@
 """Limits at infinite inputs of formulas of one input and of parameters, whatever the parameters.
 
-Written out there they give ∞·0 or ∞/∞. So the input is taken to be large instead, and what comes out for what it is on
-its way to: a very large result for infinity, a very small one for nothing, any other for the limit itself.
+Written out there they give ∞·0 or ∞/∞. So the input is replaced by a large one, and the result by the limit that it
+tends to: a very large result by infinity, a very small one by 0, any other is the limit itself.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from actlab.lower.straight_line import Leaf
 from actlab.lower.to_torch import program
 from actlab.lower.vector import Value
 
-# Binary exponents: of the large input, from whose on a result is on its way to infinity, and to nothing below the
-# negative one. The fourth power of the input, or for a double its eighth, is still a number.
+# Binary exponents: of the large input; and from which a result tends to infinity, and below whose negative it tends
+# to 0. The fourth power of the input, or for a double its eighth, is still a number.
 _INPUT = {"float": 30, "double": 126}
 _LARGE = {"float": 15, "double": 60}
 
-# What parameters are tried with: ordinary numbers, of either sign.
+# How many random parameters are tried: ordinary numbers of either sign.
 _TRIALS = 24
 
 
@@ -60,10 +60,10 @@ def needed(formula: Expr, args: tuple[Leaf, ...]) -> Sides:
     return left, right
 
 
-def _is_needed(told: Sequence[tuple[float | None, float, float]]) -> bool:
-    seen = [(wanted, direct, found) for wanted, direct, found in told if wanted is not None]
-    return any(direct != wanted for wanted, direct, _ in seen) and all(
-        _same(found, wanted) for wanted, _, found in seen
+def _is_needed(trials: Sequence[tuple[float | None, float, float]]) -> bool:
+    known = [(wanted, direct, found) for wanted, direct, found in trials if wanted is not None]
+    return any(direct != wanted for wanted, direct, _ in known) and all(
+        _same(found, wanted) for wanted, _, found in known
     )
 
 
@@ -73,14 +73,14 @@ def _trials(formula: Expr, args: Sequence[Leaf], *, sign: float) -> list[tuple[f
     generator = torch.Generator().manual_seed(0)
     count = len(PLACES)
     places = sign * torch.tensor([*PLACES, inf, 2.0 ** _INPUT["double"]], dtype=torch.float64)
-    told = []
+    trials = []
     for _ in range(_TRIALS):
         params = torch.randn(len(args) - 1, dtype=torch.float64, generator=generator)
         with torch.no_grad():
-            told_at: torch.Tensor = function(places, *params)
-        values = told_at.expand(places.shape).tolist()
-        told.append((limit(values[:count], swings=False), values[count], _way_of(values[count + 1])))
-    return told
+            result: torch.Tensor = function(places, *params)
+        values = result.expand(places.shape).tolist()
+        trials.append((limit(values[:count], swings=False), values[count], _way_of(values[count + 1])))
+    return trials
 
 
 def _way_of(value: float) -> float:

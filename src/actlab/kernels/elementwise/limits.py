@@ -63,12 +63,12 @@ def _missed(function: Callable[..., Any], *, sign: float, swings: bool) -> End |
     *values, there = _values(function, [*PLACES, inf], sign=sign)
     if not isnan(there):
         return None
-    seen = limit(values, swings=swings)
-    if seen is not None:
-        return End(seen, sign * _reached(seen, values))
+    found = limit(values, swings=swings)
+    if found is not None:
+        return End(found, sign * _reached(found, values))
     nearer = list(takewhile(isfinite, _values(function, NEARER, sign=sign)))
-    seen = limit(nearer, swings=swings) if len(nearer) >= _FEWEST and not swings else None
-    return None if seen is None else End(seen, sign * inf)
+    found = limit(nearer, swings=swings) if len(nearer) >= _FEWEST and not swings else None
+    return None if found is None else End(found, sign * inf)
 
 
 def _values(function: Callable[..., Any], places: Sequence[float], *, sign: float) -> list[float]:

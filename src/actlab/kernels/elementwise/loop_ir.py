@@ -1,7 +1,7 @@
 """The LLVM IR of a kernel: the loop around a formula's vector code.
 
-Every kernel has the face `void kernel(ptr arguments, i64 first, i64 last)`: it works on the segments from `first` to
-before `last`. The arguments are 64-bit integers:
+Every kernel has the signature `void kernel(ptr arguments, i64 first, i64 last)`: it works on the segments from `first`
+to before `last`. The arguments are 64-bit integers:
 
     0 channels, 1 pieces in a row, 2 elements in a piece, 3 elements in a row,
     then for each operand its address, its step from row to row and its step from channel to channel, in elements,

@@ -60,7 +60,7 @@ class OwnOperator:
 
     def takes(self, x: Tensor) -> bool:
         """Return whether the operator is used for this tensor."""
-        # while traced a size is no number, and there is nothing but operators to choose from
+        # while traced, a size is not a number, and only operators can be chosen
         return x.dtype in self.dtypes and (torch._C._get_tracing_state() is not None or x.numel() < self.limit)
 
 

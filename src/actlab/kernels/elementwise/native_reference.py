@@ -21,12 +21,13 @@ from actlab.formula.along_axis import AxisActivation
 def twin_of(act: Activation | AxisActivation, *, dtype: torch.dtype = torch.float64) -> partial[Tensor] | None:
     """Return PyTorch's implementation at the activation's parameter values, or None if PyTorch has none.
 
-    A parameter is handed over by keyword where the twin has one of its name; a twin that lacks it is one only at
-    the catalog's own value. The twin of a gated unit takes one tensor, value and gate packed along an axis `dim`.
+    A parameter is passed by keyword if PyTorch's implementation has one of its name; otherwise the implementation
+    counts only at the catalog's value. That of a gated unit takes one tensor, value and gate packed along an axis
+    `dim`.
 
     Args:
         act: the activation.
-        dtype: of the tensors it will be given; some twins take a parameter as a tensor of it.
+        dtype: of the inputs; some implementations take a parameter as a tensor of it.
     """
     if act.twin is None:
         return None

@@ -156,7 +156,7 @@ def sample(shape: Shape, wide: Memory) -> list[Tensor]:
     x = _line(torch.float64 if wide == "double" else torch.float32)
     columns = [x, *(x[_shuffled(len(x), seed=at)] for at in range(1, len(shape.args)))]
     if any(isinstance(leaf, ParamRef) for leaf in shape.args):
-        # what an infinite input gives beside a parameter of no ordinary size hangs on the type's range: see `far_out`
+        # an infinite input and a huge or tiny parameter: the result depends on the type's range (`infinite_inputs`)
         columns[0] = x.clamp(-torch.finfo(x.dtype).max, torch.finfo(x.dtype).max)
     return columns if shape.wanted is None else [torch.ones_like(x), *columns]
 

@@ -21,18 +21,18 @@ Density = Callable[[Floats], Any] | Any
 
 MOST_POINTS = 4001
 
-# Shares of a cell: what counts as beside a place, and by how much a slope may differ there before it is a jump.
+# Shares of a cell: what counts as beside a place, and by how much a derivative may differ there before it is a jump.
 _BESIDE = 1e-6
 _JUMP = 1e-3
 
-# Of the whole weight this share is spread evenly, so that places which were not seen keep a sensible level.
+# Of the whole weight this share is spread evenly, so that places without inputs get a sensible level.
 _EVEN = 1e-3
 
 # A derivative that still grows by a quarter from one of these windows to the next has no bound: even x·log(x)'s does.
 _FAR = (1e4, 1e8, 1e12)
 _GROWTH = 1.25
 
-# A singularity between two points of the grid shows as a slope that grows with every closer look.
+# A singularity between two points of the grid shows as a derivative that grows as the grid is refined.
 _LOOKS = 8
 _SINGULAR = 30.0
 

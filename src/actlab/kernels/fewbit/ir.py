@@ -100,7 +100,7 @@ def drawing_text(plan: Plan, slopes: Plan, levels: Sequence[float]) -> str:
     """Return the kernel of a forward pass of one input that also writes random codes: x, y, codes, and the key.
 
     Of the two levels around each slope one is taken, the likelier the nearer, so that it is right on average. An
-    element's draw hangs on the key and on its place alone.
+    element's draw depends on the key and its place alone.
 
     Args:
         plan, slopes: the forward and the backward pass.

@@ -1,7 +1,7 @@
 """A formula's forward and backward pass on tensors of an NVIDIA GPU, in Triton.
 
 Nothing happens at import; Triton is imported when the first tensor comes. With `TRITON_INTERPRET=1` Triton's
-interpreter runs the same kernels on the processor, slowly: to test them where there is no GPU.
+interpreter runs the same kernels on the CPU, slowly: to test them without a GPU.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ Place = Literal["stream", "scalar", "group", "column"]
 # Programs along the grid's last axis, of which CUDA takes no more.
 _MOST_GROUPS = 65535
 
-# From column to column: repeated, side by side, interleaved. A kernel is made for each; others are copied.
+# From column to column: repeated, side by side, interleaved. Each has a kernel; others are copied.
 _COLUMN_STEPS = (0, 1, 2)
 
 # A tile has so many bytes of each operand: two loads of 16 bytes for each of 128 threads.

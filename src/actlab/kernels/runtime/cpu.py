@@ -40,7 +40,7 @@ def machine() -> Machine:
     """Return this CPU.
 
     Raises:
-        NoKernels: llvmlite is missing or broken, or the processor has no fused multiply-add.
+        NoKernels: llvmlite is missing or broken, or the CPU has no fused multiply-add.
     """
     try:
         from llvmlite import binding

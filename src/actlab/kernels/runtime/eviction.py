@@ -11,7 +11,7 @@ from actlab.errors import BadInput
 # Megabytes: some ten thousand kernels.
 DEFAULT_LIMIT = 256
 
-# A full folder is emptied to this share of its limit, so that the next entries find room.
+# A full folder is emptied to this share of its limit, so that the next entries fit.
 _KEPT_SHARE = 0.75
 
 # One entry in so many looks at the whole folder when it is written.

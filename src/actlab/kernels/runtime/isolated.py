@@ -12,9 +12,9 @@ Answer = TypeVar("Answer")
 def apart(trial: Callable[[], Answer]) -> Answer:
     """Run a probe in a fresh thread and return its answer.
 
-    What PyTorch is told about the code that runs (inference mode, autocast, a functional transform, a tracer, a mode,
-    hooks on saved tensors, the default device) is told to one thread: a new one has none of it, so that a trial gives
-    the same answer whoever asks first, and nobody who listens hears of it.
+    PyTorch keeps inference mode, autocast, functional transforms, tracers, modes, hooks on saved tensors and the
+    default device per thread. A new thread has none of them: a probe gives the same answer whoever asks first, and
+    nobody's hooks or modes observe it.
     """
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(trial).result()

@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-# What a kernel's text and the choice of its recipe are made by; a test holds this list to the imports.
+# The code that determines a kernel's text and the choice of its recipe; a test compares this list with the imports.
 MAKERS = (
     "formula/atoms", "formula/constant", "formula/derivative", "formula/expr", "formula/polynomial",
     "kernels/elementwise/infinite_inputs", "kernels/elementwise/limits", "kernels/elementwise/loop_ir",

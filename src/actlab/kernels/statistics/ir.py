@@ -1,7 +1,7 @@
 """The LLVM IR of the kernels that measure an activation's inputs unit by unit, and count them in bins.
 
-The face is that of every kernel. A segment is a block of units side by side (`across`: each lane is a unit), or one
-unit whose numbers lie in runs (`along`: the lanes are added up at the end). The arguments are 64-bit integers:
+The signature is that of every kernel. A segment is a block of units side by side (`across`: each lane is a unit), or
+one unit whose numbers lie in runs (`along`: the lanes are added at the end). The arguments are 64-bit integers:
 
     0 base, the address of z; 1 rows; 2 rowstep and 3 segmentstep, in elements; 4 run, the elements side by side in a
     row; 5 baseshift; 6 baseinto, the table's first unit; 7 fieldstep, from field to field.
@@ -29,7 +29,7 @@ LANES = 16
 _RUN = 16
 
 # How far ahead numbers are fetched, in rows where a segment takes a part of each, else in numbers of this and the next
-# row: a processor by itself foresees steps within a page of memory only.
+# row: a CPU prefetches by itself only within a page of memory.
 _ROWS_AHEAD = 16
 _AHEAD = 1024
 

@@ -64,7 +64,7 @@ def pass_kernel(
 
     Args:
         formulas: f, f' and their input.
-        z: contiguous, on the processor, not empty.
+        z: contiguous, on the CPU, not empty.
         axis: where the units lie.
         floor: the |f'| that must be exceeded to count as fired.
         by_output: in 16-bit types, the function whose slope is computed of the rounded output.

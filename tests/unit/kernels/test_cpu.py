@@ -37,7 +37,7 @@ class Features(dict[str, bool]):
         return ",".join(f"{'+' if able else '-'}{name}" for name, able in self.items())
 
 
-def test_a_processor_without_fused_multiplication_gets_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cpu_without_fused_multiply_add_gets_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binding, "get_host_cpu_features", lambda: Features(sse2=True, fma=False))
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     with pytest.raises(NoKernels, match="has no fused multiply-add"):
@@ -55,7 +55,7 @@ def test_scaling_in_one_instruction_is_avx_512s(
     assert machine().scalef == scalef
 
 
-def test_an_unknown_processor_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsupported_cpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown() -> None:
         raise RuntimeError("no such processor")
 
@@ -64,7 +64,7 @@ def test_an_unknown_processor_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         machine()
 
 
-def test_without_llvmlite_composites_run_and_it_is_said_once() -> None:
+def test_without_llvmlite_composites_run_with_one_warning() -> None:
     program = textwrap.dedent("""
         import json, sys, warnings
         sys.modules["llvmlite"] = None

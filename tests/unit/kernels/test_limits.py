@@ -27,7 +27,7 @@ TAILS = {
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("typed", TAILS)
-def test_far_out_and_at_infinity(typed: str, dtype: torch.dtype) -> None:
+def test_results_far_out_and_at_infinity_are_the_limits(typed: str, dtype: torch.dtype) -> None:
     side, value, slope = TAILS[typed]
     x = (side * torch.tensor(FAR, dtype=dtype)).requires_grad_()
     y = functional(typed)(x)
@@ -38,12 +38,12 @@ def test_far_out_and_at_infinity(typed: str, dtype: torch.dtype) -> None:
     torch.testing.assert_close(dx, torch.full_like(dx, slope))
 
 
-def test_an_end_is_seen_where_the_program_breaks_off() -> None:
+def test_a_limit_is_found_where_the_program_breaks_off() -> None:
     act = get("x*tanh(exp(x))")
     assert ends(act.derivative(), Input("x"))[1] == End(1.0, inf)
 
 
-def test_an_end_is_not_made_up() -> None:
+def test_no_limit_is_invented() -> None:
     """What grows slowly, or swings, has not settled by the time that its program breaks off."""
     for typed in ("log(x + 1)*(exp(x)/exp(x))", "sin(x)*(exp(x)/exp(x))"):
         end = ends(get(typed).expression, Input("x"))[1]

@@ -149,7 +149,7 @@ def test_what_has_no_bounded_derivative_is_refused(act: Activation) -> None:
         (lambda: step_table("gelu", 2, density=lambda x: -x), "density must be a non-empty array of finite inputs"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_asked_is_said_in_words(call: object, message: str) -> None:
+def test_invalid_arguments_are_errors(call: object, message: str) -> None:
     with pytest.raises(BadInput) as error:
         call()
     assert message in str(error.value)

@@ -54,7 +54,7 @@ def test_the_derivative_by_the_input_has_its_limit_too() -> None:
     assert slopes("swish", {"beta": 1.0})["x"] == [0.0, pytest.approx(1.0, rel=3e-7)]
 
 
-def test_what_has_other_inputs_or_a_sine_is_left_alone() -> None:
+def test_formulas_with_other_inputs_or_a_sine_are_unchanged() -> None:
     x, gate, beta = Input("x"), Input("gate"), ParamRef("beta")
     assert needed(whole("x*sigmoid(x)"), (x, beta)) == (True, False)
     assert needed(whole("x*sigmoid(x)"), (x, gate)) == (False, False)
@@ -64,7 +64,7 @@ def test_what_has_other_inputs_or_a_sine_is_left_alone() -> None:
 
 @pytest.mark.parametrize("mode", ["accurate", "fast"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
-def test_a_side_that_is_found_so_counts_though_the_other_is_not(dtype: torch.dtype, mode: Mode) -> None:
+def test_each_side_counts_on_its_own(dtype: torch.dtype, mode: Mode) -> None:
     act = get("soft_exponential")
     assert isinstance(act, Activation)
     args = (Input("x"), ParamRef("alpha"))

@@ -58,7 +58,7 @@ def test_codes_values_and_gradients_are_those_of_plain_operations(
     assert fused == ["coded", "pulled"]
 
 
-def test_autograd_takes_them(fused: list[str]) -> None:
+def test_packed_kernels_work_under_autograd(fused: list[str]) -> None:
     x = torch.randn(3, 50, requires_grad=True)
     few_bit("gelu")(x).sum().backward()  # an incoming gradient that is spread and not contiguous
     assert fused == ["coded", "pulled"]
@@ -96,7 +96,7 @@ def drawn(few: FewBitFunction, x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("count", SIZES)
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
-def test_a_drawn_level_is_one_of_the_two_around_the_slope(bits: int, count: int, dtype: torch.dtype) -> None:
+def test_a_drawn_level_is_one_of_the_two_around_the_derivative(bits: int, count: int, dtype: torch.dtype) -> None:
     few, x = few_bit("gelu", bits=bits, unbiased=True), numbers(count, dtype)
     y, levels = drawn(few, x, 0)
     assert torch.equal(y.nan_to_num(7), functional("gelu")(x).nan_to_num(7))
@@ -110,7 +110,7 @@ def test_a_drawn_level_is_one_of_the_two_around_the_slope(bits: int, count: int,
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
-def test_draws_hang_on_nothing_but_seed_and_place_and_not_on_each_other(dtype: torch.dtype) -> None:
+def test_draws_depend_only_on_seed_and_place_and_are_independent(dtype: torch.dtype) -> None:
     few, count = few_bit("sigmoid", bits=1, unbiased=True), 1 << 18
     x = torch.full((count,), 1.5).to(dtype)
     before, found = torch.get_num_threads(), []

@@ -21,7 +21,7 @@ def test_each_element_gets_the_level_of_its_step(shape: tuple[int, ...], bits: i
     assert torch.equal(found, wanted)
 
 
-def test_a_bit_an_element_and_no_more() -> None:
+def test_codes_take_one_bit_per_element() -> None:
     for count in (16, 160, 1000):
         words = encode(torch.zeros(count), staircase(BORDERS, LEVELS))
         assert words.dtype == torch.int16
@@ -38,7 +38,7 @@ def test_bit_i_of_a_word_is_element_i() -> None:
         assert unpack(words, count=32)[element] == 1
 
 
-def test_a_border_belongs_to_the_side_that_is_said() -> None:
+def test_a_border_belongs_to_its_declared_side() -> None:
     x = torch.tensor([-1.0, 0.0, 1.0])
     for belongs, wanted in (("left", [5.0, 5.0, 7.0]), ("right", [5.0, 7.0, 7.0])):
         table = Staircase((Border(0.0, belongs),), (0, 1), (5.0, 7.0), 0)
