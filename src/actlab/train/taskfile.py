@@ -25,12 +25,18 @@ def file_task(where: str) -> Task:
     """
     path, function = parts(where)
     module = imported(path)
-    if not callable(getattr(module, function, None)):
+    found = getattr(module, function, None)
+    if found is not None and not callable(found):
+        raise BadTask(
+            f"'{path.name}:{function}' must be a function that returns an actlab.Task; got {article(found)}. A"
+            " comparison requires a Task; `actlab check` also takes a model, a batch and a loss."
+        )
+    if found is None:
         near = get_close_matches(function, [name for name in vars(module) if callable(getattr(module, name))], n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise BadTask(f"'{path}' has no function '{function}'.{hint} Define one that returns an actlab.Task.")
     with their_code(f"'{path.name}:{function}'"):
-        task = getattr(module, function)()
+        task = found()
     if not isinstance(task, Task):
         raise BadTask(f"'{path.name}:{function}' must return an actlab.Task; got {article(task)}.")
     return replace(task, origin=("file", f"{path.resolve()}:{function}"))

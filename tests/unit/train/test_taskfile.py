@@ -62,6 +62,11 @@ FAULTS = {
     "inside": ("", "def make_task():\n    1 / 0\n", "raised ZeroDivisionError: division by zero (my_task.py, line 2)"),
     "leaves": ("", "import sys\n\ndef make_task():\n    sys.exit(3)\n", "raised SystemExit: 3 (my_task.py, line 4)"),
     "returns": ("", "def make_task():\n    return {}\n", "must return an actlab.Task; got a value of type dict"),
+    "tuple": (
+        ":ready",
+        "ready = (1, 2, 3)\n",
+        "must be a function that returns an actlab.Task; got a value of type tuple",
+    ),
     "none": ("", "def make_task():\n    pass\n", "must return an actlab.Task; got None"),
 }
 
