@@ -87,7 +87,7 @@ class SignedRank:
 
     @property
     def p(self) -> float:
-        """The two-sided p-value of "there is no difference"."""
+        """The two-sided p-value of "no difference"."""
         return self.p_at(0.0)
 
     def p_at(self, center: float) -> float:
