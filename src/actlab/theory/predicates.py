@@ -5,10 +5,11 @@ Every predicate returns False where the property it needs is unknown: True alway
 
 from __future__ import annotations
 
+from actlab.errors import CannotLower
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.theory.properties import properties
-from actlab.theory.record import Unknown
+from actlab.theory.record import Properties, Unknown
 
 # A range is computed to about 1e-11: an end this close to 0 or 1 counts as 0 or 1.
 _SLACK = 1e-9
@@ -49,8 +50,8 @@ def saturated_sides(act: Activation | AxisActivation) -> tuple[str, ...]:
 
     A side on which it is exactly constant does not count: units there are dead rather than saturated.
     """
-    sides = properties(act).saturates
-    return () if isinstance(sides, Unknown) else sides
+    known = _known(act)
+    return () if known is None or isinstance(known.saturates, Unknown) else known.saturates
 
 
 def saturates(act: Activation | AxisActivation) -> bool:
@@ -65,6 +66,16 @@ def saturates(act: Activation | AxisActivation) -> bool:
 
 
 def _range(act: Activation | AxisActivation) -> tuple[float | None, float | None]:
-    known = properties(act).range
-    lower = None if isinstance(known.lower, Unknown) else known.lower
-    return lower, None if isinstance(known.upper, Unknown) else known.upper
+    known = _known(act)
+    if known is None:
+        return None, None
+    lower, upper = known.range.lower, known.range.upper
+    return None if isinstance(lower, Unknown) else lower, None if isinstance(upper, Unknown) else upper
+
+
+def _known(act: Activation | AxisActivation) -> Properties | None:
+    """Return the properties; None for a formula of weights without values, of which none can be computed."""
+    try:
+        return properties(act)
+    except CannotLower:
+        return None

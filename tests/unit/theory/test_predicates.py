@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 import oracles
 from actlab.catalog.index import CATALOG, get
-from actlab.formula.activation import Activation
+from actlab.formula.activation import Activation, typed
 from actlab.formula.along_axis import AxisActivation
-from actlab.formula.expr import Input
+from actlab.formula.expr import Input, ParamRef
 from actlab.lower import to_numpy
 from actlab.theory.predicates import (
     is_half_line,
@@ -100,3 +100,8 @@ def test_unknown_properties_answer_false(text: str) -> None:
 def test_a_range_that_is_known_in_part_may_decide() -> None:
     assert leaves_unit_interval(get("swiglu"))
     assert not saturates(get("swiglu"))
+
+
+def test_a_formula_with_weights_of_no_value_answers_false() -> None:
+    act = typed("x*w", Input("x") * ParamRef("w"))
+    assert not any(ask(act) for ask in (leaves_unit_interval, stays_in_unit_interval, is_nonnegative, saturates))
