@@ -58,7 +58,7 @@ def test_a_model_a_batch_and_a_loss_are_read(file: str, name: str) -> None:
     assert (found.optimizer is not None) is (name == "named")
 
 
-def test_a_task_is_given_as_it_is_by_its_default_name(file: str) -> None:
+def test_a_task_is_read_by_its_default_name(file: str) -> None:
     assert isinstance(named_subject(file), Task)
     assert isinstance(named_subject(f"{file}:make_task"), Task)
 
