@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from actlab.diagnosis.check import check
 from actlab.diagnosis.report import Report
+from actlab.diagnosis.trial_run import StepsDone
 from actlab.sites.find import Sites, sites
 from actlab.study.arm import model_of, named_arm
+from actlab.telemetry.settings import Settings
 from actlab.train.subject import Subject, called_with, defined_at
 from actlab.train.task import OPTIMIZERS, Task
 from actlab.user_code import called_from
@@ -22,7 +24,12 @@ LABEL = "watched steps"
 
 
 def diagnosed(
-    subject: Task | Subject, *, train_steps: int = 0, seed: int = 0, progress: Progress | None = None
+    subject: Task | Subject,
+    *,
+    train_steps: int = 0,
+    seed: int = 0,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Diagnose a task's model, or a model with a batch and a loss; `check` does both.
 
@@ -30,6 +37,7 @@ def diagnosed(
         subject: what is diagnosed; it is left unchanged.
         train_steps: training steps of a watched copy; with 0, one batch is checked.
         seed: random seed of a task's initial weights, of the order of its rows, and of its dropout.
+        settings: the thresholds.
         progress: called after every training step.
 
     Raises:
@@ -41,25 +49,28 @@ def diagnosed(
     def found() -> Report:
         steps_done = None if progress is None else _timed(progress)
         if isinstance(subject, Subject):
-            return _of_model(subject, train_steps=train_steps, progress=steps_done)
-        return _of_task(subject, train_steps=train_steps, seed=seed, progress=steps_done)
+            return _of_model(subject, train_steps=train_steps, settings=settings, progress=steps_done)
+        return _of_task(subject, train_steps=train_steps, seed=seed, settings=settings, progress=steps_done)
 
     report: Report = called_from(file, line, found)
     return report
 
 
-def _of_model(subject: Subject, *, train_steps: int, progress: Callable[[int, int], None] | None) -> Report:
+def _of_model(subject: Subject, *, train_steps: int, settings: Settings | None, progress: StepsDone | None) -> Report:
     return check(
         subject.model,
         batch=(subject.inputs, subject.targets),
         loss=subject.loss,
+        settings=settings,
         optimizer=subject.optimizer,
         train_steps=train_steps,
         progress=progress,
     )
 
 
-def _of_task(task: Task, *, train_steps: int, seed: int, progress: Callable[[int, int], None] | None) -> Report:
+def _of_task(
+    task: Task, *, train_steps: int, seed: int, settings: Settings | None, progress: StepsDone | None
+) -> Report:
     model = control_model(task, seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -67,6 +78,7 @@ def _of_task(task: Task, *, train_steps: int, seed: int, progress: Callable[[int
             model,
             batch=next(batches(task, seed=seed)),
             loss=task.loss,
+            settings=settings,
             optimizer=_optimizer(model, task),
             train_steps=train_steps,
             data=batches(task, seed=seed),
@@ -74,7 +86,7 @@ def _of_task(task: Task, *, train_steps: int, seed: int, progress: Callable[[int
         )
 
 
-def _timed(progress: Progress) -> Callable[[int, int], None]:
+def _timed(progress: Progress) -> StepsDone:
     """Add a label and an estimate of the remaining seconds to the steps that are done."""
     began = time.perf_counter()
 
