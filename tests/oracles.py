@@ -14,15 +14,15 @@ from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.constant import constant_value
 from actlab.formula.expr import Call, Compare, Expr, Input, is_constant, walk
-from actlab.kernels.elementwise.native_reference import twin_of
+from actlab.kernels.elementwise.native_reference import native_of
 from actlab.lower import to_mpmath
 
 DIGITS = 50
 
 
-def twin(act: Activation | AxisActivation) -> Callable[..., Tensor]:
+def reference(act: Activation | AxisActivation) -> Callable[..., Tensor]:
     """The independent implementation that the activation names, as a function of the activation's own inputs."""
-    bound = twin_of(act)
+    bound = native_of(act)
     assert bound is not None
     return bound if len(act.inputs) == 1 else lambda value, gate: bound(torch.stack([value, gate])[None], dim=1)[0, 0]
 

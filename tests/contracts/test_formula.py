@@ -22,7 +22,7 @@ from actlab.lower import to_mpmath, to_torch
 
 POINTWISE = [act for act in CATALOG.values() if isinstance(act, Activation)]
 ALONG_AXIS = [act for act in CATALOG.values() if isinstance(act, AxisActivation)]
-WITH_REFERENCE = [act for act in POINTWISE if act.twin]
+WITH_REFERENCE = [act for act in POINTWISE if act.reference]
 WITH_KNOWN = [act for act in POINTWISE if act.known]
 
 VECTORS = [(1.0, 0.5, -1.0), (300.0, -2.0, 299.0, 300.0), (0.1,), (-1e30, 1e30, 0.0), (math.nan, 1.0, 2.0)]
@@ -44,7 +44,7 @@ def grid(act: Activation, *, largest: float = math.inf) -> list[torch.Tensor]:
 def check_against_reference(act: Activation) -> None:
     """The formula and its derivatives in double precision against the reference and its autograd, kinks included."""
     at = [column.requires_grad_() for column in grid(act, largest=math.inf if len(act.inputs) == 1 else 1e5)]
-    theirs = oracles.twin(act)(*at)
+    theirs = oracles.reference(act)(*at)
     slopes = torch.autograd.grad(theirs.sum(), at)
     ours = to_torch.program([act.formula, *(act.derivative(name) for name in act.inputs), act.formula], inputs(act))
     results = ours.function(*(column.detach() for column in at))
@@ -102,7 +102,7 @@ def axis_function(act: AxisActivation) -> object:
 
 @pytest.mark.parametrize("act", CATALOG.values(), ids=str)
 def test_every_activation_has_a_reference_or_three_known_values(act):
-    assert act.twin or len(act.known) >= 3
+    assert act.reference or len(act.known) >= 3
     assert act.source
     assert act.summary.endswith(".")
 
@@ -126,10 +126,12 @@ def test_derivatives_equal_numerical_differentiation(act):
 @pytest.mark.parametrize("act", ALONG_AXIS, ids=str)
 def test_axis_formula_equals_the_reference_or_known_values(act):
     function = axis_function(act)
-    if act.twin:
+    if act.reference:
         for vector in VECTORS:
             x = torch.tensor([vector, vector], dtype=torch.float64).T
-            torch.testing.assert_close(function(x, 0), oracles.twin(act)(x, dim=0), rtol=1e-14, atol=0, equal_nan=True)
+            torch.testing.assert_close(
+                function(x, 0), oracles.reference(act)(x, dim=0), rtol=1e-14, atol=0, equal_nan=True
+            )
     for vector, wanted in act.known:
         y = function(torch.tensor(vector, dtype=torch.float64), 0)
         torch.testing.assert_close(y, torch.tensor(wanted, dtype=torch.float64), rtol=1e-14, atol=1e-16)
@@ -161,7 +163,7 @@ def test_derivatives_at_kinks_equal_pytorchs():
 
 
 def test_a_wrong_formula_is_found():
-    @activation(source="nowhere", twin="torch.nn.functional.gelu", known={-1: -0.15865525393145707, 0: 0, 1: 0.84})
+    @activation(source="nowhere", reference="torch.nn.functional.gelu", known={-1: -0.15865525393145707, 0: 0, 1: 0.84})
     def wrong(x):
         """gelu with the wrong scale."""
         return x * (1 + erf(x / sqrt(2.001))) / 2
@@ -173,7 +175,7 @@ def test_a_wrong_formula_is_found():
 
 
 def test_a_wrong_derivative_at_a_kink_is_found():
-    @activation(source="nowhere", twin="torch.nn.functional.relu")
+    @activation(source="nowhere", reference="torch.nn.functional.relu")
     def wrong(x):
         """relu with derivative 1 at 0."""
         return where(x < 0, 0, x)

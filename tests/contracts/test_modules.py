@@ -123,11 +123,11 @@ def test_parameters_that_differ_from_lane_to_lane_are_those_of_a_loop(act: Activ
 def test_copies_and_pickles_give_the_same_and_are_their_own(act: Activation | AxisActivation) -> None:
     original = as_module(act).eval()
     x = torch.linspace(-3, 3, 24).reshape(4, 6)
-    for twin in (copy.deepcopy(original), pickle.loads(pickle.dumps(original))):
-        assert torch.equal(twin(x), original(x))
-        assert repr(twin) == repr(original)
+    for copied in (copy.deepcopy(original), pickle.loads(pickle.dumps(original))):
+        assert torch.equal(copied(x), original(x))
+        assert repr(copied) == repr(original)
         before = original(x)
-        for learned in twin.parameters():
+        for learned in copied.parameters():
             nn.init.constant_(learned, 7.0)
         assert torch.equal(original(x), before)
 
@@ -206,13 +206,13 @@ def test_sixteen_bits_are_computed_in_float32_and_rounded_once(act: Activation, 
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("act", [act for act in ONE_INPUT if act.twin], ids=str)
+@pytest.mark.parametrize("act", [act for act in ONE_INPUT if act.reference], ids=str)
 def test_sixteen_bits_are_no_further_off_than_twice_pytorchs(act: Activation, dtype: torch.dtype) -> None:
     x = every_value(dtype)
     x = x[x.abs() <= tolerances.OVERFLOWS.get(act.name, (math.inf, ""))[0]]
-    twin = prelu_of(act) if act.name == "prelu" else oracles.twin(act)
+    reference = prelu_of(act) if act.name == "prelu" else oracles.reference(act)
     exact = gradient(functional(act), x.double())
-    theirs = gradient(twin, x)
+    theirs = gradient(reference, x)
     absolute, _ = tolerances.SIXTEEN_BITS.get(act.name, (tolerances.SMALLEST_FLOAT32, ""))
     for ours, other, truth in zip(gradient(functional(act), x), theirs, exact, strict=True):
         theirs_off = (other.double() - truth).abs().nan_to_num(nan=math.inf)

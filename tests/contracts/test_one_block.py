@@ -106,8 +106,8 @@ def test_it_is_a_module_that_trains_and_travels(wiggle: actlab.Activation) -> No
     assert torch.autograd.gradgradcheck(module, (x,))
     module(x).sum().backward()
     torch.testing.assert_close(module.depth.grad, torch.where(x > 0, x.sin(), 0).sum(0).detach())
-    for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
-        torch.testing.assert_close(twin(x), module(x), rtol=0, atol=0)
+    for copied in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        torch.testing.assert_close(copied(x), module(x), rtol=0, atol=0)
 
 
 def test_it_compiles_and_batches(wiggle: actlab.Activation) -> None:

@@ -29,6 +29,14 @@ def described(key: str) -> object:
     return subject({"model": MODEL, "batch": (INPUTS, TARGETS), key: SGD}, name="net.py:ready").optimizer
 
 
+def declared(**named: object) -> actlab.Activation:
+    @actlab.activation(**named)
+    def square(x):
+        return x * x
+
+    return square
+
+
 CASES: dict[str, tuple[Callable[[], object], Callable[[], object], str]] = {
     "check": (
         lambda: checked(optimiser=SGD).findings,
@@ -49,6 +57,11 @@ CASES: dict[str, tuple[Callable[[], object], Callable[[], object], str]] = {
         lambda: described("optimiser"),
         lambda: described("optimizer"),
         "'net.py:ready': the key 'optimiser' is deprecated; use 'optimizer'.",
+    ),
+    "a declaration": (
+        lambda: declared(twin="torch.tanh").reference,
+        lambda: declared(reference="torch.tanh").reference,
+        "the argument 'twin' is deprecated; use 'reference'.",
     ),
     "a report": (lambda: checked().is_well, lambda: checked().ok, "Report.is_well is deprecated; use Report.ok."),
 }

@@ -14,7 +14,7 @@ def _softmax(x: Expr) -> Expr:
 
 @along_axis(
     source="Bridle 1990; PyTorch",
-    twin="torch.nn.functional.softmax",
+    reference="torch.nn.functional.softmax",
     jvp=lambda y, v: y * (v - total(y * v)),
     span=(0, 1),
     note="Its derivative is a matrix, diag(y) - y*transpose(y); y*(1 - y) is only its diagonal.",
@@ -26,7 +26,7 @@ def softmax(x):
 
 @along_axis(
     source="PyTorch",
-    twin="torch.nn.functional.log_softmax",
+    reference="torch.nn.functional.log_softmax",
     jvp=lambda y, v: v - total(exp(y) * v),
     vjp=lambda y, v: v - exp(y) * total(v),
     span=(-float("inf"), 0),
@@ -39,7 +39,7 @@ def log_softmax(x):
 
 @along_axis(
     source="PyTorch",
-    twin="torch.nn.functional.softmin",
+    reference="torch.nn.functional.softmin",
     jvp=lambda y, v: -(y * (v - total(y * v))),
     span=(0, 1),
 )

@@ -10,7 +10,7 @@ from actlab.formula.param import Param
 
 @activation(
     source="Clevert, Unterthiner, Hochreiter 2015, arXiv:1511.07289",
-    twin="torch.nn.functional.elu",
+    reference="torch.nn.functional.elu",
     note="Its negative side is exponential, alpha*(exp(x) - 1), not logarithmic.",
 )
 def elu(x, alpha=Param(1.0, above=0)):
@@ -18,7 +18,7 @@ def elu(x, alpha=Param(1.0, above=0)):
     return where(x <= 0, alpha * expm1(x), x)
 
 
-@activation(source="Barron 2017, arXiv:1704.07483", twin="torch.nn.functional.celu")
+@activation(source="Barron 2017, arXiv:1704.07483", reference="torch.nn.functional.celu")
 def celu(x, alpha=Param(1.0, above=0)):
     """elu with derivative 1 at 0 for every alpha."""
     return where(x <= 0, alpha * expm1(x / alpha), x)
@@ -26,7 +26,7 @@ def celu(x, alpha=Param(1.0, above=0)):
 
 @activation(
     source="Klambauer, Unterthiner, Mayr, Hochreiter 2017, arXiv:1706.02515",
-    twin="torch.nn.functional.selu",
+    reference="torch.nn.functional.selu",
 )
 def selu(x):
     """elu, scaled so that mean 0 and variance 1 are a fixed point of deep networks."""
@@ -63,7 +63,7 @@ def hard_elish(x):
     return where(x <= -1, 0, where(x < 0, expm1(x) * half, where(x >= 1, x, x * half)))
 
 
-@activation(source="Keras", aliases=("exp",), twin="torch.exp")
+@activation(source="Keras", aliases=("exp",), reference="torch.exp")
 def exponential(x):
     """e to the power of the input."""
     return exp(x)

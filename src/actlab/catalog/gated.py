@@ -11,7 +11,7 @@ from actlab.formula.param import Param
 _VARIANTS = "Shazeer 2020, GLU Variants Improve Transformer, arXiv:2002.05202"
 
 
-@activation(source="Dauphin, Fan, Auli, Grangier 2016, arXiv:1612.08083", twin="torch.nn.functional.glu")
+@activation(source="Dauphin, Fan, Auli, Grangier 2016, arXiv:1612.08083", reference="torch.nn.functional.glu")
 def glu(value, gate):
     """The value times the sigmoid of the gate."""
     return value * sigmoid(gate)

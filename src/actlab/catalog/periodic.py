@@ -11,7 +11,7 @@ from actlab.formula.param import Param
 @activation(
     source="Sitzmann, Martel, Bergman, Lindell, Wetzstein 2020, SIREN, arXiv:2006.09661",
     aliases=("sin",),
-    twin="torch.sin",
+    reference="torch.sin",
     note="SIREN uses omega = 30 in its first layer.",
 )
 def sine(x, omega=Param(1.0)):
@@ -19,7 +19,7 @@ def sine(x, omega=Param(1.0)):
     return sin(omega * x)
 
 
-@activation(source="Gashler, Ashmore 2014, arXiv:1405.2262", aliases=("cos",), twin="torch.cos")
+@activation(source="Gashler, Ashmore 2014, arXiv:1405.2262", aliases=("cos",), reference="torch.cos")
 def cosine(x):
     """The cosine."""
     return cos(x)

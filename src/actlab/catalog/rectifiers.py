@@ -13,13 +13,13 @@ def identity(x):
     return x
 
 
-@activation(source="Nair, Hinton 2010", twin="torch.nn.functional.relu")
+@activation(source="Nair, Hinton 2010", reference="torch.nn.functional.relu")
 def relu(x):
     """The input where it is positive, else 0."""
     return where(x <= 0, 0, x)
 
 
-@activation(source="Krizhevsky 2010; Howard et al. 2017, arXiv:1704.04861", twin="torch.nn.functional.relu6")
+@activation(source="Krizhevsky 2010; Howard et al. 2017, arXiv:1704.04861", reference="torch.nn.functional.relu6")
 def relu6(x):
     """relu, capped at 6."""
     return where(x <= 0, 0, where(x >= 6, 6, x))
@@ -27,7 +27,7 @@ def relu6(x):
 
 @activation(
     source="Maas, Hannun, Ng 2013",
-    twin="torch.nn.functional.leaky_relu",
+    reference="torch.nn.functional.leaky_relu",
     note="PyTorch's slope is 0.01; Keras' function has 0.2 and its layer 0.3.",
 )
 def leaky_relu(x, negative_slope=Param(0.01)):
@@ -35,7 +35,7 @@ def leaky_relu(x, negative_slope=Param(0.01)):
     return where(x <= 0, negative_slope * x, x)
 
 
-@activation(source="He, Zhang, Ren, Sun 2015, arXiv:1502.01852", twin="torch.nn.functional.prelu")
+@activation(source="He, Zhang, Ren, Sun 2015, arXiv:1502.01852", reference="torch.nn.functional.prelu")
 def prelu(x, weight=Param(0.25, trainable=True)):
     """relu with a learned slope for negative inputs, shared or one for each channel."""
     return where(x <= 0, weight * x, x)
@@ -43,7 +43,7 @@ def prelu(x, weight=Param(0.25, trainable=True)):
 
 @activation(
     source="Xu, Wang, Chen, Li 2015, arXiv:1505.00853",
-    twin="torch.nn.functional.rrelu",
+    reference="torch.nn.functional.rrelu",
     note="While training, the slope is uniform on [1/8, 1/3] for each element; in evaluation it is their mean.",
 )
 def rrelu(x, slope=Param(11 / 48, sampler=Uniform(1 / 8, 1 / 3))):
@@ -54,7 +54,7 @@ def rrelu(x, slope=Param(11 / 48, sampler=Uniform(1 / 8, 1 / 3))):
 @activation(
     source="Konda, Memisevic, Krueger 2014, arXiv:1402.3337; PyTorch",
     aliases=("thresholded_relu",),
-    twin="torch.nn.functional.threshold",
+    reference="torch.nn.functional.threshold",
     note="PyTorch has no defaults; these are thresholded_relu's.",
 )
 def threshold(x, threshold=Param(1.0), value=Param(0.0)):

@@ -10,7 +10,7 @@ from actlab.formula.param import Param
 @activation(
     source="Hendrycks, Gimpel 2016, arXiv:1606.08415",
     aliases=("gelu_python",),
-    twin="torch.nn.functional.gelu",
+    reference="torch.nn.functional.gelu",
     note="The exact form, PyTorch's default. In JAX the name means gelu_tanh: write jax:gelu.",
 )
 def gelu(x):
@@ -21,7 +21,7 @@ def gelu(x):
 @activation(
     source="Hendrycks, Gimpel 2016, arXiv:1606.08415",
     aliases=("gelu_new", "gelu_fast", "gelu_accurate", "gelu_pytorch_tanh", "gelu_python_tanh"),
-    twin="torch.nn.functional.gelu(approximate='tanh')",
+    reference="torch.nn.functional.gelu(approximate='tanh')",
 )
 def gelu_tanh(x):
     """gelu with the normal distribution approximated by a tanh; at most 5e-4 off."""
@@ -52,7 +52,7 @@ def clipped_gelu(x, min_val=Param(-10.0), max_val=Param(10.0)):
 
 @activation(
     source="Elfwing, Uchibe, Doya 2017, arXiv:1702.03118; Hendrycks, Gimpel 2016, arXiv:1606.08415",
-    twin="torch.nn.functional.silu",
+    reference="torch.nn.functional.silu",
     note="swish with beta fixed at 1. Keras, JAX, timm and Transformers call this one swish too.",
 )
 def silu(x):
@@ -62,7 +62,7 @@ def silu(x):
 
 @activation(
     source="Ramachandran, Zoph, Le 2017, arXiv:1710.05941, eq. 1",
-    twin="torch.nn.functional.silu",
+    reference="torch.nn.functional.silu",
     note="beta is learned, as in the paper; silu has none.",
 )
 def swish(x, beta=Param(1.0, trainable=True)):
@@ -73,14 +73,14 @@ def swish(x, beta=Param(1.0, trainable=True)):
 @activation(
     source="Howard et al. 2019, MobileNetV3, arXiv:1905.02244",
     aliases=("hard_silu",),
-    twin="torch.nn.functional.hardswish",
+    reference="torch.nn.functional.hardswish",
 )
 def hard_swish(x):
     """silu with a straight line instead of the sigmoid."""
     return where(x <= -3, 0, where(x >= 3, x, x * (x + 3) / 6))
 
 
-@activation(source="Misra 2019, arXiv:1908.08681", twin="torch.nn.functional.mish")
+@activation(source="Misra 2019, arXiv:1908.08681", reference="torch.nn.functional.mish")
 def mish(x):
     """The input times the tanh of its softplus."""
     return x * tanh(softplus(x))

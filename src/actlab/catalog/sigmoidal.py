@@ -8,7 +8,7 @@ from actlab.formula.expr import number
 from actlab.formula.param import Param
 
 
-@activation(source="PyTorch", aliases=("logistic", "expit"), twin="torch.sigmoid")
+@activation(source="PyTorch", aliases=("logistic", "expit"), reference="torch.sigmoid")
 def sigmoid_(x):
     """The logistic function, from 0 to 1."""
     return sigmoid(x)
@@ -16,7 +16,7 @@ def sigmoid_(x):
 
 @activation(
     source="Courbariaux, Bengio, David 2015, arXiv:1511.00363; slopes as in PyTorch",
-    twin="torch.nn.functional.hardsigmoid",
+    reference="torch.nn.functional.hardsigmoid",
     note="Keras 2 and Theano had x/5 + 1/2 between -2.5 and 2.5; PyTorch, JAX and Keras 3 have x/6 + 1/2.",
 )
 def hard_sigmoid(x):
@@ -30,7 +30,7 @@ def sparse_sigmoid(x):
     return where(x <= -1, 0, where(x >= 1, 1, (x + 1) / 2))
 
 
-@activation(source="PyTorch", twin="torch.nn.functional.logsigmoid")
+@activation(source="PyTorch", reference="torch.nn.functional.logsigmoid")
 def log_sigmoid_(x):
     """The logarithm of the sigmoid, exact in its tail."""
     return log_sigmoid(x)
@@ -38,7 +38,7 @@ def log_sigmoid_(x):
 
 @activation(
     source="PyTorch",
-    twin="torch.tanh",
+    reference="torch.tanh",
     note="Its derivative is 1 - tanh(x)**2, here in a form that does not cancel.",
 )
 def tanh_(x):
@@ -46,7 +46,7 @@ def tanh_(x):
     return tanh(x)
 
 
-@activation(source="Collobert 2004; PyTorch", twin="torch.nn.functional.hardtanh")
+@activation(source="Collobert 2004; PyTorch", reference="torch.nn.functional.hardtanh")
 def hard_tanh(x, min_val=Param(-1.0), max_val=Param(1.0)):
     """The input, clipped to two bounds."""
     return where(x <= min_val, min_val, where(x >= max_val, max_val, x))
@@ -72,7 +72,7 @@ def penalised_tanh(x, slope=Param(0.25, least=0)):
     return where(x <= 0, slope * tanh(x), tanh(x))
 
 
-@activation(source="NumPy, PyTorch", aliases=("atan",), twin="torch.atan")
+@activation(source="NumPy, PyTorch", aliases=("atan",), reference="torch.atan")
 def arctan(x):
     """The arc tangent, from -pi/2 to pi/2."""
     return atan(x)
@@ -80,7 +80,7 @@ def arctan(x):
 
 @activation(
     source="Turian, Bergstra, Bengio 2009",
-    twin="torch.nn.functional.softsign",
+    reference="torch.nn.functional.softsign",
 )
 def softsign(x):
     """x/(1 + |x|): like tanh with slow tails."""
@@ -98,7 +98,7 @@ def isru(x, alpha=Param(1.0, above=0)):
     return where(abs(x) <= 1, x / sqrt(1 + alpha * (x * x)), sign(x) / sqrt(alpha + (1 / x) ** 2))
 
 
-@activation(source="PyTorch", twin="torch.erf")
+@activation(source="PyTorch", reference="torch.erf")
 def erf_(x):
     """The error function, from -1 to 1."""
     return erf(x)

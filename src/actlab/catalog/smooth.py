@@ -10,7 +10,7 @@ from actlab.formula.param import Param
 
 @activation(
     source="Dugas et al. 2001; PyTorch",
-    twin="torch.nn.functional.softplus(threshold=700)",
+    reference="torch.nn.functional.softplus(threshold=700)",
     note="PyTorch returns x beyond beta*x = 20, which is 2e-9 off there; this does not.",
 )
 def softplus_(x, beta=Param(1.0, above=0)):

@@ -40,7 +40,7 @@ class TorchOp:
     @property
     def path(self) -> str:
         """The dotted path of the function, such as `torch.nn.functional.relu`."""
-        reference = CATALOG[self.activation].twin
+        reference = CATALOG[self.activation].reference
         assert reference is not None
         return reference.partition("(")[0]
 

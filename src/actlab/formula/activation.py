@@ -9,6 +9,7 @@ from fractions import Fraction
 from hashlib import sha256
 from typing import final, overload
 
+from actlab.deprecation import renamed_keyword
 from actlab.errors import BadFormula, BadParam
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Expr, Input, Number, Operand, Over, ParamRef, expr, input_names, walk
@@ -34,7 +35,7 @@ class Activation:
         source: the paper or library it comes from.
         family: the family it belongs to.
         aliases: other names for it.
-        twin: the reference implementation that tests and measurements compare with.
+        reference: the reference implementation that tests and measurements compare with.
         known: pairs of input and output from the source, where there is no reference implementation.
         note: what a user should know about names or variants.
     """
@@ -47,7 +48,7 @@ class Activation:
     source: str = ""
     family: str = "typed"
     aliases: tuple[str, ...] = ()
-    twin: str | None = None
+    reference: str | None = None
     known: tuple[tuple[float | tuple[float, ...], float], ...] = ()
     note: str = ""
 
@@ -133,19 +134,20 @@ def activation(
     *,
     source: str = "",
     aliases: tuple[str, ...] = (),
-    twin: str | None = None,
+    reference: str | None = None,
     known: Mapping[float | tuple[float, ...], float] | None = None,
     note: str = "",
 ) -> Callable[[Formula], Activation]: ...
 
 
+@renamed_keyword("twin", "reference")
 def activation(
     function: Formula | None = None,
     /,
     *,
     source: str = "",
     aliases: tuple[str, ...] = (),
-    twin: str | None = None,
+    reference: str | None = None,
     known: Mapping[float | tuple[float, ...], float] | None = None,
     note: str = "",
 ) -> Activation | Callable[[Formula], Activation]:
@@ -158,7 +160,7 @@ def activation(
         function: the formula, where the decorator is written without brackets.
         source: the paper, with its number, or the library. Every activation of the catalog names one.
         aliases: other names that find it.
-        twin: the dotted name of a reference implementation; only tests and measurements read it.
+        reference: the dotted name of a reference implementation; only tests and measurements read it.
         known: outputs from the source, by input: at least three where there is no reference implementation.
         note: what a user should know about names or variants.
 
@@ -192,7 +194,7 @@ def activation(
             source=source,
             family=function.__module__.rpartition(".")[2],
             aliases=aliases,
-            twin=twin,
+            reference=reference,
             known=tuple((known or {}).items()),
             note=note,
         )

@@ -45,7 +45,7 @@ class AxisActivation:
     """An activation that acts on all the values along one axis together.
 
     Attributes:
-        name, summary, source, family, aliases, twin, note: as for `Activation`.
+        name, summary, source, family, aliases, reference, note: as for `Activation`.
         known: pairs of input and output vectors, where there is no reference implementation.
         expression: the formula of the input `x`.
         jvp: the Jacobian times a vector `v`, by the input `x` and the output `y`.
@@ -63,7 +63,7 @@ class AxisActivation:
     source: str = ""
     family: str = "along_axis"
     aliases: tuple[str, ...] = ()
-    twin: str | None = None
+    reference: str | None = None
     known: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = ()
     note: str = ""
 
@@ -91,7 +91,7 @@ def along_axis(
     span: tuple[float, float],
     source: str = "",
     aliases: tuple[str, ...] = (),
-    twin: str | None = None,
+    reference: str | None = None,
     known: Mapping[tuple[float, ...], tuple[float, ...]] | None = None,
     note: str = "",
 ) -> Callable[[Callable[[Expr], Expr]], AxisActivation]:
@@ -101,7 +101,7 @@ def along_axis(
         jvp: the Jacobian times a vector, as a function of the output `y` and the vector `v`.
         vjp: a vector times the Jacobian; the same as `jvp` where the Jacobian is symmetric.
         span: the smallest and the largest value that an output can take or tend to.
-        source, aliases, twin, known, note: as for `activation`.
+        source, aliases, reference, known, note: as for `activation`.
     """
 
     def declare(function: Callable[[Expr], Expr]) -> AxisActivation:
@@ -116,7 +116,7 @@ def along_axis(
             source=source,
             family=function.__module__.rpartition(".")[2],
             aliases=aliases,
-            twin=twin,
+            reference=reference,
             known=tuple((known or {}).items()),
             note=note,
         )

@@ -43,7 +43,7 @@ def _passes(act: Activation) -> Iterator[Shape]:
     trainable = tuple(param.name for param in act.params if param.trainable)
     for kept in dict.fromkeys([(), trainable]):
         args: tuple[Leaf, ...] = (*map(Input, act.inputs), *map(ParamRef, kept))
-        access: tuple[Access, ...] = ("stream",) * len(args)
+        access: tuple[Access, ...] = tuple("stream" for _ in args)
         for wanted in (None, (True,) * len(args)):
             yield Shape(act.with_references(*kept), args, access, wanted)
 

@@ -19,7 +19,7 @@ from actlab.extras_import import need
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import Input
-from actlab.kernels.elementwise.native_reference import twin_of
+from actlab.kernels.elementwise.native_reference import native_of
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.lower.straight_line import Leaf
 from actlab.lower.to_torch import program
@@ -109,11 +109,11 @@ def native(act: Activation) -> Implementation:
     Raises:
         BadInput: PyTorch has none.
     """
-    if twin_of(act) is None or not str(act.twin).startswith("torch."):
+    if native_of(act) is None or not str(act.reference).startswith("torch."):
         raise BadInput(f"PyTorch does not have {act.label}; leave `--against torch` out.")
 
     def function(*tensors: Tensor) -> Tensor:
-        of_dtype = twin_of(act, dtype=tensors[0].dtype)
+        of_dtype = native_of(act, dtype=tensors[0].dtype)
         assert of_dtype is not None
         if len(tensors) == 1:
             return of_dtype(*tensors)
@@ -127,7 +127,7 @@ def eager(act: AnyActivation, dtype: torch.dtype) -> Implementation:
 
     That is PyTorch's own function; if there is none, the operations of the formula one after another.
     """
-    of_dtype = twin_of(act, dtype=dtype)
+    of_dtype = native_of(act, dtype=dtype)
     if of_dtype is not None:
         along = {"dim": -1} if isinstance(act, AxisActivation) else {}
         return Implementation("eager", partial(of_dtype, **along), is_packed=len(act.inputs) > 1)
@@ -139,9 +139,9 @@ def eager(act: AnyActivation, dtype: torch.dtype) -> Implementation:
 
 def has_own(act: AnyActivation) -> Literal["torch.nn", "torch", ""]:
     """Say where PyTorch has the function itself: in `torch.nn`, in `torch`, or nowhere."""
-    if act.twin is None:
+    if act.reference is None:
         return ""
-    name = act.twin.partition("(")[0].rpartition(".")[2]
+    name = act.reference.partition("(")[0].rpartition(".")[2]
     return "torch.nn" if hasattr(torch.nn.functional, name) else "torch"
 
 

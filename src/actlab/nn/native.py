@@ -10,7 +10,7 @@ from torch import Tensor
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
-from actlab.kernels.elementwise.native_reference import twin_of
+from actlab.kernels.elementwise.native_reference import native_of
 from actlab.kernels.explanation import Explanation
 from actlab.kernels.runtime.threads import threads
 
@@ -28,7 +28,7 @@ class Matched:
     def __init__(self, act: Activation | AxisActivation) -> None:
         self.activation = act
         # a trainable parameter is a tensor of the input's dtype: nn.PReLU has it
-        operator = None if len(act.inputs) > 1 or any(param.trainable for param in act.params) else twin_of(act)
+        operator = None if len(act.inputs) > 1 or any(param.trainable for param in act.params) else native_of(act)
         if operator is None:
             raise BadInput(
                 f"{act.label}: match='torch' needs an operator of PyTorch that computes the same, and there is none. "

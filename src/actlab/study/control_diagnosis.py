@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from actlab.diagnosis.check import check
 from actlab.diagnosis.report import Report
+from actlab.diagnosis.trial_run import StepsDone
 from actlab.sites.find import Sites, sites
 from actlab.study.arm import model_of, named_arm
 from actlab.telemetry.settings import Settings
@@ -55,9 +56,7 @@ def diagnosed(
     return report
 
 
-def _of_model(
-    subject: Subject, *, train_steps: int, settings: Settings | None, progress: Callable[[int, int], None] | None
-) -> Report:
+def _of_model(subject: Subject, *, train_steps: int, settings: Settings | None, progress: StepsDone | None) -> Report:
     return check(
         subject.model,
         batch=(subject.inputs, subject.targets),
@@ -70,12 +69,7 @@ def _of_model(
 
 
 def _of_task(
-    task: Task,
-    *,
-    train_steps: int,
-    seed: int,
-    settings: Settings | None,
-    progress: Callable[[int, int], None] | None,
+    task: Task, *, train_steps: int, seed: int, settings: Settings | None, progress: StepsDone | None
 ) -> Report:
     model = control_model(task, seed=seed)
     with torch.random.fork_rng(devices=[]):
@@ -92,7 +86,7 @@ def _of_task(
         )
 
 
-def _timed(progress: Progress) -> Callable[[int, int], None]:
+def _timed(progress: Progress) -> StepsDone:
     """Add a label and an estimate of the remaining seconds to the steps that are done."""
     began = time.perf_counter()
 

@@ -19,7 +19,7 @@ FUNCTIONS = {op.function for op in TORCH_OPS}
 
 
 def test_every_reference_in_torch_has_a_row():
-    references = [act.twin for act in CATALOG.values() if act.twin and act.twin.startswith("torch.")]
+    references = [act.reference for act in CATALOG.values() if act.reference and act.reference.startswith("torch.")]
     assert {path.partition("(")[0].rpartition(".")[2] for path in references} == FUNCTIONS
 
 

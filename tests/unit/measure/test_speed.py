@@ -60,7 +60,7 @@ def test_every_contender_computes_the_same(name: str) -> None:
 
 
 def test_the_comparison_of_contenders_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(implementations, "twin_of", lambda act, dtype: torch.nn.functional.silu)
+    monkeypatch.setattr(implementations, "native_of", lambda act, dtype: torch.nn.functional.silu)
     with pytest.raises(AssertionError):
         test_every_contender_computes_the_same("gelu")
 

@@ -17,7 +17,7 @@ from actlab.nn import functional, module
 
 TWINS = [
     act for act in CATALOG.values()
-    if act.twin and len(act.inputs) == 1 and not any(param.trainable for param in act.params)
+    if act.reference and len(act.inputs) == 1 and not any(param.trainable for param in act.params)
 ]  # fmt: skip
 
 
@@ -35,11 +35,11 @@ def same(found: Tensor, wanted: Tensor) -> bool:
 def test_results_equal_pytorchs_bit_for_bit(act: Activation | AxisActivation, dtype: torch.dtype) -> None:
     x = points(dtype)
     outcomes = []
-    twin = torch.nn.functional.softplus if act.name == "softplus" else oracles.twin(act)
-    for function in (functional(act, match="torch"), module(act, match="torch"), twin):
+    reference = torch.nn.functional.softplus if act.name == "softplus" else oracles.reference(act)
+    for function in (functional(act, match="torch"), module(act, match="torch"), reference):
         leaf = x.clone().requires_grad_()
         torch.manual_seed(0)
-        y = function(leaf, dim=-1) if function is twin and isinstance(act, AxisActivation) else function(leaf)
+        y = function(leaf, dim=-1) if function is reference and isinstance(act, AxisActivation) else function(leaf)
         y.backward(torch.linspace(0.5, 1.5, len(x)).to(dtype))
         assert leaf.grad is not None
         outcomes.append((y.detach(), leaf.grad))

@@ -201,8 +201,8 @@ def test_trainable_activation_parameters_belong_to_the_layer() -> None:
 
 def test_copies_and_pickles_give_the_same() -> None:
     layers, x = actlab.nn.LSTM(3, 4, gate="hard_sigmoid"), torch.randn(5, 2, 3)
-    for twin in (copy.deepcopy(layers), pickle.loads(pickle.dumps(layers))):
-        assert torch.equal(twin(x)[0], layers(x)[0])
+    for copied in (copy.deepcopy(layers), pickle.loads(pickle.dumps(layers))):
+        assert torch.equal(copied(x)[0], layers(x)[0])
 
 
 def test_sixteen_bits_and_second_derivatives() -> None:

@@ -105,7 +105,7 @@ def test_arms_are_paired_and_the_winner_is_the_best_on_validation(comparison: Co
         assert [len(curve) for curve in one.curves] == [6] * 6
 
 
-def test_the_test_set_is_read_by_confirming_trials_alone(tmp_path: Path) -> None:
+def test_only_confirming_trials_read_the_test_set(tmp_path: Path) -> None:
     study = prepare(ring(), candidates=[TANH], seeds=2, budget=2)
     with Store(tmp_path / "runs.db") as store:
         run_study(study, store=store, name="ring")
@@ -124,7 +124,7 @@ def test_arms_begin_with_the_same_weights() -> None:
     assert not torch.equal(next(one.parameters()), next(model_of(task, TANH, where=where, seed=4).parameters()))
 
 
-def test_initialising_by_gain_scales_the_same_noise() -> None:
+def test_initializing_by_gain_scales_the_same_noise() -> None:
     from actlab.study.arm import control_of, model_of
 
     task = ring()
@@ -147,7 +147,7 @@ def test_a_diverging_arm_is_counted_and_scored_as_the_best_constant_answer() -> 
     assert found_one.arms[1].diverged == 0
 
 
-def test_an_interrupted_study_goes_on_where_it_stopped(tmp_path: Path, comparison: Comparison) -> None:
+def test_an_interrupted_study_resumes_where_it_stopped(tmp_path: Path, comparison: Comparison) -> None:
     store = tmp_path / "runs.db"
     with pytest.raises(KeyboardInterrupt):
         found(store=store, runner=CountingRunner(stop_after=7))
@@ -170,7 +170,7 @@ def test_a_second_look_is_taken_only_where_the_first_did_not_settle_it() -> None
     assert (settled.look, len(settled.arms[0].tests), settled.arms[1].verdict) == (0, 6, "worse")
 
 
-def test_progress_tells_every_trial_and_the_time_left() -> None:
+def test_progress_reports_every_trial_and_the_time_left() -> None:
     told: list[tuple[int, int, float | None, str]] = []
     found(progress=lambda *news: told.append(news))
     assert [news[0] for news in told] == [*range(5), *range(4, 17)]
@@ -197,13 +197,13 @@ def test_the_factory_may_take_the_activation() -> None:
     assert [arm.activation for arm in taken.arms] == ["relu", "tanh"]
 
 
-def test_a_task_that_cannot_travel_is_run_here_and_it_is_said() -> None:
+def test_a_task_that_cannot_be_pickled_runs_here_with_a_note() -> None:
     here = ring(lambda: mlp(nn.ReLU, sizes=(2, 8, 8, 2)))
     notes = compare(here, candidates=[TANH], seeds=2, budget=1, jobs=2).notes
     assert any("cannot be sent to other processes" in note for note in notes)
 
 
-def test_a_healthy_task_is_not_called_sick() -> None:
+def test_a_task_that_learns_is_not_called_a_failure() -> None:
     task = replace(builtin_task("breast-cancer"), epochs=4)
     text = compare(task, candidates=["tanh", "gelu"], seeds=7, budget=2).verdict
     assert "does not learn" not in text
@@ -229,7 +229,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_cannot_be_compared_is_refused_before_any_trial(fault: str) -> None:
+def test_a_study_that_cannot_be_run_is_refused_before_any_trial(fault: str) -> None:
     changes, kind, message = FAULTS[fault]
     runner = CountingRunner()
     with pytest.raises(kind) as raised:
@@ -256,7 +256,7 @@ if __name__ == "__main__":
 """
 
 
-def test_ctrl_c_ends_at_once_keeps_what_is_done_and_leaves_no_process(tmp_path: Path) -> None:
+def test_ctrl_c_ends_at_once_keeps_finished_trials_and_leaves_no_process(tmp_path: Path) -> None:
     script, store = tmp_path / "script.py", tmp_path / "runs.db"
     script.write_text(SCRIPT)
     process = subprocess.Popen(

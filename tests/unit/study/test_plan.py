@@ -39,7 +39,7 @@ def test_a_larger_budget_begins_with_the_smaller_ones_points() -> None:
     assert rate_points((1e-4, 1e-1), budget=5, seed=2) != rate_points((1e-4, 1e-1), budget=5, seed=1)
 
 
-def test_seeds_for_tuning_and_for_the_verdict_have_nothing_in_common() -> None:
+def test_seeds_for_tuning_and_for_the_verdict_are_disjoint() -> None:
     tuning, fresh = seed_stream(7, role=TUNE, count=50), seed_stream(7, role=CONFIRM, count=50)
     assert len(set(tuning) | set(fresh)) == 100
     assert fresh[:9] == seed_stream(7, role=CONFIRM, count=9)
@@ -63,7 +63,7 @@ def test_a_look_takes_the_seeds_up_to_it() -> None:
     assert plan.alpha == 0.05
 
 
-def test_a_plan_says_beforehand_that_it_can_never_decide() -> None:
+def test_a_plan_warns_that_it_can_never_decide() -> None:
     assert (plan_of(9, seeds=9).can_decide(), plan_of(9, seeds=9).warnings()) == (True, ())
     hopeless = plan_of(9, seeds=8)
     assert not hopeless.can_decide()

@@ -56,7 +56,7 @@ def test_p_is_never_below_that_of_the_plain_test() -> None:
         assert SignedRank(tuple(map(float, differences))).p >= plain - 1e-12, differences
 
 
-def test_interval_holds_every_value_that_the_test_keeps_and_no_other() -> None:
+def test_interval_is_exactly_the_values_that_the_test_does_not_reject() -> None:
     differences = tuple(np.random.default_rng(3).normal(1, 1, 10))
     test = SignedRank(differences)
     interval = test.interval(0.05)

@@ -91,7 +91,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return server
 
 
-def test_trials_come_back_as_they_went_in(url: str) -> None:
+def test_stored_trials_are_read_back_unchanged(url: str) -> None:
     with Store(url) as store:
         study = store.begin("mine", PLAN)
         store.keep(study, TUNED)
@@ -109,7 +109,7 @@ def test_a_trial_is_one_row_however_often_it_is_kept(url: str) -> None:
         assert store.outcomes(study) == {TUNED.trial: TUNED}
 
 
-def test_resuming_takes_the_newest_study_of_the_name_and_begins_where_there_is_none(url: str) -> None:
+def test_resuming_takes_the_newest_study_of_the_name_or_adds_one(url: str) -> None:
     with Store(url) as store:
         first, second = store.begin("mine", PLAN), store.begin("mine", PLAN)
         store.keep(first, DIVERGED)
@@ -186,7 +186,7 @@ def test_a_store_that_cannot_be_opened_is_one_line_without_the_password(fault: s
     assert "secret" not in str(raised.value)
 
 
-def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but long enough to look at" * 10)
     before = path.read_bytes()

@@ -72,7 +72,7 @@ def test_every_interval_excludes_zero_exactly_when_a_difference_is_claimed(seed:
         assert (judgement.verdict in ("better", "worse")) <= (shown.adjusted_p <= 0.05)
 
 
-def test_more_seeds_are_asked_for_where_they_help() -> None:
+def test_more_seeds_are_suggested_if_they_help() -> None:
     nearly = findings(relu=90 + STEPS, up=90 + STEPS + np.array([1, 2, -1.5, -0.8, 2, 1, -1, 1.2, 3]))
     assert verdicts(nearly) == {"up": "undecided"}
     more = nearly.judgements["up"].more_seeds
@@ -111,7 +111,7 @@ def test_a_control_that_does_not_learn_is_named_with_the_number_it_fails_by() ->
     assert text.endswith("also better: relu.")
 
 
-def test_nothing_that_learns_is_not_blamed_on_the_activation() -> None:
+def test_the_activation_is_not_blamed_if_no_arm_learns() -> None:
     text = overall(findings(relu=10 + STEPS / 10, tanh=10.1 + STEPS / 10))
     assert text.startswith("Nothing learns: the best arm, tanh, reaches accuracy 10.14 points")
     assert "not what keeps this network from learning" in text
@@ -126,7 +126,7 @@ def test_all_worse_is_an_answer() -> None:
     assert overall(findings(relu=90 + STEPS, gelu=80 + STEPS * 1.1)) == "Every candidate is worse: keep relu."
 
 
-def test_undecided_says_how_many_seeds_more() -> None:
+def test_an_undecided_verdict_says_how_many_more_seeds() -> None:
     text = overall(
         findings(
             relu=90 + STEPS, gelu=90 + STEPS + np.array([1, 2, -1.5, -0.8, 2, 1, -1, 1.2, 3]), bad=70 + STEPS * 1.1

@@ -24,7 +24,7 @@ COUNTED = [Field.POSITIONS, Field.NON_FINITE, Field.Y_ZEROS]
 @pytest.mark.parametrize("shape", [(37, 21), (5, 3, 40), (4, 6, 5, 7), (2, 2, 8, 8), (9, 3, 2, 3), (3,)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", ["relu", "gelu", "sigmoid", "tanh", "mish", "elu"])
-def test_both_ways_measure_the_same(name, dtype, shape):
+def test_kernels_and_torch_operations_measure_the_same(name, dtype, shape):
     generator = torch.Generator().manual_seed(0)
     z = (3 * torch.randn(shape, generator=generator)).to(dtype)
     z.view(-1)[:3] = torch.tensor([float("nan"), float("inf"), -float("inf")])

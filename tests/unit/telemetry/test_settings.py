@@ -11,7 +11,7 @@ from actlab.telemetry.settings import Settings
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
-def test_every_threshold_tells_its_reason(name):
+def test_every_threshold_states_its_reason(name):
     told = re.split(r"\n        (?=[a-z_, ]+:)", Settings.__doc__.partition("Attributes:")[2])
     reasons = {
         each.strip(): text for names, _, text in (part.partition(":") for part in told) for each in names.split(",")

@@ -21,7 +21,7 @@ def test_a_built_in_task_is_the_same_each_time(name: str) -> None:
     assert directions_to(task).followed().fingerprint() == task.fingerprint()
 
 
-def test_an_unknown_task_is_answered_with_the_nearest() -> None:
+def test_the_error_for_an_unknown_task_suggests_the_nearest() -> None:
     with pytest.raises(
         BadTask, match=r"no built-in task is named 'digit'\. Did you mean 'digits'\? The built-in tasks are digits,"
     ):

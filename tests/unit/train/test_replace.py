@@ -103,13 +103,13 @@ def test_the_error_for_a_model_without_activation_modules_says_what_to_do() -> N
         places(task_of(Functional))
 
 
-def test_attention_and_softmax_are_no_activations_to_replace() -> None:
+def test_attention_and_softmax_are_not_replaced() -> None:
     names = [name_of(module) for module in (nn.Softmax(-1), nn.MultiheadAttention(4, 2), nn.GLU(), nn.Linear(2, 2))]
     assert names == [None] * 4
     assert name_of(nn.GELU(approximate="tanh")) == "gelu_tanh"
 
 
-def test_looking_leaves_no_hook_and_the_random_state_alone() -> None:
+def test_finding_modules_leaves_no_hook_and_the_random_state() -> None:
     made = []
 
     def model() -> nn.Module:

@@ -99,7 +99,7 @@ def test_rare_levels_share_an_input_and_unknown_ones_do_no_harm(tmp_path: Path) 
     assert task.train.inputs.shape[1] == 20
 
 
-def test_rows_without_a_target_are_left_out_and_it_is_said(tmp_path: Path) -> None:
+def test_rows_without_a_target_are_left_out_with_a_note(tmp_path: Path) -> None:
     table = frame()
     table.loc[:19, "label"] = None
     task = task_of(table, tmp_path)
@@ -107,13 +107,13 @@ def test_rows_without_a_target_are_left_out_and_it_is_said(tmp_path: Path) -> No
     assert "20 rows without a value of 'label' are left out." in task.notes
 
 
-def test_one_row_without_a_target_is_told_as_one(tmp_path: Path) -> None:
+def test_the_note_on_one_row_without_a_target_is_in_the_singular(tmp_path: Path) -> None:
     table = frame()
     table.loc[3, "label"] = None
     assert "1 row without a value of 'label' is left out." in task_of(table, tmp_path).notes
 
 
-def test_columns_that_say_nothing_are_left_out_and_it_is_said(tmp_path: Path) -> None:
+def test_columns_without_information_are_left_out_with_a_note(tmp_path: Path) -> None:
     table = frame().assign(same=7, gone=np.nan, name=[f"id-{row}" for row in range(100)])
     task = task_of(table, tmp_path)
     text = " ".join(task.notes)
@@ -122,7 +122,7 @@ def test_columns_that_say_nothing_are_left_out_and_it_is_said(tmp_path: Path) ->
     assert task.train.inputs.shape[1] == 1 + 3 + 2 + 1
 
 
-def test_classes_of_a_few_rows_are_left_out_and_it_is_said(tmp_path: Path) -> None:
+def test_rare_classes_are_left_out_with_a_note(tmp_path: Path) -> None:
     table = frame()
     table.loc[:2, "label"] = "perhaps"
     task = task_of(table, tmp_path)
@@ -131,7 +131,7 @@ def test_classes_of_a_few_rows_are_left_out_and_it_is_said(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
-def test_other_separators_are_seen(separator: str, tmp_path: Path) -> None:
+def test_other_separators_are_detected(separator: str, tmp_path: Path) -> None:
     assert len(task_of(frame(), tmp_path, sep=separator).train) == 60
 
 
@@ -156,7 +156,7 @@ def test_a_table_gives_the_same_task_again(tmp_path: Path) -> None:
     assert directions_to(task).followed().fingerprint() == task.fingerprint()
 
 
-def test_an_unknown_target_is_answered_with_the_nearest_column(tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_target_suggests_the_nearest_column(tmp_path: Path) -> None:
     with pytest.raises(BadTable, match=r"has no column 'lable'\. Did you mean 'label'\?"):
         task_of(frame(), tmp_path, target="lable")
     with pytest.raises(BadTable, match=r"has no column 'xyz'\. It has size, colour, good, price, label\."):
@@ -188,7 +188,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_table_no_task_can_be_made_of_is_refused(fault: str, tmp_path: Path) -> None:
+def test_a_table_without_a_possible_task_is_refused(fault: str, tmp_path: Path) -> None:
     table, message = FAULTS[fault]
     with pytest.raises(BadTable) as raised:
         task_of(table, tmp_path)
@@ -205,7 +205,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("fault", FILES)
-def test_a_file_that_is_no_table_is_refused(fault: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_table_is_refused(fault: str, tmp_path: Path) -> None:
     content, message = FILES[fault]
     path = tmp_path / "data.csv"
     if content is not None:

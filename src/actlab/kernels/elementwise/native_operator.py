@@ -21,7 +21,7 @@ from actlab.errors import CannotLower, NoKernels
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Call, Input, walk
 from actlab.kernels.elementwise.kernels import MEMORY, Kernels, kernels_of
-from actlab.kernels.elementwise.native_reference import twin_of
+from actlab.kernels.elementwise.native_reference import native_of
 from actlab.kernels.runtime.isolated import apart
 
 EXACT_ATOMS = frozenset({"abs", "min", "max", "sign"})
@@ -77,14 +77,14 @@ def own_operator(act: Activation) -> OwnOperator | None:
 
 def _tried(act: Activation) -> OwnOperator | None:
     """Compare PyTorch's operator with the kernel."""
-    twin, ours = twin_of(act), _kernels(act)
-    if twin is None or ours is None:
+    reference, ours = native_of(act), _kernels(act)
+    if reference is None or ours is None:
         return None
-    dtypes = frozenset(dtype for dtype in MEMORY if _same_numbers(twin, ours, dtype))
+    dtypes = frozenset(dtype for dtype in MEMORY if _same_numbers(reference, ours, dtype))
     if torch.float32 not in dtypes:
         return None
-    name = str(act.twin).partition("(")[0]
-    return OwnOperator(twin, dtypes, _limit(twin, ours), name=name, keeps_output=_keeps_output(twin))
+    name = str(act.reference).partition("(")[0]
+    return OwnOperator(reference, dtypes, _limit(reference, ours), name=name, keeps_output=_keeps_output(reference))
 
 
 def _keeps_output(function: Callable[[Tensor], Tensor]) -> bool:

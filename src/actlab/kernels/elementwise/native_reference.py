@@ -18,7 +18,7 @@ from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 
 
-def twin_of(act: Activation | AxisActivation, *, dtype: torch.dtype = torch.float64) -> partial[Tensor] | None:
+def native_of(act: Activation | AxisActivation, *, dtype: torch.dtype = torch.float64) -> partial[Tensor] | None:
     """Return PyTorch's implementation at the activation's parameter values, or None if PyTorch has none.
 
     A parameter is passed by keyword if PyTorch's implementation has one of its name; otherwise the implementation
@@ -29,9 +29,9 @@ def twin_of(act: Activation | AxisActivation, *, dtype: torch.dtype = torch.floa
         act: the activation.
         dtype: of the inputs; some implementations take a parameter as a tensor of it.
     """
-    if act.twin is None:
+    if act.reference is None:
         return None
-    path, _, fixed = act.twin.partition("(")
+    path, _, fixed = act.reference.partition("(")
     function = _imported(path)
     taken = _argument_names(function)
     usual = CATALOG[act.name].params if act.name in CATALOG else act.params

@@ -21,7 +21,7 @@ def counted(*passes: Tensor | tuple[Tensor, ...]) -> int:
     return len(shown.fingerprints().total)
 
 
-def test_a_row_is_counted_once_wherever_it_stands():
+def test_a_row_counts_once_wherever_it_is_in_the_batch():
     order = torch.randperm(200, generator=torch.Generator().manual_seed(1))
     assert counted(ROWS, ROWS[order], ROWS[:7], ROWS[:, None].mT) == 200
     assert counted(ROWS, ROWS.nextafter(ROWS + 1)) == 400  # of the last bit each
@@ -59,19 +59,19 @@ def test_masks_and_all_that_a_model_is_given_tell_examples_apart():
     assert counted((low, high), (high, low)) == 16  # also by which of the arguments a number is
 
 
-def test_of_long_rows_evenly_spaced_numbers_are_looked_at():
+def test_long_rows_are_sampled_evenly():
     rows = torch.zeros(2, 3 * SAMPLED)
     rows[1, 3 * 5] = 1
     assert counted(rows) == 2
     assert counted(torch.rand(3, 5 * SAMPLED + 1)) == 3
 
 
-def test_a_sentence_is_the_same_however_far_it_is_padded():
+def test_padding_does_not_change_the_fingerprint_of_a_sentence():
     words = torch.randint(1, 50, (30, 9), generator=torch.Generator().manual_seed(2))
     assert counted(words, F.pad(words, (0, 5)), F.pad(words, (0, 90))) == 30
 
 
-def test_what_cannot_be_told_apart_is_not_counted_as_the_same():
+def test_examples_without_fingerprints_all_count_as_distinct():
     shown = Shown()
     shown.add([ROWS.to_sparse()], 200)
     assert shown.fingerprints() is None
@@ -107,7 +107,7 @@ def dead_in(data: Tensor, *, epochs: int, size: int = 16):
 
 
 @pytest.mark.parametrize(("count", "epochs", "told"), [(48, 6, 48), (4, 30, 4), (200, 1, 200), (200, 4, None)])
-def test_a_loop_over_the_same_data_tells_no_more_examples_than_there_are(count, epochs, told):
+def test_a_loop_over_the_same_data_counts_each_example_once(count, epochs, told):
     report = dead_in(ROWS[:count], epochs=epochs)
     (dead,) = [each for each in report.findings if each.id == "AL101"]
     assert {0, 1, 2, 3} <= set(dead.evidence["dead_units"])
@@ -118,14 +118,14 @@ def test_a_loop_over_the_same_data_tells_no_more_examples_than_there_are(count, 
     assert (total.examples, total.shown) == (count, count * epochs)
 
 
-def test_four_examples_that_are_all_there_is_are_enough_to_call_a_unit_dead():
+def test_four_examples_suffice_to_call_a_unit_dead_if_there_are_no_others():
     report = dead_in(ROWS[:4], epochs=40, size=4)
     (dead,) = [each for each in report.findings if each.id == "AL101"]
     assert "any of 4 examples" in dead.message
     assert not [each for each in report.findings if each.id == "AL110"]  # so few may well look alike to a unit
 
 
-def test_what_was_given_is_not_held():
+def test_inputs_are_not_kept_alive():
     model = nn.Sequential(nn.Linear(6, 4), nn.ReLU())
     with watch(model, every=1) as watched:
         model(ROWS).sum().backward()

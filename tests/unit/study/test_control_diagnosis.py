@@ -17,6 +17,7 @@ from actlab.diagnosis.report import Report
 from actlab.rules.finding import Finding
 from actlab.study import control_diagnosis
 from actlab.study.control_diagnosis import batches, control_model, diagnosed
+from actlab.telemetry.settings import Settings
 from actlab.train.subject import Subject, defined_at
 from actlab.train.task import OPTIMIZERS, Task
 from actlab.user_code import called_from
@@ -190,3 +191,9 @@ def test_a_model_of_ones_own_is_handed_on_as_it_is(asked: dict[str, Any]) -> Non
     diagnosed(Subject("net.py:ready", model, INPUTS, TARGETS, None, optimizer), train_steps=5)
     assert asked["model"] is model
     assert (asked["loss"], asked["optimizer"], asked["train_steps"]) == (None, optimizer, 5)
+
+
+def test_thresholds_are_handed_to_check(asked: dict[str, Any]) -> None:
+    settings = Settings(most=0.9)
+    diagnosed(task(), settings=settings)
+    assert asked["settings"] is settings
