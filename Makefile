@@ -30,7 +30,8 @@ check: $(INSTALLED) ## Check format, lint, types, import layers and the examples
 generate: $(INSTALLED) ## Write the data and the pages that follow from the code: properties, certificates, docs.
 	@echo "The properties and moments of the catalog: a few minutes."
 	$(BIN)/python -m actlab.theory.generate
-	@echo "Its certificates: seconds for a new activation, minutes after a change of the kernels."
+	@echo "Its kernels' evaluation strategies and certificates: seconds for a new activation, minutes after a change of the kernels."
+	$(BIN)/python -m actlab.kernels.generate
 	$(BIN)/python -m actlab.measure.accuracy.generate
 	$(BIN)/python docs/generate.py
 

@@ -23,7 +23,7 @@ WORDINGS = {
     r"\bmend(s|ed|ing)?\b": "fix",
     r"\bin the place of\b": "instead of",
     r"\basked wrongly\b": "usage error",
-    r"\b(sinners?|of the house|the house|rooms?|journeys?|twins?)\b": "a standard term",
+    r"(?<!\")\b(sinners?|of the house|the house|rooms?|journeys?|twins?)\b": "a standard term",
     r"\bfor ever\b": "never changes",
     r"\b(what|whatever) (enters|leaves) it\b": "its input, its output",
     r"\bbends between\b": "no non-linearity between",

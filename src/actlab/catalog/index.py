@@ -129,7 +129,7 @@ def _in_framework(framework: str, name: str) -> Activation | AxisActivation:
     if framework not in FRAMEWORKS:
         raise BadInput(f"the framework must be one of {', '.join((*_OURS, *FRAMEWORKS))}; got '{framework}'.")
     table = FRAMEWORKS[framework]
-    # as it is spelled first: in Keras a layer's default may differ from its function's
+    # as written first: in Keras a layer's default may differ from its function's
     spelled = {squashed(ours): text for ours, text in reversed(list(table.items()))} | dict(table)
     text = spelled.get(name) or spelled.get(squashed(name))
     if text is None:

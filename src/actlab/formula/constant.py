@@ -71,7 +71,7 @@ def _value(node: Node, values: Mapping[Node, float]) -> float:
             return float(_ORDERS[order](values[left], values[right]))
         case Where(condition, then, otherwise):
             return values[then] if values[condition] else values[otherwise]
-    raise AssertionError(f"{type(node).__name__} is no constant")
+    raise AssertionError(f"{type(node).__name__} is not a constant")
 
 
 _ORDERS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(

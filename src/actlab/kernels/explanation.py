@@ -78,7 +78,7 @@ def explain(act: str | Activation | AxisActivation | Applied, x: Tensor, *, mode
         mode: which bound its kernels keep; functionals and modules have their own.
 
     Raises:
-        BadInput: the tensor is no dense one of an ordinary floating-point dtype, or the activation, given by its name,
+        BadInput: the tensor is not dense or not of an ordinary floating-point dtype, or the activation, by its name,
             acts along an axis.
     """
     if not isinstance(act, str | Activation | AxisActivation):

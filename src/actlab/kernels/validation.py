@@ -20,7 +20,7 @@ def refuse_unfit(x: object, *, what: str, name: str = "x") -> None:
         name: what the input is called.
 
     Raises:
-        BadInput: it is no tensor of 16, 32 or 64 floating-point bits whose elements lie in memory one by one.
+        BadInput: it is not a strided floating-point tensor of 16, 32 or 64 bits.
     """
     if not isinstance(x, Tensor):
         raise BadInput(f"{what} takes tensors; {name} is of type {type(x).__name__}.")

@@ -49,7 +49,7 @@ class Spelling:
     Attributes:
         target: the target's name, for errors.
         imports: the lines a program begins with.
-        number: a number as text; None where constant expressions are worked out beforehand, as doubles.
+        number: a number as text; None if constant expressions are computed beforehand, as doubles.
         atoms: a template for each atom, with `{0}`, `{1}` for its arguments, and `{whole}` for the first of them
             in brackets of its own where an operator stands before or behind it.
         where: a template with `{0}` the condition, `{1}` and `{2}` the branches.
@@ -185,7 +185,7 @@ class _Writer:
         match node:
             case Input() | ParamRef():
                 if node not in self.names:
-                    raise CannotLower(f"the formula mentions '{node.name}', which is no argument of the program.")
+                    raise CannotLower(f"the formula mentions '{node.name}', which is not an argument of the program.")
                 return self.names[node], _WHOLE
             case Number(value):
                 return self.number(value), _PRODUCT

@@ -152,7 +152,7 @@ class Lowering:
         match node:
             case Input() | ParamRef():
                 if node not in self.leaves:
-                    raise CannotLower(f"the formula mentions '{node.name}', which is no argument of the kernel.")
+                    raise CannotLower(f"the formula mentions '{node.name}', which is not an argument of the kernel.")
                 return self.leaves[node]
             case Neg(operand):
                 return a.neg(known[operand])

@@ -1,1 +1,1 @@
-"""Where a model applies an activation, however it is spelled, and other activations put there."""
+"""Find and replace the activations of a model: modules, functions and formulas written out."""

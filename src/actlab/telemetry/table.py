@@ -70,7 +70,7 @@ class Table:
 
     @property
     def is_full(self) -> bool:
-        """Whether the ended steps must be added up to make room for the next."""
+        """Whether the ended steps must be added up before the next one fits."""
         return self.closed == len(self._steps) - 1
 
     def grown(self, act: Measured, units: int) -> slice:

@@ -43,7 +43,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Profile:
-    """The stretches left to right, and the values at the places between them (None where undefined)."""
+    """The stretches left to right, and the values at the places between them (None if undefined)."""
 
     stretches: tuple[Stretch, ...]
     joints: tuple[tuple[float, float | None], ...]

@@ -114,7 +114,7 @@ def test_arguments_keep_their_order():
 
 
 def test_a_leaf_outside_the_arguments_is_an_error():
-    with pytest.raises(CannotLower, match="mentions 'beta', which is no argument"):
+    with pytest.raises(CannotLower, match="mentions 'beta', which is not an argument"):
         to_numpy.program([BETA * X], [X])
 
 

@@ -153,7 +153,7 @@ def test_what_cannot_be_spelled_is_an_error(text: str, message: str) -> None:
 def test_a_leaf_outside_the_arguments_is_named() -> None:
     block = Block(lanes=16, label="body")
     arithmetic = Arithmetic(block, RECIPES["plain float"])
-    with pytest.raises(CannotLower, match="the formula mentions 'beta', which is no argument of the kernel"):
+    with pytest.raises(CannotLower, match="the formula mentions 'beta', which is not an argument of the kernel"):
         Lowering(arithmetic, {X: Num(block.real(0.5, "float"))}).number(X * ParamRef("beta"))
 
 

@@ -121,7 +121,7 @@ def test_a_loop_over_the_same_data_counts_each_example_once(count, epochs, told)
 def test_four_examples_suffice_to_call_a_unit_dead_if_there_are_no_others():
     report = dead_in(ROWS[:4], epochs=40, size=4)
     (dead,) = [each for each in report.findings if each.id == "AL101"]
-    assert "any of 4 examples" in dead.message
+    assert "all 4 examples" in dead.message
     assert not [each for each in report.findings if each.id == "AL110"]  # so few may well look alike to a unit
 
 

@@ -163,12 +163,12 @@ class _Kernel:
 
     def text(self) -> str:
         lanes, writer = self.shape.lanes, self.writer
-        room = [f"  %scratch = alloca [{writer.slots} x <{lanes} x double>], align 64"] if writer.slots else []
+        scratch = [f"  %scratch = alloca [{writer.slots} x <{lanes} x double>], align 64"] if writer.slots else []
         operands = range(len(self.shape.args) + 1)
         names = [*HEADER, *(f"{what}{at}" for at in operands for what in PER_OPERAND)]
         return framed(
             writer.declarations,
-            entry=[*room, *header(names), *_lanes_in_use(lanes)],
+            entry=[*scratch, *header(names), *_lanes_in_use(lanes)],
             segment=[*_starts(self.shape), *writer.lines, f"  br label %{DONE}"],
         )
 

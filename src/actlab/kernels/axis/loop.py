@@ -136,7 +136,7 @@ class Writer:
         lines, declarations: the text so far.
         label: the block that the next line belongs to.
         search: how many thresholds have been searched for.
-        slots: how many vectors of partial results the widest loop needs room for.
+        slots: how many vectors of partial results the widest loop stores.
     """
 
     def __init__(self, *, memory: Memory, lanes: int, across: bool) -> None:
@@ -220,22 +220,22 @@ class Writer:
 
     def _across(self, name: str, reductions: Sequence[Reduction], step: Step) -> list[Parts]:
         before, body = self.label, self.block(f"{name}.body")
-        rooms, self_slots = _rooms(reductions, self.lanes)
+        offsets, self_slots = _rooms(reductions, self.lanes)
         self.slots = max(self.slots, self_slots)
         clearing = self.block()
-        for reduction, room in zip(reductions, rooms, strict=True):
-            self._cleared(clearing, reduction, room)
+        for reduction, offset in zip(reductions, offsets, strict=True):
+            self._cleared(clearing, reduction, offset)
         self.place(clearing)
         carried = _phis(name, reductions, "so")
         brought = step(body, Spot(self.memory, f"%{name}.i", True))
         slot = body.line(f"and i64 %{name}.i, {self.lanes - 1}", "i64").name
         after = [
             _joined(body, [reduction], [held], [new])[0]
-            if room is None
-            else _gathered(body, reduction, room, slot, new)
-            for reduction, room, held, new in zip(reductions, rooms, carried, brought, strict=True)
+            if offset is None
+            else _gathered(body, reduction, offset, slot, new)
+            for reduction, offset, held, new in zip(reductions, offsets, carried, brought, strict=True)
         ]
-        peaks = [at for at, room in enumerate(rooms) if room is None]
+        peaks = [at for at, offset in enumerate(offsets) if offset is None]
         starts = [reductions[at].neutral(body) for at in peaks]
         kept = [([*starts], before), ([after[at] for at in peaks], body.label)]
         self.lines += [
@@ -252,23 +252,23 @@ class Writer:
         ]
         self.start(f"{name}.done")
         return [
-            parts if room is None else self._collected(reduction, room)
-            for reduction, room, parts in zip(reductions, rooms, after, strict=True)
+            parts if offset is None else self._collected(reduction, offset)
+            for reduction, offset, parts in zip(reductions, offsets, after, strict=True)
         ]
 
-    def _cleared(self, block: Block, reduction: Reduction, room: int | None) -> None:
-        if room is None:
+    def _cleared(self, block: Block, reduction: Reduction, offset: int | None) -> None:
+        if offset is None:
             return
         for part, start in enumerate(reduction.neutral(block)):
             for lane in range(self.lanes):
-                place = _slot(block, room + part * self.lanes + lane)
+                place = _slot(block, offset + part * self.lanes + lane)
                 block.lines.append(f"  store {block.vector(start.kind)} {start.name}, ptr {place}, align 64")
 
-    def _collected(self, reduction: Reduction, room: int) -> Parts:
+    def _collected(self, reduction: Reduction, offset: int) -> Parts:
         """Combine the vectors of partial results in halves."""
         block = self.block()
         parts = [
-            [_loaded(block, _slot(block, room + part * self.lanes + lane)) for part in range(len(reduction.kinds))]
+            [_loaded(block, _slot(block, offset + part * self.lanes + lane)) for part in range(len(reduction.kinds))]
             for lane in range(self.lanes)
         ]
         while len(parts) > 1:
@@ -320,12 +320,12 @@ def _rooms(reductions: Sequence[Reduction], lanes: int) -> tuple[list[int | None
     """Return the first vector of each sum's partial results, None for a peak, whose order does not count; and their
     number.
     """
-    rooms: list[int | None] = []
+    offsets: list[int | None] = []
     used = 0
     for reduction in reductions:
-        rooms.append(used if isinstance(reduction, Sum) else None)
+        offsets.append(used if isinstance(reduction, Sum) else None)
         used += len(reduction.kinds) * lanes if isinstance(reduction, Sum) else 0
-    return rooms, used
+    return offsets, used
 
 
 def _slot(block: Block, index: int | str) -> str:
@@ -336,10 +336,10 @@ def _loaded(block: Block, place: str) -> Value:
     return block.line(f"load {block.vector('double')}, ptr {place}, align 64", "double")
 
 
-def _gathered(block: Block, reduction: Reduction, room: int, slot: str, new: Parts) -> Parts:
+def _gathered(block: Block, reduction: Reduction, offset: int, slot: str, new: Parts) -> Parts:
     """Add to the partial result whose turn it is."""
     places = [
-        _slot(block, block.line(f"add i64 {slot}, {room + part * block.lanes}", "i64").name)
+        _slot(block, block.line(f"add i64 {slot}, {offset + part * block.lanes}", "i64").name)
         for part in range(len(reduction.kinds))
     ]
     after = reduction.joined(block, [_loaded(block, place) for place in places], new)

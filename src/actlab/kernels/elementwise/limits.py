@@ -43,7 +43,7 @@ class End:
 
 @lru_cache(maxsize=4096)
 def ends(root: Expr, arg: Leaf) -> tuple[End | None, End | None]:
-    """Return the ends on the left and the right; None where the program finds them itself, or none is known.
+    """Return the ends on the left and the right; None if the program finds them itself, or none is known.
 
     Seen, at eight places out to 10^100 or, where the program breaks off, to 640, as a value that no longer moves, as a
     size that keeps shrinking to nothing, or as one that keeps growing; with a sine in it, that grows as the argument

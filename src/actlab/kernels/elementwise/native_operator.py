@@ -40,7 +40,7 @@ class OwnOperator:
         dtypes: of which its numbers are the same.
         limit: the number of elements from which the kernel is faster.
         name: the operator's name in PyTorch.
-        keeps_output: whether its output is all that it keeps for backward.
+        keeps_output: whether it saves only its output for backward.
     """
 
     def __init__(

@@ -114,7 +114,7 @@ def is_simple(tensors: Sequence[Tensor]) -> bool:
 def tiled(tensors: Sequence[Tensor]) -> Tiled:
     """Return tensors that broadcast simply to the first one's shape, as groups of rows of columns.
 
-    Memory that is no grid of equal steps is copied; halves and interleaved places of a packed tensor are such grids.
+    Memory that is not a grid of equal steps is copied; halves and interleaved places of a packed tensor are such grids.
     """
     axis = _axis(tensors)
     if axis < 0:

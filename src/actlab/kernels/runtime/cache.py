@@ -57,7 +57,7 @@ def write(key: str, code: bytes) -> None:
     """Save the object code, evicting the least recently used entries. If it cannot be saved, warn once and go on.
 
     Raises:
-        BadInput: `$ACTLAB_CACHE_MB` is no number of megabytes.
+        BadInput: `$ACTLAB_CACHE_MB` is not a number of megabytes.
     """
     place, most = folder(), eviction.limit()
     try:

@@ -25,7 +25,7 @@ def limit() -> int:
     """Return how many bytes all entries may take: `$ACTLAB_CACHE_MB` megabytes, else 256.
 
     Raises:
-        BadInput: that is no whole number.
+        BadInput: that is not an integer.
     """
     said = os.environ.get("ACTLAB_CACHE_MB", "").strip()
     if said and not said.isdecimal():
@@ -49,8 +49,8 @@ def used(path: Path) -> None:
 def evict(folder: Path, *, most: int) -> None:
     """Delete the least recently used entries if all of them take more than `most` bytes.
 
-    Another process may do the same at once: what is gone already is no fault, and an entry that is being read is
-    read to its end.
+    Another process may do the same at once: a file that is already gone is not an error, and an open entry can be read
+    to its end.
     """
     found = []
     for path in folder.iterdir():

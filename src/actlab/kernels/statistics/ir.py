@@ -53,7 +53,7 @@ class UnitPlan:
         floor: the |f'| that must be exceeded to count as fired.
         across: whether units lie side by side.
         by_row: whether all of a row that belongs to a segment is one vector, as it is across.
-        by_output: the function whose slope is computed of the rounded output; none where empty.
+        by_output: the function whose derivative is computed from the rounded output; empty if there is none.
     """
 
     value: Expr

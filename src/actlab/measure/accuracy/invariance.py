@@ -73,7 +73,7 @@ def differ(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _block(tensor: Tensor, least: int) -> Tensor:
-    """Repeat the numbers into a batch of images whose sides are no multiple of a vector's length."""
+    """Repeat the numbers into a batch of images whose sides are not multiples of a vector's length."""
     side = math.isqrt(least // 15) // 2 * 2 + 3
     total = 15 * side * side
     return tensor.repeat(-(-total // tensor.numel()))[:total].reshape(3, 5, side, side)

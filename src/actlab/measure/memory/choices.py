@@ -137,7 +137,7 @@ def fresh(of: Measured) -> nn.Module:
 
 
 def places_of(of: Measured) -> tuple[Place, ...]:
-    """Find where the model applies activations, however they are spelled.
+    """Find where the model applies activations: modules, functions and formulas.
 
     Raises:
         BadTask: no place was found, or the model raised an error.

@@ -136,7 +136,7 @@ def _found(at: SiteQuantities, dead: Tensor, severity: Severity, loss: Progress,
     bound = min(1.0, 3 / examples)
     return found(
         f"{at.site.activation} at {at.site.name}: {count} of {width} units are dead: zero gradient on all {examples}"
-        f" examples (95 % upper bound on the activation rate: {bound:.2%}); {follows}",
+        f" examples (95 % upper bound on the activation rate: {100 * bound:.2g} %); {follows}",
         site=at.site,
         severity=severity,
         examples=examples,
