@@ -23,7 +23,8 @@ TableOrTask = Annotated[
     str | None,
     typer.Argument(
         metavar="TASK",
-        help="file.py:name of an actlab.Task, or a table (data.csv, with --target). By default the built-in example.",
+        help="The task: file.py:name, where the name is an actlab.Task or a function that returns one; or a CSV"
+        " file with --target. Default: the built-in example.",
     ),
 ]
 
@@ -36,7 +37,10 @@ def advise(
     param: Annotated[
         list[str] | None,
         typer.Option(
-            "--param", "-p", metavar="NAME=VALUE", help="Set a parameter of typed formulas, such as beta=1.5."
+            "--param",
+            "-p",
+            metavar="NAME=VALUE",
+            help="Set a parameter of a formula given in --activations, such as beta=1.5; repeatable.",
         ),
     ] = None,
     report: Annotated[Path, typer.Option(metavar="FILE", help="File for the HTML report.")] = Path(
@@ -79,10 +83,10 @@ def _jobs(typed: int | None) -> int:
     return len(usable(0)) if usable else os.cpu_count() or 1
 
 
-# Options that are typed in another way than they are passed in Python: type, default, addition to the description.
+# Options whose form differs from Python's: type, default, addition to the description.
 TYPED: dict[str, tuple[Any, Any, str]] = {
     "activations": (str | None, None, " Separate them with commas."),
-    "jobs": (int | None, None, " By default one per processor."),
+    "jobs": (int | None, None, " Default: one per processor."),
     "store": (str, "actlab-runs.db", ""),
 }
 METAVARS = {

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from actlab import verbs
-from actlab.cli.options import BuiltIn, Json, Program, Quiet, Target, listed
+from actlab.cli.options import BuiltIn, Json, Quiet, Target, listed, model_argument
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import FAULT, STOPPED, say, say_if_example, show_answer
 from actlab.cli.progress import ProgressBar
@@ -21,16 +21,21 @@ STDOUT = Path("-")
 
 
 def command(
-    data: Program = None,
+    data: Annotated[str | None, model_argument("check", "a tuple (model, (inputs, targets), loss)")] = None,
     target: Target = None,
     task: BuiltIn = None,
     train_steps: Annotated[
-        int, typer.Option(metavar="STEPS", help="Train a copy for this many steps and watch it.")
+        int,
+        typer.Option(
+            metavar="STEPS", help="Also train a copy of the model for this many steps; most AL1xx findings need it."
+        ),
     ] = 0,
     select: Annotated[
-        str | None, typer.Option(metavar="IDS", help="Report only these findings: AL101,AL2 (AL2 means all AL2xx).")
+        str | None, typer.Option(metavar="IDS", help="Report only these ids or prefixes, such as AL101,AL2.")
     ] = None,
-    ignore: Annotated[str | None, typer.Option(metavar="IDS", help="Do not report these findings.")] = None,
+    ignore: Annotated[
+        str | None, typer.Option(metavar="IDS", help="Do not report these ids or prefixes, such as AL101,AL2.")
+    ] = None,
     baseline: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Ignore the findings listed in this file.")
     ] = None,
@@ -54,9 +59,9 @@ def command(
 ) -> None:
     """Diagnose a model's activations.
 
-    A table [tool.actlab] in pyproject.toml can set select, ignore, fail-on and thresholds. The comment
-    `# actlab: ignore[AL101]` suppresses that finding on its line. Exit status: 0 = no findings at or above --fail-on, 1
-    = findings, 2 = usage error, 130 = interrupted.
+    Settings are read from the section [tool.actlab] of the nearest pyproject.toml above the checked file: select,
+    ignore, fail-on, thresholds. The comment `# actlab: ignore[AL101]` on the reported line suppresses that finding.
+    Exit status: 0 = no findings at or above --fail-on, 1 = findings, 2 = usage error, 130 = interrupted.
     """
     if json and sarif == STDOUT:
         raise BadInput("--json and --sarif - both go to standard output; name a file for one of them.")

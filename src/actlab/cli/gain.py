@@ -18,10 +18,14 @@ def command(
     formula: Formula,
     q: Annotated[float, typer.Option(metavar="VARIANCE", help="Variance of the activation's input.")] = 1.0,
     kind: Annotated[
-        str, typer.Option(metavar="KIND", help="Kind of gain: second-moment, variance or backward.")
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="What to preserve: second-moment (the mean square), variance, or backward (for the gradient).",
+        ),
     ] = "second-moment",
     param: Params = None,
     json: Json = False,
 ) -> None:
-    """Print the gain: the weight scale that preserves a signal's size through an activation."""
+    """Print the gain: the weight scale that preserves a signal's mean square (or what --kind names)."""
     show_answer(verbs.gain(formula, q=q, kind=kind, **values_of(param)), as_json=json)

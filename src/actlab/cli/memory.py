@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from actlab import verbs
-from actlab.cli.options import BuiltIn, Json, Program, Target
+from actlab.cli.options import BuiltIn, Json, Target, model_argument
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import say_if_example, show_answer
 from actlab.cli.progress import ProgressBar
@@ -16,7 +16,9 @@ PLACE = Place(Panel.MEASUREMENTS, 3)
 
 
 def command(
-    data: Program = None,
+    data: Annotated[
+        str | None, model_argument("measure", "a tuple (model, inputs) or (model, (inputs, targets), loss)")
+    ] = None,
     target: Target = None,
     task: BuiltIn = None,
     compiled: Annotated[

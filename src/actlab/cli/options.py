@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,14 +22,22 @@ Formula = Annotated[
         help="A name ('gelu', 'keras:leaky_relu'), a formula ('x*sigmoid(1.702*x)'), or your own ('file.py:name').",
     ),
 ]
-Program = Annotated[
-    str | None,
-    typer.Argument(
+
+
+def model_argument(verb: str, tuples: str) -> Any:
+    """Return the argument MODEL of a command.
+
+    Args:
+        verb: what the command does to it.
+        tuples: the tuples that the command accepts.
+    """
+    return typer.Argument(
         metavar="MODEL",
-        help="file.py:name or package.module:name of an actlab.Task or of a model, a batch and a loss; or a table"
-        " (data.csv, with --target). By default the built-in example network.",
-    ),
-]
+        help=f"What to {verb}: file.py:name or package.module:name, where the name is an actlab.Task, {tuples}, or a"
+        " function that returns one; or a CSV file with --target. Default: the built-in example network.",
+    )
+
+
 Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="Table column to predict.")]
 BuiltIn = Annotated[str | None, typer.Option(metavar="NAME", help="Use a built-in task; `actlab tasks` lists them.")]
 

@@ -27,7 +27,7 @@ class Activation:
     Calling it with expressions puts its formula, parameters at their values, into a larger one.
 
     Attributes:
-        name: its name in the catalog, or the text that was typed.
+        name: its name in the catalog, or the formula given as text.
         summary: what it does, in one sentence.
         inputs: the names of its inputs: one, or two for a gated unit.
         params: its parameters in order, each with its value.
@@ -207,14 +207,14 @@ def activation(
 
 
 def typed(name: str, expression: Expr, params: tuple[Param, ...] = ()) -> Activation:
-    """Return an activation of a formula that a user typed, in atoms that keep its tails.
+    """Return an activation of a formula given as text, in atoms that keep its tails.
 
     Raises:
         BadFormula: the formula does not depend on an input.
     """
     inputs = tuple(sorted(input_names(expression), key=("x", "value", "gate").index))
     _refuse_unfit(name, expression, inputs or ("x",))
-    return Activation(name, "A formula that was typed.", inputs, params, with_tails(expression), source="typed")
+    return Activation(name, "A formula given as text.", inputs, params, with_tails(expression))
 
 
 def summary_of(function: Callable[..., object]) -> str:

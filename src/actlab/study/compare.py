@@ -59,12 +59,12 @@ def prepare(
     Args:
         task: the task to learn.
         candidates: names, formulas, activations or arms to compare with the control.
-        seeds: fresh seeds for the verdict; by default the fewest that can decide.
-        budget: learning rates to try per arm; by default 8.
-        seed: random seed.
+        seeds: number of seeds for the final comparison; by default the fewest that can reach significance.
+        budget: number of learning rates to try per arm; by default 8.
+        seed: master random seed of the study.
         init: "as-is", or "gain" to draw all weights with the second-moment gain of each arm.
-        looks: after how many seeds the test set is read, and the error spent each time; by default once, at the
-            end, with an error of 0.05.
+        looks: after how many seeds the test set is read, and the significance level each time; by default once, at
+            the end, at 0.05.
 
     Raises:
         BadStudy: the plan cannot be carried out.
@@ -117,10 +117,10 @@ def compare(
     Args:
         task: the task to learn.
         candidates: names, formulas, activations or arms to compare with the control.
-        seeds: fresh seeds for the verdict; by default the fewest that can decide.
-        budget: learning rates to try per arm; by default 8.
+        seeds: number of seeds for the final comparison; by default the fewest that can reach significance.
+        budget: number of learning rates to try per arm; by default 8.
         jobs: processes that train at once.
-        seed: random seed.
+        seed: master random seed of the study.
         store: an SQLite file or a database URL in which trials are stored; by default none are.
         name: the name of the study in the store; by default that of the task.
         resume: continue the newest stored study of this name.

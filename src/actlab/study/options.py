@@ -20,20 +20,23 @@ class AdviseOptions:
     """What to compare, how thoroughly, and where to store the runs; each field's annotation describes it."""
 
     activations: Annotated[
-        Sequence[str | Activation] | None, "Candidates: names, formulas or file.py:name; by default eight common ones."
+        Sequence[str | Activation] | None,
+        "Candidates: names, formulas or file.py:name. Default: eight common activations.",
     ] = None
-    seeds: Annotated[int | None, "Fresh seeds for the verdict; by default the fewest that can decide."] = None
-    budget: Annotated[int | None, "Learning rates to try per activation; 8 by default."] = None
-    jobs: Annotated[int, "Training processes to run at once."] = 1
-    seed: Annotated[int, "Random seed."] = 0
+    seeds: Annotated[
+        int | None, "Number of seeds for the final comparison. Default: the fewest that can reach significance."
+    ] = None
+    budget: Annotated[int | None, "Number of learning rates to try per activation. Default: 8."] = None
+    jobs: Annotated[int, "Number of training processes to run at once."] = 1
+    seed: Annotated[int, "Master random seed of the study; not the number of seeds (--seeds)."] = 0
     init: Annotated[
         str, "Weight initialization: as-is, or gain to scale the weights by each activation's own gain."
     ] = "as-is"
     store: Annotated[
-        str | Path | None, "Where to store runs, so that a study can be resumed: a file or a database URL."
+        str | Path | None, "File or database URL in which to store the runs, so that a study can be resumed."
     ] = None
     resume: Annotated[bool, "Continue the newest stored study of this task."] = False
-    diagnose: Annotated[bool, "Diagnose the model with its own activation first."] = True
+    diagnose: Annotated[bool, "Diagnose the model as it is before the comparison."] = True
 
 
 @final

@@ -55,7 +55,7 @@ class Plan:
         margin: half the width of the region of practical equivalence.
         margin_is_relative: whether the margin is a share of the control's metric.
         init: "as-is", or "gain" for weights drawn with the second-moment gain of each arm.
-        seed: the random seed that all seeds are drawn from.
+        seed: the master random seed, from which all others are drawn.
     """
 
     task: str
@@ -113,24 +113,41 @@ class Plan:
 
     def sentences(self) -> tuple[str, ...]:
         """Say what will be run and what it can decide."""
-        last = self.looks[-1]
-        looks = ", ".join(f"after {_count(look.seeds, 'seed')} with an error of {look.alpha:g}" for look in self.looks)
         size = f"{self.margin:.0%} of the control's metric" if self.margin_is_relative else f"{self.margin:g} points"
         rates = f"one learning rate ({self.points[0]:.2g}) each"
         if len(self.points) > 1:
             span = f"from {min(self.points):.2g} to {max(self.points):.2g}"
             rates = f"{len(self.points)} learning rates each, {span}, chosen on validation data"
-        holm = f", shared by {self.comparisons} differences under Holm" if self.comparisons > 1 else ""
-        first = "a first claim" if self.comparisons > 1 else "a claim"
         return (
             *self.warnings(),
             f"{len(self.arms)} arms, {self.control} is the control; {rates}; then"
             f" {_count(len(self.seeds), 'fresh seed')}: {self.trials} trials.",
-            f"The test set is read {looks}{holm}. With {_count(last.seeds, 'seed')} the exact signed-rank test can"
-            f" reach p = {smallest_p(last.seeds):.2g}; {first} needs {last.alpha / self.comparisons:.2g}.",
-            f"Differences of less than {size} do not matter. Weights are initialized"
-            f" {'as the model does it' if self.init == 'as-is' else 'with the gain of each arm'}.",
+            f"{self._looks()} {self._power()}",
+            f"Differences of less than {size} do not matter. {_INIT_SENTENCES[self.init]}",
         )
+
+    def _looks(self) -> str:
+        """Say when the test set is read, and at which significance level."""
+        if len(self.looks) == 1:
+            look = self.looks[0]
+            after = f"all {look.seeds} seeds" if look.seeds > 1 else "the only seed"
+            read = f"once, after {after}; the significance level is {look.alpha:g}"
+        else:
+            each = ", ".join(f"after {_count(look.seeds, 'seed')} (level {look.alpha:g})" for look in self.looks)
+            read = f"{_count(len(self.looks), 'time')}: {each}"
+        holm = f", with Holm's correction for {self.comparisons} comparisons" if self.comparisons > 1 else ""
+        return f"The test set is read {read}{holm}."
+
+    def _power(self) -> str:
+        """Say what the exact signed-rank test can decide at the last look."""
+        last = self.looks[-1]
+        pairs = _count(last.seeds, "pair")
+        when = f"With {pairs}" if len(self.looks) == 1 else f"At the last look ({pairs})"
+        smallest = f"{when} the smallest possible p-value is {smallest_p(last.seeds):.2g}"
+        if not self.can_decide():
+            return f"{smallest}, so no difference can be shown."
+        what = "the clearest difference" if self.comparisons > 1 else "a difference"
+        return f"{smallest}; {what} is significant at {last.alpha / self.comparisons:.2g} or less."
 
     def warnings(self) -> tuple[str, ...]:
         """Return a warning if no difference can ever be claimed, with the number of seeds needed."""
@@ -138,8 +155,8 @@ class Plan:
             return ()
         needed = seeds_needed(self.comparisons, alpha=self.looks[-1].alpha)
         return (
-            f"{_count(self.looks[-1].seeds, 'seed')} can never show a difference between {len(self.arms)} arms, however"
-            f" clear: {needed} are needed.",
+            f"With {_count(self.looks[-1].seeds, 'seed')} no difference between {len(self.arms)} arms can be shown,"
+            f" however clear; at least {needed} are needed.",
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -149,6 +166,12 @@ class Plan:
     def digest(self) -> str:
         """Return a digest that identifies the plan."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+_INIT_SENTENCES = {
+    "as-is": "The model initializes its own weights (--init as-is).",
+    "gain": "All weights are initialized with the gain of each arm (--init gain).",
+}
 
 
 def _count(number: int, what: str) -> str:

@@ -9,6 +9,7 @@ from statistics import mean, median
 from actlab.study.comparison import ArmResult, Comparison, Cost
 from actlab.study.outcome import Outcome
 from actlab.study.plan import CONFIRM, TUNE, Plan, Trial
+from actlab.study.power import seeds_needed
 from actlab.study.verdict import CONTROL, UNDECIDED, Judgement, judge, learned
 from actlab.study.words import Findings, arm_sentence, overall
 from actlab.train.kinds import Metric
@@ -56,6 +57,7 @@ def read(plan: Plan, done: Done, *, chosen: Mapping[str, int], look: int, task: 
         learned=learned(tests, metric=metric, baseline=baseline),
         seeds=len(seeds),
         judgements=judgements,
+        least=seeds_needed(plan.comparisons, alpha=plan.looks[-1].alpha),
     )
     target = _near_best([mean(run.valid for run in each) for each in runs.values()], task=task)
     good = _near_best([value for arm in plan.arms for value in tuned(plan, done, arm=arm)], task=task)

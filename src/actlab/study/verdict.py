@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from actlab.study.comparison import Difference
 from actlab.study.holm import holm
-from actlab.study.more_seeds import CAP, Levels, more_seeds
+from actlab.study.more_seeds import Levels, more_seeds
 from actlab.study.power import seeds_needed
 from actlab.study.signed_rank import SignedRank
 from actlab.train.kinds import Metric
@@ -100,15 +100,3 @@ def _more(test: SignedRank, *, levels: Levels, seed: int) -> int | None:
     # With too few pairs ranks decide nothing, whatever the resampled differences are.
     floor = seeds_needed(1, alpha=min(levels.difference, 1.0)) - len(test.differences)
     return None if more is None else max(more, floor)
-
-
-def more_in_words(more: int | None) -> str:
-    """Say how many more seeds are needed.
-
-    Example:
-        >>> more_in_words(1), more_in_words(6), more_in_words(None)
-        ('about 1 more seed', 'about 6 more seeds', 'more than 200 more seeds')
-    """
-    if more is None:
-        return f"more than {CAP} more seeds"
-    return f"about {more} more seed{'' if more == 1 else 's'}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from actlab.study.verdict import BETTER, EQUIVALENT, UNDECIDED, WORSE, Judgement, more_in_words
+from actlab.study.more_seeds import CAP
+from actlab.study.verdict import BETTER, EQUIVALENT, UNDECIDED, WORSE, Judgement
 from actlab.train.kinds import Metric
 
 
@@ -22,6 +23,7 @@ class Findings:
         learned: with how many seeds each arm learned.
         seeds: with how many seeds each arm was run.
         judgements: the judgement of every arm but the control.
+        least: the fewest seeds that can show a difference.
     """
 
     control: str
@@ -32,6 +34,7 @@ class Findings:
     learned: Mapping[str, int]
     seeds: int
     judgements: Mapping[str, Judgement]
+    least: int = 1
 
     def learns(self, arm: str) -> bool:
         """Return whether an arm learned with at least half of the seeds."""
@@ -54,12 +57,12 @@ def arm_sentence(arm: str, findings: Findings) -> str:
         f"{value}, {difference.mean:+.2f} against {findings.control}"
         f" ({difference.level:.1%} interval {difference.low:.2f} to {difference.high:.2f})"
     )
-    more = f": {more_in_words(judgement.more_seeds)} would settle it" if judgement.verdict == UNDECIDED else ""
+    more = f" ({_seeds_to_settle(judgement.more_seeds, findings)})" if judgement.verdict == UNDECIDED else ""
     return f"{arm} is {judgement.verdict}{more}; {found}{_if_not_learned(arm, findings)}."
 
 
 def overall(findings: Findings) -> str:
-    """Summarize the comparison in one to three sentences."""
+    """Summarize the comparison in a few sentences."""
     if not any(findings.learns(arm) for arm in findings.means):
         return _nothing_learns(findings)
     return " ".join(part for part in (_about_control(findings), _advice(findings), _undecided(findings)) if part)
@@ -97,10 +100,10 @@ def _advice(findings: Findings) -> str:
     if len(findings.of(WORSE)) == len(findings.judgements):
         return f"Every candidate is worse: {keep}."
     if not findings.learns(findings.control):
-        return "No candidate is proved better."
+        return "No candidate is shown to be better."
     found = [f"equivalent: {_listed(findings.of(EQUIVALENT))}"] if findings.of(EQUIVALENT) else []
     found += [f"worse: {_listed(findings.of(WORSE))}"] if findings.of(WORSE) else []
-    return f"No candidate is proved better: {keep}{''.join(f'; {part}' for part in found)}."
+    return f"No candidate is shown to be better: {keep}{''.join(f'; {part}' for part in found)}."
 
 
 def _undecided(findings: Findings) -> str:
@@ -110,7 +113,21 @@ def _undecided(findings: Findings) -> str:
     more = [findings.judgements[arm].more_seeds for arm in undecided]
     settle = [seeds for seeds in more if seeds is not None]
     most = None if len(settle) < len(more) else max(settle)
-    return f"Undecided: {_listed(undecided)}; {more_in_words(most)} would settle {'it' if len(more) == 1 else 'them'}."
+    needed = _seeds_to_settle(most, findings)
+    return f"Undecided: {_listed(undecided)}. {needed[0].upper()}{needed[1:]}."
+
+
+def _seeds_to_settle(more: int | None, findings: Findings) -> str:
+    """Say how many seeds a comparison needs in all; `more` is None above the cap."""
+    is_short = findings.seeds < findings.least
+    least = f"at least {findings.least} seeds are needed"
+    if more is None:
+        probably = f"even {findings.seeds + CAP} seeds would probably not settle it"
+        return f"{least}; {probably}" if is_short else probably
+    total = findings.seeds + more
+    if not is_short:
+        return f"about {total} seeds should settle it"
+    return f"{least}, and probably enough" if total <= findings.least else f"{least}; about {total} should settle it"
 
 
 def _change(arm: str, findings: Findings) -> str:

@@ -47,7 +47,7 @@ class Places:
         """Say in a line or two what is replaced and what is not."""
         stays = "".join(f" {path} stays: {reason}." for path, reason in self.kept)
         count = len(self.replaced)
-        return f"{count} {self.activation} module{' is' if count == 1 else 's are'} replaced.{stays}"
+        return f"{count} {self.activation} module{' is' if count == 1 else 's are'} replaced in each arm.{stays}"
 
 
 def name_of(module: nn.Module) -> str | None:

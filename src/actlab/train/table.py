@@ -129,8 +129,8 @@ def _is_regression(target: pd.Series) -> bool:
 def _kind_note(target: pd.Series, *, is_regression: bool) -> str:
     values = target.nunique()
     if is_regression:
-        return f"'{target.name}' holds {values} different numbers: regression."
-    return f"'{target.name}' holds {values} different values: classification."
+        return f"'{target.name}' has {values} distinct values, so this is regression."
+    return f"'{target.name}' has {values} distinct values, so this is classification."
 
 
 def _frequent_classes(table: pd.DataFrame, *, target: str, notes: list[str]) -> pd.DataFrame:

@@ -67,7 +67,7 @@ def test_the_diagnosis_can_be_left_out(asked: list[dict[str, Any]]) -> None:
 
 def test_a_plan_that_can_never_decide_is_warned_about_before_anything_is_run(asked: list[dict[str, Any]]) -> None:
     events: list[str] = []
-    warning = "2 seeds can never show a difference between 2 arms, however clear: 6 are needed."
+    warning = "With 2 seeds no difference between 2 arms can be shown, however clear; at least 6 are needed."
     verbs.advise(task(), activations=["tanh"], seeds=2, budget=1, say=events.append, warn=events.append)
     assert events.index(warning) == 0
     assert events.count(warning) == 1

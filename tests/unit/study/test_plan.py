@@ -67,23 +67,42 @@ def test_a_plan_warns_that_it_can_never_decide() -> None:
     assert (plan_of(9, seeds=9).can_decide(), plan_of(9, seeds=9).warnings()) == (True, ())
     hopeless = plan_of(9, seeds=8)
     assert not hopeless.can_decide()
-    assert hopeless.warnings() == ("8 seeds can never show a difference between 9 arms, however clear: 9 are needed.",)
+    assert hopeless.warnings() == (
+        "With 8 seeds no difference between 9 arms can be shown, however clear; at least 9 are needed.",
+    )
     assert hopeless.warnings()[0] in hopeless.sentences()
 
 
 def test_a_plan_says_what_it_will_do() -> None:
     text = " ".join(plan_of().sentences())
-    for part in ("9 arms, arm0 is the control", "4 learning rates each", "117 trials", "p = 0.0039", "needs 0.0063"):
+    for part in (
+        "9 arms, arm0 is the control",
+        "4 learning rates each",
+        "117 trials",
+        "p-value is 0.0039",
+        "significant at 0.0063 or less",
+    ):
         assert part in text, text
 
 
 def test_a_plan_of_one_rate_one_seed_and_one_candidate_is_said_in_the_singular() -> None:
     plan = replace(plan_of(2, seeds=1), points=(0.015,))
     warning, *said = plan.sentences()
-    assert warning == "1 seed can never show a difference between 2 arms, however clear: 6 are needed."
+    assert warning == "With 1 seed no difference between 2 arms can be shown, however clear; at least 6 are needed."
     assert said[0] == "2 arms, arm0 is the control; one learning rate (0.015) each; then 1 fresh seed: 4 trials."
-    assert said[1].startswith("The test set is read after 1 seed with an error of 0.05. With 1 seed the exact")
-    assert said[1].endswith("a claim needs 0.05.")
+    assert said[1] == (
+        "The test set is read once, after the only seed; the significance level is 0.05. With 1 pair the smallest"
+        " possible p-value is 1, so no difference can be shown."
+    )
+
+
+def test_a_plan_of_several_looks_names_the_level_of_each() -> None:
+    plan = replace(plan_of(3), looks=(Look(7, 0.02), Look(9, 0.03)))
+    assert plan.sentences()[1] == (
+        "The test set is read 2 times: after 7 seeds (level 0.02), after 9 seeds (level 0.03), with Holm's correction"
+        " for 2 comparisons. At the last look (9 pairs) the smallest possible p-value is 0.0039; the clearest"
+        " difference is significant at 0.015 or less."
+    )
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"init": "gain"}, {"margin": 1.0}, {"fingerprint": "g"}], ids=str)

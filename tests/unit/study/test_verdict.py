@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from actlab.study.verdict import judge, learned, more_in_words
+from actlab.study.power import seeds_needed
+from actlab.study.verdict import judge, learned
 from actlab.study.words import Findings, arm_sentence, overall
 from actlab.train.kinds import ACCURACY, ERROR, Metric
 
@@ -24,6 +27,7 @@ def findings(metric: Metric = ACCURACY, *, baseline: float = 10.0, **arms: np.nd
         learned=learned(tests, metric=metric, baseline=baseline),
         seeds=len(tests[control]),
         judgements=judge(tests, metric=metric, alpha=0.05, seed=0),
+        least=seeds_needed(len(tests) - 1),
     )
 
 
@@ -81,8 +85,7 @@ def test_more_seeds_are_suggested_if_they_help() -> None:
     # A mean difference at the very border of the region: neither claim comes within reach.
     border = findings(relu=90 + STEPS * 0, edge=90.5 + np.array([40, -40, 30, -30, 20, -20, 10, -10, 0.1]))
     assert border.judgements["edge"].more_seeds is None
-    assert "more than 200 more seeds would settle it" in arm_sentence("edge", border)
-    assert more_in_words(6) == "about 6 more seeds"
+    assert "edge is undecided (even 209 seeds would probably not settle it); " in arm_sentence("edge", border)
 
 
 def test_more_seeds_do_decide_when_they_are_run() -> None:
@@ -126,11 +129,26 @@ def test_all_worse_is_an_answer() -> None:
     assert overall(findings(relu=90 + STEPS, gelu=80 + STEPS * 1.1)) == "Every candidate is worse: keep relu."
 
 
-def test_an_undecided_verdict_says_how_many_more_seeds() -> None:
+def test_an_undecided_verdict_says_how_many_seeds_should_settle_it() -> None:
     text = overall(
         findings(
             relu=90 + STEPS, gelu=90 + STEPS + np.array([1, 2, -1.5, -0.8, 2, 1, -1, 1.2, 3]), bad=70 + STEPS * 1.1
         )
     )
-    assert text.startswith("No candidate is proved better: keep relu; worse: bad. Undecided: gelu; about ")
-    assert text.endswith("would settle it.")
+    assert text.startswith("No candidate is shown to be better: keep relu; worse: bad. Undecided: gelu. About ")
+    assert text.endswith(" seeds should settle it.")
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (1, "At least 6 seeds are needed, and probably enough."),
+        (2, "At least 6 seeds are needed; about 7 should settle it."),
+        (None, "At least 6 seeds are needed; even 205 seeds would probably not settle it."),
+    ],
+)
+def test_with_too_few_seeds_the_verdict_names_the_minimum(more: int | None, sentence: str) -> None:
+    found = findings(relu=90 + STEPS[:5], gelu=90 + STEPS[:5] + np.array([1, 2, -1.5, -0.8, 2]))
+    judgement = replace(found.judgements["gelu"], more_seeds=more)
+    text = overall(replace(found, judgements={"gelu": judgement}))
+    assert text == f"No candidate is shown to be better: keep relu. Undecided: gelu. {sentence}"

@@ -34,7 +34,7 @@ def test_only_the_most_common_hidden_activation_is_replaced() -> None:
     found = places(task_of(model))
     assert (found.activation, found.replaced) == ("relu", ("3", "5"))
     assert found.sentence() == (
-        "2 relu modules are replaced."
+        "2 relu modules are replaced in each arm."
         " 1 stays: it is a tanh, and only the most common hidden activation, relu, is replaced."
     )
 

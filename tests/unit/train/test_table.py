@@ -39,10 +39,10 @@ def task_of(table: pd.DataFrame, folder: Path, *, target: str = "label", **to_cs
 def test_text_is_classified_and_real_numbers_are_a_regression(tmp_path: Path) -> None:
     classes = task_of(frame(), tmp_path)
     assert (classes.kind.name, classes.classes) == ("classification", 2)
-    assert "'label' holds 2 different values: classification." in classes.notes
+    assert "'label' has 2 distinct values, so this is classification." in classes.notes
     numbers = task_of(frame(), tmp_path, target="price")
     assert (numbers.kind.name, numbers.classes) == ("regression", 0)
-    assert "'price' holds 100 different numbers: regression." in numbers.notes
+    assert "'price' has 100 distinct values, so this is regression." in numbers.notes
 
 
 @pytest.mark.parametrize(
