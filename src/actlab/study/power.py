@@ -13,16 +13,11 @@ def smallest_p(seeds: int) -> float:
     return min(1.0, 2.0 / 2.0**seeds)
 
 
-def comparisons_of(arms: int, *, all_pairs: bool = False) -> int:
-    """Return the number of tested differences: each arm against the control, or all pairs."""
-    return arms * (arms - 1) // 2 if all_pairs else arms - 1
-
-
 def seeds_needed(comparisons: int, *, alpha: float = 0.05) -> int:
     """Return the smallest number of seeds with which Holm's first step can reject.
 
     Example:
-        >>> seeds_needed(comparisons_of(10)), seeds_needed(comparisons_of(10, all_pairs=True))
+        >>> seeds_needed(9), seeds_needed(45)
         (9, 11)
     """
     seeds = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -48,8 +48,3 @@ def evaluator(outputs: tuple[Expr, ...], inputs: tuple[str, ...] = ("x",)) -> Ca
 def value_at(formula: Expr, place: float, *, name: str = "x") -> float:
     """Return the value of the formula at one point."""
     return float(evaluator((formula,), (name,))(np.array([place]))[0][0])
-
-
-def signs_at(formula: Expr, places: Sequence[float]) -> Floats:
-    """Return the sign at each point: -1, 0, 1 or NaN."""
-    return np.sign(evaluator((formula,))(np.asarray(places, dtype=np.float64))[0])
