@@ -76,7 +76,7 @@ def test_a_correct_program_stays_finite(program):
     assert torch.tensor(losses).isfinite().all()
 
 
-def test_names_are_told_apart():
+def test_names_are_unique():
     names = [program.name for program in PROGRAMS]
     assert len(names) == len(set(names))
 

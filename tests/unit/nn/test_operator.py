@@ -150,7 +150,7 @@ def test_only_what_asks_for_a_gradient_gets_one() -> None:
         (1.5, "an activation takes tensors; x is of type float."),
     ],
 )
-def test_what_is_no_floating_point_tensor_is_refused(given: object, message: str) -> None:
+def test_other_than_floating_point_tensors_are_refused(given: object, message: str) -> None:
     with pytest.raises(BadInput) as error:
         functional("gelu")(given)
     assert str(error.value) == message

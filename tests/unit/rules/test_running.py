@@ -153,7 +153,7 @@ def test_the_slope_of_a_geometric_course_is_exact_and_not_bent_by_an_outlier():
     assert bent.slope == pytest.approx(math.log(0.5), rel=1e-12)
 
 
-def test_one_jump_is_no_geometric_course():
+def test_a_single_jump_is_not_a_geometric_trend():
     jump = course([1.0, 1.0001, 1.0002, 1e5, 1.1e5, 1.2e5])
     assert jump is not None
     assert not jump.is_geometric(1e3, Settings())

@@ -30,7 +30,7 @@ def test_a_row_counts_once_wherever_it_is_in_the_batch():
 @pytest.mark.parametrize(
     "dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.uint8]
 )
-def test_whole_numbers_are_told_apart_in_every_dtype(dtype):
+def test_integers_differ_in_every_dtype(dtype):
     grid = torch.cartesian_prod(*[torch.arange(8)] * 4)
     assert counted(grid.to(dtype), grid.flip(0).to(dtype)) == 8**4
 
