@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
 
 from actlab.rules.kind import FindingKind
-from actlab.rules.registry import kinds, rules
+from actlab.rules.registry import kinds
 from actlab.rules.remedies import REMEDIES
 
 GROUPS = {"AL1": "Training", "AL2": "Outputs and losses", "AL3": "Construction"}
@@ -70,17 +69,12 @@ def _thresholds(kind: FindingKind) -> list[str]:
     if not kind.thresholds:
         return []
     lines = ["| name | default | reason |", "|---|---|---|"]
-    lines += [f"| `{name}` | {_defaults()[name]:g} | {_cell(reason)} |" for name, reason in kind.thresholds.items()]
+    lines += [f"| `{name}` | {kind.defaults[name]:g} | {_cell(reason)} |" for name, reason in kind.thresholds.items()]
     return [
         "## Thresholds",
         SETTINGS,
         "\n".join(lines),
     ]
-
-
-@cache
-def _defaults() -> Mapping[str, float]:
-    return {name: value for each in rules() for name, value in each.thresholds.items()}
 
 
 def _imports(kind: FindingKind) -> str:

@@ -92,7 +92,7 @@ def check(
         _evaluated(model, args, kwargs),
         is_fresh=optimizer is None or not optimizer.state,
     )
-    notes = (DEFAULT_OPTIMIZER,) if train_steps and optimizer is None else ()
+    notes = (NO_LOSS,) if loss is None else (DEFAULT_OPTIMIZER,) if train_steps and optimizer is None else ()
     report = Report(ordered(batch_findings(context)), found.trace.unseen, found.trace.sites, notes=notes)
     if train_steps == 0:
         return report
@@ -109,6 +109,9 @@ def check(
     if any(finding.severity == "error" for finding in report.findings):
         return report  # one of the errors is why the trial run failed
     raise ran
+
+
+NO_LOSS = "No loss was given, so findings about the output and the loss (AL2xx) were not checked."
 
 
 def _first(batch: Any) -> Batch:

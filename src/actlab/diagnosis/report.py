@@ -103,7 +103,11 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return the findings and the parts that could not be inspected as plain values."""
-        return {"findings": [finding.to_json() for finding in self.findings], "unseen": plain(self.unseen)}
+        return {
+            "findings": [finding.to_json() for finding in self.findings],
+            "unseen": plain(self.unseen),
+            "notes": list(self.notes),
+        }
 
     def lines(self) -> list[str]:
         """Return the findings for reading, then what could not be inspected, then notes."""

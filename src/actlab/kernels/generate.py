@@ -55,21 +55,22 @@ def _tried(choice: Choice) -> int:
 
 
 def main() -> None:
-    """Write all choices to the package's data.
+    """Write all choices to the package's data; only those that these kernels have not made yet are computed.
 
     Raises:
-        NoKernels: this CPU has no AVX-512, or machine code cannot be made here.
+        NoKernels: choices for AVX-512 are missing and this CPU lacks it, or machine code cannot be made here.
     """
-    if not machine().scalef:
+    wanted, known = choices(), stored_choices.stored()
+    new = {key: choice for key, choice in wanted.items() if key not in known}
+    if any(avx512 for _, _, avx512 in new.values()) and not machine().scalef:
         raise NoKernels("choosing recipes for AVX-512 takes a CPU that has it.")
-    wanted = sorted(choices().items())
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        found = pool.map(_tried, [choice for _, choice in wanted], chunksize=8)
-        lines = [f"{json.dumps(key)}: {index}" for (key, _), index in zip(wanted, found, strict=True)]
+        found = dict(zip(new, pool.map(_tried, new.values(), chunksize=8), strict=True))
+    lines = [f"{json.dumps(key)}: {found[key] if key in found else known[key]}" for key in sorted(wanted)]
     file = Path(stored_choices.__file__).with_name(stored_choices.DATA)
     head = f'{{"kernels": {json.dumps(VERSION)}, "choices": {{\n'
     file.write_text(head + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
-    print(f"{len(lines)} choices in {file.name}")
+    print(f"{len(lines)} choices in {file.name}, {len(new)} of them new")
 
 
 if __name__ == "__main__":

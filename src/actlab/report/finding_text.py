@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from actlab.rules.finding import SEVERITIES, Finding
 
 # "Information" has no plural.
-_COUNTED = {"error": ("error", "errors"), "warning": ("warning", "warnings")}
+_COUNTED = {
+    "error": ("error", "errors"),
+    "warning": ("warning", "warnings"),
+    "information": ("informational", "informational"),
+}
 
 
 def by_severity(findings: Sequence[Finding]) -> list[Finding]:
@@ -26,6 +30,6 @@ def count_text(findings: Sequence[Finding], *, nothing: str = "nothing found") -
     for severity in SEVERITIES:
         count = sum(finding.severity == severity for finding in findings)
         if count:
-            one, more = _COUNTED.get(severity, ("for information", "for information"))
+            one, more = _COUNTED[severity]
             parts.append(f"{count} {one if count == 1 else more}")
     return ", ".join(parts) or nothing

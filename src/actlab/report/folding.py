@@ -11,7 +11,7 @@ from typing import Any, TypeVar, final
 from actlab.rules.finding import Finding, Severity
 from actlab.rules.finding_text import WHOLE_MODEL, evidence_text, lines_text, title_text, value_text
 from actlab.sites.site import Unseen
-from actlab.sites.site_text import name_text, place_name
+from actlab.sites.site_text import place_name, place_phrase
 
 T = TypeVar("T")
 
@@ -148,7 +148,8 @@ def paths_text(paths: Sequence[str]) -> str:
 
 def _where(places: Places, *, root: Path) -> str:
     lines = lines_text(places.lines, root=root)
-    return f"{lines}  {places.text} ({name_text(places.spelling)})".strip() if places.text else lines
+    phrase = place_phrase(places.text, places.spelling) if places.text else ""
+    return ", ".join(part for part in (lines, phrase) if part)
 
 
 def _kind(finding: Finding) -> Hashable:

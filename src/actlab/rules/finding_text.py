@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from actlab.catalog.index import NAMES
 from actlab.rules.finding import Finding
 from actlab.rules.registry import kinds
 from actlab.rules.remedies import REMEDIES
-from actlab.sites.site_text import line_text, name_text, place_name
+from actlab.sites.site_text import line_text, name_text, place_name, place_phrase
 
 WHOLE_MODEL = "the model as a whole"
 
@@ -35,7 +36,8 @@ def place_text(finding: Finding, *, root: Path) -> str:
     """Return file and line, the place in the model, and how the call is written."""
     lines = lines_text(finding.lines, root=root)
     site = finding.site
-    return lines or WHOLE_MODEL if site is None else f"{lines}  {place_name(site)} ({name_text(site.spelling)})".strip()
+    phrase = "" if site is None else place_phrase(place_name(site), site.spelling)
+    return ", ".join(part for part in (lines, phrase) if part) or WHOLE_MODEL
 
 
 def lines_text(lines: Sequence[tuple[str, int]], *, root: Path, limit: int = 3) -> str:
@@ -54,11 +56,12 @@ def sentence_text(message: str) -> str:
     """Return a finding's message as a sentence; a name of code at its start keeps its case.
 
     Example:
-        >>> sentence_text("the loss does not move"), sentence_text("log_softmax is taken twice.")
-        ('The loss does not move.', 'log_softmax is taken twice.')
+        >>> sentence_text("the loss does not move"), sentence_text("relu at 1: 3 of 8 units are dead.")
+        ('The loss does not move.', 'relu at 1: 3 of 8 units are dead.')
     """
     first = message.partition(" ")[0]
-    start = message[:1].upper() if first.isalpha() else message[:1]
+    is_prose = first.isalpha() and first.lower() not in NAMES
+    start = message[:1].upper() if is_prose else message[:1]
     return f"{start}{message[1:].rstrip()}{'' if message.rstrip().endswith(('.', '!', '?')) else '.'}"
 
 
@@ -67,10 +70,12 @@ def evidence_text(evidence: Mapping[str, Any]) -> str:
 
     Example:
         >>> evidence_text({"examples": 512, "dead_share": 0.51234, "units": (1, 2, 3, 4, 5, 6)})
-        'examples 512, dead share 0.512, units 1 2 3 4 … (6)'
+        'examples: 512; dead share: 0.512; units: 1, 2, 3, 4 … (6)'
     """
-    return ", ".join(
-        f"{name.replace('_', ' ')} {value_text(value)}" for name, value in evidence.items() if name != "lines"
+    return "; ".join(
+        f"{name.replace('_', ' ')}: {value_text(value)}"
+        for name, value in evidence.items()
+        if name != "lines" and value is not None
     )
 
 
@@ -79,7 +84,7 @@ def value_text(value: Any) -> str:
 
     Example:
         >>> value_text(1e-9), value_text(None), value_text(True), value_text({"a": 0.5})
-        ('1e-09', '–', 'yes', 'a 0.5')
+        ('1e-09', '–', 'yes', 'a: 0.5')
     """
     match value:
         case None:
@@ -92,6 +97,6 @@ def value_text(value: Any) -> str:
             return evidence_text(value)
         case list() | tuple():
             more = f" … ({len(value)})" if len(value) > SHOWN else ""
-            return " ".join(value_text(one) for one in value[:SHOWN]) + more
+            return ", ".join(value_text(one) for one in value[:SHOWN]) + more
         case _:
             return name_text(str(value), 80)

@@ -30,6 +30,7 @@ class FindingKind:
         why: what it does to training.
         how: how it is detected, and what is not reported.
         thresholds: by name, why each has its value.
+        defaults: the thresholds' values, by name.
         example: a program that triggers it: `model`, `batch`, `loss`, and as needed `optimizer` and `train_steps`.
         fix: the same program without the fault.
         source: references.
@@ -48,6 +49,7 @@ class FindingKind:
     fix: str
     source: str
     remedies: tuple[str, ...]
+    defaults: Mapping[str, float]
 
     @property
     def explanation(self) -> str:
@@ -65,7 +67,9 @@ class FindingKind:
             "what": self.what,
             "why": self.why,
             "how": self.how,
-            "thresholds": dict(self.thresholds),
+            "thresholds": {
+                name: {"default": self.defaults[name], "reason": reason} for name, reason in self.thresholds.items()
+            },
             "example": self.example,
             "fix": self.fix,
             "source": self.source,
@@ -74,7 +78,14 @@ class FindingKind:
 
 
 def kind_from(
-    id: str, *, function: str, doc: str, title: str, severity: Severity, remedies: tuple[str, ...]
+    id: str,
+    *,
+    function: str,
+    doc: str,
+    defaults: Mapping[str, float],
+    title: str,
+    severity: Severity,
+    remedies: tuple[str, ...],
 ) -> FindingKind:
     """Return the kind that a rule's function documents.
 
@@ -98,6 +109,7 @@ def kind_from(
         fix=inspect.cleandoc(parts["Use instead"]),
         source=_joined(parts["References"]),
         remedies=remedies,
+        defaults=MappingProxyType(dict(defaults)),
     )
 
 

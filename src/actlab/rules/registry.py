@@ -42,9 +42,14 @@ def _kind(file: Path) -> FindingKind:
         for mark in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
             if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "rule":
                 assert isinstance(node, ast.FunctionDef)
-                told = {each.arg: ast.literal_eval(each.value) for each in mark.keywords if each.arg in _DOCUMENTED}
+                documented = {
+                    each.arg: ast.literal_eval(each.value) for each in mark.keywords if each.arg in _DOCUMENTED
+                }
                 doc = ast.get_docstring(node) or ""
-                return kind_from(ast.literal_eval(mark.args[0]), function=node.name, doc=doc, **told)
+                pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+                defaults = {each.arg: ast.literal_eval(value) for each, value in pairs if value is not None}
+                id = ast.literal_eval(mark.args[0])
+                return kind_from(id, function=node.name, doc=doc, defaults=defaults, **documented)
     raise ValueError(f"{file.name} declares no rule: decorate its check with @rule.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, final
 
 from actlab.rules.finding import Finding, Severity
@@ -65,7 +65,11 @@ class Rule:
     in_training: Check | None
     plateau_rank: int = 0
     reads_findings: bool = False
-    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """The thresholds that the rule declares, with their defaults."""
+        return self.kind.defaults
 
     def findings(self, check: Check, subject: Any) -> Iterator[Finding]:
         """Run one of the rule's checks on a context or a run, with the thresholds that its settings hold."""
@@ -108,12 +112,18 @@ def rule(
     def decorated(check: Check) -> Rule:
         first = next(iter(inspect.signature(check).parameters))
         assert first in {"context", "run"}, f"{id}: the first parameter must be 'context' or 'run'; got '{first}'"
-        kind = kind_from(
-            id, function=check.__name__, doc=check.__doc__ or "", title=title, severity=severity, remedies=remedies
-        )
         batch, training = (check, None) if first == "context" else (on_batch, check)
         every = {name: value for each in (batch, training) if each for name, value in thresholds_of(each).items()}
-        return Rule(kind, batch, training, plateau_rank, reads_findings, every)
+        kind = kind_from(
+            id,
+            function=check.__name__,
+            doc=check.__doc__ or "",
+            defaults=every,
+            title=title,
+            severity=severity,
+            remedies=remedies,
+        )
+        return Rule(kind, batch, training, plateau_rank, reads_findings)
 
     return decorated
 

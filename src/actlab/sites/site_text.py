@@ -64,6 +64,17 @@ def place_name(site: Site | Spot) -> str:
     return site.path if site.path and site.index == 0 else site.name
 
 
+def place_phrase(place: str, spelling: str) -> str:
+    """Return a place and a spelling for a sentence.
+
+    Example:
+        >>> place_phrase("3", "nn.Softmax"), place_phrase("model[1]", "torch.softmax")
+        ('module 3 (nn.Softmax)', 'in model[1] (torch.softmax)')
+    """
+    kind = "in" if not spelling.startswith("nn.") else "modules" if ", " in place else "module"
+    return f"{kind} {place} ({name_text(spelling)})"
+
+
 def activation_text(site: Site) -> str:
     """Return the activation with its parameters, such as `leaky_relu(negative_slope=0.2)`."""
     shown = (

@@ -167,7 +167,10 @@ def subject(given: object, *, name: str) -> Subject:
                 raise BadTask(f"'{name}' must be {EXPECTED}; got a dict with the keys {keys}.")
             return _made(name, given["model"], given["batch"], given.get("loss"), given.get("optimizer"))
         case nn.Module():
-            raise BadTask(f"'{name}' gave a model without inputs; give it as a tuple: (model, inputs).")
+            raise BadTask(
+                f"'{name}' gave a model without inputs; give a tuple (model, (inputs, targets), loss);"
+                " (model, inputs) is enough for `actlab sites`."
+            )
         case (model, batch) | (model, batch, _):
             return _made(name, model, batch, given[2] if len(given) == 3 else None, None)
         case _:

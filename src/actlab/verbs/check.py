@@ -74,6 +74,7 @@ class Checked:
             "suppressed": len(self.suppressed),
             "ignored": self.ignored,
             "unseen": plain(self.report.unseen),
+            "notes": list(self.report.notes),
         }
 
     def to_sarif(self) -> dict[str, Any]:
@@ -129,11 +130,11 @@ class Checked:
 
     def _last(self) -> str:
         sites = len(self.report.sites)
-        parts = [f" at {sites} site{'' if sites == 1 else 's'} of an activation"]
+        parts = [f"; {sites} activation{'' if sites == 1 else 's'} inspected"]
         parts += [f"; {len(self.accepted)} accepted by the baseline"] * bool(self.accepted)
         parts += [f"; {self.gone} of the baseline not found again"] * bool(self.gone)
         parts += [f"; {_counted(len(self.suppressed))} suppressed by a comment"] * bool(self.suppressed)
-        parts += [f"; {_counted(self.ignored)} not selected"] * bool(self.ignored)
+        parts += [f"; {_counted(self.ignored)} left out by select or ignore"] * bool(self.ignored)
         return "".join(parts)
 
 

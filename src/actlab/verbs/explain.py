@@ -40,7 +40,9 @@ class Explained:
             "Example": _code(kind.example),
             "Use instead": _code(kind.fix),
             "Fixes": [_filled(f"→ {REMEDIES[one]}", hanging=2) for one in kind.remedies],
-            "Thresholds": [_filled(f"{name}: {why}", hanging=2) for name, why in kind.thresholds.items()],
+            "Thresholds": [
+                _filled(f"{name} = {kind.defaults[name]:g}: {why}", hanging=2) for name, why in kind.thresholds.items()
+            ],
             "References": [_filled(kind.source, hanging=2)],
         }
         rows = [row for title, text in sections.items() if text for row in ("", title, *text)]

@@ -65,15 +65,15 @@ def test_the_file_is_well_formed(text):
 def test_everything_that_was_found_is_there(text):
     shown = " ".join(Elements(text).text.split())
     for part in (
-        "1 error, 1 warning, 8 for information.",
+        "1 error, 1 warning, 8 informational.",
         f"AL201 {kinds()['AL201'].title}",
-        "net.py:4 head (nn.Softmax)",
-        "Evidence: classes 4",
+        "net.py:4, module head (nn.Softmax)",
+        "Evidence: classes: 4",
         f"Fix: {REMEDIES['remove-output-activation']}",
-        "net.py:12 layers.*.drop, 8 places (nn.Softmax)",
+        "net.py:12, modules layers.*.drop, 8 places (nn.Softmax)",
         "Rate 0.1–0.8.",
         "the model as a whole",
-        "Measured at every activation over 100 training steps.",
+        "Measured at every element-wise activation over 100 training steps.",
         "1–8 layers.*.act",
         "layers.*.act, 8 places",
         "layers.*.attn, 8 places (nn.MultiheadAttention): it is fused",

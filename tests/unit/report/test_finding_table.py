@@ -39,14 +39,14 @@ def test_nothing_is_lost_and_nothing_is_too_wide(width: int) -> None:
         " ".join(LONG.split())[:40],
         "net.py:12",
         kinds()["AL201"].title,
-        "where: net.py:12 head (nn.Softmax)",
-        "examples 64",
+        "where: net.py:12, module head (nn.Softmax)",
+        "examples: 64",
         "0.0469",
         "Give the loss the logits.",
         "fix: other",
         "Not inspected:",
         "rnn (nn.LSTM): it is fused",
-        "1 error, 1 for information, 1 accepted.",
+        "1 error, 1 informational, 1 accepted.",
     ):
         assert told in words, told
 
@@ -67,19 +67,22 @@ def test_brackets_are_not_read_as_markup() -> None:
 
 
 def test_places_are_relative_to_the_folder() -> None:
-    assert place_text(finding(where=site(file="/data/net.py")), root=Path("/data")) == "net.py:12  head (nn.Softmax)"
+    assert (
+        place_text(finding(where=site(file="/data/net.py")), root=Path("/data"))
+        == "net.py:12, module head (nn.Softmax)"
+    )
     assert place_text(finding(where=site(file="/else/net.py")), root=Path("/data")).startswith("/else/net.py:12")
 
 
 def test_evidence_that_is_not_finite_can_be_read() -> None:
-    assert evidence_text({"worst": float("nan"), "unit": None}) == "worst nan, unit –"
+    assert evidence_text({"worst": float("nan"), "unit": None}) == "worst: nan"
 
 
 def test_without_a_site_the_lines_of_the_evidence_are_its_place_and_no_number():
     evidence = {"weights": 3, "lines": ["/data/net.py:4", "/data/net.py:4", "/data/net.py:9"]}
     found = finding("AL301", evidence=evidence)
     assert place_text(found, root=Path("/data")) == "net.py:4, net.py:9"
-    assert evidence_text(evidence) == "weights 3"
+    assert evidence_text(evidence) == "weights: 3"
     assert place_text(finding("AL301"), root=Path("/data")) == "the model as a whole"
 
 
@@ -87,7 +90,7 @@ def test_a_finding_reads_title_place_message_fix():
     found = finding(message="the loss takes it too", where=site(line=4), remedies=("drop-it",))
     assert table_lines(FindingTable([found], (), {"drop-it": "Give the loss the logits."}, Path("/x")), 90) == [
         f"error AL201  {kinds()['AL201'].title}",
-        "    where: net.py:4  head (nn.Softmax)",
+        "    where: net.py:4, module head (nn.Softmax)",
         "    The loss takes it too.",
         "    fix: Give the loss the logits.",
         "",
@@ -102,7 +105,7 @@ def test_alike_findings_are_one_block_and_are_all_counted():
     ]
     lines = table_lines(FindingTable(many, [Unseen(f"layers.{n}.rnn", "nn.LSTM", "it is fused") for n in range(8)],
                                      {}, Path("/x")), 90)  # fmt: skip
-    assert "    where: net.py:12  layers.*.act, 8 places (nn.Softmax)" in lines
+    assert "    where: net.py:12, modules layers.*.act, 8 places (nn.Softmax)" in lines
     assert "    2–9 of 64 units are dead." in lines
     assert "  layers.*.rnn, 8 places (nn.LSTM): it is fused" in lines
     assert lines[-1] == "8 warnings."

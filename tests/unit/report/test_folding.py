@@ -27,9 +27,9 @@ def dead(path: str, units: int, *, line: int = 12, **changes: object) -> Finding
 @pytest.mark.parametrize(
     ("paths", "where"),
     [
-        (TRANSFORMER, ["net.py:12  model.layers.*.mlp.act_fn, 12 places (nn.ReLU)"]),
-        (RESNET, ["net.py:12  relu (nn.ReLU)", "net.py:12  layer*.*.relu, 8 places (nn.ReLU)"]),
-        (FLAT, ["net.py:12  1, 3 … 9, 5 places (nn.ReLU)"]),
+        (TRANSFORMER, ["net.py:12, modules model.layers.*.mlp.act_fn, 12 places (nn.ReLU)"]),
+        (RESNET, ["net.py:12, module relu (nn.ReLU)", "net.py:12, modules layer*.*.relu, 8 places (nn.ReLU)"]),
+        (FLAT, ["net.py:12, modules 1, 3 … 9, 5 places (nn.ReLU)"]),
     ],
     ids=["transformer", "resnet", "sequential"],
 )
@@ -43,8 +43,8 @@ def test_one_block_names_the_places_by_their_pattern(paths: tuple[str, ...], whe
 def test_a_single_finding_is_a_block_of_one_as_it_is() -> None:
     one = finding(where=site("head"), evidence={"rate": 0.5, "units": (1, 2)}, remedies=("a",))
     (block,) = folded([one])
-    assert (block.message, block.evidence, block.remedies) == (one.message, "rate 0.5, units 1 2", ("a",))
-    assert where_lines(block, root=Path("/")) == ["net.py:12  head (nn.Softmax)"]
+    assert (block.message, block.evidence, block.remedies) == (one.message, "rate: 0.5; units: 1, 2", ("a",))
+    assert where_lines(block, root=Path("/")) == ["net.py:12, module head (nn.Softmax)"]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_findings_that_differ_stay_apart(other: Finding) -> None:
 def test_the_lines_of_code_are_listed_a_few_of_many() -> None:
     (block,) = folded([dead(path, 2, line=4 + 2 * number) for number, path in enumerate(FLAT)])
     (where,) = where_lines(block, root=Path("/"))
-    assert where.startswith("net.py:4, net.py:6, net.py:8 and 2 more  1, 3 … 9")
+    assert where.startswith("net.py:4, net.py:6, net.py:8 and 2 more, modules 1, 3 … 9")
 
 
 def test_evidence_is_a_range_or_what_is_the_same_everywhere() -> None:
@@ -93,7 +93,7 @@ def test_other_places_in_a_message_become_patterns_too() -> None:
     ]
     (block,) = folded(found)
     assert block.message == "no non-linearity between block.*.one and block.*.two"
-    assert where_lines(block, root=Path("/")) == ["net.py:7  block.*.one, 4 places (nn.Linear)"]
+    assert where_lines(block, root=Path("/")) == ["net.py:7, modules block.*.one, 4 places (nn.Linear)"]
 
 
 def test_without_a_site_the_lines_of_the_evidence_are_the_place() -> None:

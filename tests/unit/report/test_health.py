@@ -85,9 +85,9 @@ def test_the_page_lists_errors_first_with_place_and_fixes(tmp_path: Path) -> Non
         Report((mild, grave), (Unseen("rnn", "nn.LSTM", "it is fused"),), (), quantities()), root=tmp_path
     )
     assert [row.id for row in shown.rows] == ["AL201", "AL101"]
-    assert shown.rows[0].places == ("net.py:12  head (nn.Softmax)",)
+    assert shown.rows[0].places == ("net.py:12, module head (nn.Softmax)",)
     assert shown.rows[0].fixes == ("no-such-remedy",)
-    assert shown.count == "1 error, 1 for information"
+    assert shown.count == "1 error, 1 informational"
     assert (shown.steps, len(shown.charts)) == (100, 3)
     assert [key.text for key in shown.charts[0].legend] == ["step 0", "later", "step 99, the last"]
     assert shown.unseen == ("rnn (nn.LSTM): it is fused",)

@@ -59,6 +59,7 @@ def test_an_explanation_has_sections() -> None:
         example="model = nn.ReLU()\nloss = None\n",
         fix="model = nn.GELU()",
         thresholds={"growth": "by how much"},
+        defaults={"growth": 0.1},
         source="A paper",
         remedies=(),
     )
@@ -75,5 +76,5 @@ def test_an_explanation_has_sections() -> None:
     assert [line for line in page.split("\n") if line in titles] == titles
     assert "\nWhat it is\nWhat is reported.\n\nMore.\n\nWhy it matters\n" in page
     assert "\n    model = nn.ReLU()\n    loss = None\n" in page
-    assert "growth: by how much" in page
+    assert "growth = 0.1: by how much" in page
     assert "Fixes" not in page  # it has none

@@ -127,7 +127,7 @@ def _others(mode: str, dtype: str) -> tuple[str, ...]:
 
 def _path(output: Path | None) -> Path:
     own = Path(__file__).with_name(stored.DATA)
-    if output is None and not (own.parents[3] / "pyproject.toml").is_file():
+    if output is None and not (own.parents[4] / "pyproject.toml").is_file():
         raise BadInput("actlab is installed, not checked out: name the file for the certificates with --output FILE.")
     path = own if output is None else output
     if not path.absolute().parent.is_dir():

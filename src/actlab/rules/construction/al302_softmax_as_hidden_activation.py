@@ -51,10 +51,16 @@ def softmax_as_hidden_activation(context: Context) -> Iterator[Found]:
         before = sole(trace, behind(trace, made.source, AFFINE))
         is_read_once = len(trace.readers(made.value)) == 1 and made.value not in trace.outputs
         if is_read_once and is_layer(trace, before.step):
-            units = trace.values[made.source].shape[made.dim or 0]
+            shape = trace.values[made.source].shape
+            units = shape[made.dim or 0]
+            what = (
+                f"its {units} units sum to 1, so each is about 1/{units}, and one large unit suppresses the rest."
+                if made.dim != 0 or len(shape) < 2
+                else f"along axis 0, of length {units}, each unit sums to 1 over the batch, so every output depends on"
+                " the other examples."
+            )
             yield found(
-                f"softmax is applied between two layers: its {units} units sum to 1, so each is about 1/{units}, and"
-                " one large unit suppresses the rest.",
+                f"softmax is applied between two layers: {what}",
                 site=made.site,
                 units=units,
             )

@@ -160,9 +160,9 @@ def _misfit(context: Context, chain: list[Stage], change: Change) -> Found:
     count = change.saturated
     flat = f", and saturate the activations of {count} layers from the start" if count else ""
     return found(
-        f"over {len(chain)} layers with {names} the initial weights change the mean square of the signal by a factor of"
-        f" {forward:.2g} and that of the gradient by {backward:.2g}{flat}: their gain is {actual:.3g}, but"
-        f" {right:.4g} preserves the size.",
+        f"over {len(chain)} layers with {names} the initial weights scale the mean square of the signal by"
+        f" {forward:.2g} and that of the gradient by {backward:.2g}{flat}: their gain is {actual:.3g};"
+        f" {right:.4g} would preserve the signal.",
         site=first.site,
         layers=[module_of(context, stage.layer) for stage in chain],
         gain=actual,

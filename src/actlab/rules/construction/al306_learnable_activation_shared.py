@@ -43,8 +43,7 @@ def learnable_activation_shared(context: Context) -> Iterator[Found]:
     for name, (site, layers) in activation_parameters(context.trace).items():
         if len(layers) > 1:
             yield found(
-                f"{name} is one parameter of an activation that is applied after {len(layers)} layers, whose gradients"
-                " all change the same value.",
+                f"the activation is applied after {len(layers)} layers, so all of them train the same {name}.",
                 site=site,
                 parameter=name,
                 places=len(layers),

@@ -18,7 +18,7 @@ from actlab.theory.predicates import is_nonnegative
     remedies=("add-sigmoid", "use-logits-loss"),
 )
 def no_sigmoid_before_bce(context: Context) -> Iterator[Found]:
-    """`binary_cross_entropy` is applied to values that no sigmoid maps into [0, 1].
+    """`binary_cross_entropy` is applied to values that are not confined to [0, 1].
 
     Why it matters:
         `binary_cross_entropy` takes probabilities. Values outside [0, 1] raise an error, or give NaN on some devices;
@@ -26,8 +26,8 @@ def no_sigmoid_before_bce(context: Context) -> Iterator[Found]:
 
     How it is detected:
         By data flow: the input of the loss comes from a layer, or from an activation whose range leaves [0, 1]; or some
-        of its values on the batch lie outside. An activation of values that are never negative is judged by its values
-        alone, because tanh of a softplus is a probability.
+        of its values on the batch lie outside. An activation with non-negative input is judged by its values on the
+        batch, because its range may be smaller: tanh(softplus(x)) lies in [0, 1).
 
     Example:
         model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 1))
@@ -51,7 +51,7 @@ def no_sigmoid_before_bce(context: Context) -> Iterator[Found]:
         if outside or (is_raw_output(context, made) and not _reads_nonnegative(context, made)):
             count = 0 if values is None else values.numel()
             yield found(
-                f"{context.called(step)} takes probabilities, but nothing maps its input into [0, 1]: {outside} of"
+                f"{context.called(step)} takes probabilities, but its input is not confined to [0, 1]: {outside} of"
                 f" {count} values lie outside.{computed_by(made)} Values outside raise an error or give NaN; logits"
                 f" inside are misread as probabilities.{called_at(step)}",
                 site=made.spot or spot_of(step),

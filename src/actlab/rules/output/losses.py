@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import re
 from collections.abc import Iterator
 
 import torch
@@ -20,7 +21,7 @@ _ROUNDING = 0.05
 # The exponential of log-probabilities is a probability, log_sigmoid is the logarithm of one.
 _LOG_LINKS = frozenset({"exponential", "log_sigmoid"})
 
-_DEFINES = ("def ", "async def ", "class ", "@")
+_NOT_A_CALL = re.compile(r"^\s*(def |async def |class |@|\w+ = \()|\b[A-Z]\w*Loss\(|\bcheck\(")
 
 
 def readers_of_logits(context: Context) -> Iterator[tuple[Step, int, str]]:
@@ -104,6 +105,6 @@ def computed_by(made: Made) -> str:
 
 def called_at(step: Step) -> str:
     """Return a sentence with the file and line that call the loss; empty if that is not the user's code."""
-    # Without a line of the user's code, the step has the line of the model's definition.
-    is_call = bool(step.file) and not linecache.getline(step.file, step.line).lstrip().startswith(_DEFINES)
+    # Where actlab calls the loss itself, the step has the line that defines the model or hands over the loss.
+    is_call = bool(step.file) and not _NOT_A_CALL.search(linecache.getline(step.file, step.line))
     return f" The loss is called at {step.file.rpartition('/')[2]}:{step.line}." if is_call else ""

@@ -31,18 +31,23 @@ def dead_units(run: Run, *, growth: float = 0.1) -> Iterator[Found]:
     Why it matters:
         No gradient reaches the weights of a dead unit, so it stays dead. A layer of dead units stops all layers before
         it from learning. Healthy small ReLU networks have 9 to 30 % dead units, so the severity follows the
-        consequence. A whole dead layer is an error; it is a warning if the loss halved without it or falls through a
-        path around it. It is a warning if nine in ten units are dead while the loss stalls, or half of them and growing
-        while the loss rises. Anything else is information, as are units that died after the loss had converged.
+        consequence.
+
+        Error: a whole layer is dead.
+
+        Warning: the same, but the loss halved or another path carries the gradient; or 90 % are dead while the loss
+        stalls; or half of them, and growing, while it rises.
+
+        Information: anything else, including units that died after the loss had converged.
 
     How it is detected:
         A unit is dead if |f'(z)| is 0 in the dtype, or below a thousandth of its largest value, on every one of n
-        examples. The finding names n, which counts an example once however often a loop repeats it, and 3/n, the 95 %
+        examples. The finding names n, in which a repeated example counts once, and 3/n, the 95 %
         upper bound on the rate at which the unit may still activate.
 
     Thresholds:
-        growth: by how much the share of dead units must rise over a run to be growing; batches alone make it vary by
-            a few hundredths.
+        growth: the share of dead units counts as growing if it rises by more than this over a run; from batch to
+            batch it varies by a few hundredths.
 
     Example:
         first = nn.Linear(8, 32)

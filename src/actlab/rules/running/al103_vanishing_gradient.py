@@ -34,9 +34,10 @@ def vanishing_gradient(run: Run) -> Iterator[Found]:
         learn, and no single learning rate suits both.
 
     How it is detected:
-        From the norm of the gradient at successive activations: a straight line through its logarithm, and the ratio of
-        the first to the last. A gradient that is small everywhere is normal in a trained network and is not reported.
-        It is information if the loss halved, or had converged before the gradient shrank.
+        A straight line is fitted to the logarithm of the gradient's norm over the activations. Its slope and the ratio
+        of the first to the last must both pass a threshold. A gradient that is small everywhere is normal in a
+        trained network and is not reported. It is information if the loss halved, or had converged before the gradient
+        shrank.
 
     Example:
         layers = [part for _ in range(10) for part in (nn.Linear(32, 32), nn.Sigmoid())]
@@ -68,7 +69,8 @@ def vanishing_gradient(run: Run) -> Iterator[Found]:
         )
         yield found(
             f"the gradient shrinks by a factor of {math.exp(line.slope):.2g} per layer on its way back: at the first of"
-            f" {line.layers} activations it is {1 / line.ratio:.1e} of that at the last, and early layers hardly learn",
+            f" {line.layers} activations it is {1 / line.ratio:.1e} times that at the last, so the early layers hardly"
+            " learn",
             site=elementwise_sites(quantities)[0].site,
             severity="information" if is_late else unless_learned(run.loss),
             **line.evidence(),

@@ -25,8 +25,8 @@ def exploding_gradient(run: Run) -> Iterator[Found]:
         what was learned.
 
     How it is detected:
-        From the norm of the gradient at successive activations: a straight line through its logarithm, and the ratio of
-        the first to the last. It is information if the loss halved all the same.
+        A straight line is fitted to the logarithm of the gradient's norm over the activations. Its slope and the ratio
+        of the first to the last must both pass a threshold. It is information if the loss halved all the same.
 
     Example:
         layers = [part for _ in range(10) for part in (nn.Linear(32, 32), nn.LeakyReLU(0.5))]
