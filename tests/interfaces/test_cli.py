@@ -93,7 +93,7 @@ def test_list_holds_every_activation_with_the_documented_keys(run: Run) -> None:
 
 def test_list_filters_by_family_and_text(run: Run) -> None:
     assert {row["family"] for row in run("list", "--family", "gated", "--json").json} == {"gated"}
-    assert "gelu" in [row["name"] for row in run("list", "--search", "normal variable below", "--json").json]
+    assert "gelu" in [row["name"] for row in run("list", "--search", "standard normal distribution", "--json").json]
     said = run("list", "--family", "gate")
     assert (said.status, said.out) == (2, "")
     assert "there is no family 'gate'; choose one of" in said.err
@@ -244,7 +244,7 @@ def test_an_interrupted_bench_shows_the_rows_so_far(run: Run, monkeypatch: pytes
             "no candidate is a formula with the parameter 'c'",
         ),
         (("advise", "json:dumps"), "advise reads a task from a file, not from a module; got 'json:dumps'"),
-        (("advise", "--activations", ""), "name at least one other activation"),
+        (("advise", "--activations", ""), "must include an activation other than the control"),
         (("advise", "--report", "no/folder/report.html"), "there is no folder"),
         (("advise", "--report", "."), "it is a folder; choose a file name"),
     ],

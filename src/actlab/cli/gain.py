@@ -27,5 +27,5 @@ def command(
     param: Params = None,
     json: Json = False,
 ) -> None:
-    """Print the gain: the weight scale that preserves a signal's mean square (or what --kind names)."""
+    """Print the gain: the weight scale that preserves a signal's mean square, variance or gradient (--kind)."""
     show_answer(verbs.gain(formula, q=q, kind=kind, **values_of(param)), as_json=json)
