@@ -127,7 +127,7 @@ CHART = Chart(
     title="Differences from the control",
     caption=(
         "Test {metric}, the same seeds with both activations. A small dot is one seed, the large mark the"
-        " Hodges–Lehmann estimate, the bar the interval: if it crosses the line at zero, no difference is proved."
+        " Hodges–Lehmann estimate, the bar the interval: if it crosses the line at zero, no difference is shown."
     ),
     order=10,
     page="comparison",
