@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from actlab.verbs.shown import show
 
 import actlab
 from actlab.formula.atoms import sin
@@ -20,6 +19,7 @@ from actlab.formula.text import text
 from actlab.lower.choose import TARGETS
 from actlab.lower.standalone import standalone
 from actlab.lower.to_latex import latex
+from actlab.verbs import show
 
 BLOCK = '''
 from actlab import Param, activation
@@ -80,16 +80,21 @@ def test_its_gain_is_that_of_sampled_noise(wiggle: actlab.Activation) -> None:
     assert actlab.moments(wiggle).mean == pytest.approx(float(values.mean()), abs=3e-3)
 
 
+# How a target's program is given a number: its import, and the number; others take a float as it is.
+NUMBERS = {
+    "numpy": ("import numpy", "numpy.float64({})"),
+    "torch": ("import torch", "torch.tensor({})"),
+    "mpmath": ("import mpmath", "mpmath.mpf({})"),
+}
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_target_spells_it(wiggle: actlab.Activation, target: str, tmp_path: Path) -> None:
-    source = standalone(wiggle, target)
-    made = {"numpy": "numpy.float64({})", "torch": "torch.tensor({})", "mpmath": "mpmath.mpf({})"}[target]
-    (tmp_path / "alone.py").write_text(
-        f"{source}\nimport {target}\n"
-        + "".join(
-            f"print(float(wiggle({made.format(x)})), float(wiggle_derivative({made.format(x)})))\n" for x in (-1.5, 2.5)
-        )
-    )
+    imported, number = NUMBERS.get(target, ("", "{}"))
+    lines = [standalone(wiggle, target), imported]
+    for x in map(number.format, (-1.5, 2.5)):
+        lines.append(f"print(float(wiggle({x})), float(wiggle_derivative({x})))")
+    (tmp_path / "alone.py").write_text("\n".join(lines))
     ended = subprocess.run([sys.executable, "-I", "alone.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
     found = [float(word) for word in ended.stdout.split()]
     assert found == pytest.approx([exact(-1.5), slope(-1.5), exact(2.5), slope(2.5)], rel=1e-6)

@@ -23,6 +23,7 @@ from actlab.cli.panels import Panel
 from actlab.measure.speed import summary
 from actlab.measure.speed.case import Case
 from actlab.measure.speed.timing import Speed, timed
+from actlab.verbs.show import SOURCES
 
 COMMANDS = dict(command_files())
 TASK = """
@@ -221,7 +222,7 @@ def test_an_interrupted_bench_shows_the_rows_so_far(run: Run, monkeypatch: pytes
         (("gain", "exp(x*x)"), "does not exist"),
         (
             ("show", "relu", "--source", "cobol"),
-            "there is no target 'cobol'; choose one of numpy, torch, mpmath, latex",
+            f"there is no target 'cobol'; choose one of {', '.join(SOURCES)}",
         ),
         (("bench", "swsh"), "no activation is named 'swsh'. Did you mean 'swish'?"),
         (("bench", "x +"), "it ends too early"),

@@ -12,12 +12,13 @@ import torch
 
 from actlab.catalog.index import get
 from actlab.rules.finding import Finding
+from actlab.rules.registry import kinds
 from actlab.sites.site import Site
 from corpus import everything, judge
 
 RELU = get("relu")
 BENCH = Path(__file__).parents[2] / "bench"
-IDS = {f"AL{number}" for number in (*range(101, 112), *range(201, 211), *range(301, 311))}
+IDS = set(kinds())
 
 PROGRAMS = everything.programs()
 REFUSED = "no_sigmoid_refused"  # PyTorch itself raises: that is its fault

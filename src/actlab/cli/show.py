@@ -11,6 +11,7 @@ from actlab import verbs
 from actlab.cli.options import Formula, Json, Params, values_of
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import say, show_answer
+from actlab.lower.choose import TARGETS
 
 PLACE = Place(Panel.ACTIVATIONS, 2)
 
@@ -21,7 +22,8 @@ def command(
     source: Annotated[
         str | None,
         typer.Option(
-            metavar="TARGET", help="Print a program that runs without actlab: torch, numpy or mpmath; or latex."
+            metavar="TARGET",
+            help=f"Print it for another program, which needs no actlab: {', '.join((*TARGETS, 'latex'))}.",
         ),
     ] = None,
     plot: Annotated[

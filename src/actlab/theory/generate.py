@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -37,7 +38,18 @@ def main() -> None:
     _write(gains.DATA, computed_moments(CATALOG.values()))
 
 
+def _is_rounding(old: object, new: object) -> bool:
+    """Return whether two entries differ by the last digits of their numbers at most."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old.keys() == new.keys() and all(_is_rounding(old[name], new[name]) for name in old)
+    if isinstance(old, float) and isinstance(new, float):
+        return math.isclose(old, new, rel_tol=1e-13, abs_tol=1e-15)
+    return old == new
+
+
 def _write(name: str, rows: Mapping[str, object]) -> None:
+    stored = json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    rows = {key: stored[key] if _is_rounding(stored.get(key), entry) else entry for key, entry in rows.items()}
     lines = [f"{json.dumps(key)}: {json.dumps(entry, ensure_ascii=False)}" for key, entry in sorted(rows.items())]
     file = Path(__file__).with_name(name)
     file.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
