@@ -91,9 +91,8 @@ NUMBERS = {
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_target_spells_it(wiggle: actlab.Activation, target: str, tmp_path: Path) -> None:
     imported, number = NUMBERS.get(target, ("", "{}"))
-    lines = [standalone(wiggle, target), imported]
-    for x in map(number.format, (-1.5, 2.5)):
-        lines.append(f"print(float(wiggle({x})), float(wiggle_derivative({x})))")
+    calls = [f"print(float(wiggle({x})), float(wiggle_derivative({x})))" for x in map(number.format, (-1.5, 2.5))]
+    lines = [standalone(wiggle, target), imported, *calls]
     (tmp_path / "alone.py").write_text("\n".join(lines))
     ended = subprocess.run([sys.executable, "-I", "alone.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
     found = [float(word) for word in ended.stdout.split()]
