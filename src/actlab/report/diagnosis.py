@@ -10,7 +10,7 @@ from typing import final
 
 from actlab.diagnosis.report import Report
 from actlab.report.finding_text import by_severity, count_text
-from actlab.report.folding import Block, folded, folded_unseen, pattern, where_lines, without_numbers
+from actlab.report.folding import Block, fixes, folded, folded_unseen, pattern, where_lines, without_numbers
 from actlab.report.moments import drawn_steps
 from actlab.report.sections import Section, sections
 from actlab.rules.finding_text import sentence_text
@@ -80,9 +80,14 @@ def numbered(sites: Sequence[Site]) -> tuple[str, ...]:
     for _, run in groupby(map(place_name, sites), key=without_numbers):
         names = list(run)
         last = number + len(names) - 1
-        entries.append(f"{number} {names[0]}" if len(names) == 1 else f"{number}–{last} {pattern(names)}")
+        entries.append(f"{number} = {names[0]}" if len(names) == 1 else f"{number}–{last} = {_run(names)}")
         number = last + 1
     return tuple(entries)
+
+
+def _run(names: Sequence[str]) -> str:
+    common = pattern(names)
+    return common if any(map(str.isalpha, common)) else f"{names[0]} … {names[-1]}"  # a flat `nn.Sequential`
 
 
 def _row(block: Block, *, root: Path) -> FindingRow:
@@ -93,7 +98,7 @@ def _row(block: Block, *, root: Path) -> FindingRow:
         message=sentence_text(block.message),
         places=tuple(where_lines(block, root=root)),
         evidence=block.evidence,
-        fixes=tuple(REMEDIES.get(remedy, remedy) for remedy in block.remedies),
+        fixes=tuple(fixes(block, REMEDIES)),
     )
 
 

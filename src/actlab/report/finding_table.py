@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actlab.report.finding_text import by_severity, count_text
-from actlab.report.folding import Block, folded, folded_unseen, where_lines
+from actlab.report.folding import Block, fixes, folded, folded_unseen, where_lines
 from actlab.rules.finding import Finding
 from actlab.rules.finding_text import sentence_text
 from actlab.sites.site import Unseen
@@ -65,8 +65,8 @@ class FindingTable:
         yield Padding(Text(sentence_text(block.message)), (0, 0, 0, INDENT))
         if block.evidence:
             yield self._labelled("evidence:", Text(block.evidence, style="dim"))
-        for remedy in block.remedies:
-            yield self._labelled("fix:", Text(self.remedies.get(remedy, remedy), style="green"))
+        for fix in fixes(block, self.remedies):
+            yield self._labelled("fix:", Text(fix, style="green"))
 
     def _labelled(self, label: str, text: Text) -> Padding:
         return Padding(_hanging(f"{label} ", text), (0, 0, 0, INDENT))

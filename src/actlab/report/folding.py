@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, final
 
@@ -56,7 +56,8 @@ class Block:
         places: where they are; empty if they concern the model as a whole.
         message: the common message; numbers that differ are ranges.
         evidence: the evidence as text; numbers that differ are ranges.
-        remedies: the ids of the fixes.
+        remedies: the ids of the fixes that no earlier block lists.
+        listed_by: the ids of the earlier blocks that list the other fixes.
         count: how many findings there are.
     """
 
@@ -68,6 +69,7 @@ class Block:
     evidence: str
     remedies: tuple[str, ...]
     count: int
+    listed_by: tuple[str, ...] = ()
 
 
 @final
@@ -80,8 +82,24 @@ class Uninspected:
 
 
 def folded(findings: Iterable[Finding]) -> list[Block]:
-    """Fold findings with the same id, severity and fixes whose messages differ only in numbers and places."""
-    return [_block(alike) for alike in grouped(findings, key=_kind)]
+    """Fold findings with the same id, severity and fixes whose messages differ only in numbers and places.
+
+    Each fix is listed once: by the first block that it belongs to.
+    """
+    blocks: list[Block] = []
+    listed: dict[str, str] = {}
+    for block in map(_block, grouped(findings, key=_kind)):
+        new = tuple(remedy for remedy in block.remedies if remedy not in listed)
+        others = tuple(dict.fromkeys(listed[remedy] for remedy in block.remedies if remedy in listed))
+        listed |= dict.fromkeys(new, block.id)
+        blocks.append(replace(block, remedies=new, listed_by=others))
+    return blocks
+
+
+def fixes(block: Block, remedies: Mapping[str, str]) -> list[str]:
+    """Return the fixes of a block as sentences, then where its other fixes are listed."""
+    others = [f"See the fixes of {' and '.join(block.listed_by)}."] if block.listed_by else []
+    return [*(remedies.get(remedy, remedy) for remedy in block.remedies), *others]
 
 
 def folded_unseen(unseen: Iterable[Unseen]) -> list[Uninspected]:
@@ -223,7 +241,7 @@ def _common_evidence(findings: Sequence[Finding]) -> str:
     """Return the evidence of several findings: ranges of numbers, and what is the same everywhere."""
     names = [name for name in findings[0].evidence if name != "lines" and all(name in one.evidence for one in findings)]
     shown = ((name, _common_value([one.evidence[name] for one in findings])) for name in names)
-    return ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in shown if text)
+    return "; ".join(f"{name.replace('_', ' ')}: {text}" for name, text in shown if text)
 
 
 def _common_value(values: Sequence[Any]) -> str:

@@ -74,7 +74,7 @@ def test_everything_that_was_found_is_there(text):
         "Rate 0.1–0.8.",
         "the model as a whole",
         "Measured at every element-wise activation over 100 training steps.",
-        "1–8 layers.*.act",
+        "1–8 = layers.*.act",
         "layers.*.act, 8 places",
         "layers.*.attn, 8 places (nn.MultiheadAttention): it is fused",
     ):

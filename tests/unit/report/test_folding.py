@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actlab.report.folding import folded, folded_unseen, paths_text, pattern, where_lines
+from actlab.report.folding import fixes, folded, folded_unseen, paths_text, pattern, where_lines
 from actlab.rules.finding import Finding
 from actlab.sites.site import Spot, Unseen
 from unit.report.findings import finding, site
@@ -71,7 +71,7 @@ def test_the_lines_of_code_are_listed_a_few_of_many() -> None:
 def test_evidence_is_a_range_or_what_is_the_same_everywhere() -> None:
     rows = ({"examples": 512, "share": 0.25, "units": (1,)}, {"examples": 512, "share": 0.75, "units": (2, 3)})
     (block,) = folded([dead(f"a.{number}", 2, evidence=row) for number, row in enumerate(rows)])
-    assert block.evidence == "examples 512, share 0.25–0.75"
+    assert block.evidence == "examples: 512; share: 0.25–0.75"
 
 
 def test_the_name_of_the_site_in_a_message_becomes_the_pattern() -> None:
@@ -117,3 +117,13 @@ def test_parts_that_could_not_be_inspected_fold_by_what_and_why() -> None:
 def test_only_numbers_that_differ_become_stars() -> None:
     assert pattern(["layer1.0.act2", "layer1.1.act2"]) == "layer1.*.act2"
     assert paths_text(["a.0", "b", "a.1", "a.12"]) == "a.*, 3 places; b"
+
+
+def test_each_fix_is_listed_once():
+    first = finding("AL103", "warning", where=site("1"), remedies=("residual", "init-with-gain"))
+    second = finding("AL303", "warning", where=site("1"), remedies=("init-with-gain", "add-activation"))
+    third = finding("AL111", "warning", where=site("1"), remedies=("residual", "init-with-gain"))
+    blocks = folded([first, second, third])
+    assert [block.remedies for block in blocks] == [("residual", "init-with-gain"), ("add-activation",), ()]
+    assert fixes(blocks[1], {"add-activation": "Add one."}) == ["Add one.", "See the fixes of AL103."]
+    assert fixes(blocks[2], {}) == ["See the fixes of AL103."]

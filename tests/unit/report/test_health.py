@@ -96,7 +96,7 @@ def test_the_page_lists_errors_first_with_place_and_fixes(tmp_path: Path) -> Non
 
 def test_sites_along_the_axis_are_numbered_and_runs_of_alike_places_are_one_entry() -> None:
     places = ["stem.act", "layer1.0.relu", "layer1.1.relu", "layer2.0.relu", "head"]
-    assert numbered([site(place) for place in places]) == ("1 stem.act", "2–4 layer*.*.relu", "5 head")
+    assert numbered([site(place) for place in places]) == ("1 = stem.act", "2–4 = layer*.*.relu", "5 = head")
 
 
 @pytest.mark.parametrize(("low", "high"), [(2e-3, 2.1e-3), (1e-3, 3e-2), (1e-9, 1.0)])
