@@ -9,6 +9,9 @@ from actlab.sites.site import Site, Spot, Unseen
 COLUMNS = ("place", "activation", "spelling", "file:line", "input", "dtype", "calls")
 
 
+_ACTLAB = Path(__file__).parents[1]
+
+
 def name_text(name: str, limit: int = 40) -> str:
     """Return a name on one line, without unprintable characters, cut to `limit` characters.
 
@@ -44,6 +47,8 @@ def shown_path(file: str, *, root: Path) -> str:
     path = Path(file)
     if path.is_absolute() and path.is_relative_to(root):
         return path.relative_to(root).as_posix()
+    if path.is_relative_to(_ACTLAB):
+        return path.relative_to(_ACTLAB.parent).as_posix()
     installed = path.as_posix().rpartition("/site-packages/")[2]
     return installed if installed != path.as_posix() else file
 

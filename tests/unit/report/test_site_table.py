@@ -7,6 +7,8 @@ from pathlib import Path
 
 from actlab.report.site_table import site_lines
 from actlab.sites.site import Unseen
+from actlab.sites.site_text import shown_path
+from actlab.train import mlp
 from unit.report.findings import site
 
 SITES = (
@@ -69,3 +71,7 @@ def test_alike_sites_are_one_row_with_their_count() -> None:
 def test_two_alike_sites_stay_two_rows() -> None:
     lines = site_lines([site("a.0"), site("a.1")], (), root=Path("/"), width=90)
     assert [line.split()[0] for line in lines[1:3]] == ["a.0", "a.1"]
+
+
+def test_a_site_in_actlab_itself_is_shown_below_the_package():
+    assert shown_path(mlp.__file__, root=Path("/data")) == "actlab/train/mlp.py"
