@@ -14,7 +14,7 @@ from unit.rules.programs import CLASSES, X, mlp
 
 
 def test_an_unknown_threshold_is_refused_with_the_nearest_name():
-    with pytest.raises(BadInput, match="no threshold is called 'lost_shar'. Did you mean 'lost_share'?"):
+    with pytest.raises(BadInput, match=r"no threshold is called 'lost_shar'\. Did you mean 'lost_share'\?"):
         actlab.check(mlp(4), (X, CLASSES), F.cross_entropy, settings=Settings(lost_shar=0.5))
     with pytest.raises(BadInput, match="no threshold is called 'speed'"):
         actlab.watch(mlp(4), settings=Settings(speed=1.0))
