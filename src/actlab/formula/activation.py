@@ -36,7 +36,7 @@ class Activation:
         family: the family it belongs to.
         aliases: other names for it.
         reference: the reference implementation that tests and measurements compare with.
-        known: pairs of input and output from the source, where there is no reference implementation.
+        known: pairs of input and output from the source, if there is no reference implementation.
         note: what a user should know about names or variants.
     """
 
@@ -161,7 +161,7 @@ def activation(
         source: the paper, with its number, or the library. Every activation of the catalog names one.
         aliases: other names that find it.
         reference: the dotted name of a reference implementation; only tests and measurements read it.
-        known: outputs from the source, by input: at least three where there is no reference implementation.
+        known: outputs from the source, by input: at least three if there is no reference implementation.
         note: what a user should know about names or variants.
 
     Raises:

@@ -46,7 +46,7 @@ class AxisActivation:
 
     Attributes:
         name, summary, source, family, aliases, reference, note: as for `Activation`.
-        known: pairs of input and output vectors, where there is no reference implementation.
+        known: pairs of input and output vectors, if there is no reference implementation.
         expression: the formula of the input `x`.
         jvp: the Jacobian times a vector `v`, by the input `x` and the output `y`.
         vjp: a vector `v` times the Jacobian, likewise.
