@@ -17,7 +17,8 @@ from actlab.diagnosis.report import Report, StoppedEarly, ordered
 from actlab.diagnosis.trial_run import DEFAULT_OPTIMIZER, StepsDone, trial
 from actlab.diagnosis.watch import refuse_lazy, refuse_watched
 from actlab.errors import BadInput
-from actlab.rules.context import Context, Observed
+from actlab.rules.context import Context
+from actlab.rules.observed import Observed
 from actlab.rules.registry import batch_findings, validate
 from actlab.sites.recognize.traced import traced
 from actlab.sites.trace.calls import tensors_in

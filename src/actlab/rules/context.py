@@ -4,119 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, final
+from typing import final
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from actlab.nn.torch_modules import saturating_functions
 from actlab.rules.composite_losses import written_losses
-from actlab.rules.dataflow import PRODUCTS, upstream
-from actlab.sites.recognize.torch_ops import LAYERS
+from actlab.rules.dataflow import upstream
+from actlab.rules.observed import Observed
 from actlab.sites.trace.trace import Step, Trace
 from actlab.telemetry.settings import Settings
-
-REGRESSIONS = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
-LOSSES = REGRESSIONS | frozenset(
-    {
-        "cross_entropy",
-        "nll_loss",
-        "binary_cross_entropy",
-        "binary_cross_entropy_with_logits",
-        "multilabel_soft_margin_loss",
-        "kl_div",
-        "ctc_loss",
-        "poisson_nll_loss",
-    }
-)
-_DIFFERENCES = frozenset({"sub", "rsub"})
-_HALF = frozenset({torch.float16, torch.bfloat16})
-
-
-@final
-@dataclass(frozen=True)
-class ZeroGradient:
-    """A call in 16 bits: the number of its inputs, and of those where only PyTorch's rounding makes the gradient 0."""
-
-    numbers: int
-    zeros: int
-    dtype: str
-
-
-@final
-class Observed:
-    """Observe the numbers of a pass while it runs.
-
-    Attributes:
-        tensors: by the place of a step that compares with targets, its inputs.
-        numbers: by value, the tensors that the loss reads.
-        zeros: by the place of a smooth activation in 16 bits, where its gradient is 0.
-        size: by the place of a layer, the mean square of its input.
-        not_finite: the places of the steps with NaN or infinity in their output.
-        broken: those of them whose inputs are finite, in order.
-        rows: by the place of a linear layer, a few rows of its input and output.
-    """
-
-    def __init__(self) -> None:
-        self.tensors: dict[int, tuple[Tensor, ...]] = {}
-        self.numbers: dict[int, Tensor] = {}
-        self.zeros: dict[int, ZeroGradient] = {}
-        self.size: dict[int, float] = {}
-        self.not_finite: set[int] = set()
-        self.broken: list[int] = []
-        self.rows: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
-        if step.function in LOSSES or (step.part == "loss" and step.function in _DIFFERENCES):
-            self.tensors[step.place] = tuple(tensor.detach() for tensor in inputs)
-        if not _are_finite(outputs):
-            self.not_finite.add(step.place)
-            self.broken += [step.place] if _are_finite(inputs) else []
-        if step.part == "loss":
-            self.numbers.update({number: tensor.detach() for number, tensor in zip(step.inputs, inputs, strict=True)})
-        if step.function in LAYERS | PRODUCTS:
-            self._keep_layer(step, inputs, outputs)
-        if step.function in saturating_functions() and inputs and inputs[0].dtype in _HALF:
-            self.zeros[step.place] = _zero_gradient(step, inputs[0].detach())
-
-    def _keep_layer(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
-        place = 1 if step.function == "addmm" else 0  # input + mat1 @ mat2
-        if len(inputs) <= place or not inputs[place].is_floating_point():
-            return
-        given = inputs[place].detach()
-        self.size[step.place] = float(given.float().square().mean())
-        if step.function in {"linear", "addmm", *PRODUCTS} and given.dim() and outputs[0].dim():
-            self.rows[step.place] = (_few_rows(given), _few_rows(outputs[0].detach()))
-
-
-def _are_finite(tensors: tuple[Tensor, ...]) -> bool:
-    floats = (each.detach() for each in tensors if each.is_floating_point() and not each.is_meta)
-    return all(bool(each.isfinite().all()) for each in floats)
-
-
-def _few_rows(tensor: Tensor) -> Tensor:
-    return tensor.reshape(-1, tensor.shape[-1])[:_ROWS].double().clone()
-
-
-_ROWS = 16
-"""Enough to tell a straight line from anything else."""
-
-
-def _zero_gradient(step: Step, z: Tensor) -> ZeroGradient:
-    function = saturating_functions()[step.function]
-    with torch.enable_grad():
-        found = _slope(function, z)
-        true = _slope(function, z.double())
-    least = torch.finfo(z.dtype).tiny * torch.finfo(z.dtype).eps  # the smallest that the dtype can hold
-    lost = (found == 0) & (true.abs() > least)
-    return ZeroGradient(z.numel(), int(lost.sum()), str(z.dtype).removeprefix("torch."))
-
-
-def _slope(function: Any, z: Tensor) -> Tensor:
-    z = z.detach().clone().requires_grad_()
-    (slope,) = torch.autograd.grad(function(z).sum(), z)
-    return slope
 
 
 @final

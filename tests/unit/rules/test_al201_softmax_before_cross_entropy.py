@@ -5,8 +5,9 @@ from torch import nn
 from torch.distributions import Categorical
 from torch.nn import functional as F
 
-from actlab.rules.context import Context, Observed
+from actlab.rules.context import Context
 from actlab.rules.dataflow import sole
+from actlab.rules.observed import Observed
 from actlab.rules.registry import batch_findings
 from actlab.sites.trace.trace import Step, Trace, Value
 from unit.rules.programs import CLASSES, ids, log_sum, mlp, sole_fault

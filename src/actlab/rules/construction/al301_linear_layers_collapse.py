@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from actlab.rules.construction.layers import error_of_single_layer, layer_pairs, module_of, weight_of
-from actlab.rules.context import Context, Observed
+from actlab.rules.context import Context
 from actlab.rules.dataflow import spot_of
+from actlab.rules.observed import Observed
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.trace.trace import Step
 

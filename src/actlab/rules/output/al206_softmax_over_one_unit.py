@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actlab.rules.context import LOSSES, Context
+from actlab.rules.context import Context
 from actlab.rules.dataflow import Made, makers, sole, spot_of
+from actlab.rules.observed import LOSSES
 from actlab.rules.output.losses import axis_length, called_at, path_of
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.trace.trace import Step

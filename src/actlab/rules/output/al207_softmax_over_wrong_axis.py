@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from actlab.rules.context import LOSSES, Context
+from actlab.rules.context import Context
 from actlab.rules.dataflow import Made, sole
+from actlab.rules.observed import LOSSES
 from actlab.rules.output.losses import are_log_probabilities, axis_length, class_axis
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.trace.trace import Step

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
-from actlab.rules.context import REGRESSIONS, Context
+from actlab.rules.context import Context
 from actlab.rules.dataflow import Made, parameters_of, sole, upstream
 from actlab.rules.finding import Severity
+from actlab.rules.observed import REGRESSIONS
 from actlab.rules.output.losses import is_multi_label
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.trace.trace import Step

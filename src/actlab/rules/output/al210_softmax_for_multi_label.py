@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actlab.rules.context import REGRESSIONS, Context
+from actlab.rules.context import Context
 from actlab.rules.dataflow import sole, spot_of
+from actlab.rules.observed import REGRESSIONS
 from actlab.rules.output.losses import axis_length, called_at, class_axis, is_multi_label, multi_label_rows, path_of
 from actlab.rules.rule import Found, found, rule
 
