@@ -9,6 +9,7 @@ from typing import final
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from actlab.rules.backward import Backward
 from actlab.rules.composite_losses import written_losses
 from actlab.rules.dataflow import upstream
 from actlab.rules.observed import Observed
@@ -29,6 +30,8 @@ class Context:
         optimizer: None if none was handed over.
         evaluated: the pass in evaluation mode; None if it cannot be run.
         is_fresh: whether the weights still have their initial values.
+        backward: the backward pass; None if it was not run.
+        is_dtype_to_blame: whether loss and gradients that are not finite in 16 bits are finite in 32.
     """
 
     trace: Trace
@@ -38,6 +41,8 @@ class Context:
     optimizer: Optimizer | None = None
     evaluated: Trace | None = None
     is_fresh: bool = True
+    backward: Backward | None = None
+    is_dtype_to_blame: bool = False
 
     @cached_property
     def to_loss(self) -> frozenset[int]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from actlab.nn.torch_modules import saturating_functions
 from actlab.rules.dataflow import PRODUCTS
+from actlab.rules.non_finite import NotFinite, not_finite
 from actlab.sites.recognize.torch_ops import LAYERS
 from actlab.sites.trace.trace import Step
 
@@ -50,7 +51,7 @@ class Observed:
         zeros: by the place of a smooth activation in 16 bits, where its gradient is 0.
         size: by the place of a layer, the mean square of its input.
         not_finite: the places of the steps with NaN or infinity in their output.
-        broken: those of them whose inputs are finite, in order.
+        faults: by the place of a step, what it made NaN or infinite of good numbers.
         rows: by the place of a linear layer, a few rows of its input and output.
     """
 
@@ -60,7 +61,7 @@ class Observed:
         self.zeros: dict[int, ZeroGradient] = {}
         self.size: dict[int, float] = {}
         self.not_finite: set[int] = set()
-        self.broken: list[int] = []
+        self.faults: dict[int, NotFinite] = {}
         self.rows: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
@@ -68,7 +69,8 @@ class Observed:
             self.tensors[step.place] = tuple(tensor.detach() for tensor in inputs)
         if not _are_finite(outputs):
             self.not_finite.add(step.place)
-            self.broken += [step.place] if _are_finite(inputs) else []
+            fault = not_finite(step, inputs, outputs)
+            self.faults.update({} if fault is None else {step.place: fault})
         if step.part == "loss":
             self.numbers.update({number: tensor.detach() for number, tensor in zip(step.inputs, inputs, strict=True)})
         if step.function in LAYERS | PRODUCTS:

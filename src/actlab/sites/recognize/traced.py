@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from actlab.sites.recognize.formula_follower import FormulaFollower
 from actlab.sites.recognize.sites import with_sites
@@ -22,16 +22,19 @@ def traced(
     loss: Loss | None = None,
     targets: Any = None,
     observe: Observer | None = None,
+    then: Callable[[Tensor], None] | None = None,
+    may_raise: bool = False,
 ) -> Recorded:
     """Record one forward pass of the model, its trace with the sites.
 
     Args:
         model: in the mode to be recorded; the wrappers of `torch.compile` and DDP are taken off.
-        inputs, kwargs, loss, targets, observe: as for `recorded`.
+        inputs, kwargs, loss, targets, observe, then, may_raise: as for `recorded`.
 
     Raises:
         BadInput: the model is wrapped in a way that cannot be looked through, or it or the loss raises.
     """
     model, follower = unwrapped(model), FormulaFollower()
-    found = recorded(model, inputs, kwargs, follower=follower, loss=loss, targets=targets, observe=observe)
+    found = recorded(model, inputs, kwargs, follower=follower, loss=loss, targets=targets, observe=observe, then=then,
+                     may_raise=may_raise)  # fmt: skip
     return replace(found, trace=with_sites(found.trace, follower, model))

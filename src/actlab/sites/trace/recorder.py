@@ -84,6 +84,10 @@ _SILENT = frozenset(
 )
 
 
+# They take numbers out of a tensor, where autograd cannot follow.
+_ESCAPES = frozenset({"item", "tolist", "numpy", "__array__", "__float__", "__int__"})
+
+
 @final
 class Recorder(TorchFunctionMode):
     """Record every call of PyTorch.
@@ -95,7 +99,7 @@ class Recorder(TorchFunctionMode):
         keeps: whether `kept` gives the tensors that the follower needs after the pass.
 
     Attributes:
-        values, steps, instructions, stacks: as in `Trace`.
+        values, steps, instructions, stacks, escapes: as in `Trace`.
         part: whether the model or the loss is running.
     """
 
@@ -112,6 +116,7 @@ class Recorder(TorchFunctionMode):
         self.steps: list[Step] = []
         self.instructions: list[int] = []
         self.stacks: list[Stack] = []
+        self.escapes: list[Step] = []
         self.part: Part = "model"
         self._follower = follower
         self._observe = observe
@@ -155,6 +160,8 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = "activation" if is_shown(func) else name_of(func)
+        if name in _ESCAPES and args:
+            self._note_escape(func, name, args[0])
         if name in _SILENT:
             return func(*args, **kwargs)
         arguments = named_arguments(func, args, kwargs)
@@ -213,6 +220,14 @@ class Recorder(TorchFunctionMode):
         if self._observe is not None:
             self._observe(step, before, tuple(made))
 
+    def _note_escape(self, func: Callable[..., Any], name: str, tensor: Tensor) -> None:
+        place = here(self._paths, depth=3)
+        path = place.path if self.part == "model" else ""
+        self.escapes.append(
+            Step(len(self.steps), name, spelling_of(func), self.part, path, place.file, place.line,
+                 (self.number(tensor),), (), {})
+        )  # fmt: skip
+
     def _new(self, tensor: Tensor, *, origin: str) -> int:
         number = len(self.values)
         shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
@@ -231,6 +246,7 @@ class Recorder(TorchFunctionMode):
             loss,
             stacks=tuple(self.stacks),
             instructions=tuple(self.instructions),
+            escapes=tuple(self.escapes),
         )
 
     def _forgetter(self, identity: int) -> Callable[[ReferenceType[Tensor]], None]:

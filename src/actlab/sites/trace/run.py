@@ -30,13 +30,15 @@ class Recorded:
 
     Attributes:
         trace: what was computed, without its sites.
-        output: the model's output.
+        output: the model's output; None if the model raised.
         loss: the loss; None without one.
+        raised: what the model or the loss raised; the trace then ends there.
     """
 
     trace: Trace
     output: Any
     loss: Tensor | None
+    raised: BadInput | None = None
 
 
 def recorded(
@@ -48,6 +50,8 @@ def recorded(
     loss: Loss | None = None,
     targets: Any = None,
     observe: Observer | None = None,
+    then: Callable[[Tensor], None] | None = None,
+    may_raise: bool = False,
 ) -> Recorded:
     """Record one forward pass of the model; random state and buffers are the same afterwards.
 
@@ -60,9 +64,11 @@ def recorded(
         loss: a function of the output and the targets, recorded too.
         targets: passed to the loss.
         observe: called with every step and its tensors; of what is overwritten in place it gets a copy.
+        then: called with the loss before buffers and random state are restored, such as for a backward pass.
+        may_raise: whether to return what was recorded before the model or the loss raised.
 
     Raises:
-        BadInput: the model or the loss raises.
+        BadInput: the model or the loss raises, without `may_raise`.
     """
     if has_lazy_parts(model):
         _initialize(model, inputs, kwargs or {})
@@ -70,13 +76,24 @@ def recorded(
     recorder.given(tensors_in([*inputs, kwargs or {}]), "input")
     if targets is not None:
         recorder.given(tensors_in([targets]), "target")
+    output: Any = None
+    value: Tensor | None = None
+    outputs: list[int] = []
+    raised: BadInput | None = None
     with undisturbed(model), uncompiled():
-        with recorder, their_code("the model", error=BadInput):
-            output = model(*inputs, **(kwargs or {}))
-        outputs = [recorder.number(tensor) for tensor in tensors_in([output])]
-        value = _loss(recorder, loss, output, targets)
+        try:
+            with recorder, their_code("the model", error=BadInput):
+                output = model(*inputs, **(kwargs or {}))
+            outputs = [recorder.number(tensor) for tensor in tensors_in([output])]
+            value = _loss(recorder, loss, output, targets)
+        except BadInput as error:
+            if not may_raise:
+                raise
+            raised = error
+        if value is not None and then is not None:
+            then(value)
     number = None if value is None else recorder.number(value)
-    return Recorded(recorder.trace(outputs=outputs, loss=number), output, value)
+    return Recorded(recorder.trace(outputs=outputs, loss=number), output, value, raised)
 
 
 def has_lazy_parts(model: nn.Module) -> bool:
