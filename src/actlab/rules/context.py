@@ -9,6 +9,7 @@ from typing import final
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from actlab.rules.axes import Followed, of_inputs
 from actlab.rules.backward import Backward
 from actlab.rules.composite_losses import written_losses
 from actlab.rules.dataflow import upstream
@@ -54,6 +55,11 @@ class Context:
         """The places of the steps on which an output or the loss depends."""
         ends = [value for value in (*self.trace.outputs, self.trace.loss) if value is not None]
         return frozenset[int]().union(*(upstream(self.trace, value) for value in ends))
+
+    @cached_property
+    def axes(self) -> Followed:
+        """Where the axes of the values begin: at the inputs, or at a layer."""
+        return of_inputs(self.trace)
 
     def losses(self, *functions: str) -> list[Step]:
         """Return the steps that compute these losses, in order; composite losses last."""

@@ -13,6 +13,8 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         "use-cross-entropy": "Use cross_entropy on the logits.",
         "add-log-softmax": "Apply log_softmax over the class dimension before nll_loss, or use cross_entropy.",
         "softmax-over-classes": "Apply softmax over the class dimension (dim=1, or dim=-1 if classes come last).",
+        "softmax-over-items": "Apply softmax over the axis of the weighted items, over which the model then sums.",
+        "batch-first": "Pass batch_first=True, or transpose the input so that the sequence comes first.",
         "use-sigmoid": "With a single output use a sigmoid (and binary_cross_entropy_with_logits), not a softmax.",
         "linear-output": "Leave the output linear.",
         "scale-targets": "Scale the targets into the range of the output activation.",
