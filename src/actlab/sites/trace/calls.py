@@ -128,7 +128,7 @@ def _plain(name: str) -> str:
 
 def is_in_place(function: Callable[..., Any]) -> bool:
     """Return whether the function overwrites its first argument, by its name."""
-    name = getattr(function, "__name__", "")
+    name = getattr(function, "__name__", "").partition(".")[0]  # without the overload of an operator
     if name in {"__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__"}:
         return True
     return name.endswith("_") and not name.endswith("__")
