@@ -10,6 +10,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from actlab.diagnosis.own_derivative import OwnFunctions
 from actlab.rules.backward import Backward, Broken, Failure, Gradient
 from actlab.sites.trace.source_location import owner_of
 from actlab.sites.trace.trace import Step
@@ -35,11 +36,13 @@ class BackwardPass:
         self._tracked: set[int] = set()
         self._untracked: set[int] = set()
         self._memory = _Memory()
+        self._own = OwnFunctions()
 
     def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
         """Note which nodes of autograd the step has created."""
         if not torch.is_grad_enabled():
             self._untracked.add(step.place)
+            self._own.note(step.place, depth=2)
         for number, tensor in zip(step.inputs, inputs, strict=True):
             self._note(number, tensor, self._maker.get(number))
         for number, tensor in zip(step.outputs, outputs, strict=True):
@@ -49,6 +52,12 @@ class BackwardPass:
 
     def run(self, loss: Tensor) -> None:
         """Run the backward pass of the loss before its graph is freed."""
+        try:
+            self._run(loss)
+        finally:
+            self._place_of.clear()  # lets go of the graph
+
+    def _run(self, loss: Tensor) -> None:
         if not self._parameters or not bool(loss.isfinite().all()):
             return
         if not loss.requires_grad:
@@ -80,7 +89,8 @@ class BackwardPass:
                 waiting += [before for before, _ in node.next_functions if before is not None]
 
     def _backward(self, gradients: dict[str, Gradient], **found: Any) -> Backward:
-        return Backward(gradients, untracked=frozenset(self._untracked), tracked=frozenset(self._tracked), **found)
+        tracked, untracked = frozenset(self._tracked), frozenset(self._untracked)
+        return Backward(gradients, tracked=tracked, untracked=untracked, own=self._own.compared(), **found)
 
     def _gradients(self, loss: Tensor) -> dict[str, Gradient]:
         gradients = torch.autograd.grad(loss, list(self._parameters.values()), retain_graph=True, allow_unused=True)
@@ -153,11 +163,14 @@ class _Memory:
 
 
 def _storage(tensor: Tensor) -> int | None:
+    """Return the identity of the memory; None if the tensor has none, or counts no versions."""
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):  # within vmap
+        return None
     if tensor.is_inference() or tensor.layout is not torch.strided:
         return None
     try:
         return int(tensor.untyped_storage()._cdata)
-    except (NotImplementedError, RuntimeError):  # within vmap
+    except (NotImplementedError, RuntimeError):  # a tensor subclass without memory
         return None
 
 

@@ -59,6 +59,15 @@ def spot_of(step: Step) -> Spot | None:
     return Spot(step.path, step.spelling, step.file, step.line) if step.file else None
 
 
+def place_of(trace: Trace, step: Step) -> Site | Spot | None:
+    """Return the site to which the step belongs, or its call if it is on another line of a formula that is written out.
+
+    A module of PyTorch's has its line where it is constructed.
+    """
+    site = trace.site_at(step)
+    return site if site is not None and (site.line == step.line or step.spelling.startswith("nn.")) else spot_of(step)
+
+
 def makers(trace: Trace, value: int, *, limit: int = 64) -> tuple[Made, ...]:
     """Return what computed the value; several if values were joined."""
     step = trace.maker(value)

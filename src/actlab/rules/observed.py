@@ -52,6 +52,7 @@ class Observed:
         size: by the place of a layer, the mean square of its input.
         not_finite: the places of the steps with NaN or infinity in their output.
         faults: by the place of a step, what it made NaN or infinite of good numbers.
+        zero_derivatives: the places of the calls of `torch.autograd.grad` that returned only 0.
         rows: by the place of a linear layer, a few rows of its input and output.
     """
 
@@ -62,6 +63,7 @@ class Observed:
         self.size: dict[int, float] = {}
         self.not_finite: set[int] = set()
         self.faults: dict[int, NotFinite] = {}
+        self.zero_derivatives: set[int] = set()
         self.rows: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
@@ -71,6 +73,8 @@ class Observed:
             self.not_finite.add(step.place)
             fault = not_finite(step, inputs, outputs)
             self.faults.update({} if fault is None else {step.place: fault})
+        if step.function == "grad" and not any(bool(tensor.detach().any()) for tensor in outputs):
+            self.zero_derivatives.add(step.place)
         if step.part == "loss":
             self.numbers.update({number: tensor.detach() for number, tensor in zip(step.inputs, inputs, strict=True)})
         if step.function in LAYERS | PRODUCTS:

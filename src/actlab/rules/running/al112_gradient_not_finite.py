@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from actlab.rules.backward import Broken
 from actlab.rules.context import Context
-from actlab.rules.dataflow import spot_of, upstream
+from actlab.rules.dataflow import place_of, upstream
 from actlab.rules.non_finite import blame, culprit, remedies_for
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.trace.trace import Step, Trace
@@ -74,7 +74,7 @@ def gradient_not_finite(context: Context) -> Iterator[Found]:
     rounding = f"; {trace.values[step.outputs[0]].dtype} is too narrow here" if narrow and fault is None else ""
     yield found(
         f"{start}: {why}{after}{rounding}. The first optimizer step makes these parameters NaN",
-        site=trace.site_at(named) or spot_of(named),
+        site=place_of(trace, named),
         remedies=_remedies(named, dropped, narrow, fault),
         made_by=named.function,
         numbers=broken.numbers,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from actlab.rules.backward import Failure
 from actlab.rules.context import Context
-from actlab.rules.dataflow import spot_of
+from actlab.rules.dataflow import place_of
 from actlab.rules.finding import Finding
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.site import Site, Spot
@@ -66,7 +66,7 @@ def backward_raises(context: Context) -> Iterator[Found]:
         yield found(
             f"the backward pass fails: {writer.spelling} (line {writer.line}) overwrites in place what the derivative"
             f" of {broken.spelling} (line {broken.line}) needs",
-            site=trace.site_at(writer) or spot_of(writer),
+            site=place_of(trace, writer),
             lines=(f"{writer.file}:{writer.line}", f"{broken.file}:{broken.line}"),
             overwritten_by=writer.function,
             needed_by=broken.function,
@@ -108,4 +108,4 @@ def _place(trace: Trace, failure: Failure, broken: Step | None) -> Site | Spot |
     if failure.line:
         path = "" if broken is None else broken.path
         return Spot(path, "backward", failure.file, failure.line)
-    return None if broken is None else trace.site_at(broken) or spot_of(broken)
+    return None if broken is None else place_of(trace, broken)

@@ -9,7 +9,7 @@ from actlab.formula.activation import Activation
 from actlab.rules.backward import Backward
 from actlab.rules.context import Context
 from actlab.rules.cut_gradient import Cut, Cuts, is_whole_part
-from actlab.rules.dataflow import spot_of, upstream
+from actlab.rules.dataflow import place_of, spot_of, upstream
 from actlab.rules.finding import SEVERITIES, Severity
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.trace.trace import Step, Trace, Value
@@ -188,7 +188,7 @@ def _found(
     lines = dict.fromkeys(f"{each.step.file}:{each.step.line}" for each in (every or (cut,)))
     return found(
         f"{message}: {why}",
-        site=context.trace.site_at(step) or spot_of(step),
+        site=place_of(context.trace, step),
         severity=severity,
         remedies=("straight-through",) if cut.how == "function" else (),
         parameters=names,
@@ -212,12 +212,16 @@ def _blocked(context: Context, backward: Backward, least_numbers: int) -> Iterat
         if not names or any(backward.gradients[name] == "finite" for name in names) or set(names) <= reported:
             continue
         reported.update(names)
-        called = step.spelling or step.function
+        called = "the backward function around" if is_own else "the derivative of"
         yield found(
-            f"no gradient reaches {_counted(names)}: the derivative of {called} (line {step.line}) is 0 for all"
-            f" {_numel(shape)} numbers of the batch",
-            site=site or spot_of(step),
-            remedies=("use-leaky", "init-with-gain") if site is not None else ("straight-through",),
+            f"no gradient reaches {_counted(names)}: {called} {step.spelling or step.function} (line {step.line})"
+            f" {'returns' if is_own else 'is'} 0 for all {_numel(shape)} numbers of the batch",
+            site=place_of(trace, step),
+            remedies=("fix-backward",)
+            if is_own
+            else ("use-leaky", "init-with-gain")
+            if site is not None
+            else ("straight-through",),
             parameters=names,
             cut_by=step.function,
             numbers=_numel(shape),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actlab.rules.context import Context
-from actlab.rules.dataflow import spot_of
+from actlab.rules.dataflow import place_of
 from actlab.rules.non_finite import blame, culprit, remedies_for
 from actlab.rules.rule import Found, found
 
@@ -26,7 +26,7 @@ def loss_not_finite(context: Context) -> Iterator[Found]:
     fault, narrow = faults[step.place], context.is_dtype_to_blame
     yield found(
         f"the loss is NaN or infinite on this batch: {blame(trace, step, fault, dtype_to_blame=narrow)}",
-        site=trace.site_at(step) or spot_of(step),
+        site=place_of(trace, step),
         remedies=remedies_for(step, fault, dtype_to_blame=narrow),
         made_by=step.function,
         numbers=fault.numbers,

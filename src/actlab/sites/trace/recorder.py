@@ -99,7 +99,7 @@ class Recorder(TorchFunctionMode):
         keeps: whether `kept` gives the tensors that the follower needs after the pass.
 
     Attributes:
-        values, steps, instructions, stacks, escapes: as in `Trace`.
+        values, steps, instructions, stacks, escapes, without_gradient: as in `Trace`.
         part: whether the model or the loss is running.
     """
 
@@ -117,6 +117,7 @@ class Recorder(TorchFunctionMode):
         self.instructions: list[int] = []
         self.stacks: list[Stack] = []
         self.escapes: list[Step] = []
+        self.without_gradient: list[Step] = []
         self.part: Part = "model"
         self._follower = follower
         self._observe = observe
@@ -161,7 +162,7 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         name = "activation" if is_shown(func) else name_of(func)
         if name in _ESCAPES and args:
-            self._note_escape(func, name, args[0])
+            self.escapes.append(self._bare(func, name, (self.number(args[0]),)))
         if name in _SILENT:
             return func(*args, **kwargs)
         arguments = named_arguments(func, args, kwargs)
@@ -171,10 +172,17 @@ class Recorder(TorchFunctionMode):
         before = tuple(tensor.detach().clone() for tensor in read) if overwrites and self._observe else tuple(read)
         if overwrites and self._keeps and read:
             self._overwritten[numbers[0]] = read[0].detach().clone()
-        result = func(*args, **kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except RuntimeError:
+            if name == "grad":
+                self.without_gradient.append(self._bare(func, name, numbers))
+            raise
         made = tensors_in([result])
         if name == "__setitem__":
             made = read[:1]
+        if name == "grad" and not made:
+            self.without_gradient.append(self._bare(func, name, numbers))
         if made:
             self._note(func, name, arguments, numbers, before, made)
             if overwrites:
@@ -220,13 +228,12 @@ class Recorder(TorchFunctionMode):
         if self._observe is not None:
             self._observe(step, before, tuple(made))
 
-    def _note_escape(self, func: Callable[..., Any], name: str, tensor: Tensor) -> None:
+    def _bare(self, func: Callable[..., Any], name: str, numbers: tuple[int, ...]) -> Step:
+        """Return the current call, which makes no tensor."""
         place = here(self._paths, depth=3)
         path = place.path if self.part == "model" else ""
-        self.escapes.append(
-            Step(len(self.steps), name, spelling_of(func), self.part, path, place.file, place.line,
-                 (self.number(tensor),), (), {})
-        )  # fmt: skip
+        file, line = place.file, place.line
+        return Step(len(self.steps), name, spelling_of(func), self.part, path, file, line, numbers, (), {})
 
     def _new(self, tensor: Tensor, *, origin: str) -> int:
         number = len(self.values)
@@ -247,6 +254,7 @@ class Recorder(TorchFunctionMode):
             stacks=tuple(self.stacks),
             instructions=tuple(self.instructions),
             escapes=tuple(self.escapes),
+            without_gradient=tuple(self.without_gradient),
         )
 
     def _forgetter(self, identity: int) -> Callable[[ReferenceType[Tensor]], None]:

@@ -80,6 +80,7 @@ class Trace:
         instructions: by the place of a step, which of the calls on its line it is.
         escapes: the calls that take numbers out of a tensor, such as `item` and `numpy`; the place of each is that of
             the step after it.
+        without_gradient: the calls of `torch.autograd.grad` that raised or returned no tensor.
     """
 
     values: tuple[Value, ...]
@@ -93,6 +94,7 @@ class Trace:
     stacks: tuple[Stack, ...] = field(default=(), repr=False)
     instructions: tuple[int, ...] = field(default=(), repr=False)
     escapes: tuple[Step, ...] = field(default=(), repr=False)
+    without_gradient: tuple[Step, ...] = field(default=(), repr=False)
 
     def maker(self, value: int) -> Step | None:
         """Return the step that computed the value; None if it comes from outside."""
