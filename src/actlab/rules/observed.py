@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, final
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from actlab.nn.torch_modules import saturating_functions
 from actlab.rules.dataflow import PRODUCTS
@@ -54,6 +56,7 @@ class Observed:
         faults: by the place of a step, what it made NaN or infinite of good numbers.
         zero_derivatives: the places of the calls of `torch.autograd.grad` that returned only 0.
         rows: by the place of a linear layer, a few rows of its input and output.
+        samples: by value of the model, some of its numbers, at the same places of all tensors of one shape.
     """
 
     def __init__(self) -> None:
@@ -65,6 +68,7 @@ class Observed:
         self.faults: dict[int, NotFinite] = {}
         self.zero_derivatives: set[int] = set()
         self.rows: dict[int, tuple[Tensor, Tensor]] = {}
+        self.samples: dict[int, Tensor] = {}
 
     def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
         if step.function in LOSSES or (step.part == "loss" and step.function in _DIFFERENCES):
@@ -75,6 +79,10 @@ class Observed:
             self.faults.update({} if fault is None else {step.place: fault})
         if step.function == "grad" and not any(bool(tensor.detach().any()) for tensor in outputs):
             self.zero_derivatives.add(step.place)
+        if step.part == "model":
+            for number, tensor in zip((*step.inputs, *step.outputs), (*inputs, *outputs), strict=True):
+                if number not in self.samples and (sample := _sample(tensor)) is not None:
+                    self.samples[number] = sample
         if step.part == "loss":
             self.numbers.update({number: tensor.detach() for number, tensor in zip(step.inputs, inputs, strict=True)})
         if step.function in LAYERS | PRODUCTS:
@@ -95,6 +103,26 @@ class Observed:
 def _are_finite(tensors: tuple[Tensor, ...]) -> bool:
     floats = (each.detach() for each in tensors if each.is_floating_point() and not each.is_meta)
     return all(bool(each.isfinite().all()) for each in floats)
+
+
+def _sample(tensor: Tensor) -> Tensor | None:
+    """Return some of the tensor's numbers, at places that follow from its size; None for whole numbers and weights."""
+    is_plain = tensor.layout is torch.strided and not tensor.is_meta and not is_functorch_wrapped_tensor(tensor)
+    if not tensor.is_floating_point() or not is_plain or (tensor.is_leaf and tensor.requires_grad):
+        return None
+    return torch.take(tensor.detach(), _places(tensor.numel(), tensor.device)) if tensor.numel() else None
+
+
+@lru_cache(maxsize=256)
+def _places(count: int, device: torch.device) -> Tensor:
+    if count <= _SAMPLED:
+        return torch.arange(count, device=device)
+    generator = torch.Generator().manual_seed(count)
+    return torch.randint(count, (_SAMPLED,), generator=generator).to(device)
+
+
+_SAMPLED = 512
+"""Numbers of a tensor: a function that differs from a line at one number in a hundred is found out."""
 
 
 def _few_rows(tensor: Tensor) -> Tensor:

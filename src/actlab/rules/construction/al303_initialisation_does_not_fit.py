@@ -71,7 +71,7 @@ def initialisation_does_not_fit(context: Context, *, depth_factor: float = 100.0
     """
     if not context.is_fresh:
         return
-    for chain in (_hidden(context, chain) for chain in chains(context)):
+    for chain in (_hidden(context, chain) for chain in chains(context) if len(chain) >= 3):
         if len(chain) < 3 or any(stage.site.activation == "selu" for stage in chain):
             continue
         change = _change_over(context, chain)
