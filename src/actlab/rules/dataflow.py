@@ -55,8 +55,8 @@ class Made:
 
 
 def spot_of(step: Step) -> Spot | None:
-    """Return the place of the step's call; None if it is unknown."""
-    return Spot(step.path, step.spelling, step.file, step.line) if step.file else None
+    """Return the place of the step's call; None if it is not a call of the user's."""
+    return Spot(step.path, step.spelling, step.file, step.line) if step.spelling else None
 
 
 def place_of(trace: Trace, step: Step) -> Site | Spot | None:

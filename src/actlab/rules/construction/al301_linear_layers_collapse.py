@@ -83,7 +83,7 @@ def _collapsed(context: Context, pair: LayerPair, error: float | None, *, when: 
         site=spot_of(second),
         remedies=("call-activation", "add-activation") if unused else (),
         layers=names,
-        lines=[f"{step.file}:{step.line}" for step in (first, second)],
+        lines=[f"{step.file}:{step.line}" for step in (first, second) if step.file],
         equivalent=[int(one.shape[1]), int(two.shape[0])],
         weights=int(one.numel() + two.numel()),
         weights_of_one=int(one.shape[1] * two.shape[0]) if one.dim() == 2 == two.dim() else None,

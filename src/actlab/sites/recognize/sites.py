@@ -22,7 +22,6 @@ from actlab.sites.recognize.softmax import axis_composites
 from actlab.sites.recognize.torch_ops import CONVOLUTIONS, LINEAR, MOVES, POINTWISE, after_weights
 from actlab.sites.recognize.upstream import THROUGH, follows_weights, is_float, weights_before
 from actlab.sites.site import Site, Unseen
-from actlab.sites.trace.construction import constructed_at
 from actlab.sites.trace.trace import Step, Trace
 
 
@@ -54,7 +53,7 @@ def with_sites(bare: Trace, follower: FormulaFollower, model: nn.Module) -> Trac
         _gated(bare, [*axis_composites(bare), *composites(follower, bare), *_singles(follower, bare)]),
         key=lambda f: f.steps[0],
     )
-    sites, site_of = _merged(bare, found, model)
+    sites, site_of = _merged(bare, found)
     sources = {each.steps[0]: each.source for each in found}
     hidden = (*unseen, *_opaque(bare), *_quotients(bare, follower, site_of))
     return replace(bare, sites=tuple(sites), site_of=site_of, unseen=hidden, source_of=sources)
@@ -164,7 +163,7 @@ def channel_axis(trace: Trace, value: int) -> int:
     return 1 if behind else -1
 
 
-def _merged(trace: Trace, found: Sequence[Found], model: nn.Module) -> tuple[list[Site], dict[int, int]]:
+def _merged(trace: Trace, found: Sequence[Found]) -> tuple[list[Site], dict[int, int]]:
     """Return one site for each place and weights before it; the calls of a loop over time are one site."""
     sites: list[Site] = []
     site_of: dict[int, int] = {}
@@ -177,7 +176,7 @@ def _merged(trace: Trace, found: Sequence[Found], model: nn.Module) -> tuple[lis
         key = (*place, each.activation, weights.get(each.source, frozenset()))
         if key not in known:
             known[key] = len(sites)
-            sites.append(_site(trace, each, model, index=counted[first.path]))
+            sites.append(_site(trace, each, index=counted[first.path]))
             counted[first.path] += 1
         else:
             at = known[key]
@@ -198,19 +197,16 @@ def _weights(trace: Trace) -> Mapping[int, frozenset[str]]:
     return found
 
 
-def _site(trace: Trace, found: Found, model: nn.Module, *, index: int) -> Site:
+def _site(trace: Trace, found: Found, *, index: int) -> Site:
     first, last = trace.steps[found.steps[0]], trace.steps[found.steps[-1]]
     value = trace.values[found.source]
-    is_module = last.spelling.startswith("nn.")
-    constructed = constructed_at(model, last.path, last.file) if is_module and last.path else None
-    file, line = constructed or (last.file, last.line)
     return Site(
         activation=found.activation.name,
         parameters=shown_parameters(found.activation, found.learned),
         path=first.path,
         spelling=_spelling(trace, found),
-        file=file,
-        line=line,
+        file=last.file,
+        line=last.line,
         index=index,
         shape=value.shape,
         dtype=value.dtype,

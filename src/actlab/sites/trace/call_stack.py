@@ -14,8 +14,8 @@ from typing import final
 
 import torch
 
+from actlab.nn.user_lines import owner_of
 from actlab.sites.site import Line, Lines
-from actlab.sites.trace.source_location import owner_of
 
 _FUNCTION = os.path.join(str(Path(torch.__file__).parent), "autograd", "function.py")
 _CHECKPOINT = os.path.join(str(Path(torch.__file__).parent), "utils", "checkpoint.py")
