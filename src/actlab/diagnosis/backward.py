@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from actlab.diagnosis.own_derivative import OwnFunctions
+from actlab.nn.user_lines import owner_of
 from actlab.rules.backward import Backward, Broken, Failure, Gradient
-from actlab.sites.trace.source_location import owner_of
 from actlab.sites.trace.trace import Step
 
 Gradients = tuple[Tensor | None, ...]

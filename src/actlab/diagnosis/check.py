@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,8 +23,9 @@ from actlab.rules.context import Context
 from actlab.rules.observed import Observed
 from actlab.rules.registry import batch_findings, validate
 from actlab.sites.recognize.traced import traced
-from actlab.sites.trace.calls import tensors_in
-from actlab.sites.trace.run import Loss, Recorded, unwrapped
+from actlab.sites.trace.calls import tensors_within
+from actlab.sites.trace.readable import shape_of
+from actlab.sites.trace.run import Loss, Recorded, in_mode, unwrapped
 from actlab.sites.trace.trace import Step, Trace
 from actlab.telemetry.settings import Settings
 from actlab.train.subject import called_with
@@ -92,7 +92,7 @@ def check(
         observed(step, read, made)
         backward(step, read, made)
 
-    with _mode(model, training=True), _Lenient(), torch.enable_grad():
+    with in_mode(model, training=True), _Lenient(), torch.enable_grad():
         found = traced(model, args, kwargs, loss=loss, targets=targets, observe=observe, then=backward.run,
                        may_raise=True)  # fmt: skip
     _has_gradient(model, found)
@@ -168,14 +168,15 @@ def _first(batch: Any) -> Batch:
 
 def _has_examples(inputs: Any) -> None:
     """Raise `BadInput` for a batch without examples, in which nothing could be found."""
-    empty = [tuple(tensor.shape) for tensor in tensors_in([inputs]) if tensor.dim() > 0 and tensor.shape[0] == 0]
+    shapes = [shape_of(tensor) for tensor in tensors_within(inputs)]
+    empty = [shape for shape in shapes if shape and shape[0] == 0]
     if empty:
         raise BadInput(f"the batch must hold at least one example; got inputs of shape {empty[0]}.")
 
 
 def _same_device(model: nn.Module, inputs: Any, targets: Any) -> None:
     places = {str(value.device) for value in model.parameters()}
-    given = {str(tensor.device) for tensor in tensors_in([inputs, targets])}
+    given = {str(tensor.device) for tensor in tensors_within([inputs, targets])}
     if len(places) == 1 and given and given != places:
         raise BadInput(f"the model is on {places.pop()} and the batch on {', '.join(sorted(given))}; move one of them.")
 
@@ -190,23 +191,10 @@ def _has_gradient(model: nn.Module, found: Recorded) -> None:
 def _evaluated(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace | None:
     """Trace the pass in evaluation mode; return None if the model raises in it."""
     try:
-        with _mode(model, training=False), torch.no_grad():
+        with in_mode(model, training=False), torch.no_grad():
             return traced(model, args, kwargs).trace
     except BadInput:
         return None
-
-
-@contextmanager
-def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """Set the model's mode within a block; restore that of every module afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        if model.training != training:
-            model.train(training)
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 class _Lenient(TorchFunctionMode):

@@ -13,8 +13,8 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from actlab.nn.user_lines import owner_of
 from actlab.rules.backward import OwnDerivative
-from actlab.sites.trace.source_location import owner_of
 
 _FUNCTION = os.path.join(str(Path(torch.__file__).parent), "autograd", "function.py")
 _MOST = 4096

@@ -17,6 +17,7 @@ from actlab.diagnosis.watch import watch
 from actlab.errors import BadInput
 from actlab.rules.running.al113_backward_raises import fails_in_training
 from actlab.sites.trace.calls import tensors_in
+from actlab.sites.trace.preserve_state import copy_of
 from actlab.sites.trace.run import Loss
 from actlab.telemetry.settings import Settings
 from actlab.train.subject import called_with
@@ -54,7 +55,9 @@ def trial(
     devices = sorted({value.device for value in model.parameters() if value.is_cuda}, key=str)
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
         with their_code("copying the model", error=BadInput):
-            copied = copy.deepcopy(model).train()
+            copied = copy_of(model)
+        for module in copied.modules():
+            module.training = True  # a model may have a `train` of another meaning
         _copy_hooks(model, copied)
         try:
             stepper = _copied_optimizer(optimizer, model, copied)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self, SupportsFloat, final
 
@@ -15,17 +17,18 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from actlab.diagnosis.report import Report
+from actlab.diagnosis.unwrapping import is_compiled
+from actlab.diagnosis.watched_calls import Calls, compiled_wrapper_of, parts_of
 from actlab.errors import BadInput
 from actlab.rules.registry import run_findings, validate
-from actlab.sites.listening import Listening, listening
-from actlab.sites.site import Site
-from actlab.sites.trace.calls import tensors_in
-from actlab.sites.trace.preserve_state import undisturbed
-from actlab.sites.trace.run import REPLICATED, is_kind_of, unwrapped
-from actlab.sites.trace.trace import Trace
+from actlab.sites.listening import Hook
+from actlab.sites.site import Unseen
+from actlab.sites.trace.guard import Guard
+from actlab.sites.trace.readable import why_not_now
+from actlab.sites.trace.run import unwrapped
 from actlab.telemetry.merge import gathered
 from actlab.telemetry.quantities import ParameterQuantities, Quantities, of_distinct
-from actlab.telemetry.recording import Recording, is_in_vmap
+from actlab.telemetry.recording import Recording
 from actlab.telemetry.settings import Settings
 from actlab.telemetry.sink_payload import payload
 from actlab.telemetry.updates import Updates, listen_to_optimizers
@@ -54,19 +57,18 @@ class Watch:
     ) -> None:
         self._outer, self._model = model, unwrapped(model)
         self._loss, self._every, self._evaluation = loss, every, evaluation
-        self._scaler, self._sinks, self._settings = scaler, tuple(sinks), settings
-        self._is_compiled = _is_compiled(model)
+        self._scaler, self._sinks, self._settings = scaler, list(sinks), settings
+        is_compiled(model)  # refuses a model that is compiled in place
+        self._guard, self._turn = Guard(), Lock()
         self._recording = Recording(settings)
         self._updates = Updates(self._model)
         self._losses: list[tuple[int, Tensor | float]] = []
-        self._trace: Trace | None = None
-        self._stack = ExitStack()
+        self._stack, self._scouts = ExitStack(), ExitStack()
+        self._calls: list[Calls] = []  # the model itself, then the parts that the loop calls in its place
         self._steps = self._measured = 0
-        self._is_measuring = self._is_stepped = self._user_ends_steps = self._is_side_pass = False
-        self._side_outputs: list[Tensor] = []
-        self._inputs: list[Tensor] = []  # of the pass that begins
+        self._is_measuring = self._is_stepped = self._user_ends_steps = False
         self._scale: Tensor | float | None = None
-        self._was_called = self._has_warned = False
+        self._is_called = self._was_called = self._has_looked = False
 
     def __enter__(self) -> Self:
         refuse_watched(self._outer, self._model)
@@ -74,24 +76,28 @@ class Watch:
         with ExitStack() as stack:
             for handle in listen_to_optimizers(self._before_step, self._after_step):
                 stack.callback(handle.remove)
-            begin = self._outer.register_forward_pre_hook(self._on_call, with_kwargs=True)
-            stack.callback(begin.remove)
-            if self._is_compiled:
-                stack.callback(self._outer.register_forward_hook(self._on_output).remove)
-            else:
-                stack.enter_context(listening(self._model, self))
+            self._attach(self._outer, "", stack)
+            self._scouts = stack.enter_context(ExitStack())
+            for path, part in parts_of(self._model):
+                found = part.register_forward_pre_hook(Hook(partial(self._on_part, path)), with_kwargs=True)
+                self._scouts.callback(found.remove)
             if isinstance(self._loss, nn.Module):
-                stack.callback(self._loss.register_forward_hook(self._on_loss).remove)
+                stack.callback(self._loss.register_forward_hook(Hook(self._on_loss)).remove)
             self._stack = stack.pop_all()
         return self
+
+    def _attach(self, outer: nn.Module, path: str, stack: ExitStack) -> Calls:
+        """Measure the calls of a module from now on."""
+        calls = Calls(self, self._recording, self._guard, self._turn, whole=self._model, outer=outer, path=path)
+        calls.attach(stack)
+        self._calls.append(calls)
+        return calls
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
         self._updates.drop()
-        self._side_outputs.clear()
-        self._inputs = []
         if kind is None:
             self._close(advance=self._is_stepped and not self._user_ends_steps)
         self._is_measuring = self._is_stepped = False  # an interrupted step is not counted
@@ -125,7 +131,12 @@ class Watch:
             parameters=_parameters(self._updates),
             losses=tuple((step, float(loss)) for step, loss in self._losses),
             first_non_finite=self._recording.first_non_finite(),
-            unseen=(*self._recording.unseen, *self._recording.opaque.values()),
+            unseen=(
+                *self._recording.unseen,
+                *self._recording.opaque.values(),
+                *self._between_parts(),
+                *self._guard.unseen.values(),
+            ),
             fingerprints=self._recording.shown.fingerprints(),
         )
         return of_distinct(gathered(found) if across else found)
@@ -141,29 +152,36 @@ class Watch:
         sites = tuple(each.site for each in found.sites)
         return Report(run_findings(found, self._settings), found.unseen, sites, found)
 
-    # called by the hooks on the model
+    # called by the hooks on the model and its parts
 
-    def _on_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if self._is_side_pass or torch.compiler.is_compiling():
-            return
+    def was_called(self, calls: Calls) -> None:
+        """Note that the loop calls the model, so that its parts are measured within."""
         self._was_called = True
-        self._inputs = [each for each in tensors_in([*args, *kwargs.values()]) if each.dim() > 0]
-        self._recording.examples = self._inputs[0].shape[0] if self._inputs else 1
-        if (self._is_compiled or not self._model.training) and self._wants():
-            self._inputs = []
-            self._run_side_pass(args, kwargs)
+        if not calls.path and not self._is_called:
+            self._is_called = True
+            self._scouts.close()
 
-    def wants(self, forward: int) -> bool:
-        """Return whether this pass is measured."""
-        if self._is_side_pass:
-            return True
-        wanted = self._model.training and self._wants()
-        self._inputs = []
-        return wanted
+    def _on_part(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Measure a part from now on, since the loop calls it and not the model."""
+        counts = self._evaluation or (module.training and torch.is_grad_enabled())
+        known = any(path == each.path or path.startswith(f"{each.path}.") for each in self._calls[1:])
+        if not counts or known or self._turn.locked() or why_not_now():
+            return
+        self._attach(module, path, self._stack).begin_part(args, kwargs, sys._getframe(3))
 
-    def _wants(self) -> bool:
+    def _between_parts(self) -> list[Unseen]:
+        """Name what lies between the calls of parts."""
+        parts = [each.path for each in self._calls[1:] if each.trace is not None and each.trace.sites]
+        if self._is_called or not parts:
+            return []
+        names = ", ".join(parts[:3]) + ", ..." * (len(parts) > 3)
+        why = f"the loop calls only its parts ({names}); activations between these calls are not measured"
+        return [Unseen("", type(self._model).__name__, why)]
+
+    def wants(self, calls: Calls, inputs: list[Tensor], examples: int) -> bool:
+        """Return whether to measure the pass of a module that begins."""
         recording = self._recording
-        if not self._evaluation and not (self._model.training and torch.is_grad_enabled()):
+        if not self._evaluation and not (calls.model.training and torch.is_grad_enabled()):
             return False
         if torch._C._current_graph_task_id() != -1 and recording.passes:
             return False  # a checkpoint computes again what was measured already
@@ -171,75 +189,55 @@ class Watch:
         wanted = self._steps % self._every == 0
         recording.passes += 1
         recording.number += 1
-        self._is_measuring = self._is_measuring or (wanted and self._trace is not None)
-        if wanted:
-            recording.shown.add(self._inputs, recording.examples)
+        recording.examples = examples
+        self._is_measuring = self._is_measuring or (wanted and calls.trace is not None)
+        first = next((each for each in self._calls if each.trace is not None), calls)
+        if wanted and calls is first:  # the next part gets what it computes of the same examples
+            recording.shown.add(inputs, examples)
         return wanted
 
-    def before(self, site: Site, z: Tensor) -> None:
-        """Measure the input of an activation."""
-        self._recording.add(site, z)
-
-    def after(self, site: Site, y: Tensor) -> None:
-        """Measure the gradient of an activation's output."""
-        self._recording.hook(site, y)
-        if self._is_side_pass and not is_in_vmap(y) and y.requires_grad:
-            self._side_outputs.append(y)
-
-    def traced(self, trace: Trace) -> None:
-        """Take over the trace of a pass."""
-        self._trace = trace
+    def measures(self) -> None:
+        """Note that the current step is measured."""
         self._is_measuring = True
-        self._recording.learned(trace)
-
-    def _run_side_pass(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Measure the same pass of the uncompiled model, since hooks would change the compiled one."""
-        self._is_side_pass = True
-        self._side_outputs.clear()
-        try:
-            with undisturbed(self._model), listening(self._model, self, known=self._trace):
-                output = self._model(*args, **kwargs)
-        finally:
-            self._is_side_pass = False
-        self._is_measuring = True
-        self._side_outputs.insert(0, _only_tensor(output))
-
-    def _on_output(self, module: nn.Module, args: object, output: Any) -> None:
-        """Backpropagate the gradient of the compiled model's output through the side pass as well."""
-        real = _only_tensor(output)
-        if len(self._side_outputs) < 2 or not real.requires_grad:
-            self._side_outputs.clear()
-            return
-        side, *places = self._side_outputs
-        self._side_outputs = []
-
-        def carried(gradient: Tensor) -> None:
-            torch.autograd.grad(side, places, gradient, allow_unused=True)
-
-        self._recording._handles.append(real.register_hook(carried))  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
 
     # called by the hooks on optimizers and on the loss
 
     def _before_step(self, optimizer: Optimizer) -> None:
-        if not self._updates.concerns(optimizer) or not self._is_measuring:
-            return
-        scaler = self._scaler or _scaler_above(sys._getframe(1))
-        self._scale = None if scaler is None else scaler._scale.detach().clone()
-        self._updates.begin(optimizer)
+        with self._guard.around("updates", "", "the optimizer's updates"):
+            if "updates" in self._guard.unseen or not self._updates.concerns(optimizer) or not self._is_measuring:
+                return
+            scaler = self._scaler or _scaler_above(sys._getframe(1))
+            self._scale = None if scaler is None else scaler._scale.detach().clone()
+            self._updates.begin(optimizer)
 
     def _after_step(self, optimizer: Optimizer) -> None:
-        if self._updates.concerns(optimizer):
+        with self._guard.around("updates", "", "the optimizer's updates"):
+            if not self._updates.concerns(optimizer):
+                return
             self._updates.end(self._steps)
-            self._is_stepped = True
-            self._warn_if_nothing_counts()
+        self._is_stepped = True
+        if not self._has_looked:
+            self._has_looked = True
+            self._look_for_calls()
 
-    def _warn_if_nothing_counts(self) -> None:
-        """Warn once if an optimizer stepped before any forward pass that counts."""
-        if self._recording.number or self._has_warned:
+    def _look_for_calls(self) -> None:
+        """Find out, after the first step, what the loop calls if it does not call the model; else warn once."""
+        if (self._is_called and self._recording.number) or self._guard.unseen:
             return
-        self._has_warned = True
-        if self._was_called:
+        if any(each.trace is not None and each.trace.sites for each in self._calls):
+            return
+        wrapper = None if self._was_called else compiled_wrapper_of(self._model)
+        if wrapper is not None:
+            self._attach(wrapper, "", self._stack)
+            return
+        if self._is_called:
             why = "it ran only in evaluation mode or without autograd. Pass evaluation=True to measure such passes."
+        elif self._was_called:
+            parts = ", ".join(each.path for each in self._calls[1:])
+            why = (
+                f"the loop calls its parts {parts}, which hold no activation, and functions between them. Call the"
+                " model itself, or watch a part that applies the activations."
+            )
         else:
             part = next((name for name, _ in self._model.named_children() if name.isidentifier()), "part")
             why = (
@@ -279,15 +277,24 @@ class Watch:
 
     def _close(self, *, advance: bool = False) -> None:
         if self._is_measuring:
-            self._recording.close(self._steps, scale=self._scale)
+            with self._guard.around("step", "", "a step"):
+                self._recording.close(self._steps, scale=self._scale)
             self._measured += 1
             if self._sinks:
                 self._recording.add_up()
-                for sink in self._sinks:
-                    sink(payload(self._recording, self._updates), self._steps)
+                self._tell_sinks(payload(self._recording, self._updates))
         self._is_measuring = self._is_stepped = False
         self._recording.passes = 0
         self._steps += advance
+
+    def _tell_sinks(self, numbers: dict[str, Any]) -> None:
+        """Call the sinks; one that raises is not called again."""
+        for sink in tuple(self._sinks):
+            try:
+                sink(numbers, self._steps)
+            except Exception as error:
+                self._sinks.remove(sink)
+                self._guard.failed(sink, "", "a sink", error)
 
 
 def watch(
@@ -332,32 +339,11 @@ def watch(
                  settings=validate(settings or Settings()))  # fmt: skip
 
 
-def _is_compiled(model: nn.Module) -> bool:
-    """Return whether the model is wrapped by `torch.compile`, at any level.
-
-    Raises:
-        BadInput: the model is compiled in place, so hooks are not called and no uncompiled model is left.
-    """
-    each: nn.Module | None = model
-    found = False
-    while isinstance(each, nn.Module):
-        if getattr(each, "_compiled_call_impl", None) is not None:
-            raise BadInput(
-                "the model must not be compiled in place by model.compile(); use torch.compile(model) instead."
-            )
-        inner = getattr(each, "_orig_mod", None)
-        found = found or inner is not None
-        around = inner is None and is_kind_of(each, REPLICATED)
-        each = inner if isinstance(inner, nn.Module) else getattr(each, "module", None) if around else None
-    return found
-
-
 def refuse_watched(*models: nn.Module) -> None:
     """Raise `BadInput` if any model is already being watched."""
     for model in models:
         for hook in model._forward_pre_hooks.values():
-            owner = getattr(hook, "__self__", None)
-            if isinstance(owner, Watch) or (isinstance(owner, Listening) and isinstance(owner._listener, Watch)):
+            if isinstance(hook, Hook) and isinstance(getattr(hook.function, "__self__", None), Calls):
                 raise BadInput(f"this {type(model).__name__} is already being watched; leave that block first.")
 
 
@@ -382,12 +368,6 @@ def _scaler_above(frame: Any) -> Any:
             return owner
         frame = frame.f_back
     return None
-
-
-def _only_tensor(output: Any) -> Tensor:
-    """Return the first tensor of an output that requires a gradient, or else an empty one."""
-    found = [each for each in tensors_in([output]) if each.requires_grad]
-    return found[0] if found else torch.empty(0)
 
 
 def _parameters(updates: Updates) -> tuple[ParameterQuantities, ...]:

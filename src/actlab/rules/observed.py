@@ -14,6 +14,7 @@ from actlab.nn.torch_modules import saturating_functions
 from actlab.rules.dataflow import PRODUCTS
 from actlab.rules.non_finite import NotFinite, not_finite
 from actlab.sites.recognize.torch_ops import LAYERS
+from actlab.sites.trace.readable import is_readable
 from actlab.sites.trace.trace import Step
 
 REGRESSIONS = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
@@ -71,6 +72,8 @@ class Observed:
         self.samples: dict[int, Tensor] = {}
 
     def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
+        if not all(map(is_readable, inputs)) or not all(map(is_readable, outputs)):
+            return  # sparse and nested tensors, and those inside torch.vmap
         if step.function in LOSSES or (step.part == "loss" and step.function in _DIFFERENCES):
             self.tensors[step.place] = tuple(tensor.detach() for tensor in inputs)
         if not _are_finite(outputs):

@@ -9,6 +9,8 @@ from typing import final
 import torch
 from torch import Tensor
 
+from actlab.sites.trace.readable import is_readable, shape_of
+
 KEPT = 65_536
 """The last so many fingerprints are stored: half a mebibyte, and a bound of 3/65,536 on the rate of a dead unit."""
 
@@ -65,7 +67,7 @@ class Shown:
             inputs: the input tensors; those with one row per example enter the fingerprint.
             examples: the number of examples.
         """
-        rows = [tensor for tensor in inputs if tensor.dim() and tensor.shape[0] == examples]
+        rows = [tensor for tensor in inputs if shape_of(tensor)[:1] == (examples,)]
         self.is_whole = self.is_whole and bool(rows) and all(_can_be_read(tensor) for tensor in rows)
         if not self.is_whole or not examples:
             return
@@ -124,5 +126,5 @@ class Shown:
 
 def _can_be_read(tensor: Tensor) -> bool:
     """Return whether a tensor is plain memory: not sparse, not on the meta device, not of a subclass."""
-    plain = type(tensor) in {Tensor, torch.nn.Parameter} and tensor.layout == torch.strided
-    return plain and not tensor.is_meta and not tensor.is_quantized and tensor.element_size() in _INTEGERS
+    plain = type(tensor) in {Tensor, torch.nn.Parameter} and is_readable(tensor)
+    return plain and tensor.element_size() in _INTEGERS

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from actlab.formula.activation import Activation
 from actlab.sites.site import Site, Unseen
+from actlab.sites.trace.readable import is_in_transform, numbers_of, unreadable_kind
 from actlab.sites.trace.trace import Trace
 from actlab.telemetry.accumulator import Adder
 from actlab.telemetry.distinct_examples import Shown
@@ -109,9 +110,11 @@ class Recording:
 
     def add(self, site: Site, z: Tensor) -> None:
         """Add the input of one application."""
-        if is_in_vmap(z):
-            self.opaque[_key(site)] = Unseen(site.path, site.spelling, "its values inside torch.vmap cannot be read")
+        found = numbers_of(z)
+        if found is None:
+            self._cannot_read(site, z)
             return
+        z = found
         row = self._row(site, z)
         if row is None:
             return
@@ -120,16 +123,30 @@ class Recording:
             row.now += self.examples
         row.adder.add(z, axis=_axis(site, z))
 
+    def _cannot_read(self, site: Site, z: Tensor) -> None:
+        """Name a site whose input holds no numbers that can be read; on the meta device there are none."""
+        kind = unreadable_kind([z])
+        if not z.is_meta:
+            why = f"its values {kind} cannot be read" if kind.startswith("inside") else f"its input is {kind}"
+            self.opaque[_key(site)] = Unseen(site.path, site.spelling, why)
+
     def hook(self, site: Site, y: Tensor) -> None:
         """Register a gradient hook on the output."""
         row = self.rows.get(_key(site))
-        if row is None or is_in_vmap(y) or not y.requires_grad:
+        if row is None or is_in_transform(y) or not y.requires_grad:
             return
         self.hooked += 1
         self._handles.append(y.register_hook(partial(self._gradient, row)))  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
 
-    def _gradient(self, row: Row, gradient: Tensor) -> None:
+    def until_the_end_of_the_step(self, handle: Any) -> None:
+        """Remove the hook when the step ends."""
+        self._handles.append(handle)
+
+    def _gradient(self, row: Row, given: Tensor) -> None:
         self.arrived += 1
+        gradient = numbers_of(given)
+        if gradient is None:
+            return
         row.gradient_numbers += gradient.numel()
         norm = torch.linalg.vector_norm(gradient, dtype=torch.promote_types(gradient.dtype, torch.float32))
         self._norms.setdefault(row.table.device, []).append((len(self._over), row.at, norm))
@@ -146,8 +163,6 @@ class Recording:
         return found.view(steps, table.sites)
 
     def _row(self, site: Site, z: Tensor) -> Row | None:
-        if z.is_meta:  # a shape without numbers
-            return None
         key = _key(site)
         row = self.rows.get(key)
         units = 1 if z.dim() == 0 else z.shape[_axis(site, z)]
@@ -261,8 +276,8 @@ class Recording:
         return FirstNonFinite(found[bad[0][1]][2], bad[0][0]) if bad else None
 
     def learned(self, trace: Trace) -> None:
-        """Take over what the traced pass could not inspect."""
-        self.unseen = trace.unseen
+        """Take over what a traced pass could not inspect."""
+        self.unseen = tuple(dict.fromkeys((*self.unseen, *trace.unseen)))
 
 
 def _site(row: Row, points: list[Point]) -> SiteQuantities:
@@ -283,11 +298,6 @@ def _site(row: Row, points: list[Point]) -> SiteQuantities:
         recent=statistics(recent, shift, histogram, inside[:, units], examples=row.older + row.newer),
         points=tuple(points),
     )
-
-
-def is_in_vmap(tensor: Tensor) -> bool:
-    """Return whether a tensor is a view of a transform such as `torch.vmap`: reading it raises."""
-    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
 
 
 def _key(site: Site) -> Key:

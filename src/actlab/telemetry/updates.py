@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from actlab.kernels.elementwise.layout import is_dense
+from actlab.sites.trace.readable import is_readable
 
 # At most so many steps are stored; beyond that, every second one is dropped.
 MOST_ROWS = 512
@@ -102,7 +103,7 @@ class Updates:
 
     def begin(self, optimizer: Optimizer) -> None:
         """Store the parameters before a step."""
-        params = [each for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
+        params = [each for group in optimizer.param_groups for each in group["params"] if _is_updated(each)]
         places = [self._place[id(each)] for each in params if id(each) in self._place]
         self.came = bool(places)
         self._begun = self._groups_of(tuple(places))
@@ -158,6 +159,10 @@ class Updates:
         self._begun = []
         self._compare()
         self._groups.clear()
+
+
+def _is_updated(parameter: Tensor) -> bool:
+    return parameter.grad is not None and is_readable(parameter)
 
 
 def _sampled(parameter: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from types import CodeType, ModuleType
 from typing import Any, final
 
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.optim import Optimizer
 
 from actlab.deprecation import warn_renamed
@@ -63,7 +64,8 @@ def called_with(inputs: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
     """
     if isinstance(inputs, Mapping):
         return (), dict(inputs)
-    return (tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)), {}
+    is_several = isinstance(inputs, tuple | list) and not isinstance(inputs, PackedSequence)
+    return (tuple(inputs) if is_several else (inputs,)), {}
 
 
 def defined_at(subject: Task | Subject) -> tuple[str, int]:

@@ -153,26 +153,6 @@ def stepped(model: nn.Module, called, *, outer: nn.Module | None = None):
     return found.report()
 
 
-def test_a_loop_that_calls_the_compiled_model_trains_on_and_is_warned_once():
-    model, same = Wrapper().net, Wrapper().net
-    same.load_state_dict(model.state_dict())
-    compiled = torch.compile(model, backend="eager")
-    with pytest.warns(
-        UserWarning, match=r"measures nothing of this Sequential.* the result of torch.compile"
-    ) as caught:
-        report = stepped(model, compiled)
-    assert len(caught) == 1
-    assert report.lines()[0].startswith("nothing was measured")
-    stepped(same, same)
-    assert all(torch.equal(one, two) for one, two in zip(model.parameters(), same.parameters(), strict=True))
-
-
-def test_a_loop_that_calls_a_part_is_warned_with_the_name_of_the_part():
-    model = Wrapper()
-    with pytest.warns(UserWarning, match=r"watch\(model\.net\); in Lightning, ActivationWatch\(part='net'\)"):
-        stepped(model, model.net)
-
-
 def test_a_loop_in_evaluation_mode_is_warned():
     model = Wrapper().eval()
     with pytest.warns(UserWarning, match="only in evaluation mode or without autograd. Pass evaluation=True"):

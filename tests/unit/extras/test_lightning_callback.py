@@ -131,6 +131,22 @@ class CallsItsPart(Module):
         return nn.functional.cross_entropy(self.net(batch[0]), batch[1])
 
 
-def test_a_module_that_calls_its_part_is_warned_with_the_argument(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match=r"measures nothing of this CallsItsPart.*ActivationWatch\(part='net'\)"):
-        fit(CallsItsPart(), ActivationWatch(every=1), tmp_path)
+def test_a_module_that_calls_its_part_is_measured_there(tmp_path: Path) -> None:
+    callback, module = ActivationWatch(every=1), CallsItsPart()
+    fit(module, callback, tmp_path)
+    report = callback.report()
+    assert report.quantities is not None
+    (site,) = report.quantities.sites
+    assert (site.site.path, len(site.points)) == ("net.1", ROWS // BATCH)
+    assert any("the loop calls only its parts (net)" in each.why for each in report.unseen)
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+
+
+class ComputesInItsStep(Module):
+    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
+        return nn.functional.cross_entropy(self.net[2](torch.relu(self.net[0](batch[0]))), batch[1])
+
+
+def test_a_module_that_computes_in_its_step_is_warned(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"measures nothing of this ComputesInItsStep: .*functions between them"):
+        fit(ComputesInItsStep(), ActivationWatch(every=1), tmp_path)

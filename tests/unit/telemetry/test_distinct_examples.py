@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -125,10 +128,14 @@ def test_four_examples_suffice_to_call_a_unit_dead_if_there_are_no_others():
     assert not [each for each in report.findings if each.id == "AL110"]  # so few may well look alike to a unit
 
 
-def test_inputs_are_not_kept_alive():
-    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU())
-    with watch(model, every=1) as watched:
-        model(ROWS).sum().backward()
-        assert watched._inputs == []
-        model.eval()(ROWS)
-        assert watched._inputs == []
+@pytest.mark.parametrize("kind", ["training", "evaluation", "compiled"])
+def test_inputs_are_not_kept_alive(kind):
+    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU()).train(kind != "evaluation")
+    called = torch.compile(model, backend="eager") if kind == "compiled" else model
+    with watch(called, every=1):
+        rows = ROWS.clone()
+        reference = weakref.ref(rows)
+        called(rows).sum().backward()
+        del rows
+        gc.collect()
+        assert reference() is None

@@ -49,7 +49,7 @@ def median_gradient(points: tuple[Point, ...]) -> float:
 
 def numbers_per_example(at: SiteQuantities) -> int:
     """Return how many numbers one example has at the site."""
-    return math.prod(at.site.shape[1:]) if len(at.site.shape) > 1 else 1
+    return math.prod(max(1, size) for size in at.site.shape[1:])  # -1 stands for a size that varies
 
 
 def _spread(units: UnitStatistics) -> float:

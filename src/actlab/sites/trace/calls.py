@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from actlab.catalog.torch_ops import TORCH_OPS
 
@@ -113,7 +114,7 @@ def name_of(function: Callable[..., Any]) -> str:
     name = getattr(function, "__name__", "") or ""
     if name == "__get__":  # a property, of which some return a tensor, such as x.T
         owner = getattr(getattr(function, "__self__", None), "__name__", "")
-        return owner if owner in {"T", "mT", "H", "mH", "data", "real"} else ""
+        return owner if owner in {"T", "mT", "H", "mH", "data", "real", "imag"} else ""
     return _plain(name)
 
 
@@ -160,10 +161,15 @@ def _spelling(function: Callable[..., Any], name: str) -> str:
     return f"{'torch.special' if 'special' in module else 'torch'}.{name.removeprefix('special_')}"
 
 
+def argument_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the function's arguments, as far as they are known."""
+    raw = getattr(function, "__name__", "")
+    return _signature(function) or _ARGUMENTS.get(raw.rstrip("_")) or _ARGUMENTS.get(name_of(function), ())
+
+
 def named_arguments(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return all arguments by name, or by index if the name is unknown."""
-    raw = getattr(function, "__name__", "")
-    places = _signature(function) or _ARGUMENTS.get(raw.rstrip("_")) or _ARGUMENTS.get(name_of(function), ())
+    places = argument_names(function)
     named = {places[at] if at < len(places) else str(at): value for at, value in enumerate(args)}
     named.update(kwargs)
     return named
@@ -186,6 +192,30 @@ def tensors_in(arguments: Mapping[str, Any] | tuple[Any, ...] | list[Any]) -> li
         elif isinstance(value, list | tuple | dict):
             found += tensors_in(value)
     return found
+
+
+def tensors_within(value: Any, *, depth: int = 4) -> list[Tensor]:
+    """Return the tensors in an input or output of a model, in order, also those that are attributes of an object.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> import torch
+        >>> len(tensors_within(SimpleNamespace(x=torch.ones(2), pair=[torch.ones(3), {"y": torch.ones(4)}], name="a")))
+        3
+    """
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = list(value)
+    elif isinstance(value, Mapping):
+        parts = list(value.values())
+    elif isinstance(value, nn.Module | type | ModuleType) or depth == 0:
+        return []
+    else:
+        named = getattr(value, "__dict__", {})
+        slots = (getattr(value, name, None) for name in getattr(type(value), "__slots__", ()))
+        parts = [*named.values(), *slots] if isinstance(named, dict) else []
+    return [tensor for part in parts for tensor in tensors_within(part, depth=depth - 1)]
 
 
 def settings_in(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
+
+from actlab.sites.trace.calls import tensors_within
+from actlab.sites.trace.readable import is_readable
 
 
 @contextmanager
@@ -20,6 +24,14 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         stack.enter_context(_python_streams())
         stack.enter_context(_buffers(model))
         yield
+
+
+def copy_of(model: nn.Module) -> nn.Module:
+    """Return a deep copy of the model, also of its sparse tensors, not all of which PyTorch can copy."""
+    held = [tensor for module in model.modules() for tensor in tensors_within(dict(vars(module)))]
+    sparse = [each for each in held if each.layout is not torch.strided and not each.is_nested]
+    memo: dict[int, object] = {id(each): each.detach().clone() for each in sparse}
+    return copy.deepcopy(model, memo)
 
 
 @contextmanager
@@ -47,7 +59,7 @@ def _python_streams() -> Iterator[None]:
 @contextmanager
 def _buffers(model: nn.Module) -> Iterator[None]:
     saved = [
-        (module, name, buffer, None if buffer is None else buffer.detach().clone())
+        (module, name, buffer, None if buffer is None else (buffer.detach().clone(), _version(buffer)))
         for module in model.modules()
         for name, buffer in module._buffers.items()
     ]
@@ -56,11 +68,17 @@ def _buffers(model: nn.Module) -> Iterator[None]:
     finally:
         for module, name, buffer, kept in saved:
             module._buffers[name] = buffer
-            if buffer is not None and kept is not None and not _is_same(buffer, kept):
+            if buffer is not None and kept is not None and not _is_same(buffer, *kept):
                 with torch.no_grad():
-                    buffer.copy_(kept)
+                    buffer.copy_(kept[0])
 
 
-def _is_same(buffer: Tensor, kept: Tensor) -> bool:
+def _is_same(buffer: Tensor, kept: Tensor, version: int) -> bool:
     """Return whether nothing was written: restoring equal numbers would stop autograd from using them in backward."""
+    if not is_readable(buffer):
+        return buffer.is_meta or _version(buffer) == version
     return buffer.shape == kept.shape and torch.equal(buffer.nan_to_num(), kept.nan_to_num())
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version

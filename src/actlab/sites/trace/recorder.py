@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from types import FrameType, MethodType, MethodWrapperType
 from typing import Any, Protocol, final
 from weakref import ReferenceType, ref
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from actlab.nn.torch_function import is_shown
 from actlab.sites.trace.aliasing import Memory
-from actlab.sites.trace.call_stack import Stack, stack_here
-from actlab.sites.trace.calls import is_in_place, name_of, named_arguments, settings_in, spelling_of, tensors_in
-from actlab.sites.trace.source_location import here, places_of
+from actlab.sites.trace.call_stack import Stack, stack_of
+from actlab.sites.trace.calls import argument_names, is_in_place, name_of, settings_in, spelling_of, tensors_in
+from actlab.sites.trace.readable import shape_of
+from actlab.sites.trace.source_location import places_of, spot
 from actlab.sites.trace.trace import Part, Step, Trace, Value
 
 # Called with every step, the tensors that it reads, as they are before the call, and those that it makes.
@@ -89,6 +94,39 @@ _ESCAPES = frozenset({"item", "tolist", "numpy", "__array__", "__float__", "__in
 
 
 @final
+@dataclass(frozen=True, eq=False)
+class Function:
+    """What a recorder must know of a function of PyTorch, whatever its arguments.
+
+    Attributes:
+        function: the function itself, whose identity must not be reused.
+        name, spelling: as in `Step`.
+        is_silent: whether no data flows through it.
+        is_in_place: whether it overwrites its first argument, by its name.
+        arguments: the names of its arguments, as far as they are known.
+    """
+
+    function: Callable[..., Any]
+    name: str
+    is_silent: bool
+    is_in_place: bool
+    spelling: str
+    arguments: tuple[str, ...]
+
+    def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all arguments of a call by name, or by index if the name is unknown."""
+        found = dict(zip(self.arguments, args, strict=False))
+        for at in range(len(found), len(args)):
+            found[str(at)] = args[at]
+        found.update(kwargs)
+        return found
+
+
+# The arguments by name, the tensors among them, whether the first is overwritten, their numbers, and their values.
+_Begun = tuple[dict[str, Any], list[Tensor], bool, tuple[int, ...], tuple[Tensor, ...]]
+
+
+@final
 class Recorder(TorchFunctionMode):
     """Record every call of PyTorch.
 
@@ -97,10 +135,12 @@ class Recorder(TorchFunctionMode):
         follower: called with each step once it is recorded.
         observe: called with each step and its tensors; of what is overwritten in place it gets a copy.
         keeps: whether `kept` gives the tensors that the follower needs after the pass.
+        spares: whether the pass goes on unrecorded if recording raises.
 
     Attributes:
         values, steps, instructions, stacks, escapes, without_gradient: as in `Trace`.
         part: whether the model or the loss is running.
+        broken: what recording raised; None as a rule.
     """
 
     def __init__(
@@ -110,6 +150,7 @@ class Recorder(TorchFunctionMode):
         follower: Follower | None = None,
         observe: Observer | None = None,
         keeps: bool = False,
+        spares: bool = False,
     ) -> None:
         super().__init__()
         self.values: list[Value] = []
@@ -128,7 +169,10 @@ class Recorder(TorchFunctionMode):
         self._seen: dict[int, ReferenceType[Tensor]] = {}  # by identity, which a later tensor may reuse
         self._alive: dict[int, tuple[Tensor, int]] = {}  # by number, with its version: what `kept` returns
         self._overwritten: dict[int, Tensor] = {}
-        self._keeps = keeps
+        self._keeps, self._spares = keeps, spares
+        self.broken: Exception | None = None
+        self._about: dict[Hashable, Function] = {}
+        self._maker: dict[int, int] = {}  # by value, the place of the step that made it
 
     def given(self, tensors: list[Tensor], origin: str) -> None:
         """Register tensors that come from outside."""
@@ -145,100 +189,140 @@ class Recorder(TorchFunctionMode):
 
     def _again(self, tensor: Tensor, parts: tuple[int, ...]) -> int:
         """Give a new number to a tensor that was overwritten through another view of its memory."""
-        by = next(step for step in reversed(self.steps) if parts[0] in step.outputs)
+        by = self.steps[self._maker[parts[0]]]
         number = self._new(tensor, origin="")
-        self.steps.append(
+        self._add(
             replace(
                 by, place=len(self.steps), function="alias", spelling="", inputs=parts, outputs=(number,), arguments={}
-            )
+            ),
+            instruction=-1,
+            stack=Stack(()),
         )
-        self.instructions.append(-1)
-        self.stacks.append(Stack(()))
         return number
+
+    def _add(self, step: Step, *, instruction: int, stack: Stack) -> None:
+        self.steps.append(step)
+        self.instructions.append(instruction)
+        self.stacks.append(stack)
+        self._maker.update(dict.fromkeys(step.outputs, step.place))
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        name = "activation" if is_shown(func) else name_of(func)
-        if name in _ESCAPES and args:
-            self.escapes.append(self._bare(func, name, (self.number(args[0]),)))
-        if name in _SILENT:
+        if torch.compiler.is_compiling():
             return func(*args, **kwargs)
-        arguments = named_arguments(func, args, kwargs)
-        read = tensors_in(arguments)
-        overwrites = is_in_place(func) or arguments.get("inplace") is True or isinstance(arguments.get("out"), Tensor)
-        numbers = tuple(self.number(tensor) for tensor in read)
-        before = tuple(tensor.detach().clone() for tensor in read) if overwrites and self._observe else tuple(read)
-        if overwrites and self._keeps and read:
-            self._overwritten[numbers[0]] = read[0].detach().clone()
+        about = self._about.get(id(func)) or self._known(func)
+        if about.is_silent or self.broken is not None:
+            if about.name in _ESCAPES and args and self.broken is None:
+                self.escapes.append(self._bare(about, (self.number(args[0]),), sys._getframe(1)))
+            return func(*args, **kwargs)
+        with torch._C.DisableTorchFunction():  # no other mode, nor the class of a tensor, notices what is done here
+            try:
+                begun = self._begin(about, args, kwargs)
+            except Exception as error:
+                self._break(error)
         try:
             result = func(*args, **kwargs)
         except RuntimeError:
-            if name == "grad":
-                self.without_gradient.append(self._bare(func, name, numbers))
+            if about.name == "grad" and self.broken is None:
+                self.without_gradient.append(self._bare(about, begun[3], sys._getframe(1)))
             raise
-        made = tensors_in([result])
-        if name == "__setitem__":
-            made = read[:1]
-        if name == "grad" and not made:
-            self.without_gradient.append(self._bare(func, name, numbers))
+        if self.broken is None:
+            with torch._C.DisableTorchFunction():
+                try:
+                    self._end(about, begun, result, sys._getframe(1))
+                except Exception as error:
+                    self._break(error)
+        return result
+
+    def _break(self, error: Exception) -> None:
+        """Stop recording, if the pass belongs to a loop that must not be disturbed; else raise the error."""
+        if not self._spares:
+            raise error
+        self.broken = error
+
+    def _known(self, func: Callable[..., Any]) -> Function:
+        """Describe a function, once; by identity, since `torch.mm` and `torch.dsmm` are equal and differ in name.
+
+        Reading a property such as `x.T` calls another object each time.
+        """
+        key: Hashable = id(func)
+        if isinstance(func, MethodType | MethodWrapperType):
+            key = (func.__name__, id(func.__self__))
+        found = self._about.get(key)
+        if found is None:
+            name = "activation" if is_shown(func) else name_of(func)
+            found = Function(func, name, name in _SILENT, is_in_place(func), spelling_of(func), argument_names(func))
+            self._about[key] = found
+        return found
+
+    def _begin(self, about: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Begun:
+        arguments = about.named(args, kwargs)
+        read = tensors_in(arguments)
+        overwrites = about.is_in_place or arguments.get("inplace") is True or isinstance(arguments.get("out"), Tensor)
+        numbers = tuple([self.number(tensor) for tensor in read])
+        copies = overwrites and self._observe is not None
+        before = tuple([tensor.detach().clone() for tensor in read]) if copies else tuple(read)
+        if overwrites and self._keeps and read:
+            self._overwritten[numbers[0]] = read[0].detach().clone()
+        return arguments, read, overwrites, numbers, before
+
+    def _end(self, about: Function, begun: _Begun, result: Any, frame: FrameType) -> None:
+        arguments, read, overwrites, numbers, before = begun
+        made = read[:1] if about.name == "__setitem__" else tensors_in((result,))
+        if about.name == "grad" and not made:
+            self.without_gradient.append(self._bare(about, numbers, frame))
         if made:
-            self._note(func, name, arguments, numbers, before, made)
+            self._note(about, arguments, numbers, read, before, made, frame)
             if overwrites:
                 self._memory.write(self._numbers[id(made[0])], made[0])
-        return result
 
     def _note(
         self,
-        func: Callable[..., Any],
-        name: str,
+        about: Function,
         arguments: dict[str, Any],
         numbers: tuple[int, ...],
+        read: list[Tensor],
         before: tuple[Tensor, ...],
         made: list[Tensor],
+        frame: FrameType,
     ) -> None:
-        place = here(self._paths, depth=3)
-        spelling = spelling_of(func)
-        if name == "activation":
+        path, module, file, line, instruction = spot(self._paths, frame)
+        in_model, spelling = self.part == "model", about.spelling
+        if about.name == "activation":
             spelling = _spelling_of_ours(arguments)
-        elif place.module and self.part == "model":
-            spelling = f"nn.{place.module}"
+        elif module and in_model:
+            spelling = f"nn.{module}"
+        settings = settings_in(arguments)
+        if about.name == "activation":
+            settings |= _state_of_ours(arguments)
+        outputs = tuple([self._new(tensor, origin="") for tensor in made])
         step = Step(
-            place=len(self.steps),
-            function=name,
-            spelling=spelling,
-            part=self.part,
-            path=place.path if self.part == "model" else "",
-            file=place.file,
-            line=place.line,
-            inputs=numbers,
-            outputs=tuple(self._new(tensor, origin="") for tensor in made),
-            arguments=settings_in(arguments) | _state_of_ours(name, arguments),
-        )
-        self.steps.append(step)
-        self.instructions.append(place.instruction)
-        self.stacks.append(stack_here(self._paths, depth=3))
+            len(self.steps), about.name, spelling, self.part, path if in_model else "", file, line, numbers, outputs,
+            settings,
+        )  # fmt: skip
+        self._add(step, instruction=instruction, stack=stack_of(self._paths, frame))
         if self._follower is not None:
-            read = {id(tensor): number for tensor, number in zip(tensors_in(arguments), numbers, strict=True)}
-            self._follower.follow(Call(step, arguments, read, made, self.values))
+            by_tensor = {id(tensor): number for tensor, number in zip(read, numbers, strict=True)}
+            self._follower.follow(Call(step, arguments, by_tensor, made, self.values))
             if self._keeps and self._follower.needs_tensors(step):
-                for number, tensor in zip((*numbers, *step.outputs), (*before, *made), strict=True):
+                for number, tensor in zip((*numbers, *outputs), (*before, *made), strict=True):
                     self._alive.setdefault(number, (tensor, _version(tensor)))
         if self._observe is not None:
             self._observe(step, before, tuple(made))
 
-    def _bare(self, func: Callable[..., Any], name: str, numbers: tuple[int, ...]) -> Step:
-        """Return the current call, which makes no tensor."""
-        place = here(self._paths, depth=3)
+    def _bare(self, about: Function, numbers: tuple[int, ...], frame: FrameType) -> Step:
+        """Return the call that the frame makes, which computes no tensor."""
+        place = spot(self._paths, frame)
         path = place.path if self.part == "model" else ""
-        file, line = place.file, place.line
-        return Step(len(self.steps), name, spelling_of(func), self.part, path, file, line, numbers, (), {})
+        return Step(
+            len(self.steps), about.name, about.spelling, self.part, path, place.file, place.line, numbers, (), {}
+        )
 
     def _new(self, tensor: Tensor, *, origin: str) -> int:
         number = len(self.values)
-        shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
-        self.values.append(Value(number, shape, dtype, origin, tensor.requires_grad))
+        self.values.append(Value(number, shape_of(tensor), _dtype(tensor.dtype), origin, tensor.requires_grad))
         self._numbers[id(tensor)] = number
         self._seen[id(tensor)] = ref(tensor, self._forgetter(id(tensor)))
         self._memory.see(number)
@@ -283,6 +367,11 @@ class Recorder(TorchFunctionMode):
         return "constant" if made_by is None else f"opaque {type(made_by).__name__}"
 
 
+@cache
+def _dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 def _version(tensor: Tensor) -> int:
     """Return how often the tensor was overwritten; inference tensors do not count that."""
     return 0 if tensor.is_inference() else tensor._version
@@ -293,9 +382,9 @@ def _named_tensors(model: nn.Module) -> dict[int, str]:
     return {**{id(value): f"buffer {name}" for name, value in model.named_buffers()}, **parameters}
 
 
-def _state_of_ours(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def _state_of_ours(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return the axis of an actlab module and whether it draws random numbers, which are not arguments of the call."""
-    owner = next(iter(arguments.values())) if name == "activation" else None
+    owner = next(iter(arguments.values()))
     if not isinstance(owner, nn.Module):
         return {}
     dim = getattr(owner, "dim", None)

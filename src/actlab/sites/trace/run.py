@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from actlab.errors import BadInput
-from actlab.sites.trace.calls import tensors_in
+from actlab.sites.trace.calls import tensors_within
 from actlab.sites.trace.preserve_state import uncompiled, undisturbed
 from actlab.sites.trace.recorder import Follower, Observer, Recorder
 from actlab.sites.trace.trace import Trace
@@ -73,9 +74,9 @@ def recorded(
     if has_lazy_parts(model):
         _initialize(model, inputs, kwargs or {})
     recorder = Recorder(model, follower=follower, observe=observe)
-    recorder.given(tensors_in([*inputs, kwargs or {}]), "input")
+    recorder.given(tensors_within([*inputs, kwargs or {}]), "input")
     if targets is not None:
-        recorder.given(tensors_in([targets]), "target")
+        recorder.given(tensors_within(targets), "target")
     output: Any = None
     value: Tensor | None = None
     outputs: list[int] = []
@@ -84,7 +85,7 @@ def recorded(
         try:
             with recorder, their_code("the model", error=BadInput):
                 output = model(*inputs, **(kwargs or {}))
-            outputs = [recorder.number(tensor) for tensor in tensors_in([output])]
+            outputs = [recorder.number(tensor) for tensor in tensors_within(output)]
             value = _loss(recorder, loss, output, targets)
         except BadInput as error:
             if not may_raise:
@@ -103,11 +104,19 @@ def has_lazy_parts(model: nn.Module) -> bool:
 
 def _initialize(model: nn.Module, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Run the model once in evaluation mode, so that its lazy modules take their shapes and nothing else changes."""
+    with in_mode(model, training=False), torch.no_grad(), uncompiled(), their_code("the model", error=BadInput):
+        model(*inputs, **kwargs)
+
+
+@contextmanager
+def in_mode(model: nn.Module, *, training: bool) -> Iterator[None]:
+    """Set the mode of every module within a block, without a call of the model's own `train`; restore it afterwards."""
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     try:
-        with torch.no_grad(), uncompiled(), their_code("the model", error=BadInput):
-            model(*inputs, **kwargs)
+        if model.training != training:
+            for module, _ in modes:
+                module.training = training
+        yield
     finally:
         for module, mode in modes:
             module.training = mode

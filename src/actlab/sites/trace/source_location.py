@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import final
+from typing import NamedTuple
 
 from torch import nn
 from torch.fx import GraphModule
@@ -19,9 +18,7 @@ _ENDS = (str(Path(__file__).with_name("run.py")), str(Path(__file__).parents[1] 
 """What calls the model and the loss: beyond it is only the code that called actlab."""
 
 
-@final
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """The place of a call.
 
     Attributes:
@@ -83,19 +80,13 @@ def without_compiler(path: str) -> str:
     return ".".join(part for part in path.split(".") if part != "_orig_mod")
 
 
-def here(paths: Places, *, depth: int = 2) -> Place:
-    """Return the place of the current call, searching from the frame `depth` above this one."""
-    return Place(*spot(paths, depth=depth + 1))
-
-
-def spot(paths: Places, *, depth: int) -> tuple[str, str, str, int, int]:
-    """Return the fields of a `Place`.
+def spot(paths: Places, frame: FrameType | None) -> Place:
+    """Return the place of the call that the frame makes.
 
     The line is that of the user's code that makes the call, or that calls the module of PyTorch that makes it. A module
     that another module of PyTorch calls, such as `nn.Sequential`, has the line that constructs it: the user's code that
     calls the outer one is the same for all modules in it.
     """
-    frame: FrameType | None = sys._getframe(depth)
     path, module = None, ""
     inner: nn.Module | None = None  # the innermost module of PyTorch
     is_nested = is_past_model = False
@@ -123,13 +114,13 @@ def spot(paths: Places, *, depth: int) -> tuple[str, str, str, int, int]:
                 # still tells two calls of one `nn.Sequential` apart
                 instruction += line << 20
                 file, line = paths.constructed_at(inner)
-            return path, module, file, line, instruction
+            return Place(path, module, file, line, instruction)
         if owner is not None and whose == "torch":
             is_nested = is_nested or (inner is not None and owner is not inner)
             inner = owner if inner is None else inner
         is_past_model = is_past_model or (owner is not None and paths.get(id(owner)) == "")
         frame = frame.f_back
-    return path or "", module, *paths.constructed_at(inner), -1
+    return Place(path or "", module, *paths.constructed_at(inner), -1)
 
 
 def _self_of(frame: FrameType) -> nn.Module | None:
