@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
@@ -12,6 +13,7 @@ from mpmath import mpf
 from torch import Tensor
 
 import oracles
+import tolerances
 from actlab.catalog.index import CATALOG, get
 from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
@@ -162,6 +164,26 @@ def refuse_inexact(act: Activation, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("act", [*POINTWISE, *map(get, TYPED)], ids=str)
 def test_value_and_gradient_of_a_printed_program_are_right(act: Activation, dtype: torch.dtype) -> None:
     refuse_inexact(act, dtype)
+
+
+@pytest.mark.parametrize("act", [*POINTWISE, *map(get, TYPED)], ids=str)
+def test_printed_derivatives_are_right_to_every_digit(act: Activation) -> None:
+    at = columns(act, torch.float64)
+    at = [[each for each in column if abs(each) <= 1e4] for column in at] if len(at) == 1 else at
+    inputs, exact, count = [torch.tensor(column, dtype=torch.float64) for column in at], truths(act), len(act.inputs)
+    space, name = vars(printed(act)), entry_name(act.name)
+    for place, given in enumerate(act.inputs):
+        found = space[f"{name}_derivative" if count == 1 else f"{name}_derivative_by_{given}"](*inputs)
+        for row, point in enumerate(zip(*at, strict=True)):
+            truth = exact(*point)
+            bends = truth[1 + count + place * count :]
+            felt = sum(abs(x * bend) for x, bend in zip(point, bends[:count], strict=True))
+            cancels = 1.0 if act.name in tolerances.CANCELS or act.family == "typed" else 0.0
+            wanted, got = truth[1 + place], float(found[row])
+            near = abs(wanted) + felt + cancels
+            allowed = tolerances.ROUNDINGS * tolerances.EPSILON * near + tolerances.UNDERFLOW
+            is_overflow = abs(wanted) > sys.float_info.max and math.isinf(got)
+            assert abs(got - wanted) <= allowed or is_overflow, f"{act} by {given} at {point}: {got}"
 
 
 @pytest.mark.parametrize("act", [*POINTWISE, *map(get, TYPED)], ids=str)
