@@ -213,9 +213,11 @@ class Recorder(TorchFunctionMode):
         if torch.compiler.is_compiling():
             return func(*args, **kwargs)
         about = self._about.get(id(func)) or self._known(func)
-        if about.is_silent or self.broken is not None:
-            if about.name in _ESCAPES and args and self.broken is None:
-                self.escapes.append(self._bare(about, (self.number(args[0]),), sys._getframe(1)))
+        if self.broken is not None:
+            return func(*args, **kwargs)
+        if about.name in _ESCAPES and args:
+            self.escapes.append(self._bare(about, (self.number(args[0]),), sys._getframe(1)))
+        if about.is_silent:
             return func(*args, **kwargs)
         with torch._C.DisableTorchFunction():  # no other mode, nor the class of a tensor, notices what is done here
             try:

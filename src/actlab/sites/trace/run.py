@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,16 +111,27 @@ def _initialize(model: nn.Module, inputs: tuple[Any, ...], kwargs: Mapping[str, 
 
 @contextmanager
 def in_mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """Set the mode of every module within a block, without a call of the model's own `train`; restore it afterwards."""
+    """Set the mode of every module within a block, and restore it afterwards.
+
+    A `train` of the model's own that is not about the mode is not called.
+    """
     modes = [(module, module.training) for module in model.modules()]
     try:
-        if model.training != training:
+        if model.training != training and all(_sets_mode(type(module)) for module, _ in modes):
+            model.train(training)
+        elif model.training != training:
             for module, _ in modes:
                 module.training = training
         yield
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def _sets_mode(kind: type[nn.Module]) -> bool:
+    """Return whether the class's `train` takes the mode as its only argument."""
+    parameters = list(inspect.signature(kind.train).parameters.values())[1:]
+    return [each.name for each in parameters] == ["mode"] or [type(each.default) for each in parameters] == [bool]
 
 
 def _loss(recorder: Recorder, loss: Loss | None, output: Any, targets: Any) -> Tensor | None:

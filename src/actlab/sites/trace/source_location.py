@@ -90,7 +90,7 @@ def spot(paths: Places, frame: FrameType | None) -> Place:
     path, module = None, ""
     inner: nn.Module | None = None  # the innermost module of PyTorch
     is_nested = is_past_model = False
-    while frame is not None and frame.f_code.co_filename not in _ENDS:
+    while frame is not None and not is_outside(frame):
         name = frame.f_code.co_filename
         whose = owner_of(name)
         owner = _self_of(frame) if whose != "ours" else None
@@ -121,6 +121,11 @@ def spot(paths: Places, frame: FrameType | None) -> Place:
         is_past_model = is_past_model or (owner is not None and paths.get(id(owner)) == "")
         frame = frame.f_back
     return Place(path or "", module, *paths.constructed_at(inner), -1)
+
+
+def is_outside(frame: FrameType) -> bool:
+    """Return whether the frame calls the model or the loss, so that the calls beyond it are not theirs."""
+    return frame.f_code.co_filename in _ENDS and frame.f_code.co_name != "__torch_function__"
 
 
 def _self_of(frame: FrameType) -> nn.Module | None:
