@@ -127,6 +127,7 @@ class Watch:
             first_non_finite=self._recording.first_non_finite(),
             unseen=(*self._recording.unseen, *self._recording.opaque.values()),
             fingerprints=self._recording.shown.fingerprints(),
+            broken=self._updates.broken(),
         )
         return of_distinct(gathered(found) if across else found)
 

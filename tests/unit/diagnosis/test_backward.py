@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from actlab.diagnosis.check import check
 from actlab.diagnosis.report import Report
+from actlab.diagnosis.watch import watch
 from actlab.errors import BadInput
 
 X, Y = torch.randn(64, 8), torch.arange(64) % 3
@@ -287,3 +288,42 @@ def test_a_state_that_keeps_its_graph_fails_in_the_second_step():
     assert "in training step 2" in failed[0].message
     assert "state keeps it" in failed[0].message
     assert failed[0].evidence["kept"] == "state"
+
+
+class Reaches(nn.Module):
+    """Leaves the domain of a root while it trains."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.layer, self.how = nn.Linear(8, 1), how
+
+    def forward(self, x):
+        y = torch.tanh(self.layer(x)) + self.layer.bias
+        return torch.where(y < 3, torch.sqrt(3 - y), y) if self.how == "where" else torch.log(3 - y)
+
+
+@pytest.mark.parametrize(("how", "id", "function"), [("where", "AL112", "sqrt"), ("log", "AL107", "log")])
+def test_a_trial_run_names_the_step_and_the_operation(how, id, function):
+    torch.manual_seed(0)
+    model = Reaches(how)
+    optimizer = torch.optim.SGD(model.parameters(), 0.5)
+
+    report = check(model, (X, Y), lambda out, y: out.mean(), optimizer=optimizer, train_steps=40)
+    found_in = [each for each in report.findings if each.id in {"AL107", "AL112"}]
+    assert [each.id for each in found_in] == [id]
+    assert found_in[0].evidence["step"] > 1
+    assert f"in training step {found_in[0].evidence['step']}" in found_in[0].message
+    assert found_in[0].evidence["made_by"] == function
+
+
+def test_weights_that_are_nan_are_reported_without_a_loss():
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watch(model, every=10) as watched:
+        for step in range(3):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(X), Y)
+            (loss * (torch.nan if step == 2 else 1)).backward()
+            optimizer.step()
+    found_in = [each for each in watched.report().findings if each.id == "AL107"]
+    assert "0.weight (and 3 more) hold NaN or infinity after the last of 3 steps" in found_in[0].message
