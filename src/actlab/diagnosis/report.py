@@ -82,8 +82,8 @@ class Report:
         """Return this report of one batch together with the report of a trial run of the same model.
 
         What is not finite (AL107, AL112) is reported once: in training it is a consequence, unless only the trial run
-        names the place. A backward pass that fails (AL113) is reported once, too. A loss plateau (AL111) without a cause
-        in the trial run is attributed to the first error of this report.
+        names the place. A backward pass that fails (AL113) is reported once, too. A loss plateau (AL111) without a
+        cause in the trial run is attributed to the first error of this report.
 
         Args:
             trial: the report of the trial run; its `quantities` are taken over.

@@ -81,8 +81,8 @@ def non_finite(run: Run) -> Iterator[Found]:
         names = quantities.broken
         more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
         yield found(
-            f"{names[0]}{more} hold NaN or infinity after the last of {quantities.steps} steps; what was measured before"
-            " was finite",
+            f"{names[0]}{more} hold NaN or infinity after the last of {quantities.steps} steps; what was measured"
+            " before was finite",
             parameters=names,
             steps=quantities.steps,
         )
