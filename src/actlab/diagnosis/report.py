@@ -89,7 +89,7 @@ class Report:
             trial: the report of the trial run; its `quantities` are taken over.
         """
         new = [finding for finding in trial.findings if not self._explains(finding)]
-        error = next((finding for finding in self.findings if finding.severity == "error"), None)
+        error = next((finding for finding in self.alarms if finding.severity == "error" or finding.id == "AL114"), None)
         if error is not None:
             new = [blamed_on(finding, error) if _lacks_cause(finding) else finding for finding in new]
         findings, notes = ordered([*self.findings, *new]), (*self.notes, *trial.notes)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from actlab import verbs
 from actlab.diagnosis.check import check
 from actlab.diagnosis.report import Report
 from actlab.diagnosis.watch import watch
@@ -165,6 +166,23 @@ def test_the_operation_that_makes_a_gradient_nan_is_named(between, function):
     assert function in message.partition(";")[0]
 
 
+def test_a_row_without_an_entry_is_named_in_every_spelling():
+    class Attends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention, self.out = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 3)
+
+        def forward(self, x, left_out):
+            return self.out(self.attention(x, x, x, key_padding_mask=left_out)[0])
+
+    left_out = torch.arange(5) >= torch.tensor([[0], [2], [4], [5]])
+    report = check(
+        Attends(), ((torch.randn(4, 5, 8), left_out), ~left_out), lambda out, kept: out[kept].square().mean()
+    )
+    (broken,) = (each for each in report.findings if each.id == "AL112")
+    assert "1 of 4 rows of a mask leave nothing to attend to" in broken.message
+
+
 FINE = {
     "where": lambda h: torch.where(h <= 0, torch.exp(1000 * h.clamp(max=0)), 1 + h),
     "norm": lambda h: h + torch.relu(h - 100).norm(dim=1, keepdim=True) + h.relu(),
@@ -252,6 +270,32 @@ def test_what_ran_before_the_model_raised_is_reported():
     assert not report.ok
     assert "test_backward.py" in str(report.raised)
     assert any("Ended early: the model raised" in line for line in report.lines())
+
+
+def test_the_command_fails_and_says_where_the_model_raised(tmp_path):
+    file = tmp_path / "net.py"
+    file.write_text(
+        """
+import torch
+from torch import nn
+
+class Raises(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.b(self.a(x)) @ torch.ones(3, 3)
+
+def ready():
+    return Raises(), (torch.randn(16, 4), torch.zeros(16, dtype=torch.long)), nn.CrossEntropyLoss()
+"""
+    )
+    checked = verbs.check(f"{file}:ready", fail_on="never")
+    assert not checked.is_well
+    assert any("Ended early: the model raised RuntimeError" in line and "line 11" in line for line in checked.lines())
+    assert "AL301" in {each.id for each in checked.new}
+    assert "Ended early" in checked.to_json()["notes"][0]
 
 
 def test_what_ran_before_the_loss_raised_is_reported():
