@@ -53,6 +53,8 @@ CUTS = {
     "no_grad": without_autograd,
     "flat": lambda h: torch.relu(h - 100),
     "clamped": lambda h: (h + 100).clamp(-1, 1),
+    "draws": lambda h: torch.bernoulli(torch.sigmoid(h)),
+    "index": lambda h: F.one_hot(h.argmax(1), 16).float(),
     "integers": lambda h: h.long().float() + torch.relu(h.long().float()),
 }
 
@@ -104,6 +106,29 @@ class Frozen(nn.Module):
 @pytest.mark.parametrize("how", ["detach", "no_grad"])
 def test_a_whole_part_that_is_cut_off_is_information(how):
     assert found(Frozen(how))["AL114"][0] == "information"
+
+
+def test_a_layer_without_autograd_is_information():
+    class Random(Between):
+        def forward(self, x):
+            with torch.no_grad():
+                h = self.first(x)
+            return self.out(torch.relu(h))
+
+    assert found(Random(None))["AL114"][0] == "information"
+
+
+def test_a_gate_by_comparison_is_an_error():
+    class Gated(Between):
+        def forward(self, x):
+            gate = (torch.sigmoid(self.gate(x)) > 0.5).float()
+            return self.out(torch.relu(self.first(x))) * gate
+
+    model = Gated(None)
+    model.gate = nn.Linear(8, 1)
+    severity, message = found(model)["AL114"]
+    assert severity == "error"
+    assert "no gradient reaches gate.weight (and 1 more)" in message
 
 
 def test_the_optimizer_says_what_is_to_be_trained():
