@@ -230,8 +230,8 @@ class Divides(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.fc1(x)
-        z = z / (z - z).abs().sum(1, keepdim=True) if self.wrong else z
-        h = F.relu(z)  # fault: divided_by_zero
+        z = z / (z - z).abs().sum(1, keepdim=True) if self.wrong else z  # fault: divided_by_zero
+        h = F.relu(z)
         return self.fc2(h)
 
 
@@ -267,8 +267,8 @@ class Roots(nn.Module):
         self.fc1, self.fc2, self.wrong = nn.Linear(8, 16), nn.Linear(16, 1), wrong
 
     def forward(self, x: Tensor) -> Tensor:
-        z = self.fc1(torch.log(x) if self.wrong else x)
-        return self.fc2(F.elu(z))  # fault: logarithm_of_negative
+        z = self.fc1(torch.log(x) if self.wrong else x)  # fault: logarithm_of_negative
+        return self.fc2(F.elu(z))
 
 
 @twins("The logarithm of standardised inputs, half of which are negative.", "AL107", paths=("",))

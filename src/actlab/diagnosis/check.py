@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from actlab.diagnosis.wider_dtype import HALF, is_finite_in_float32
 from actlab.errors import BadInput
 from actlab.rules.backward import Backward
 from actlab.rules.context import Context
+from actlab.rules.finding import Finding
 from actlab.rules.observed import Observed
 from actlab.rules.registry import batch_findings, validate
 from actlab.sites.recognize.traced import traced
@@ -79,34 +81,14 @@ def check(
     refuse_watched(model)
     refuse_lazy(model)
     inputs, targets = _first(batch)
-    args, kwargs = called_with(inputs)
     if train_steps < 0:
         raise BadInput(f"train_steps must be a whole number from 0; got {train_steps}.")
     if loss is not None and not callable(loss):
         raise BadInput(f"the loss must be a function of the model's output and the targets; got {loss!r}.")
     _has_examples(inputs)
     _same_device(model, inputs, targets)
-    observed, backward = Observed(), BackwardPass(model)
-
-    def observe(step: Step, read: tuple[Tensor, ...], made: tuple[Tensor, ...]) -> None:
-        observed(step, read, made)
-        backward(step, read, made)
-
-    with in_mode(model, training=True), _Lenient(), torch.enable_grad():
-        found = traced(model, args, kwargs, loss=loss, targets=targets, observe=observe, then=backward.run,
-                       may_raise=True)  # fmt: skip
+    found, context = _examined(model, inputs, targets, loss, validate(settings or Settings()), optimizer)
     _has_gradient(model, found)
-    context = Context(
-        found.trace,
-        observed,
-        model,
-        validate(settings or Settings()),
-        optimizer,
-        None if found.raised else _evaluated(model, args, kwargs),
-        is_fresh=optimizer is None or not optimizer.state,
-        backward=backward.result,
-        is_dtype_to_blame=_is_dtype_to_blame(model, args, kwargs, loss, targets, found, backward.result),
-    )
     notes = (NO_LOSS,) if loss is None else (DEFAULT_OPTIMIZER,) if train_steps and optimizer is None else ()
     report = Report(
         ordered(batch_findings(context)), found.trace.unseen, found.trace.sites, notes=notes, raised=found.raised
@@ -117,13 +99,47 @@ def check(
         batches = [(inputs, targets)] if data is None else data
         try:
             ran = trial(model, batches, loss, optimizer=optimizer, steps=train_steps, settings=context.settings,
-                        progress=progress)  # fmt: skip
+                        examine=partial(_lost, loss=loss, settings=context.settings), progress=progress)  # fmt: skip
         except StoppedEarly as stopped:
             raise StoppedEarly(report.merged_with(stopped.report)) from None
         report = report.merged_with(ran)
     if report.raised is not None and not report.alarms:
         raise report.raised
     return report
+
+
+def _examined(
+    model: nn.Module, inputs: Any, targets: Any, loss: Loss | None, settings: Settings, optimizer: Optimizer | None
+) -> tuple[Recorded, Context]:
+    """Run one forward and one backward pass, and one pass in evaluation mode."""
+    args, kwargs = called_with(inputs)
+    observed, backward = Observed(), BackwardPass(model)
+
+    def observe(step: Step, read: tuple[Tensor, ...], made: tuple[Tensor, ...]) -> None:
+        observed(step, read, made)
+        backward(step, read, made)
+
+    with in_mode(model, training=True), _Lenient(), torch.enable_grad():
+        found = traced(model, args, kwargs, loss=loss, targets=targets, observe=observe, then=backward.run,
+                       may_raise=True)  # fmt: skip
+    context = Context(
+        found.trace,
+        observed,
+        model,
+        settings,
+        optimizer,
+        None if found.raised else _evaluated(model, args, kwargs),
+        is_fresh=optimizer is None or not optimizer.state,
+        backward=backward.result,
+        is_dtype_to_blame=_is_dtype_to_blame(model, args, kwargs, loss, targets, found, backward.result),
+    )
+    return found, context
+
+
+def _lost(model: nn.Module, inputs: Any, targets: Any, *, loss: Loss, settings: Settings) -> list[Finding]:
+    """Return why the loss (AL107) or the gradients (AL112) of a model are not finite on a batch."""
+    _, context = _examined(model, inputs, targets, loss, settings, None)
+    return [finding for finding in batch_findings(context) if finding.id in {"AL107", "AL112"}]
 
 
 def _is_dtype_to_blame(

@@ -81,20 +81,25 @@ class Report:
     def merged_with(self, trial: Report) -> Report:
         """Return this report of one batch together with the report of a trial run of the same model.
 
-        A loss that is not finite (AL107) is reported once, unless the trial run names the activation, and a backward
-        pass that fails (AL113) once. A loss plateau (AL111) without a cause in the trial run is attributed to the first
-        error of this report.
+        What is not finite (AL107, AL112) is reported once: in training it is a consequence, unless only the trial run
+        names the place. A backward pass that fails (AL113) is reported once, too. A loss plateau (AL111) without a
+        cause in the trial run is attributed to the first error of this report.
 
         Args:
             trial: the report of the trial run; its `quantities` are taken over.
         """
-        known = {finding.id for finding in self.findings} & {"AL107", "AL113"}
-        new = [finding for finding in trial.findings if finding.id not in known or finding.site is not None]
-        error = next((finding for finding in self.findings if finding.severity == "error"), None)
+        new = [finding for finding in trial.findings if not self._explains(finding)]
+        error = next((finding for finding in self.alarms if finding.severity == "error" or finding.id == "AL114"), None)
         if error is not None:
             new = [blamed_on(finding, error) if _lacks_cause(finding) else finding for finding in new]
         findings, notes = ordered([*self.findings, *new]), (*self.notes, *trial.notes)
         return replace(self, findings=findings, quantities=trial.quantities, notes=notes, raised=trial.raised)
+
+    def _explains(self, later: Finding) -> bool:
+        """Return whether a finding of a trial run is a consequence of one of this report."""
+        same = _NOT_FINITE if later.id in _NOT_FINITE else {"AL113"} & {later.id}
+        first = next((finding for finding in self.findings if finding.id in same), None)
+        return first is not None and (first.site is not None or later.site is None or later.id == "AL113")
 
     def raise_if_found(self, *prefixes: str) -> None:
         """Raise `FindingsFound` for an error or a warning whose id has one of the prefixes (without prefixes: any id).
@@ -137,6 +142,9 @@ class Report:
 def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Sort findings by severity, errors first, and then by id."""
     return tuple(sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.id)))
+
+
+_NOT_FINITE = {"AL107", "AL112"}
 
 
 def _lacks_cause(finding: Finding) -> bool:

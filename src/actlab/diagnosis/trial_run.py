@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import Any, final
 
@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from actlab.diagnosis.report import Report, StoppedEarly, ordered
 from actlab.diagnosis.watch import watch
 from actlab.errors import BadInput
+from actlab.rules.finding import Finding
 from actlab.rules.running.al113_backward_raises import fails_in_training
 from actlab.sites.trace.calls import tensors_in
 from actlab.sites.trace.preserve_state import copy_of
@@ -24,6 +25,7 @@ from actlab.train.subject import called_with
 from actlab.user_code import their_code
 
 StepsDone = Callable[[int, int], None]
+Examine = Callable[[nn.Module, Any, Any], list[Finding]]
 
 _MEASURED = 200
 """At most this many steps are measured, evenly spaced; of a shorter run, all."""
@@ -40,9 +42,16 @@ def trial(
     optimizer: Optimizer | None,
     steps: int,
     settings: Settings,
+    examine: Examine,
     progress: StepsDone | None = None,
 ) -> Report:
     """Return the report of a trial run of a copy; if a step raises, of the steps before.
+
+    Args:
+        model, loss, optimizer, settings, progress: as for `check`.
+        data: the batches, repeated from the start if needed.
+        steps: how many to train.
+        examine: called with a model, inputs and targets whose loss or gradients are not finite; returns why.
 
     Raises:
         BadInput: the model cannot be copied, or there is no data.
@@ -64,8 +73,9 @@ def trial(
         except BadInput as error:
             return Report((), raised=error)
         return _trained(
-            copied, islice(cycle(batches), steps), loss, stepper, steps=steps, settings=settings, progress=progress
-        )
+            copied, islice(cycle(batches), steps), loss, stepper, steps=steps, settings=settings, examine=examine,
+            progress=progress,
+        )  # fmt: skip
 
 
 def _trained(
@@ -76,27 +86,71 @@ def _trained(
     *,
     steps: int,
     settings: Settings,
+    examine: Examine,
     progress: StepsDone | None,
 ) -> Report:
     watched = watch(model, every=max(1, steps // _MEASURED), settings=settings)
+    lost: _Lost | None = None
     done = 0
+    raised: BadInput | None = None
     try:
         with watched:
             for done, (inputs, targets) in enumerate(batches, start=1):
-                watched.step(_step(model, optimizer, loss, inputs, targets))
+                random = torch.get_rng_state()
+                value = _backward(model, optimizer, loss, inputs, targets)
+                if lost is None and not _are_finite(model, value):
+                    lost = _Lost(done, copy.deepcopy(model.state_dict()), random, inputs, targets)
+                with their_code("the training step", error=BadInput):
+                    optimizer.step()
+                watched.step(value)
                 if progress is not None:
                     progress(done, steps)
     except KeyboardInterrupt:
         raise StoppedEarly(watched.report()) from None
     except BadInput as error:
-        report = watched.report()
-        failed = [fails_in_training(str(error), done, _kept_graph(model))] if isinstance(error, BadBackward) else []
-        return replace(report, findings=ordered([*report.findings, *failed]), raised=error)
-    return watched.report()
+        raised = error
+    report = watched.report()
+    found = [] if lost is None else lost.why(model, examine)
+    if isinstance(raised, BadBackward):
+        found.append(fails_in_training(str(raised), done, _kept_graph(model)))
+    kept = [each for each in report.findings if each.id != "AL107" or not found]  # a consequence of the first
+    return replace(report, findings=ordered([*kept, *found]), raised=raised)
 
 
-def _step(model: nn.Module, optimizer: Optimizer, loss: Loss, inputs: Any, targets: Any) -> torch.Tensor:
-    """Train one step and return its loss."""
+@final
+@dataclass(frozen=True)
+class _Lost:
+    """The first training step whose loss or gradients were not finite, as it was before the optimizer's step."""
+
+    step: int
+    state: dict[str, Any]
+    random: torch.Tensor
+    inputs: Any
+    targets: Any
+
+    def why(self, model: nn.Module, examine: Examine) -> list[Finding]:
+        """Return what was not finite first, found by a repetition of the step."""
+        model.load_state_dict(self.state)
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self.random)
+            found = examine(model, self.inputs, self.targets)
+        return [
+            replace(
+                each,
+                message=f"in training step {self.step}, {each.message}",
+                evidence={**each.evidence, "step": self.step},
+            )
+            for each in found
+        ]
+
+
+def _are_finite(model: nn.Module, loss: torch.Tensor) -> bool:
+    gradients = [each.grad for each in model.parameters() if each.grad is not None]
+    return all(bool(each.isfinite().all()) for each in (loss, *gradients) if each.layout is torch.strided)
+
+
+def _backward(model: nn.Module, optimizer: Optimizer, loss: Loss, inputs: Any, targets: Any) -> torch.Tensor:
+    """Compute the gradients of one step and return its loss."""
     args, kwargs = called_with(inputs)
     with their_code("the training step", error=BadInput):
         optimizer.zero_grad()
@@ -104,8 +158,6 @@ def _step(model: nn.Module, optimizer: Optimizer, loss: Loss, inputs: Any, targe
         value = loss(output) if targets is None else loss(output, targets)
     with their_code("the backward pass", error=BadBackward if value.requires_grad else BadInput):
         torch.autograd.backward(value)
-    with their_code("the training step", error=BadInput):
-        optimizer.step()
     return value.detach()
 
 

@@ -138,6 +138,7 @@ class Watch:
                 *self._guard.unseen.values(),
             ),
             fingerprints=self._recording.shown.fingerprints(),
+            broken=self._updates.broken(),
         )
         return of_distinct(gathered(found) if across else found)
 

@@ -18,6 +18,7 @@ _WRITES = frozenset(
      "tensor", "triu", "tril"}
 )  # fmt: skip
 _SOFTMAXES = frozenset({"softmax", "log_softmax", "logsumexp", "softmin"})
+_ATTENTIONS = frozenset({"multi_head_attention_forward", "scaled_dot_product_attention"})
 _LOGARITHMS = frozenset({"log", "log2", "log10", "xlogy"})
 _PRODUCTS = frozenset({"mul", "matmul", "mm", "bmm", "linear"})
 _DIVISIONS = frozenset({"div", "rdiv", "reciprocal"})
@@ -50,11 +51,13 @@ def not_finite(step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ..
         return None
     read = tuple(each.detach() for each in inputs if each.is_floating_point())
     makes_nan = bool(made.isnan().any()) and not any(bool(each.isnan().any()) for each in read)
-    if not makes_nan and not all(bool(each.isfinite().all()) for each in read):
+    is_empty = step.function in _SOFTMAXES and bool(read) and _empty_rows(step, read[0]) != ""
+    if not makes_nan and not is_empty and not all(bool(each.isfinite().all()) for each in read):
         return None
     bad = made.isnan() if makes_nan else ~made.isfinite()
     learns = any(each.requires_grad for each in (*inputs, *outputs))
-    return NotFinite(makes_nan, _why(step, read, made, bad), int(bad.sum()), bad.numel(), learns)
+    why = _without_entry(step, inputs) or _why(step, read, made, bad)
+    return NotFinite(makes_nan, why, int(bad.sum()), bad.numel(), learns)
 
 
 def culprit(trace: Trace, faults: dict[int, NotFinite], places: Iterable[int]) -> Step | None:
@@ -85,8 +88,8 @@ def _why(step: Step, read: tuple[Tensor, ...], made: Tensor, bad: Tensor) -> str
         return f"{rows} have only -inf as input: nothing is left to choose from"
     if name in _LOGARITHMS:
         return _counted(first, bad, zero="the logarithm of 0", negative="the logarithm of a negative number")
-    if name in {"sqrt", "rsqrt", "pow"}:
-        return _counted(first, bad, zero="a negative power of 0", negative="a root of a negative number")
+    if name in {"sqrt", "rsqrt", "pow"} and (text := _rooted(first, bad, is_root=bool(made.isnan().any()))):
+        return text
     if name in _DIVISIONS:
         below = first if name in {"rdiv", "reciprocal"} or len(read) < 2 else read[1]
         return f"it divides by 0 ({int((below == 0).sum())} of {below.numel()})" if (below == 0).any() else ""
@@ -102,12 +105,33 @@ def _why(step: Step, read: tuple[Tensor, ...], made: Tensor, bad: Tensor) -> str
     return f"its inputs range from {float(finite.min()):.3g} to {float(finite.max()):.3g}"
 
 
+def _without_entry(step: Step, inputs: tuple[Tensor, ...]) -> str:
+    """Say that a mask leaves an attention nothing to attend to; empty if none does."""
+    if step.function not in _ATTENTIONS:
+        return ""
+    keeps = (
+        step.function == "scaled_dot_product_attention"
+    )  # a mask of booleans says what is kept, else what is left out
+    hidden = [
+        each.detach() == (not keeps) if each.dtype == torch.bool else torch.isneginf(each.detach())
+        for each in inputs
+        if each.dim() > 0 and (each.dtype == torch.bool or each.is_floating_point())
+    ]
+    empty = [(int(rows.sum()), rows.numel()) for each in hidden if bool((rows := each.all(-1)).any())]
+    return "".join(f"{rows} of {of} rows of a mask leave nothing to attend to" for rows, of in empty[:1])
+
+
+def _rooted(first: Tensor, bad: Tensor, *, is_root: bool) -> str:
+    negative = "a root of a negative number" if is_root else ""
+    return _counted(first, bad, zero="a negative power of 0", negative=negative)
+
+
 def _counted(first: Tensor, bad: Tensor, *, zero: str, negative: str) -> str:
     zeros, below = int((first == 0).sum()), int((first < 0).sum())
     if first.shape == bad.shape:
         zeros, below = int(((first == 0) & bad).sum()), int(((first < 0) & bad).sum())
     parts = [f"{zero} ({zeros} of {first.numel()})"] * bool(zeros)
-    parts += [f"{negative} ({below} of {first.numel()})"] * bool(below)
+    parts += [f"{negative} ({below} of {first.numel()})"] * bool(below and negative)
     return " and ".join(parts)
 
 
@@ -132,7 +156,7 @@ def blame(trace: Trace, step: Step, fault: NotFinite, *, dtype_to_blame: bool) -
 def remedies_for(step: Step, fault: NotFinite | None, *, dtype_to_blame: bool) -> tuple[str, ...]:
     """Return what to do about an operation that makes NaN or infinity; empty for the usual advice."""
     first = ("wider-dtype",) if dtype_to_blame else ()
-    if step.function in _SOFTMAXES:
+    if step.function in _SOFTMAXES | _ATTENTIONS:
         return (*first, "finite-mask")
     if step.function in _LOGARITHMS:
         return (*first, "use-log-softmax", "keep-away-from-edge")

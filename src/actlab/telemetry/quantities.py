@@ -127,6 +127,7 @@ class Quantities:
         first_non_finite: the first value that is not finite, if there is any.
         unseen: the parts of the model that could not be inspected.
         fingerprints: those of the distinct examples; None if there are none, and then all count as distinct.
+        broken: the names of the parameters that hold NaN or infinity after the last step.
     """
 
     steps: int
@@ -137,6 +138,7 @@ class Quantities:
     first_non_finite: FirstNonFinite | None
     unseen: tuple[Unseen, ...]
     fingerprints: Fingerprints | None = None
+    broken: tuple[str, ...] = ()
 
 
 def of_distinct(found: Quantities) -> Quantities:

@@ -154,6 +154,11 @@ class Updates:
     def _is_kept(self) -> bool:
         return (self._seen - 1) % self._every == 0
 
+    def broken(self) -> tuple[str, ...]:
+        """Return the names of the parameters that hold NaN or infinity now."""
+        named = zip(self.names, self._parameters, strict=True)
+        return tuple(name for name, each in named if each.layout is torch.strided and not bool(each.isfinite().all()))
+
     def drop(self) -> None:
         """Drop an unfinished step, and release the parameters."""
         self._begun = []

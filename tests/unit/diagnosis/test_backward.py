@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from actlab import verbs
 from actlab.diagnosis.check import check
 from actlab.diagnosis.report import Report
+from actlab.diagnosis.watch import watch
 from actlab.errors import BadInput
 
 X, Y = torch.randn(64, 8), torch.arange(64) % 3
@@ -51,6 +53,8 @@ CUTS = {
     "no_grad": without_autograd,
     "flat": lambda h: torch.relu(h - 100),
     "clamped": lambda h: (h + 100).clamp(-1, 1),
+    "draws": lambda h: torch.bernoulli(torch.sigmoid(h)),
+    "index": lambda h: F.one_hot(h.argmax(1), 16).float(),
     "integers": lambda h: h.long().float() + torch.relu(h.long().float()),
 }
 
@@ -102,6 +106,29 @@ class Frozen(nn.Module):
 @pytest.mark.parametrize("how", ["detach", "no_grad"])
 def test_a_whole_part_that_is_cut_off_is_information(how):
     assert found(Frozen(how))["AL114"][0] == "information"
+
+
+def test_a_layer_without_autograd_is_information():
+    class Random(Between):
+        def forward(self, x):
+            with torch.no_grad():
+                h = self.first(x)
+            return self.out(torch.relu(h))
+
+    assert found(Random(None))["AL114"][0] == "information"
+
+
+def test_a_gate_by_comparison_is_an_error():
+    class Gated(Between):
+        def forward(self, x):
+            gate = (torch.sigmoid(self.gate(x)) > 0.5).float()
+            return self.out(torch.relu(self.first(x))) * gate
+
+    model = Gated(None)
+    model.gate = nn.Linear(8, 1)
+    severity, message = found(model)["AL114"]
+    assert severity == "error"
+    assert "no gradient reaches gate.weight (and 1 more)" in message
 
 
 def test_the_optimizer_says_what_is_to_be_trained():
@@ -162,6 +189,23 @@ def test_the_operation_that_makes_a_gradient_nan_is_named(between, function):
     severity, message = found(Between(between))["AL112"]
     assert severity == "error"
     assert function in message.partition(";")[0]
+
+
+def test_a_row_without_an_entry_is_named_in_every_spelling():
+    class Attends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention, self.out = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 3)
+
+        def forward(self, x, left_out):
+            return self.out(self.attention(x, x, x, key_padding_mask=left_out)[0])
+
+    left_out = torch.arange(5) >= torch.tensor([[0], [2], [4], [5]])
+    report = check(
+        Attends(), ((torch.randn(4, 5, 8), left_out), ~left_out), lambda out, kept: out[kept].square().mean()
+    )
+    (broken,) = (each for each in report.findings if each.id == "AL112")
+    assert "1 of 4 rows of a mask leave nothing to attend to" in broken.message
 
 
 FINE = {
@@ -253,6 +297,32 @@ def test_what_ran_before_the_model_raised_is_reported():
     assert any("Ended early: the model raised" in line for line in report.lines())
 
 
+def test_the_command_fails_and_says_where_the_model_raised(tmp_path):
+    file = tmp_path / "net.py"
+    file.write_text(
+        """
+import torch
+from torch import nn
+
+class Raises(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.b(self.a(x)) @ torch.ones(3, 3)
+
+def ready():
+    return Raises(), (torch.randn(16, 4), torch.zeros(16, dtype=torch.long)), nn.CrossEntropyLoss()
+"""
+    )
+    checked = verbs.check(f"{file}:ready", fail_on="never")
+    assert not checked.is_well
+    assert any("Ended early: the model raised RuntimeError" in line and "line 11" in line for line in checked.lines())
+    assert "AL301" in {each.id for each in checked.new}
+    assert "Ended early" in checked.to_json()["notes"][0]
+
+
 def test_what_ran_before_the_loss_raised_is_reported():
     model = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 3))
 
@@ -287,3 +357,42 @@ def test_a_state_that_keeps_its_graph_fails_in_the_second_step():
     assert "in training step 2" in failed[0].message
     assert "state keeps it" in failed[0].message
     assert failed[0].evidence["kept"] == "state"
+
+
+class Reaches(nn.Module):
+    """Leaves the domain of a root while it trains."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.layer, self.how = nn.Linear(8, 1), how
+
+    def forward(self, x):
+        y = torch.tanh(self.layer(x)) + self.layer.bias
+        return torch.where(y < 3, torch.sqrt(3 - y), y) if self.how == "where" else torch.log(3 - y)
+
+
+@pytest.mark.parametrize(("how", "id", "function"), [("where", "AL112", "sqrt"), ("log", "AL107", "log")])
+def test_a_trial_run_names_the_step_and_the_operation(how, id, function):
+    torch.manual_seed(0)
+    model = Reaches(how)
+    optimizer = torch.optim.SGD(model.parameters(), 0.5)
+
+    report = check(model, (X, Y), lambda out, y: out.mean(), optimizer=optimizer, train_steps=40)
+    found_in = [each for each in report.findings if each.id in {"AL107", "AL112"}]
+    assert [each.id for each in found_in] == [id]
+    assert found_in[0].evidence["step"] > 1
+    assert f"in training step {found_in[0].evidence['step']}" in found_in[0].message
+    assert found_in[0].evidence["made_by"] == function
+
+
+def test_weights_that_are_nan_are_reported_without_a_loss():
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watch(model, every=10) as watched:
+        for step in range(3):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(X), Y)
+            (loss * (torch.nan if step == 2 else 1)).backward()
+            optimizer.step()
+    found_in = [each for each in watched.report().findings if each.id == "AL107"]
+    assert "0.weight (and 3 more) hold NaN or infinity after the last of 3 steps" in found_in[0].message

@@ -237,11 +237,11 @@ def test_nan_in_the_batch_is_named_as_the_cause():
     assert found.site is None
 
 
-def test_the_activation_that_gets_nan_is_reported_beside_the_call_that_makes_it():
+def test_only_the_call_that_makes_nan_is_reported():
     class Rooted(Logs):
         def forward(self, x):
             return self.last(torch.tanh(self.first(x).abs().neg().sqrt()))
 
     torch.manual_seed(0)
     found = check(Rooted(0.0), (X, Y), F.cross_entropy, train_steps=12).findings
-    assert [each.site.spelling for each in found if each.id == "AL107"] == ["x.sqrt()", "torch.tanh"]
+    assert [each.site.spelling for each in found if each.id == "AL107"] == ["x.sqrt()"]

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from actlab.diagnosis.check import check
-from actlab.diagnosis.trial_run import _copied_optimizer, _step
+from actlab.diagnosis.trial_run import _copied_optimizer
 
 
 def test_the_optimizer_is_copied_with_its_groups_and_its_state():
@@ -27,6 +27,12 @@ def test_the_optimizer_is_copied_with_its_groups_and_its_state():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     _step(model, mine, F.cross_entropy, x, y)
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in copied.state_dict().items())
+
+
+def _step(model, optimizer, loss, x, y):
+    optimizer.zero_grad()
+    loss(model(x), y).backward()
+    optimizer.step()
 
 
 def test_only_this_models_part_of_a_shared_optimizer_is_copied():

@@ -21,15 +21,16 @@ from actlab.rules.running.finite_on_batch import loss_not_finite
     on_batch=loss_not_finite,
 )
 def non_finite(run: Run) -> Iterator[Found]:
-    """An activation or the loss is NaN or infinite.
+    """An activation, the loss or a weight is NaN or infinite.
 
     Why it matters:
         One NaN in the loss makes every gradient NaN, and after the next step every weight.
 
     How it is detected:
-        In training, at the first site and the first measured step; what follows in the same step is a consequence. On a
-        single batch, at the first operation that turns finite inputs into NaN or infinity, such as the logarithm of 0.
-        Negative infinity before a softmax is a mask; it is not reported as an error.
+        In training, at the first site and the first measured step, or else from the weights after the last step; what
+        follows in the same step is a consequence. On a single batch, and in the first step of a trial run whose loss is
+        not finite, at the operation that makes the first NaN, or the infinity of which it is made: the logarithm of 0,
+        the softmax of a row with only -inf. Negative infinity that a mask writes is not reported.
 
     Example:
         class Scores(nn.Module):
@@ -75,4 +76,13 @@ def non_finite(run: Run) -> Iterator[Found]:
             f"the loss is NaN or infinite, first at step {lost}, {why}",
             step=lost,
             first_activation_step=None if first is None else first.step,
+        )
+    elif quantities.broken:
+        names = quantities.broken
+        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+        yield found(
+            f"{names[0]}{more} hold NaN or infinity after the last of {quantities.steps} steps; what was measured"
+            " before was finite",
+            parameters=names,
+            steps=quantities.steps,
         )

@@ -17,7 +17,7 @@ from actlab.sites.trace.trace import Step, Trace, Value
 # Element-wise functions of one input, besides activations, whose derivative can be 0.
 _FLAT = frozenset(
     {"sign", "sgn", "round", "floor", "ceil", "trunc", "fix", "clamp", "heaviside", "frac", "floor_divide", "relu",
-     "threshold", "hardtanh", "clip"}
+     "threshold", "hardtanh", "bernoulli", "poisson"}
 )  # fmt: skip
 
 
@@ -33,8 +33,9 @@ def no_gradient(context: Context, *, least_numbers: int = 16) -> Iterator[Found]
         to the call where it ends: a `detach`, a block without autograd, a function without a derivative, or an
         activation whose derivative is 0 on the whole batch. Not reported: parameters that get a gradient on another
         way, frozen ones, those that the loss does not depend on, those that the optimizer does not hold, targets and
-        teachers (no trained layer follows the cut), and layers that a zero weight keeps from learning at first. A whole
-        part of the model that is cut off before trained layers, such as a backbone, is information.
+        teachers (no trained layer follows the cut), and layers that a zero weight keeps from learning at first. Layers
+        that run in a block without autograd, and a whole part of the model that is detached before trained layers, such
+        as a backbone, are information; the latter is an error if the optimizer holds its parameters.
 
     Thresholds:
         least_numbers: with fewer inputs, all of them can be on the flat side of an activation by chance.
@@ -142,16 +143,16 @@ def _escaped(taken: Step, message: str, names: tuple[str, ...]) -> Found:
 
 def _severity(context: Context, cut: Cut, lost: frozenset[str]) -> Severity | None:
     """Judge a cut by what is usual in correct programs; None if it is on purpose."""
-    is_target = not cut.feeds
     if cut.how == "function":
         gates = cut.step.part == "model" and not is_whole_part(context, cut.parameters, lost)
         return "error" if cut.feeds or (gates and _reaches_output(context, cut.step)) else None
-    if is_target:
+    if not cut.feeds:
         return None
+    if cut.how == "no_grad" and _reads_parameters(context, cut):
+        return "information"
     if is_whole_part(context, cut.parameters, lost) or _only_looks_up(context, cut):
-        held = context.optimizer is not None and cut.how == "detach"
-        return "error" if held else "information"
-    return "warning" if cut.how == "no_grad" and _reads_parameters(context, cut) else "error"
+        return "information" if context.optimizer is None or cut.how == "no_grad" else "error"
+    return "error"
 
 
 def _reads_parameters(context: Context, cut: Cut) -> bool:
