@@ -9,6 +9,7 @@ from typing import final
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from actlab.rules.bounds import BoundsOf
 from actlab.rules.composite_losses import written_losses
 from actlab.rules.dataflow import upstream
 from actlab.rules.observed import Observed
@@ -49,6 +50,11 @@ class Context:
         """The places of the steps on which an output or the loss depends."""
         ends = [value for value in (*self.trace.outputs, self.trace.loss) if value is not None]
         return frozenset[int]().union(*(upstream(self.trace, value) for value in ends))
+
+    @cached_property
+    def bounds(self) -> BoundsOf:
+        """The bounds of values by their number, whatever the weights."""
+        return BoundsOf(self.trace, self.observed.numbers, self.observed.limits)
 
     def losses(self, *functions: str) -> list[Step]:
         """Return the steps that compute these losses, in order; composite losses last."""
