@@ -33,6 +33,7 @@ _RISING: Mapping[str, Callable[[Tensor], Tensor]] = {
 _WITHIN = frozenset({"mean", "max", "min", "amax", "amin", "median", "sort", "topk", "maximum", "minimum", "cat",
                      "stack", "hstack", "vstack", "column_stack", "where", "lerp", "nanmean", "quantile"})  # fmt: skip
 _PRODUCTS = frozenset({"matmul", "mm", "bmm"})
+_POOLS = ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
 _ARITHMETIC = frozenset({"add", "sub", "rsub", "mul", "div", "rdiv", "neg", "clamp", "sum", "pow", "normalize",
                          "einsum", *_MOVES, *_WITHIN, *_PRODUCTS})  # fmt: skip
 _FILLED = {"ones_like": 1.0, "zeros_like": 0.0, "new_ones": 1.0, "new_zeros": 0.0}
@@ -175,6 +176,10 @@ class BoundsOf:
             return _bounds(count * known.least, count * known.most, *known.sources)
         if function == "normalize":
             return _bounds(0.0, 1.0, *known.sources) if known.least >= 0 else None
+        if function.startswith(_POOLS):  # they may pad with zeros
+            return _bounds(min(known.least, 0.0), max(known.most, 0.0), *known.sources)
+        if function == "prod":
+            return _bounds(0.0, 1.0, *known.sources) if known.least >= 0 and known.most <= 1 else None
         if function in {"dropout", "masked_fill"}:
             return _with_zeros(step, known)
         return None

@@ -88,6 +88,11 @@ TO_BITS = {
     "soft margin": lambda p, t: F.soft_margin_loss(p, 2 * t - 1),
     "soft margin, turned": lambda p, t: F.soft_margin_loss(1 - p, 1 - 2 * t),
     "Bernoulli": lambda p, t: -torch.distributions.Bernoulli(logits=p).log_prob(t).mean(),
+    "log(1 + exp)": lambda p, t: torch.log(1 + torch.exp(-(2 * t - 1) * p)).mean(),
+    "log1p(exp)": lambda p, t: (torch.log1p(torch.exp(p)) - t * p).mean(),
+    "logaddexp": lambda p, t: (torch.logaddexp(torch.zeros(()), p) - t * p).mean(),
+    "without overflow": lambda p, t: (p.clamp(min=0) - p * t + (1 + (-p.abs()).exp()).log()).mean(),
+    "softplus of signs": lambda p, t: F.softplus(-(2 * t - 1) * p).mean(),
     "sigmoid of a mean": lambda p, t: F.binary_cross_entropy(torch.sigmoid((p + p) / 2), t),
 }
 
@@ -97,7 +102,17 @@ def test_probabilities_from_arithmetic_before_a_binary_loss_are_reported(name):
     sole_fault("AL203", SIGMOID, BITS, TO_BITS[name], path="5")
 
 
-@pytest.mark.parametrize("pool", [lambda p: p.mean(1, True), lambda p: p.max(1, True)[0], lambda p: p.amax(1)[:, None]])
+POOLS = [
+    lambda p: p.mean(1, True),
+    lambda p: p.max(1, True)[0],
+    lambda p: p.amax(1)[:, None],
+    lambda p: 1 - (1 - p).prod(1, True),
+    lambda p: F.adaptive_max_pool1d(p[:, None], 1)[:, 0],
+    lambda p: F.avg_pool1d(p[:, None], 4)[:, 0],
+]
+
+
+@pytest.mark.parametrize("pool", POOLS)
 def test_pooled_probabilities_before_a_binary_loss_are_reported(pool):
     model = Applied(lambda model, x: pool(torch.sigmoid(model.body(x))), body=mlp(4))
     sole_fault("AL203", model, BITS, nn.BCEWithLogitsLoss(), path="")
@@ -200,7 +215,32 @@ def dirichlet(z, y):
     return (F.one_hot(y, 4) * (alpha.sum(1, keepdim=True).digamma() - alpha.digamma())).sum(1).mean()
 
 
+class Views(nn.Module):
+    """Two embeddings behind a ReLU."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = mlp(6, nn.ReLU())
+
+    def forward(self, x):
+        return self.body(x), self.body(x + 0.1)
+
+
 RIGHT = {
+    "ReLU before pooling": (
+        Applied(lambda model, x: F.relu(model.body(x)).view(-1, 4, 3).mean(2), body=mlp(12)), CLASSES, F.cross_entropy),
+    "products of embeddings": (Views(), torch.arange(32), lambda out, y: F.cross_entropy(out[0] @ out[1].T, y)),
+    "cosines of embeddings": (
+        Views(),
+        torch.arange(32),
+        lambda out, y: F.cross_entropy(F.cosine_similarity(out[0][:, None], out[1][None], dim=-1) / 0.5, y),
+    ),
+    "clipped values": (
+        mlp(1),
+        3 * X[:, 0],
+        lambda v, r: torch.max((v[:, 0] - r) ** 2, (X[:, 1] + (v[:, 0] - X[:, 1]).clamp(-1, 1) - r) ** 2).mean(),
+    ),
+    "an action times its advantage": (mlp(4), ONE_HOT * X[:, :1], F.cross_entropy),
     "cosines at a temperature": (Cosines(), torch.arange(32), F.cross_entropy),
     "an angular margin": (
         Applied(lambda model, x: F.linear(F.normalize(model.body(x)), F.normalize(model.head.weight)), body=mlp(6),

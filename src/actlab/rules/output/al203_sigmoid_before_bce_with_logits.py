@@ -86,7 +86,8 @@ def _computed(context: Context, step: Step, value: int) -> Iterator[Found]:
     lowest = lowest_binary_loss(known)
     is_written = any(step is each for each in context.written)
     # a written logistic function may compare two probabilities, whose difference has either sign
-    if lowest < _LOWEST or (is_written and known.least < 0 < known.most):
+    has_either_sign = bool(((known.low < 0) & (known.high > 0)).any())
+    if lowest < _LOWEST or (is_written and has_either_sign):
         return
     for made in one_a_line(known.sources):
         yield found(

@@ -86,6 +86,8 @@ def _regression(context: Context, reach: float) -> Iterator[Found]:
         if known is None or targets.numel() == 0:
             continue
         made = last_source(known)
+        if made.step is not None and made.step.function == "clamp" and made.step.part == "loss":
+            continue  # the loss clips on purpose
         outside = _outside(targets.double(), known, reach, may_miss=is_masked(context, step))
         if outside and made.value not in reported:
             reported.add(made.value)
@@ -163,7 +165,7 @@ def _logits(context: Context, lost_share: float) -> Iterator[Found]:
     for step, value in _class_logits(context):
         known = confined(context, value)
         classes = context.trace.values[value].shape[1:2]
-        if known is None or not math.isfinite(known.most - known.least) or not classes or classes[0] < 2:
+        if known is None or not _are_bounded(known) or not classes or classes[0] < 2:
             continue
         made = last_source(known)
         if made.value in reported or sole(context.trace, value).name == "softmax" or are_shares(context, step, value):
@@ -183,6 +185,12 @@ def _logits(context: Context, lost_share: float) -> Iterator[Found]:
                 lowest_loss=lowest,
                 loss=step.function,
             )
+
+
+def _are_bounded(known: Bounds) -> bool:
+    """Return whether the activations themselves bound the logits, not a normalization after them."""
+    ends = [end for made in known.sources for end in range_of(made) or (math.inf,)]
+    return all(map(math.isfinite, (*ends, known.least, known.most)))
 
 
 def _lowest(context: Context, step: Step, known: Bounds, classes: int) -> float:
@@ -216,7 +224,7 @@ def _binary(context: Context, lost_share: float) -> Iterator[Found]:
     for step in context.losses("binary_cross_entropy_with_logits"):
         targets = context.tensor(step, 1)
         known = confined(context, step.inputs[0])
-        if known is None or targets is None or not math.isfinite(known.most - known.least):
+        if known is None or targets is None or not _are_bounded(known):
             continue
         if is_in_unit_interval(known) or known.least >= 0 or bool(((targets < 0) | (targets > 1)).any()):
             continue

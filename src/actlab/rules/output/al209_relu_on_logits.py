@@ -8,8 +8,9 @@ from actlab.formula.activation import Activation
 from actlab.rules.composite_losses import PICKS
 from actlab.rules.context import Context
 from actlab.rules.dataflow import Made, sole
-from actlab.rules.output.losses import confined, last_source
+from actlab.rules.output.losses import confined
 from actlab.rules.output.probabilities import output_of_softmax
+from actlab.rules.output.terms import through_constants
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.trace.trace import Step
 from actlab.theory.predicates import is_nonnegative, stays_in_unit_interval
@@ -69,8 +70,12 @@ def _behind(context: Context, value: int) -> Made | None:
     known = confined(context, value)
     if known is None or known.least < 0 or known.most < float("inf"):
         return None
-    last = last_source(known)
+    # pooled or multiplied activations, as of two embeddings, are logits that some intend
+    last = sole(context.trace, through_constants(context, value, _SCALED))
     return last if _is_nonnegative(last) else None
+
+
+_SCALED = frozenset({"mul", "div", "add", "dropout"})
 
 
 def _is_nonnegative(made: Made) -> bool:

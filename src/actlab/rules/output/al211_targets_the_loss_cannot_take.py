@@ -138,6 +138,8 @@ def _shares(context: Context) -> Iterator[Found]:
         targets = _targets(context, step, 1)
         is_soft = targets is not None and targets.is_floating_point() and targets.dim() > class_axis(step)
         if targets is not None and is_soft and bool((targets < -_ROUNDING).any()) and not is_masked(context, step):
+            if bool(((targets != 0).sum(class_axis(step)) <= 1).all()):
+                continue  # an action times its advantage, as a policy gradient writes it
             effect = "for negative ones the loss has no lower bound"
             yield _found(context, step, targets, targets < 0, "class indices or probabilities", effect)
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from actlab.rules.bounds import constant_of
+from actlab.rules.bounds import constant_of, range_of
 from actlab.rules.context import Context
 from actlab.rules.dataflow import Made, is_layer, made_by, moved_from, parameter_behind
-from actlab.rules.output.losses import called_at, confined, path_of, place_of
+from actlab.rules.output.losses import called_at, path_of, place_of
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.trace.trace import Step
 
@@ -119,8 +119,8 @@ def _can_be_negative(context: Context, made: Made) -> bool:
     if not context.trace.values[made.value].requires_grad:
         return False
     if not is_layer(context.trace, made.step):
-        known = confined(context, made.value)
-        return made.activation is not None and known is not None and known.least < 0
+        limits = range_of(made)
+        return limits is not None and limits[0] < 0
     assert made.step is not None
     names = {name for value in made.step.inputs if (name := parameter_behind(context.trace, value))}
     parameters = dict(context.model.named_parameters())

@@ -78,8 +78,9 @@ def _log_variance(context: Context, parts: list[Term]) -> Iterator[Found]:
         if known is not None:
             made = last_source(known)
             yield found(
-                f"{made.name} computes the logarithm of a variance, which is at least {known.least:.3g} then: the"
-                f" variance cannot fall below {math.exp(known.least):.3g}.",
+                f"{made.name} computes a number of which the loss takes the exponential, such as the logarithm of a"
+                f" variance: it is at least {known.least:.3g}, so the variance cannot fall below"
+                f" {math.exp(known.least):.3g}.",
                 site=made.spot,
                 range=[known.least, known.most],
             )
