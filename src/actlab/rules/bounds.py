@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import final
 
 import torch
@@ -333,11 +334,10 @@ def _checked(
 
 
 def _multiplied(one: Bounds, other: Bounds) -> tuple[Tensor, Tensor]:
-    products = torch.stack(
-        torch.broadcast_tensors(*(a * b for a in (one.low, one.high) for b in (other.low, other.high)))
-    )
-    products = products.nan_to_num(nan=0.0, posinf=math.inf, neginf=-math.inf)  # 0 times an open end is 0
-    return products.amin(0), products.amax(0)
+    products = [a * b for a in (one.low, one.high) for b in (other.low, other.high)]
+    # 0 times an open end is 0
+    ends = [each.nan_to_num(nan=0.0, posinf=math.inf, neginf=-math.inf) for each in products]
+    return reduce(torch.minimum, ends), reduce(torch.maximum, ends)
 
 
 def _divided(one: Bounds, other: Bounds) -> tuple[Tensor, Tensor]:
@@ -351,10 +351,10 @@ def _power(step: Step, known: Bounds) -> Bounds | None:
     if step.function == "pow" and exponent % 2 and known.least < 0:
         is_odd = exponent % 2 == 1
         return Bounds(known.low**exponent, known.high**exponent, known.sources) if is_odd else None
-    ends = torch.stack(torch.broadcast_tensors(known.low.abs(), known.high.abs()))
+    low, high = known.low.abs(), known.high.abs()
     holds_zero = (known.low <= 0) & (known.high >= 0)
-    least = torch.where(holds_zero, torch.zeros_like(ends[0]), ends.amin(0))
-    return Bounds(least**exponent, ends.amax(0) ** exponent, known.sources)
+    least = torch.minimum(low, high).masked_fill(holds_zero, 0.0)
+    return Bounds(least**exponent, torch.maximum(low, high) ** exponent, known.sources)
 
 
 def _with_zeros(step: Step, known: Bounds) -> Bounds | None:

@@ -124,12 +124,18 @@ def _outside(targets: Tensor, known: Bounds, reach: float, *, may_miss: bool) ->
     spread = float(targets.max() - targets.min()) or float(targets.abs().max())
     margin = reach * spread
     low, high = known.low, known.high
-    if any(torch.broadcast_shapes(each.shape, targets.shape) != targets.shape for each in (low, high)):
+    if not (_fits(low, targets) and _fits(high, targets)):
         low, high = low.min(), high.max()
-    is_fixed = (low == high) & (known.low.dim() > 0)  # such as the outputs that a mask makes 0
+    is_fixed = (low == high) & (low.dim() > 0)  # such as the outputs that a mask makes 0
     outside = ((targets < low - margin) | (targets > high + margin)) & ~is_fixed
     marks_missing = may_miss and _distinct(targets[outside]) == 1 < _distinct(targets[~outside])
     return 0 if marks_missing else int(outside.sum())
+
+
+def _fits(bound: Tensor, targets: Tensor) -> bool:
+    """Return whether the bound is one for each target, or one for several."""
+    sizes = zip(reversed(bound.shape), reversed(targets.shape), strict=False)
+    return bound.dim() <= targets.dim() and all(size in {1, other} for size, other in sizes)
 
 
 def _distinct(targets: Tensor) -> int:
