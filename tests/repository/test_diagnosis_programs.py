@@ -154,8 +154,9 @@ def size(case):
     torch.manual_seed(1)
     inputs, _ = case.data(0)
     output = case.model(*inputs) if isinstance(inputs, tuple) else case.model(inputs)
-    output = output[0] if isinstance(output, tuple) else getattr(output, "logits", output)
-    return output.abs().sum().item()
+    parts = output if isinstance(output, tuple) else (output,)
+    numbers = [getattr(part, "logits", getattr(part, "loc", part)) for part in parts]
+    return sum(each.abs().sum().item() for each in numbers)
 
 
 def resting(case):

@@ -214,11 +214,13 @@ def _evaluated(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any
 
 
 class _Lenient(TorchFunctionMode):
-    """Let binary cross-entropy accept any number, so that inputs outside [0, 1] become a finding, not an error."""
+    """Let losses accept any number, so that inputs and targets outside their domain become a finding, not an error."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         if func is F.binary_cross_entropy and args:
-            args = (args[0].clamp(0, 1), *args[1:])
+            args = (args[0].clamp(0, 1), *(each.clamp(0, 1) for each in args[1:2]), *args[2:])
+        if func is F.gaussian_nll_loss and len(args) > 2 and isinstance(args[2], Tensor):
+            args = (*args[:2], args[2].clamp(min=0), *args[3:])
         return func(*args, **(kwargs or {}))

@@ -41,12 +41,26 @@ def _binary(trace: Trace, steps: list[Step]) -> Iterator[Step]:
 def _of_logits(trace: Trace, steps: list[Step]) -> Iterator[Step]:
     """Yield a sigmoid, its logarithm or a softplus of the output or its negative, which takes logits."""
     for step in steps:
-        if step.function in _SQUASHES and step.inputs:
-            value = _bare(trace, step.inputs[0])
+        argument = step.inputs[0] if step.function in _SQUASHES and step.inputs else _of_softplus(trace, step)
+        if argument is not None:
+            value = _bare(trace, argument)
             maker = trace.maker(value)
-            if maker is not None and maker.function == "neg":
+            while maker is not None and maker.function in {"neg", "abs"}:
                 value = _bare(trace, maker.inputs[0])
+                maker = trace.maker(value)
             yield replace(step, function="binary_cross_entropy_with_logits", inputs=(value,))
+
+
+def _of_softplus(trace: Trace, step: Step) -> int | None:
+    """Return x if the step is log(1 + exp(x)), log1p(exp(x)) or logaddexp(0, x)."""
+    if step.function == "logaddexp" and len(step.inputs) == 2:
+        learned = [value for value in step.inputs if trace.values[value].requires_grad]
+        return learned[0] if len(learned) == 1 else None
+    inner = trace.maker(step.inputs[0]) if step.function in {"log", "log1p"} and step.inputs else None
+    if inner is not None and step.function == "log":
+        adds_1 = inner.function == "add" and len(inner.inputs) == 1 and 1 in inner.arguments.values()
+        inner = trace.maker(inner.inputs[0]) if adds_1 else None
+    return inner.inputs[0] if inner is not None and inner.function == "exp" else None
 
 
 def _picked(trace: Trace, numbers: Mapping[int, Tensor]) -> Iterator[Step]:

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from actlab.rules.axes import Followed, of_inputs
 from actlab.rules.backward import Backward
+from actlab.rules.bounds import BoundsOf
 from actlab.rules.composite_losses import written_losses
 from actlab.rules.dataflow import upstream
 from actlab.rules.observed import Observed
@@ -60,6 +61,11 @@ class Context:
     def axes(self) -> Followed:
         """Where the axes of the values begin: at the inputs, or at a layer."""
         return of_inputs(self.trace)
+
+    @cached_property
+    def bounds(self) -> BoundsOf:
+        """The bounds of values by their number, whatever the weights."""
+        return BoundsOf(self.trace, self.observed.numbers, self.observed.limits)
 
     def losses(self, *functions: str) -> list[Step]:
         """Return the steps that compute these losses, in order; composite losses last."""

@@ -99,6 +99,13 @@ def is_move(step: Step) -> bool:
     return guards_low and guards_high
 
 
+def moved_from(step: Step, value: int) -> int | None:
+    """Return the input that the step moves to this output; None if it computes something."""
+    if step.function == "broadcast_tensors" and value in step.outputs:
+        return step.inputs[step.outputs.index(value)]
+    return step.inputs[0] if step.function in MOVES and step.inputs else None
+
+
 def made_by(trace: Trace, value: int) -> Made:
     """Return what computed the value: an activation, a softmax in several steps, or a plain function."""
     step = trace.maker(value)

@@ -25,12 +25,20 @@ LOSSES = REGRESSIONS | frozenset(
         "binary_cross_entropy",
         "binary_cross_entropy_with_logits",
         "multilabel_soft_margin_loss",
+        "soft_margin_loss",
+        "multi_margin_loss",
+        "multilabel_margin_loss",
+        "hinge_embedding_loss",
+        "cosine_embedding_loss",
+        "margin_ranking_loss",
+        "gaussian_nll_loss",
         "kl_div",
         "ctc_loss",
         "poisson_nll_loss",
     }
 )
 _DIFFERENCES = frozenset({"sub", "rsub"})
+_ARITHMETIC = frozenset({"add", "sub", "rsub", "mul", "div", "rdiv", "matmul", "mm", "where", "maximum", "minimum"})
 _HALF = frozenset({torch.float16, torch.bfloat16})
 
 
@@ -51,6 +59,7 @@ class Observed:
     Attributes:
         tensors: by the place of a step that compares with targets, its inputs.
         numbers: by value, the tensors that the loss reads.
+        limits: by value, the least and the largest element of a constant in the model's arithmetic.
         zeros: by the place of a smooth activation in 16 bits, where its gradient is 0.
         size: by the place of a layer, the mean square of its input.
         not_finite: the places of the steps with NaN or infinity in their output.
@@ -63,6 +72,7 @@ class Observed:
     def __init__(self) -> None:
         self.tensors: dict[int, tuple[Tensor, ...]] = {}
         self.numbers: dict[int, Tensor] = {}
+        self.limits: dict[int, tuple[float, float]] = {}
         self.zeros: dict[int, ZeroGradient] = {}
         self.size: dict[int, float] = {}
         self.not_finite: set[int] = set()
@@ -88,10 +98,17 @@ class Observed:
                     self.samples[number] = sample
         if step.part == "loss":
             self.numbers.update({number: tensor.detach() for number, tensor in zip(step.inputs, inputs, strict=True)})
+        elif step.function in _ARITHMETIC:
+            self._keep_limits(step, inputs)
         if step.function in LAYERS | PRODUCTS:
             self._keep_layer(step, inputs, outputs)
         if step.function in saturating_functions() and inputs and inputs[0].dtype in _HALF:
             self.zeros[step.place] = _zero_gradient(step, inputs[0].detach())
+
+    def _keep_limits(self, step: Step, inputs: tuple[Tensor, ...]) -> None:
+        for number, tensor in zip(step.inputs, inputs, strict=True):
+            if not tensor.requires_grad and 0 < tensor.numel() <= _SMALL and tensor.is_floating_point():
+                self.limits[number] = (float(tensor.min()), float(tensor.max()))
 
     def _keep_layer(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
         place = 1 if step.function == "addmm" else 0  # input + mat1 @ mat2
@@ -131,6 +148,9 @@ _SAMPLED = 512
 def _few_rows(tensor: Tensor) -> Tensor:
     return tensor.reshape(-1, tensor.shape[-1])[:_ROWS].double().clone()
 
+
+_SMALL = 4096
+"""Constants of arithmetic, such as a scale or the values of bins, have few elements; data have more."""
 
 _ROWS = 16
 """Enough to tell a straight line from anything else."""

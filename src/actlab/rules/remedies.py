@@ -18,6 +18,12 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         "use-sigmoid": "With a single output use a sigmoid (and binary_cross_entropy_with_logits), not a softmax.",
         "linear-output": "Leave the output linear.",
         "scale-targets": "Scale the targets into the range of the output activation.",
+        "targets-in-range": "Scale the targets to what the loss takes: 0 ... 1 for binary cross-entropy, -1 and 1 for a"
+        " margin loss, counts from 0 for a Poisson loss, probabilities for cross_entropy and kl_div.",
+        "positive-output": "Make the output positive: softplus(x) + 1e-6 or exp(x); or use the form of the loss"
+        " that takes its logarithm.",
+        "same-shape": "Give both the same shape: squeeze the output, or unsqueeze the targets.",
+        "classes-second": "Move the classes to axis 1, as in output.transpose(1, 2), or flatten the other axes.",
         "use-bce-with-logits": "For multi-label targets use one logit per class with BCEWithLogitsLoss.",
         "add-activation": "Add an activation between the two linear layers, or merge them into one.",
         "call-activation": "Call the activation that the module has, and use its result.",

@@ -6,18 +6,27 @@ from collections.abc import Iterator
 
 from actlab.rules.context import Context
 from actlab.rules.dataflow import sole, spot_of
-from actlab.rules.output.losses import axis_length, called_at, lowest_loss, readers_of_logits
+from actlab.rules.output.losses import (
+    are_shares,
+    axis_length,
+    called_at,
+    confined,
+    lowest_loss,
+    one_a_line,
+    readers_of_logits,
+)
 from actlab.rules.rule import Found, found, rule
+from actlab.sites.trace.trace import Step
 
 
 @rule(
     "AL201",
-    title="softmax before a loss that applies softmax itself",
+    title="probabilities before a loss that applies softmax itself",
     severity="error",
     remedies=("remove-output-activation",),
 )
 def softmax_before_cross_entropy(context: Context) -> Iterator[Found]:
-    """Softmax is applied to the logits, and the loss applies softmax again.
+    """The loss applies softmax to values that are probabilities already, such as the outputs of a softmax.
 
     Why it matters:
         `cross_entropy` takes logits. Given probabilities, which lie between 0 and 1, the loss cannot fall below
@@ -25,7 +34,8 @@ def softmax_before_cross_entropy(context: Context) -> Iterator[Found]:
 
     How it is detected:
         By data flow: the first input of the loss is the output of a softmax, with nothing in between that changes its
-        meaning. A softmax that the loss does not read is not reported.
+        meaning. By value: its rows are non-negative and sum to 1 on the whole batch, as a mean of several softmax
+        outputs or the pair 1 - p, p does. A softmax that the loss does not read is not reported.
 
     Example:
         model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3), nn.Softmax(dim=-1))
@@ -44,6 +54,8 @@ def softmax_before_cross_entropy(context: Context) -> Iterator[Found]:
     for step, value, reader in readers_of_logits(context):
         made = sole(context.trace, value)
         classes = axis_length(context, made)
+        if made.name != "softmax" and (step.function == "cross_entropy" or step.part == "loss"):
+            yield from _computed(context, step, value, reader)
         if made.name == "softmax" and classes != 1:
             yield found(
                 f"softmax is applied before {reader}, which applies it again: over {classes} classes the loss cannot"
@@ -53,3 +65,24 @@ def softmax_before_cross_entropy(context: Context) -> Iterator[Found]:
                 loss=step.function,
                 lowest_loss=lowest_loss(classes),
             )
+
+
+def _computed(context: Context, step: Step, value: int, reader: str) -> Iterator[Found]:
+    """Report probabilities that were computed from those of an activation, or by other means."""
+    if not are_shares(context, step, value):
+        return
+    known = confined(context, value)
+    sources = context.bounds.activations_behind(value) if known is None else known.sources
+    names = " and ".join(dict.fromkeys(made.name for made in sources))
+    by = f", computed from the output of {names}," if names else ""
+    shape = context.trace.values[value].shape
+    classes = shape[step.arguments.get("dim", 1)] if step.function != "cross_entropy" else shape[min(1, len(shape) - 1)]
+    for spot in [made.spot for made in one_a_line(sources)] or [sole(context.trace, value).spot]:
+        yield found(
+            f"{reader} takes logits, but its input{by} is probabilities: every row sums to 1. Over {classes} classes"
+            f" the loss cannot fall below {lowest_loss(classes):.2f}, and gradients shrink.{called_at(step)}",
+            site=spot or spot_of(step),
+            classes=classes,
+            loss=step.function,
+            lowest_loss=lowest_loss(classes),
+        )

@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
-from actlab.errors import ActlabError
-from actlab.formula.activation import Activation
+from actlab.rules.bounds import Bounds, range_of
 from actlab.rules.context import Context
-from actlab.rules.dataflow import Made, parameters_of, sole, upstream
+from actlab.rules.dataflow import Made, sole
 from actlab.rules.finding import Severity
 from actlab.rules.observed import REGRESSIONS
-from actlab.rules.output.losses import is_multi_label
+from actlab.rules.output.comparisons import comparisons, is_data
+from actlab.rules.output.losses import are_shares, confined, is_in_unit_interval, is_multi_label, last_source
+from actlab.rules.output.masks import is_masked
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.trace.trace import Step
-from actlab.theory.properties import properties
 
-Bounds = tuple[float, float]
+Range = tuple[float, float]
 
-_EVEN = frozenset({"pow", "square", "abs", "norm", "smooth_l1_loss"})
 _OVERFLOWS = 700.0
 _SUM = 0.1
 """How far from 1 the sum of targets may be if they are shares: more than label smoothing and rounding need."""
@@ -42,9 +42,11 @@ def output_cannot_reach_targets(context: Context, *, reach: float = 0.01, lost_s
         whose logarithm is bounded never reaches small counts.
 
     How it is detected:
-        The range is computed from the formula of the activation and compared with the targets of the batch. If
-        all targets outside have one value, such as -1 for missing, they are not reported. The finding is a warning if
-        less than 10 % of the targets lie outside, and information if less than 1 % do.
+        The range is computed from the formula of the activation and of the arithmetic after it, and compared with the
+        targets of the batch. If the loss is masked and all targets outside have one value, such as -1 for missing, they
+        are not reported. The finding is a warning if less than 10 % of the targets lie outside, and information if less
+        than 1 % do. Bounded logits are judged by the lowest loss that the targets of the batch admit, which may be
+        class indices or probabilities.
 
     Thresholds:
         reach: targets count as outside if they pass the range by more than this share of their own spread. Less is a
@@ -70,29 +72,37 @@ def output_cannot_reach_targets(context: Context, *, reach: float = 0.01, lost_s
     yield from _regression(context, reach)
     yield from _shares(context)
     yield from _logits(context, lost_share)
+    yield from _binary(context, lost_share)
     yield from _rates(context)
 
 
 def _regression(context: Context, reach: float) -> Iterator[Found]:
     reported: set[int] = set()
-    for step, output, targets in _comparisons(context):
-        made = sole(context.trace, output)
-        bounds = _range(made)
-        if bounds is None or made.value in reported or targets.numel() == 0:
+    for step, output, target in comparisons(context):
+        targets = context.tensor(step, target)
+        if targets is None or not is_data(context, step.inputs[target]):
             continue
-        outside = _outside(targets.double(), bounds, reach)
-        if outside:
+        known = confined(context, step.inputs[output])
+        if known is None or targets.numel() == 0:
+            continue
+        made = last_source(known)
+        if made.step is not None and made.step.function == "clamp" and made.step.part == "loss":
+            continue  # the loss clips on purpose
+        outside = _outside(targets.double(), known, reach, may_miss=is_masked(context, step))
+        if outside and made.value not in reported:
             reported.add(made.value)
-            yield _unreached(f"the output of {made.name} lies", made, step, targets, bounds, outside)
+            is_direct = sole(context.trace, step.inputs[output]).value == made.value
+            subject = f"the output of {made.name} lies" if is_direct else f"the output, computed from {made.name}, lies"
+            yield _unreached(subject, made, step, targets, (known.least, known.most), outside)
 
 
-def _unreached(subject: str, made: Made, step: Step, targets: Tensor, bounds: Bounds, outside: int) -> Found:
+def _unreached(subject: str, made: Made, step: Step, targets: Tensor, bounds: Range, outside: int) -> Found:
     count, low, high = targets.numel(), float(targets.min()), float(targets.max())
     return found(
         f"{subject} between {bounds[0]:.3g} and {bounds[1]:.3g}, but {outside} of {count} targets lie outside (targets"
         f" range from {low:.3g} to {high:.3g}): they are never reached, and the activation is driven to the end of its"
         " range.",
-        site=made.site,
+        site=made.spot,
         severity=_severity(outside / count),
         range=list(bounds),
         targets=[low, high],
@@ -109,41 +119,23 @@ def _severity(share: float) -> Severity:
     return "warning" if share >= 0.01 else "information"
 
 
-def _comparisons(context: Context) -> Iterator[tuple[Step, int, Tensor]]:
-    """Yield each comparison of an output with fixed targets: a loss, or the size of a difference."""
-    for step in context.trace.steps:
-        if step.place not in context.to_loss or len(step.inputs) < 2:
-            continue
-        is_composite = step.function in {"sub", "rsub"} and any(
-            reader.function in _EVEN or (reader.function == "mul" and reader.inputs == (step.outputs[0],) * 2)
-            for reader in context.trace.readers(step.outputs[0])
-        )
-        if step.function in REGRESSIONS or is_composite:
-            for output, target in ((0, 1), (1, 0)):
-                targets = context.tensor(step, target)
-                if targets is not None and _are_output_and_targets(context, step, output, target):
-                    yield step, step.inputs[output], targets
-
-
-def _are_output_and_targets(context: Context, step: Step, output: int, target: int) -> bool:
-    values = context.trace.values
-    one, other = values[step.inputs[output]], values[step.inputs[target]]
-    learns = one.requires_grad and not other.requires_grad
-    return learns and len(other.shape) > 0 and one.shape == other.shape and _is_data(context, other.number)
-
-
-def _is_data(context: Context, value: int) -> bool:
-    """Return whether no weights took part: targets that a network computes move with it."""
-    steps = [context.trace.steps[place] for place in upstream(context.trace, value)]
-    return not any(parameters_of(context.trace, step) for step in steps)
-
-
-def _outside(targets: Tensor, bounds: Bounds, reach: float) -> int:
+def _outside(targets: Tensor, known: Bounds, reach: float, *, may_miss: bool) -> int:
+    """Return the number of targets outside the bounds, without those that the loss may leave out as missing."""
     spread = float(targets.max() - targets.min()) or float(targets.abs().max())
     margin = reach * spread
-    outside = (targets < bounds[0] - margin) | (targets > bounds[1] + margin)
-    marks_missing = _distinct(targets[outside]) == 1 < _distinct(targets[~outside])
+    low, high = known.low, known.high
+    if not (_fits(low, targets) and _fits(high, targets)):
+        low, high = low.min(), high.max()
+    is_fixed = (low == high) & (low.dim() > 0)  # such as the outputs that a mask makes 0
+    outside = ((targets < low - margin) | (targets > high + margin)) & ~is_fixed
+    marks_missing = may_miss and _distinct(targets[outside]) == 1 < _distinct(targets[~outside])
     return 0 if marks_missing else int(outside.sum())
+
+
+def _fits(bound: Tensor, targets: Tensor) -> bool:
+    """Return whether the bound is one for each target, or one for several."""
+    sizes = zip(reversed(bound.shape), reversed(targets.shape), strict=False)
+    return bound.dim() <= targets.dim() and all(size in {1, other} for size, other in sizes)
 
 
 def _distinct(targets: Tensor) -> int:
@@ -165,7 +157,7 @@ def _shares(context: Context) -> Iterator[Found]:
             yield found(
                 f"softmax outputs sum to 1, but in {off} of {rows} rows the targets do not (their mean sum is"
                 f" {float(sums.mean()):.3g}): they are never reached.",
-                site=made.site,
+                site=made.spot,
                 remedies=("use-sigmoid", "linear-output"),
                 rows=rows,
                 off=off,
@@ -177,47 +169,98 @@ def _logits(context: Context, lost_share: float) -> Iterator[Found]:
     """Report bounded logits, with which no class can get nearly all of the probability."""
     reported: set[int] = set()
     for step, value in _class_logits(context):
-        made = sole(context.trace, value)
-        bounds = _range(made)
+        known = confined(context, value)
         classes = context.trace.values[value].shape[1:2]
-        is_open = bounds is None or not all(map(math.isfinite, bounds))
-        if is_open or made.name == "softmax" or made.value in reported or not classes or classes[0] < 2:
+        if known is None or not _are_bounded(known) or not classes or classes[0] < 2:
             continue
-        assert bounds is not None
-        lowest, chance = math.log1p((classes[0] - 1) * math.exp(bounds[0] - bounds[1])), math.log(classes[0])
+        made = last_source(known)
+        if made.value in reported or sole(context.trace, value).name == "softmax" or are_shares(context, step, value):
+            continue
+        lowest, chance = _lowest(context, step, known, classes[0]), math.log(classes[0])
         if lowest > lost_share * chance:
             reported.add(made.value)
             yield found(
-                f"{made.name} bounds the logits to {bounds[0]:.3g} ... {bounds[1]:.3g}, and {step.function} applies"
+                f"{made.name} bounds the logits to {known.least:.3g} ... {known.most:.3g}, and {step.function} applies"
                 f" softmax to them: over {classes[0]} classes the loss cannot fall below {lowest:.2f} (guessing gives"
                 f" {chance:.2f}).",
                 site=made.spot,
                 severity="error" if lowest > 3 * lost_share * chance else "warning",
                 remedies=("remove-output-activation",),
-                range=list(bounds),
+                range=[known.least, known.most],
                 classes=classes[0],
                 lowest_loss=lowest,
                 loss=step.function,
             )
 
 
+def _are_bounded(known: Bounds) -> bool:
+    """Return whether the activations themselves bound the logits, not a normalization after them."""
+    ends = [end for made in known.sources for end in range_of(made) or (math.inf,)]
+    return all(map(math.isfinite, (*ends, known.least, known.most)))
+
+
+def _lowest(context: Context, step: Step, known: Bounds, classes: int) -> float:
+    """Return the lowest loss with the bounded logits, beyond the entropy of the targets."""
+    targets = context.tensor(step, 1)
+    if step.function != "cross_entropy" or targets is None or not targets.is_floating_point() or targets.dim() < 2:
+        return math.log1p((classes - 1) * math.exp(known.least - known.most))
+    rows = targets.double().movedim(1, -1).reshape(-1, classes)[:_ROWS]
+    if bool((rows < 0).any()) or bool(((rows.sum(1) - 1).abs() > _SUM).any()):
+        return 0.0
+    # the best logits are log(target) + c within the bounds, for some c
+    entropy = -torch.special.xlogy(rows, rows).sum(1)
+    tried = known.least + (known.most - known.least + 20) * torch.linspace(0, 1, 100, dtype=torch.double)
+    best = (rows.clamp(min=1e-30).log() + tried[:, None, None]).clamp(known.least, known.most)
+    losses = -(rows * best.log_softmax(-1)).sum(-1)
+    return float((losses.amin(0) - entropy).mean())
+
+
 def _class_logits(context: Context) -> Iterator[tuple[Step, int]]:
-    """Yield the logits of losses whose targets are class indices."""
+    """Yield the logits of losses that apply softmax to them, or whose softmax is a step before."""
     for step in context.losses("cross_entropy"):
-        targets = context.tensor(step, 1)
-        if targets is not None and not targets.is_floating_point():
-            yield step, step.inputs[0]
+        yield step, step.inputs[0]
     for step in context.losses("nll_loss"):
         made = sole(context.trace, step.inputs[0])
         if made.name == "log_softmax" and made.source is not None:
             yield step, made.source
 
 
+def _binary(context: Context, lost_share: float) -> Iterator[Found]:
+    """Report bounded logits of a binary loss, other than probabilities and non-negative ones."""
+    for step in context.losses("binary_cross_entropy_with_logits"):
+        targets = context.tensor(step, 1)
+        known = confined(context, step.inputs[0])
+        if known is None or targets is None or not _are_bounded(known):
+            continue
+        if is_in_unit_interval(known) or known.least >= 0 or bool(((targets < 0) | (targets > 1)).any()):
+            continue
+        sure = targets.double()
+        best = torch.logit(sure).clamp(known.least, known.most)
+        entropy = -(torch.special.xlogy(sure, sure) + torch.special.xlogy(1 - sure, 1 - sure))
+        lowest = float((torch.nn.functional.softplus(best) - sure * best - entropy).mean())
+        if lowest > 3 * lost_share * math.log(2):
+            made = last_source(known)
+            yield found(
+                f"{made.name} bounds the logits to {known.least:.3g} ... {known.most:.3g}, and {step.function} applies"
+                f" a sigmoid to them: the loss cannot fall below {lowest:.2f} (guessing gives 0.69).",
+                site=made.spot,
+                severity="warning",
+                remedies=("remove-output-activation",),
+                range=[known.least, known.most],
+                lowest_loss=lowest,
+                loss=step.function,
+            )
+
+
+_ROWS = 256
+"""Enough rows of targets to know how sharp they are."""
+
+
 def _rates(context: Context) -> Iterator[Found]:
     """Report the logarithm of a Poisson rate from an activation with bounds, which small counts lie below."""
     for step in context.losses("poisson_nll_loss"):
         made, targets = sole(context.trace, step.inputs[0]), context.tensor(step, 1)
-        bounds = _range(made)
+        bounds = range_of(made)
         if targets is None or bounds is None or step.arguments.get("log_input", True) is not True:
             continue
         rates = (_exp(bounds[0]), _exp(bounds[1]))
@@ -229,19 +272,3 @@ def _rates(context: Context) -> Iterator[Found]:
 
 def _exp(bound: float) -> float:
     return math.exp(bound) if bound < _OVERFLOWS else math.inf
-
-
-def _range(made: Made) -> Bounds | None:
-    """Return the bounds of the activation's outputs; None if they are unknown."""
-    if made.name in {"softmax", "sigmoid"}:
-        return 0.0, 1.0
-    if not isinstance(made.activation, Activation) or made.name == "gated" or len(made.activation.inputs) != 1:
-        return None
-    try:
-        known = properties(made.activation).range
-    except ActlabError:
-        return None
-    low, high = known.lower, known.upper
-    if isinstance(low, int | float) and isinstance(high, int | float):
-        return float(low), float(high)
-    return None

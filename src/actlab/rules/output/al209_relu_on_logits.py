@@ -8,6 +8,9 @@ from actlab.formula.activation import Activation
 from actlab.rules.composite_losses import PICKS
 from actlab.rules.context import Context
 from actlab.rules.dataflow import Made, sole
+from actlab.rules.output.losses import confined
+from actlab.rules.output.probabilities import output_of_softmax
+from actlab.rules.output.terms import through_constants
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.trace.trace import Step
 from actlab.theory.predicates import is_nonnegative, stays_in_unit_interval
@@ -28,8 +31,10 @@ def relu_on_logits(context: Context) -> Iterator[Found]:
         zero. With a binary loss the predicted probability never falls below one half.
 
     How it is detected:
-        By data flow: the logits of `cross_entropy` or of a binary loss come from an activation whose range has no
-        negative values and exceeds 1. Activations within [0, 1] are reported as AL201, AL203 or AL208.
+        By data flow: the logits of `cross_entropy`, of a binary loss, or of a softmax whose probabilities are the
+        model's output or are read by the loss, come from an activation whose range has no negative values and exceeds
+        1, if need be through arithmetic that keeps them non-negative. Activations within [0, 1] are reported as AL201,
+        AL203 or AL208.
 
     Example:
         model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3), nn.ReLU())
@@ -46,15 +51,31 @@ def relu_on_logits(context: Context) -> Iterator[Found]:
     """
     reported: set[int] = set()
     for step, value in _logits(context):
-        made = sole(context.trace, value)
-        if _is_nonnegative(made) and made.value not in reported:
+        made = _behind(context, value)
+        if made is not None and made.value not in reported:
             reported.add(made.value)
             yield found(
                 f"{made.name} is applied to the logits before {step.function}: no logit can be negative, so no class"
                 f" can be rated unlikely{_where_flat(made)}.",
-                site=made.site,
+                site=made.spot,
                 loss=step.function,
             )
+
+
+def _behind(context: Context, value: int) -> Made | None:
+    """Return the activation that makes all logits non-negative."""
+    made = sole(context.trace, value)
+    if _is_nonnegative(made):
+        return made
+    known = confined(context, value)
+    if known is None or known.least < 0 or known.most < float("inf"):
+        return None
+    # pooled or multiplied activations, as of two embeddings, are logits that some intend
+    last = sole(context.trace, through_constants(context, value, _SCALED))
+    return last if _is_nonnegative(last) else None
+
+
+_SCALED = frozenset({"mul", "div", "add", "dropout"})
 
 
 def _is_nonnegative(made: Made) -> bool:
@@ -81,3 +102,5 @@ def _logits(context: Context) -> Iterator[tuple[Step, int]]:
     for step in context.losses("logsumexp"):
         if any(reader.function in PICKS for reader in context.trace.readers(step.inputs[0])):
             yield step, step.inputs[0]  # a composite cross-entropy
+    for step, source in output_of_softmax(context):
+        yield step, source

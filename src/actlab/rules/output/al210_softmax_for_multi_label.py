@@ -44,7 +44,11 @@ def softmax_for_multi_label(context: Context) -> Iterator[Found]:
         Humbatova et al. 2020, arXiv:1910.11015; Bishop 2006, section 4.3
     """
     for step in context.losses(
-        "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", *REGRESSIONS
+        "binary_cross_entropy",
+        "binary_cross_entropy_with_logits",
+        "multilabel_soft_margin_loss",
+        "cross_entropy",
+        *REGRESSIONS,
     ):
         made = sole(context.trace, step.inputs[0])
         is_softmax = step.function == "cross_entropy" or (made.name == "softmax" and axis_length(context, made) != 1)

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import linecache
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from actlab.formula.activation import Activation
+from actlab.rules.bounds import Bounds
 from actlab.rules.context import Context
-from actlab.rules.dataflow import Made, is_layer
+from actlab.rules.dataflow import Made, is_layer, sole, spot_of
+from actlab.sites.site import Site, Spot
 from actlab.sites.trace.trace import Step
 from actlab.theory.predicates import leaves_unit_interval, stays_in_unit_interval
 
 _ROUNDING = 0.05
 """How far the logarithm of a sum of probabilities may be from 0: more than rounding in 16 bits, less than any fault."""
+
+_FLOAT_ROUNDING, _HALF_ROUNDING = 1e-3, 2e-2
+"""How far a sum of probabilities may be from 1 by rounding."""
+
+_FEW = 4
+"""Fewer rows may sum to 1 by chance."""
 
 # The exponential of log-probabilities is a probability, log_sigmoid is the logarithm of one.
 _LOG_LINKS = frozenset({"exponential", "log_sigmoid"})
@@ -28,6 +37,60 @@ def readers_of_logits(context: Context) -> Iterator[tuple[Step, int, str]]:
     """Yield each step before the loss that normalizes logits itself, with its input and its name."""
     for step in context.losses("cross_entropy", "log_softmax", "softmax", "logsumexp"):
         yield step, step.inputs[0], step.function
+
+
+def confined(context: Context, value: int) -> Bounds | None:
+    """Return the bounds that activations set on the value, whatever the weights; None if there are none."""
+    known = context.bounds(value)
+    return known if known is not None and known.sources and context.trace.values[value].requires_grad else None
+
+
+def last_source(known: Bounds) -> Made:
+    """Return the last of the activations that set the bounds."""
+    return max(known.sources, key=lambda made: -1 if made.step is None else made.step.place)
+
+
+def one_a_line(sources: Sequence[Made]) -> list[Made]:
+    """Return the activations without those on a line that another one of them is on, the last first."""
+    by_line: dict[tuple[str, str, int] | int, Made] = {}
+    for made in sorted(sources, key=lambda made: made.value, reverse=True):
+        spot = made.spot
+        by_line.setdefault(made.value if spot is None else (spot.path, spot.file, spot.line), made)
+    return list(by_line.values())
+
+
+def are_shares(context: Context, step: Step, value: int) -> bool:
+    """Return whether the rows that a softmax or `cross_entropy` reads sum to 1, as rows of probabilities do."""
+    numbers = context.tensor(step, 0) if step.function == "cross_entropy" else context.observed.numbers.get(value)
+    if numbers is None or not context.trace.values[value].requires_grad or not numbers.is_floating_point():
+        return False
+    dim = step.arguments.get("dim", 1) if step.function != "cross_entropy" else 1
+    if not isinstance(dim, int) or not -numbers.dim() <= dim < numbers.dim() or numbers.shape[dim] < 2:
+        return False
+    rows = numbers.double().movedim(dim, -1).reshape(-1, numbers.shape[dim])
+    near = _HALF_ROUNDING if numbers.dtype in {torch.float16, torch.bfloat16} else _FLOAT_ROUNDING
+    sums_to_1 = bool(((rows.sum(1) - 1).abs() < near).all()) and bool((rows >= -near).all())
+    return sums_to_1 and len(rows) >= _FEW and bool((rows != rows[0, 0]).any())
+
+
+def is_in_unit_interval(known: Bounds) -> bool:
+    """Return whether all numbers come from probabilities: each activation behind them stays within [0, 1]."""
+    return all(made.name in {"softmax", "sigmoid"} or is_squashed(made) for made in known.sources)
+
+
+def lowest_binary_loss(known: Bounds) -> float:
+    """Return the least binary cross-entropy of the class that the bounds of the logits make hardest to predict."""
+    return max(_softplus(known.least), _softplus(-known.most))
+
+
+def _softplus(z: float) -> float:
+    return max(z, 0.0) + math.log1p(math.exp(-abs(z)))
+
+
+def place_of(context: Context, step: Step) -> Site | Spot | None:
+    """Return the line that calls the loss; the layer or activation before it if that is not the user's code."""
+    before = sole(context.trace, step.inputs[0]).spot
+    return spot_of(step) if called_at(step) or before is None else before
 
 
 def is_raw_output(context: Context, made: Made) -> bool:
