@@ -12,6 +12,7 @@ from corpus import (
     mutants_output,
     mutants_running,
     reported_backward,
+    reported_layers,
     reported_losses,
     stack_overflow,
     tempting_generative,
@@ -34,6 +35,7 @@ FILES = (
     held_out_faulty,
     held_out_right,
     reported_backward,
+    reported_layers,
 )
 
 

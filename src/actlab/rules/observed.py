@@ -53,6 +53,24 @@ class ZeroGradient:
 
 
 @final
+@dataclass(frozen=True)
+class Shares:
+    """How one softmax distributes: over the rows with enough keys that are not masked, of some rows.
+
+    Attributes:
+        rows: their number.
+        keys: the median number of keys that are not masked.
+        largest: the median of the largest share.
+        gradient: the mean of 1 minus the sum of the squared shares, which is 0 if one key has all.
+    """
+
+    rows: int
+    keys: int
+    largest: float
+    gradient: float
+
+
+@final
 class Observed:
     """Observe the numbers of a pass while it runs.
 
@@ -66,6 +84,7 @@ class Observed:
         faults: by the place of a step, what it made NaN or infinite of good numbers.
         zero_derivatives: the places of the calls of `torch.autograd.grad` that returned only 0.
         rows: by the place of a linear layer, a few rows of its input and output.
+        shares: by the place of a softmax of the model, how it distributes.
         samples: by value of the model, some of its numbers, at the same places of all tensors of one shape.
     """
 
@@ -79,6 +98,7 @@ class Observed:
         self.faults: dict[int, NotFinite] = {}
         self.zero_derivatives: set[int] = set()
         self.rows: dict[int, tuple[Tensor, Tensor]] = {}
+        self.shares: dict[int, Shares] = {}
         self.samples: dict[int, Tensor] = {}
 
     def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
@@ -96,6 +116,8 @@ class Observed:
             for number, tensor in zip((*step.inputs, *step.outputs), (*inputs, *outputs), strict=True):
                 if number not in self.samples and (sample := _sample(tensor)) is not None:
                     self.samples[number] = sample
+            if step.function == "softmax" and (shares := _shares(step, inputs[0], outputs[0])) is not None:
+                self.shares[step.place] = shares
         if step.part == "loss":
             self.numbers.update({number: tensor.detach() for number, tensor in zip(step.inputs, inputs, strict=True)})
         elif step.function in _ARITHMETIC:
@@ -133,6 +155,10 @@ def _sample(tensor: Tensor) -> Tensor | None:
     return torch.take(tensor.detach(), _places(tensor.numel(), tensor.device)) if tensor.numel() else None
 
 
+def _is_unreadable(tensor: Tensor) -> bool:
+    return tensor.layout is not torch.strided or tensor.is_meta or is_functorch_wrapped_tensor(tensor)
+
+
 @lru_cache(maxsize=256)
 def _places(count: int, device: torch.device) -> Tensor:
     if count <= _SAMPLED:
@@ -143,6 +169,30 @@ def _places(count: int, device: torch.device) -> Tensor:
 
 _SAMPLED = 512
 """Numbers of a tensor: a function that differs from a line at one number in a hundred is found out."""
+
+
+def _shares(step: Step, scores: Tensor, weights: Tensor) -> Shares | None:
+    """Return how a softmax distributes; None if it cannot be read or too few rows have enough keys."""
+    dim = step.arguments.get("dim")
+    if _is_unreadable(weights) or not isinstance(dim, int) or weights.dim() < 2 or weights.shape[dim] < _FEWEST_KEYS:
+        return None
+    x, p = (each.detach().movedim(dim, -1).reshape(-1, each.shape[dim]) for each in (scores, weights))
+    places = _places(len(p), p.device)
+    x, p = x[places].double(), p[places].double()
+    keys = (x > x.amax(1, keepdim=True) - _MASKED).sum(1)
+    enough = keys >= _FEWEST_KEYS
+    if int(enough.sum()) < _FEWEST_ROWS or not bool(p.isfinite().all()):
+        return None
+    x, p, keys = x[enough], p[enough], keys[enough]
+    gradient = float((1 - p.square().sum(1)).mean())
+    return Shares(len(p), int(keys.median()), float(p.amax(1).median()), gradient)
+
+
+_FEWEST_KEYS = 6
+"""With fewer keys, one that has most of the weight is nothing unusual."""
+_FEWEST_ROWS = 30
+_MASKED = 1000.0
+"""A score so far below the largest is a mask."""
 
 
 def _few_rows(tensor: Tensor) -> Tensor:

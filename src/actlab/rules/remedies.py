@@ -30,6 +30,7 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         "use-hidden-activation": "Use an element-wise activation here, such as gelu or relu.",
         "name-the-argument": "Check the activation's arguments, and pass them by name: nn.LeakyReLU(inplace=True).",
         "init-with-gain": "Initialize the weights with the activation's gain: actlab.gain(NAME).",
+        "scale-scores": "Divide the scores by the square root of the width of queries and keys before the softmax.",
         "add-normalisation": "Add normalization (LayerNorm, BatchNorm) before the activation.",
         "use-non-saturating": "Use an activation that does not saturate here: gelu, silu or relu.",
         "use-leaky": "Use an activation with a non-zero negative slope: leaky_relu, elu, gelu or silu.",

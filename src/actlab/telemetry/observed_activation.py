@@ -36,7 +36,7 @@ class Measured:
             such as sqrt(|x| + 1e-12), it is the typical |f'| instead.
         saturates: whether f levels off on a side without being exactly constant there.
         levels_off: whether f tends to a finite limit on a side, or its limits are unknown. Otherwise, as for a
-            logarithm, a small derivative is no sign of a dead unit.
+            logarithm, a small derivative does not mean a dead unit.
         by_output: the name of the function if PyTorch computes its 16-bit gradient from the rounded output.
     """
 

@@ -19,7 +19,7 @@ from actlab.sites.site import Site
     remedies=("name-the-argument", "use-hidden-activation"),
 )
 def straight_activation(context: Context) -> Iterator[Found]:
-    """An activation is a straight line wherever it is used, so that it is no non-linearity.
+    """An activation is a straight line wherever it is used, and adds no non-linearity.
 
     Why it matters:
         The layers around it collapse to a single linear layer, whatever their number. `nn.LeakyReLU(True)` sets the
@@ -66,7 +66,7 @@ def _straight(context: Context, site: Site, line: StraightLine, pair: LayerPair 
     follows = (
         f"{names[0]} and {names[1]} collapse to one linear layer"
         if names
-        else "it is no non-linearity, and the layers around it are as good as linear"
+        else "it adds no non-linearity to the network"
     )
     return found(
         f"{site.activation} at {site.name} is {function} here: at {line.numbers} numbers of the batch and at all inputs"
