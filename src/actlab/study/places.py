@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -108,7 +109,8 @@ def put(model: nn.Module, where: Places, *, activation: Build, task: Task) -> nn
     for path, module in old.items():
         parent, _, name = path.rpartition(".")
         model.get_submodule(parent)._modules[name] = model.get_submodule(first[id(module)])
-    done.prove((few,), {})
+    with suppress(BadInput):  # what the model raises is reported when the arm is checked or trained
+        done.prove((few,), {})
     unchanged = done.unchanged
     if where.calls:
         unchanged += swap(model, {name: activation() for name in where.calls}, few).unchanged
