@@ -14,11 +14,9 @@ SEED = 0
 FEWEST = 10
 """Integers are drawn below this, or below the size of the smallest embedding of the model."""
 
-_TYPES = {
-    str(dtype).removeprefix("torch."): dtype
-    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.bool)
-    + (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-}
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64)
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_TYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (*_FLOATS, *_INTEGERS, torch.bool)}
 _SHAPE = re.compile(r"(?P<sizes>\d+(?:\s*[,x]\s*\d+)*)(?::(?P<dtype>\w+))?")
 
 
@@ -49,6 +47,6 @@ def _drawn(shape: str, chance: torch.Generator, *, below: int) -> Tensor:
     if found is None or dtype is None:
         raise BadInput(f"--input must be a shape, with a type if needed, such as 32,4 or 32,16:int64; got '{shape}'.")
     sizes = [int(size) for size in re.split(r"[,x]", found["sizes"])]
-    if dtype.is_floating_point or dtype.is_complex:
+    if dtype in _FLOATS:
         return torch.randn(sizes, generator=chance).to(dtype)
     return torch.randint(2 if dtype == torch.bool else below, sizes, generator=chance).to(dtype)

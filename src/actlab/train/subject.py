@@ -143,7 +143,7 @@ def named_subject(where: str, *, shapes: Sequence[str] = ()) -> Task | Subject:
 
 
 def _initialize(of: Subject) -> None:
-    """Run a model with lazy modules once in evaluation mode, so that they take their shapes and nothing else changes."""
+    """Run a model with lazy modules once in evaluation mode: they take their shapes, and nothing else changes."""
     if not any(is_lazy(each) for each in (*of.model.parameters(), *of.model.buffers())):
         return
     modes = [(module, module.training) for module in of.model.modules()]
