@@ -293,3 +293,51 @@ def test_an_unknown_finding_suggests_the_nearest(run: Run) -> None:
     said = run("explain", "dead-unit")
     assert said.status == 2
     assert "no finding is called 'dead-unit'. Did you mean 'dead-units'?" in said.err
+
+
+LONE = """
+import torch
+from torch import nn
+
+model = nn.Sequential(nn.LazyLinear(16), nn.Sigmoid(), nn.Linear(16, 16), nn.Linear(16, 3))
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.of_words, self.of_numbers, self.last = nn.Embedding(7, 8), nn.Linear(4, 8), nn.Linear(8, 2)
+
+    def forward(self, x, words):
+        return self.last(torch.relu(self.of_numbers(x) + self.of_words(words).mean(1)))
+"""
+
+
+def test_a_model_alone_is_run_on_inputs_of_a_shape(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "lone.py"
+    path.write_text(LONE)
+    found = run("check", f"{path}:model", "--input", "32,4", "--json")
+    (finding,) = found.json["findings"]
+    assert (found.status, finding["id"], finding["site"]["line"]) == (1, "AL301", 5)
+    assert run("check", f"{path}:Two", "--input", "32,4", "--input", "32,5:int64").status == 0
+    found = run("sites", f"{path}:Two", "--input", "8,4", "--input", "8,5:int64", "--json")
+    assert [site["activation"] for site in found.json["sites"]] == ["relu"]
+    found = run("memory", f"{path}:model", "--input", "32,4", "--no-compiled")
+    assert (found.status, "few-bit, 1 bit" in found.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("check", "FILE:model"), "must have inputs; got a model alone. Add --input with the shape"),
+        (("sites", "FILE:model"), "must have inputs; got a model alone. Add --input with the shape"),
+        (("check", "FILE:model", "--input", "4,,x"), "--input must be a shape, with a type if needed"),
+        (("check", "FILE:model", "--input", "4:int7"), "--input must be a shape, with a type if needed"),
+        (("check", "--input", "4,4"), "--input requires a model of yours"),
+        (("check", "FILE:model", "--input", "4,4", "--input", "4,4"), "the model raised TypeError"),
+    ],
+)
+def test_what_a_lone_model_needs_is_said(run: Run, tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+    path = tmp_path / "lone.py"
+    path.write_text(LONE)
+    found = run(*(word.replace("FILE", str(path)) for word in words))
+    assert found.status == 2
+    assert message in found.err

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from actlab import verbs
-from actlab.cli.options import BuiltIn, Json, Quiet, Target, listed, model_argument
+from actlab.cli.options import BuiltIn, Json, Quiet, Shapes, Target, listed, model_argument
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import FAULT, STOPPED, say, say_if_example, show_answer
 from actlab.cli.progress import ProgressBar
@@ -24,6 +24,7 @@ def command(
     data: Annotated[str | None, model_argument("check", "a tuple (model, (inputs, targets), loss)")] = None,
     target: Target = None,
     task: BuiltIn = None,
+    input: Shapes = None,
     train_steps: Annotated[
         int,
         typer.Option(
@@ -74,6 +75,7 @@ def command(
             data,
             target=target,
             task=task,
+            input=input or (),
             train_steps=train_steps,
             baseline=baseline,
             select=listed(select),

@@ -33,12 +33,20 @@ def model_argument(verb: str, tuples: str) -> Any:
     """
     return typer.Argument(
         metavar="MODEL",
-        help=f"What to {verb}: file.py:name or package.module:name, where the name is an actlab.Task, {tuples}, or a"
-        " function that returns one; or a CSV file with --target. Default: the built-in example network.",
+        help=f"What to {verb}: file.py:name or package.module:name, where the name is an actlab.Task, {tuples}, a model"
+        " with --input, or a function that returns one; or a CSV file with --target. Default: the built-in example"
+        " network.",
     )
 
 
 Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="Table column to predict.")]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SHAPE",
+        help="Run a model that has no batch on random inputs of this shape, such as 32,4 or 32,16:int64; repeatable.",
+    ),
+]
 BuiltIn = Annotated[str | None, typer.Option(metavar="NAME", help="Use a built-in task; `actlab tasks` lists them.")]
 
 

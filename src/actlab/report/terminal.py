@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actlab.report.table import Row, rows
-from actlab.report.wording import MARKS, STEP_TIMES, seconds_text, with_minus_signs
+from actlab.report.wording import MARKS, STEP_TIMES, number_text, places_of, seconds_text, with_minus_signs
 from actlab.sites.site_text import name_text
 from actlab.study.comparison import Comparison
 
@@ -129,6 +129,8 @@ def _what_is_measured(comparison: Comparison) -> str:
     direction = "more" if metric.larger_is_better else "less"
     seeds = comparison.plan.looks[comparison.look].seeds
     took = f", {seconds_text(comparison.cost.seconds)}" if comparison.cost.seconds > 0 else ""
+    constant = number_text(comparison.baseline, places_of(metric, region=comparison.region))
     return (
         f"Test {metric.name} in {metric.unit}, {direction} is better; mean ± standard deviation of {seeds} seeds{took}."
+        f" The best constant prediction has {constant}."
     )

@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from actlab.catalog.index import get
-from actlab.errors import BadInput, BadStudy, BadTask
+from actlab.errors import ActlabError, BadInput, BadStudy, BadTask
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.nn import module
+from actlab.study.places import Places, places, put
 from actlab.train.contents import digest_of, sources
 from actlab.train.factory import Build
-from actlab.train.replace import Places, places, torch_module, with_replaced
+from actlab.train.replace import torch_module
 from actlab.train.task import Task
 
 INITS = ("as-is", "gain")
@@ -53,9 +54,9 @@ def _formula(act: Activation | AxisActivation | None) -> str:
 
 
 def control_of(task: Task) -> tuple[Arm, Places | None]:
-    """Return the arm that the others are compared with, and the activation modules of the model.
+    """Return the arm that the others are compared with, and the activations of the model.
 
-    If the model's factory takes the activation, the task names the control and there are no modules to replace.
+    If the model's factory takes the activation, the task names the control and there are no places to replace.
 
     Raises:
         BadTask: the model has no activation that can be replaced.
@@ -63,7 +64,14 @@ def control_of(task: Task) -> tuple[Arm, Places | None]:
     if task.takes_activation:
         return named_arm(task.activation), None
     where = places(task)
-    return Arm(where.activation, None, get(where.activation)), where
+    return Arm(where.activation, None, _activation(where.activation)), where
+
+
+def _activation(name: str) -> Activation | AxisActivation | None:
+    try:
+        return get(name)
+    except ActlabError:  # a function of the user's own, whose name is no formula
+        return None
 
 
 def named_arm(given: str | Activation) -> Arm:
@@ -118,7 +126,7 @@ def model_of(task: Task, arm: Arm, *, where: Places | None, seed: int) -> nn.Mod
         else:
             model = task.build()
             if arm.build is not None:
-                model = with_replaced(model, where.replaced, activation=arm.build)
+                model = put(model, where, activation=arm.build, task=task)
         if arm.gain is not None:
             reinitialize(model, gain=arm.gain, seed=seed)
     return model

@@ -23,10 +23,10 @@ import torch
 from actlab.errors import BadInput, BadStudy
 from actlab.study.arm import Arm, model_of
 from actlab.study.outcome import Outcome
+from actlab.study.places import Places
 from actlab.study.plan import CONFIRM, Trial
 from actlab.train.load import Directions, directions_to
 from actlab.train.loop import metric_on_test, train
-from actlab.train.replace import Places
 from actlab.train.task import Task
 
 
@@ -37,7 +37,7 @@ class Setting:
     Attributes:
         task: the task to learn.
         arms: the arms, by name.
-        where: the activation modules of the model; None if its factory takes the activation.
+        where: the activations of the model; None if its factory takes the activation.
         rates: the learning rates, by point.
     """
 

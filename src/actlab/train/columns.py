@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,14 @@ MAX_LEVELS = 20
 
 SHARE_OF_NAMES = 0.5
 """A text column with more distinct values than this share of the rows is an identifier."""
+
+FEWEST_NUMBERED = 20
+"""In fewer rows, integers that all differ are no sign of an identifier."""
+
+LARGEST_GAP = 1.05
+"""Identifiers in any order leave out at most this share, as after rows have been dropped."""
+
+_IDENTIFIER = re.compile(r"(?i:(.*[_\s.-])?(id|index|idx|row|unnamed: ?\d+)|row[_\s]?(id|no|num|number|nr)?)|.*[a-z]ID")
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,20 @@ def _fault(column: pd.Series) -> str:
         return "the same in every row"
     if not _is_number(column) and values > max(MAX_LEVELS, SHARE_OF_NAMES * len(column)):
         return "text that differs from row to row"
+    if _is_number(column) and _numbers_rows(column):
+        return "integers that only number the rows"
     return ""
+
+
+def _numbers_rows(column: pd.Series) -> bool:
+    """Return whether a column holds another integer in each row, with hardly a gap, or is named as an identifier."""
+    values = column.to_numpy(float)
+    if len(values) < FEWEST_NUMBERED or not ((values == values.round()).all() and column.is_unique):
+        return False
+    is_named = _IDENTIFIER.fullmatch(str(column.name).strip()) is not None
+    span = values.max() - values.min() + 1
+    in_order = column.is_monotonic_increasing or column.is_monotonic_decreasing
+    return bool(is_named or span <= LARGEST_GAP * len(values) or (in_order and span <= 2 * len(values)))
 
 
 def _is_number(column: pd.Series) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -56,15 +59,40 @@ class Kind:
 
 
 def _share_right(outputs: Tensor, targets: Tensor, unit: float) -> float:
-    return 100.0 * (outputs.argmax(1) == targets).double().mean().item()
+    axis = class_axis(outputs, targets) or 1
+    return 100.0 * (outputs.argmax(axis) == _classes(targets)).double().mean().item()
 
 
 def _share_right_by_sign(outputs: Tensor, targets: Tensor, unit: float) -> float:
-    return 100.0 * ((outputs.reshape(-1) > 0) == (targets > 0)).double().mean().item()
+    return 100.0 * ((outputs.reshape(-1) > 0) == (targets.reshape(-1) > 0)).double().mean().item()
+
+
+def _share_right_by_half(outputs: Tensor, targets: Tensor, unit: float) -> float:
+    return _share_right_by_sign(outputs - 0.5, targets, unit)
 
 
 def _share_of_commonest(train: Tensor, targets: Tensor, unit: float) -> float:
-    return 100.0 * (targets == train.long().bincount().argmax()).double().mean().item()
+    commonest = _classes(train).long().flatten().bincount().argmax()
+    return 100.0 * (_classes(targets) == commonest).double().mean().item()
+
+
+def _share_of_commonest_bit(train: Tensor, targets: Tensor, unit: float) -> float:
+    commonest = train.long().flatten().bincount().argmax()
+    return 100.0 * (targets.reshape(-1) == commonest).double().mean().item()
+
+
+def _classes(targets: Tensor) -> Tensor:
+    """Return the classes; of a probability for each class, the most probable."""
+    return targets.argmax(1) if targets.is_floating_point() else targets
+
+
+def class_axis(outputs: Tensor, targets: Tensor) -> int | None:
+    """Return the axis of the outputs that holds the classes; None if they do not fit the targets."""
+    if targets.is_floating_point():
+        return 1 if outputs.shape == targets.shape and outputs.dim() > 1 else None
+    if outputs.dim() > 1 and outputs.shape[:1] + outputs.shape[2:] == targets.shape:
+        return 1
+    return -1 if outputs.dim() > 1 and outputs.shape[:-1] == targets.shape else None
 
 
 def _root_mean_square_error(outputs: Tensor, targets: Tensor, unit: float) -> float:
@@ -90,10 +118,58 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("classification", F.cross_entropy, ACCURACY, _share_right, _share_of_commonest),
-        Kind("binary", _logistic_error, ACCURACY, _share_right_by_sign, _share_of_commonest),
+        Kind("binary", _logistic_error, ACCURACY, _share_right_by_sign, _share_of_commonest_bit),
         Kind("regression", _squared_error, ERROR, _root_mean_square_error, _error_of_mean),
     )
 }
+
+# With a loss that takes probabilities: an output above one half says yes.
+OF_SHARES = Kind("binary", F.binary_cross_entropy, ACCURACY, _share_right_by_half, _share_of_commonest_bit)
+
+# The kind of task for which PyTorch's losses are, by the names of their functions.
+_KINDS_OF_LOSSES = {
+    "binary_cross_entropy_with_logits": KINDS["binary"],
+    "binary_cross_entropy": OF_SHARES,
+    "cross_entropy": KINDS["classification"],
+    "nll_loss": KINDS["classification"],
+    "multi_margin_loss": KINDS["classification"],
+    "mse_loss": KINDS["regression"],
+    "l1_loss": KINDS["regression"],
+    "smooth_l1_loss": KINDS["regression"],
+    "huber_loss": KINDS["regression"],
+    "poisson_nll_loss": KINDS["regression"],
+    "gaussian_nll_loss": KINDS["regression"],
+}
+
+
+def kind_of_loss(loss: Loss, outputs: Tensor, targets: Tensor) -> tuple[Kind, str] | None:
+    """Return the kind of task that a loss is for, and the function that tells; None if it calls none that does.
+
+    Example:
+        >>> found = kind_of_loss(lambda o, t: 2 * F.mse_loss(o, t), torch.ones(2), torch.zeros(2))
+        >>> found[0].name, found[1]
+        ('regression', 'mse_loss')
+    """
+    called = _Called()
+    for wanted in (targets, targets.float()):
+        with called, suppress(Exception):  # the user's code; what it raises is reported when it is checked
+            loss(outputs.detach(), wanted)
+    known = [(_KINDS_OF_LOSSES[name], name) for name in called.names if name in _KINDS_OF_LOSSES]
+    return known[0] if len({kind.name for kind, _ in known}) == 1 else None
+
+
+class _Called(TorchFunctionMode):
+    """Note the names of the functions that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: dict[str, None] = {}
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.names[getattr(func, "__name__", "")] = None
+        return func(*args, **(kwargs or {}))
 
 
 def fault_of(kind: Kind, outputs: Tensor, targets: Tensor, *, classes: int) -> str:
@@ -108,10 +184,15 @@ def fault_of(kind: Kind, outputs: Tensor, targets: Tensor, *, classes: int) -> s
     found = f"shape {tuple(outputs.shape)} for {len(targets)} rows"
     if not outputs.is_floating_point():
         return f"floating-point numbers are required; got {str(outputs.dtype).removeprefix('torch.')}"
-    if kind.name == "classification" and (outputs.dim() != 2 or outputs.shape[1] < classes):
-        return f"{classes} classes require shape ({len(targets)}, {classes}), one logit per class; got {found}"
-    if kind.name == "binary" and outputs.numel() != len(targets):
-        return f"a binary task requires one logit per row; got {found}"
+    axis = class_axis(outputs, targets) if kind.name == "classification" else None
+    if kind.name == "classification" and (axis is None or outputs.shape[axis] < classes):
+        if targets.is_floating_point():
+            return f"probabilities of classes require outputs of shape {tuple(targets.shape)}; got {found}"
+        shape = ", ".join(map(str, (len(targets), classes, *targets.shape[1:])))
+        return f"{classes} classes require shape ({shape}), one logit per class; got {found}"
+    if kind.name == "binary" and outputs.numel() != targets.numel():
+        each = "row" if targets.numel() == len(targets) else "target"
+        return f"a binary task requires one logit per {each}; got {found}"
     if kind.name == "regression" and outputs.numel() != targets.numel():
         return f"the targets require shape {tuple(targets.shape)}; got {found}"
     return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -12,7 +12,9 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, final
 
+import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils.rnn import PackedSequence
 from torch.optim import Optimizer
 
@@ -20,6 +22,7 @@ from actlab.deprecation import warn_renamed
 from actlab.errors import BadTask
 from actlab.nn.user_lines import noting_lines
 from actlab.train.examples import article
+from actlab.train.random_inputs import random_inputs
 from actlab.train.task import Task
 from actlab.train.taskfile import parts
 from actlab.user_code import imported, imported_module, their_code
@@ -109,14 +112,16 @@ def names_program(where: str) -> bool:
     return bool(separator) and name.isidentifier() and all(part.isidentifier() for part in path.split("."))
 
 
-def named_subject(where: str) -> Task | Subject:
-    """Return the task or the subject of a name in the user's file or module; call it if it is a function.
+def named_subject(where: str, *, shapes: Sequence[str] = ()) -> Task | Subject:
+    """Return the task or the subject of a name in the user's file or module; call it if it is a function or a class.
 
     Args:
         where: `file.py:name`, `file.py` (for `make_task`), or `package.module:name`.
+        shapes: the shapes of the inputs, for a model without a batch: as for `random_inputs`.
 
     Raises:
         BadTask: there is no such file, module or name, it raises, or it is neither a task nor a subject.
+        BadInput: a shape cannot be read.
     """
     path, name = parts(where)
     with noting_lines():
@@ -130,9 +135,33 @@ def named_subject(where: str) -> Task | Subject:
     if callable(found) and not isinstance(found, nn.Module):
         with their_code(f"'{label}'"), noting_lines():
             found = found()
+    if shapes:
+        found = _with_inputs(found, shapes, name=label)
     if isinstance(found, Task):
         return found
-    return replace(subject(found, name=label), file=str(module.__file__), line=_line_of(name, module))
+    made = replace(subject(found, name=label), file=str(module.__file__), line=_line_of(name, module))
+    _initialize(made)
+    return made
+
+
+def _initialize(of: Subject) -> None:
+    """Run a model with lazy modules once in evaluation mode: they take their shapes, and nothing else changes."""
+    if not any(is_lazy(each) for each in (*of.model.parameters(), *of.model.buffers())):
+        return
+    modes = [(module, module.training) for module in of.model.modules()]
+    args, kwargs = called_with(of.inputs)
+    of.model.eval()
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), their_code(f"'{of.name}': the model"):
+        of.model(*args, **kwargs)
+    for module, mode in modes:
+        module.training = mode
+
+
+def _with_inputs(found: object, shapes: Sequence[str], *, name: str) -> tuple[nn.Module, tuple[Any, None]]:
+    """Return the model with random inputs."""
+    if not isinstance(found, nn.Module):
+        raise BadTask(f"'{name}' must be a model if --input is given; got {article(found)}. Leave out --input.")
+    return found, (random_inputs(shapes, found), None)
 
 
 def _line_of(name: str, module: ModuleType) -> int:
@@ -172,8 +201,9 @@ def subject(given: object, *, name: str) -> Subject:
             return _made(name, given["model"], given["batch"], given.get("loss"), given.get("optimizer"))
         case nn.Module():
             raise BadTask(
-                f"'{name}' gave a model without inputs; give a tuple (model, (inputs, targets), loss);"
-                " (model, inputs) is enough for `actlab sites`."
+                f"'{name}' must have inputs; got a model alone. Add --input with the shape of a batch, such as"
+                " --input 32,4 (once for each input; 32,16:int64 names the type), or write a tuple"
+                " (model, (inputs, targets), loss)."
             )
         case (model, batch) | (model, batch, _):
             return _made(name, model, batch, given[2] if len(given) == 3 else None, None)

@@ -55,8 +55,8 @@ def table_task(path: str, *, target: str) -> Task:
     if not is_regression:
         table = _frequent_classes(table, target=target, notes=notes)
     _check_rows(table, path=path, target=target)
-    table = _sampled(table, target=target if not is_regression else None, notes=notes)
     columns = sorted_columns(table.drop(columns=target), notes=notes)
+    table = _sampled(table, target=target if not is_regression else None, notes=notes)
     table = with_named_levels(table, columns)
     return _task(path, target, table=table, columns=columns, is_regression=is_regression, notes=notes)
 

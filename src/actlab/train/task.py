@@ -16,7 +16,7 @@ from actlab.errors import BadTask
 from actlab.train.contents import digest_of, sources
 from actlab.train.examples import Examples, Rows, article, examples, split
 from actlab.train.factory import FEW, Build, build, check_fit, outputs_of, settled_kind, takes_activation
-from actlab.train.kinds import KINDS, Kind, Loss, Metric
+from actlab.train.kinds import KINDS, Kind, Loss, Metric, kind_of_loss
 
 # Fused: one call per step instead of ten per parameter; a step of a small network then takes half the time.
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -39,8 +39,8 @@ class Task:
         train: inputs and targets, as tensors or arrays, one row per example.
         valid: the same, for choosing a learning rate; by default a fifth of the rows is split off `train`.
         test: the same, for the verdict; by default a fifth of the rows is split off `train`.
-        kind: "classification" (classes from 0), "binary" (one logit per row) or "regression"; by default it follows
-            from the dtype of the targets and the shape of the model's output.
+        kind: "classification" (classes from 0), "binary" (one logit per target) or "regression"; by default it
+            follows from the loss, otherwise from the dtype of the targets and the shape of the model's output.
         sentence: a one-line description.
         activation: the name of the control, if `model` takes the activation; otherwise it is found in the model.
         loss: a function of outputs and targets; by default cross-entropy or the mean squared error.
@@ -106,6 +106,7 @@ class Task:
         self._set(name=name, model=model, sentence=sentence or name, activation=activation)
         self._set(epochs=epochs, batch_size=batch_size, optimizer=optimizer, rates=tuple(rates))
         self._set(target_unit=target_unit, notes=tuple(notes), origin=tuple(origin))
+        chosen = kind if isinstance(kind, Kind) else None
         kind = kind.name if isinstance(kind, Kind) else kind
         self._check_recipe(kind)
         given = {"train": train, "valid": valid, "test": test}
@@ -113,7 +114,7 @@ class Task:
             part: examples(rows, part=f"task '{name}': {part}") for part, rows in given.items() if rows is not None
         }
         self._set(**split(_as_asked(parts, kind=kind)))
-        self._settle(kind, loss)
+        self._settle(kind, loss, chosen=chosen)
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
@@ -223,17 +224,38 @@ class Task:
         if kind and kind not in KINDS:
             raise refuse(f"kind must be one of {', '.join(KINDS)}; got '{kind}'.")
 
-    def _settle(self, kind: str, loss: Loss | None) -> None:
+    def _settle(self, kind: str, loss: Loss | None, *, chosen: Kind | None) -> None:
         """Choose the kind and the loss, and try the model once; the random state is restored."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = self.build(nn.Identity if self.takes_activation else None)
             few = self.train.first(FEW)
             outputs = outputs_of(model, few, task=self.name)
-            settled = settled_kind(kind, outputs=outputs, few=few, classes=self.classes)
+            settled = chosen or self._kind_of_loss(kind, loss, outputs=outputs)
+            few = self.train.first(FEW)
+            settled = settled or settled_kind(kind, outputs=outputs, few=few, classes=self.classes)
             self._set(kind=settled, loss=loss or settled.loss)
             _check_targets(self)
             check_fit(outputs, few, kind=settled, loss=self.loss, classes=self.classes, task=self.name)
+
+    def _kind_of_loss(self, kind: str, loss: Loss | None, *, outputs: Tensor) -> Kind | None:
+        """Return the kind that follows from the loss, and note it; None if it does not tell, or says no other thing."""
+        few = self.train.first(FEW)
+        found = None if loss is None else kind_of_loss(loss, outputs, few.targets)
+        if found is None and loss is not None and not kind:
+            _refuse_bits(self)
+        if found is None or kind not in ("", found[0].name):
+            return None
+        if found[0].name == "regression" and outputs.numel() != few.targets.numel():
+            return None  # the loss fits neither the outputs nor the targets, as its error will say
+        settled, function = found
+        if not kind:
+            what = "a binary task" if settled.name == "binary" else settled.name
+            note = f"The loss calls {function}, so this is {what}, judged by {settled.metric.name}."
+            self._set(notes=(*self.notes, note))
+            parts = {"train": self.train, "valid": self.valid, "test": self.test}
+            self._set(**_as_asked(parts, kind=settled.name))
+        return settled
 
 
 def _as_asked(parts: dict[str, Examples], *, kind: str) -> dict[str, Examples]:
@@ -248,18 +270,40 @@ def _described(targets: Tensor) -> str:
     return found if targets.is_floating_point() else f"{found}, the smallest {int(targets.min())}"
 
 
+def _are_classes(targets: Tensor, *, kind: str) -> bool:
+    if targets.is_floating_point():  # 0 or 1, or a probability for each class
+        return kind == "binary" or (targets.dim() > 1 and targets.shape[1] > 1 and float(targets.min()) >= 0)
+    return int(targets.min()) >= 0
+
+
+def _refuse_bits(task: Task) -> None:
+    """Refuse to guess whether targets of 0 and 1 as floating-point numbers are classes or quantities."""
+    targets = task.train.targets
+    if targets.is_floating_point() and bool(((targets == 0) | (targets == 1)).all()):
+        raise BadTask(
+            f"task '{task.name}': the kind must be named: the targets are 0 and 1 as floating-point numbers, and the"
+            " loss is one of your own. Pass kind='binary' (outputs above 0 say yes) or kind='regression'."
+        )
+
+
 def _check_targets(task: Task) -> None:
     targets = task.train.targets
     if task.kind.name == "regression":
         if bool((targets == targets[:1]).all()):
             raise BadTask(f"task '{task.name}': the training targets must differ; all are the same.")
-    elif targets.is_floating_point() or targets.dim() != 1 or int(targets.min()) < 0:
+    elif task.kind.name == "binary" and not bool(((targets == 0) | (targets == 1)).all()):
+        low, high = float(targets.min()), float(targets.max())
+        raise BadTask(
+            f"task '{task.name}': the targets of a binary task must be 0 or 1; got values from {low:g} to {high:g}. For"
+            " other targets, pass kind='regression'."
+        )
+    elif not _are_classes(targets, kind=task.kind.name):
         raise BadTask(
             f"task '{task.name}': classes must be integers from 0, one per row; got {_described(targets)}. For other"
             " targets, pass kind='regression'."
         )
-    elif int(targets.min()) == int(targets.max()):
+    elif float(targets.min()) == float(targets.max()):
         raise BadTask(
-            f"task '{task.name}': the training targets must hold two classes or more; got {int(targets[0])} in every"
-            " row."
+            f"task '{task.name}': the training targets must hold two classes or more; got {float(targets.min()):g} in"
+            " every row."
         )

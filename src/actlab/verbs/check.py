@@ -145,6 +145,7 @@ def check(
     *,
     target: str | None = None,
     task: str | None = None,
+    input: Sequence[str] = (),
     train_steps: int = 0,
     baseline: Path | None = None,
     select: Sequence[str] | None = None,
@@ -162,6 +163,7 @@ def check(
             a `Task` or a `Subject`.
         target: the table column to predict.
         task: the name of a built-in task.
+        input: the shapes of random inputs, such as `["32,4"]` or `["32,16:int64"]`, for a model without a batch.
         train_steps: training steps of a watched copy; 0 checks one batch only.
         baseline: a file of accepted findings.
         select: ids of the findings to report, or their beginnings; all by default.
@@ -177,7 +179,7 @@ def check(
         raise BadInput(f"--train-steps must be 0 or a positive integer; got {train_steps}.")
     if baseline is not None:
         divided((), baseline)  # a file that cannot be read is refused before anything is run
-    subject = subject_named(data, target=target, task=task, verb="check")
+    subject = subject_named(data, target=target, task=task, verb="check", input=input)
     settings = configured.settings()
     try:
         report = diagnosed(subject, train_steps=train_steps, settings=settings, progress=progress)

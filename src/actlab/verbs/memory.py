@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from actlab.measure.memory.summary import Memory
@@ -17,6 +17,7 @@ def memory(
     *,
     target: str | None = None,
     task: str | None = None,
+    input: Sequence[str] = (),
     compiled: bool = True,
     progress: Callable[[int, int, float | None, str], None] | None = None,
 ) -> Memory:
@@ -26,11 +27,12 @@ def memory(
         data: as for `check`.
         target: the table column to predict.
         task: the name of a built-in task; the default without `data` is the built-in example.
+        input: the shapes of random inputs, such as `["32,4"]` or `["32,16:int64"]`, for a model without a batch.
         compiled: measure under torch.compile too.
         progress: called after each choice with the number done, the total, the seconds left if known, and a label.
 
     Raises:
         BadTask, BadTable, BadInput: the message says what to change.
     """
-    subject = subject_named(data, target=target, task=task, verb="memory")
+    subject = subject_named(data, target=target, task=task, verb="memory", input=input)
     return measured(subject, compiled=compiled, progress=progress)

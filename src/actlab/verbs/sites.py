@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,11 @@ class Located:
 
 
 def sites(
-    data: str | Path | Task | Subject | None = None, *, target: str | None = None, task: str | None = None
+    data: str | Path | Task | Subject | None = None,
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    input: Sequence[str] = (),
 ) -> Located:
     """Find every place where a model applies an activation, including functions and written-out formulas.
 
@@ -44,9 +49,10 @@ def sites(
         data: as for `check`; a loss is not needed.
         target: the table column to predict.
         task: the name of a built-in task.
+        input: the shapes of random inputs, such as `["32,4"]` or `["32,16:int64"]`, for a model without a batch.
 
     Raises:
         BadTask, BadTable, BadInput: the message says what to change.
     """
-    found = located(subject_named(data, target=target, task=task, verb="sites"))
+    found = located(subject_named(data, target=target, task=task, verb="sites", input=input))
     return Located(tuple(found), tuple(found.unseen), Path.cwd())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from actlab.errors import BadInput, BadTask
@@ -47,9 +48,18 @@ def task_named(data: str | Path | Task | None, *, target: str | None, task: str 
 
 
 def subject_named(
-    data: str | Path | Task | Subject | None, *, target: str | None, task: str | None, verb: str
+    data: str | Path | Task | Subject | None,
+    *,
+    target: str | None,
+    task: str | None,
+    verb: str,
+    input: Sequence[str] = (),
 ) -> Task | Subject:
     """Return the task as `task_named` does, or the model with a batch and a loss that `data` names.
+
+    Args:
+        data, target, task, verb: as for `task_named`.
+        input: the shapes of random inputs, for a model without a batch.
 
     Raises:
         BadInput, BadTask: as `task_named`.
@@ -57,5 +67,7 @@ def subject_named(
     if isinstance(data, Subject):
         return data
     if isinstance(data, str | Path) and target is None and task is None and names_program(str(data)):
-        return named_subject(str(data))
+        return named_subject(str(data), shapes=input)
+    if input:
+        raise BadTask(f"--input requires a model of yours: actlab {verb} file.py:name --input {input[0]}.")
     return task_named(data, target=target, task=task, verb=verb)

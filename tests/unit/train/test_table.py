@@ -122,6 +122,38 @@ def test_columns_without_information_are_left_out_with_a_note(tmp_path: Path) ->
     assert task.train.inputs.shape[1] == 1 + 3 + 2 + 1
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("id", np.arange(100)),
+        ("number", np.arange(1, 101)[::-1] * 1),
+        ("shuffled", np.random.default_rng(0).permutation(100) + 1000),
+        ("with gaps", np.arange(150)[np.arange(150) % 3 > 0]),
+        ("customer_id", np.random.default_rng(0).choice(10**6, 100, replace=False)),
+        ("Unnamed: 0", np.arange(0, 500, 5)),
+    ],
+)
+def test_a_column_that_numbers_the_rows_is_left_out_with_a_note(name: str, values: np.ndarray, tmp_path: Path) -> None:
+    task = task_of(frame().assign(**{name: values}), tmp_path)
+    assert f"left out: {name} (integers that only number the rows)." in task.notes
+    assert task.train.inputs.shape == task_of(frame(), tmp_path).train.inputs.shape
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("price", np.random.default_rng(0).choice(10**5, 100, replace=False)),
+        ("count", np.random.default_rng(0).integers(0, 100, 100)),
+        ("id", np.arange(100) % 5),
+        ("humid", np.arange(100) ** 2),
+        ("paid", np.linspace(0, 1, 100)),
+    ],
+)
+def test_other_integers_are_kept(name: str, values: np.ndarray, tmp_path: Path) -> None:
+    task = task_of(frame().assign(**{name: values}), tmp_path)
+    assert not any("number the rows" in note for note in task.notes)
+
+
 def test_rare_classes_are_left_out_with_a_note(tmp_path: Path) -> None:
     table = frame()
     table.loc[:2, "label"] = "perhaps"
