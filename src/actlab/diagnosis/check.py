@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
 from actlab.deprecation import renamed_keyword
+from actlab.diagnosis.evaluation_mode import depends_on_mode
 from actlab.diagnosis.report import Report, StoppedEarly, ordered
 from actlab.diagnosis.trial_run import DEFAULT_OPTIMIZER, StepsDone, trial
 from actlab.diagnosis.watch import refuse_lazy, refuse_watched
@@ -90,7 +91,7 @@ def check(
         model,
         validate(settings or Settings()),
         optimizer,
-        _evaluated(model, args, kwargs),
+        _evaluated(model, args, kwargs) if depends_on_mode(model, found.trace) else found.trace,
         is_fresh=optimizer is None or not optimizer.state,
     )
     notes = (NO_LOSS,) if loss is None else (DEFAULT_OPTIMIZER,) if train_steps and optimizer is None else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
@@ -71,7 +72,7 @@ def initialisation_does_not_fit(context: Context, *, depth_factor: float = 100.0
     """
     if not context.is_fresh:
         return
-    for chain in (_hidden(context, chain) for chain in chains(context)):
+    for chain in (_hidden(context, chain) for chain in chains(context) if len(chain) >= 3):
         if len(chain) < 3 or any(stage.site.activation == "selu" for stage in chain):
             continue
         change = _change_over(context, chain)
@@ -85,9 +86,9 @@ def initialisation_does_not_fit(context: Context, *, depth_factor: float = 100.0
 
 def _hidden(context: Context, chain: list[Stage]) -> list[Stage]:
     """Return the chain without an output activation, whose layer may start small on purpose."""
-    waiting, visited = [chain[-1].output], {chain[-1].output}
-    while waiting:
-        for reader in context.trace.readers(waiting.pop()):
+    waiting, visited = deque([chain[-1].output]), {chain[-1].output}
+    while waiting:  # the nearest first: the way through the state of a recurrent network is long
+        for reader in context.trace.readers(waiting.popleft()):
             if reader.part == "model" and is_layer(context.trace, reader):
                 return chain
             new = [value for value in reader.outputs if value not in visited]

@@ -63,22 +63,24 @@ def _layer_before(context: Context, value: int) -> Step | None:
 
 def _output(context: Context, step: Step) -> int:
     """Return the output of the whole activation whose first step this is."""
-    at = context.trace.site_of[step.place]
-    value = step.outputs[0]
-    for reader in context.trace.steps[step.place + 1 :]:
-        if context.trace.site_of.get(reader.place) == at and value in reader.inputs:
-            value = reader.outputs[0]
-    return value
+    at, last = context.trace.site_of[step.place], step
+    while True:
+        readers = (reader for reader in context.trace.readers(last.outputs[0]) if reader.place > last.place)
+        following = next((reader for reader in readers if context.trace.site_of.get(reader.place) == at), None)
+        if following is None:
+            return last.outputs[0]
+        last = following
 
 
 def chains(context: Context) -> list[list[Stage]]:
     """Return runs of stages with nothing in between that changes the size of the signal."""
     found: list[list[Stage]] = []
+    ending: dict[int, list[Stage]] = {}  # by the output of the last stage
     for stage in stages(context):
-        value = sole(context.trace, behind(context.trace, stage.source, _PRESERVES_SIZE)).value
-        chain = next((chain for chain in found if chain[-1].output == value), None)
+        chain = ending.pop(sole(context.trace, behind(context.trace, stage.source, _PRESERVES_SIZE)).value, None)
         if chain is None:
-            found.append([stage])
-        else:
-            chain.append(stage)
+            chain = []
+            found.append(chain)
+        chain.append(stage)
+        ending.setdefault(stage.output, chain)
     return found

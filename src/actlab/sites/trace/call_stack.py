@@ -44,8 +44,9 @@ class Stack:
     swaps: int = 0
 
 
-def stack_of(paths: Mapping[int, str], frame: FrameType | None) -> Stack:
-    """Return the lines that lead to the call that the frame makes."""
+def stack_here(paths: Mapping[int, str], *, depth: int = 2) -> Stack:
+    """Return the lines that lead to the current call, from the frame `depth` above this one."""
+    frame: FrameType | None = sys._getframe(depth)
     lines: list[Line] = []
     inside: list[FrameType] = []
     own_backward, checkpoint, swaps = False, False, 0

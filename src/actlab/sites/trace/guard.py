@@ -19,7 +19,7 @@ class Guard:
 
     Attributes:
         spares: whether the loop goes on; else errors are raised.
-        unseen: the parts, with the reason, by whatever tells them apart.
+        unseen: the parts, with the reason, by key.
     """
 
     def __init__(self, *, spares: bool = True) -> None:

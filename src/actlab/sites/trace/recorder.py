@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from types import FrameType, MethodType, MethodWrapperType
+from types import MethodType, MethodWrapperType
 from typing import Any, Protocol, final
 from weakref import ReferenceType, ref
 
@@ -16,10 +15,10 @@ from torch.overrides import TorchFunctionMode
 
 from actlab.nn.torch_function import is_shown
 from actlab.sites.trace.aliasing import Memory
-from actlab.sites.trace.call_stack import Stack, stack_of
+from actlab.sites.trace.call_stack import Stack, stack_here
 from actlab.sites.trace.calls import argument_names, is_in_place, name_of, settings_in, spelling_of, tensors_in
 from actlab.sites.trace.readable import shape_of
-from actlab.sites.trace.source_location import places_of, spot
+from actlab.sites.trace.source_location import here, places_of
 from actlab.sites.trace.trace import Part, Step, Trace, Value
 
 # Called with every step, the tensors that it reads, as they are before the call, and those that it makes.
@@ -218,7 +217,7 @@ class Recorder(TorchFunctionMode):
         if self.broken is None:
             with torch._C.DisableTorchFunction():
                 try:
-                    self._end(about, begun, result, sys._getframe(1))
+                    self._end(about, begun, result)
                 except Exception as error:
                     self._break(error)
         return result
@@ -255,11 +254,11 @@ class Recorder(TorchFunctionMode):
             self._overwritten[numbers[0]] = read[0].detach().clone()
         return arguments, read, overwrites, numbers, before
 
-    def _end(self, about: Function, begun: _Begun, result: Any, frame: FrameType) -> None:
+    def _end(self, about: Function, begun: _Begun, result: Any) -> None:
         arguments, read, overwrites, numbers, before = begun
         made = read[:1] if about.name == "__setitem__" else tensors_in((result,))
         if made:
-            self._note(about, arguments, numbers, read, before, made, frame)
+            self._note(about, arguments, numbers, read, before, made)
             if overwrites:
                 self._memory.write(self._numbers[id(made[0])], made[0])
 
@@ -271,23 +270,30 @@ class Recorder(TorchFunctionMode):
         read: list[Tensor],
         before: tuple[Tensor, ...],
         made: list[Tensor],
-        frame: FrameType,
     ) -> None:
-        path, module, file, line, instruction = spot(self._paths, frame)
+        place = here(self._paths, depth=4)
         in_model, spelling = self.part == "model", about.spelling
         if about.name == "activation":
             spelling = _spelling_of_ours(arguments)
-        elif module and in_model:
-            spelling = f"nn.{module}"
+        elif place.module and in_model:
+            spelling = f"nn.{place.module}"
         settings = settings_in(arguments)
         if about.name == "activation":
             settings |= _state_of_ours(arguments)
         outputs = tuple([self._new(tensor, origin="") for tensor in made])
         step = Step(
-            len(self.steps), about.name, spelling, self.part, path if in_model else "", file, line, numbers, outputs,
-            settings,
-        )  # fmt: skip
-        self._add(step, instruction=instruction, stack=stack_of(self._paths, frame))
+            place=len(self.steps),
+            function=about.name,
+            spelling=spelling,
+            part=self.part,
+            path=place.path if in_model else "",
+            file=place.file,
+            line=place.line,
+            inputs=numbers,
+            outputs=outputs,
+            arguments=settings,
+        )
+        self._add(step, instruction=place.instruction, stack=stack_here(self._paths, depth=4))
         if self._follower is not None:
             by_tensor = {id(tensor): number for tensor, number in zip(read, numbers, strict=True)}
             self._follower.follow(Call(step, arguments, by_tensor, made, self.values))

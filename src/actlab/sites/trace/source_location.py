@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
+from typing import final
 
 import torch
 from torch import nn
@@ -18,7 +20,9 @@ _TORCH = str(Path(torch.__file__).parent) + os.sep
 _OURS = str(Path(__file__).parents[2]) + os.sep
 
 
-class Place(NamedTuple):
+@final
+@dataclass(frozen=True)
+class Place:
     """The place of a call.
 
     Attributes:
@@ -46,8 +50,14 @@ def without_compiler(path: str) -> str:
     return ".".join(part for part in path.split(".") if part != "_orig_mod")
 
 
-def spot(paths: Mapping[int, str], frame: FrameType | None) -> Place:
-    """Return the place of the call that the frame makes."""
+def here(paths: Mapping[int, str], *, depth: int = 2) -> Place:
+    """Return the place of the current call, searching from the frame `depth` above this one."""
+    return Place(*spot(paths, depth=depth + 1))
+
+
+def spot(paths: Mapping[int, str], *, depth: int) -> tuple[str, str, str, int, int]:
+    """Return the fields of a `Place`."""
+    frame: FrameType | None = sys._getframe(depth)
     file, line, instruction, path, module = "", 0, -1, None, ""
     while frame is not None:
         name = frame.f_code.co_filename
@@ -68,7 +78,7 @@ def spot(paths: Mapping[int, str], frame: FrameType | None) -> Place:
         if file and path is not None:
             break
         frame = frame.f_back
-    return Place(path or "", module, file, line, instruction)
+    return path or "", module, file, line, instruction
 
 
 def _stands_for_the_users(frame: FrameType) -> bool:
