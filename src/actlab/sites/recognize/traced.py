@@ -42,7 +42,7 @@ def traced(
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Collect no cyclic garbage: visiting all recorded steps again and again takes a fifth of the time of a long loop."""
+    """Collect no cyclic garbage: visiting all recorded steps again takes a fifth of the time of a long loop."""
     was_on = gc.isenabled()
     gc.disable()
     try:
