@@ -1,4 +1,4 @@
-"""What does watching a network cost, beside what others do every step?
+"""What does watching a network cost, beside what others do every step? And what does a check of it cost?
 
 Every contender trains the same network as the bare loop; some steps of each are run in turn, and the ratio is to the
 bare loop of the same turn. delve takes part where it can be imported: `pip install --no-deps --target FOLDER delve`
@@ -21,6 +21,7 @@ import torch
 from harness import ROOT, Options, Row, options, percentiles_of, record, row
 from torch import Tensor, nn
 
+from actlab.diagnosis.check import check
 from actlab.diagnosis.watch import EVERY, watch
 
 # Steps in turn: as many as hold one measured step at the default.
@@ -208,6 +209,114 @@ def measured(case: str, threads: int, *, asked: Options) -> Iterator[Row]:
         yield row(question(case, threads), contender, unit=unit, measured=spread, dtype="float32", note=note)
 
 
+class Recurrent(nn.Module):
+    """An LSTM written by hand: many small calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates, self.head = nn.Linear(24, 64), nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = c = x.new_zeros(len(x), 16)
+        for each in x.unbind(1):
+            i, f, g, o = self.gates(torch.cat([each, h], 1)).chunk(4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+        return self.head(h)
+
+
+class Bottleneck(nn.Module):
+    """A block of a ResNet-50."""
+
+    def __init__(self, inner: int, width: int, *, stride: int) -> None:
+        super().__init__()
+        sizes = ((inner, width, 1, 1), (width, width, 3, stride), (width, 4 * width, 1, 1))
+        layers = [
+            (nn.Conv2d(a, b, k, step, k // 2, bias=False), nn.BatchNorm2d(b), nn.ReLU()) for a, b, k, step in sizes
+        ]
+        self.body = nn.Sequential(*[each for group in layers for each in group][:-1])
+        beside = nn.Sequential(nn.Conv2d(inner, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width))
+        self.beside = nn.Identity() if inner == 4 * width and stride == 1 else beside
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + self.beside(x))
+
+
+def resnet50() -> nn.Module:
+    """Build a ResNet-50 (He et al. 2015, arXiv:1512.03385)."""
+    blocks: list[nn.Module] = []
+    inner = 64
+    for width, count in ((64, 3), (128, 4), (256, 6), (512, 3)):
+        for at in range(count):
+            blocks.append(Bottleneck(inner, width, stride=2 if at == 0 and width > 64 else 1))
+            inner = 4 * width
+    begin = (nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+    return nn.Sequential(*begin, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inner, 10))
+
+
+def least(call: Callable[[], object], *, repeats: int, clock: Callable[[], float]) -> float:
+    """Return the fewest seconds that the call takes: what others do meanwhile is not in it."""
+    found = []
+    for _ in range(repeats):
+        start = clock()
+        call()
+        found.append(clock() - start)
+    return min(found)
+
+
+def checks(*, asked: Options) -> Iterator[Row]:
+    """Measure a check in passes of the same model, on one thread."""
+    torch.set_num_threads(1)
+    lengths = (10,) if asked.quick else (50, 200, 800)
+    repeats = 1 if asked.quick else 3
+    loss = nn.CrossEntropyLoss()
+    for length in lengths:
+        model, x, y = Recurrent(), torch.randn(8, length, 8), torch.arange(8) % 4
+        yield _check_row(
+            f"checking an LSTM written by hand, {length} steps", model, x, y, loss, repeats=repeats, backward=False
+        )
+    x = torch.randn(*((2, 3, 32, 32) if asked.quick else (8, 3, 224, 224)))
+    y = torch.arange(len(x)) % 10
+    yield _check_row("checking a ResNet-50", resnet50(), x, y, loss, repeats=repeats, backward=True)
+
+
+def _check_row(
+    asked: str, model: nn.Module, x: Tensor, y: Tensor, loss: nn.Module, *, repeats: int, backward: bool
+) -> Row:
+    def plain() -> None:
+        value = loss(model(x), y)
+        if backward:
+            value.backward()
+
+    ratios = []
+    check(model, (x, y), loss)  # formulas are recognized and kernels compiled once
+    for _ in range(repeats):
+        passed = least(plain, repeats=3, clock=time.process_time)
+        ratios.append(least(lambda: check(model, (x, y), loss), repeats=1, clock=time.process_time) / passed)
+    unit = f"{'forward and backward' if backward else 'plain'} passes"
+    note = f"{asked.removeprefix('checking ')}, batch of {len(x)}; CPU time, 1 thread"
+    return row(asked, "actlab.check", unit=unit, measured=percentiles_of(ratios), dtype="float32", note=note)
+
+
+def entering(case: str, *, asked: Options) -> Row:
+    """Measure what the beginning of a watch costs, with the first step, beyond a bare step and in bare steps."""
+    torch.set_num_threads(1)
+    network, found = {"cnn": cnn, "transformer": transformer}[case], []
+    for at in range(2 if asked.quick else 8):
+        with ExitStack() as stack, ExitStack() as watching:
+            loop = Loop(network, lambda model: nullcontext(lambda step: None), stack)
+            bare = min(loop.seconds(steps=1, clock=time.process_time) for _ in range(2 if asked.quick else 8))
+            start = time.process_time()
+            watching.enter_context(watch(loop.model))
+            entered = time.process_time() - start
+            first = loop.seconds(steps=1, clock=time.process_time)
+            if at:  # the first one compiles kernels
+                found.append((entered + first - bare) / bare)
+    note = f"{case}; CPU time, 1 thread; with the first step, which is traced and measured"
+    return row(f"entering a watch of a small {case}", "actlab.watch", unit="bare steps",
+               measured=percentiles_of(found), dtype="float32", note=note)  # fmt: skip
+
+
 def latest(rows: list[dict[str, str]], asked: str) -> dict[str, dict[str, str]]:
     """Return the rows of the last run that answered the question, by contender."""
     found = [each for each in rows if each["question"] == asked]
@@ -253,6 +362,8 @@ def main() -> None:
     for case in CASES:
         for threads in THREADS[:1] if asked.quick else THREADS:
             record("watch", measured(case, threads, asked=asked), asked=asked)
+        record("watch", [entering(case, asked=asked)], asked=asked)
+    record("watch", checks(asked=asked), asked=asked)
     if asked.results == ROOT / "bench" / "results":
         page = ROOT / "docs" / "watch.md"
         page.write_text(with_table(page.read_text(encoding="utf-8"), asked.results / "watch.csv"), encoding="utf-8")

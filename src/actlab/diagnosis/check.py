@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from actlab.deprecation import renamed_keyword
 from actlab.diagnosis.backward import BackwardPass
+from actlab.diagnosis.evaluation_mode import depends_on_mode
 from actlab.diagnosis.report import Report, StoppedEarly, ordered
 from actlab.diagnosis.trial_run import DEFAULT_OPTIMIZER, StepsDone, trial
 from actlab.diagnosis.watch import refuse_lazy, refuse_watched
@@ -128,7 +129,7 @@ def _examined(
         model,
         settings,
         optimizer,
-        None if found.raised else _evaluated(model, args, kwargs),
+        None if found.raised else _in_evaluation(model, args, kwargs, found.trace),
         is_fresh=optimizer is None or not optimizer.state,
         backward=backward.result,
         is_dtype_to_blame=_is_dtype_to_blame(model, args, kwargs, loss, targets, found, backward.result),
@@ -204,8 +205,10 @@ def _has_gradient(model: nn.Module, found: Recorded) -> None:
         raise BadInput("the loss has no gradient: no parameter requires_grad.")
 
 
-def _evaluated(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace | None:
-    """Trace the pass in evaluation mode; return None if the model raises in it."""
+def _in_evaluation(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], trace: Trace) -> Trace | None:
+    """Return the trace in evaluation mode; None if the model raises in it."""
+    if not depends_on_mode(model, trace):
+        return trace
     try:
         with in_mode(model, training=False), torch.no_grad():
             return traced(model, args, kwargs).trace

@@ -27,8 +27,8 @@ class ActivationWatch(Callback):
     The measurements also go to the trainer's loggers.
 
     Args:
-        part: the dotted path of the submodule to watch, needed if `training_step` calls it (`self.net(x)`) rather than
-            the module itself (`self(x)`).
+        part: the dotted path of the only submodule to watch. Without it the module is watched, or those of its parts
+            that `training_step` calls in its place, as in `self.net(x)`.
         sinks: called at every measured step with a dict of numbers and histograms, and the step.
         options: as for `actlab.watch`: every, settings, ...
 

@@ -81,7 +81,8 @@ class Updates:
         named = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
         self.names = tuple(name for name, _ in named)
         self._rows: list[tuple[int, list[int], Tensor]] = []
-        self._place = {id(each): at for at, (_, each) in enumerate(named)}
+        self._own = {id(each) for _, each in named}
+        self._place = {id(each): at for at, (_, each) in enumerate(named) if is_readable(each)}
         self._parameters = [each for _, each in named]
         self._every, self._seen, self._kept, self._last = 1, 0, 0, -1
         self._groups: dict[tuple[int, ...], list[_Group]] = {}
@@ -99,11 +100,11 @@ class Updates:
 
     def concerns(self, optimizer: Optimizer) -> bool:
         """Return whether the optimizer holds a parameter of the model."""
-        return any(id(each) in self._place for group in optimizer.param_groups for each in group["params"])
+        return any(id(each) in self._own for group in optimizer.param_groups for each in group["params"])
 
     def begin(self, optimizer: Optimizer) -> None:
         """Store the parameters before a step."""
-        params = [each for group in optimizer.param_groups for each in group["params"] if _is_updated(each)]
+        params = [each for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
         places = [self._place[id(each)] for each in params if id(each) in self._place]
         self.came = bool(places)
         self._begun = self._groups_of(tuple(places))
@@ -164,10 +165,6 @@ class Updates:
         self._begun = []
         self._compare()
         self._groups.clear()
-
-
-def _is_updated(parameter: Tensor) -> bool:
-    return parameter.grad is not None and is_readable(parameter)
 
 
 def _sampled(parameter: Tensor) -> Tensor:

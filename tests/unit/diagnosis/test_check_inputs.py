@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import cProfile
 
 import pytest
 import torch
@@ -198,3 +199,33 @@ def test_a_model_that_raises_in_training_only_is_left_unchanged():
         check(model, (X, Y), F.cross_entropy, train_steps=6)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert model.training
+
+
+class Recurrent(nn.Module):
+    """A recurrent network written by hand, whose state has a long way through sums."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates, self.last = nn.Linear(8, 16), nn.Linear(4, 3)
+
+    def forward(self, x):
+        h = c = torch.zeros(len(x), 4)
+        for each in x.unbind(1):
+            i, f, g, o = self.gates(torch.cat([each, h], 1)).chunk(4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+        return self.last(h)
+
+
+def calls_of_a_check(steps: int) -> int:
+    """Return how many functions a check of so many time steps calls."""
+    model, batch = Recurrent(), (torch.randn(4, steps, 4), torch.arange(4) % 3)
+    profile = cProfile.Profile()
+    profile.runcall(check, model, batch, F.cross_entropy)
+    return sum(each.callcount for each in profile.getstats())
+
+
+def test_the_cost_of_a_check_grows_linearly_with_the_number_of_calls():
+    calls_of_a_check(4)  # formulas are recognized once
+    few, many = calls_of_a_check(25), calls_of_a_check(100)
+    assert many < 4.4 * few

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
@@ -85,9 +86,9 @@ def initialisation_does_not_fit(context: Context, *, depth_factor: float = 100.0
 
 def _hidden(context: Context, chain: list[Stage]) -> list[Stage]:
     """Return the chain without an output activation, whose layer may start small on purpose."""
-    waiting, visited = [chain[-1].output], {chain[-1].output}
-    while waiting:
-        for reader in context.trace.readers(waiting.pop()):
+    waiting, visited = deque([chain[-1].output]), {chain[-1].output}
+    while waiting:  # the nearest first: the way through the state of a recurrent network is long
+        for reader in context.trace.readers(waiting.popleft()):
             if reader.part == "model" and is_layer(context.trace, reader):
                 return chain
             new = [value for value in reader.outputs if value not in visited]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, final
 
 import numpy as np
@@ -119,7 +120,7 @@ class FormulaFollower:
             function = act if isinstance(act, Activation) and len(act.inputs) == 1 else None
             formulas = [operand.formula if isinstance(operand, Pointwise) else operand for operand in operands]
             formula = _applied(step.function, function, formulas, arguments)
-        if formula is not None and sum(1 for _ in walk(formula)) <= LARGEST:
+        if formula is not None and _is_small(formula):
             self.pointwise[step.outputs[0]] = Pointwise(next(iter(roots), None), formula)
         elif not roots and all(self._is_of_weights(number) for number in step.inputs):
             for at, tensor in enumerate(made):
@@ -202,7 +203,29 @@ def _ours(arguments: Mapping[str, Any]) -> AnyActivation | None:
     return found if isinstance(found, Activation | AxisActivation) else None
 
 
+@lru_cache(maxsize=4096)
+def _is_small(formula: Expr | Compare) -> bool:
+    return sum(1 for _ in walk(formula)) <= LARGEST
+
+
 def _applied(
+    name: str, act: Activation | None, formulas: list[Any], arguments: Mapping[str, Any]
+) -> Expr | Compare | None:
+    """Return the formula of a call's result; None if it cannot be written."""
+    if name == "clamp" or (name in {"add", "sub"} and "alpha" in arguments) or 0 in formulas:
+        return _written(name, act, formulas, arguments)
+    if name == "addcmul" and "value" in arguments:
+        return None
+    return _written_once(name, act, tuple(formulas))
+
+
+@lru_cache(maxsize=4096)
+def _written_once(name: str, act: Activation | None, formulas: tuple[Any, ...]) -> Expr | Compare | None:
+    """Write a formula once for the same call in every turn of a loop; not of 0, which equals -0."""
+    return _written(name, act, list(formulas), {})
+
+
+def _written(
     name: str, act: Activation | None, formulas: list[Any], arguments: Mapping[str, Any]
 ) -> Expr | Compare | None:
     try:
@@ -223,7 +246,7 @@ def _applied(
         if any(isinstance(each, Compare) for each in formulas):
             return None
         table: Mapping[str, Callable[..., Expr | Compare]] = {**TRANSLATED, **COMPARED}
-        if (name in {"add", "sub"} and "alpha" in arguments) or (name == "addcmul" and "value" in arguments):
+        if name in {"add", "sub"} and "alpha" in arguments:
             return None
         return table[name](*formulas) if name in table else None
     except (ActlabError, TypeError, ValueError, ZeroDivisionError, OverflowError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
@@ -121,8 +122,13 @@ def after_weights(function: str, arguments: Arguments) -> AnyActivation | None:
 
 def bound(name: str, values: Mapping[str, float]) -> AnyActivation | None:
     """Return the activation with these parameter values; None if the catalog's bounds do not admit them."""
+    return _bound(name, tuple(values.items()))
+
+
+@lru_cache(maxsize=1024)
+def _bound(name: str, values: tuple[tuple[str, float], ...]) -> AnyActivation | None:
     try:
-        act = get(name, **values)
+        act = get(name, **dict(values))
     except BadParam:
         return None
     better = _NAMED.get((name, tuple(param.value for param in act.params)))

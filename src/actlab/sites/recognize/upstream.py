@@ -42,13 +42,20 @@ def follows_weights(trace: Trace, value: int) -> bool:
 
 def weights_before(trace: Trace, value: int, *, through: frozenset[str] = THROUGH) -> Step | None:
     """Return the nearest layer upstream, along first arguments."""
-    for _ in range(len(trace.steps) + 1):
+    known, passed = trace.layers_before, list[tuple[int, frozenset[str]]]()
+    found = None
+    while (value, through) not in known:
+        passed.append((value, through))
         maker = trace.maker(value)
         if maker is None:
-            return None
+            break
         if maker.function in LINEAR:
-            return maker
+            found = maker
+            break
         if (maker.function not in through and trace.site_of.get(maker.place) is None) or not maker.inputs:
-            return None
+            break
         value = maker.inputs[0]
-    return None
+    else:
+        found = known[value, through]
+    known.update(dict.fromkeys(passed, found))
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import final
 
 import numpy as np
@@ -67,13 +68,14 @@ class Memory:
         """Return the values that were written into the tensor since then, and whether they cover all of it."""
         storage = _storage(tensor) if self._writes else None
         since = self._seen.get(number, self._clock)
-        writes = [each for each in self._writes.get(storage, ()) if each.at > since] if storage is not None else []
-        if not writes or tensor.numel() == 0:
+        writes = self._writes.get(storage, []) if storage is not None else []
+        latest = list(takewhile(lambda each: each.at > since, reversed(writes)))
+        if not latest or tensor.numel() == 0:
             return (), False
         mine = _region(tensor)
         left = None
         found: list[int] = []
-        for write in reversed(writes):
+        for write in latest:
             share = _share(mine, write.region)
             fresh = share if left is None else share & left
             if fresh.any():

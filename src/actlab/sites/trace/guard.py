@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
+from types import TracebackType
 from typing import final
 
 import torch
@@ -19,23 +19,16 @@ class Guard:
 
     Attributes:
         spares: whether the loop goes on; else errors are raised.
-        unseen: the parts, with the reason, by whatever tells them apart.
+        unseen: the parts, with the reason, by key.
     """
 
     def __init__(self, *, spares: bool = True) -> None:
         self.spares = spares
         self.unseen: dict[Hashable, Unseen] = {}
 
-    @contextmanager
-    def around(self, key: Hashable, path: str, what: str) -> Iterator[None]:
-        """Catch what the block raises; it must not call the user's code."""
-        try:
-            with torch._C.DisableTorchFunction():
-                yield
-        except Exception as error:
-            if not self.spares:
-                raise
-            self.failed(key, path, what, error)
+    def around(self, key: Hashable, path: str, what: str) -> Around:
+        """Return a block in which errors are caught; it must not call the user's code."""
+        return Around(self, key, path, what)
 
     def failed(self, key: Hashable, path: str, what: str, error: Exception) -> None:
         """Name a part that is not measured any more because measuring it raised."""
@@ -53,3 +46,26 @@ class Guard:
             UserWarning,
             stacklevel=2,
         )
+
+
+@final
+class Around:
+    """A block of measuring, which neither a function mode nor the class of a tensor notices."""
+
+    __slots__ = ("_guard", "_key", "_path", "_plain", "_what")
+
+    def __init__(self, guard: Guard, key: Hashable, path: str, what: str) -> None:
+        self._guard, self._key, self._path, self._what = guard, key, path, what
+        self._plain = torch._C.DisableTorchFunction()
+
+    def __enter__(self) -> None:
+        self._plain.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._plain.__exit__(kind, error, trace)
+        if not isinstance(error, Exception) or not self._guard.spares:
+            return False
+        self._guard.failed(self._key, self._path, self._what, error)
+        return True

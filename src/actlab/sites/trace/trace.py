@@ -125,6 +125,11 @@ class Trace:
         return frozenset(found)
 
     @cached_property
+    def layers_before(self) -> dict[tuple[int, frozenset[str]], Step | None]:
+        """By value and by the functions that a search upstream passes, the layer that it found; filled by searches."""
+        return {}
+
+    @cached_property
     def _makers(self) -> dict[int, int]:
         return {value: step.place for step in self.steps for value in step.outputs}
 
