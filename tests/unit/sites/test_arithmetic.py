@@ -32,7 +32,6 @@ def turned(model, x):
 STEPS = {
     "a rotary position": turned,
     "a position": lambda model, x: x + torch.sin(torch.arange(6) * 1.0),
-    "rounding, passed straight through": lambda model, x: x + (x.round() - x).detach(),
     "a scaled branch": lambda model, x: x + model.each * x,
     "a learned gate of a number": lambda model, x: x + torch.tanh(model.one) * x,
     "a learned gate a channel": lambda model, x: x * torch.sigmoid(model.each),

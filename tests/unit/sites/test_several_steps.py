@@ -19,6 +19,7 @@ WRITTEN = {
     "a bump by products": (lambda x: torch.exp(-0.5 * x * x), "exp(x*-0.5*x)"),
     "a double exponential": (lambda x: torch.exp(-x.abs()), "exp(-abs(x))"),
     "a quotient": (lambda x: x / (1 + x**2), "x/(x**2 + 1)"),
+    "a root with a sign": (lambda x: torch.sign(x) * torch.sqrt(x.abs() + 1), "sign(x)*sqrt(abs(x) + 1)"),
     "sine": (lambda x: x * torch.sin(x), "x*sin(x)"),
     "arc tangent": (lambda x: x * torch.atan(x), "x*atan(x)"),
 }

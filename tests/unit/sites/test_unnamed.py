@@ -14,6 +14,7 @@ STEPS = {
     "torch.sign": torch.sign,
     "x.sgn()": lambda x: x.sgn(),
     "torch.round": lambda x: torch.round(7 * torch.clamp(x, -1, 1)) / 7,
+    "x.round()": lambda x: x + (x.round() - x).detach(),
     "x.floor()": lambda x: x.floor(),
     "torch.ceil": torch.ceil,
     "torch.trunc": torch.trunc,
@@ -25,6 +26,7 @@ COMPARISONS = {
     "type_as": lambda x: x.gt(0).type_as(x),
     "where of numbers": lambda x: torch.where(x > 0, 1.0, -1.0),
     "where of tensors": lambda x: torch.where(x > 0, torch.ones_like(x), torch.zeros_like(x)),
+    "an integer between": lambda x: (x > 0).long().float(),
     "a factor": lambda x: (x > 0) * 1.0,
 }
 
@@ -69,6 +71,7 @@ WINNERS = {
     "indices": lambda x: x * torch.zeros_like(x).scatter(1, x.topk(2, dim=1).indices, 1.0),
     "kthvalue": lambda x: torch.where(x >= x.kthvalue(4, dim=1, keepdim=True).values, x, torch.zeros_like(x)),
     "the largest sizes": lambda x: x * (x.abs() >= x.abs().topk(2, dim=1).values[:, -1:]),
+    "the largest": lambda x: x * F.one_hot(x.argmax(1), 6),
     "after an activation": lambda x: kept_by_threshold(F.relu(x)),
 }
 
@@ -127,6 +130,9 @@ class Attending(nn.Module):
 QUIET = {
     "relu by a mask": lambda x: x * (x > 0),
     "hard shrink": F.hardshrink,
+    "a root with a sign": lambda x: x.sgn() * (x.abs() + 1e-6).sqrt(),
+    "symlog": lambda x: torch.sign(x) * torch.log1p(x.abs()),
+    "a gate by a softmax": lambda x: x * torch.exp(x - x.amax(1, keepdim=True)),
     "a mask of the input": lambda x: torch.relu(x) * (torch.rand_like(x) > 0.5).float(),
     "the largest over time": lambda x: x[:, :, None].expand(-1, -1, 4).relu().amax(-1),
     "a quotient by a norm": lambda x: x / x.pow(2).sum(1, keepdim=True).sqrt(),

@@ -206,7 +206,7 @@ def _gates_itself(follower: FormulaFollower, trace: Trace, written: _Written, fo
         follows_weights(trace, written.source)
         and (
             any(trace.steps[place].function in AFTER_WEIGHTS for place in written.steps)
-            or (_divides_itself(formula) and not param_names(written.formula))
+            or ((_divides_itself(formula) or _holds_sign(formula)) and not param_names(written.formula))
         )
     )
     # x + f(x) is a residual branch around the activation f
@@ -216,6 +216,11 @@ def _gates_itself(follower: FormulaFollower, trace: Trace, written: _Written, fo
 def _divides_itself(formula: Expr) -> bool:
     """Return whether both sides of the quotient depend on the input, as in x/(1 + x**2)."""
     return isinstance(formula, Div) and bool(input_names(formula.left)) and bool(input_names(formula.right))
+
+
+def _holds_sign(formula: Expr) -> bool:
+    """Return whether it is an odd function written with a sign, as in sign(x)*sqrt(abs(x))."""
+    return any(isinstance(node, Call) and node.atom == "sign" for node in walk(formula))
 
 
 def _is_of_curve(follower: FormulaFollower, trace: Trace, written: _Written, last: Step) -> bool:

@@ -43,6 +43,7 @@ TRANSLATED: Mapping[str, Callable[..., Expr]] = {
     "erfc": atoms.erfc,
     "abs": atoms.abs,
     "sign": atoms.sign,
+    "sgn": atoms.sign,
     "special_ndtr": atoms.normal_cdf,
     "logaddexp": lambda a, b: atoms.softplus(expr(a) - b) + b,
     "addcmul": lambda a, b, c: expr(a) + expr(b) * c,

@@ -16,6 +16,7 @@ from actlab.sites.trace.trace import Step, Trace
 
 _FLAT = frozenset({"sign", "sgn", "round", "floor", "ceil", "trunc", "fix", "heaviside"})
 _CASTS = frozenset({"float", "double", "half", "bfloat16", "to", "type", "type_as", "mul"})
+_COUNTS = frozenset({"int", "long", "short", "byte", "bool"})
 _SPLITS = frozenset({"view", "reshape", "unflatten", "view_as", "reshape_as", "stack"})
 _KEEPS = frozenset({"mul", "where", "masked_fill", "scatter", "__setitem__"})
 _SOFT = frozenset({"softmax", "log_softmax", "logsumexp", "exp"})
@@ -51,19 +52,28 @@ def _step_function(trace: Trace, follower: FormulaFollower, step: Step) -> Unsee
         what = "a comparison turned into numbers"
     else:
         return None
-    return Unseen(step.path, what, "its derivative is 0 wherever it has one, and the catalog has no formula of it")
+    return Unseen(
+        step.path, what, "a step function: no gradient passes through it alone, and the catalog has no formula of it"
+    )
 
 
 def _is_comparison_in_numbers(trace: Trace, follower: FormulaFollower, step: Step) -> bool:
     known = follower.pointwise.get(step.outputs[0])
-    if known is None or known.root is None or not _is_behind_layer(trace, known.root):
-        return False
-    if step.function == "where" and isinstance(known.formula, Where):
-        return is_constant(known.formula.then) and is_constant(known.formula.otherwise)
-    before = follower.pointwise.get(step.inputs[0])
-    is_mask = before is not None and isinstance(before.formula, Compare)
+    if step.function == "where" and known is not None and isinstance(known.formula, Where):
+        is_flat = is_constant(known.formula.then) and is_constant(known.formula.otherwise)
+        return is_flat and known.root is not None and _is_behind_layer(trace, known.root)
     is_alone = len(step.inputs) == 1 or step.function in {"to", "type_as"}
-    return step.function in _CASTS and is_mask and is_alone and is_float(trace, step.outputs[0])
+    if step.function not in _CASTS or not is_alone or not is_float(trace, step.outputs[0]):
+        return False
+    mask = step.inputs[0]
+    maker = trace.maker(mask)
+    while maker is not None and maker.function in _COUNTS:
+        mask = maker.inputs[0]
+        maker = trace.maker(mask)
+    before = follower.pointwise.get(mask)
+    if before is None or before.root is None or not isinstance(before.formula, Compare):
+        return False
+    return _is_behind_layer(trace, before.root)
 
 
 def _maxout(trace: Trace, step: Step) -> Unseen | None:
@@ -103,7 +113,7 @@ def _reduces_a_group(trace: Trace, step: Step) -> bool:
 
 def _winners(trace: Trace, step: Step) -> Unseen | None:
     """Return a choice of the largest units that multiplies or masks the units themselves."""
-    if step.function not in {"topk", "kthvalue", "sort", "argsort"}:
+    if step.function not in {"topk", "kthvalue", "sort", "argsort", "argmax"}:
         return None
     units, chosen = _sizes_of(trace, step.inputs[0]), set(step.outputs)
     if not any(_is_behind_layer(trace, value) for value in units):
