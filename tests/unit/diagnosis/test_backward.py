@@ -158,6 +158,12 @@ def test_zero_weights_unused_layers_and_straight_through_are_right(kind):
     assert "AL114" not in found(Zero(kind))
 
 
+def test_margins_that_are_all_kept_are_right():
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
+    assert "AL114" not in found(model, lambda out, y: F.relu(out - 100).mean())
+    assert "AL114" in found(model, lambda out, y: (F.relu(out - 100) - 1).square().mean())
+
+
 def test_targets_of_a_teacher_are_right():
     class Student(nn.Module):
         def __init__(self):
