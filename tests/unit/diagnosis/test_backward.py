@@ -254,6 +254,17 @@ def test_a_write_in_place_that_breaks_the_backward_pass_is_named(between):
     assert "overwrites in place what the derivative of" in message
 
 
+def test_a_harmless_write_before_the_harmful_one_is_not_blamed():
+    def between(h):
+        gate = torch.sigmoid(h)
+        other = (h + 1).mul_(2)
+        return other + gate.sub_(0.5)
+
+    _, message = found(Between(between))["AL113"]
+    assert "x.sub_()" in message
+    assert "torch.sigmoid" in message
+
+
 def test_a_write_in_place_that_harms_nothing_is_right():
     assert "AL113" not in found(Between(lambda h: h.mul_(2).relu_()))
 
