@@ -61,18 +61,18 @@ class BackwardPass:
         if not self._parameters or not bool(loss.isfinite().all()):
             return
         if not loss.requires_grad:
-            self.result = self._backward(dict.fromkeys(self._parameters, "none"))
+            self.result = self._backward(loss, dict.fromkeys(self._parameters, "none"))
             return
         try:
             found = self._gradients(loss)
         except Exception as error:  # a backward function of the user may raise anything
             if "heckpoint" not in str(error):  # a reentrant one refuses gradients of chosen parameters
-                self.result = self._backward({}, failure=self._failure(loss, error))
+                self.result = self._backward(loss, {}, failure=self._failure(loss, error))
             return
         kinds = set(found.values())
         broken = self._first_broken(loss) if "not finite" in kinds else None
         blocked = self._blocked(loss) if broken is None and kinds != {"finite"} else frozenset[int]()
-        self.result = self._backward(found, broken=broken, blocked=blocked)
+        self.result = self._backward(loss, found, broken=broken, blocked=blocked)
 
     def _note(self, number: int, tensor: Tensor, maker: int | None) -> None:
         """Attribute the nodes behind a tensor that no earlier step has to the step that made it."""
@@ -88,9 +88,10 @@ class BackwardPass:
                 self._place_of[node] = maker
                 waiting += [before for before, _ in node.next_functions if before is not None]
 
-    def _backward(self, gradients: dict[str, Gradient], **found: Any) -> Backward:
+    def _backward(self, loss: Tensor, gradients: dict[str, Gradient], **found: Any) -> Backward:
         tracked, untracked = frozenset(self._tracked), frozenset(self._untracked)
-        return Backward(gradients, tracked=tracked, untracked=untracked, own=self._own.compared(), **found)
+        own, value = self._own.compared(), float(loss.detach())
+        return Backward(gradients, value, tracked=tracked, untracked=untracked, own=own, **found)
 
     def _gradients(self, loss: Tensor) -> dict[str, Gradient]:
         gradients = torch.autograd.grad(loss, list(self._parameters.values()), retain_graph=True, allow_unused=True)

@@ -79,6 +79,7 @@ class Backward:
 
     Attributes:
         gradients: what each trainable parameter got, by name.
+        loss: its value.
         failure: the exception that ended it; None without one.
         broken: where the first gradient that is not finite was made; None if all are finite.
         blocked: the places of the steps that got a gradient other than 0 and passed on only 0.
@@ -88,6 +89,7 @@ class Backward:
     """
 
     gradients: Mapping[str, Gradient] = field(default_factory=dict)
+    loss: float = 0.0
     failure: Failure | None = None
     broken: Broken | None = None
     blocked: frozenset[int] = frozenset()

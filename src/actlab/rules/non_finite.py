@@ -90,6 +90,8 @@ def _why(step: Step, read: tuple[Tensor, ...], made: Tensor, bad: Tensor) -> str
         return _counted(first, bad, zero="the logarithm of 0", negative="the logarithm of a negative number")
     if name in {"sqrt", "rsqrt", "pow"} and (text := _rooted(first, bad, is_root=bool(made.isnan().any()))):
         return text
+    if name == "poisson_nll_loss" and step.arguments.get("log_input") is False and bool((first < 0).any()):
+        return f"the logarithm of a negative rate ({int((first < 0).sum())} of {first.numel()})"
     if name in _DIVISIONS:
         below = first if name in {"rdiv", "reciprocal"} or len(read) < 2 else read[1]
         return f"it divides by 0 ({int((below == 0).sum())} of {below.numel()})" if (below == 0).any() else ""

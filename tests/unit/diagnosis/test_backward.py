@@ -158,6 +158,12 @@ def test_zero_weights_unused_layers_and_straight_through_are_right(kind):
     assert "AL114" not in found(Zero(kind))
 
 
+def test_margins_that_are_all_kept_are_right():
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
+    assert "AL114" not in found(model, lambda out, y: F.relu(out - 100).mean())
+    assert "AL114" in found(model, lambda out, y: (F.relu(out - 100) - 1).square().mean())
+
+
 def test_targets_of_a_teacher_are_right():
     class Student(nn.Module):
         def __init__(self):
@@ -246,6 +252,17 @@ def test_a_write_in_place_that_breaks_the_backward_pass_is_named(between):
     severity, message = found(Between(between))["AL113"]
     assert severity == "error"
     assert "overwrites in place what the derivative of" in message
+
+
+def test_a_harmless_write_before_the_harmful_one_is_not_blamed():
+    def between(h):
+        gate = torch.sigmoid(h)
+        other = (h + 1).mul_(2)
+        return other + gate.sub_(0.5)
+
+    _, message = found(Between(between))["AL113"]
+    assert "x.sub_()" in message
+    assert "torch.sigmoid" in message
 
 
 def test_a_write_in_place_that_harms_nothing_is_right():

@@ -78,7 +78,8 @@ def no_gradient(context: Context, *, least_numbers: int = 16) -> Iterator[Found]
         return
     yield from _cut(context, cuts)
     yield from _through_numbers(context, cuts)
-    yield from _blocked(context, backward, least_numbers)
+    if backward.loss != 0:  # all margins of a hinge are kept: there is nothing left to learn on this batch
+        yield from _blocked(context, backward, least_numbers)
 
 
 def _nothing_learns(context: Context, cuts: Cuts) -> Iterator[Found]:
