@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
@@ -81,7 +82,7 @@ def check(
     _has_examples(inputs)
     _same_device(model, inputs, targets)
     observed = Observed()
-    with _mode(model, training=True), _Lenient(), torch.enable_grad():
+    with _mode(model, training=True), _lenient(), torch.enable_grad():
         found = traced(model, args, kwargs, loss=loss, targets=targets, observe=observed)
     _has_gradient(model, found)
     context = Context(
@@ -175,6 +176,18 @@ def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
             module.training = mode
 
 
+@contextmanager
+def _lenient() -> Iterator[None]:
+    """Let losses accept any number, and distributions any parameter, within a block."""
+    validates = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        with _Lenient():
+            yield
+    finally:
+        Distribution.set_default_validate_args(validates)
+
+
 class _Lenient(TorchFunctionMode):
     """Let losses accept any number, so that inputs and targets outside their domain become a finding, not an error."""
 
@@ -185,4 +198,6 @@ class _Lenient(TorchFunctionMode):
             args = (args[0].clamp(0, 1), *(each.clamp(0, 1) for each in args[1:2]), *args[2:])
         if func is F.gaussian_nll_loss and len(args) > 2 and isinstance(args[2], Tensor):
             args = (*args[:2], args[2].clamp(min=0), *args[3:])
+        if func is F.gaussian_nll_loss and isinstance((kwargs or {}).get("var"), Tensor):
+            kwargs = {**kwargs, "var": kwargs["var"].clamp(min=0)}
         return func(*args, **(kwargs or {}))

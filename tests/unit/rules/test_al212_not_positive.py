@@ -62,6 +62,18 @@ NONNEGATIVE = nn.Sequential(nn.Linear(8, 1))
 with torch.no_grad():
     for each in NONNEGATIVE.parameters():
         each.abs_()
+
+
+def test_a_distribution_that_refuses_its_parameters_is_a_finding():
+    validates = D.Distribution._validate_args
+    assert "AL212" in ids(TWO, X[:, :1], of(D.Normal, loose=False))
+    assert D.Distribution._validate_args is validates
+
+
+def test_a_variance_by_keyword_is_a_finding():
+    assert "AL212" in ids(TWO, X[:, :1], lambda out, t: F.gaussian_nll_loss(out[:, :1], t, var=out[:, 1:]))
+
+
 RIGHT = {
     "softplus": (SOFT, COUNTS, nn.PoissonNLLLoss(log_input=False)),
     "the logarithm of the rate": (mlp(1), COUNTS, nn.PoissonNLLLoss()),
