@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
@@ -120,7 +122,7 @@ def _examined(
         observed(step, read, made)
         backward(step, read, made)
 
-    with in_mode(model, training=True), _Lenient(), torch.enable_grad():
+    with in_mode(model, training=True), _lenient(), torch.enable_grad():
         found = traced(model, args, kwargs, loss=loss, targets=targets, observe=observe, then=backward.run,
                        may_raise=True)  # fmt: skip
     context = Context(
@@ -159,7 +161,7 @@ def _is_dtype_to_blame(
     is_lost = backward is not None and "not finite" in backward.gradients.values()
     if not is_lost and bool(found.loss.isfinite().all()):
         return False
-    with _Lenient():
+    with _lenient():
         return is_finite_in_float32(model, args, kwargs, loss, targets)
 
 
@@ -216,6 +218,18 @@ def _in_evaluation(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str,
         return None
 
 
+@contextmanager
+def _lenient() -> Iterator[None]:
+    """Let losses accept any number, and distributions any parameter, within a block."""
+    validates = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        with _Lenient():
+            yield
+    finally:
+        Distribution.set_default_validate_args(validates)
+
+
 class _Lenient(TorchFunctionMode):
     """Let losses accept any number, so that inputs and targets outside their domain become a finding, not an error."""
 
@@ -226,4 +240,6 @@ class _Lenient(TorchFunctionMode):
             args = (args[0].clamp(0, 1), *(each.clamp(0, 1) for each in args[1:2]), *args[2:])
         if func is F.gaussian_nll_loss and len(args) > 2 and isinstance(args[2], Tensor):
             args = (*args[:2], args[2].clamp(min=0), *args[3:])
+        if func is F.gaussian_nll_loss and isinstance((kwargs or {}).get("var"), Tensor):
+            kwargs = {**kwargs, "var": kwargs["var"].clamp(min=0)}
         return func(*args, **(kwargs or {}))

@@ -29,6 +29,7 @@ def gaussian(out, t):
 WRONG = {
     "Poisson": (mlp(1), COUNTS, nn.PoissonNLLLoss(log_input=False)),
     "Poisson behind tanh": (mlp(1, nn.Tanh()), COUNTS, nn.PoissonNLLLoss(log_input=False)),
+    "tanh and a guard": (mlp(1, nn.Tanh()), COUNTS, lambda r, t: (r - t * torch.log(r + 1e-8)).mean()),
     "Poisson by hand": (mlp(1), COUNTS, lambda r, t: (r - t * torch.log(r + 1e-8)).mean()),
     "Poisson distribution": (mlp(1), COUNTS, of(D.Poisson)),
     "Gaussian": (TWO, X[:, :1], lambda out, t: nn.GaussianNLLLoss()(out[:, :1], t, out[:, 1:])),
@@ -61,6 +62,18 @@ NONNEGATIVE = nn.Sequential(nn.Linear(8, 1))
 with torch.no_grad():
     for each in NONNEGATIVE.parameters():
         each.abs_()
+
+
+def test_a_distribution_that_refuses_its_parameters_is_a_finding():
+    validates = D.Distribution._validate_args
+    assert "AL212" in ids(TWO, X[:, :1], of(D.Normal, loose=False))
+    assert D.Distribution._validate_args is validates
+
+
+def test_a_variance_by_keyword_is_a_finding():
+    assert "AL212" in ids(TWO, X[:, :1], lambda out, t: F.gaussian_nll_loss(out[:, :1], t, var=out[:, 1:]))
+
+
 RIGHT = {
     "softplus": (SOFT, COUNTS, nn.PoissonNLLLoss(log_input=False)),
     "the logarithm of the rate": (mlp(1), COUNTS, nn.PoissonNLLLoss()),
@@ -75,6 +88,7 @@ RIGHT = {
         X[:, :1],
         lambda out, t: F.gaussian_nll_loss(out[:, :1], t, F.softplus(out[:, 1:]) + 1e-4),
     ),
+    "logarithm of 9 + x": (mlp(1), COUNTS, lambda o, t: ((o + 9).log() - (t + 9).log()).square().mean()),
     "logarithm of 1 + x": (mlp(1, nn.ReLU()), COUNTS, lambda o, t: ((o + 1).log() - (t + 1).log()).square().mean()),
     "probabilities": (
         mlp(1, nn.Sigmoid()),

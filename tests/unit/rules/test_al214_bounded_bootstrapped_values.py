@@ -87,6 +87,15 @@ def test_rewards_within_the_range_are_not_reported(end, reward, loss):
     assert ids(mlp(1, *end), reward, loss) == []
 
 
+def test_rewards_at_the_end_that_take_up_the_range_are_not_reported():
+    ends = (torch.arange(32) % 4 == 3).float()
+
+    def loss(value, reward):
+        return F.mse_loss(value.squeeze(1), reward + 0.99 * (1 - ends) * value.roll(-1, 0).detach().squeeze(1))
+
+    assert ids(mlp(1, nn.Tanh()), ends * SIGNS, loss) == []
+
+
 def test_a_teacher_with_the_same_end_is_not_reported():
     model = Applied(lambda m, x: (m.one(x), m.other(x).detach()), one=mlp(4, nn.Sigmoid()), other=mlp(4, nn.Sigmoid()))
     assert ids(model, SHARES, lambda out, _: F.mse_loss(*out)) == []

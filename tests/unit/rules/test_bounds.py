@@ -56,6 +56,7 @@ CASES = {
     "filled": (lambda z: z.sigmoid().masked_fill(z > 0, -3), -3, 1),
     "moved and cut off": (lambda z: z.sigmoid().detach().view(-1) + z.flatten().tanh(), -1, 2),
     "normalized": (lambda z: F.normalize(z.relu(), dim=1), 0, 1),
+    "a difference of half-lines": (lambda z: z.relu() - F.softplus(z), None, None),
     "added to a layer": (lambda z: z + z.sigmoid(), None, None),
     "scaled by a layer": (lambda z: z * z.sigmoid(), None, None),
     "divided by what may be 0": (lambda z: 1 / z.tanh(), None, None),

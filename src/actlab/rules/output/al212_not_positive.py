@@ -111,7 +111,8 @@ def _unguarded(context: Context, value: int) -> Iterator[Made]:
             break
         value = step.inputs[0] if moved is None else moved
         step = trace.maker(value)
-    if step is not None:
+    is_shifted = step is not None and step.function == "add" and len(step.inputs) == 1
+    if step is not None and not is_shifted:
         yield made_by(trace, value)
 
 
