@@ -348,8 +348,8 @@ def talking_heads() -> Case:
 class Separable(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.time, self.channels = nn.Conv1d(LENGTH, 6, 1), nn.Linear(FEATURES, 16)
-        self.out = nn.Linear(16, 3)
+        self.time, self.channels = nn.Conv1d(LENGTH, 12, 1), nn.Linear(FEATURES, 8)
+        self.out = nn.Linear(8, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(F.relu(self.channels(self.time(x))).mean(1))

@@ -169,8 +169,8 @@ def over_time_then_channels(m, x):
 
 
 def test_layers_along_different_axes_do_not_collapse():
-    parts = {"time": nn.Conv1d(24, 12, 1), "channels": nn.Linear(8, 16), "out": nn.Linear(16, 3)}
-    report = check(Applied(over_time_then_channels, **parts), (torch.randn(8, 24, 8), CLASSES[:8] % 3), F.cross_entropy)
+    parts = {"time": nn.Conv1d(6, 24, 1), "channels": nn.Linear(24, 8), "out": nn.Linear(8, 3)}
+    report = check(Applied(over_time_then_channels, **parts), (torch.randn(8, 6, 24), CLASSES[:8] % 3), F.cross_entropy)
     assert report.findings == ()
 
 
