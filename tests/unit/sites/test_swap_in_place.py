@@ -273,7 +273,7 @@ def test_the_inputs_stay_as_they_are():
 
 
 def test_a_single_example_a_half_precision_and_keywords():
-    (model, expected), x = made(dropped), torch.randn(1, 6).to(torch.bfloat16)
+    (model, _), x = made(dropped), torch.randn(1, 6).to(torch.bfloat16)
     model.first = nn.Sequential(model.first, nn.BatchNorm1d(8))
     model.to(torch.bfloat16).eval()
     swap(model, {"relu": "silu"}, x=x)
