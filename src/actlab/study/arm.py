@@ -70,7 +70,7 @@ def control_of(task: Task) -> tuple[Arm, Places | None]:
 def _activation(name: str) -> Activation | AxisActivation | None:
     try:
         return get(name)
-    except ActlabError:  # a function of the user's own, whose name is no formula
+    except ActlabError:  # its name cannot be read as a formula
         return None
 
 

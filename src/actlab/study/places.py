@@ -31,7 +31,7 @@ class Places:
     Attributes:
         activation: the name of the most common one, which is replaced.
         modules: the paths of the modules to replace.
-        calls: the names of the sites to replace that are no such modules: calls of functions, and formulas.
+        calls: the names of the other sites to replace: calls of functions, and formulas.
         kept: the names of the other places, each with the reason why it stays.
         spellings: how the code writes the calls.
     """

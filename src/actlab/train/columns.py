@@ -17,7 +17,7 @@ SHARE_OF_NAMES = 0.5
 """A text column with more distinct values than this share of the rows is an identifier."""
 
 FEWEST_NUMBERED = 20
-"""In fewer rows, integers that all differ are no sign of an identifier."""
+"""In fewer rows, integers may all differ by chance."""
 
 LARGEST_GAP = 1.05
 """Identifiers in any order leave out at most this share, as after rows have been dropped."""

@@ -154,6 +154,7 @@ def kind_of_loss(loss: Loss, outputs: Tensor, targets: Tensor) -> tuple[Kind, st
     for wanted in (targets, targets.float()):
         with called, suppress(Exception):  # the user's code; what it raises is reported when it is checked
             loss(outputs.detach(), wanted)
+            break
     known = [(_KINDS_OF_LOSSES[name], name) for name in called.names if name in _KINDS_OF_LOSSES]
     return known[0] if len({kind.name for kind, _ in known}) == 1 else None
 

@@ -241,7 +241,8 @@ class Task:
     def _kind_of_loss(self, kind: str, loss: Loss | None, *, outputs: Tensor) -> Kind | None:
         """Return the kind that follows from the loss, and note it; None if it does not tell, or says no other thing."""
         few = self.train.first(FEW)
-        found = None if loss is None else kind_of_loss(loss, outputs, few.targets)
+        asks = kind in ("", "binary")  # a binary loss takes logits, or probabilities
+        found = kind_of_loss(loss, outputs, few.targets) if asks and loss is not None else None
         if found is None and loss is not None and not kind:
             _refuse_bits(self)
         if found is None or kind not in ("", found[0].name):

@@ -261,3 +261,20 @@ def test_a_replacement_that_the_model_cannot_take_is_refused_and_undone():
     with pytest.raises(BadInput, match="the model with the new activations raised RuntimeError"):
         swap(model, {"relu": lambda h: h[:, :4]}, x)
     assert isinstance(model.act, nn.ReLU)
+
+
+def test_the_inputs_stay_as_they_are():
+    model, x = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(6, 3)), torch.randn(5, 6)
+    kept = x.clone()
+    swap(model, {"relu": nn.SiLU}, x)
+    assert torch.equal(x, kept)
+    torch.testing.assert_close(model(x), model[1](F.silu(kept)))
+    torch.testing.assert_close(x, F.silu(kept))  # as the old one did
+
+
+def test_a_single_example_a_half_precision_and_keywords():
+    (model, _), x = made(dropped), torch.randn(1, 6).to(torch.bfloat16)
+    model.first = nn.Sequential(model.first, nn.BatchNorm1d(8))
+    model.to(torch.bfloat16).eval()
+    swap(model, {"relu": "silu"}, x=x)
+    torch.testing.assert_close(model(x), model.last(F.silu(model.first(x))))

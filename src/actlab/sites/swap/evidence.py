@@ -53,7 +53,7 @@ def evidence(
     return [one | two for one, two in zip(found, other, strict=True)]
 
 
-def run_once(model: nn.Module, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def run_once(model: nn.Module, inputs: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Run the model and return its output; random state and buffers are the same afterwards.
 
     Raises:
@@ -62,6 +62,13 @@ def run_once(model: nn.Module, inputs: tuple[Any, ...], kwargs: Mapping[str, Any
     what = "the model with the new activations"
     with undisturbed(model), uncompiled(), torch.enable_grad(), their_code(what, error=BadInput):
         return model(*inputs, **kwargs)
+
+
+def fresh(value: Any) -> Any:
+    """Return a copy of a tensor, or of a dict with tensors: a model may overwrite its inputs."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    return {name: fresh(each) for name, each in value.items()} if type(value) is dict else value
 
 
 def _of_pass(
@@ -73,13 +80,14 @@ def _of_pass(
     unknown: Evidence,
 ) -> list[Evidence]:
     watching = Watching()
+    args, named = [fresh(each) for each in inputs], fresh(kwargs)  # kept until the end: the caller may read its inputs
     handles = [
         module.register_forward_hook(watching.hook(module, each), with_kwargs=True)
         for module, each in zip(modules, watching.added(len(modules)), strict=True)
     ]
     try:
         with watching:
-            output = run_once(model, inputs, kwargs)
+            output = run_once(model, args, named)
         watching.read(output)
         del output  # and with it what autograd has saved
     except BadInput:

@@ -18,7 +18,7 @@ from actlab.nn.packed_gate import Layout
 from actlab.nn.torch_modules import name_of_module
 from actlab.sites.find import sites
 from actlab.sites.site import Route, RoutedCall, Site
-from actlab.sites.swap.evidence import evidence, run_once
+from actlab.sites.swap.evidence import evidence, fresh, run_once
 from actlab.sites.swap.in_place import is_made_in_place, make_in_place, make_plain, overwrites
 from actlab.sites.swap.recurrent import is_fused, is_ours, opened
 from actlab.sites.swap.replacement import GateFirst, Replacement, has_parameters, label_of, make_replacement, placed
@@ -156,7 +156,7 @@ class Swap:
                 continue
             acts = seen.is_used or overwrites(new)
             self.changed += (done if acts else done.with_note(NOT_USED),)
-        run_once(self.model, inputs, kwargs)
+        run_once(self.model, [fresh(each) for each in inputs], fresh(kwargs))
 
     def _take_back(self, new: nn.Module) -> None:
         """Put back what a module has replaced that the code does not call, since it keeps the old one elsewhere too."""
@@ -202,7 +202,7 @@ def swap(
         ReLU()
     """
     inner, was_run = unwrapped(model), bool(inputs or kwargs)
-    found = tuple(sites(inner, *inputs, **kwargs)) if was_run else ()
+    found = tuple(sites(inner, *map(fresh, inputs), **fresh(kwargs))) if was_run else ()
     present = _present(inner, found)
     _refuse_unusable(mapping, present)
     done = Swap(inner)
