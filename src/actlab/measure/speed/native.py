@@ -93,7 +93,8 @@ def _times(
         kernel: Function = partial(apply_along_axis, axiswise(act), axis=-1)
     else:
         kernel = partial(apply, pointwise_of(act, mode=mode))
-    contenders = {"kernel": kernel, **found}
+    contenders: dict[str, Function] = {"kernel": kernel}
+    contenders.update(found)
     ratios: dict[str, list[float]] = {name: [] for name in contenders}
     with steadied(threads=1):
         for size in SIZES:
