@@ -90,23 +90,26 @@ class Timing:
 
 @dataclass(frozen=True)
 class Options:
-    """The command line: a quick run that is only shown or a full one, and the folder for the rows."""
+    """The command line: a quick run that is only shown or a full one, the folder for the rows, and which part."""
 
     quick: bool
     results: Path | None
+    only: str = ""
 
     def repeats(self, full: int) -> int:
         return min(full, 2) if self.quick else full
 
 
-def options(about: str, arguments: Sequence[str] | None = None) -> Options:
-    """Parse the command line of a benchmark."""
+def options(about: str, arguments: Sequence[str] | None = None, *, parts: Sequence[str] = ()) -> Options:
+    """Parse the command line of a benchmark; `parts` are those that can be run alone."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--quick", action="store_true", help="few repeats, to check that it runs; no rows are saved")
     parser.add_argument("--results", type=Path, help="append to the files in this folder (bench/results)")
+    if parts:
+        parser.add_argument("--only", choices=parts, default="", help="run this part alone")
     asked = parser.parse_args(arguments)
     kept = None if asked.quick else ROOT / "bench" / "results"
-    return Options(quick=asked.quick, results=asked.results or kept)
+    return Options(quick=asked.quick, results=asked.results or kept, only=asked.only if parts else "")
 
 
 def seconds_of(

@@ -1,21 +1,25 @@
 """How fast is every activation, in units of a plain copy, beside PyTorch's own or the composite one would write?
 
-Prints which of the goals below are reached, and what misses them. A goal is judged on one thread, in float32, by the
-rows whose copy was steady. The accurate mode need not be as fast where PyTorch's own result breaks the bound on errors.
+Prints which of the goals below are reached, and what misses them; `--only fast` measures the fast mode's goal alone,
+`--only page` what docs/speed.md lists. A goal is judged on one thread, in float32, by the rows whose copy was steady.
+The accurate mode need not be as fast where PyTorch's own result breaks the bound on errors.
 """
 
 from __future__ import annotations
 
+import csv
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from itertools import product
+from pathlib import Path
 from statistics import geometric_mean
 
 import torch
-from harness import Options, Timing, commit, device_name, keep, options, timing, versions
+from harness import ROOT, Options, Timing, commit, device_name, keep, options, timing, versions
 
 from actlab.catalog.index import CATALOG
 from actlab.formula.activation import Activation
@@ -77,6 +81,14 @@ PARTS = (
     Part(sizes=(MILLION,), threads=2, seconds=0.2),
     Part(sizes=(MILLION,), against=("compile",), names=COMPILED),
 )
+# What can be measured alone: the rows of the fast mode's goal, in five minutes, and those of the page, in two.
+ALONE: Mapping[str, tuple[Part, ...]] = {
+    "fast": (
+        Part(sizes=SIZES[2:4], modes=("fast",)),
+        Part(sizes=(LARGE,), modes=("fast",), directions=("forward", "backward"), names=KNOWN, seconds=0.2, attempts=1),
+    ),
+    "page": (Part(sizes=(MILLION,), modes=("accurate", "fast"), directions=("both",)),),
+}
 QUICK = (
     Part(sizes=SIZES[:1], modes=("accurate", "fast"), names=("relu", "mish"), seconds=0),
     Part(sizes=SIZES[:1], dtypes=("bfloat16",), directions=("out",), against=(), names=("relu", "swiglu"), seconds=0),
@@ -330,9 +342,90 @@ def measured(parts: Sequence[Part], *, asked: Options) -> list[Speed]:
     return speeds
 
 
+Row = Mapping[str, str]
+Medians = dict[tuple[str, str], float]
+
+
+def medians(rows: Iterable[Row]) -> Medians:
+    """Return the latest medians by function and contender; later rows stand for earlier ones."""
+    asked = ("both", "float32", "1", str(MILLION), "True")
+    return {
+        (row["name"], row["contender"]): float(row["median"])
+        for row in rows
+        if (row["direction"], row["dtype"], row["threads"], row["shape"], row["reported"]) == asked
+    }
+
+
+def _gains(found: Medians, contender: str) -> dict[str, float]:
+    """Return by function how many times as long PyTorch takes."""
+    return {
+        name: found[name, "eager"] / found[name, contender]
+        for name in NAMES
+        if (name, contender) in found and (name, "eager") in found
+    }
+
+
+def sorted_by_speed(found: Medians, *, device: str) -> list[str]:
+    """Sort the functions into sentences."""
+    accurate, fast = _gains(found, "actlab"), _gains(found, "actlab-fast")
+    ordered = sorted((name for name in KNOWN if name in accurate), key=lambda name: -accurate[name])
+    lacked = [gain for name, gain in accurate.items() if name not in KNOWN]
+
+    def listed(names: Iterable[str]) -> str:
+        shown = (f"{name} {accurate[name]:.2f}{in_fast(name)}" for name in names)
+        return ", ".join(shown) or "none"
+
+    def in_fast(name: str) -> str:
+        return f" (fast {fast[name]:.2f})" if accurate[name] < FASTER < fast.get(name, 0) / accurate[name] else ""
+
+    slow = [name for name in ordered if accurate[name] < SLOWER]
+    exact = [name for name in slow if not pytorch_is_exact(name, "both")]
+    groups = {
+        "**faster:**": [name for name in ordered if accurate[name] > FASTER],
+        "**as fast:**": [name for name in ordered if SLOWER <= accurate[name] <= FASTER],
+        "**slower because more exact** (PyTorch breaks the accurate mode's bound):": exact,
+        "**slower:**": [name for name in slow if name not in exact],
+    }
+    said = [f"- {head} {listed(names)}" for head, names in groups.items()]
+    if lacked:
+        mean = geometric_mean(lacked)
+        said.append(
+            f"- **what PyTorch lacks**, beside its composite: {mean:.2f} in the geometric mean of {len(lacked)}"
+        )
+    size = f"{MILLION:,} elements of float32, forward and backward, one thread, {device}"
+    return [
+        *_broken(f"PyTorch's time divided by actlab's, {size}:"),
+        "",
+        *(each for one in said for each in _broken(one)),
+    ]
+
+
+def _broken(line: str) -> list[str]:
+    """Break a line at its width, and indent what follows in a list."""
+    indent = "  " if line.startswith("- ") else ""
+    return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def with_list(page: str, results: Path) -> str:
+    """Replace the list between the page's marks by that of the last machine's latest rows."""
+    with results.open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    device = next(row["device"] for row in reversed(rows) if row["contender"] == "actlab")
+    found = medians(row for row in rows if row["device"] == device)
+    said = sorted_by_speed(found, device=device.removeprefix("cpu: "))
+    before, _, rest = page.partition(BEGIN)
+    return "\n".join([f"{before}{BEGIN}", "", *said, "", END]) + rest.partition(END)[2]
+
+
+BEGIN, END = "<!-- by bench/speed.py from bench/results/speed.csv -->", "<!-- end -->"
+# Within these, the two are as fast as each other.
+SLOWER, FASTER = 0.95, 1.05
+WIDTH = 140
+
+
 def main() -> None:
-    asked = options(__doc__ or "")
-    parts = QUICK if asked.quick else PARTS
+    asked = options(__doc__ or "", parts=tuple(ALONE))
+    parts = QUICK if asked.quick else ALONE.get(asked.only, PARTS)
     usable = [replace(part, threads=min(part.threads, cores())) for part in parts]
     speeds = measured(usable, asked=asked)
     doubtful = [row for row in speeds if not row.reported]
@@ -341,6 +434,9 @@ def main() -> None:
     keep("speed_goals", goal_rows(judged), asked=asked)
     for goal in judged:
         print("\n".join(goal.lines()))
+    if asked.results == ROOT / "bench" / "results":
+        page = ROOT / "docs" / "speed.md"
+        page.write_text(with_list(page.read_text(encoding="utf-8"), asked.results / "speed.csv"), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -241,3 +241,40 @@ def test_every_function_but_the_identity_is_timed_at_every_size(speed):
         }
         assert {case.dtype for case in cases} == {"float32", "float64", "bfloat16", "float16"}
         assert {case.threads for case in cases} == {1, 2}
+
+
+def test_the_fast_goal_can_be_measured_alone(speed, harness):
+    assert harness.options("", ["--only", "fast"], parts=("fast",)).only == "fast"
+    assert harness.options("", []).only == ""
+    cases = [case for part in speed.ALONE["fast"] for name in speed.NAMES for case in part.cases(name)]
+    assert {case.modes for case in cases} == {("fast",)}
+    assert {case.name for case in cases if case.elements == 100_000} == set(speed.NAMES)
+
+
+def test_the_page_sorts_functions_by_speed_and_exactness(speed, tmp_path):
+    row = {"direction": "both", "dtype": "float32", "threads": "1", "shape": "1000000", "reported": "True"}
+    took = {"mish": (1, 1, 3), "relu": (1, 1, 1), "gelu": (2, 1, 1.5), "leaky_relu": (2, 2, 1), "phish": (1, 1, 5)}
+    rows = [
+        {**row, "name": name, "contender": contender, "median": str(median)}
+        for name, medians in took.items()
+        for contender, median in zip(("actlab", "actlab-fast", "eager"), medians, strict=True)
+    ]
+    rows += [{**row, "name": "mish", "contender": "actlab", "median": "9", "threads": "2"}]
+    said = speed.sorted_by_speed(speed.medians(rows), device="a machine")
+    assert said[2] == "- **faster:** mish 3.00"
+    assert said[3] == "- **as fast:** relu 1.00"
+    assert said[4].endswith("bound): gelu 0.75 (fast 1.50)")
+    assert said[5] == "- **slower:** leaky_relu 0.50"
+    assert said[6].endswith("5.00 in the geometric mean of 1")
+    file = tmp_path / "speed.csv"
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, [*rows[0], "device"])
+        writer.writeheader()
+        writer.writerows({**each, "device": "cpu: a machine"} for each in rows)
+    text = speed.with_list(f"before\n{speed.BEGIN}\nold\n{speed.END}\nafter\n", file)
+    assert text == "\n".join(["before", speed.BEGIN, "", *said, "", speed.END, "after", ""])
+
+
+def test_the_page_on_speed_says_what_the_last_rows_say(speed):
+    page = (BENCH.parent / "docs" / "speed.md").read_text(encoding="utf-8")
+    assert speed.with_list(page, BENCH / "results" / "speed.csv") == page

@@ -15,7 +15,6 @@ from actlab.formula.substitute import substitute
 from actlab.kernels.axis.kernels import AxisKernels, axis_kernels
 from actlab.kernels.elementwise.kernels import MEMORY
 from actlab.kernels.elementwise.native_choices import chosen
-from actlab.kernels.elementwise.native_reference import native_of
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.explanation import FASTER, Explanation, on_kernel
 from actlab.kernels.runtime.fallback import say_once
@@ -53,7 +52,8 @@ class Axiswise:
         self.pull_back_16: AxisKernels = axis_kernels(substitute(act.vjp, {Y: act.expression}), (X, V))
         self.push_forward: AxisKernels = axis_kernels(act.jvp, (Y, V))
         self.fast = frozenset(dtype for dtype in MEMORY if chosen(act, "fast", dtype) == "both")
-        self.own: TensorFunction = (native_of(act) if self.fast else None) or self.value
+        # the builtin, which is called sooner than that of `torch.nn.functional`
+        self.own: TensorFunction = getattr(torch, act.name) if self.fast else self.value
 
     def __reduce__(self) -> tuple[Any, ...]:
         return axiswise, (self.activation,)
@@ -206,7 +206,7 @@ def apply_along_axis(made: Axiswise, x: Tensor, *, axis: int, mode: Mode = "accu
         _refuse_axis(made.activation.name, x, axis=axis)
     along = axis % dims
     if simple and mode == "fast" and x.dtype in made.fast:
-        result: Tensor = made.own(x, dim=along)
+        result: Tensor = made.own(x, along)
         return result
     if simple and made.lacks is None:
         if forward_ad._current_level >= 0:

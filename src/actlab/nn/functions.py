@@ -172,7 +172,8 @@ class AxisFunctional:
         self._made = axiswise(act)
 
     def __call__(self, x: Tensor, dim: int = -1) -> Tensor:
-        if is_followed(x):
+        plain = type(x) is Tensor and not _modes()  # nobody follows it
+        if not plain and is_followed(x):
             return shown(AxisFunctional.__call__, self, x, dim=dim)
         return apply_along_axis(self._made, x, axis=dim, mode=self.mode)
 

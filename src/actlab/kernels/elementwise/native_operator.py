@@ -115,8 +115,8 @@ def _made(
     if function is None:
         return None
     name = str(act.reference).partition("(")[0]
-    # without arguments to bind, the function itself is called sooner
-    bare = function if function.keywords else function.func
+    # without arguments to bind, PyTorch's builtin is called sooner than a partial or `torch.nn.functional`
+    bare = function if function.keywords else getattr(torch, name.rpartition(".")[2], function.func)
     return OwnOperator(bare, name, whole, forward, is_exact, _keeps_output(function))
 
 

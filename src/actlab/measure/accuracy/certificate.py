@@ -34,6 +34,7 @@ from actlab.measure.implementations import (
     Function,
     Implementation,
     executed,
+    kernels,
     kernels_of_params,
 )
 
@@ -85,6 +86,8 @@ def certificate(
     chosen: Mode = "accurate" if mode == "accurate" else "fast"
     fmt = format_of(dtype)
     subject = _subject(act, function, mode=chosen)
+    # in 16 bits the kernel's float32 results are rounded, also where PyTorch's operator computes those of float32
+    wide = kernels(act, mode=chosen) if function is None else subject
     outline = outline_of(act, fmt, seed, _COUNT[fmt.bits] if count is None else count)
     own = measured(subject, outline, bounds=BOUNDS.get((mode, dtype), (None, None)))
     params = () if function is not None else _by_params(act, fmt, mode=chosen, seed=seed, count=count)
@@ -97,7 +100,7 @@ def certificate(
         measured=_joined(own, params),
         zero_gradient=_zero_gradient(subject, outline),
         special=_special(subject, outline),
-        rounding=_rounding(subject, tensors, outline.columns) if fmt.bits == 16 else None,
+        rounding=_rounding(subject, wide, tensors, outline.columns) if fmt.bits == 16 else None,
         layouts=layouts_apart(subject, tensors),
         threads=threads_apart(subject, tensors),
         others=others,
@@ -219,12 +222,14 @@ def _special(subject: Implementation, outline: Outline) -> tuple[Special, ...]:
     return special(subject, formula, slope, outline.args[0], fmt=outline.fmt)
 
 
-def _rounding(subject: Implementation, tensors: tuple[Tensor, ...], columns: tuple[Places, ...]) -> Rounding:
+def _rounding(
+    subject: Implementation, wider: Implementation, tensors: tuple[Tensor, ...], columns: tuple[Places, ...]
+) -> Rounding:
     """Count the results that differ from those of the same numbers in float32, rounded once."""
     dtype = tensors[0].dtype
     wide = [each.float() for each in tensors]
-    values = differ(subject.forward(*tensors), subject.forward(*wide).to(dtype))
-    pairs = zip(subject.backward(*tensors), subject.backward(*wide), strict=True)
+    values = differ(subject.forward(*tensors), wider.forward(*wide).to(dtype))
+    pairs = zip(subject.backward(*tensors), wider.backward(*wide), strict=True)
     slopes = [differ(found, wanted.to(dtype)) for found, wanted in pairs]
     wrong = torch.stack([values, *slopes]).any(dim=0)
     first: Place | None = None
