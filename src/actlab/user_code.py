@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from actlab.errors import ActlabError, BadTask, shortened
 
@@ -72,17 +71,6 @@ def imported_module(name: str, *, error: type[ActlabError] = BadTask) -> ModuleT
         raise
     finally:
         sys.path.pop(0)
-
-
-def called_from(file: str, line: int, call: Callable[[], Any]) -> Any:
-    """Make the call as if it stood on this line of the user's file.
-
-    While a model of PyTorch's own modules runs, no line of the user's is on the stack; this one then is, and findings
-    point to it.
-    """
-    names = {"call": call}
-    exec(compile("\n" * (max(line, 1) - 1) + "result = call()", file, "exec"), names)
-    return names["result"]
 
 
 def _place_of(error: BaseException) -> str:

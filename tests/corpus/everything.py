@@ -11,6 +11,7 @@ from corpus import (
     mutants_construction,
     mutants_output,
     mutants_running,
+    reported_backward,
     stack_overflow,
     tempting_generative,
     tempting_losses,
@@ -30,6 +31,7 @@ FILES = (
     tempting_generative,
     held_out_faulty,
     held_out_right,
+    reported_backward,
 )
 
 

@@ -17,6 +17,7 @@ from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import STOPPED, say, show_answer
 from actlab.cli.progress import ProgressBar
 from actlab.study.options import Option, options, with_parameters
+from actlab.study.secrets import without_secrets
 
 PLACE = Place(Panel.CHOICE, 1)
 TableOrTask = Annotated[
@@ -70,7 +71,8 @@ def advise(
             )
         except KeyboardInterrupt:
             progress.stop()
-            say(f"Interrupted. Finished runs are stored in {others['store']}; add --resume to continue.")
+            where = without_secrets(others["store"])
+            say(f"Interrupted. Finished runs are stored in {where}; add --resume to continue.")
             raise typer.Exit(STOPPED) from None
     show_answer(answer, as_json=json)
 

@@ -12,11 +12,14 @@ from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
 from actlab.deprecation import renamed_keyword
+from actlab.diagnosis.backward import BackwardPass
 from actlab.diagnosis.evaluation_mode import depends_on_mode
 from actlab.diagnosis.report import Report, StoppedEarly, ordered
 from actlab.diagnosis.trial_run import DEFAULT_OPTIMIZER, StepsDone, trial
 from actlab.diagnosis.watch import refuse_lazy, refuse_watched
+from actlab.diagnosis.wider_dtype import HALF, is_finite_in_float32
 from actlab.errors import BadInput
+from actlab.rules.backward import Backward
 from actlab.rules.context import Context
 from actlab.rules.observed import Observed
 from actlab.rules.registry import batch_findings, validate
@@ -24,7 +27,7 @@ from actlab.sites.recognize.traced import traced
 from actlab.sites.trace.calls import tensors_within
 from actlab.sites.trace.readable import shape_of
 from actlab.sites.trace.run import Loss, Recorded, in_mode, unwrapped
-from actlab.sites.trace.trace import Trace
+from actlab.sites.trace.trace import Step, Trace
 from actlab.telemetry.settings import Settings
 from actlab.train.subject import called_with
 
@@ -45,8 +48,8 @@ def check(
 ) -> Report:
     """Diagnose a model's activations, its loss and its construction.
 
-    One forward pass is traced in training mode and one in evaluation mode; with `train_steps`, a copy is trained and
-    watched. The model, its optimizer and the random state are left unchanged.
+    One forward pass is traced in training mode, with its backward pass, and one in evaluation mode; with `train_steps`,
+    a copy is trained and watched. The model, its gradients, its optimizer and the random state are left unchanged.
 
     Args:
         model: the model, in any mode; the wrappers of `torch.compile` and DDP are taken off.
@@ -60,8 +63,11 @@ def check(
         data: the batches of the trial run, repeated from the start if needed; by default `batch` at every step.
         progress: called after every step of the trial run with the number of steps done and the total.
 
+    If the model, the loss or a training step raises, the report holds the errors and warnings about what ran before,
+    and the exception as `raised`.
+
     Raises:
-        BadInput: the model or the loss cannot be run on the batch, or cannot be traced.
+        BadInput: the model or the loss cannot be run on the batch and nothing was found before, or cannot be traced.
         StoppedEarly: Ctrl-C during the trial run; a KeyboardInterrupt whose `report` holds the findings so far.
 
     Example:
@@ -81,9 +87,15 @@ def check(
         raise BadInput(f"the loss must be a function of the model's output and the targets; got {loss!r}.")
     _has_examples(inputs)
     _same_device(model, inputs, targets)
-    observed = Observed()
+    observed, backward = Observed(), BackwardPass(model)
+
+    def observe(step: Step, read: tuple[Tensor, ...], made: tuple[Tensor, ...]) -> None:
+        observed(step, read, made)
+        backward(step, read, made)
+
     with in_mode(model, training=True), _Lenient(), torch.enable_grad():
-        found = traced(model, args, kwargs, loss=loss, targets=targets, observe=observed)
+        found = traced(model, args, kwargs, loss=loss, targets=targets, observe=observe, then=backward.run,
+                       may_raise=True)  # fmt: skip
     _has_gradient(model, found)
     context = Context(
         found.trace,
@@ -91,26 +103,48 @@ def check(
         model,
         validate(settings or Settings()),
         optimizer,
-        _evaluated(model, args, kwargs) if depends_on_mode(model, found.trace) else found.trace,
+        None if found.raised else _evaluated(model, args, kwargs, found.trace),
         is_fresh=optimizer is None or not optimizer.state,
+        backward=backward.result,
+        is_dtype_to_blame=_is_dtype_to_blame(model, args, kwargs, loss, targets, found, backward.result),
     )
     notes = (NO_LOSS,) if loss is None else (DEFAULT_OPTIMIZER,) if train_steps and optimizer is None else ()
-    report = Report(ordered(batch_findings(context)), found.trace.unseen, found.trace.sites, notes=notes)
-    if train_steps == 0:
-        return report
-    if loss is None:
-        raise BadInput("train_steps: a loss is required to train; got none. Pass loss=.")
-    batches = [(inputs, targets)] if data is None else data
-    try:
-        ran = trial(model, batches, loss, optimizer=optimizer, steps=train_steps, settings=context.settings,
-                    progress=progress)  # fmt: skip
-    except StoppedEarly as stopped:
-        raise StoppedEarly(report.merged_with(stopped.report)) from None
-    if isinstance(ran, Report):
-        return report.merged_with(ran)
-    if any(finding.severity == "error" for finding in report.findings):
-        return report  # one of the errors is why the trial run failed
-    raise ran
+    report = Report(
+        ordered(batch_findings(context)), found.trace.unseen, found.trace.sites, notes=notes, raised=found.raised
+    )
+    if found.raised is None and train_steps > 0:
+        if loss is None:
+            raise BadInput("train_steps: a loss is required to train; got none. Pass loss=.")
+        batches = [(inputs, targets)] if data is None else data
+        try:
+            ran = trial(model, batches, loss, optimizer=optimizer, steps=train_steps, settings=context.settings,
+                        progress=progress)  # fmt: skip
+        except StoppedEarly as stopped:
+            raise StoppedEarly(report.merged_with(stopped.report)) from None
+        report = report.merged_with(ran)
+    if report.raised is not None and not report.alarms:
+        raise report.raised
+    return report
+
+
+def _is_dtype_to_blame(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    loss: Loss | None,
+    targets: Any,
+    found: Recorded,
+    backward: Backward | None,
+) -> bool:
+    """Return whether a 16-bit model whose loss or gradients are not finite is finite in 32 bits."""
+    is_half = any(value.dtype in HALF for value in model.parameters())
+    if not is_half or loss is None or found.loss is None:
+        return False
+    is_lost = backward is not None and "not finite" in backward.gradients.values()
+    if not is_lost and bool(found.loss.isfinite().all()):
+        return False
+    with _Lenient():
+        return is_finite_in_float32(model, args, kwargs, loss, targets)
 
 
 NO_LOSS = "No loss was given, so findings about the output and the loss (AL2xx) were not checked."
@@ -149,14 +183,16 @@ def _same_device(model: nn.Module, inputs: Any, targets: Any) -> None:
 
 
 def _has_gradient(model: nn.Module, found: Recorded) -> None:
-    if found.loss is not None and not found.loss.requires_grad:
-        learns = any(value.requires_grad for value in model.parameters())
-        why = "it is cut off from the parameters (detach, argmax, no_grad?)" if learns else "no parameter requires_grad"
-        raise BadInput(f"the loss has no gradient: {why}.")
+    """Raise `BadInput` if all parameters are frozen; AL114 reports trainable ones without a gradient."""
+    learns = any(value.requires_grad for value in model.parameters())
+    if found.loss is not None and not found.loss.requires_grad and not learns:
+        raise BadInput("the loss has no gradient: no parameter requires_grad.")
 
 
-def _evaluated(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace | None:
-    """Trace the pass in evaluation mode; return None if the model raises in it."""
+def _evaluated(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], in_training: Trace) -> Trace | None:
+    """Trace the pass in evaluation mode, unless it is the same; return None if the model raises in it."""
+    if not depends_on_mode(model, in_training):
+        return in_training
     try:
         with in_mode(model, training=False), torch.no_grad():
             return traced(model, args, kwargs).trace

@@ -47,6 +47,7 @@ class Report:
         sites: where the model applies activations.
         quantities: the measurements of a training run; None without one.
         notes: choices that were left to actlab, such as the optimizer of a trial run.
+        raised: what the model, the loss or a training step raised; the findings are of what ran before.
     """
 
     findings: tuple[Finding, ...]
@@ -54,11 +55,22 @@ class Report:
     sites: tuple[Site, ...] = ()
     quantities: Quantities | None = None
     notes: tuple[str, ...] = ()
+    raised: ActlabError | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether there is neither an error nor a warning."""
-        return all(finding.severity == "information" for finding in self.findings)
+        """Whether there is neither an error nor a warning, and nothing was raised."""
+        return self.raised is None and not self.alarms
+
+    @property
+    def alarms(self) -> tuple[Finding, ...]:
+        """The errors and warnings."""
+        return tuple(finding for finding in self.findings if finding.severity != "information")
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes, and where the check ended if something was raised."""
+        return self.notes if self.raised is None else (f"Ended early: {self.raised}.", *self.notes)
 
     @property
     def is_well(self) -> bool:
@@ -69,18 +81,20 @@ class Report:
     def merged_with(self, trial: Report) -> Report:
         """Return this report of one batch together with the report of a trial run of the same model.
 
-        A loss that is not finite (AL107) is reported once, unless the trial run names the activation. A loss plateau
-        (AL111) without a cause in the trial run is attributed to the first error of this report.
+        A loss that is not finite (AL107) is reported once, unless the trial run names the activation, and a backward
+        pass that fails (AL113) once. A loss plateau (AL111) without a cause in the trial run is attributed to the first
+        error of this report.
 
         Args:
             trial: the report of the trial run; its `quantities` are taken over.
         """
-        known = {finding.id for finding in self.findings} & {"AL107"}
+        known = {finding.id for finding in self.findings} & {"AL107", "AL113"}
         new = [finding for finding in trial.findings if finding.id not in known or finding.site is not None]
         error = next((finding for finding in self.findings if finding.severity == "error"), None)
         if error is not None:
             new = [blamed_on(finding, error) if _lacks_cause(finding) else finding for finding in new]
-        return replace(self, findings=ordered([*self.findings, *new]), quantities=trial.quantities)
+        findings, notes = ordered([*self.findings, *new]), (*self.notes, *trial.notes)
+        return replace(self, findings=findings, quantities=trial.quantities, notes=notes, raised=trial.raised)
 
     def raise_if_found(self, *prefixes: str) -> None:
         """Raise `FindingsFound` for an error or a warning whose id has one of the prefixes (without prefixes: any id).
@@ -92,11 +106,7 @@ class Report:
         for prefix in prefixes:
             if not any(name.startswith(prefix) for name in kinds()):
                 raise BadInput(f"no finding's id begins with '{prefix}'; `actlab explain` lists them all.")
-        selected = [
-            finding
-            for finding in self.findings
-            if finding.severity != "information" and finding.id.startswith(prefixes or ("",))
-        ]
+        selected = [finding for finding in self.alarms if finding.id.startswith(prefixes or ("",))]
         if selected:
             lines = (line for finding in selected for line in finding_lines(finding, root=Path.cwd()))
             raise FindingsFound("\n".join(lines))
@@ -106,14 +116,14 @@ class Report:
         return {
             "findings": [finding.to_json() for finding in self.findings],
             "unseen": plain(self.unseen),
-            "notes": list(self.notes),
+            "notes": list(self.remarks),
         }
 
     def lines(self) -> list[str]:
         """Return the findings for reading, then what could not be inspected, then notes."""
         lines = [line for finding in self.findings for line in finding_lines(finding, root=Path.cwd())]
         hidden = [f"not inspected: {unseen_text(each)}" for each in self.unseen]
-        return [*(lines or [self._nothing()]), *hidden, *self.notes]
+        return [*(lines or [self._nothing()]), *hidden, *self.remarks]
 
     def _nothing(self) -> str:
         if self.quantities is not None and self.quantities.measured == 0:

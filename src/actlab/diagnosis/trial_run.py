@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from actlab.diagnosis.report import Report, StoppedEarly
+from actlab.diagnosis.report import Report, StoppedEarly, ordered
 from actlab.diagnosis.watch import watch
 from actlab.errors import BadInput
+from actlab.rules.running.al113_backward_raises import fails_in_training
+from actlab.sites.trace.calls import tensors_in
 from actlab.sites.trace.preserve_state import copy_of
 from actlab.sites.trace.run import Loss
 from actlab.telemetry.settings import Settings
@@ -38,8 +41,8 @@ def trial(
     steps: int,
     settings: Settings,
     progress: StepsDone | None = None,
-) -> Report | BadInput:
-    """Return the report of a trial run of a copy, or the error that ended it.
+) -> Report:
+    """Return the report of a trial run of a copy; if a step raises, of the steps before.
 
     Raises:
         BadInput: the model cannot be copied, or there is no data.
@@ -58,11 +61,11 @@ def trial(
         _copy_hooks(model, copied)
         try:
             stepper = _copied_optimizer(optimizer, model, copied)
-            return _trained(
-                copied, islice(cycle(batches), steps), loss, stepper, steps=steps, settings=settings, progress=progress
-            )
         except BadInput as error:
-            return error
+            return Report((), raised=error)
+        return _trained(
+            copied, islice(cycle(batches), steps), loss, stepper, steps=steps, settings=settings, progress=progress
+        )
 
 
 def _trained(
@@ -76,6 +79,7 @@ def _trained(
     progress: StepsDone | None,
 ) -> Report:
     watched = watch(model, every=max(1, steps // _MEASURED), settings=settings)
+    done = 0
     try:
         with watched:
             for done, (inputs, targets) in enumerate(batches, start=1):
@@ -84,6 +88,10 @@ def _trained(
                     progress(done, steps)
     except KeyboardInterrupt:
         raise StoppedEarly(watched.report()) from None
+    except BadInput as error:
+        report = watched.report()
+        failed = [fails_in_training(str(error), done, _kept_graph(model))] if isinstance(error, BadBackward) else []
+        return replace(report, findings=ordered([*report.findings, *failed]), raised=error)
     return watched.report()
 
 
@@ -94,9 +102,25 @@ def _step(model: nn.Module, optimizer: Optimizer, loss: Loss, inputs: Any, targe
         optimizer.zero_grad()
         output = model(*args, **kwargs)
         value = loss(output) if targets is None else loss(output, targets)
+    with their_code("the backward pass", error=BadBackward if value.requires_grad else BadInput):
         torch.autograd.backward(value)
+    with their_code("the training step", error=BadInput):
         optimizer.step()
     return value.detach()
+
+
+@final
+class BadBackward(BadInput):
+    """The backward pass raised."""
+
+
+def _kept_graph(model: nn.Module) -> str:
+    """Return the name of an attribute of the model that keeps a graph from one step to the next; empty if none does."""
+    for path, module in model.named_modules():
+        for name, value in {**vars(module), **module._buffers}.items():
+            if not name.startswith("_") and any(each.grad_fn is not None for each in tensors_in([value])):
+                return f"{path}.{name}" if path else name
+    return ""
 
 
 def _copy_hooks(model: nn.Module, copied: nn.Module) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import isinf
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, final
 
 import torch
@@ -35,7 +34,7 @@ class Explanation:
     Attributes:
         implementation: `kernel` for machine code of the formula, `composite` for several PyTorch operations,
             `operator` for PyTorch's own operator, `view` if the input itself is returned.
-        forward, backward: how a kernel computes; empty for other implementations.
+        forward, backward: how each is computed, if a kernel computes one of them; otherwise empty.
         threads: the number of threads.
         layer: the threading library.
         reason: why this implementation is used.
@@ -87,8 +86,15 @@ def explain(act: str | Activation | AxisActivation | Applied, x: Tensor, *, mode
         return act.explained(x)
     act = single(act)
     refuse_unfit(x, what=act.name)
-    without = _without_kernel(act, x)
-    return explain_formula(act.with_references(), _inputs(act), x, mode=mode) if without is None else without
+    without = _without_kernel(act, x, mode)
+    if without is not None:
+        return without
+    kernel = explain_formula(act.with_references(), _inputs(act), x, mode=mode)
+    own = own_operator(act, mode)
+    if own is None or x.dtype not in own.forward or kernel.implementation != "kernel":
+        return kernel
+    reason = f"{FASTER.format(own.name, mode)} The gradient is a kernel's: {kernel.reason}"
+    return replace(kernel, implementation="operator", forward=f"by {own.name}", reason=reason)
 
 
 def explain_formula(expression: Expr, args: tuple[Leaf, ...], x: Tensor, *, mode: Mode) -> Explanation:
@@ -116,22 +122,22 @@ def _inputs(act: Activation) -> tuple[Leaf, ...]:
     return tuple(Input(name) for name in act.inputs)
 
 
-def _without_kernel(act: Activation, x: Tensor) -> Explanation | None:
+def _without_kernel(act: Activation, x: Tensor, mode: Mode) -> Explanation | None:
     """Explain what runs instead of any kernel; None if a kernel may run."""
     if isinstance(act.expression, Input):
         return Explanation(
             "view", "", "", 1, "none", "The activation returns its input; nothing is computed or copied."
         )
-    own = own_operator(act)
+    own = own_operator(act, mode)
     if own is None or not own.takes(x):
         return None
-    called = f"{own.name} gives the same numbers as the kernel; the kernel was measured faster {_from(own.limit)}."
+    called = f"{own.name} gives the same numbers as the kernel." if own.is_exact else FASTER.format(own.name, mode)
     keeps = _kept("its output" if own.keeps_output else "its input", x)
     return Explanation("operator", "", "", threads(), "PyTorch", called, keeps)
 
 
-def _from(limit: float) -> str:
-    return "at no size" if isinf(limit) else f"from {limit:,.0f} elements"
+# Why an operator of other numbers than the kernel's runs.
+FASTER = "{} was measured faster than the kernel, within the bound of the {} mode."
 
 
 def _of_gpu(x: Tensor) -> Explanation:

@@ -19,6 +19,8 @@ from actlab.extras_import import need
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import Input
+from actlab.kernels.elementwise.native_choices import Part
+from actlab.kernels.elementwise.native_operator import own_operator
 from actlab.kernels.elementwise.native_reference import native_of
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.lower.straight_line import Leaf
@@ -77,6 +79,18 @@ def ours(act: AnyActivation, *, mode: Mode = "accurate") -> Implementation:
 def kernels(act: Activation, *, mode: Mode) -> Implementation:
     """Return actlab's kernels."""
     return Implementation("actlab", partial(apply, pointwise_of(act, mode=mode)), mode=mode)
+
+
+def by_operator(act: Activation, part: Part, *, mode: Mode) -> Implementation:
+    """Return PyTorch's operator: values and gradient, or the values beside the kernel's gradient."""
+    own = native(act)
+    return own if part == "both" else Implementation("torch", own.function, kernels(act, mode=mode).backward)
+
+
+def executed(act: Activation, *, mode: Mode) -> Implementation:
+    """Return what runs: actlab's kernels, or PyTorch's operator where its numbers are others and it is preferred."""
+    own = own_operator(act, mode)
+    return kernels(act, mode=mode) if own is None or own.is_exact else replace(ours(act, mode=mode), name="actlab")
 
 
 def kernels_of_params(act: Activation, *, mode: Mode) -> tuple[Implementation, tuple[Leaf, ...]]:

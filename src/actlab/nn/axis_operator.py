@@ -13,7 +13,11 @@ from actlab.errors import BadInput, CannotLower, NoKernels
 from actlab.formula.along_axis import AxisActivation, V, X, Y
 from actlab.formula.substitute import substitute
 from actlab.kernels.axis.kernels import AxisKernels, axis_kernels
-from actlab.kernels.explanation import Explanation, on_kernel
+from actlab.kernels.elementwise.kernels import MEMORY
+from actlab.kernels.elementwise.native_choices import chosen
+from actlab.kernels.elementwise.native_reference import native_of
+from actlab.kernels.elementwise.strategies import Mode
+from actlab.kernels.explanation import FASTER, Explanation, on_kernel
 from actlab.kernels.runtime.fallback import say_once
 from actlab.kernels.runtime.threads import threads
 from actlab.kernels.validation import refuse_unfit
@@ -34,6 +38,8 @@ class Axiswise:
         pull_back: the product of a vector with its Jacobian likewise, of the output and the vector.
         pull_back_16: the same of the input and the vector, for outputs rounded to 16 bits.
         push_forward: the Jacobian's product with a vector, of the output and the vector.
+        fast: the dtypes for which fast mode takes PyTorch's own operator.
+        own: that operator.
     """
 
     def __init__(self, act: AxisActivation) -> None:
@@ -46,6 +52,8 @@ class Axiswise:
         self.pull_back: AxisKernels = axis_kernels(act.vjp, (Y, V))
         self.pull_back_16: AxisKernels = axis_kernels(substitute(act.vjp, {Y: act.expression}), (X, V))
         self.push_forward: AxisKernels = axis_kernels(act.jvp, (Y, V))
+        self.fast = frozenset(dtype for dtype in MEMORY if chosen(act, "fast", dtype) == "both")
+        self.own: TensorFunction = (native_of(act) if self.fast else None) or self.value
 
     def __reduce__(self) -> tuple[Any, ...]:
         return axiswise, (self.activation,)
@@ -182,8 +190,10 @@ class ForCompiler(torch.autograd.Function):
         return None, None, ctx.made.vjp(y, grads[0], ctx.axis)
 
 
-def apply_along_axis(made: Axiswise, x: Tensor, *, axis: int) -> Tensor:
+def apply_along_axis(made: Axiswise, x: Tensor, *, axis: int, mode: Mode = "accurate") -> Tensor:
     """Apply the activation along one axis of the tensor; 16-bit tensors are computed wider and rounded once.
+
+    In fast mode PyTorch's own operator runs where it was measured faster.
 
     Raises:
         BadInput: the tensor is not of a floating-point dtype, has no such axis, or is empty along it.
@@ -195,6 +205,9 @@ def apply_along_axis(made: Axiswise, x: Tensor, *, axis: int) -> Tensor:
     if not -dims <= axis < dims or x.shape[axis] == 0:
         _refuse_axis(made.activation.name, x, axis=axis)
     along = axis % dims
+    if simple and mode == "fast" and x.dtype in made.fast:
+        result: Tensor = made.own(x, dim=along)
+        return result
     if simple and made.lacks is None:
         if forward_ad._current_level >= 0:
             return applied(OnKernels, made, along, x)
@@ -204,18 +217,21 @@ def apply_along_axis(made: Axiswise, x: Tensor, *, axis: int) -> Tensor:
         return followed
     working = x.float() if x.dtype in HALF else x
     if is_exported():
-        result: Tensor = made.value(working, along)
+        result = made.value(working, along)
         return result.to(x.dtype)
     return applied(ForCompiler if torch.compiler.is_compiling() else AsComposite, made, along, working).to(x.dtype)
 
 
-def explained_along_axis(made: Axiswise, x: Tensor) -> Explanation:
+def explained_along_axis(made: Axiswise, x: Tensor, mode: Mode = "accurate") -> Explanation:
     """Say which implementation runs for a tensor like this one, and why."""
     refuse_unfit(x, what=made.activation.name)
     keeps = ("its input" if x.dtype in HALF else "its output") if torch.is_grad_enabled() and x.requires_grad else ""
     if not runs_on_kernels(made, (x,)):
         lacks = f"No kernels for device {x.device}." if not x.is_cpu else made.lacks or "No plain tensor, or traced."
         return Explanation("composite", "", "", threads(), "PyTorch", lacks, keeps)
+    if mode == "fast" and x.dtype in made.fast:
+        name, keeps = str(made.activation.reference), keeps and "its output"
+        return Explanation("operator", "", "", threads(), "PyTorch", FASTER.format(name, mode), keeps)
     how = "in float64, with compensated arithmetic" if x.dtype == torch.float64 else "in float64, rounded once"
     return on_kernel(x.numel(), forward=how, backward=how, reason="Machine code of the formula.", keeps=keeps)
 

@@ -14,17 +14,22 @@ from actlab.errors import BadInput, BadParam
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.expr import ParamRef
-from actlab.kernels.elementwise.native_operator import OwnOperator, own_operator
+from actlab.kernels.elementwise.native_operator import OwnOperator, ValuesByOperator, own_operator
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.explanation import Explanation, explain
 from actlab.kernels.fewbit.derivative_samples import Density
 from actlab.nn.axis_operator import apply_along_axis, axiswise, explained_along_axis
+from actlab.nn.dispatch import is_simple
 from actlab.nn.few_bit import FewBitFunction, few_bit, wants_few_bits
 from actlab.nn.native import Matched, matched
-from actlab.nn.operator import HALF, apply, pointwise_of
+from actlab.nn.operator import HALF, apply, apply_with_values, pointwise_of
 from actlab.nn.out_argument import write
-from actlab.nn.sign_bits import in_bits, is_curved
+from actlab.nn.sign_bits import OVER_OPERATOR, in_bits, is_curved
 from actlab.nn.torch_function import is_followed, shown
+
+_is_compiling = torch.compiler.is_compiling
+_modes = torch._C._is_torch_function_mode_enabled
+_transforms = torch._C._are_functorch_transforms_active
 
 
 @final
@@ -44,7 +49,7 @@ class Functional:
         self.mode = mode
         self._arity = len(act.inputs)
         self._closed = pointwise_of(act, mode=mode)
-        # neither PyTorch's operator nor saved bits can replace the kernel of such a formula
+        # saved bits cannot replace the kernel of such a formula
         self._is_curved = is_curved(act)
         self._open = pointwise_of(act, tuple(param.name for param in act.params), mode=mode)
 
@@ -57,6 +62,15 @@ class Functional:
                 Autograd follows only piecewise linear activations in place.
             params: parameters, each a number, taken in the input's precision (float32 for one of 16 bits), or a tensor.
         """
+        # the commonest call, with as few checks as there can be: nobody follows a plain tensor outside of modes
+        if (
+            len(inputs) == 1 == self._arity
+            and out is None
+            and not params
+            and type(inputs[0]) is Tensor
+            and not _modes()
+        ):
+            return self.of_one(inputs[0])
         if is_followed(inputs[0] if inputs else None):
             return shown(Functional.__call__, self, *inputs, out=out, **params)
         if len(inputs) != self._arity:
@@ -71,16 +85,28 @@ class Functional:
         return apply(self._open, *inputs, *self._given(inputs[0], params))
 
     def of_one(self, x: Tensor) -> Tensor:
-        """Apply the activation to its only input; the caller knows that the call is not traced."""
-        if self._is_curved:
+        """Apply the activation to its only input; the caller knows that no mode follows the call."""
+        if _is_compiling():
             return apply(self._closed, x)
-        lean = in_bits(self.activation, self.mode, x)
+        own = self._own
+        # the commonest tensors with as few checks as there can be
+        if (
+            own is not None
+            and type(x) is Tensor
+            and x.dtype in (own.whole if x.requires_grad else own.computes)
+            and x.is_cpu
+            and not _transforms()
+            and (not x.requires_grad or x.numel() < OVER_OPERATOR)
+        ):
+            return own.function(x)
+        lean = None if self._is_curved else in_bits(self.activation, self.mode, x)
         if lean is not None:
             return lean(x)
-        if torch.compiler.is_compiling() or (own := self._own) is None:
+        if own is None or not isinstance(x, Tensor) or not (own.is_exact or is_simple(x)):
             return apply(self._closed, x)
-        fits = isinstance(x, Tensor) and own.takes(x)
-        return own.function(x) if fits else apply(self._closed, x)
+        if own.takes(x):
+            return own.function(x)
+        return apply_with_values(self._values, self._closed, x) if x.dtype in own.forward else apply(self._closed, x)
 
     def explained(self, x: Tensor) -> Explanation:
         """Say which implementation runs for tensors like this one, its gradient as it is asked for now."""
@@ -102,7 +128,12 @@ class Functional:
 
     @cached_property
     def _own(self) -> OwnOperator | None:
-        return own_operator(self.activation)
+        return own_operator(self.activation, self.mode)
+
+    @cached_property
+    def _values(self) -> ValuesByOperator:
+        assert self._own is not None
+        return ValuesByOperator(self._closed.kernels, self._own.function)
 
     def _given(self, like: Tensor, params: dict[str, float | Tensor]) -> list[Tensor]:
         """Make every parameter a tensor, in the operator's order; a number has the precision of the computation."""
@@ -132,29 +163,32 @@ class AxisFunctional:
 
     Attributes:
         activation: the activation.
+        mode: "accurate", or "fast" for PyTorch's own operator where it was measured faster.
     """
 
-    def __init__(self, act: AxisActivation) -> None:
+    def __init__(self, act: AxisActivation, mode: Mode = "accurate") -> None:
         self.activation = act
+        self.mode = mode
         self._made = axiswise(act)
 
     def __call__(self, x: Tensor, dim: int = -1) -> Tensor:
         if is_followed(x):
             return shown(AxisFunctional.__call__, self, x, dim=dim)
-        return apply_along_axis(self._made, x, axis=dim)
+        return apply_along_axis(self._made, x, axis=dim, mode=self.mode)
 
     def explained(self, x: Tensor) -> Explanation:
         """Say which implementation runs for a tensor like this one."""
-        return explained_along_axis(self._made, x)
+        return explained_along_axis(self._made, x, self.mode)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, AxisFunctional) and self.activation == other.activation
+        return isinstance(other, AxisFunctional) and (self.activation, self.mode) == (other.activation, other.mode)
 
     def __hash__(self) -> int:
-        return hash(self.activation)
+        return hash((self.activation, self.mode))
 
     def __repr__(self) -> str:
-        return f"functional({self.activation.name!r})"
+        mode = "" if self.mode == "accurate" else f", mode={self.mode!r}"
+        return f"functional({self.activation.name!r}{mode})"
 
 
 Made = Functional | AxisFunctional | FewBitFunction | Matched
@@ -224,7 +258,7 @@ def _made(
         return own
     if wants_few_bits(memory, bits=bits, unbiased=unbiased, density=density):
         return few_bit(act, bits=bits, unbiased=unbiased, density=density, mode=mode)
-    return AxisFunctional(act) if isinstance(act, AxisActivation) else Functional(act, mode)
+    return AxisFunctional(act, mode) if isinstance(act, AxisActivation) else Functional(act, mode)
 
 
 @final

@@ -225,21 +225,22 @@ class AsPyTorch(_Unscripted):
 class AlongAxis(_Unscripted):
     """An activation along one axis, such as softmax."""
 
-    def __init__(self, act: AxisActivation, *, dim: int) -> None:
+    def __init__(self, act: AxisActivation, *, dim: int, mode: Mode = "accurate") -> None:
         super().__init__()
         self.activation = act
         self._made = axiswise(act)
         self.dim = dim
+        self.mode = mode
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation along the axis; the shape stays."""
         if is_followed(x):
             return shown(AlongAxis.forward, self, x)
-        return apply_along_axis(self._made, x, axis=self.dim)
+        return apply_along_axis(self._made, x, axis=self.dim, mode=self.mode)
 
     def explained(self, x: Tensor) -> Explanation:
         """Say which implementation runs for a tensor like this one."""
-        return explained_along_axis(self._made, x)
+        return explained_along_axis(self._made, x, self.mode)
 
     def extra_repr(self) -> str:
         """Show name and axis."""
@@ -393,7 +394,7 @@ def module(
         return FewBit(usual, bits=bits, unbiased=unbiased, density=density, mode=mode)
     if isinstance(act, AxisActivation):
         _refuse(act.name, {"layout": layout, "channels": channels, "trainable": trainable})
-        return AlongAxis(act, dim=dim)
+        return AlongAxis(act, dim=dim, mode=mode)
     learned = _learned(act, trainable)
     if channels is not None and (channels < 1 or not learned):
         reason = "it has no trainable parameter" if not learned else "there must be at least one"

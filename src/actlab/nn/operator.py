@@ -20,6 +20,7 @@ from actlab.formula.activation import Activation
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Expr, Input, ParamRef, param_names, walk
 from actlab.kernels.elementwise.kernels import Kernels, kernels_of
+from actlab.kernels.elementwise.native_operator import ValuesByOperator
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.runtime.fallback import say_once
 from actlab.kernels.validation import refuse_unfit
@@ -189,7 +190,7 @@ class EagerOfOne(torch.autograd.Function):
     """The operator of one plain tensor on the processor's kernels, with the least overhead per call."""
 
     @staticmethod
-    def forward(ctx: Any, runs: Kernels, x: Tensor) -> Tensor:
+    def forward(ctx: Any, runs: Kernels | ValuesByOperator, x: Tensor) -> Tensor:
         ctx.runs, ctx.address = runs, x.data_ptr()
         ctx.save_for_backward(x)
         return runs.of_one(x)
@@ -197,7 +198,7 @@ class EagerOfOne(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (x,), (dy,) = ctx.saved_tensors, grads
-        runs: Kernels = ctx.runs
+        runs: Kernels | ValuesByOperator = ctx.runs
         # a saved-tensor hook may have replaced it
         if x.data_ptr() == ctx.address and x.dtype is dy.dtype and not torch.is_grad_enabled() and is_simple(dy):
             return None, runs.pulled_one(dy, x)
@@ -278,13 +279,20 @@ def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
     return _routed(made, *(tensor.to(torch.float32) for tensor in tensors)).to(dtype)
 
 
-def _of_one(made: Pointwise, x: Tensor) -> Tensor:
+def apply_with_values(runs: ValuesByOperator, made: Pointwise, x: Tensor) -> Tensor:
+    """Compute the formula of a tensor that is simple: its values by PyTorch's operator, its gradient by the kernel."""
+    return _of_one(made, x, runs=runs)
+
+
+def _of_one(made: Pointwise, x: Tensor, *, runs: Kernels | ValuesByOperator | None = None) -> Tensor:
     """Compute the commonest case with one decision."""
     if forward_ad._current_level >= 0:
         return applied(Eager, made, x)
+    if runs is None:
+        runs = made.kernels
     if not (x.requires_grad and torch.is_grad_enabled()):
-        return made.kernels.of_one(x)
-    followed: Tensor = _apply_to_one(made.kernels, x)  # type: ignore[no-untyped-call]  # as in `applied`
+        return runs.of_one(x)
+    followed: Tensor = _apply_to_one(runs, x)  # type: ignore[no-untyped-call]  # as in `applied`
     return followed
 
 

@@ -61,10 +61,10 @@ def _is_worth_bits(x: object) -> TypeGuard[Tensor]:
     """Say whether the input is a large contiguous tensor in the processor's memory that needs a gradient."""
     return (
         isinstance(x, Tensor)
+        and x.requires_grad
         # checked before the size, which would become a condition of a graph that is being traced
         and not torch.compiler.is_compiling()
         and not is_exported()
-        and x.requires_grad
         and x.numel() >= WORTH_BITS
         and is_simple(x)
         and x.is_contiguous()

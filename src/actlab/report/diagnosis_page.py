@@ -42,7 +42,7 @@ def diagnosis_page(report: Report, *, title: str, root: Path) -> str:
         title=title,
         worst=shown.rows[0].severity if shown.rows else FINE,
         result=f"{shown.count[0].upper()}{shown.count[1:]}.",
-        notes=report.notes,
+        notes=report.remarks,
         summary=_summary(report),
         diagnosis=shown,
         columns=COLUMNS,

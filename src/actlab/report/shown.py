@@ -51,24 +51,60 @@ def shown_lines(facts: Mapping[str, Any]) -> list[str]:
     lines = [facts["name"], f"  {facts['summary']}", ""]
     for label, key in _SHOWN_LINES:
         value = facts.get(key)
-        if value not in (None, "", [], ()):
+        if value not in (None, "", [], ()) and not _is_unknown(value):
             lines.append(f"  {label:<{WIDTH}} {_smooth(value) if key == 'smoothness' else _in_words(value)}")
-    lines += _exactness(facts["exactness"])
+    lines += _exactness(facts["exactness"], facts["inputs"])
     reasons: dict[str, list[str]] = {}
     for name, reason in facts.get("unknown", {}).items():
         reasons.setdefault(reason, []).append(name.replace("_", " "))
-    lines += [f"  {'unknown':<{WIDTH}} {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    lines += [f"  {'not known':<{WIDTH}} {_listed(names)}: {reason}" for reason, names in reasons.items()]
     return lines
 
 
-def _exactness(certificates: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the worst errors, one line for each mode."""
+def _is_unknown(value: Any) -> bool:
+    """Return whether none of several facts is known."""
+    return isinstance(value, dict) and bool(value) and all(each is None for each in value.values())
+
+
+def _listed(names: list[str]) -> str:
+    """Return the names of properties, of many the first and their number."""
+    if len(names) <= _MOST_NAMES:
+        return ", ".join(names)
+    first = list(dict.fromkeys(name.partition(".")[0] for name in names))[:_MOST_NAMES]
+    return f"{len(names)} properties, among them {', '.join(first)}"
+
+
+_MOST_NAMES = 3
+
+
+def _exactness(certificates: Mapping[str, Mapping[str, Any]], inputs: list[str]) -> list[str]:
+    """Return the worst errors, one line for each mode, and in words where a mode has no correct digit."""
     lines: list[str] = []
     for mode, by_dtype in certificates.items():
         errors = [f"{dtype} {_errors(entry, dtype=dtype)}" for dtype, entry in by_dtype.items()]
         label = "exactness" if not lines else ""
         lines.append(f"  {label:<{WIDTH}} {mode}, maximum ULP error forward/backward: {', '.join(errors)}")
+        lost = [
+            f"{dtype} {direction} at {_place(entry[direction], inputs)}"
+            for dtype, entry in by_dtype.items()
+            for direction in ("forward", "backward")
+            if _has_no_digit(entry[direction]["max_ulp"], dtype=dtype)
+        ]
+        if lost:
+            why = f"{mode} mode loses the tail where an intermediate result overflows or underflows"
+            lines.append(f"  {'':<{WIDTH}} {why}: {'; '.join(lost)}")
     return lines
+
+
+def _place(error: Mapping[str, Any], inputs: list[str]) -> str:
+    """Return the inputs at which an error is the largest."""
+    at = error["at"] if isinstance(error["at"], list) else [error["at"]]
+    return ", ".join(f"{name} = {each:.2g}" for name, each in zip(inputs, at, strict=True))
+
+
+def _has_no_digit(error: float | str, *, dtype: str) -> bool:
+    """Return whether an error in ULP is as large as the number itself."""
+    return not isinstance(error, str) and error >= 2.0 ** (BITS[dtype] - 1)
 
 
 def _errors(entry: Mapping[str, Any], *, dtype: str) -> str:
@@ -77,10 +113,10 @@ def _errors(entry: Mapping[str, Any], *, dtype: str) -> str:
 
 
 def _ulp(error: float | str, *, dtype: str) -> str:
-    """Return an error in ULP as text; one as large as the number itself means that no digit is correct."""
+    """Return an error in ULP as text."""
     if isinstance(error, str):
         return error
-    return "no correct digit" if error >= 2.0 ** (BITS[dtype] - 1) else f"{error:.2g}"
+    return "no correct digit" if _has_no_digit(error, dtype=dtype) else f"{error:.2g}"
 
 
 def _in_words(value: Any) -> str:

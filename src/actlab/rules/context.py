@@ -9,6 +9,8 @@ from typing import final
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from actlab.rules.axes import Followed, of_inputs
+from actlab.rules.backward import Backward
 from actlab.rules.composite_losses import written_losses
 from actlab.rules.dataflow import upstream
 from actlab.rules.observed import Observed
@@ -29,6 +31,8 @@ class Context:
         optimizer: None if none was handed over.
         evaluated: the pass in evaluation mode; None if it cannot be run.
         is_fresh: whether the weights still have their initial values.
+        backward: the backward pass; None if it was not run.
+        is_dtype_to_blame: whether loss and gradients that are not finite in 16 bits are finite in 32.
     """
 
     trace: Trace
@@ -38,6 +42,8 @@ class Context:
     optimizer: Optimizer | None = None
     evaluated: Trace | None = None
     is_fresh: bool = True
+    backward: Backward | None = None
+    is_dtype_to_blame: bool = False
 
     @cached_property
     def to_loss(self) -> frozenset[int]:
@@ -49,6 +55,11 @@ class Context:
         """The places of the steps on which an output or the loss depends."""
         ends = [value for value in (*self.trace.outputs, self.trace.loss) if value is not None]
         return frozenset[int]().union(*(upstream(self.trace, value) for value in ends))
+
+    @cached_property
+    def axes(self) -> Followed:
+        """Where the axes of the values begin: at the inputs, or at a layer."""
+        return of_inputs(self.trace)
 
     def losses(self, *functions: str) -> list[Step]:
         """Return the steps that compute these losses, in order; composite losses last."""

@@ -55,8 +55,17 @@ class Made:
 
 
 def spot_of(step: Step) -> Spot | None:
-    """Return the place of the step's call; None if it is unknown."""
-    return Spot(step.path, step.spelling, step.file, step.line) if step.file else None
+    """Return the place of the step's call; None if it is not a call of the user's."""
+    return Spot(step.path, step.spelling, step.file, step.line) if step.spelling else None
+
+
+def place_of(trace: Trace, step: Step) -> Site | Spot | None:
+    """Return the site to which the step belongs, or its call if it is on another line of a formula that is written out.
+
+    A module of PyTorch's has its line where it is constructed.
+    """
+    site = trace.site_at(step)
+    return site if site is not None and (site.line == step.line or step.spelling.startswith("nn.")) else spot_of(step)
 
 
 def makers(trace: Trace, value: int, *, limit: int = 64) -> tuple[Made, ...]:
@@ -206,11 +215,32 @@ def is_layer(trace: Trace, step: Step | None) -> bool:
     """Return whether the step multiplies by parameters."""
     if step is None:
         return False
+    if step.function == "einsum":
+        return bool(einsum_weight(trace, step))
     if step.function not in PRODUCTS:
         return step.function in LAYERS and bool(parameters_of(trace, step))
     values = step.inputs
     is_matrix = len(values) == 2 and len(trace.values[values[1]].shape) == 2
     return is_matrix and bool(parameter_behind(trace, values[1])) and not parameter_behind(trace, values[0])
+
+
+def einsum_weight(trace: Trace, step: Step) -> str:
+    """Return how an `einsum` that is a linear layer holds its weight: "input first" or "output first"; else empty.
+
+    The layer replaces the last axis of its one input, as in `bti,io->bto`.
+    """
+    equation = next((value for value in step.arguments.values() if isinstance(value, str)), "")
+    left, arrow, result = equation.replace(" ", "").partition("->")
+    terms = dict(zip(step.inputs, left.split(","), strict=False))
+    weights = [value for value in terms if parameter_behind(trace, value)]
+    if step.function != "einsum" or not arrow or len(step.inputs) != 2 or len(terms) != 2 or len(weights) != 1:
+        return ""
+    weight = terms.pop(weights[0])
+    (data,) = terms.values()
+    if len(weight) != 2 or not data or data[:-1] != result[:-1] or "." in equation:
+        return ""
+    ends = data[-1:] + result[-1:]
+    return {ends: "input first", ends[::-1]: "output first"}.get(weight, "") if ends[0] != ends[1] else ""
 
 
 def data_of(trace: Trace, step: Step) -> int | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, final
 
 from actlab.jsonable import plain
-from actlab.sites.site import Site, Spot
+from actlab.sites.site import Site, Spot, with_known_line
 
 Severity = Literal["error", "warning", "information"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "information")
@@ -39,16 +39,17 @@ class Finding:
 
     @property
     def lines(self) -> tuple[tuple[str, int], ...]:
-        """File and line of each place in the code: those that the evidence names, or else its site's."""
+        """File and line of each place in the code that is known: those that the evidence names, or else its site's."""
         parts = [str(place).rpartition(":") for place in self.evidence.get("lines", ())]
-        named = tuple(dict.fromkeys((file, int(line)) for file, _, line in parts))
-        return named or (() if self.site is None else ((self.site.file, self.site.line),))
+        named = tuple(dict.fromkeys((file, int(line)) for file, _, line in parts if file))
+        return named or (((self.site.file, self.site.line),) if self.site is not None and self.site.file else ())
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; the site is reduced to what identifies it."""
         site = None
         if self.site is not None:
-            site = {name: getattr(self.site, name) for name in ("path", "spelling", "file", "line", "index")}
+            known = {name: getattr(self.site, name) for name in ("path", "spelling", "file", "line", "index")}
+            site = with_known_line(known)
         return {
             "id": self.id,
             "title": self.title,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, final
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from actlab.nn.torch_modules import saturating_functions
 from actlab.rules.dataflow import PRODUCTS
+from actlab.rules.non_finite import NotFinite, not_finite
 from actlab.sites.recognize.torch_ops import LAYERS
 from actlab.sites.trace.readable import is_readable
 from actlab.sites.trace.trace import Step
@@ -51,8 +54,10 @@ class Observed:
         zeros: by the place of a smooth activation in 16 bits, where its gradient is 0.
         size: by the place of a layer, the mean square of its input.
         not_finite: the places of the steps with NaN or infinity in their output.
-        broken: those of them whose inputs are finite, in order.
+        faults: by the place of a step, what it made NaN or infinite of good numbers.
+        zero_derivatives: the places of the calls of `torch.autograd.grad` that returned only 0.
         rows: by the place of a linear layer, a few rows of its input and output.
+        samples: by value of the model, some of its numbers, at the same places of all tensors of one shape.
     """
 
     def __init__(self) -> None:
@@ -61,8 +66,10 @@ class Observed:
         self.zeros: dict[int, ZeroGradient] = {}
         self.size: dict[int, float] = {}
         self.not_finite: set[int] = set()
-        self.broken: list[int] = []
+        self.faults: dict[int, NotFinite] = {}
+        self.zero_derivatives: set[int] = set()
         self.rows: dict[int, tuple[Tensor, Tensor]] = {}
+        self.samples: dict[int, Tensor] = {}
 
     def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
         if not all(map(is_readable, inputs)) or not all(map(is_readable, outputs)):
@@ -71,7 +78,14 @@ class Observed:
             self.tensors[step.place] = tuple(tensor.detach() for tensor in inputs)
         if not _are_finite(outputs):
             self.not_finite.add(step.place)
-            self.broken += [step.place] if _are_finite(inputs) else []
+            fault = not_finite(step, inputs, outputs)
+            self.faults.update({} if fault is None else {step.place: fault})
+        if step.function == "grad" and not any(bool(tensor.detach().any()) for tensor in outputs):
+            self.zero_derivatives.add(step.place)
+        if step.part == "model":
+            for number, tensor in zip((*step.inputs, *step.outputs), (*inputs, *outputs), strict=True):
+                if number not in self.samples and (sample := _sample(tensor)) is not None:
+                    self.samples[number] = sample
         if step.part == "loss":
             self.numbers.update({number: tensor.detach() for number, tensor in zip(step.inputs, inputs, strict=True)})
         if step.function in LAYERS | PRODUCTS:
@@ -92,6 +106,26 @@ class Observed:
 def _are_finite(tensors: tuple[Tensor, ...]) -> bool:
     floats = (each.detach() for each in tensors if each.is_floating_point() and not each.is_meta)
     return all(bool(each.isfinite().all()) for each in floats)
+
+
+def _sample(tensor: Tensor) -> Tensor | None:
+    """Return some of the tensor's numbers, at places that follow from its size; None for whole numbers and weights."""
+    is_plain = tensor.layout is torch.strided and not tensor.is_meta and not is_functorch_wrapped_tensor(tensor)
+    if not tensor.is_floating_point() or not is_plain or (tensor.is_leaf and tensor.requires_grad):
+        return None
+    return torch.take(tensor.detach(), _places(tensor.numel(), tensor.device)) if tensor.numel() else None
+
+
+@lru_cache(maxsize=256)
+def _places(count: int, device: torch.device) -> Tensor:
+    if count <= _SAMPLED:
+        return torch.arange(count, device=device)
+    generator = torch.Generator().manual_seed(count)
+    return torch.randint(count, (_SAMPLED,), generator=generator).to(device)
+
+
+_SAMPLED = 512
+"""Numbers of a tensor: a function that differs from a line at one number in a hundred is found out."""
 
 
 def _few_rows(tensor: Tensor) -> Tensor:

@@ -102,18 +102,18 @@ class Listening(TorchFunctionMode):
         if name not in self._functions:
             self._passed.add(func)
             return func(*args, **kwargs)
-        ending = self._before(func, name, args, kwargs)
+        ending = self._before(func, name, args, kwargs, sys._getframe(1))
         result = func(*args, **kwargs)
         if ending is not None and isinstance(result, Tensor):
             self._heard(ending, self._listener.after, result)
         return result
 
     def _before(
-        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], frame: FrameType
     ) -> Site | None:
         """Report the input of the call, if it begins an activation; return the site that it ends."""
         with self._guard.around((self._name, name), self._name, f"a call of {name}"):
-            starting, takes, ending = self._sites(func, name, args, kwargs)
+            starting, takes, ending = self._sites(func, name, args, kwargs, frame)
             z = None if starting is None else _input(args, kwargs, takes)
             if starting is not None and z is not None:
                 self._heard(starting, self._listener.before, z)
@@ -129,14 +129,14 @@ class Listening(TorchFunctionMode):
             report(site, tensor)
 
     def _sites(
-        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], frame: FrameType
     ) -> tuple[Site | None, int, Site | None]:
         """Return the sites that this call begins and ends, and the index of the input of the first."""
-        path, _, file, line, _ = spot(self._paths, depth=4)
+        path, _, file, line, _ = spot(self._paths, frame)
         key = (path, file, line, name)
         if key not in self._followed and key not in self._met:  # perhaps of a module that was added meanwhile
             self._paths = places_of(self._model)
-            path, *_ = spot(self._paths, depth=4)
+            path, *_ = spot(self._paths, frame)
             key = (path, file, line, name)
             self._met.add(key)
         at = self._seen.get(key, 0)

@@ -66,8 +66,8 @@ class Site:
         parameters: the values of its parameters; of a parameter per channel, all of them.
         path: the dotted path of the innermost module whose `forward` applies it; empty for the model itself.
         spelling: how the code writes it: `nn.ReLU`, `F.relu`, `torch.relu`, `x.relu_()`, `x * torch.sigmoid(x)`.
-        file, line: the line of the user's code that applies it; in an `nn.Sequential` the one that constructs it, if
-            that is known.
+        file, line: the line of the user's code that applies it; in an `nn.Sequential` the one that constructs it. An
+            empty file and 0 if that is unknown.
         index: its index among the activations of that module, from 0.
         shape, dtype: of its input.
         calls: how often one forward pass applies it.
@@ -107,8 +107,8 @@ class Site:
         return f"{self.path or 'model'}[{self.index}]"
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the formula, as plain values."""
-        return {
+        """Return everything but the formula, as plain values; file and line are None if they are unknown."""
+        values = {
             "activation": self.activation,
             "parameters": dict(self.parameters),
             "path": self.path,
@@ -121,6 +121,17 @@ class Site:
             "calls": self.calls,
             "trainable": list(self.trainable),
         }
+        return with_known_line(values)
+
+
+def with_known_line(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a place with None for a file and a line that are unknown.
+
+    Example:
+        >>> with_known_line({"path": "3", "file": "", "line": 0})
+        {'path': '3', 'file': None, 'line': None}
+    """
+    return {**values, "file": values["file"] or None, "line": values["line"] or None}
 
 
 @final

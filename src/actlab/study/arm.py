@@ -14,6 +14,7 @@ from actlab.errors import BadInput, BadStudy, BadTask
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.nn import module
+from actlab.train.contents import digest_of, sources
 from actlab.train.factory import Build
 from actlab.train.replace import Places, places, torch_module, with_replaced
 from actlab.train.task import Task
@@ -36,6 +37,19 @@ class Arm:
     build: Build | None
     means: Activation | AxisActivation | None = None
     gain: float | None = None
+
+    def digest(self) -> str:
+        """Return a digest of what the arm builds: formula and parameters, or the code of its modules."""
+        made = None if self.build is None else self.build()
+        code = () if made is None else tuple(sources(self.build, made).items())
+        return digest_of(_formula(self.means), self.gain, made, code)
+
+
+def _formula(act: Activation | AxisActivation | None) -> str:
+    """Return the formula and the parameters as a text, without what only describes them."""
+    if act is None:
+        return ""
+    return f"{act.expression!r} {getattr(act, 'params', ())!r} {getattr(act, 'samplers', ())!r}"
 
 
 def control_of(task: Task) -> tuple[Arm, Places | None]:

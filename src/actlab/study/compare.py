@@ -90,6 +90,7 @@ def prepare(
         margin_is_relative=task.metric.margin_is_relative,
         init=init,
         seed=seed,
+        contents={**task.contents(), **{f"the activation {arm.name}": arm.digest() for arm in arms}},
     )
     setting = Setting(task, {arm.name: arm for arm in arms}, where, plan.points)
     notes = (*task.notes, *([where.sentence()] if where else []), *plan.warnings())

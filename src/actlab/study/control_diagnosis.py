@@ -14,9 +14,8 @@ from actlab.diagnosis.trial_run import StepsDone
 from actlab.sites.find import Sites, sites
 from actlab.study.arm import model_of, named_arm
 from actlab.telemetry.settings import Settings
-from actlab.train.subject import Subject, called_with, defined_at
+from actlab.train.subject import Subject, called_with
 from actlab.train.task import OPTIMIZERS, Task
-from actlab.user_code import called_from
 
 Progress = Callable[[int, int, float | None, str], None]
 
@@ -44,16 +43,10 @@ def diagnosed(
         BadTask, BadInput: the model or the loss cannot be run.
         StoppedEarly: Ctrl-C during the training steps; its report holds the findings so far.
     """
-    file, line = defined_at(subject)
-
-    def found() -> Report:
-        steps_done = None if progress is None else _timed(progress)
-        if isinstance(subject, Subject):
-            return _of_model(subject, train_steps=train_steps, settings=settings, progress=steps_done)
-        return _of_task(subject, train_steps=train_steps, seed=seed, settings=settings, progress=steps_done)
-
-    report: Report = called_from(file, line, found)
-    return report
+    steps_done = None if progress is None else _timed(progress)
+    if isinstance(subject, Subject):
+        return _of_model(subject, train_steps=train_steps, settings=settings, progress=steps_done)
+    return _of_task(subject, train_steps=train_steps, seed=seed, settings=settings, progress=steps_done)
 
 
 def _of_model(subject: Subject, *, train_steps: int, settings: Settings | None, progress: StepsDone | None) -> Report:
@@ -103,9 +96,7 @@ def located(subject: Task | Subject) -> Sites:
     else:
         model, inputs = subject.model, subject.inputs
     positional, named = called_with(inputs)
-    file, line = defined_at(subject)
-    found: Sites = called_from(file, line, lambda: sites(model, *positional, **named))
-    return found
+    return sites(model, *positional, **named)
 
 
 def control_model(task: Task, *, seed: int) -> nn.Module:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,7 @@ class Plan:
         margin_is_relative: whether the margin is a share of the control's metric.
         init: "as-is", or "gain" for weights drawn with the second-moment gain of each arm.
         seed: the master random seed, from which all others are drawn.
+        contents: a digest of each thing that the results depend on: data, model, loss, code and activations.
     """
 
     task: str
@@ -69,6 +70,7 @@ class Plan:
     margin_is_relative: bool
     init: str
     seed: int
+    contents: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -161,7 +163,8 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain values."""
-        return asdict(self)
+        values = asdict(self)
+        return values if self.contents else {name: each for name, each in values.items() if name != "contents"}
 
     def digest(self) -> str:
         """Return a digest that identifies the plan."""

@@ -21,6 +21,7 @@ from actlab.extras_import import need
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Plan, Trial
 from actlab.study.schema import STUDIES, TRIALS, bring_up_to_date
+from actlab.study.secrets import without_secrets, without_secrets_of
 from actlab.train.loop import Epoch
 
 BUSY_SECONDS = 30
@@ -51,8 +52,10 @@ class Store:
         try:
             self._engine = _engine(self.url)
             bring_up_to_date(self._engine)
-        except (ArgumentError, DatabaseError) as error:
-            raise BadStudy(f"the store {_shown(self.url)} cannot be opened: {_first_line(error)}") from error
+        except (ArgumentError, DatabaseError, ValueError) as error:  # ValueError: the port
+            raise BadStudy(
+                f"the store {_shown(self.url)} cannot be opened: {_first_line(error, url=self.url)}"
+            ) from error
         except CommandError as error:  # its schema has a revision that is not among ours
             raise BadStudy(
                 f"the store {_shown(self.url)} was written by a newer actlab; update actlab, or name another store."
@@ -99,10 +102,7 @@ class Store:
         if row is None:
             return self.begin(name, plan)
         if row.digest != plan.digest():
-            raise BadStudy(
-                f"the stored study '{name}' has another plan ({_what_differs(row.plan, plan.to_json())})."
-                " Resume with the settings of the first run, or run without resuming."
-            )
+            raise BadStudy(_refusal(name, row.plan, plan.to_json()))
         return int(row.id)
 
     def keep(self, study: int, outcome: Outcome) -> None:
@@ -138,7 +138,9 @@ class Store:
             with self._engine.begin() as connection:
                 yield connection
         except OperationalError as error:
-            raise BadStudy(f"the store {_shown(self.url)} cannot be written: {_first_line(error)}") from error
+            raise BadStudy(
+                f"the store {_shown(self.url)} cannot be written: {_first_line(error, url=self.url)}"
+            ) from error
 
 
 def _added(connection: sa.Connection, *, name: str, attempt: int, plan: Plan) -> int:
@@ -195,6 +197,30 @@ def _set_up_sqlite(connection: Any, record: object) -> None:
     cursor.close()
 
 
+def _refusal(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """Return why a stored study cannot be continued, and what to do."""
+    before, now = stored.get("contents"), asked.get("contents", {})
+    plans = [{key: each for key, each in plan.items() if key not in _DIGESTS} for plan in (stored, asked)]
+    settings = _what_differs(*plans)
+    if settings or (before is None and not now):
+        return (
+            f"the stored study '{name}' has another plan ({settings or _what_differs(stored, asked)})."
+            " Resume with the settings of the first run, or run without resuming."
+        )
+    if before is None:
+        what = "it was stored by an older actlab, which did not note the code that its results depend on"
+    else:
+        changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        what = f"what its results depend on has changed: {', '.join(changed)}"
+    return (
+        f"the stored study '{name}' cannot be resumed: {what}. Run without --resume to start anew (the stored runs"
+        " stay), or undo the change."
+    )
+
+
+_DIGESTS = ("contents", "fingerprint")
+
+
 def _what_differs(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     now = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
     names = [name for name in {**now, **stored} if stored.get(name) != now.get(name)]
@@ -206,16 +232,14 @@ def _brief(value: Any) -> str:
 
 
 def _shown(url: str) -> str:
-    """Return the URL without its password."""
-    try:
-        return f"'{sa.make_url(url).render_as_string(hide_password=True)}'"
-    except ArgumentError:
-        return "that was asked for"
+    """Return the URL without its passwords."""
+    return f"'{without_secrets(url)}'"
 
 
-def _first_line(error: Exception) -> str:
-    cause = getattr(error, "orig", None) or error
-    return shortened(str(cause), limit=160)
+def _first_line(error: Exception, *, url: str) -> str:
+    """Return the error's text without the passwords of the URL."""
+    text = str(getattr(error, "orig", None) or error)
+    return shortened(without_secrets_of(url, text), limit=160)
 
 
 def _version() -> str:

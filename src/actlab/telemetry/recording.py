@@ -173,7 +173,8 @@ class Recording:
             table = self._tables.setdefault(z.device, Table(z.device))
             act = measured(site.measured)
             columns = table.grown(act, units)
-            adder = Adder(act, table, columns, table.sites - 1, floor=self.settings.dead_floor * act.bound)
+            floor = self.settings.dead_floor * act.bound if act.levels_off else 0.0
+            adder = Adder(act, table, columns, table.sites - 1, floor=floor)
             row = self.rows[key] = Row(site, adder)
             first = by_unit(z.detach(), axis=_axis(site, z))[0].double()
             table.shift[columns] = torch.where(torch.isfinite(first), first, 0.0)

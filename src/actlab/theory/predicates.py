@@ -8,6 +8,7 @@ from __future__ import annotations
 from actlab.errors import CannotLower
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
+from actlab.formula.text import text
 from actlab.theory.properties import properties
 from actlab.theory.record import Properties, Unknown
 
@@ -63,6 +64,17 @@ def saturates(act: Activation | AxisActivation) -> bool:
         [True, True, False, False]
     """
     return bool(saturated_sides(act))
+
+
+def is_piecewise_linear(act: Activation) -> bool:
+    """Return whether the second derivative by the input is 0 wherever it exists, as that of relu.
+
+    Example:
+        >>> from actlab.catalog.index import CATALOG
+        >>> [is_piecewise_linear(CATALOG[name]) for name in ("relu", "hard_tanh", "elu", "tanh")]
+        [True, True, False, False]
+    """
+    return len(act.inputs) == 1 and text(act.derivative(times=2)) == "0"
 
 
 def _range(act: Activation | AxisActivation) -> tuple[float | None, float | None]:

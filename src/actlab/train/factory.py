@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from actlab.errors import BadTask
+from actlab.nn.user_lines import noting_lines
 from actlab.train.examples import Examples, article
 from actlab.train.kinds import KINDS, Kind, Loss, fault_of, is_one_logit, kind_of
 from actlab.user_code import their_code
@@ -36,7 +37,7 @@ def build(factory: Callable[..., nn.Module], *, activation: Build | None, task: 
     Raises:
         BadTask: the factory raised, or did not return a module.
     """
-    with their_code(f"task '{task}': the model's factory"):
+    with their_code(f"task '{task}': the model's factory"), noting_lines():
         model = factory() if activation is None else factory(activation)
     if not isinstance(model, nn.Module):
         raise BadTask(f"task '{task}': model must return a torch.nn.Module; got {article(model)}.")

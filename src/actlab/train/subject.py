@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from actlab.deprecation import warn_renamed
 from actlab.errors import BadTask
+from actlab.nn.user_lines import noting_lines
 from actlab.train.examples import article
 from actlab.train.task import Task
 from actlab.train.taskfile import parts
@@ -118,7 +119,8 @@ def named_subject(where: str) -> Task | Subject:
         BadTask: there is no such file, module or name, it raises, or it is neither a task nor a subject.
     """
     path, name = parts(where)
-    module = imported(path) if path.suffix == ".py" else imported_module(str(path))
+    with noting_lines():
+        module = imported(path) if path.suffix == ".py" else imported_module(str(path))
     if not hasattr(module, name):
         near = get_close_matches(name, [known for known in vars(module) if not known.startswith("_")], n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
@@ -126,7 +128,7 @@ def named_subject(where: str) -> Task | Subject:
     found = getattr(module, name)
     label = f"{path.name}:{name}"
     if callable(found) and not isinstance(found, nn.Module):
-        with their_code(f"'{label}'"):
+        with their_code(f"'{label}'"), noting_lines():
             found = found()
     if isinstance(found, Task):
         return found

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from actlab.deprecation import renamed_keyword, warn_renamed
 from actlab.errors import BadTask
+from actlab.train.contents import digest_of, sources
 from actlab.train.examples import Examples, Rows, article, examples, split
 from actlab.train.factory import FEW, Build, build, check_fit, outputs_of, settled_kind, takes_activation
 from actlab.train.kinds import KINDS, Kind, Loss, Metric
@@ -178,12 +179,30 @@ class Task:
             for tensor in (part.inputs, part.targets):
                 digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
                 digest.update(tensor.contiguous().numpy().tobytes())
-        model = self.build(nn.Identity if self.takes_activation else None)
+        model = self._fresh()
         shapes = [(name, tuple(value.shape)) for name, value in model.named_parameters()]
         loss = getattr(self.loss, "__qualname__", type(self.loss).__qualname__)  # a repr could hold an address
         recipe = (self.name, self.kind.name, loss, self.epochs, self.batch_size, self.optimizer, self.rates)
         digest.update(repr((recipe, self.target_unit, str(model), shapes)).encode())
         return digest.hexdigest()
+
+    def contents(self) -> dict[str, str]:
+        """Return a digest of each thing that the results depend on, also of the user's code, by what it is."""
+        with torch.random.fork_rng(devices=[]):
+            model = self._fresh()
+        shapes = [(name, tuple(value.shape)) for name, value in model.named_parameters()]
+        rows = [each for part in (self.train, self.valid, self.test) for each in (part.inputs, part.targets)]
+        settings = (self.kind.name, self.epochs, self.batch_size, self.optimizer, self.rates, self.target_unit)
+        return {
+            "the data": digest_of(rows),
+            "the task's settings": digest_of(settings),
+            "the model": digest_of(self.model, str(model), shapes),
+            "the loss": digest_of(self.loss),
+            **{f"the code in {name}": each for name, each in sources(self.model, self.loss, model).items()},
+        }
+
+    def _fresh(self) -> nn.Module:
+        return self.build(nn.Identity if self.takes_activation else None)
 
     def _check_recipe(self, kind: str) -> None:
         def refuse(fault: str) -> BadTask:

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from actlab.errors import BadTask
+from actlab.nn.user_lines import noting_lines
 from actlab.train.examples import article
 from actlab.train.task import Task
 from actlab.user_code import imported, their_code
@@ -27,14 +28,15 @@ def file_task(where: str) -> Task:
         BadTask: the file is missing or raises, does not hold the name, or holds something else.
     """
     path, name = parts(where)
-    module = imported(path)
+    with noting_lines():
+        module = imported(path)
     if not hasattr(module, name):
         near = get_close_matches(name, [known for known in vars(module) if not known.startswith("_")], n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise BadTask(f"'{path}' has no '{name}'.{hint} It must be an actlab.Task or a function that returns one.")
     found = getattr(module, name)
     if callable(found) and not isinstance(found, nn.Module):
-        with their_code(f"'{path.name}:{name}'"):
+        with their_code(f"'{path.name}:{name}'"), noting_lines():
             found = found()
     if not isinstance(found, Task):
         raise BadTask(

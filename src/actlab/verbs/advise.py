@@ -29,6 +29,7 @@ from actlab.study.compare import Progress
 from actlab.study.comparison import Comparison
 from actlab.study.options import AdviseOptions, lists_options
 from actlab.study.runner import Runner
+from actlab.study.secrets import command_without_secrets
 from actlab.train.task import Task
 from actlab.verbs.activation_lookup import activation_named
 from actlab.verbs.task_lookup import task_named
@@ -178,5 +179,5 @@ def _provenance(command: str) -> dict[str, str]:
     """Return command, versions, machine and date, for the end of the report."""
     versions = ", ".join(f"{package} {version(package)}" for package in ("actlab", "torch", "numpy"))
     environment = {"Versions": f"Python {platform.python_version()}, {versions}", "Machine": platform.platform()}
-    typed = {"Command": command} if command else {}
+    typed = {"Command": command_without_secrets(command)} if command else {}
     return {**typed, **environment, "Date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}

@@ -60,7 +60,9 @@ class Checked:
 
     @property
     def is_well(self) -> bool:
-        """Whether no new finding reaches the severity `fail_on`."""
+        """Whether nothing was raised and no new finding reaches the severity `fail_on`."""
+        if self.report.raised is not None:
+            return False
         if self.fail_on == NEVER:
             return True
         least = SEVERITIES.index(self.fail_on)
@@ -74,7 +76,7 @@ class Checked:
             "suppressed": len(self.suppressed),
             "ignored": self.ignored,
             "unseen": plain(self.report.unseen),
-            "notes": list(self.report.notes),
+            "notes": list(self.report.remarks),
         }
 
     def to_sarif(self) -> dict[str, Any]:
@@ -126,7 +128,7 @@ class Checked:
                 last=self._last(),
             )
         )
-        return [*table, *self.report.notes]
+        return [*table, *self.report.remarks]
 
     def _last(self) -> str:
         sites = len(self.report.sites)

@@ -155,7 +155,6 @@ REFUSED = {
     "raises": (network(Raises()), (X, Y), F.cross_entropy, "the model raised RuntimeError: no such luck"),
     "the loss raises": (network(), (X, Y), lambda z, y: z.nothing, "AttributeError"),
     "empty loader": (network(), DataLoader(TensorDataset(X[:0], Y[:0])), F.cross_entropy, "the loader is empty"),
-    "cut off": (network(), (X, Y), lambda z, y: F.cross_entropy(z.detach(), y), "the loss has no gradient: it is cut"),
     "frozen": (network().requires_grad_(False), (X, Y), F.cross_entropy, "no parameter requires_grad"),
     "batch on meta": (network(), (X.to("meta"), Y.to("meta")), F.cross_entropy, "on cpu and the batch on meta"),
     "targets on meta": (network(), (X, Y.to("meta")), F.cross_entropy, "on cpu and the batch on cpu, meta"),

@@ -389,7 +389,7 @@ def test_a_fault_of_the_measuring_is_named_once_and_the_loop_goes_on(monkeypatch
 
 
 def test_a_fault_in_the_recorded_pass_is_named_once(monkeypatch):
-    monkeypatch.setattr(recorder, "here", broken)
+    monkeypatch.setattr(recorder, "spot", broken)
     with pytest.warns(UserWarning, match=r"does not measure Sequential: measuring it raised LookupError") as caught:
         assert_same(lambda: of_model(network(), lambda model: None))
     assert len(caught) == 1

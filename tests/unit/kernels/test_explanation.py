@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite
+from dataclasses import replace
 
 import pytest
 import torch
@@ -209,12 +209,13 @@ def what_runs(act: Activation, x: Tensor, monkeypatch: pytest.MonkeyPatch) -> st
 
         return called_now
 
+    own = own_operator(act)
     with monkeypatch.context() as patch:
         for way in ("forward", "of_one", "of_two"):
             patch.setattr(Kernels, way, noted(getattr(Kernels, way), "kernel"))
-        own = own_operator(act)
         if own is not None:
-            patch.setattr(own, "function", noted(own.function, "operator"))
+            noting = replace(own, function=noted(own.function, "operator"))
+            patch.setattr("actlab.nn.functions.own_operator", lambda act, mode: noting)
         applied = functional(act)
         assert isinstance(applied, Functional)
         y = applied(*[x] * len(act.inputs))
@@ -226,18 +227,14 @@ SINGLE = [act for act in CATALOG.values() if isinstance(act, Activation)]
 
 @pytest.mark.parametrize("act", [*SINGLE, get("abs(x)**(1 + x*x)")], ids=str)
 def test_the_explained_implementation_runs(act: Activation, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = own_operator(act)
-    around = [int(own.limit) - 1, int(own.limit)] if own is not None and isfinite(own.limit) else []
-    for x in [torch.ones(size) for size in (1, 5000, 70_000, *around)] + [X.bfloat16(), X.double()]:
+    for x in [torch.ones(size) for size in (1, 5000, 70_000)] + [X.bfloat16(), X.double()]:
         assert explain(act, x).implementation == what_runs(act, x, monkeypatch), (x.dtype, x.shape)
 
 
 def test_pytorch_s_own_operator_is_named() -> None:
     told = explain("relu", X)
     assert (told.implementation, told.forward, told.layer) == ("operator", "", "PyTorch")
-    assert told.reason.startswith(
-        "torch.nn.functional.relu gives the same numbers as the kernel; the kernel was measured"
-    )
+    assert told.reason == "torch.nn.functional.relu gives the same numbers as the kernel."
     assert explain("identity", X).implementation == "view"
 
 
@@ -251,11 +248,62 @@ def test_a_gpu_is_explained_differently_from_a_cpu(monkeypatch: pytest.MonkeyPat
     assert _of_gpu(OnGpu()).implementation == "composite"  # type: ignore[arg-type]  # likewise
 
 
-def test_an_operator_takes_small_tensors_of_its_own_dtypes_alone() -> None:
-    own = OwnOperator(torch.relu, frozenset({torch.float32}), 100, name="torch.relu", keeps_output=True)
-    assert own.takes(torch.ones(99))
-    assert not own.takes(torch.ones(100))
-    assert not own.takes(torch.ones(99, dtype=torch.float64))
+def test_an_operator_takes_its_own_dtypes_alone() -> None:
+    whole, forward = frozenset({torch.float32}), frozenset({torch.float64})
+    own = OwnOperator(torch.relu, "torch.relu", whole, forward, is_exact=False, keeps_output=True)
+    assert own.takes(torch.ones(9))
+    assert not own.takes(torch.ones(9, dtype=torch.float64))
+    assert not own.takes(torch.ones(9, device="meta"))
+    assert own.computes == whole | forward
+
+
+def only(part: str, function: Callable[[Tensor], Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an operator compute this part of tanh."""
+    single, none = frozenset({torch.float32}), frozenset()
+    whole, forward = (single, none) if part == "both" else (none, single)
+    own = OwnOperator(function, "torch.tanh", whole, forward, is_exact=False, keeps_output=True)
+    for place in ("nn.functions", "kernels.explanation"):
+        monkeypatch.setattr(f"actlab.{place}.own_operator", lambda act, mode: own)
+
+
+@pytest.mark.parametrize("make", [functional, module], ids=["functional", "module"])
+@pytest.mark.parametrize("part", ["forward", "both"])
+def test_an_operator_of_other_numbers_computes_its_part(
+    part: str, make: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.linspace(-30, 30, 601, requires_grad=True)
+    (slope,) = torch.autograd.grad(functional("tanh")(x).sum(), x)
+    only(part, lambda x: torch.tanh(x) + 0, monkeypatch)
+    made = make("tanh", mode="fast")
+    y = made(x)
+    assert torch.equal(y, torch.tanh(x))
+    (found,) = torch.autograd.grad(y.sum(), x)
+    # PyTorch's gradient from the output has no tails, the kernel's has
+    assert bool((found[0] == 0) == (part == "both"))
+    torch.testing.assert_close(found, slope, atol=2e-7, rtol=1e-5)
+    assert torch.equal(made(x.detach()), torch.tanh(x))
+    told = explain(made, x)
+    assert told.implementation == "operator"
+    assert told.forward == ("" if part == "both" else "by torch.tanh")
+    assert told.keeps == ("its output" if part == "both" else "its input")
+    assert "faster than the kernel" in told.reason
+    # other dtypes and second derivatives are the kernel's
+    assert explain(made, x.double()).implementation == "kernel"
+    (once,) = torch.autograd.grad(made(x).sum(), x, create_graph=True)
+    (twice,) = torch.autograd.grad(once.sum(), x)
+    torch.testing.assert_close(twice, (-2 * torch.tanh(x) * slope).detach(), atol=1e-6, rtol=1e-4)
+
+
+def test_transforms_graphs_and_forward_mode_take_the_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    tanh, ones = functional("tanh", mode="fast"), torch.ones_like(X)
+    wanted = torch.func.vmap(torch.func.grad(tanh))(X)
+    only("both", _refuse, monkeypatch)
+    tanh = functional("tanh", mode="fast")
+    torch.testing.assert_close(torch.func.vmap(torch.func.grad(tanh))(X), wanted)
+    torch.testing.assert_close(torch.func.jvp(tanh, (X,), (ones,))[1], wanted)
+    torch.testing.assert_close(torch.compile(tanh, fullgraph=True, backend="aot_eager")(X), torch.tanh(X))
+    with pytest.raises(AssertionError):
+        tanh(X)
 
 
 def kept(function: object, x: Tensor) -> list[Tensor]:
@@ -309,7 +357,8 @@ def test_modules_and_functionals_are_explained(made: object, implementation: str
 
 
 def test_a_module_runs_pytorch_s_own_operator_as_a_functional_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, (own, called) = module("relu"), (own_operator(get("relu")), [])
-    monkeypatch.setattr(own, "function", lambda x: called.append(x) or x.relu())
-    network(X)
+    called: list[Tensor] = []
+    own = replace(own_operator(get("relu")), function=lambda x: called.append(x) or x.relu())
+    monkeypatch.setattr("actlab.nn.functions.own_operator", lambda act, mode: own)
+    module("relu")(X)
     assert called

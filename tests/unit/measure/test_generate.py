@@ -11,6 +11,7 @@ from actlab.catalog.index import get
 from actlab.formula.activation import Activation
 from actlab.measure.accuracy import generate, stored
 from actlab.measure.accuracy.certificate import certificate
+from actlab.measure.implementations import kernels
 
 RELU, TANH = get("relu"), get("tanh")
 assert isinstance(RELU, Activation)
@@ -23,7 +24,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def few(act: Activation, **options: object) -> object:
-        names.append(act.name)
+        if getattr(options.get("function"), "name", "") != "torch":  # the other one, where a processor decides
+            names.append(act.name)
         return certificate(act, **{**options, "against": ()}, count=1000)
 
     monkeypatch.setattr(generate, "certificate", few)
@@ -95,3 +97,15 @@ def test_the_faults_of_kept_certificates_are_reported(
     answer = generate.certified_all(path, progress=lambda *_: None, kept=kept)
     assert answer.faults == (("relu", "float32", "accurate", "5 ULP"),)
     assert measured == []
+
+
+def test_the_worse_counts_where_the_processor_decides_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = certificate(TANH, mode="fast", function=kernels(TANH, mode="fast")).measured
+    monkeypatch.setattr(generate, "chosen_anywhere", lambda act, mode, dtype: "both")
+    both = generate.measured(TANH, "fast", "float32")
+    assert both.measured.forward == kernel.forward
+    assert kernel.backward.max_ulp < 10 < 1e6 < both.measured.backward.max_ulp
+    assert both.zero_gradient.right < 20
+    assert both.faults == ()
+    monkeypatch.setattr(generate, "chosen_anywhere", lambda act, mode, dtype: "forward")
+    assert generate.measured(TANH, "fast", "float32").measured.backward == kernel.backward

@@ -63,7 +63,9 @@ def test_piecewise_linear_gradients_are_exact_to_the_last_bit(name: str, dtype: 
     (y, dx), (plain_y, plain_dx) = gradient(few, x, dy), gradient(plain, x, dy)
     assert few.is_exact
     assert torch.equal(y.nan_to_num(7), plain_y.nan_to_num(7))
-    assert torch.equal(dx.nan_to_num(7), plain_dx.nan_to_num(7)), x[dx != plain_dx]
+    # at NaN the gradient of PyTorch's own operator may be that of another piece
+    there = ~x.isnan()
+    assert torch.equal(dx[there].nan_to_num(7), plain_dx[there].nan_to_num(7)), x[dx != plain_dx]
 
 
 def test_the_list_of_piecewise_linear_activations_is_complete() -> None:

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from actlab.diagnosis.check import check
-from unit.rules.programs import CLASSES, LAYERS, Composite, X, findings, ids, sole_fault
+from unit.rules.programs import CLASSES, LAYERS, Applied, Composite, X, findings, ids, sole_fault
 
 
 def test_two_linear_layers_are_reported_with_the_single_layer():
@@ -74,7 +74,7 @@ class OnlyInTraining(nn.Module):
     def forward(self, x):
         x = self.one(x)
         if self.training or self.always:
-            x = F.dropout(F.relu(x), 0.1)
+            x = F.dropout(F.relu(x), 0.1, self.training)
         return self.two(x)
 
 
@@ -125,7 +125,7 @@ class Adapted(nn.Module):
 
     def forward(self, x):
         h = self.body(x)
-        added = 2.0 * self.up(F.dropout(self.down(h), 0.1))
+        added = 2.0 * self.up(F.dropout(self.down(h), 0.1, self.training))
         return self.head(h) + added if self.beside else added
 
 
@@ -133,3 +133,74 @@ def test_an_adapter_beside_a_layer_is_intentional():
     targets = torch.arange(32) % 3
     assert ids(Adapted(beside=True), targets, F.cross_entropy) == []
     assert ids(Adapted(beside=False), targets, F.cross_entropy) == ["AL301"]
+
+
+def test_a_scale_between_layers_is_a_straight_line():
+    assert ids(Composite("F.linear", 8, 32, 4, act=lambda x: 2 * x - 1), CLASSES, F.cross_entropy) == ["AL301"]
+    assert ids(Composite("F.linear", 8, 32, 4, act=lambda x: torch.maximum(x, 1.0 * x)), CLASSES, F.cross_entropy) == [
+        "AL301"
+    ]
+    assert ids(Composite("F.linear", 8, 32, 4, act=lambda x: torch.maximum(x, 0.5 * x)), CLASSES, F.cross_entropy) == []
+
+
+EINSUMS = {"bi,io->bo": (8, 16, 4), "bi,oi->bo": (8, 16, 4)}
+
+
+@pytest.mark.parametrize("equation", EINSUMS)
+@pytest.mark.parametrize("weight_first", [False, True])
+def test_layers_written_as_einsum_collapse(equation, weight_first):
+    def layer(x, weight):
+        weight = weight if equation == "bi,io->bo" else weight.T
+        terms, result = equation.split("->")
+        swapped = ",".join(reversed(terms.split(","))) + "->" + result
+        return torch.einsum(swapped, weight, x) if weight_first else torch.einsum(equation, x, weight)
+
+    def model(act):
+        parts = {name: nn.Parameter(torch.randn(size) / 3) for name, size in [("one", (8, 16)), ("two", (16, 4))]}
+        return Applied(lambda m, x: layer(act(layer(x, m.one)), m.two), **parts)
+
+    (found,) = findings(model(lambda h: h), CLASSES, F.cross_entropy)
+    assert (found.id, found.evidence["equivalent"]) == ("AL301", [8, 4])
+    assert ids(model(torch.relu), CLASSES, F.cross_entropy) == []
+
+
+def over_time_then_channels(m, x):
+    return m.out(F.relu(m.channels(m.time(x))).mean(1))
+
+
+def test_layers_along_different_axes_do_not_collapse():
+    parts = {"time": nn.Conv1d(24, 12, 1), "channels": nn.Linear(8, 16), "out": nn.Linear(16, 3)}
+    report = check(Applied(over_time_then_channels, **parts), (torch.randn(8, 24, 8), CLASSES[:8] % 3), F.cross_entropy)
+    assert report.findings == ()
+
+
+@pytest.mark.parametrize("beside", ["the first layer", "the second layer"])
+def test_an_activation_that_is_never_called_is_named(beside):
+    class Block(nn.Module):
+        def __init__(self, has):
+            super().__init__()
+            self.layer = nn.Linear(8, 8)
+            if has:
+                self.act = nn.GELU()
+
+        def forward(self, x):
+            return self.layer(x)
+
+    model = nn.Sequential(Block(beside == "the first layer"), Block(beside == "the second layer"))
+    (found,) = findings(model, CLASSES, F.cross_entropy)
+    path = "0.act" if beside == "the first layer" else "1.act"
+    assert f"{path} is never called." in found.message
+    assert found.evidence["never_called"] == [path]
+    assert found.remedies[0] == "call-activation"
+
+
+def test_an_activation_discarded_after_normalization_is_named():
+    def forward(m, x):
+        h = m.norm(m.one(x))
+        m.act(h)
+        return m.two(h)
+
+    parts = {"one": nn.Linear(8, 16), "norm": nn.BatchNorm1d(16), "act": nn.ReLU(), "two": nn.Linear(16, 4)}
+    (found,) = findings(Applied(forward, **parts), CLASSES, F.cross_entropy)
+    assert "The result of relu at line" in found.message
+    assert found.evidence["never_called"] == []

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from unit.rules.programs import CLASSES, ids, sole_fault
 
 DROPOUTS = {
-    "F.dropout": lambda h: F.dropout(h, 0.1),
+    "F.dropout": lambda h: F.dropout(h, 0.1, training=True),
     "torch.dropout_": lambda h: torch.dropout_(h, 0.1, True),
     "native": lambda h: torch.native_dropout(h, 0.1, True)[0],
     "a mask": lambda h: h * (torch.rand_like(h) > 0.1) / 0.9,

@@ -10,7 +10,7 @@ from unit.rules.programs import CLASSES, findings, mlp
 NAMES = {"1.weight", "3.weight"}
 
 
-@pytest.mark.parametrize(("decay", "severity"), [(0.01, "warning"), (1e-5, "information")])
+@pytest.mark.parametrize(("decay", "severity"), [(0.01, "warning"), (5e-4, "information"), (1e-5, "information")])
 def test_weight_decay_on_prelu_parameters_is_reported(decay, severity):
     model = mlp(4, act=nn.PReLU)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=decay)

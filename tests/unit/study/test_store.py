@@ -246,3 +246,39 @@ def test_a_plan_with_other_fields_is_refused_and_the_field_named(tmp_path: Path)
     raw.close()
     with Store(path) as store, pytest.raises(BadStudy, match=r"another plan \(warmup: 5 stored, None now\)"):
         store.resume("mine", PLAN)
+
+
+def test_what_has_changed_since_is_named_before_a_study_is_resumed() -> None:
+    before = replace(PLAN, contents={"the data": "1", "the code in net.py": "2", "the activation own": "3"})
+    after = replace(PLAN, contents={"the data": "1", "the code in net.py": "4", "the activation own": "5"})
+    with Store(None) as store:
+        number = store.begin("t", before)
+        assert store.resume("t", before) == number
+        with pytest.raises(BadStudy, match=r"has changed: the code in net\.py, the activation own\. Run without"):
+            store.resume("t", after)
+
+
+def test_a_study_of_an_older_release_that_noted_no_code_is_refused() -> None:
+    with Store(None) as store:
+        store.begin("t", PLAN)
+        with pytest.raises(BadStudy, match="stored by an older actlab, which did not note the code"):
+            store.resume("t", replace(PLAN, contents={"the data": "1"}))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://me:hush@localhost:1/db",
+        "postgresql://me:hu%40sh@localhost:1/db",
+        "postgresql://me:hush/@sh@localhost:1/db",
+        "postgresql://me@localhost:1/db?password=hush",
+        "postgresql://localhost:1/db?user=me&sslpassword=hush",
+        "postgresql://me:hush@localhost:port/db",
+        "mysql://me:hush@localhost/db",
+    ],
+)
+def test_no_error_shows_the_password(address: str) -> None:
+    with pytest.raises(BadStudy) as caught:
+        Store(address)
+    assert "hu" not in str(caught.value)
+    assert "sh@" not in str(caught.value)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import actlab
 from actlab.catalog.index import CATALOG
 from actlab.diagnosis.watch import watch
 from actlab.formula.activation import Activation
@@ -55,3 +56,29 @@ def test_saturated_share_agrees_with_al102(act: nn.Module, bias: float, share: f
     assert {point.saturated_share for point in site.points} == {share}
     found = [each.id for each in run_findings(quantities, Settings())]
     assert ("AL102" in found) == bool(share)
+
+
+STEEP = ["sign(x)*sqrt(abs(x) + 1e-12)", "sqrt(abs(x) + 1e-12)", "sqrt(max(x, 0) + 1e-8)", "log(abs(x) + 1e-6)",
+         "0.5*x + 0.01*tanh(1e5*x)"]  # fmt: skip
+
+
+@pytest.mark.parametrize("formula", STEEP)
+def test_a_steep_spot_does_not_make_the_rest_dead(formula: str) -> None:
+    act = actlab.module(formula)
+    assert measured(act.activation).bound < 10
+    (site,) = watched(act, bias=1.0).sites
+    assert {point.dead_share for point in site.points} == {0.0}
+
+
+def test_a_function_that_levels_off_is_compared_with_its_steepest_spot() -> None:
+    assert measured(CATALOG["sigmoid"]).bound == 0.25
+    assert measured(actlab.module("tanh(100*x)").activation).bound == pytest.approx(100)
+    (site,) = watched(actlab.module("tanh(100*x)"), bias=9.0).sites
+    assert {point.dead_share for point in site.points} == {1.0}
+
+
+def test_a_small_derivative_of_a_logarithm_is_not_death() -> None:
+    (site,) = watched(actlab.module("symlog"), bias=1e6).sites
+    assert {point.dead_share for point in site.points} == {0.0}
+    (site,) = watched(nn.ReLU(), bias=-1e6).sites
+    assert {point.dead_share for point in site.points} == {1.0}

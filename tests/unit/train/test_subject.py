@@ -15,7 +15,6 @@ from actlab.train.builtin import builtin_task
 from actlab.train.mlp import mlp
 from actlab.train.subject import Subject, defined_at, named_subject, subject
 from actlab.train.task import Task
-from actlab.user_code import called_from
 
 FILE = """
 import torch
@@ -128,11 +127,20 @@ def test_what_does_not_fit_is_named(given: object, message: str) -> None:
     assert message in str(raised.value)
 
 
-def test_a_model_of_pytorchs_own_modules_is_found_where_the_user_names_it(file: str) -> None:
-    where = ("their_net.py", 17)
-    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
-    (found,) = called_from(*where, partial(sites, model, torch.ones(1, 4)))
-    assert (found.file, found.line) == where
+def test_a_model_of_pytorchs_own_modules_has_the_lines_that_construct_them(tmp_path: Path) -> None:
+    (tmp_path / "layers.py").write_text(
+        "from torch import nn\n\ndef block():\n    return [nn.Linear(4, 4), nn.Tanh()]\n"
+    )
+    path = tmp_path / "their_net.py"
+    path.write_text(
+        "import torch\nfrom torch import nn\nfrom layers import block\n"
+        "parts = block()\nparts.append(\n    nn.ReLU()\n)\n"
+        "def ready():\n    return nn.Sequential(*parts), torch.ones(1, 4)\n"
+    )
+    made = named_subject(f"{path}:ready")
+    assert isinstance(made, Subject)
+    found = [(Path(site.file).name, site.line) for site in sites(made.model, made.inputs)]
+    assert found == [("layers.py", 4), ("their_net.py", 6)]
 
 
 class Net(nn.Module):
@@ -181,7 +189,9 @@ def test_a_built_in_task_is_placed_in_the_file_that_makes_its_model() -> None:
     task = builtin_task("digits-relu")
     path, line = defined_at(task)
     assert (Path(path).name, line) == ("mlp.py", mlp.__code__.co_firstlineno)
-    assert {(site.file, site.line) for site in located(task)} == {(path, line)}
+    text = "layers += [activation()] if number else []"
+    expected = next(at for at, each in enumerate(Path(path).read_text().splitlines(), start=1) if text in each)
+    assert {(site.file, site.line) for site in located(task)} == {(path, expected)}
 
 
 def test_a_model_that_is_made_in_no_code_of_pythons_is_placed_at_the_task() -> None:

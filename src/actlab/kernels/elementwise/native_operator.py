@@ -1,16 +1,16 @@
-"""PyTorch's own operator if it gives the same numbers as the kernel, up to the size from which the kernel is faster.
+"""PyTorch's own operator instead of a kernel: where its numbers are the same, or it is faster and keeps the bound.
 
 Only formulas without an elementary function have one way to be rounded. Whether PyTorch's operator of the same
-meaning takes it, in the gradient too, is tried on the numbers that tell apart; from which size on the kernel is worth
-the call is timed, once in a process.
+meaning takes it, in the gradient too, is tried on the numbers that tell apart. Where its numbers are others, the choice
+is stored (`native_choices`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from math import inf, nan
-from time import perf_counter
 from typing import Any, final
 
 import torch
@@ -19,59 +19,83 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from actlab.errors import CannotLower, NoKernels
 from actlab.formula.activation import Activation
-from actlab.formula.expr import Call, Input, walk
+from actlab.formula.expr import Call, Expr, Input, walk
+from actlab.kernels.elementwise import native_choices
 from actlab.kernels.elementwise.kernels import MEMORY, Kernels, kernels_of
 from actlab.kernels.elementwise.native_reference import native_of
+from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.runtime.isolated import apart
+from actlab.lower.straight_line import Leaf
 
 EXACT_ATOMS = frozenset({"abs", "min", "max", "sign"})
-_SIZES = (1 << 16, 1 << 20)
-_REPEATS = 7
-# Both are as fast as memory: a kernel that seems faster by less was only luckier with its place in it.
-_CLEARLY = 0.9
 
 
 @final
+@dataclass(frozen=True)
 class OwnOperator:
-    """PyTorch's operator and the size up to which it is used; created by `own_operator`.
+    """PyTorch's operator and what it computes; created by `own_operator`.
 
     Attributes:
         function: the operator.
-        dtypes: of which its numbers are the same.
-        limit: the number of elements from which the kernel is faster.
-        name: the operator's name in PyTorch.
+        name: its name in PyTorch.
+        whole: the dtypes of which it computes values and gradient.
+        forward: the dtypes of which it computes the values alone.
+        computes: all of these.
+        is_exact: whether its numbers are the kernel's, except for the sign of a zero and the gradient at NaN.
         keeps_output: whether it saves only its output for backward.
     """
 
-    def __init__(
-        self,
-        function: Callable[[Tensor], Tensor],
-        dtypes: frozenset[torch.dtype],
-        limit: float,
-        *,
-        name: str,
-        keeps_output: bool,
-    ) -> None:
-        self.function = function
-        self.dtypes = dtypes
-        self.name = name
-        self.keeps_output = keeps_output
-        self.limit = limit
+    function: Callable[[Tensor], Tensor]
+    name: str
+    whole: frozenset[torch.dtype]
+    forward: frozenset[torch.dtype]
+    is_exact: bool
+    keeps_output: bool
+    computes: frozenset[torch.dtype] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "computes", self.whole | self.forward)
 
     def takes(self, x: Tensor) -> bool:
-        """Return whether the operator is used for this tensor."""
-        # while traced, a size is not a number, and only operators can be chosen
-        return x.dtype in self.dtypes and (torch._C._get_tracing_state() is not None or x.numel() < self.limit)
+        """Return whether the operator computes values and gradient of this tensor."""
+        return x.dtype in self.whole and (self.is_exact or x.is_cpu)
+
+
+@final
+class ValuesByOperator:
+    """The kernels of a formula of one input, whose values PyTorch's operator computes; like `Kernels`."""
+
+    def __init__(self, kernels: Kernels, function: Callable[[Tensor], Tensor]) -> None:
+        self.expression: Expr = kernels.expression
+        self.args: tuple[Leaf, ...] = kernels.args
+        self.mode = kernels.mode
+        self.of_one = function
+        self.pulled_one = kernels.pulled_one
 
 
 @lru_cache(maxsize=512)
-def own_operator(act: Activation) -> OwnOperator | None:
-    """Return PyTorch's operator that gives the same numbers, or None."""
+def own_operator(act: Activation, mode: Mode = "accurate") -> OwnOperator | None:
+    """Return PyTorch's operator, or None if the kernel computes everything."""
     if len(act.inputs) != 1 or act.samplers or any(param.trainable for param in act.params):
         return None
     nodes = list(walk(act.with_references()))
     if any(isinstance(node, Call) and node.atom not in EXACT_ATOMS for node in nodes):
+        return _stored(act, mode)
+    return _exact(act)
+
+
+def _stored(act: Activation, mode: Mode) -> OwnOperator | None:
+    """Return the operator if it is chosen for a dtype."""
+    found = {dtype: native_choices.chosen(act, mode, dtype) for dtype in MEMORY}
+    whole, forward = (frozenset(dtype for dtype in MEMORY if found[dtype] == part) for part in ("both", "forward"))
+    if not whole | forward:
         return None
+    return apart(partial(_made, act, whole, forward, is_exact=False))
+
+
+@lru_cache(maxsize=512)
+def _exact(act: Activation) -> OwnOperator | None:
+    """Return the operator if it gives the kernel's numbers, in any mode."""
     return apart(partial(_tried, act))
 
 
@@ -81,10 +105,19 @@ def _tried(act: Activation) -> OwnOperator | None:
     if reference is None or ours is None:
         return None
     dtypes = frozenset(dtype for dtype in MEMORY if _same_numbers(reference, ours, dtype))
-    if torch.float32 not in dtypes:
+    return _made(act, dtypes, frozenset(), is_exact=True) if torch.float32 in dtypes else None
+
+
+def _made(
+    act: Activation, whole: frozenset[torch.dtype], forward: frozenset[torch.dtype], *, is_exact: bool
+) -> OwnOperator | None:
+    function = native_of(act)
+    if function is None:
         return None
     name = str(act.reference).partition("(")[0]
-    return OwnOperator(reference, dtypes, _limit(reference, ours), name=name, keeps_output=_keeps_output(reference))
+    # without arguments to bind, the function itself is called sooner
+    bare = function if function.keywords else function.func
+    return OwnOperator(bare, name, whole, forward, is_exact, _keeps_output(function))
 
 
 def _keeps_output(function: Callable[[Tensor], Tensor]) -> bool:
@@ -100,7 +133,7 @@ def _keeps_output(function: Callable[[Tensor], Tensor]) -> bool:
 
 
 class _OnKernels(torch.autograd.Function):
-    """The kernels under autograd, as they are used: timed against PyTorch's operator."""
+    """The kernels under autograd."""
 
     @staticmethod
     def forward(ctx: Any, kernels: Kernels, x: Tensor) -> Tensor:
@@ -124,10 +157,14 @@ def _kernels(act: Activation) -> Callable[[Tensor], Tensor] | None:
 
 
 def _same_numbers(own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor], dtype: torch.dtype) -> bool:
+    """Say whether values and gradients are equal; at NaN the value alone counts."""
     x = _telling(dtype)
-    pairs = zip(_with_gradient(own, x), _with_gradient(ours, x), strict=True)
-    # NaN must fall on the same branch, and then NaN equals NaN
-    return all(torch.equal(*(each.nan_to_num(nan=1234.5) for each in pair)) for pair in pairs)
+    (value, slope), (other, other_slope) = (_with_gradient(function, x) for function in (own, ours))
+    there = ~x.isnan()
+    return torch.equal(value.isnan(), other.isnan()) and all(
+        torch.equal(*(each[there].nan_to_num(nan=1234.5) for each in pair))
+        for pair in ((value, other), (slope, other_slope))
+    )
 
 
 def _with_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,21 +182,3 @@ def _telling(dtype: torch.dtype) -> Tensor:
     special = torch.tensor([0.0, -0.0, inf, -inf, nan], dtype=dtype)
     return torch.cat([(places[:, None] * (1 + nearby)).flatten(), torch.linspace(-9, 9, 2001, dtype=dtype), sizes,
                       -sizes, special])  # fmt: skip
-
-
-def _limit(own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor]) -> float:
-    """Return the smallest timed size at which the kernel is clearly faster, forward and backward together."""
-    for size in _SIZES:
-        x = torch.linspace(-3, 3, size).requires_grad_()
-        # in turn, so that whatever disturbs the machine disturbs both
-        times = [(_seconds(ours, x), _seconds(own, x)) for _ in range(_REPEATS)]
-        if min(time for time, _ in times) < _CLEARLY * min(time for _, time in times):
-            return size
-    return inf
-
-
-def _seconds(function: Callable[[Tensor], Tensor], x: Tensor) -> float:
-    start = perf_counter()
-    y = function(x)
-    torch.autograd.grad(y, x, y.detach())
-    return perf_counter() - start

@@ -33,7 +33,7 @@ from actlab.measure.implementations import (
     Derivatives,
     Function,
     Implementation,
-    kernels,
+    executed,
     kernels_of_params,
 )
 
@@ -61,8 +61,8 @@ def certificate(
         formula: an activation, its name, or a formula as text.
         dtype: "float32", "float64", "bfloat16" or "float16".
         mode: "accurate" or "fast".
-        function: the implementation to measure; actlab's kernels if left out. A function of tensors that PyTorch can
-            differentiate, or a pair of functions: the values, and a tuple of the derivatives by each input.
+        function: the implementation to measure; what `actlab.functional` runs if left out. A function of tensors that
+            PyTorch can differentiate, or a pair of functions: the values, and a tuple of the derivatives by each input.
         against: other implementations to measure at the same points: "torch" for PyTorch's own function, "composite"
             for the formula as PyTorch operations, "compiled" for torch.compile, "onnx" for ONNX Runtime.
         seed: of the random points.
@@ -158,7 +158,7 @@ def _worst(result: Tensor, truth: Reference, direction: str, bound: float | None
 def _subject(act: Activation, function: Program | None, *, mode: Mode) -> Implementation:
     match function:
         case None:
-            return kernels(act, mode=mode)
+            return executed(act, mode=mode)
         case Implementation():
             return function
         case (forward, backward):

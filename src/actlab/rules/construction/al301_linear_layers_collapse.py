@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from actlab.rules.construction.layers import error_of_single_layer, layer_pairs, module_of, weight_of
+from torch import nn
+
+from actlab.nn.modules import ActivationModule
+from actlab.rules.construction.layers import LayerPair, error_of_single_layer, layer_pairs, module_of, weight_of
 from actlab.rules.context import Context
 from actlab.rules.dataflow import spot_of
 from actlab.rules.observed import Observed
 from actlab.rules.rule import Found, found, rule
-from actlab.sites.trace.trace import Step
 
 _ROUNDING = 0.05
 """As a share of the largest output: more than rounding in 16 bits, less than any non-linearity in between."""
@@ -31,8 +33,9 @@ def linear_layers_collapse(context: Context) -> Iterator[Found]:
 
     How it is detected:
         By data flow, in training and in evaluation mode: between the layers are only affine steps, such as dropout,
-        pooling and batch normalization. For linear layers, however they are written (`linear`, `addmm`, `x @ W + b`),
-        the single layer is computed and must reproduce the output of both on the batch.
+        pooling, batch normalization and other straight lines, and the second layer sums over the axis that the first
+        one computes. For linear layers, however they are written (`linear`, `addmm`, `x @ W + b`, `einsum`), the
+        single layer is computed and must reproduce the output of both on the batch.
 
         Intentional patterns are not reported: low-rank factorizations, adapters, attention projections, depthwise
         separable convolutions, patch embeddings, shared and frozen weights.
@@ -51,40 +54,65 @@ def linear_layers_collapse(context: Context) -> Iterator[Found]:
         the composition of affine maps is affine
     """
     pairs = list(layer_pairs(context))
-    for first, second in pairs:
-        error = error_of_single_layer(context, first, second)
+    for pair in pairs:
+        if any(line.sites(context.trace) for line in pair.lines):
+            continue  # AL311 reports the activation that is a straight line
+        error = error_of_single_layer(context, pair.first, pair.second)
         if error is None or error < _ROUNDING:
-            yield _collapsed(context, first, second, error)
+            yield _collapsed(context, pair, error)
     if context.evaluated is None:
         return
     evaluated = replace(context, trace=context.evaluated, observed=Observed())
-    known = {(module_of(context, first), module_of(context, second)) for first, second in pairs}
-    for first, second in layer_pairs(evaluated):
-        if (module_of(evaluated, first), module_of(evaluated, second)) not in known:
-            yield _collapsed(evaluated, first, second, None, when=" in evaluation mode")
+    known = {(module_of(context, pair.first), module_of(context, pair.second)) for pair in pairs}
+    for pair in layer_pairs(evaluated):
+        if (module_of(evaluated, pair.first), module_of(evaluated, pair.second)) not in known:
+            yield _collapsed(evaluated, pair, None, when=" in evaluation mode")
 
 
-def _collapsed(context: Context, first: Step, second: Step, error: float | None, *, when: str = "") -> Found:
+def _collapsed(context: Context, pair: LayerPair, error: float | None, *, when: str = "") -> Found:
+    first, second = pair.first, pair.second
     one, two = weight_of(context, first), weight_of(context, second)
     assert one is not None
     assert two is not None
-    names = [module_of(context, first), module_of(context, second)]
+    names, unused = [module_of(context, first), module_of(context, second)], _unused(context, pair)
     on_batch = "" if error is None else f" On this batch one layer gives the same output (relative error {error:.0e})."
+    never = "".join(f" {path} is never called." for path in unused)
     return found(
         f"no non-linearity between {names[0]} and {names[1]}{when}: together they are equivalent to one layer from"
-        f" {one.shape[1]} to {two.shape[0]} features.{_discarded(context, first)}{on_batch}",
+        f" {one.shape[1]} to {two.shape[0]} features.{_discarded(context, pair)}{never}{on_batch}",
         site=spot_of(second),
+        remedies=("call-activation", "add-activation") if unused else (),
         layers=names,
-        lines=[f"{step.file}:{step.line}" for step in (first, second)],
+        lines=[f"{step.file}:{step.line}" for step in (first, second) if step.file],
         equivalent=[int(one.shape[1]), int(two.shape[0])],
         weights=int(one.numel() + two.numel()),
         weights_of_one=int(one.shape[1] * two.shape[0]) if one.dim() == 2 == two.dim() else None,
         apart=error,
+        never_called=unused,
     )
 
 
-def _discarded(context: Context, first: Step) -> str:
-    """Return a sentence about an activation of the first layer's output whose result is not used."""
-    readers = context.trace.readers(first.outputs[0])
+def _discarded(context: Context, pair: LayerPair) -> str:
+    """Return a sentence about an activation of a value between the layers whose result is not used."""
+    readers = (reader for value in pair.values for reader in context.trace.readers(value))
     unused = [step for step in readers if step.place not in context.matters and context.trace.site_at(step) is not None]
     return f" The result of {unused[0].function} at line {unused[0].line} is discarded." if unused else ""
+
+
+def _unused(context: Context, pair: LayerPair) -> list[str]:
+    """Return the paths of the activation modules beside the first layer, or else the second, that are never called."""
+    called = {step.path for step in context.trace.steps}
+    for step in (pair.first, pair.second):
+        owner = context.model
+        for name in filter(None, module_of(context, step).rpartition(".")[0].split(".")):
+            owner = getattr(owner, name, owner)
+        beside = module_of(context, step).rpartition(".")[0]
+        paths = [f"{beside}.{name}".lstrip(".") for name, child in owner.named_children() if _is_activation(child)]
+        if found := [path for path in paths if path not in called]:
+            return found
+    return []
+
+
+def _is_activation(module: nn.Module) -> bool:
+    is_own = isinstance(module, ActivationModule)
+    return is_own or (type(module).__module__ == nn.ReLU.__module__ and not any(module.children()))

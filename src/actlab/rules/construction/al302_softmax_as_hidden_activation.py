@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actlab.rules.construction.layers import AFFINE
+from actlab.rules.axes import sources
+from actlab.rules.construction.layers import AFFINE, units_axis
 from actlab.rules.context import Context
-from actlab.rules.dataflow import behind, data_of, is_layer, sole
+from actlab.rules.dataflow import Made, behind, data_of, is_layer, sole
 from actlab.rules.rule import Found, found, rule
+from actlab.sites.trace.trace import Step
 
 
 @rule(
@@ -24,8 +26,9 @@ def softmax_as_hidden_activation(context: Context) -> Iterator[Found]:
         shrinks with the width, and one large unit suppresses the rest.
 
     How it is detected:
-        By data flow: a layer reads only the output of a softmax, which reads only that of a layer. As attention or as a
-        gate softmax multiplies something else, and is not reported.
+        By data flow: a layer reads only the output of a softmax, which reads only that of a layer, and softmax acts
+        along the units that the layer sums over, or along the batch. As attention or as a gate softmax multiplies
+        something else, and is not reported.
 
     Example:
         model = nn.Sequential(nn.Linear(4, 16), nn.Softmax(dim=-1), nn.Linear(16, 3))
@@ -50,7 +53,7 @@ def softmax_as_hidden_activation(context: Context) -> Iterator[Found]:
             continue
         before = sole(trace, behind(trace, made.source, AFFINE))
         is_read_once = len(trace.readers(made.value)) == 1 and made.value not in trace.outputs
-        if is_read_once and is_layer(trace, before.step):
+        if is_read_once and is_layer(trace, before.step) and _is_over_units(context, made, step):
             shape = trace.values[made.source].shape
             units = shape[made.dim or 0]
             what = (
@@ -64,3 +67,12 @@ def softmax_as_hidden_activation(context: Context) -> Iterator[Found]:
                 site=made.site,
                 units=units,
             )
+
+
+def _is_over_units(context: Context, made: Made, second: Step) -> bool:
+    """Return whether softmax acts along the units between the layers, or along the batch; true if that is unknown."""
+    axes = None if made.source is None else context.axes.axes.get(made.source)
+    after = context.axes.axes.get(data_of(context.trace, second) or 0)
+    if axes is None or after is None or made.dim == 0:
+        return True
+    return bool(sources(axes[made.dim or 0]) & sources(after[units_axis(second)]))

@@ -15,7 +15,7 @@ from actlab.rules.rule import Found, found, rule
     severity="warning",
     remedies=("no-decay",),
 )
-def decay_on_activation_parameters(context: Context, *, weak_decay: float = 1e-4) -> Iterator[Found]:
+def decay_on_activation_parameters(context: Context, *, weak_decay: float = 1e-3) -> Iterator[Found]:
     """Weight decay of the optimizer acts on parameters of activations.
 
     Why it matters:
@@ -28,8 +28,9 @@ def decay_on_activation_parameters(context: Context, *, weak_decay: float = 1e-4
         activation of the model reads.
 
     Thresholds:
-        weak_decay: with less weight decay the finding is information: at a learning rate of 0.1 it takes more than a
-            hundred thousand steps to shrink a parameter by a factor of e.
+        weak_decay: with less weight decay the finding is information: at a learning rate of 0.1 it takes more than ten
+            thousand steps to shrink a parameter by a factor of e, and the gradient outweighs it. The usual decay of
+            image classifiers, 5e-4, is below.
 
     Example:
         model = nn.Sequential(nn.Linear(4, 16), nn.PReLU(), nn.Linear(16, 3))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
 
 from torch import Tensor
 
+from actlab.rules.axes import sources
+from actlab.rules.construction.straight import StraightLine, straight_from
 from actlab.rules.context import Context
 from actlab.rules.dataflow import (
     PRODUCTS,
@@ -13,12 +17,13 @@ from actlab.rules.dataflow import (
     behind,
     biased,
     data_of,
+    einsum_weight,
     is_layer,
     parameter_behind,
     parameters_of,
     sole,
 )
-from actlab.sites.recognize.torch_ops import MOVES
+from actlab.sites.recognize.torch_ops import CONVOLUTIONS, MOVES
 from actlab.sites.trace.trace import Step
 
 DROPOUTS = frozenset({"dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "native_dropout"})
@@ -32,27 +37,79 @@ AFFINE = (MOVES - _TRANSPOSES - _SELECTS) | DROPOUTS | _POOLS | {"batch_norm", "
 _SCALED = AFFINE | {"mul", "div"}
 
 
-def layer_pairs(context: Context) -> Iterator[tuple[Step, Step]]:
+@final
+@dataclass(frozen=True)
+class LayerPair:
+    """Two layers with only affine steps in between.
+
+    Attributes:
+        first, second: the layers.
+        values: the numbers of the values in between, from the second layer's input back to the first one's output.
+        lines: functions in between that are a straight line, such as an activation of slope 1.
+    """
+
+    first: Step
+    second: Step
+    values: tuple[int, ...]
+    lines: tuple[StraightLine, ...] = ()
+
+
+def layer_pairs(context: Context) -> Iterator[LayerPair]:
     """Yield pairs of layers with only affine steps in between; intentional patterns are left out."""
     for second in context.trace.steps:
-        first = _layer_before(context, second) if second.part == "model" and is_layer(context.trace, second) else None
-        if first is not None and not _is_intentional(context, first, second):
-            yield first, second
+        pair = _pair(context, second) if second.part == "model" and is_layer(context.trace, second) else None
+        if pair is not None and _sums_over(context, pair) and not _is_intentional(context, pair.first, second):
+            yield pair
 
 
-def _layer_before(context: Context, second: Step) -> Step | None:
+def _sums_over(context: Context, pair: LayerPair) -> bool:
+    """Return whether the second layer sums over the axis that the first one computes; true if that is unknown."""
+    value = data_of(context.trace, pair.second)
+    axes = None if value is None else context.axes.axes.get(value)
+    return axes is None or ("layer", pair.first.place) in sources(axes[units_axis(pair.second)])
+
+
+def units_axis(step: Step) -> int:
+    """Return the axis over which a layer sums."""
+    return 1 if step.function in CONVOLUTIONS else -1
+
+
+def _pair(context: Context, second: Step) -> LayerPair | None:
     """Return the layer whose output reaches the second one through affine steps, and nothing else."""
-    trace = context.trace
+    trace, lines, values = context.trace, list[StraightLine](), list[int]()
     value = data_of(trace, second)
-    if value is None or value != second.inputs[1 if second.function == "addmm" else 0]:
+    is_first = value == second.inputs[1 if second.function == "addmm" else 0] or second.function == "einsum"
+    if value is None or not is_first:
         return None
-    for step in back(trace, value, AFFINE):
-        readers = [reader for reader in trace.readers(step.outputs[0]) if reader.place in context.matters]
-        if len(readers) > 1 or step.outputs[0] in trace.outputs or trace.site_at(step) is not None:
+    after: tuple[Step, ...] = (second,)
+    while True:
+        step = None
+        for step in back(trace, value, AFFINE):
+            if _goes_elsewhere(context, step.outputs[0], after):
+                return None
+            after = (step,)
+            values.append(step.outputs[0])
+            if step.function in AFFINE and trace.site_at(step) is not None:
+                return None
+        if step is None or step.function in AFFINE or biased(trace, step) is not None:
             return None
-        if step.function not in AFFINE and biased(trace, step) is None:
-            return step if is_layer(trace, step) and step.function != "bilinear" else None
-    return None
+        if is_layer(trace, step):
+            return LayerPair(step, second, tuple(values), tuple(lines)) if step.function != "bilinear" else None
+        line = straight_from(context, step.outputs[0])
+        inside = [] if line is None else [value for each in line.steps[:-1] for value in each.outputs]
+        if line is None or any(_goes_elsewhere(context, each, line.steps) for each in inside):
+            return None
+        lines.append(line)
+        value, after = line.source, line.steps
+
+
+def _goes_elsewhere(context: Context, value: int, steps: tuple[Step, ...]) -> bool:
+    """Return whether the value is an output of the model, or steps other than these read it."""
+    places = {step.place for step in steps}
+    readers = (reader.place for reader in context.trace.readers(value))
+    return value in context.trace.outputs or any(
+        place in context.matters and place not in places for place in readers
+    )  # fmt: skip
 
 
 def _is_intentional(context: Context, first: Step, second: Step) -> bool:
@@ -123,7 +180,10 @@ def error_of_single_layer(context: Context, first: Step, second: Step) -> float 
         draws or pools.
     """
     trace, value = context.trace, data_of(context.trace, second)
-    between = [] if value is None else list(back(trace, value, AFFINE))[:-1]
+    between = [] if value is None else list(back(trace, value, AFFINE))
+    if first not in between:
+        return None
+    between.remove(first)
     rows, one, two = context.observed.rows, weight_of(context, first), weight_of(context, second)
     plain = all(step.function in _SAME_ROWS or biased(trace, step) is not None for step in between)
     if not plain or first.place not in rows or second.place not in rows or one is None or two is None:
@@ -163,7 +223,8 @@ def weight_of(context: Context, step: Step) -> Tensor | None:
     weight = weights[0].mT if _is_transposed(context, read) else weights[0]
     if tuple(weight.shape) != context.trace.values[read].shape:
         return None
-    return weight.mT if step.function in PRODUCTS | {"addmm"} else weight
+    is_input_first = einsum_weight(context.trace, step) == "input first"
+    return weight.mT if step.function in PRODUCTS | {"addmm"} or is_input_first else weight
 
 
 def _is_transposed(context: Context, value: int) -> bool:

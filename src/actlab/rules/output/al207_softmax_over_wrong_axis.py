@@ -7,15 +7,19 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from actlab.rules.axes import CONTRACTIONS, sources
 from actlab.rules.context import Context
-from actlab.rules.dataflow import Made, sole
+from actlab.rules.dataflow import Made, sole, spot_of
 from actlab.rules.observed import LOSSES
+from actlab.rules.output.batch_axis import BatchAxis, batch_axis
 from actlab.rules.output.losses import are_log_probabilities, axis_length, class_axis
+from actlab.rules.output.softmax_uses import SoftmaxUse, softmaxes, weighted_sum
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.trace.trace import Step
 
-_BEFORE_WEIGHTS = frozenset({"dropout", "to", "float", "half", "type_as"})
 _AFTER_SCORES = frozenset({"div", "mul", "masked_fill", "add", "where"})
+# By fused attention, the axis along which it attends and the one that should be the examples' in its place.
+_FUSED = {"multi_head_attention_forward": (0, 1), "scaled_dot_product_attention": (-2, -3)}
 
 
 @rule(
@@ -34,7 +38,10 @@ def softmax_over_wrong_axis(context: Context) -> Iterator[Found]:
     How it is detected:
         By data flow and by value: `nll_loss` or `cross_entropy` reads a log_softmax whose exponentials do not sum to 1
         over the classes; or a loss reads a softmax of the model along the axis of the examples; or attention weights
-        are normalized along the queries and summed along the keys.
+        are normalized along the queries and summed along the keys; or weights inside the model are normalized along
+        the axis of the examples, which is followed from the input and is as long as the targets, and the model never
+        sums over it. Softmax over other axes on purpose, such as slots, capsules, clusters, pairs of examples and the
+        time of a sequence, is not reported.
 
     Example:
         model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3), nn.LogSoftmax(dim=0))
@@ -50,7 +57,8 @@ def softmax_over_wrong_axis(context: Context) -> Iterator[Found]:
         PyTorch documentation of Softmax: dim
     """
     yield from _before_loss(context)
-    yield from _over_queries(context)
+    yield from _inside(context)
+    yield from _fused(context)
 
 
 def _before_loss(context: Context) -> Iterator[Found]:
@@ -85,48 +93,93 @@ def _is_batch(context: Context, made: Made, step: Step) -> bool:
     return len(shape) > 1 and bool(targets) and shape[0] == targets[0] > 1 and max(shape[1:]) > 1
 
 
-def _over_queries(context: Context) -> Iterator[Found]:
-    for step in context.trace.steps:
-        if step.function not in {"matmul", "bmm"} or len(step.inputs) != 2 or step.part == "loss":
+def _inside(context: Context) -> Iterator[Found]:
+    """Yield the softmaxes inside the model that make the examples, or the queries, compete."""
+    batch = batch_axis(context)
+    for use in softmaxes(context):
+        if not use.weighs or use.length == 1 or use.is_normalized_again or use.made.name != "softmax":
             continue
-        for at, weights in enumerate(step.inputs):
-            made = _attention(context, weights)
-            if made is None or made.dim is None:
-                continue
-            length = len(context.trace.values[weights].shape)
-            summed, other = (length - 1, length - 2) if at == 0 else (length - 2, length - 1)
-            if made.dim == other != summed:
-                yield _wrong(context, made, f"the attention weights are summed along axis {summed}", _QUERY)
+        summed = _summed(context, use)
+        if _is_over_examples(context, use, batch):
+            yield _wrong(context, use.made, _examples_axis(context, use), _MIXED, remedies=_ITEMS)
+        elif summed and use.made.dim not in summed and _is_scores(context, use.made.source):
+            why = f"the attention weights are summed along axis {', '.join(map(str, sorted(summed)))}"
+            yield _wrong(context, use.made, why, _QUERY, remedies=_ITEMS)
 
 
-def _attention(context: Context, weights: int) -> Made | None:
-    """Return the softmax of the products of two computed values, if it is what the weights are, untransposed."""
+def _is_over_examples(context: Context, use: SoftmaxUse, batch: BatchAxis) -> bool:
+    axes = context.axes.axes.get(use.made.source or 0, ())
+    over = [at for at, (source, size) in enumerate(use.axis) if source in batch.sources and size == batch.length]
+    if not over or any((use.made.dim, at) in use.factors_summed for at in over):
+        return False
+    if any(batch.sources & sources(axis) for at, axis in enumerate(axes) if at != use.made.dim):
+        return False  # pairs of examples, which are compared on purpose
+    return batch.is_sure or any(axes[at][factor][0] in batch.others for at, factor in use.factors_summed)
+
+
+def _examples_axis(context: Context, use: SoftmaxUse) -> str:
+    step = use.made.step
+    named = step is None or step.arguments.get("dim") is not None or step.function in {"div", "sub", "exp"}
+    implicit = "" if named else ", which PyTorch chooses if no dim is given,"
+    also = " and of other axes that were flattened with it" if len(use.axis) > 1 else ""
+    return f"axis {use.made.dim}{implicit} is that of the examples{also}"
+
+
+def _summed(context: Context, use: SoftmaxUse) -> set[int]:
+    """Return the axes of the weights over which their product with the values sums."""
+    product = weighted_sum(context, use)
+    return {axis for axis, _ in use.after.own_summed([product] if product else [])}
+
+
+def _is_scores(context: Context, value: int | None) -> bool:
+    """Return whether the value is a product of two computed values, such as queries and keys."""
     trace = context.trace
-    step = trace.maker(weights)
-    while step is not None and step.function in _BEFORE_WEIGHTS:
-        weights = step.inputs[0]
-        step = trace.maker(weights)
-    made = sole(trace, weights) if step is not None else None
-    if made is None or made.name != "softmax" or made.value != weights or made.source is None or made.site is None:
-        return None
-    score = trace.maker(made.source)
-    while score is not None and score.function in _AFTER_SCORES:
+    score = None if value is None else trace.maker(value)
+    while score is not None and score.function in _AFTER_SCORES and score.inputs:
         score = trace.maker(score.inputs[0])
-    if score is None or score.function not in {"matmul", "bmm"}:
-        return None
-    computed = all(not trace.values[value].origin.startswith("parameter") for value in score.inputs)
-    return made if computed else None
+    return (
+        score is not None
+        and score.function in CONTRACTIONS | {"einsum", "baddbmm"}
+        and all(value not in trace.of_weights for value in score.inputs[-2:])
+    )
 
 
-def _wrong(context: Context, made: Made, why: str, effect: str) -> Found:
+def _fused(context: Context) -> Iterator[Found]:
+    """Yield PyTorch's attention over the examples, such as `nn.MultiheadAttention` without `batch_first`."""
+    batch, reported = batch_axis(context), set[tuple[str, int]]()
+    for step in context.trace.steps:
+        at, other = _FUSED.get(step.function, (0, 0))
+        axes = context.axes.axes.get(step.inputs[0]) if step.inputs else None
+        if at == other or axes is None or len(axes) != 3 or not batch.is_sure or step.place not in context.matters:
+            continue
+        over, beside = axes[at], axes[other]
+        attends = any(source in batch.sources and size == batch.length for source, size in over)
+        place = (step.file, step.line)  # the layers of a stack are one mistake
+        if attends and beside and beside[0][0] in batch.others and beside[0][1] > 1 and place not in reported:
+            reported.add(place)
+            shape = context.trace.values[step.inputs[0]].shape
+            yield found(
+                f"{step.spelling} attends along axis {at % 3} of shape {shape}, which is that of the examples:"
+                f" {_MIXED}.",
+                site=spot_of(step),
+                remedies=("batch-first",),
+                axis=at % 3,
+                shape=list(shape),
+            )
+
+
+def _wrong(context: Context, made: Made, why: str, effect: str, *, remedies: tuple[str, ...] = ()) -> Found:
     shape = context.trace.values[made.source].shape if made.source is not None else ()
     return found(
         f"{made.name} acts along axis {made.dim} of shape {shape}, but {why}: {effect}.",
         site=made.spot,
+        remedies=remedies,
         axis=made.dim,
         shape=list(shape),
     )
 
 
 _EXAMPLE = "an example's outputs do not sum to 1 and depend on the rest of the batch"
+_MIXED = "what the model answers for one example depends on the rest of the batch"
+_ITEMS = ("softmax-over-items",)
 _QUERY = "the weights of one query do not sum to 1"

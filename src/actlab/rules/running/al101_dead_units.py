@@ -41,8 +41,9 @@ def dead_units(run: Run, *, growth: float = 0.1) -> Iterator[Found]:
         Information: anything else, including units that died after the loss had converged.
 
     How it is detected:
-        A unit is dead if |f'(z)| is 0 in the dtype, or below a thousandth of its largest value, on every one of n
-        examples. The finding names n, in which a repeated example counts once, and 3/n, the 95 %
+        A unit is dead if |f'(z)| is 0 in the dtype, or below a thousandth of its largest value where f levels off, on
+        every one of n examples. Of a function with one steep spot, such as sqrt(|x| + 1e-12), the typical derivative
+        takes the place of the largest. The finding names n, in which a repeated example counts once, and 3/n, the 95 %
         upper bound on the rate at which the unit may still activate.
 
     Thresholds:

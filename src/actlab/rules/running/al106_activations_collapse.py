@@ -24,7 +24,8 @@ def activations_collapse(run: Run) -> Iterator[Found]:
         constant.
 
     How it is detected:
-        From the variance of the inputs of successive activations while the model trains. It is information if the loss
+        From the variance of the inputs of successive activations over the examples of a step while the model trains;
+        biases that training moves from step to step do not count. It is information if the loss
         halved all the same.
 
     Example:

@@ -11,7 +11,7 @@ from actlab.rules.rule import Found, found
 from actlab.rules.run import Run
 from actlab.telemetry.depth_trend import Course, course
 from actlab.telemetry.loss_trend import Progress
-from actlab.telemetry.quantities import Point, Quantities, SiteQuantities
+from actlab.telemetry.quantities import Point, Quantities, SiteQuantities, UnitStatistics
 from actlab.telemetry.settings import Settings
 
 
@@ -52,10 +52,16 @@ def numbers_per_example(at: SiteQuantities) -> int:
     return math.prod(max(1, size) for size in at.site.shape[1:])  # -1 stands for a size that varies
 
 
+def _spread(units: UnitStatistics) -> float:
+    """Return the variance over examples, without what training changes from step to step if that is known."""
+    within = math.nan if units.within is None else float(units.within.nanmean())
+    return within if math.isfinite(within) else float(units.variance.nanmean())
+
+
 def variance_trend(run: Run, *, grows: bool) -> Found | None:
     """Return a report, at the last site, if the variance of activations changes geometrically this way."""
     sites = [at for at in elementwise_sites(run.quantities) if at.recent.examples > 1]
-    spreads = [float(at.recent.variance.nanmean()) for at in sites]
+    spreads = [_spread(at.recent) for at in sites]
     if not spreads or not all(0 < spread < math.inf for spread in spreads):
         return None
     line = course([math.sqrt(spread) for spread in spreads])

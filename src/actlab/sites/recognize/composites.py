@@ -8,13 +8,20 @@ from functools import lru_cache
 from typing import final
 
 from actlab.formula.activation import Activation, typed
-from actlab.formula.expr import Div, Expr, Input, Mul, ParamRef, expr, input_names, param_names, walk
+from actlab.formula.expr import Call, Div, Expr, Input, Mul, ParamRef, expr, input_names, param_names, walk
 from actlab.formula.substitute import substitute
 from actlab.formula.text import text
 from actlab.sites.recognize.catalog_match import recognised
 from actlab.sites.recognize.formula_follower import FormulaFollower
 from actlab.sites.recognize.learned_parameters import Learned, with_learned
-from actlab.sites.recognize.symbolic import SAME_NUMBERS, X, has_least_zero, holds_activation, is_nonlinear
+from actlab.sites.recognize.symbolic import (
+    SAME_NUMBERS,
+    X,
+    has_least_zero,
+    holds_activation,
+    is_nonlinear,
+    is_step_function,
+)
 from actlab.sites.recognize.torch_ops import AFTER_WEIGHTS, AnyActivation
 from actlab.sites.recognize.upstream import follows_weights, is_float
 from actlab.sites.trace.trace import Step, Trace
@@ -178,13 +185,15 @@ def _fits(trace: Trace, written: _Written, act: Activation) -> bool:
 
 
 def _unnamed(follower: FormulaFollower, trace: Trace, last: Step, written: list[_Written]) -> Found | None:
-    """Return the formula as a new activation if it multiplies its input by a function of it."""
+    """Return the formula as a new activation if it gates its input, or is an exponential or the like of a curve."""
     if _is_loss(trace, last):
         return None
     for each in reversed(written):
         formula = follower.with_values(each.formula)
         is_part = _is_sum(follower, trace, each, last) or not _joins(trace, last)
-        if _gates_itself(follower, trace, each, formula) and not is_part and is_nonlinear(formula):
+        is_gate = _gates_itself(follower, trace, each, formula) and not is_part
+        is_found = is_gate or _is_of_curve(follower, trace, each, last)
+        if is_found and is_nonlinear(formula) and not is_step_function(formula):
             shown = _shown(follower, each.formula)
             return Found(typed(shown, formula), tuple(sorted(each.steps)), each.source, written=shown)
     return None
@@ -195,10 +204,26 @@ def _gates_itself(follower: FormulaFollower, trace: Trace, written: _Written, fo
     holds = any(place in follower.activations for place in written.steps) or holds_activation(formula)
     holds = holds or (
         follows_weights(trace, written.source)
-        and any(trace.steps[place].function in AFTER_WEIGHTS for place in written.steps)
+        and (
+            any(trace.steps[place].function in AFTER_WEIGHTS for place in written.steps)
+            or (_divides_itself(formula) and not param_names(written.formula))
+        )
     )
     # x + f(x) is a residual branch around the activation f
     return len(reading) >= 2 and holds and not any(step.function in {"add", "sub", "rsub"} for step in reading)
+
+
+def _divides_itself(formula: Expr) -> bool:
+    """Return whether both sides of the quotient depend on the input, as in x/(1 + x**2)."""
+    return isinstance(formula, Div) and bool(input_names(formula.left)) and bool(input_names(formula.right))
+
+
+def _is_of_curve(follower: FormulaFollower, trace: Trace, written: _Written, last: Step) -> bool:
+    """Return whether it is a function of arithmetic behind weights whose argument is a curve, as in exp(-x**2/2)."""
+    if last.function not in AFTER_WEIGHTS or not isinstance(written.formula, Call) or param_names(written.formula):
+        return False
+    is_arithmetic = follower.activations.keys().isdisjoint(written.steps)
+    return is_arithmetic and follows_weights(trace, written.source) and is_nonlinear(written.formula.args[0])
 
 
 def _joins(trace: Trace, last: Step) -> bool:

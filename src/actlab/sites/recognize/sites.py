@@ -7,22 +7,23 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 from torch import nn
 
 from actlab.catalog.index import CATALOG, get
 from actlab.formula.activation import Activation
-from actlab.formula.expr import Div, Input, input_names, param_names
+from actlab.formula.expr import Input
 from actlab.sites.recognize.composites import Found, composites
 from actlab.sites.recognize.formula_follower import FormulaFollower
 from actlab.sites.recognize.learned_parameters import shown_parameters
 from actlab.sites.recognize.opaque import unseen_in
 from actlab.sites.recognize.softmax import axis_composites
 from actlab.sites.recognize.torch_ops import CONVOLUTIONS, LINEAR, MOVES, POINTWISE, after_weights
+from actlab.sites.recognize.unnamed import unnamed
 from actlab.sites.recognize.upstream import THROUGH, follows_weights, is_float, weights_before
 from actlab.sites.site import Site, Unseen
-from actlab.sites.trace.construction import constructed_at
 from actlab.sites.trace.trace import Step, Trace
 
 
@@ -54,10 +55,10 @@ def with_sites(bare: Trace, follower: FormulaFollower, model: nn.Module) -> Trac
         _gated(bare, [*axis_composites(bare), *composites(follower, bare), *_singles(follower, bare)]),
         key=lambda f: f.steps[0],
     )
-    sites, site_of = _merged(bare, found, model)
+    sites, site_of = _merged(bare, found)
     sources = {each.steps[0]: each.source for each in found}
-    hidden = (*unseen, *_opaque(bare), *_quotients(bare, follower, site_of))
-    return replace(bare, sites=tuple(sites), site_of=site_of, unseen=hidden, source_of=sources)
+    trace = replace(bare, sites=tuple(sites), site_of=site_of, source_of=sources)
+    return replace(trace, unseen=(*unseen, *_opaque(bare), *unnamed(trace, follower)))
 
 
 def _singles(follower: FormulaFollower, trace: Trace) -> Iterator[Found]:
@@ -164,7 +165,7 @@ def channel_axis(trace: Trace, value: int) -> int:
     return 1 if behind else -1
 
 
-def _merged(trace: Trace, found: Sequence[Found], model: nn.Module) -> tuple[list[Site], dict[int, int]]:
+def _merged(trace: Trace, found: Sequence[Found]) -> tuple[list[Site], dict[int, int]]:
     """Return one site for each place and weights before it; the calls of a loop over time are one site."""
     sites: list[Site] = []
     site_of: dict[int, int] = {}
@@ -177,7 +178,7 @@ def _merged(trace: Trace, found: Sequence[Found], model: nn.Module) -> tuple[lis
         key = (*place, each.activation, weights.get(each.source, frozenset()))
         if key not in known:
             known[key] = len(sites)
-            sites.append(_site(trace, each, model, index=counted[first.path]))
+            sites.append(_site(trace, each, index=counted[first.path]))
             counted[first.path] += 1
         else:
             at = known[key]
@@ -187,30 +188,43 @@ def _merged(trace: Trace, found: Sequence[Found], model: nn.Module) -> tuple[lis
 
 
 def _weights(trace: Trace) -> Mapping[int, frozenset[str]]:
-    """Return for each value the names of the weights of the nearest layers before it."""
+    """Return for each value the weights of the nearest layers before it, as text."""
     found: dict[int, frozenset[str]] = {}
+    names = _weight_names(trace)
     for step in trace.steps:
-        origins = (trace.values[value].origin for value in step.inputs)
-        own = frozenset(origin for origin in origins if origin.startswith("parameter"))
+        own = frozenset(names[value] for value in step.inputs if value in names)
         if step.function not in LINEAR or not own:
             own = frozenset[str]().union(*(found.get(value, frozenset()) for value in step.inputs))
         found.update(dict.fromkeys(step.outputs, own))
     return found
 
 
-def _site(trace: Trace, found: Found, model: nn.Module, *, index: int) -> Site:
+def _weight_names(trace: Trace) -> Mapping[int, str]:
+    """Return for each weight and each value computed from weights alone how it is computed: `T(parameter w)`."""
+    names = {each.number: each.origin for each in trace.values if each.origin.startswith("parameter")}
+    for step in trace.steps:
+        if step.outputs and step.outputs[0] in trace.of_weights:
+            of = [names.get(value, trace.values[value].origin) for value in step.inputs]
+            settings = [f"{name}={value}" for name, value in step.arguments.items()]
+            made = f"{step.function}({', '.join([*of, *settings])})"
+            made = made if len(made) < _LONGEST_NAME else sha256(made.encode()).hexdigest()
+            names.update({value: f"{made}[{at}]" if at else made for at, value in enumerate(step.outputs)})
+    return names
+
+
+_LONGEST_NAME = 400
+
+
+def _site(trace: Trace, found: Found, *, index: int) -> Site:
     first, last = trace.steps[found.steps[0]], trace.steps[found.steps[-1]]
     value = trace.values[found.source]
-    is_module = last.spelling.startswith("nn.")
-    constructed = constructed_at(model, last.path, last.file) if is_module and last.path else None
-    file, line = constructed or (last.file, last.line)
     return Site(
         activation=found.activation.name,
         parameters=shown_parameters(found.activation, found.learned),
         path=first.path,
         spelling=_spelling(trace, found),
-        file=file,
-        line=line,
+        file=last.file,
+        line=last.line,
         index=index,
         shape=value.shape,
         dtype=value.dtype,
@@ -254,27 +268,6 @@ def _opaque(trace: Trace) -> Iterator[Unseen]:
     for path, function in calls:
         if path not in named:
             yield Unseen(path, f"F.{function}", f"its {_INSIDE[function]} is inside one fused call")
-
-
-def _quotients(trace: Trace, follower: FormulaFollower, site_of: Mapping[int, int]) -> Iterator[Unseen]:
-    """Yield quotients of learned polynomials behind weights, such as a rational activation that is written out."""
-    paths = [
-        step.path
-        for step in trace.steps
-        if step.function == "div" and step.part == "model" and step.place not in site_of
-        and _is_learned_quotient(trace, follower, step)
-    ]  # fmt: skip
-    for path in dict.fromkeys(paths):
-        why = "its formula is not in the catalog; `actlab.module('rational')` is recognized"
-        yield Unseen(path, "a quotient with learned coefficients", why)
-
-
-def _is_learned_quotient(trace: Trace, follower: FormulaFollower, step: Step) -> bool:
-    made = follower.pointwise.get(step.outputs[0])
-    if made is None or made.root is None or not isinstance(made.formula, Div):
-        return False
-    sides = (made.formula.left, made.formula.right)
-    return follows_weights(trace, made.root) and all(input_names(each) and param_names(each) for each in sides)
 
 
 _INSIDE = {

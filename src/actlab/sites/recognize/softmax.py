@@ -1,4 +1,4 @@
-"""Softmax and log-softmax that are written out: `exp(x) / exp(x).sum(dim)`, `x - logsumexp(x, dim)`."""
+"""Softmax and log-softmax in several steps: `exp(x) / exp(x).sum(dim)`, `x - logsumexp(x, dim)` and its exponential."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ class WrittenSoftmax:
 
 def axis_composites(trace: Trace) -> Iterator[Found]:
     """Yield the activations along an axis that are written out in several steps."""
-    for step in trace.steps:
+    for step in reversed(trace.steps):
         written = written_softmax(trace, step) if step.part == "model" else None
         if written is None or not is_float(trace, written.source) or written.source in trace.of_weights:
             continue
         places = tuple(each.place for each in written.steps)
         if is_closed(trace, frozenset(places), step):
-            yield Found(get(written.name), places, written.source, written=_FORMULAS[written.name])
+            formula = "exp(log_softmax(x))" if step.function == "exp" else _FORMULAS[written.name]
+            yield Found(get(written.name), places, written.source, written=formula)
 
 
 def written_softmax(trace: Trace, last: Step) -> WrittenSoftmax | None:
@@ -49,6 +50,8 @@ def written_softmax(trace: Trace, last: Step) -> WrittenSoftmax | None:
 
     Subtracting the largest number first, which keeps the exponentials finite, is part of it.
     """
+    if last.function == "exp" and len(last.inputs) == 1:
+        return _exponential(trace, last)
     if len(last.inputs) != 2 or "alpha" in last.arguments:
         return None
     if last.function == "div":
@@ -66,6 +69,20 @@ def _softmax(trace: Trace, last: Step) -> WrittenSoftmax | None:
     if summed is None or summed.function != "exp" or summed.inputs != above.inputs:
         return None
     return _written(trace, "softmax", above.inputs[0], total, [above, summed, total, *moves, last])
+
+
+def _exponential(trace: Trace, last: Step) -> WrittenSoftmax | None:
+    """`exp(log_softmax(x))`, in one call or written out."""
+    inner = trace.maker(last.inputs[0])
+    if inner is None:
+        return None
+    if inner.function == "log_softmax" and inner.inputs:
+        dim, count = _dim(inner), len(trace.values[inner.inputs[0]].shape)
+        return None if dim is None else WrittenSoftmax("softmax", inner.inputs[0], dim % count, (inner, last))
+    written = written_softmax(trace, inner)
+    if written is None or written.name != "log_softmax":
+        return None
+    return WrittenSoftmax("softmax", written.source, written.dim, (*written.steps, last))
 
 
 def _log_softmax(trace: Trace, last: Step) -> WrittenSoftmax | None:

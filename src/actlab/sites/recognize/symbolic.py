@@ -78,6 +78,15 @@ def is_nonlinear(formula: Expr) -> bool:
     return values is not None and not is_straight(values)
 
 
+def is_step_function(formula: Expr) -> bool:
+    """Return whether the formula's values lie on a few levels, so that its derivative is 0."""
+    values = evaluated(formula)
+    return values is not None and len(np.unique(values.round(9))) <= _MOST_LEVELS
+
+
+_MOST_LEVELS = 3
+
+
 def has_least_zero(formula: Expr) -> bool:
     """Return whether the formula's smallest value is exactly 0."""
     values = evaluated(formula)

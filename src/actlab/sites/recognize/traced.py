@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from actlab.sites.recognize.formula_follower import FormulaFollower
 from actlab.sites.recognize.sites import with_sites
@@ -24,19 +24,22 @@ def traced(
     loss: Loss | None = None,
     targets: Any = None,
     observe: Observer | None = None,
+    then: Callable[[Tensor], None] | None = None,
+    may_raise: bool = False,
 ) -> Recorded:
     """Record one forward pass of the model, its trace with the sites.
 
     Args:
         model: in the mode to be recorded; the wrappers of `torch.compile` and DDP are taken off.
-        inputs, kwargs, loss, targets, observe: as for `recorded`.
+        inputs, kwargs, loss, targets, observe, then, may_raise: as for `recorded`.
 
     Raises:
         BadInput: the model is wrapped in a way that cannot be looked through, or it or the loss raises.
     """
     model, follower = unwrapped(model), FormulaFollower()
     with _uncollected():
-        found = recorded(model, inputs, kwargs, follower=follower, loss=loss, targets=targets, observe=observe)
+        found = recorded(model, inputs, kwargs, follower=follower, loss=loss, targets=targets, observe=observe,
+                         then=then, may_raise=may_raise)  # fmt: skip
         return replace(found, trace=with_sites(found.trace, follower, model))
 
 

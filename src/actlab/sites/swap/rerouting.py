@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from actlab.errors import BadInput
 from actlab.sites.recognize.torch_ops import ALONE
 from actlab.sites.site import Lines
+from actlab.sites.swap.in_place import write_into
 from actlab.sites.trace.call_stack import lines_within
 from actlab.sites.trace.calls import is_in_place, name_of
 
@@ -99,8 +100,14 @@ class Rerouting(TorchFunctionMode):
         if not turn.gives:
             return kept[0]  # only the last call's result is used
         del self.kept[turn.slot]
-        overwrites = self.rerouted.writing[func] or kwargs.get("inplace") is True
-        return self.swapped_in(turn, kept, overwritten=read[0] if overwrites else None)
+        return self.swapped_in(turn, kept, overwritten=self.overwritten(func, read, kwargs))
+
+    def overwritten(self, func: Callable[..., Any], read: list[Tensor], kwargs: Mapping[str, Any]) -> Tensor | None:
+        """Return the tensor into which the call writes its result; None if it makes a new one."""
+        if isinstance(kwargs.get("out"), Tensor):
+            found: Tensor = kwargs["out"]
+            return found
+        return read[0] if self.rerouted.writing[func] or kwargs.get("inplace") is True else None
 
     def by_count(self, name: str) -> Turn | None:
         """Return how to reroute the call, by its index among the calls of its function."""
@@ -121,10 +128,7 @@ class Rerouting(TorchFunctionMode):
         """Apply the activation to the inputs, in place if the call was."""
         module = self.rerouted.module._modules[turn.gives]
         assert module is not None
-        if overwritten is None:
-            return module(*inputs)
-        # backward needs the original
-        return overwritten.copy_(module(*(each.clone() if each is overwritten else each for each in inputs)))
+        return module(*inputs) if overwritten is None else write_into(overwritten, module, *inputs)
 
 
 @final

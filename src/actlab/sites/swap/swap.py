@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from types import TracebackType
 from typing import Any, final
@@ -18,6 +18,8 @@ from actlab.nn.packed_gate import Layout
 from actlab.nn.torch_modules import name_of_module
 from actlab.sites.find import sites
 from actlab.sites.site import Route, RoutedCall, Site
+from actlab.sites.swap.evidence import evidence, run_once
+from actlab.sites.swap.in_place import is_made_in_place, make_in_place, make_plain, overwrites
 from actlab.sites.swap.recurrent import is_fused, is_ours, opened
 from actlab.sites.swap.replacement import GateFirst, Replacement, has_parameters, label_of, make_replacement, placed
 from actlab.sites.swap.rerouting import Rerouted, Turn, extended, joined
@@ -25,6 +27,8 @@ from actlab.sites.trace.run import unwrapped
 
 Key = Site | str | type[nn.Module]
 Choice = Replacement | Mapping[str, Any]
+
+NOT_USED = "the code does not use its result, nor did it use the old one"
 
 
 @final
@@ -42,6 +46,10 @@ class Changed:
     before: str
     after: str
     note: str = ""
+
+    def with_note(self, note: str) -> Changed:
+        """Return the same with one more remark."""
+        return replace(self, note=f"{self.note}; {note}" if self.note else note)
 
     def __str__(self) -> str:
         return f"{self.place}: {self.before} -> {self.after}" + (f" ({self.note})" if self.note else "")
@@ -69,6 +77,8 @@ class Swap:
         self.model = model
         self.changed: tuple[Changed, ...] = ()
         self.unchanged: tuple[Unchanged, ...] = ()
+        self._new: list[nn.Module] = []  # one for each of `changed`
+        self._replaced: dict[int, list[tuple[nn.Module, str, nn.Module | None]]] = {}
         self._back: list[Callable[[], None]] = []
         self._rerouted: dict[int, tuple[Any, Rerouted]] = {}
 
@@ -93,8 +103,9 @@ class Swap:
         """Replace a submodule."""
         old = parent._modules[name]
         parent._modules[name] = new
+        self._replaced.setdefault(id(new), []).append((parent, name, old))
         self._back.append(lambda: parent._modules.__setitem__(name, old))
-        self.changed += (done,)
+        self._note(done, new)
 
     def reroute(self, owner: nn.Module, new: Rerouted, added: Mapping[str, nn.Module], done: Changed) -> None:
         """Give a module another `forward`, and submodules for the calls that it reroutes."""
@@ -119,7 +130,38 @@ class Swap:
                     owner.__dict__[name] = old
 
         self._back.append(back)
+        self._note(done, *added.values())
+
+    def _note(self, done: Changed, new: nn.Module) -> None:
         self.changed += (done,)
+        self._new.append(new)
+
+    def prove(self, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Run the model to know whether the new activations act, and which need not write into their inputs.
+
+        Raises:
+            BadInput: the model raises with them.
+        """
+        in_place = [is_made_in_place(each) for each in self._new]
+        for each in self._new:
+            make_plain(each)
+        found = evidence(self.model, self._new, inputs, kwargs)
+        changed, self.changed = self.changed, ()
+        for done, new, was_in_place, seen in zip(changed, self._new, in_place, found, strict=True):
+            if was_in_place and seen.is_input_read:
+                make_in_place(new)
+            if not seen.calls:
+                self.leave(done.place, f"a forward pass does not call {done.after} there")
+                self._take_back(new)
+                continue
+            acts = seen.is_used or overwrites(new)
+            self.changed += (done if acts else done.with_note(NOT_USED),)
+        run_once(self.model, inputs, kwargs)
+
+    def _take_back(self, new: nn.Module) -> None:
+        """Put back what a module has replaced that the code does not call, since it keeps the old one elsewhere too."""
+        for parent, name, old in self._replaced.get(id(new), ()):
+            parent._modules[name] = old
 
     def leave(self, place: str, why: str) -> None:
         """Note a place that is not changed."""
@@ -173,6 +215,8 @@ def swap(
                 raise BadInput(f"swap: {missing} {_label(key)!r}; {present}.{hint} Use missing_ok=True to allow it.")
             if missing:
                 done.leave(_label(key), missing)
+        if was_run and done.changed:
+            done.prove(inputs, kwargs)
     except BaseException:
         done.undo()
         raise
@@ -301,6 +345,8 @@ def _swap_modules(done: Swap, key: Key, choice: Replacement) -> None:
                 done.leave(path, str(error).removesuffix("."))
                 continue
             note = "shared a module before, has its own now" if shared[id(old)] > 1 and has_parameters(new) else ""
+            if overwrites(old):
+                make_in_place(new)
             done.put(parent, name, placed(new, like=done.model, old=old), Changed(path, act, label_of(new), note))
 
 
@@ -332,8 +378,8 @@ def _children(model: nn.Module) -> list[tuple[nn.Module, str, str, nn.Module]]:
 
 
 def _activation_of(module: nn.Module) -> str | None:
-    """Return the activation that a module is; None also if the instance has its own `forward`."""
-    if "forward" in module.__dict__:
+    """Return the activation that a module is; None also if the instance has a `forward` by other code."""
+    if "forward" in module.__dict__ and not is_made_in_place(module):
         return None
     if isinstance(module, ActivationModule | AlongAxis):
         return module.activation.name
@@ -402,6 +448,8 @@ def _refuse_out_of_reach(route: Route, owner: str) -> None:
 def _exchange(done: Swap, site: Site, old: nn.Module, new: nn.Module) -> None:
     places = [(parent, name) for parent, name, _, child in _children(done.model) if child is old]
     new = placed(new, like=done.model, old=old)
+    if overwrites(old):
+        make_in_place(new)
     for parent, name in places:
         done.put(parent, name, new, Changed(site.name, site.activation, label_of(new)))
 

@@ -14,14 +14,14 @@ from typing import final
 
 import torch
 
+from actlab.nn.user_lines import owner_of
 from actlab.sites.site import Line, Lines
-from actlab.sites.trace.source_location import owner_of
+from actlab.sites.trace.source_location import is_outside
 
 _FUNCTION = os.path.join(str(Path(torch.__file__).parent), "autograd", "function.py")
 _CHECKPOINT = os.path.join(str(Path(torch.__file__).parent), "utils", "checkpoint.py")
 _SITES = Path(__file__).parents[1]
 _REROUTING = str(_SITES / "swap" / "rerouting.py")
-_ENDS = (str(_SITES / "trace" / "run.py"), str(_SITES / "listening.py"))
 
 
 @final
@@ -44,13 +44,12 @@ class Stack:
     swaps: int = 0
 
 
-def stack_here(paths: Mapping[int, str], *, depth: int = 2) -> Stack:
-    """Return the lines that lead to the current call, from the frame `depth` above this one."""
-    frame: FrameType | None = sys._getframe(depth)
+def stack_of(paths: Mapping[int, str], frame: FrameType | None) -> Stack:
+    """Return the lines that lead to the call that the frame makes."""
     lines: list[Line] = []
     inside: list[FrameType] = []
     own_backward, checkpoint, swaps = False, False, 0
-    while frame is not None and frame.f_code.co_filename not in _ENDS:
+    while frame is not None and not is_outside(frame):
         name = frame.f_code.co_filename
         own_backward = own_backward or (name == _FUNCTION and not checkpoint)
         checkpoint = checkpoint or name == _CHECKPOINT

@@ -105,6 +105,9 @@ _SIGNS = {
 }
 
 
+_INDEXING = {"__getitem__": "x[...]", "__setitem__": "x[...] = y"}
+
+
 def name_of(function: Callable[..., Any]) -> str:
     """Return the name of a function, the same for a method and in place; empty if it computes nothing."""
     # not cached by function: torch.mm and torch.dsmm are equal in C and have different names
@@ -126,7 +129,7 @@ def _plain(name: str) -> str:
 
 def is_in_place(function: Callable[..., Any]) -> bool:
     """Return whether the function overwrites its first argument, by its name."""
-    name = getattr(function, "__name__", "")
+    name = getattr(function, "__name__", "").partition(".")[0]  # without the overload of an operator
     if name in {"__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__"}:
         return True
     return name.endswith("_") and not name.endswith("__")
@@ -140,8 +143,13 @@ def spelling_of(function: Callable[..., Any]) -> str:
 @lru_cache(maxsize=4096)
 def _spelling(function: Callable[..., Any], name: str) -> str:
     module = getattr(function, "__module__", None) or ""
+    if name == "__get__":
+        return f"x.{name_of(function)}"
+    if name in _INDEXING:
+        return _INDEXING[name]
     # an operator on tensors arrives as the method of that name
-    if name_of(function) in _SIGNS and not module.startswith("torch._C") and module != "torch":
+    is_operator = name_of(function) in _SIGNS and (name.startswith("__") or not name.endswith("_"))
+    if is_operator and not module.startswith("torch._C") and module != "torch":
         return _SIGNS[name_of(function)]
     if module.startswith("torch._ops"):
         return f"torch.ops.aten.{name.partition('.')[0]}"

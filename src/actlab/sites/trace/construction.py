@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from actlab.sites.trace.source_location import owner_of
+from actlab.nn.user_lines import owner_of
 
 
 def constructed_at(model: nn.Module, path: str, file: str) -> tuple[str, int] | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from types import MethodType, MethodWrapperType
+from types import FrameType, MethodType, MethodWrapperType
 from typing import Any, Protocol, final
 from weakref import ReferenceType, ref
 
@@ -15,10 +16,10 @@ from torch.overrides import TorchFunctionMode
 
 from actlab.nn.torch_function import is_shown
 from actlab.sites.trace.aliasing import Memory
-from actlab.sites.trace.call_stack import Stack, stack_here
+from actlab.sites.trace.call_stack import Stack, stack_of
 from actlab.sites.trace.calls import argument_names, is_in_place, name_of, settings_in, spelling_of, tensors_in
 from actlab.sites.trace.readable import shape_of
-from actlab.sites.trace.source_location import here, places_of
+from actlab.sites.trace.source_location import places_of, spot
 from actlab.sites.trace.trace import Part, Step, Trace, Value
 
 # Called with every step, the tensors that it reads, as they are before the call, and those that it makes.
@@ -88,6 +89,10 @@ _SILENT = frozenset(
 )
 
 
+# They take numbers out of a tensor, where autograd cannot follow.
+_ESCAPES = frozenset({"item", "tolist", "numpy", "__array__", "__float__", "__int__"})
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Function:
@@ -133,7 +138,7 @@ class Recorder(TorchFunctionMode):
         spares: whether the pass goes on unrecorded if recording raises.
 
     Attributes:
-        values, steps, instructions, stacks: as in `Trace`.
+        values, steps, instructions, stacks, escapes, without_gradient: as in `Trace`.
         part: whether the model or the loss is running.
         broken: what recording raised; None as a rule.
     """
@@ -152,6 +157,8 @@ class Recorder(TorchFunctionMode):
         self.steps: list[Step] = []
         self.instructions: list[int] = []
         self.stacks: list[Stack] = []
+        self.escapes: list[Step] = []
+        self.without_gradient: list[Step] = []
         self.part: Part = "model"
         self._follower = follower
         self._observe = observe
@@ -206,18 +213,27 @@ class Recorder(TorchFunctionMode):
         if torch.compiler.is_compiling():
             return func(*args, **kwargs)
         about = self._about.get(id(func)) or self._known(func)
-        if about.is_silent or self.broken is not None:
+        if self.broken is not None:
+            return func(*args, **kwargs)
+        if about.name in _ESCAPES and args:
+            self.escapes.append(self._bare(about, (self.number(args[0]),), sys._getframe(1)))
+        if about.is_silent:
             return func(*args, **kwargs)
         with torch._C.DisableTorchFunction():  # no other mode, nor the class of a tensor, notices what is done here
             try:
                 begun = self._begin(about, args, kwargs)
             except Exception as error:
                 self._break(error)
-        result = func(*args, **kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except RuntimeError:
+            if about.name == "grad" and self.broken is None:
+                self.without_gradient.append(self._bare(about, begun[3], sys._getframe(1)))
+            raise
         if self.broken is None:
             with torch._C.DisableTorchFunction():
                 try:
-                    self._end(about, begun, result)
+                    self._end(about, begun, result, sys._getframe(1))
                 except Exception as error:
                     self._break(error)
         return result
@@ -254,11 +270,13 @@ class Recorder(TorchFunctionMode):
             self._overwritten[numbers[0]] = read[0].detach().clone()
         return arguments, read, overwrites, numbers, before
 
-    def _end(self, about: Function, begun: _Begun, result: Any) -> None:
+    def _end(self, about: Function, begun: _Begun, result: Any, frame: FrameType) -> None:
         arguments, read, overwrites, numbers, before = begun
         made = read[:1] if about.name == "__setitem__" else tensors_in((result,))
+        if about.name == "grad" and not made:
+            self.without_gradient.append(self._bare(about, numbers, frame))
         if made:
-            self._note(about, arguments, numbers, read, before, made)
+            self._note(about, arguments, numbers, read, before, made, frame)
             if overwrites:
                 self._memory.write(self._numbers[id(made[0])], made[0])
 
@@ -270,30 +288,23 @@ class Recorder(TorchFunctionMode):
         read: list[Tensor],
         before: tuple[Tensor, ...],
         made: list[Tensor],
+        frame: FrameType,
     ) -> None:
-        place = here(self._paths, depth=4)
+        path, module, file, line, instruction = spot(self._paths, frame)
         in_model, spelling = self.part == "model", about.spelling
         if about.name == "activation":
             spelling = _spelling_of_ours(arguments)
-        elif place.module and in_model:
-            spelling = f"nn.{place.module}"
+        elif module and in_model:
+            spelling = f"nn.{module}"
         settings = settings_in(arguments)
         if about.name == "activation":
             settings |= _state_of_ours(arguments)
         outputs = tuple([self._new(tensor, origin="") for tensor in made])
         step = Step(
-            place=len(self.steps),
-            function=about.name,
-            spelling=spelling,
-            part=self.part,
-            path=place.path if in_model else "",
-            file=place.file,
-            line=place.line,
-            inputs=numbers,
-            outputs=outputs,
-            arguments=settings,
-        )
-        self._add(step, instruction=place.instruction, stack=stack_here(self._paths, depth=4))
+            len(self.steps), about.name, spelling, self.part, path if in_model else "", file, line, numbers, outputs,
+            settings,
+        )  # fmt: skip
+        self._add(step, instruction=instruction, stack=stack_of(self._paths, frame))
         if self._follower is not None:
             by_tensor = {id(tensor): number for tensor, number in zip(read, numbers, strict=True)}
             self._follower.follow(Call(step, arguments, by_tensor, made, self.values))
@@ -302,6 +313,14 @@ class Recorder(TorchFunctionMode):
                     self._alive.setdefault(number, (tensor, _version(tensor)))
         if self._observe is not None:
             self._observe(step, before, tuple(made))
+
+    def _bare(self, about: Function, numbers: tuple[int, ...], frame: FrameType) -> Step:
+        """Return the call that the frame makes, which computes no tensor."""
+        place = spot(self._paths, frame)
+        path = place.path if self.part == "model" else ""
+        return Step(
+            len(self.steps), about.name, about.spelling, self.part, path, place.file, place.line, numbers, (), {}
+        )
 
     def _new(self, tensor: Tensor, *, origin: str) -> int:
         number = len(self.values)
@@ -320,6 +339,8 @@ class Recorder(TorchFunctionMode):
             loss,
             stacks=tuple(self.stacks),
             instructions=tuple(self.instructions),
+            escapes=tuple(self.escapes),
+            without_gradient=tuple(self.without_gradient),
         )
 
     def _forgetter(self, identity: int) -> Callable[[ReferenceType[Tensor]], None]:

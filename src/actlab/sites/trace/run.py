@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,13 +32,15 @@ class Recorded:
 
     Attributes:
         trace: what was computed, without its sites.
-        output: the model's output.
+        output: the model's output; None if the model raised.
         loss: the loss; None without one.
+        raised: what the model or the loss raised; the trace then ends there.
     """
 
     trace: Trace
     output: Any
     loss: Tensor | None
+    raised: BadInput | None = None
 
 
 def recorded(
@@ -49,6 +52,8 @@ def recorded(
     loss: Loss | None = None,
     targets: Any = None,
     observe: Observer | None = None,
+    then: Callable[[Tensor], None] | None = None,
+    may_raise: bool = False,
 ) -> Recorded:
     """Record one forward pass of the model; random state and buffers are the same afterwards.
 
@@ -61,9 +66,11 @@ def recorded(
         loss: a function of the output and the targets, recorded too.
         targets: passed to the loss.
         observe: called with every step and its tensors; of what is overwritten in place it gets a copy.
+        then: called with the loss before buffers and random state are restored, such as for a backward pass.
+        may_raise: whether to return what was recorded before the model or the loss raised.
 
     Raises:
-        BadInput: the model or the loss raises.
+        BadInput: the model or the loss raises, without `may_raise`.
     """
     if has_lazy_parts(model):
         _initialize(model, inputs, kwargs or {})
@@ -71,13 +78,24 @@ def recorded(
     recorder.given(tensors_within([*inputs, kwargs or {}]), "input")
     if targets is not None:
         recorder.given(tensors_within(targets), "target")
+    output: Any = None
+    value: Tensor | None = None
+    outputs: list[int] = []
+    raised: BadInput | None = None
     with undisturbed(model), uncompiled():
-        with recorder, their_code("the model", error=BadInput):
-            output = model(*inputs, **(kwargs or {}))
-        outputs = [recorder.number(tensor) for tensor in tensors_within(output)]
-        value = _loss(recorder, loss, output, targets)
+        try:
+            with recorder, their_code("the model", error=BadInput):
+                output = model(*inputs, **(kwargs or {}))
+            outputs = [recorder.number(tensor) for tensor in tensors_within(output)]
+            value = _loss(recorder, loss, output, targets)
+        except BadInput as error:
+            if not may_raise:
+                raise
+            raised = error
+        if value is not None and then is not None:
+            then(value)
     number = None if value is None else recorder.number(value)
-    return Recorded(recorder.trace(outputs=outputs, loss=number), output, value)
+    return Recorded(recorder.trace(outputs=outputs, loss=number), output, value, raised)
 
 
 def has_lazy_parts(model: nn.Module) -> bool:
@@ -93,16 +111,27 @@ def _initialize(model: nn.Module, inputs: tuple[Any, ...], kwargs: Mapping[str, 
 
 @contextmanager
 def in_mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """Set the mode of every module within a block, without a call of the model's own `train`; restore it afterwards."""
+    """Set the mode of every module within a block, and restore it afterwards.
+
+    A `train` of the model's own that is not about the mode is not called.
+    """
     modes = [(module, module.training) for module in model.modules()]
     try:
-        if model.training != training:
+        if model.training != training and all(_sets_mode(type(module)) for module, _ in modes):
+            model.train(training)
+        elif model.training != training:
             for module, _ in modes:
                 module.training = training
         yield
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def _sets_mode(kind: type[nn.Module]) -> bool:
+    """Return whether the class's `train` takes the mode as its only argument."""
+    parameters = list(inspect.signature(kind.train).parameters.values())[1:]
+    return [each.name for each in parameters] == ["mode"] or [type(each.default) for each in parameters] == [bool]
 
 
 def _loss(recorder: Recorder, loss: Loss | None, output: Any, targets: Any) -> Tensor | None:

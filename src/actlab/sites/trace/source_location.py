@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import FrameType
-from typing import final
+from typing import NamedTuple
 
-import torch
 from torch import nn
 from torch.fx import GraphModule
 
-_TORCH = str(Path(torch.__file__).parent) + os.sep
-_OURS = str(Path(__file__).parents[2]) + os.sep
+from actlab.nn.user_lines import noted_line, owner_of
+from actlab.sites.trace.construction import constructed_at
+
+_ENDS = (str(Path(__file__).with_name("run.py")), str(Path(__file__).parents[1] / "listening.py"))
+"""What calls the model and the loss: beyond it is only the code that called actlab."""
 
 
-@final
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """The place of a call.
 
     Attributes:
@@ -39,10 +35,44 @@ class Place:
     instruction: int
 
 
-def places_of(model: nn.Module) -> dict[int, str]:
+class Places(dict[int, str]):
+    """The dotted path of every module of a model, by identity.
+
+    Attributes:
+        model: the model.
+        caller: the file of the innermost code of the user that made this object: it calls the model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        modules = reversed(list(model.named_modules(remove_duplicate=False)))
+        super().__init__({id(module): without_compiler(path) for path, module in modules})
+        self.model = model
+        self.caller = _caller()
+        self._lines: dict[int, tuple[str, int]] = {}
+
+    def constructed_at(self, module: nn.Module | None) -> tuple[str, int]:
+        """Return the file and the line that construct the module; an empty file and 0 if they are unknown."""
+        if module is None:
+            return "", 0
+        found = noted_line(module) or self._lines.get(id(module))
+        if found is None:
+            path = self.get(id(module), "")
+            found = (constructed_at(self.model, path, self.caller) if path else None) or ("", 0)
+            self._lines[id(module)] = found
+        return found
+
+
+def places_of(model: nn.Module) -> Places:
     """Return the dotted path of every module of the model, by identity."""
-    modules = reversed(list(model.named_modules(remove_duplicate=False)))
-    return {id(module): without_compiler(path) for path, module in modules}
+    return Places(model)
+
+
+def _caller() -> str:
+    """Return the file of the innermost code of the user."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and owner_of(frame.f_code.co_filename) != "user":
+        frame = frame.f_back
+    return "" if frame is None else frame.f_code.co_filename
 
 
 def without_compiler(path: str) -> str:
@@ -50,44 +80,69 @@ def without_compiler(path: str) -> str:
     return ".".join(part for part in path.split(".") if part != "_orig_mod")
 
 
-def here(paths: Mapping[int, str], *, depth: int = 2) -> Place:
-    """Return the place of the current call, searching from the frame `depth` above this one."""
-    return Place(*spot(paths, depth=depth + 1))
+def spot(paths: Places, frame: FrameType | None) -> Place:
+    """Return the place of the call that the frame makes.
 
-
-def spot(paths: Mapping[int, str], *, depth: int) -> tuple[str, str, str, int, int]:
-    """Return the fields of a `Place`."""
-    frame: FrameType | None = sys._getframe(depth)
-    file, line, instruction, path, module = "", 0, -1, None, ""
-    while frame is not None:
+    The line is that of the user's code that makes the call, or that calls the module of PyTorch that makes it. A module
+    that another module of PyTorch calls, such as `nn.Sequential`, has the line that constructs it: the user's code that
+    calls the outer one is the same for all modules in it.
+    """
+    path, module = None, ""
+    inner: nn.Module | None = None  # the innermost module of PyTorch
+    is_nested = is_past_model = False
+    while frame is not None and not is_outside(frame):
         name = frame.f_code.co_filename
         whose = owner_of(name)
-        if not file and (whose == "user" or _stands_for_the_users(frame)):
-            (file, line), instruction = _written_at(frame), frame.f_lasti
-        if path is None and whose != "ours" and frame.f_code.co_argcount and frame.f_code.co_varnames[0] == "self":
-            owner = frame.f_locals.get("self")
-            if id(owner) in paths and isinstance(owner, nn.Module):
-                path = paths[id(owner)]
-                # the frame of PyTorch's `__call__` says nothing about whose `forward` it is
-                is_theirs = (
-                    whose == "torch"
-                    and type(owner).__module__.startswith("torch.")
-                    and not frame.f_code.co_name.endswith("call_impl")
-                )
-                module = type(owner).__name__ if is_theirs else ""
-        if file and path is not None:
+        owner = _self_of(frame) if whose != "ours" else None
+        if is_past_model and (owner is None or paths.get(id(owner)) != ""):
             break
+        if owner is not None and path is None and id(owner) in paths:
+            path = paths[id(owner)]
+            # the frame of PyTorch's `__call__` says nothing about whose `forward` it is
+            is_theirs = (
+                whose == "torch"
+                and type(owner).__module__.startswith("torch.")
+                and not frame.f_code.co_name.endswith("call_impl")
+            )
+            module = type(owner).__name__ if is_theirs else ""
+        if whose == "user":
+            if path is None:
+                path = _path_of_callers(frame.f_back, paths)
+            file, line = _written_at(frame)
+            instruction = frame.f_lasti
+            if is_nested:
+                # still tells two calls of one `nn.Sequential` apart
+                instruction += line << 20
+                file, line = paths.constructed_at(inner)
+            return Place(path, module, file, line, instruction)
+        if owner is not None and whose == "torch":
+            is_nested = is_nested or (inner is not None and owner is not inner)
+            inner = owner if inner is None else inner
+        is_past_model = is_past_model or (owner is not None and paths.get(id(owner)) == "")
         frame = frame.f_back
-    return path or "", module, file, line, instruction
+    return Place(path or "", module, *paths.constructed_at(inner), -1)
 
 
-def _stands_for_the_users(frame: FrameType) -> bool:
-    """Return whether the frame was created to stand for the line where a built-in task is defined."""
-    return (
-        frame.f_code.co_name == "<module>"
-        and "call" in frame.f_globals
-        and owner_of(frame.f_code.co_filename) == "ours"
-    )
+def is_outside(frame: FrameType) -> bool:
+    """Return whether the frame calls the model or the loss, so that the calls beyond it are not theirs."""
+    return frame.f_code.co_filename in _ENDS and frame.f_code.co_name != "__torch_function__"
+
+
+def _self_of(frame: FrameType) -> nn.Module | None:
+    """Return the module to which the frame belongs."""
+    code = frame.f_code
+    owner = frame.f_locals.get("self") if code.co_argcount and code.co_varnames[0] == "self" else None
+    return owner if isinstance(owner, nn.Module) else None
+
+
+def _path_of_callers(frame: FrameType | None, paths: Places) -> str:
+    """Return the path of the innermost module of the model among the callers; empty if there is none."""
+    while frame is not None:
+        owner = _self_of(frame) if owner_of(frame.f_code.co_filename) != "ours" else None
+        if owner is not None and id(owner) in paths:
+            return paths[id(owner)]
+        frame = frame.f_back
+    return ""
 
 
 def _written_at(frame: FrameType) -> tuple[str, int]:
@@ -104,11 +159,3 @@ def _written_at(frame: FrameType) -> tuple[str, int]:
     lines = [(found[1], int(found[2])) for found in re.finditer(r'File "([^"]+)", line (\d+)', trace or "")]
     users = [each for each in lines if owner_of(each[0]) == "user"]
     return users[-1] if users else (file, line)
-
-
-@lru_cache(maxsize=4096)
-def owner_of(file: str) -> str:
-    """Return whose code the file is: `ours`, `torch` or `user`."""
-    if file.startswith((_OURS, "<frozen")):
-        return "ours"
-    return "torch" if file.startswith(_TORCH) else "user"

@@ -78,6 +78,9 @@ class Trace:
         source_of: by the place of the first step of each application of an activation, the number of its input.
         stacks: by the place of a step, the lines of the user's code that lead to it.
         instructions: by the place of a step, which of the calls on its line it is.
+        escapes: the calls that take numbers out of a tensor, such as `item` and `numpy`; the place of each is that of
+            the step after it.
+        without_gradient: the calls of `torch.autograd.grad` that raised or returned no tensor.
     """
 
     values: tuple[Value, ...]
@@ -90,6 +93,8 @@ class Trace:
     source_of: Mapping[int, int] = field(default_factory=dict)
     stacks: tuple[Stack, ...] = field(default=(), repr=False)
     instructions: tuple[int, ...] = field(default=(), repr=False)
+    escapes: tuple[Step, ...] = field(default=(), repr=False)
+    without_gradient: tuple[Step, ...] = field(default=(), repr=False)
 
     def maker(self, value: int) -> Step | None:
         """Return the step that computed the value; None if it comes from outside."""

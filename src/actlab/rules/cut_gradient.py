@@ -1,0 +1,128 @@
+"""Where the way of a gradient from the loss to a parameter is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+from actlab.rules.backward import Backward
+from actlab.rules.context import Context
+from actlab.rules.dataflow import upstream
+from actlab.sites.trace.trace import Step
+
+# They copy a tensor without its graph.
+_DETACHES = frozenset({"detach", "data", "tensor", "as_tensor", "asarray"})
+
+
+@final
+@dataclass(frozen=True)
+class Cut:
+    """A step behind which no gradient comes back.
+
+    Attributes:
+        step: the call.
+        how: `detach`, `no_grad`, or `function` for one without a derivative.
+        parameters: the names of the trainable parameters that it cuts off, which nothing else connects to the loss.
+        feeds: whether trained parameters are applied to what it makes.
+    """
+
+    step: Step
+    how: str
+    parameters: tuple[str, ...]
+    feeds: bool
+
+
+@final
+class Cuts:
+    """The cuts between the loss and the trainable parameters of one pass."""
+
+    def __init__(self, context: Context, backward: Backward) -> None:
+        self._context, self._backward, self._trace = context, backward, context.trace
+
+    def found(self) -> list[Cut]:
+        """Return the cuts that leave parameters without any gradient, in the order of the steps."""
+        by_step: dict[int, list[str]] = {}
+        for name in self.lost:
+            for step in self._first_cuts(name):
+                by_step.setdefault(step.place, []).append(name)
+        return [self._cut(self._trace.steps[at], names) for at, names in sorted(by_step.items())]
+
+    @cached_property
+    def lost(self) -> tuple[str, ...]:
+        """The parameters without a gradient that are to be trained."""
+        names = [name for name, kind in self._backward.gradients.items() if kind == "none"]
+        optimizer = self._context.optimizer
+        if optimizer is None:
+            return tuple(names)
+        held = {id(value) for group in optimizer.param_groups for value in group["params"]}
+        own = dict(self._context.model.named_parameters())
+        return tuple(name for name in names if id(own[name]) in held)
+
+    def _cut(self, step: Step, names: list[str]) -> Cut:
+        if step.function in _DETACHES or not step.outputs:
+            how = "detach"
+        else:
+            how = "no_grad" if step.place in self._backward.untracked else "function"
+        return Cut(step, how, tuple(names), self._feeds(step))
+
+    def _first_cuts(self, name: str) -> Iterator[Step]:
+        """Yield the first steps on the ways from a parameter to the loss that autograd does not follow."""
+        trace, known = self._trace, set[int]()
+        waiting = [value.number for value in trace.values if value.origin == f"parameter {name}"]
+        while waiting:
+            value = waiting.pop()
+            if value in known:
+                continue
+            known.add(value)
+            for step in trace.readers(value):
+                if step.place not in self._context.to_loss or self._is_inside_own(step):
+                    continue
+                if any(made in self._backward.tracked for made in step.outputs):
+                    waiting += step.outputs
+                else:
+                    yield step
+
+    def _is_inside_own(self, step: Step) -> bool:
+        return bool(self._trace.stacks) and self._trace.stacks[step.place].own_backward
+
+    def _feeds(self, step: Step) -> bool:
+        """Return whether trained parameters are applied to what follows from the step."""
+        trace = self._trace
+        waiting, known = list(step.outputs), set[int]()
+        while waiting:
+            value = waiting.pop()
+            if value in known:
+                continue
+            known.add(value)
+            for reader in trace.readers(value):
+                if reader.place not in self._context.to_loss:
+                    continue
+                if any(self._is_trained(each) for each in reader.inputs if each not in known):
+                    return True
+                waiting += reader.outputs
+        return False
+
+    def _is_trained(self, value: int) -> bool:
+        """Return whether the value is computed of parameters alone, and these get a gradient."""
+        trace = self._trace
+        if value not in trace.of_weights:
+            return False
+        sources = [value, *(each for at in upstream(trace, value) for each in trace.steps[at].inputs)]
+        names = [trace.values[each].origin.removeprefix("parameter ") for each in sources]
+        return any(self._backward.gradients.get(name) in {"finite", "zero"} for name in names)
+
+
+def is_whole_part(context: Context, names: tuple[str, ...], lost: frozenset[str]) -> bool:
+    """Return whether the parameters are those of whole parts of the model, as of a teacher or a frozen backbone.
+
+    A single layer is not such a part.
+    """
+    parts = {
+        path: {f"{path}.{name}" for name, value in module.named_parameters() if value.requires_grad}
+        for path, module in context.model.named_modules()
+        if path and next(module.children(), None) is not None
+    }
+    whole = set().union(*(held for held in parts.values() if held and held <= lost))
+    return set(names) <= whole
