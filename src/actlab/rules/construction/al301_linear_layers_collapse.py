@@ -60,7 +60,7 @@ def linear_layers_collapse(context: Context) -> Iterator[Found]:
         error = error_of_single_layer(context, pair.first, pair.second)
         if error is None or error < _ROUNDING:
             yield _collapsed(context, pair, error)
-    if context.evaluated is None:
+    if context.evaluated is None or context.evaluated is context.trace:
         return
     evaluated = replace(context, trace=context.evaluated, observed=Observed())
     known = {(module_of(context, pair.first), module_of(context, pair.second)) for pair in pairs}
