@@ -158,7 +158,7 @@ class Updates:
     def broken(self) -> tuple[str, ...]:
         """Return the names of the parameters that hold NaN or infinity now."""
         named = zip(self.names, self._parameters, strict=True)
-        return tuple(name for name, each in named if each.layout is torch.strided and not bool(each.isfinite().all()))
+        return tuple(name for name, each in named if is_readable(each) and not bool(each.isfinite().all()))
 
     def drop(self) -> None:
         """Drop an unfinished step, and release the parameters."""

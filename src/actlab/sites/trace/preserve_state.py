@@ -27,10 +27,10 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
 
 def copy_of(model: nn.Module) -> nn.Module:
-    """Return a deep copy of the model, also of its sparse tensors, not all of which PyTorch can copy."""
+    """Return a deep copy of the model, also of sparse tensors and of results it keeps, which PyTorch does not copy."""
     held = [tensor for module in model.modules() for tensor in tensors_within(dict(vars(module)))]
-    sparse = [each for each in held if each.layout is not torch.strided and not each.is_nested]
-    memo: dict[int, object] = {id(each): each.detach().clone() for each in sparse}
+    special = [each for each in held if not each.is_leaf or (each.layout is not torch.strided and not each.is_nested)]
+    memo: dict[int, object] = {id(each): each.detach().clone() for each in special}
     return copy.deepcopy(model, memo)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 _PLAIN = frozenset({Tensor, nn.Parameter})
 
@@ -16,7 +17,7 @@ def is_readable(tensor: Tensor) -> bool:
     Sparse, nested and quantized tensors are not, nor are those of `torch.func` and of the meta device, and subclasses
     that keep their numbers elsewhere, such as fake, masked and distributed tensors.
     """
-    if type(tensor) not in _PLAIN and not _is_dispatched_as_plain(tensor):
+    if type(tensor) not in _PLAIN and (is_lazy(tensor) or not _is_dispatched_as_plain(tensor)):
         return False
     if tensor.is_nested or tensor.layout is not torch.strided or is_in_transform(tensor):
         return False
