@@ -65,10 +65,10 @@ def _install(change: int) -> None:
     with _lock:
         if _open == 0:
             _original = nn.Module.__init__
-            nn.Module.__init__ = _noting(_original)  # type: ignore[method-assign]
+            nn.Module.__init__ = _noting(_original)  # type: ignore[method-assign]  # the only place all constructors pass
         _open += change
         if _open == 0:
-            nn.Module.__init__ = _original  # type: ignore[method-assign]
+            nn.Module.__init__ = _original  # type: ignore[method-assign]  # as it was
 
 
 def _noting(original: Any) -> Any:

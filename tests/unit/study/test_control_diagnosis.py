@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
@@ -96,7 +97,10 @@ def shown(report: Report) -> list[tuple[object, ...]]:
     def place(found: Finding) -> object:
         return found.site and (found.site.name, found.site.file, found.site.line)
 
-    return [(one.id, one.severity, one.message, place(one), one.remedies) for one in report.findings]
+    def message(found: Finding) -> str:
+        return re.sub(r"\d(\.\d+)?e-1\d", "0", found.message)  # the order of the rows decides about rounding noise
+
+    return [(one.id, one.severity, message(one), place(one), one.remedies) for one in report.findings]
 
 
 @pytest.mark.parametrize("steps", [0, 60])

@@ -92,7 +92,7 @@ def test_a_module_is_found_in_the_working_folder(file: str) -> None:
         ("no_such_module_here:make", "there is no module 'no_such_module_here', neither in the working folder"),
         ("subject_net.py:mak", "'subject_net.py' has no 'mak'. Did you mean 'make'?"),
         ("subject_net.py:number", "'subject_net.py:number' must be an actlab.Task, a tuple (model,"),
-        ("subject_net.py:net", "gave a model without inputs; give a tuple (model, (inputs, targets), loss);"),
+        ("subject_net.py:net", "must have inputs; got a model alone. Add --input with the shape of a batch"),
         (
             "subject_net.py:raises",
             "'subject_net.py:raises' raised ZeroDivisionError: division by zero (subject_net.py,",

@@ -112,12 +112,23 @@ def _made(
     act: Activation, whole: frozenset[torch.dtype], forward: frozenset[torch.dtype], *, is_exact: bool
 ) -> OwnOperator | None:
     function = native_of(act)
-    if function is None:
+    if function is None or (whole and not _has_second_derivative(function)):
         return None
     name = str(act.reference).partition("(")[0]
     # without arguments to bind, PyTorch's builtin is called sooner than a partial or `torch.nn.functional`
     bare = function if function.keywords else getattr(torch, name.rpartition(".")[2], function.func)
     return OwnOperator(bare, name, whole, forward, is_exact, _keeps_output(function))
+
+
+def _has_second_derivative(function: Callable[[Tensor], Tensor]) -> bool:
+    """Return whether autograd differentiates the operator twice, as it does a kernel."""
+    x = torch.linspace(-3, 3, 16, requires_grad=True)
+    (first,) = torch.autograd.grad(function(x).sum(), x, create_graph=True)
+    try:
+        torch.autograd.grad(first.sum(), x, allow_unused=True)
+    except RuntimeError as error:
+        return "is not implemented" not in str(error)  # of a straight line, autograd says that there is none
+    return True
 
 
 def _keeps_output(function: Callable[[Tensor], Tensor]) -> bool:

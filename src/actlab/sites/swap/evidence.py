@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, final
 
 import torch
@@ -19,7 +18,6 @@ from actlab.user_code import their_code
 
 
 @final
-@dataclass
 class Evidence:
     """What one module did in a forward pass.
 
@@ -29,13 +27,14 @@ class Evidence:
         is_input_read: whether the memory of its input was read after the call, or was kept.
     """
 
-    calls: int = 0
-    is_used: bool = False
-    is_input_read: bool = False
+    def __init__(self, calls: int = 0, *, is_used: bool = False, is_input_read: bool = False) -> None:
+        self.calls, self.is_used, self.is_input_read = calls, is_used, is_input_read
 
     def __or__(self, other: Evidence) -> Evidence:
         return Evidence(
-            self.calls + other.calls, self.is_used or other.is_used, self.is_input_read or other.is_input_read
+            self.calls + other.calls,
+            is_used=self.is_used or other.is_used,
+            is_input_read=self.is_input_read or other.is_input_read,
         )
 
 
