@@ -265,7 +265,7 @@ def test_a_usage_error_is_one_line_and_status_2(run: Run, tmp_path: Path, args: 
     [
         ("raises", "ZeroDivisionError"),
         ("gives_text", "actlab.Task"),
-        ("ready", "must be an actlab.Task or a function that returns one; got a value of type tuple"),
+        ("ready", "must be an actlab.Task or a function that returns one; got a tuple of 3 entries"),
     ],
 )
 def test_an_error_in_a_task_file_is_one_line(run: Run, tmp_path: Path, function: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -98,7 +99,10 @@ def check(
     )
     if found.raised is None and train_steps > 0:
         if loss is None:
-            raise BadInput("train_steps: a loss is required to train; got none. Pass loss=.")
+            raise BadInput(
+                "train_steps: a loss is required to train; got none. Pass loss=, or name a tuple"
+                " (model, (inputs, targets), loss)."
+            )
         batches = [(inputs, targets)] if data is None else data
         try:
             ran = trial(model, batches, loss, optimizer=optimizer, steps=train_steps, settings=context.settings,
@@ -220,11 +224,12 @@ def _in_evaluation(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str,
 
 @contextmanager
 def _lenient() -> Iterator[None]:
-    """Let losses accept any number, and distributions any parameter, within a block."""
+    """Let losses accept any number, and distributions any parameter, within a block; AL215 reports a broadcast."""
     validates = Distribution._validate_args
     Distribution.set_default_validate_args(False)
     try:
-        with _Lenient():
+        with _Lenient(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Using a target size")
             yield
     finally:
         Distribution.set_default_validate_args(validates)

@@ -77,7 +77,7 @@ def learning_module(function: Program, learned: Sequence[Param], *, summary: str
             "",
             f"    def __init__(self, {defaults}):",
             "        super().__init__()",
-            *(f"        self.{name} = torch.nn.Parameter(torch.as_tensor({name}))" for name in names),
+            *(f"        self.{name} = torch.nn.Parameter(1.0 * torch.as_tensor({name}))" for name in names),
             "",
             f"    def forward(self, {', '.join(inputs)}):",
             f"        return {function.entry}({', '.join([*inputs, *(f'self.{name}' for name in names)])})",

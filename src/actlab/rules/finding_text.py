@@ -75,7 +75,7 @@ def evidence_text(evidence: Mapping[str, Any]) -> str:
     return "; ".join(
         f"{name.replace('_', ' ')}: {value_text(value)}"
         for name, value in evidence.items()
-        if name != "lines" and value is not None
+        if name != "lines" and value is not None and value not in ((), [], {}, "")
     )
 
 

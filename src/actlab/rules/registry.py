@@ -82,7 +82,8 @@ def kind_of(text: str) -> FindingKind:
     for kind in known.values():
         if wanted.upper() == kind.id or wanted.lower() == kind.name:
             return kind
-    near = get_close_matches(wanted, [*known, *(kind.name for kind in known.values())], n=1, cutoff=0.5)
+    is_id = wanted.upper().startswith("AL") and wanted[2:].isdigit()  # any other id is as near
+    near = [] if is_id else get_close_matches(wanted, [kind.name for kind in known.values()], n=1, cutoff=0.5)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     raise BadInput(f"no finding is called '{wanted[:60]}'.{hint} `actlab explain` lists them all.")
 

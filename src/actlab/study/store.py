@@ -205,7 +205,7 @@ def _refusal(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> 
     if settings or (before is None and not now):
         return (
             f"the stored study '{name}' has another plan ({settings or _what_differs(stored, asked)})."
-            " Resume with the settings of the first run, or run without resuming."
+            " Resume with the settings of the first run, or run without --resume."
         )
     if before is None:
         what = "it was stored by an older actlab, which did not note the code that its results depend on"
@@ -224,7 +224,16 @@ _DIGESTS = ("contents", "fingerprint")
 def _what_differs(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     now = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
     names = [name for name in {**now, **stored} if stored.get(name) != now.get(name)]
-    return "; ".join(f"{name}: {_brief(stored.get(name))} stored, {_brief(now.get(name))} now" for name in names)
+    if "seeds" in names:
+        names = [name for name in names if name != "looks"]  # they follow from the number of seeds
+    return "; ".join(_difference(name, stored.get(name), now.get(name)) for name in names)
+
+
+def _difference(name: str, before: Any, now: Any) -> str:
+    """Return a setting's two values; of the seeds, which are long numbers, how many there are."""
+    if name == "seeds" and isinstance(before, list) and isinstance(now, list) and len(before) != len(now):
+        return f"{name}: {len(before)} stored, {len(now)} now"
+    return f"{name}: {_brief(before)} stored, {_brief(now)} now"
 
 
 def _brief(value: Any) -> str:

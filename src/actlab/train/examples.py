@@ -89,6 +89,8 @@ def article(found: object) -> str:
         return f"a tensor of shape {tuple(found.shape)}"
     if found is None or isinstance(found, bool | int | float | str):
         return repr(found) if len(repr(found)) <= 40 else f"a {type(found).__name__}"
+    if isinstance(found, tuple | list):
+        return f"a {type(found).__name__} of {len(found)} entries"
     return f"a value of type {type(found).__name__}"
 
 

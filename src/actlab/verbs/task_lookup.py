@@ -41,7 +41,9 @@ def task_named(data: str | Path | Task | None, *, target: str | None, task: str 
     if target is not None:
         return table_task(where, target=target)
     if not names_program(where):
-        raise BadTask(f"{where} is read as a table: name the column to predict with --target.")
+        program = Path(where).with_suffix(".py")
+        hint = f", or a program as {program}:NAME" if program.is_file() else ""
+        raise BadTask(f"{where} is read as a table: name the column to predict with --target{hint}.")
     if ".py" not in where:
         raise BadTask(f"{verb} reads a task from a file, not from a module; got '{where}'. Name it as file.py:name.")
     return file_task(where)

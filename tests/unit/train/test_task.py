@@ -127,7 +127,7 @@ FAULTS: dict[str, tuple[Callable[[], Task], str]] = {
         "model must return a torch.nn.Module; got 3",
     ),
     "no function": (lambda: Task("t", 5, train=rows()), "model must be a function"),
-    "tuple": (lambda: Task("t", Tuple, train=rows()), "the model must return one tensor; got a value of type tuple"),
+    "tuple": (lambda: Task("t", Tuple, train=rows()), "the model must return one tensor; got a tuple of 2 entries"),
     "no parameter": (
         lambda: Task("t", lambda: nn.Flatten(), train=rows(classes=4)),
         "must depend on a parameter of the model",

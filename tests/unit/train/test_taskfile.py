@@ -76,7 +76,7 @@ FAULTS = {
     "ready": (
         ":ready",
         "ready = (1, 2, 3)\n",
-        "my_task.py:ready' must be an actlab.Task or a function that returns one; got a value of type tuple",
+        "my_task.py:ready' must be an actlab.Task or a function that returns one; got a tuple of 3 entries",
     ),
     "none": ("", "def make_task():\n    pass\n", "must be an actlab.Task or a function that returns one; got None"),
 }

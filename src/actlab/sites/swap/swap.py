@@ -266,7 +266,15 @@ def _swap_one(
     if named:
         done.leave(_label(key), "a later key names the same places")
         return ""
-    return "no activation matches" if was_run else "no activation module matches"
+    if not was_run:
+        return "no activation module matches"
+    meant = next((site.activation for site in found if _class_of(site) == _label(key).lower()), None)
+    return "no activation matches" if meant is None else f"no module of this class is called; the key '{meant}' matches"
+
+
+def _class_of(site: Site) -> str:
+    """Return how PyTorch would name a module of the site's activation, in small letters."""
+    return f"nn.{site.activation.replace('_', '')}"
 
 
 def _label(key: Key) -> str:

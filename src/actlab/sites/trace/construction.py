@@ -35,8 +35,11 @@ def constructed_at(model: nn.Module, path: str, file: str) -> tuple[str, int] | 
         return None
     if start > 0:
         file = _file_of(type(owners[start - 1]))
-    within = type(owners[start - 1]).__name__ if start > 0 else ""
-    calls = [call for call in _sequences(file, _changed(file), within) if _constructs(call, owners[start])]
+    within = [type(owners[start - 1]).__name__] if start > 0 else []
+    for scope in (*within, ""):  # the class of the owner, then the whole file, of which it may call a function
+        calls = [call for call in _sequences(file, _changed(file), scope) if _constructs(call, owners[start])]
+        if calls:
+            break
     return (file, _line_of(calls[0], owners[start], names[start:])) if len(calls) == 1 else None
 
 
