@@ -31,7 +31,7 @@ class BackwardPass:
     def __init__(self, model: nn.Module) -> None:
         self.result: Backward | None = None
         self._parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        self._place_of: dict[Any, int] = {}  # by the node of autograd
+        self._made: list[tuple[Any, int]] = []  # the node of autograd behind a tensor, with the place of its step
         self._maker: dict[int, int] = {}  # the place of the step, by value
         self._tracked: set[int] = set()
         self._untracked: set[int] = set()
@@ -44,18 +44,20 @@ class BackwardPass:
             self._untracked.add(step.place)
             self._own.note(step.place, depth=2)
         for number, tensor in zip(step.inputs, inputs, strict=True):
-            self._note(number, tensor, self._maker.get(number))
+            if number not in self._tracked and tensor.requires_grad:
+                self._note(number, tensor, self._maker.get(number))
         for number, tensor in zip(step.outputs, outputs, strict=True):
             self._maker[number] = step.place
-            self._note(number, tensor, step.place)
-        self._memory.note(step.place, (*inputs, *outputs))
+            if tensor.requires_grad:
+                self._note(number, tensor, step.place)
+        self._memory.note(step, inputs, outputs)
 
     def run(self, loss: Tensor) -> None:
         """Run the backward pass of the loss before its graph is freed."""
         try:
             self._run(loss)
         finally:
-            self._place_of.clear()  # lets go of the graph
+            self._made.clear()  # lets go of the graph
 
     def _run(self, loss: Tensor) -> None:
         if not self._parameters or not bool(loss.isfinite().all()):
@@ -75,18 +77,23 @@ class BackwardPass:
         self.result = self._backward(loss, found, broken=broken, blocked=blocked)
 
     def _note(self, number: int, tensor: Tensor, maker: int | None) -> None:
-        """Attribute the nodes behind a tensor that no earlier step has to the step that made it."""
-        if not tensor.requires_grad:
-            return
+        """Note the step that made a tensor which autograd tracks."""
         self._tracked.add(number)
-        if maker is None or tensor.grad_fn is None:
-            return
-        waiting: list[Any] = [tensor.grad_fn]
-        while waiting:
-            node = waiting.pop()
-            if node not in self._place_of and not _is_leaf(node):
-                self._place_of[node] = maker
-                waiting += [before for before, _ in node.next_functions if before is not None]
+        node = tensor.grad_fn
+        if maker is not None and node is not None:
+            self._made.append((node, maker))
+
+    def _place_of(self) -> dict[Any, int]:
+        """Attribute the nodes behind each tensor that no earlier step has to the step that made it."""
+        found: dict[Any, int] = {}
+        for last, maker in self._made:
+            waiting = [last]
+            while waiting:
+                node = waiting.pop()
+                if node not in found and not _is_leaf(node):
+                    found[node] = maker
+                    waiting += [before for before, _ in node.next_functions if before is not None]
+        return found
 
     def _backward(self, loss: Tensor, gradients: dict[str, Gradient], **found: Any) -> Backward:
         tracked, untracked = frozenset(self._tracked), frozenset(self._untracked)
@@ -100,10 +107,11 @@ class BackwardPass:
     def _first_broken(self, loss: Tensor) -> Broken | None:
         """Run the backward pass again to find the operation that makes the first gradient that is not finite."""
         found: list[Broken] = []
+        place_of = self._place_of()
 
         def look(node: Any, out: Gradients, came: Gradients) -> None:
             if not found and any(_is_broken(each) for each in out) and not any(_is_broken(each) for each in came):
-                found.append(_broken(node, self._place_of.get(node), out, came))
+                found.append(_broken(node, place_of.get(node), out, came))
 
         with _hooked(loss, lambda node: node.register_hook(lambda out, came: look(node, out, came))):
             self._gradients(loss)
@@ -112,9 +120,10 @@ class BackwardPass:
     def _blocked(self, loss: Tensor) -> frozenset[int]:
         """Run the backward pass again to find the steps that get a gradient and pass on only 0."""
         found: set[int] = set()
+        place_of = self._place_of()
 
         def look(node: Any, out: Gradients, came: Gradients) -> None:
-            place = self._place_of.get(node)
+            place = place_of.get(node)
             if place is not None and out and not any(_is_some(each) for each in out):
                 found.update({place} if any(_is_some(each) for each in came) else ())
 
@@ -127,9 +136,10 @@ class BackwardPass:
         text = " ".join(str(error).split("Hint:")[0].split())
         message = f"{type(error).__name__}: {text}"
         begun: list[Any] = []
+        place_of = self._place_of()
         with _hooked(loss, lambda node: node.register_prehook(lambda _: begun.append(node))), suppress(Exception):
             self._gradients(loss)  # raises the same again
-        place = self._place_of.get(begun[-1]) if begun else None
+        place = place_of.get(begun[-1]) if begun else None
         if "inplace operation" in text and place is not None:
             return Failure(message, place, self._memory.written_after(place))
         return Failure(message, place, None, *_raised_at(error))
@@ -142,24 +152,31 @@ class _Memory:
     def __init__(self) -> None:
         self._version: dict[int, int] = {}  # by storage
         self._writes: list[tuple[int, int]] = []
-        self._storages: dict[int, set[int]] = {}
+        self._storage: dict[int, int | None] = {}  # by value
+        self._steps: dict[int, Step] = {}  # by place
 
-    def note(self, place: int, tensors: Sequence[Tensor]) -> None:
-        """Note the tensors that a step reads and makes."""
-        mine = self._storages[place] = set[int]()
-        for tensor in tensors:
-            storage = _storage(tensor)
-            if storage is None:
-                continue
-            mine.add(storage)
-            version = tensor._version
-            if version > self._version.get(storage, version):
-                self._writes.append((place, storage))
-            self._version[storage] = version
+    def note(self, step: Step, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+        """Note the tensors that a step reads, as they were before, and makes."""
+        self._steps[step.place] = step
+        for number, tensor in zip(step.inputs, inputs, strict=True):
+            if number not in self._storage:
+                self._note(step.place, number, tensor)
+        for number, tensor in zip(step.outputs, outputs, strict=True):
+            self._note(step.place, number, tensor)
+
+    def _note(self, place: int, number: int, tensor: Tensor) -> None:
+        storage = self._storage[number] = _storage(tensor)
+        if storage is None:
+            return
+        version = tensor._version
+        if version > self._version.get(storage, version):
+            self._writes.append((place, storage))
+        self._version[storage] = version
 
     def written_after(self, place: int) -> int | None:
         """Return the place of the first step after this one that overwrites what it read or made."""
-        mine = self._storages.get(place, set())
+        step = self._steps.get(place)
+        mine = set() if step is None else {self._storage[number] for number in (*step.inputs, *step.outputs)}
         return next((at for at, storage in self._writes if at > place and storage in mine), None)
 
 

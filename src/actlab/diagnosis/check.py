@@ -30,6 +30,7 @@ from actlab.rules.observed import Observed
 from actlab.rules.registry import batch_findings, validate
 from actlab.sites.recognize.traced import traced
 from actlab.sites.trace.calls import tensors_within
+from actlab.sites.trace.preserve_state import uncollected
 from actlab.sites.trace.readable import shape_of
 from actlab.sites.trace.run import Loss, Recorded, in_mode, unwrapped
 from actlab.sites.trace.trace import Step, Trace
@@ -91,12 +92,12 @@ def check(
         raise BadInput(f"the loss must be a function of the model's output and the targets; got {loss!r}.")
     _has_examples(inputs)
     _same_device(model, inputs, targets)
-    found, context = _examined(model, inputs, targets, loss, validate(settings or Settings()), optimizer)
-    _has_gradient(model, found)
+    with uncollected():
+        found, context = _examined(model, inputs, targets, loss, validate(settings or Settings()), optimizer)
+        _has_gradient(model, found)
+        findings = ordered(batch_findings(context))
     notes = (NO_LOSS,) if loss is None else (DEFAULT_OPTIMIZER,) if train_steps and optimizer is None else ()
-    report = Report(
-        ordered(batch_findings(context)), found.trace.unseen, found.trace.sites, notes=notes, raised=found.raised
-    )
+    report = Report(findings, found.trace.unseen, found.trace.sites, notes=notes, raised=found.raised)
     if found.raised is None and train_steps > 0:
         if loss is None:
             raise BadInput(
@@ -127,8 +128,9 @@ def _examined(
         backward(step, read, made)
 
     with in_mode(model, training=True), _lenient(), torch.enable_grad():
-        found = traced(model, args, kwargs, loss=loss, targets=targets, observe=observe, then=backward.run,
-                       may_raise=True)  # fmt: skip
+        found = traced(model, args, kwargs, loss=loss, targets=targets, observe=observe, settle=observed.settle,
+                       then=backward.run, may_raise=True)  # fmt: skip
+    observed.settle()
     context = Context(
         found.trace,
         observed,

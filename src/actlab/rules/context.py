@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import final
+from functools import cached_property, wraps
+from typing import Any, TypeVar, final
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -17,6 +18,21 @@ from actlab.rules.dataflow import upstream
 from actlab.rules.observed import Observed
 from actlab.sites.trace.trace import Step, Trace
 from actlab.telemetry.settings import Settings
+
+T = TypeVar("T")
+
+
+def once(derive: Callable[[Context], T]) -> Callable[[Context], T]:
+    """Let a function derive what several rules read from a context only once."""
+
+    @wraps(derive)
+    def derived(context: Context) -> T:
+        if derive not in context.derived:
+            context.derived[derive] = derive(context)
+        found: T = context.derived[derive]
+        return found
+
+    return derived
 
 
 @final
@@ -45,6 +61,16 @@ class Context:
     is_fresh: bool = True
     backward: Backward | None = None
     is_dtype_to_blame: bool = False
+
+    @cached_property
+    def parameters(self) -> dict[str, Tensor]:
+        """The model's parameters by all their names."""
+        return dict(self.model.named_parameters(remove_duplicate=False))
+
+    @cached_property
+    def derived(self) -> dict[Any, Any]:
+        """What functions marked `once` derived from this context."""
+        return {}
 
     @cached_property
     def to_loss(self) -> frozenset[int]:

@@ -18,6 +18,7 @@ _JOINED = frozenset({"cat", "stack"})
 _GUARD = 1e-3
 # x @ W with a parameter W is a layer too.
 PRODUCTS = frozenset({"matmul", "mm"})
+_MAY_BE_LAYERS = LAYERS | PRODUCTS | {"einsum"}
 # They transpose or reshape a weight or change its dtype.
 _TURNED = frozenset({"T", "mT", "t", "transpose", "permute", "swapaxes", "movedim", "to", "float", "half", "bfloat16",
                      "type_as", "contiguous", "view", "reshape", "unsqueeze", "squeeze", "expand"})  # fmt: skip
@@ -210,18 +211,25 @@ def parameters_of(trace: Trace, step: Step) -> tuple[str, ...]:
 
 def parameter_behind(trace: Trace, value: int) -> str:
     """Return the name of the parameter that the value is, also transposed; empty if it is not one."""
-    step = trace.maker(value)
-    while step is not None and step.function in _TURNED and step.inputs:
-        value = step.inputs[0]
-        step = trace.maker(value)
-    origin = trace.values[value].origin
-    return origin.removeprefix("parameter ") if origin.startswith("parameter ") else ""
+    found = trace.parameters_behind.get(value)
+    if found is None:
+        origin = trace.values[behind(trace, value, _TURNED)].origin
+        found = origin.removeprefix("parameter ") if origin.startswith("parameter ") else ""
+        trace.parameters_behind[value] = found
+    return found
 
 
 def is_layer(trace: Trace, step: Step | None) -> bool:
     """Return whether the step multiplies by parameters."""
-    if step is None:
+    if step is None or step.function not in _MAY_BE_LAYERS:
         return False
+    found = trace.are_layers.get(step.place)
+    if found is None:
+        found = trace.are_layers[step.place] = _is_layer(trace, step)
+    return found
+
+
+def _is_layer(trace: Trace, step: Step) -> bool:
     if step.function == "einsum":
         return bool(einsum_weight(trace, step))
     if step.function not in PRODUCTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, final
@@ -39,7 +40,13 @@ LOSSES = REGRESSIONS | frozenset(
 )
 _DIFFERENCES = frozenset({"sub", "rsub"})
 _ARITHMETIC = frozenset({"add", "sub", "rsub", "mul", "div", "rdiv", "matmul", "mm", "where", "maximum", "minimum"})
+_LAYERS = LAYERS | PRODUCTS
 _HALF = frozenset({torch.float16, torch.bfloat16})
+_SUMMED = frozenset({torch.float32, torch.float64})
+
+_Waiting = tuple[Step, tuple[Tensor, ...], tuple[Tensor, ...]]
+_MOST_WAITING = 1024
+"""So many small results are read at once: in a long loop, reading one costs more than computing it."""
 
 
 @final
@@ -100,32 +107,83 @@ class Observed:
         self.rows: dict[int, tuple[Tensor, Tensor]] = {}
         self.shares: dict[int, Shares] = {}
         self.samples: dict[int, Tensor] = {}
+        self._sampled: set[int] = set()  # also values of which there is no sample
+        self._readable: set[int] = set()
+        self._waiting: list[_Waiting] = []
 
     def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
-        if not all(map(is_readable, inputs)) or not all(map(is_readable, outputs)):
+        if not self._are_readable(step.inputs, inputs) or not self._are_readable(step.outputs, outputs):
             return  # sparse and nested tensors, and those inside torch.vmap
         if step.function in LOSSES or (step.part == "loss" and step.function in _DIFFERENCES):
             self.tensors[step.place] = tuple(tensor.detach() for tensor in inputs)
-        if not _are_finite(outputs):
-            self.not_finite.add(step.place)
-            fault = not_finite(step, inputs, outputs)
-            self.faults.update({} if fault is None else {step.place: fault})
         if step.function == "grad" and not any(bool(tensor.detach().any()) for tensor in outputs):
             self.zero_derivatives.add(step.place)
-        if step.part == "model":
-            for number, tensor in zip((*step.inputs, *step.outputs), (*inputs, *outputs), strict=True):
-                if number not in self.samples and (sample := _sample(tensor)) is not None:
-                    self.samples[number] = sample
-            if step.function == "softmax" and (shares := _shares(step, inputs[0], outputs[0])) is not None:
-                self.shares[step.place] = shares
+        if step.part == "model" and not self._sampled.issuperset(step.inputs):
+            for number, tensor in zip(step.inputs, inputs, strict=True):
+                self._keep_sample(number, tensor)
+        if all(tensor.numel() <= _SAMPLED and tensor.is_floating_point() for tensor in outputs):
+            self._waiting.append((step, inputs, outputs))
+            self._sampled.update(step.outputs)
+            if len(self._waiting) >= _MOST_WAITING:
+                self.settle()
+        else:
+            self._judge(step, inputs, outputs)
+            if step.part == "model":
+                for number, tensor in zip(step.outputs, outputs, strict=True):
+                    self._keep_sample(number, tensor)
+        if step.part == "model" and step.function == "softmax":
+            shares = _shares(step, inputs[0], outputs[0])
+            self.shares.update({} if shares is None else {step.place: shares})
         if step.part == "loss":
             self.numbers.update({number: tensor.detach() for number, tensor in zip(step.inputs, inputs, strict=True)})
         elif step.function in _ARITHMETIC:
             self._keep_limits(step, inputs)
-        if step.function in LAYERS | PRODUCTS:
+        if step.function in _LAYERS:
             self._keep_layer(step, inputs, outputs)
-        if step.function in saturating_functions() and inputs and inputs[0].dtype in _HALF:
+        if inputs and inputs[0].dtype in _HALF and step.function in saturating_functions():
             self.zeros[step.place] = _zero_gradient(step, inputs[0].detach())
+
+    def settle(self) -> None:
+        """Read the small results that wait for it, those of one shape together; call it before one is overwritten."""
+        waiting, self._waiting = self._waiting, []
+        alike: dict[Any, list[tuple[_Waiting, int, Tensor]]] = {}
+        for each in waiting:
+            for number, tensor in zip(each[0].outputs, each[2], strict=True):
+                alike.setdefault((tensor.shape, tensor.dtype, tensor.device), []).append((each, number, tensor))
+        suspects: dict[int, _Waiting] = {}
+        for group in alike.values():
+            with torch.no_grad():
+                rows = torch.stack([tensor for _, _, tensor in group]).reshape(len(group), group[0][2].numel())
+            if not _is_finite(rows):
+                suspects.update({each[0].place: each for each, _, _ in group})
+            if rows.numel():
+                self.samples.update(
+                    (number, row)
+                    for (each, number, tensor), row in zip(group, rows.unbind(), strict=True)
+                    if each[0].part == "model" and not (tensor.is_leaf and tensor.requires_grad)
+                )
+        for _, each in sorted(suspects.items()):
+            self._judge(*each)
+
+    def _are_readable(self, numbers: tuple[int, ...], tensors: tuple[Tensor, ...]) -> bool:
+        if not self._readable.issuperset(numbers):
+            if not all(map(is_readable, tensors)):
+                return False
+            self._readable.update(numbers)
+        return True
+
+    def _judge(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
+        """Note whether the step made NaN or infinity, and why."""
+        if not all(_is_finite(each.detach()) for each in outputs if each.is_floating_point()):
+            self.not_finite.add(step.place)
+            fault = not_finite(step, inputs, outputs)
+            self.faults.update({} if fault is None else {step.place: fault})
+
+    def _keep_sample(self, number: int, tensor: Tensor) -> None:
+        if number not in self._sampled:
+            self._sampled.add(number)
+            sample = _sample(tensor)
+            self.samples.update({} if sample is None else {number: sample})
 
     def _keep_limits(self, step: Step, inputs: tuple[Tensor, ...]) -> None:
         for number, tensor in zip(step.inputs, inputs, strict=True):
@@ -142,9 +200,11 @@ class Observed:
             self.rows[step.place] = (_few_rows(given), _few_rows(outputs[0].detach()))
 
 
-def _are_finite(tensors: tuple[Tensor, ...]) -> bool:
-    floats = (each.detach() for each in tensors if each.is_floating_point() and not each.is_meta)
-    return all(bool(each.isfinite().all()) for each in floats)
+def _is_finite(tensor: Tensor) -> bool:
+    """Return whether all numbers are finite: the sum says so with one pass over them, unless it overflows itself."""
+    if tensor.dtype in _SUMMED and math.isfinite(tensor.sum()):
+        return True
+    return bool(tensor.isfinite().all())
 
 
 def _sample(tensor: Tensor) -> Tensor | None:

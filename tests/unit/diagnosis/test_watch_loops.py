@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from actlab.diagnosis.check import check
 from actlab.diagnosis.watch import Watch, watch
 from actlab.diagnosis.watched_calls import Calls
-from actlab.sites.trace import recorder
+from actlab.sites.trace import call_places
 from actlab.telemetry.recording import Recording
 from actlab.telemetry.updates import Updates
 
@@ -389,7 +389,7 @@ def test_a_fault_of_the_measuring_is_named_once_and_the_loop_goes_on(monkeypatch
 
 
 def test_a_fault_in_the_recorded_pass_is_named_once(monkeypatch):
-    monkeypatch.setattr(recorder, "spot", broken)
+    monkeypatch.setattr(call_places, "spot", broken)
     with pytest.warns(UserWarning, match=r"does not measure Sequential: measuring it raised LookupError") as caught:
         assert_same(lambda: of_model(network(), lambda model: None))
     assert len(caught) == 1

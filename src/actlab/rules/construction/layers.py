@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from actlab.rules.axes import sources
 from actlab.rules.construction.straight import StraightLine, straight_from
-from actlab.rules.context import Context
+from actlab.rules.context import Context, once
 from actlab.rules.dataflow import (
     PRODUCTS,
     back,
@@ -54,12 +53,15 @@ class LayerPair:
     lines: tuple[StraightLine, ...] = ()
 
 
-def layer_pairs(context: Context) -> Iterator[LayerPair]:
-    """Yield pairs of layers with only affine steps in between; intentional patterns are left out."""
+@once
+def layer_pairs(context: Context) -> list[LayerPair]:
+    """Return pairs of layers with only affine steps in between; intentional patterns are left out."""
+    found = []
     for second in context.trace.steps:
         pair = _pair(context, second) if second.part == "model" and is_layer(context.trace, second) else None
         if pair is not None and _sums_over(context, pair) and not _is_intentional(context, pair.first, second):
-            yield pair
+            found.append(pair)
+    return found
 
 
 def _sums_over(context: Context, pair: LayerPair) -> bool:
@@ -203,14 +205,14 @@ def error_of_single_layer(context: Context, first: Step, second: Step) -> float 
 def _bias_of(context: Context, step: Step) -> Tensor | float | None:
     if step.function == "add" and len(step.inputs) == 1:
         return sum(float(value) for value in step.arguments.values() if isinstance(value, int | float))
-    named = dict(context.model.named_parameters(remove_duplicate=False))
+    named = context.parameters
     biases = [named[name] for name in parameters_of(context.trace, step) if name in named and named[name].dim() == 1]
     return biases[0].detach().double() if biases else None
 
 
 def weight_of(context: Context, step: Step) -> Tensor | None:
     """Return the layer's weight, output axis first, as `F.linear` and `F.conv2d` take it."""
-    named = dict(context.model.named_parameters(remove_duplicate=False))
+    named = context.parameters
     weights = [named[name] for name in parameters_of(context.trace, step) if name in named and named[name].dim() > 1]
     if not weights or step.arguments.get("alpha", 1) != 1 or step.arguments.get("beta", 1) != 1:
         return None

@@ -7,7 +7,7 @@ from typing import final
 
 from actlab.formula.activation import Activation
 from actlab.rules.construction.layers import DROPOUTS, weight_of
-from actlab.rules.context import Context
+from actlab.rules.context import Context, once
 from actlab.rules.dataflow import back, behind, data_of, is_layer, sole
 from actlab.sites.recognize.torch_ops import MOVES
 from actlab.sites.site import Site
@@ -37,9 +37,10 @@ class Stage:
     output: int
 
 
+@once
 def stages(context: Context) -> list[Stage]:
     """Return every layer with an activation right after it, in order."""
-    found = []
+    found, scales = list[Stage](), dict[tuple[int, ...], float]()  # by the memory of a weight, and its shape
     for step in context.trace.steps:
         site = context.trace.site_at(step)
         if site is None or step.part == "loss" or not step.inputs or site.gate is not None:
@@ -48,9 +49,11 @@ def stages(context: Context) -> list[Stage]:
         weight = None if layer is None else weight_of(context, layer)
         source = None if layer is None else data_of(context.trace, layer)
         if layer is not None and weight is not None and source is not None and isinstance(site.formula, Activation):
-            fan_in = weight.numel() / weight.shape[0]
-            scale = fan_in * float(weight.detach().float().square().mean())
-            found.append(Stage(layer, site, scale, source, _output(context, step)))
+            key = weight.data_ptr(), *weight.shape
+            if key not in scales:
+                fan_in = weight.numel() / weight.shape[0]
+                scales[key] = fan_in * float(weight.detach().float().square().mean())
+            found.append(Stage(layer, site, scales[key], source, _output(context, step)))
     return found
 
 

@@ -65,7 +65,8 @@ def straight_from(context: Context, value: int) -> StraightLine | None:
 def straight_everywhere(context: Context, site: Site) -> StraightLine | None:
     """Return the steps of an activation that is a straight line for every input, small or huge."""
     trace = context.trace
-    steps = [step for step in trace.steps if trace.site_of.get(step.place) == trace.sites.index(site)]
+    index = trace.sites.index(site)
+    steps = [trace.steps[place] for place, at in sorted(trace.site_of.items()) if at == index]
     source, value = trace.source(steps[0]), steps[-1].outputs[0]
     line = _line(context, source, value) if site.calls == 1 or len(steps) == site.calls else None
     if line is None:

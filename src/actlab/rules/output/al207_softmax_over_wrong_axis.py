@@ -148,9 +148,11 @@ def _fused(context: Context) -> Iterator[Found]:
     """Yield PyTorch's attention over the examples, such as `nn.MultiheadAttention` without `batch_first`."""
     batch, reported = batch_axis(context), set[tuple[str, int]]()
     for step in context.trace.steps:
-        at, other = _FUSED.get(step.function, (0, 0))
+        if step.function not in _FUSED:
+            continue
+        at, other = _FUSED[step.function]
         axes = context.axes.axes.get(step.inputs[0]) if step.inputs else None
-        if at == other or axes is None or len(axes) != 3 or not batch.is_sure or step.place not in context.matters:
+        if axes is None or len(axes) != 3 or not batch.is_sure or step.place not in context.matters:
             continue
         over, beside = axes[at], axes[other]
         attends = any(source in batch.sources and size == batch.length for source, size in over)

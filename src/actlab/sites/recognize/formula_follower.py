@@ -30,7 +30,7 @@ _OF_MASKS = frozenset({"mul"}) | SAME_NUMBERS
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Pointwise:
     """How a value is computed element-wise from another one.
 
@@ -84,20 +84,38 @@ class FormulaFollower:
         self._values: Sequence[Value] = ()
         self._read: Mapping[int, int] = {}
         self._filled: dict[int, float] = {}
+        self._kinds: dict[tuple[str, str], AnyActivation | None] = {}
         self._ways: dict[tuple[str, ...], int] = {}
 
     def follow(self, call: Call) -> None:
         """Note what a step computes."""
         step, arguments = call.step, call.arguments
         self._values, self._read = call.values, call.read
+        act = self._known(call)
+        self._follow(step, arguments, act, call.results)
+        if step.function in _FILLED and step.outputs:
+            self._filled[step.outputs[0]] = _FILLED[step.function]
+
+    def _known(self, call: Call) -> AnyActivation | None:
+        """Return the activation that the function of a step is, found once for the same call without learned ones."""
+        step, arguments = call.step, call.arguments
+        kind = None
+        if len(step.inputs) == 1 and len(step.arguments) == len(arguments) - 1 and step.function != "activation":
+            kind = step.function, repr(step.arguments)  # 1, 1.0 and True are equal
+            if kind in self._kinds:
+                act = self._kinds[kind]
+                if act is not None:
+                    self.learned[step.place], self.trainable[step.place] = {}, ()
+                    self.activations[step.place] = act
+                return act
         act = _ours(arguments) if step.function == "activation" else known(step.function, arguments)
         if act is not None:
             learned = learned_in(arguments)
             self.learned[step.place], self.trainable[step.place] = learned, trained_in(arguments, act)
             act = self.activations[step.place] = with_learned(act, learned)
-        self._follow(step, arguments, act, call.results)
-        if step.function in _FILLED and step.outputs:
-            self._filled[step.outputs[0]] = _FILLED[step.function]
+        if kind is not None:
+            self._kinds[kind] = act
+        return act
 
     def needs_tensors(self, step: Step) -> bool:
         """Return whether the step may be part of an activation, so that its tensors are of use after the pass."""
@@ -182,7 +200,7 @@ class FormulaFollower:
         if known_of is not None:
             return known_of
         origin = self._values[number].origin
-        if origin.startswith("parameter") or isinstance(value, nn.Parameter):
+        if origin.startswith("parameter") or (type(value) is not Tensor and isinstance(value, nn.Parameter)):
             name = origin.rpartition(".")[2].removeprefix("parameter ")
             name = name if name.isidentifier() else "weight"
             return self._is_weight(number, value, name=name, is_trained=value.requires_grad)

@@ -168,6 +168,7 @@ def channel_axis(trace: Trace, value: int) -> int:
 def _merged(trace: Trace, found: Sequence[Found]) -> tuple[list[Site], dict[int, int]]:
     """Return one site for each place and weights before it; the calls of a loop over time are one site."""
     sites: list[Site] = []
+    calls: list[int] = []
     site_of: dict[int, int] = {}
     known: dict[tuple[Any, ...], int] = {}
     counted: Counter[str] = Counter()
@@ -178,24 +179,29 @@ def _merged(trace: Trace, found: Sequence[Found]) -> tuple[list[Site], dict[int,
         key = (*place, each.activation, weights.get(each.source, frozenset()))
         if key not in known:
             known[key] = len(sites)
+            calls.append(0)
             sites.append(_site(trace, each, index=counted[first.path]))
             counted[first.path] += 1
-        else:
-            at = known[key]
-            sites[at] = replace(sites[at], calls=sites[at].calls + 1)
-        site_of.update(dict.fromkeys(each.steps, known[key]))
-    return sites, site_of
+        at = known[key]
+        calls[at] += 1
+        site_of.update(dict.fromkeys(each.steps, at))
+    return [replace(site, calls=count) for site, count in zip(sites, calls, strict=True)], site_of
 
 
 def _weights(trace: Trace) -> Mapping[int, frozenset[str]]:
     """Return for each value the weights of the nearest layers before it, as text."""
     found: dict[int, frozenset[str]] = {}
     names = _weight_names(trace)
+    none = frozenset[str]()
     for step in trace.steps:
-        own = frozenset(names[value] for value in step.inputs if value in names)
-        if step.function not in LINEAR or not own:
-            own = frozenset[str]().union(*(found.get(value, frozenset()) for value in step.inputs))
-        found.update(dict.fromkeys(step.outputs, own))
+        own = none
+        if step.function in LINEAR:
+            own = frozenset([names[value] for value in step.inputs if value in names])
+        if not own:
+            behind = {found.get(value, none) for value in step.inputs}
+            own = none.union(*behind) if len(behind) != 1 else behind.pop()
+        for value in step.outputs:
+            found[value] = own
     return found
 
 

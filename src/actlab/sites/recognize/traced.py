@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 
 from actlab.sites.recognize.formula_follower import FormulaFollower
 from actlab.sites.recognize.sites import with_sites
+from actlab.sites.trace.preserve_state import uncollected
 from actlab.sites.trace.recorder import Observer
 from actlab.sites.trace.run import Loss, Recorded, recorded, unwrapped
 
@@ -24,6 +23,7 @@ def traced(
     loss: Loss | None = None,
     targets: Any = None,
     observe: Observer | None = None,
+    settle: Callable[[], None] | None = None,
     then: Callable[[Tensor], None] | None = None,
     may_raise: bool = False,
 ) -> Recorded:
@@ -31,25 +31,13 @@ def traced(
 
     Args:
         model: in the mode to be recorded; the wrappers of `torch.compile` and DDP are taken off.
-        inputs, kwargs, loss, targets, observe, then, may_raise: as for `recorded`.
+        inputs, kwargs, loss, targets, observe, settle, then, may_raise: as for `recorded`.
 
     Raises:
         BadInput: the model is wrapped in a way that cannot be looked through, or it or the loss raises.
     """
     model, follower = unwrapped(model), FormulaFollower()
-    with _uncollected():
+    with uncollected():
         found = recorded(model, inputs, kwargs, follower=follower, loss=loss, targets=targets, observe=observe,
-                         then=then, may_raise=may_raise)  # fmt: skip
+                         settle=settle, then=then, may_raise=may_raise)  # fmt: skip
         return replace(found, trace=with_sites(found.trace, follower, model))
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Collect no cyclic garbage: visiting all recorded steps again takes a fifth of the time of a long loop."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -66,7 +66,9 @@ class Memory:
 
     def changed(self, number: int, tensor: Tensor) -> tuple[tuple[int, ...], bool]:
         """Return the values that were written into the tensor since then, and whether they cover all of it."""
-        storage = _storage(tensor) if self._writes else None
+        if not self._writes:
+            return (), False
+        storage = _storage(tensor)
         since = self._seen.get(number, self._clock)
         writes = self._writes.get(storage, []) if storage is not None else []
         latest = list(takewhile(lambda each: each.at > since, reversed(writes)))

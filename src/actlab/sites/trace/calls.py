@@ -186,7 +186,7 @@ def _signature(function: Callable[..., Any]) -> tuple[str, ...]:
 def tensors_in(arguments: Mapping[str, Any] | tuple[Any, ...] | list[Any]) -> list[Tensor]:
     """Return the tensors among the arguments, in order, also those in tuples, lists and dicts."""
     found: list[Tensor] = []
-    for value in arguments.values() if isinstance(arguments, Mapping) else arguments:
+    for value in arguments if isinstance(arguments, list | tuple) else arguments.values():
         if isinstance(value, Tensor):
             found.append(value)
         elif isinstance(value, list | tuple | dict):
@@ -220,7 +220,11 @@ def tensors_within(value: Any, *, depth: int = 4) -> list[Tensor]:
 
 def settings_in(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments that are numbers, strings, booleans, None or tuples of those."""
-    return {name: kept for name, value in arguments.items() if (kept := _setting(value)) is not _DROPPED}
+    return {
+        name: kept
+        for name, value in arguments.items()
+        if not isinstance(value, Tensor) and (kept := _setting(value)) is not _DROPPED
+    }
 
 
 _DROPPED = object()

@@ -16,10 +16,11 @@ from torch.overrides import TorchFunctionMode
 
 from actlab.nn.torch_function import is_shown
 from actlab.sites.trace.aliasing import Memory
-from actlab.sites.trace.call_stack import Stack, stack_of
+from actlab.sites.trace.call_places import CallPlaces
+from actlab.sites.trace.call_stack import Stack
 from actlab.sites.trace.calls import argument_names, is_in_place, name_of, settings_in, spelling_of, tensors_in
 from actlab.sites.trace.readable import shape_of
-from actlab.sites.trace.source_location import places_of, spot
+from actlab.sites.trace.source_location import places_of
 from actlab.sites.trace.trace import Part, Step, Trace, Value
 
 # Called with every step, the tensors that it reads, as they are before the call, and those that it makes.
@@ -27,7 +28,7 @@ Observer = Callable[[Step, tuple[Tensor, ...], tuple[Tensor, ...]], None]
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Call:
     """A step that was just recorded, with its tensors.
 
@@ -134,6 +135,7 @@ class Recorder(TorchFunctionMode):
         model: its parameters and modules are known by their names.
         follower: called with each step once it is recorded.
         observe: called with each step and its tensors; of what is overwritten in place it gets a copy.
+        settle: called before a tensor is overwritten in place: what an observer has yet to read, it reads now.
         keeps: whether `kept` gives the tensors that the follower needs after the pass.
         spares: whether the pass goes on unrecorded if recording raises.
 
@@ -149,6 +151,7 @@ class Recorder(TorchFunctionMode):
         *,
         follower: Follower | None = None,
         observe: Observer | None = None,
+        settle: Callable[[], None] | None = None,
         keeps: bool = False,
         spares: bool = False,
     ) -> None:
@@ -161,12 +164,11 @@ class Recorder(TorchFunctionMode):
         self.without_gradient: list[Step] = []
         self.part: Part = "model"
         self._follower = follower
-        self._observe = observe
-        self._paths = places_of(model)
+        self._observe, self._settle = observe, settle
+        self._places = CallPlaces(places_of(model))
         self._names = _named_tensors(model)
-        self._numbers: dict[int, int] = {}
+        self._numbers: dict[int, tuple[int, ReferenceType[Tensor]]] = {}  # by identity, which a later one may reuse
         self._memory = Memory()
-        self._seen: dict[int, ReferenceType[Tensor]] = {}  # by identity, which a later tensor may reuse
         self._alive: dict[int, tuple[Tensor, int]] = {}  # by number, with its version: what `kept` returns
         self._overwritten: dict[int, Tensor] = {}
         self._keeps, self._spares = keeps, spares
@@ -181,8 +183,8 @@ class Recorder(TorchFunctionMode):
 
     def number(self, tensor: Tensor) -> int:
         """Return the number of the tensor's current value."""
-        found = self._numbers.get(id(tensor))
-        if found is None:
+        found, seen = self._numbers.get(id(tensor), _UNSEEN)
+        if seen() is not tensor:
             return self._new(tensor, origin=self._origin(tensor))
         written, is_all = self._memory.changed(found, tensor)
         return self._again(tensor, (*written, *(() if is_all else (found,)))) if written else found
@@ -204,7 +206,8 @@ class Recorder(TorchFunctionMode):
         self.steps.append(step)
         self.instructions.append(instruction)
         self.stacks.append(stack)
-        self._maker.update(dict.fromkeys(step.outputs, step.place))
+        for number in step.outputs:
+            self._maker[number] = step.place
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -264,6 +267,8 @@ class Recorder(TorchFunctionMode):
         read = tensors_in(arguments)
         overwrites = about.is_in_place or arguments.get("inplace") is True or isinstance(arguments.get("out"), Tensor)
         numbers = tuple([self.number(tensor) for tensor in read])
+        if overwrites and self._settle is not None:
+            self._settle()
         copies = overwrites and self._observe is not None
         before = tuple([tensor.detach().clone() for tensor in read]) if copies else tuple(read)
         if overwrites and self._keeps and read:
@@ -278,7 +283,7 @@ class Recorder(TorchFunctionMode):
         if made:
             self._note(about, arguments, numbers, read, before, made, frame)
             if overwrites:
-                self._memory.write(self._numbers[id(made[0])], made[0])
+                self._memory.write(self._numbers[id(made[0])][0], made[0])
 
     def _note(
         self,
@@ -290,7 +295,7 @@ class Recorder(TorchFunctionMode):
         made: list[Tensor],
         frame: FrameType,
     ) -> None:
-        path, module, file, line, instruction = spot(self._paths, frame)
+        (path, module, file, line, instruction), stack = self._places.of(frame)
         in_model, spelling = self.part == "model", about.spelling
         if about.name == "activation":
             spelling = _spelling_of_ours(arguments)
@@ -304,9 +309,9 @@ class Recorder(TorchFunctionMode):
             len(self.steps), about.name, spelling, self.part, path if in_model else "", file, line, numbers, outputs,
             settings,
         )  # fmt: skip
-        self._add(step, instruction=instruction, stack=stack_of(self._paths, frame))
+        self._add(step, instruction=instruction, stack=stack)
         if self._follower is not None:
-            by_tensor = {id(tensor): number for tensor, number in zip(read, numbers, strict=True)}
+            by_tensor = dict(zip(map(id, read), numbers, strict=True))
             self._follower.follow(Call(step, arguments, by_tensor, made, self.values))
             if self._keeps and self._follower.needs_tensors(step):
                 for number, tensor in zip((*numbers, *outputs), (*before, *made), strict=True):
@@ -316,7 +321,7 @@ class Recorder(TorchFunctionMode):
 
     def _bare(self, about: Function, numbers: tuple[int, ...], frame: FrameType) -> Step:
         """Return the call that the frame makes, which computes no tensor."""
-        place = spot(self._paths, frame)
+        place, _ = self._places.of(frame)
         path = place.path if self.part == "model" else ""
         return Step(
             len(self.steps), about.name, about.spelling, self.part, path, place.file, place.line, numbers, (), {}
@@ -325,8 +330,7 @@ class Recorder(TorchFunctionMode):
     def _new(self, tensor: Tensor, *, origin: str) -> int:
         number = len(self.values)
         self.values.append(Value(number, shape_of(tensor), _dtype(tensor.dtype), origin, tensor.requires_grad))
-        self._numbers[id(tensor)] = number
-        self._seen[id(tensor)] = ref(tensor, self._forgetter(id(tensor)))
+        self._numbers[id(tensor)] = number, ref(tensor)
         self._memory.see(number)
         return number
 
@@ -343,16 +347,6 @@ class Recorder(TorchFunctionMode):
             without_gradient=tuple(self.without_gradient),
         )
 
-    def _forgetter(self, identity: int) -> Callable[[ReferenceType[Tensor]], None]:
-        """Return a callback that forgets a deleted tensor, but not a new one with the same identity."""
-        numbers, seen = self._numbers, self._seen
-
-        def forget(gone: ReferenceType[Tensor]) -> None:
-            if seen.get(identity) is gone:
-                del seen[identity], numbers[identity]
-
-        return forget
-
     def kept(self, number: int) -> Tensor | None:
         """Return the value with that number after the pass; None if it was overwritten without a copy."""
         copy = self._overwritten.get(number)
@@ -367,6 +361,10 @@ class Recorder(TorchFunctionMode):
             return named
         made_by = tensor.grad_fn
         return "constant" if made_by is None else f"opaque {type(made_by).__name__}"
+
+
+# What is known of a tensor that was not met yet.
+_UNSEEN: tuple[int, Callable[[], Tensor | None]] = (-1, lambda: None)
 
 
 @cache

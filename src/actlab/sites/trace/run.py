@@ -52,6 +52,7 @@ def recorded(
     loss: Loss | None = None,
     targets: Any = None,
     observe: Observer | None = None,
+    settle: Callable[[], None] | None = None,
     then: Callable[[Tensor], None] | None = None,
     may_raise: bool = False,
 ) -> Recorded:
@@ -66,6 +67,7 @@ def recorded(
         loss: a function of the output and the targets, recorded too.
         targets: passed to the loss.
         observe: called with every step and its tensors; of what is overwritten in place it gets a copy.
+        settle: called before a tensor is overwritten in place.
         then: called with the loss before buffers and random state are restored, such as for a backward pass.
         may_raise: whether to return what was recorded before the model or the loss raised.
 
@@ -74,7 +76,7 @@ def recorded(
     """
     if has_lazy_parts(model):
         _initialize(model, inputs, kwargs or {})
-    recorder = Recorder(model, follower=follower, observe=observe)
+    recorder = Recorder(model, follower=follower, observe=observe, settle=settle)
     recorder.given(tensors_within([*inputs, kwargs or {}]), "input")
     if targets is not None:
         recorder.given(tensors_within(targets), "target")

@@ -1,0 +1,57 @@
+"""Small results are read together, as they were before anything overwrites them."""
+
+import torch
+from torch import nn
+
+from actlab.rules.observed import Observed
+from actlab.sites.trace.run import recorded
+
+
+class Overwrites(nn.Module):
+    """Write over a result after it was used, through a view."""
+
+    def forward(self, x):
+        h = x * 2
+        y = h.log()
+        h.view(-1).fill_(7.0)
+        return y.nan_to_num() + 1
+
+
+def observed(model, x):
+    found = Observed()
+    with torch.no_grad():
+        trace = recorded(model, (x,), observe=found, settle=found.settle).trace
+    found.settle()
+    return trace, found
+
+
+def test_a_small_result_is_read_before_it_is_overwritten():
+    trace, found = observed(Overwrites(), torch.tensor([[-1.0, 0.0, 3.0]]))
+    doubled, log = (next(step for step in trace.steps if step.function == name) for name in ("mul", "log"))
+    assert found.samples[doubled.outputs[0]].tolist() == [-2.0, 0.0, 6.0]
+    assert log.place in found.not_finite
+    assert found.faults[log.place].makes_nan
+    assert found.not_finite == {log.place}
+
+
+def test_every_value_of_a_long_loop_has_its_sample():
+    class Loop(nn.Module):
+        def forward(self, x):
+            for at in range(3000):
+                x = x + at
+            return x
+
+    trace, found = observed(Loop(), torch.zeros(4))
+    ends = [found.samples[step.outputs[0]][0].item() for step in trace.steps]
+    assert ends == torch.arange(3000).cumsum(0).tolist()
+
+
+def test_numbers_whose_sum_overflows_are_finite():
+    class Large(nn.Module):
+        def forward(self, x):
+            return x * 2
+
+    _, found = observed(Large(), torch.full((1000,), 1e38))
+    assert not found.not_finite
+    _, found = observed(Large(), torch.full((8,), 1e38))
+    assert not found.not_finite
