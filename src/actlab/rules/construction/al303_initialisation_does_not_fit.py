@@ -10,10 +10,11 @@ from typing import final
 
 from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
+from actlab.rules.axes import CONTRACTIONS
 from actlab.rules.construction.layers import module_of
 from actlab.rules.construction.stages import Stage, chains
 from actlab.rules.context import Context
-from actlab.rules.dataflow import is_layer
+from actlab.rules.dataflow import downstream, is_layer
 from actlab.rules.rule import Found, found, rule
 from actlab.theory.gains import gain, moments
 from actlab.theory.properties import properties
@@ -25,6 +26,9 @@ _SATURATED = 0.18
 and sigmoid, more than half of them then have less than a tenth of the largest derivative."""
 _LARGE = 10.0
 """fan_in times the variance of the weights: even the largest gain of an activation is below 3, its square below 10."""
+
+
+_JOINS = CONTRACTIONS | {"add", "cat", "mul", "einsum", "baddbmm"}
 
 
 @rule(
@@ -43,7 +47,8 @@ def initialisation_does_not_fit(context: Context, *, depth_factor: float = 100.0
     How it is detected:
         From the weights and the formula of the activation, before any training: along at least three layers without
         normalization in between, the factors of all layers but the most extreme one are multiplied. Bounded activations
-        that large weights saturate in half of the layers are reported too.
+        that large weights saturate in half of the layers are reported too. It is information if the signal also flows
+        around these layers, as along a residual connection.
 
     Thresholds:
         depth_factor: by how much the signal or its gradient may grow or shrink over all layers. Adam and biases correct
@@ -165,6 +170,7 @@ def _misfit(context: Context, chain: list[Stage], change: Change) -> Found:
         f" {forward:.2g} and that of the gradient by {backward:.2g}{flat}: their gain is {actual:.3g};"
         f" {right:.4g} would preserve the signal.",
         site=first.site,
+        severity="information" if _is_bypassed(context, chain) else None,
         layers=[module_of(context, stage.layer) for stage in chain],
         gain=actual,
         right_gain=right,
@@ -173,6 +179,27 @@ def _misfit(context: Context, chain: list[Stage], change: Change) -> Found:
         saturated=change.saturated,
         depth=len(chain),
     )
+
+
+def _is_bypassed(context: Context, chain: list[Stage]) -> bool:
+    """Return whether what the chain computes joins values that reach the same step on a way around it."""
+    trace, inside = context.trace, {stage.layer.place for stage in chain}
+    around = {value.number for value in trace.values if value.origin.startswith("input")}
+    for step in trace.steps:
+        if step.place not in inside and not around.isdisjoint(step.inputs):
+            around.update(step.outputs)
+    after = downstream(trace, [chain[-1].output])
+    made = {chain[-1].output, *(value for place in after for value in trace.steps[place].outputs)}
+    return any(
+        step.part == "model" and step.function in _JOINS and _joins(step.inputs, made, around)
+        for step in (trace.steps[place] for place in after)
+    )
+
+
+def _joins(values: tuple[int, ...], made: set[int], around: set[int]) -> bool:
+    """Return whether some of the values come from the chain, and others from around it."""
+    passed = [value in made for value in values]
+    return any(passed) and any(value in around and value not in made for value in values)
 
 
 def _gain(stage: Stage) -> float:
