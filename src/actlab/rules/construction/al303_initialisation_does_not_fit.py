@@ -15,6 +15,7 @@ from actlab.rules.construction.layers import module_of
 from actlab.rules.construction.stages import Stage, chains
 from actlab.rules.context import Context
 from actlab.rules.dataflow import downstream, is_layer
+from actlab.rules.finding import Severity
 from actlab.rules.rule import Found, found, rule
 from actlab.theory.gains import gain, moments
 from actlab.theory.properties import properties
@@ -81,12 +82,19 @@ def initialisation_does_not_fit(context: Context, *, depth_factor: float = 100.0
         if len(chain) < 3 or any(stage.site.activation == "selu" for stage in chain):
             continue
         change = _change_over(context, chain)
-        limit = 2 * math.log(depth_factor)  # of squares
-        if all(_DEFAULT[0] < stage.scale < _DEFAULT[1] for stage in chain):
-            limit *= 2
-        is_off = abs(change.steady(change.forward)) > limit or abs(change.steady(change.backward)) > limit
-        if is_off or change.saturated >= max(3, len(chain) / 2):
-            yield _misfit(context, chain, change)
+        if _is_misfit(chain, change, depth_factor):
+            way = _before_bypass(context, chain)
+            is_alone = len(way) >= 3 and _is_misfit(way, _change_over(context, way), depth_factor)
+            yield _misfit(context, chain, change, severity=None if is_alone else "information")
+
+
+def _is_misfit(chain: list[Stage], change: Change, depth_factor: float) -> bool:
+    """Return whether the layers together change the signal or its gradient too much."""
+    limit = 2 * math.log(depth_factor)  # of squares
+    if all(_DEFAULT[0] < stage.scale < _DEFAULT[1] for stage in chain):
+        limit *= 2
+    is_off = abs(change.steady(change.forward)) > limit or abs(change.steady(change.backward)) > limit
+    return is_off or change.saturated >= max(3, len(chain) / 2)
 
 
 def _hidden(context: Context, chain: list[Stage]) -> list[Stage]:
@@ -158,7 +166,7 @@ def _second_moments(formula: object, variance: float) -> tuple[float | None, flo
     return known.second, known.slope_second
 
 
-def _misfit(context: Context, chain: list[Stage], change: Change) -> Found:
+def _misfit(context: Context, chain: list[Stage], change: Change, *, severity: Severity | None) -> Found:
     first, names = chain[0], ", ".join(sorted({stage.site.activation for stage in chain}))
     right = _gain(first)
     actual = math.sqrt(math.exp(sum(math.log(max(stage.scale, 1e-30)) for stage in chain) / len(chain)))
@@ -170,7 +178,7 @@ def _misfit(context: Context, chain: list[Stage], change: Change) -> Found:
         f" {forward:.2g} and that of the gradient by {backward:.2g}{flat}: their gain is {actual:.3g};"
         f" {right:.4g} would preserve the signal.",
         site=first.site,
-        severity="information" if _is_bypassed(context, chain) else None,
+        severity=severity,
         layers=[module_of(context, stage.layer) for stage in chain],
         gain=actual,
         right_gain=right,
@@ -179,6 +187,12 @@ def _misfit(context: Context, chain: list[Stage], change: Change) -> Found:
         saturated=change.saturated,
         depth=len(chain),
     )
+
+
+def _before_bypass(context: Context, chain: list[Stage]) -> list[Stage]:
+    """Return the stages before the first one from which on the signal also flows around the chain."""
+    start = next((at for at in range(len(chain)) if _is_bypassed(context, chain[at:])), len(chain))
+    return chain[:start]
 
 
 def _is_bypassed(context: Context, chain: list[Stage]) -> bool:

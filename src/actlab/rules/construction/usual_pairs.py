@@ -12,22 +12,26 @@ from actlab.sites.recognize.torch_ops import CONVOLUTIONS, MOVES
 from actlab.sites.trace.trace import Step
 
 _WEIGHTED_SUMS = CONTRACTIONS | {"einsum", "baddbmm", "scaled_dot_product_attention"}
+_SUMS = frozenset({"add", "sub", "cat", "stack"})
 
 
 def is_usual(context: Context, pair: LayerPair) -> bool:
     """Return whether such a pair is common on purpose."""
-    if not _has_activation(context):
+    if _is_linear(context):
         return False
     is_turned = pair.first.function not in CONVOLUTIONS and pair.second.function in CONVOLUTIONS
     is_apart = is_turned or not _are_of_one_stack(context, pair)
     return is_apart or _averages(context, pair) or _ends_attention(context, pair)
 
 
-def _has_activation(context: Context) -> bool:
-    """Return whether any activation of the model stands after a layer; without one the whole model is linear."""
+def _is_linear(context: Context) -> bool:
+    """Return whether the whole model is affine."""
     trace = context.trace
-    steps = (step for step in trace.steps if step.part == "model" and trace.site_at(step) is not None and step.inputs)
-    return any(not trace.values[step.inputs[0]].origin for step in steps)
+    return all(
+        step.function in AFFINE | MOVES | _SUMS or is_layer(trace, step) or not step.inputs
+        for step in trace.steps
+        if step.part == "model" and step.place in context.matters
+    )
 
 
 def _are_of_one_stack(context: Context, pair: LayerPair) -> bool:
