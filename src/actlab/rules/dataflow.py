@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import final
 
@@ -117,13 +117,28 @@ def made_by(trace: Trace, value: int) -> Made:
         return found
     site = trace.site_at(step)
     act = site.formula if site is not None and step.outputs else known(step.function, step.arguments)
-    if act is None:
+    if act is None or (site is not None and _is_inside(trace, step)):
         return Made(step.function, value, step, step.inputs[0] if step.inputs else None)
     source = trace.source(_first_of(trace, step)) if step.inputs else None
     dim = None if isinstance(act, Activation) else axis_of(trace, step)
     if site is not None and site.gate is not None:
         return Made("gated", value, step, source, site, act)
     return Made(act.name, value, step, source, site, act, dim)
+
+
+def _is_inside(trace: Trace, step: Step) -> bool:
+    """Return whether a later step of the same application of an activation reads what the step computes."""
+    at = trace.site_of.get(step.place)
+    for reader in trace.readers(step.outputs[0]):
+        place = reader.place
+        while trace.site_of.get(reader.place) == at and place > step.place:
+            if place in trace.source_of and trace.site_of.get(place) == at:
+                break  # it belongs to a later application
+            place -= 1
+        else:
+            if trace.site_of.get(reader.place) == at:
+                return True
+    return False
 
 
 def _first_of(trace: Trace, last: Step) -> Step:
@@ -201,6 +216,18 @@ def upstream(trace: Trace, value: int | None) -> frozenset[int]:
         if step is not None and step.place not in found:
             found.add(step.place)
             waiting += step.inputs
+    return frozenset(found)
+
+
+def downstream(trace: Trace, values: Iterable[int]) -> frozenset[int]:
+    """Return the places of all steps that depend on one of the values."""
+    found: set[int] = set()
+    waiting = list(values)
+    while waiting:
+        for step in trace.readers(waiting.pop()):
+            if step.place not in found:
+                found.add(step.place)
+                waiting += step.outputs
     return frozenset(found)
 
 

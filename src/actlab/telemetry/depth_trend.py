@@ -23,6 +23,7 @@ class Course:
         ratio: the last size over the first.
         steady: the share of the steps from site to site with the sign of the slope.
         jump: the share of the whole change that the largest step takes.
+        back: the largest step against the slope, as a share of the whole change: large where a branch begins anew.
     """
 
     layers: int
@@ -30,6 +31,7 @@ class Course:
     ratio: float
     steady: float
     jump: float
+    back: float = 0.0
 
     def is_geometric(self, least: float, settings: Settings) -> bool:
         """Return whether the size changes by the factor `least` or more, steadily and not by one jump."""
@@ -41,12 +43,16 @@ class Course:
             and self.slope * math.log(max(self.ratio, 1e-300)) > 0
             and self.steady >= settings.steady_share
             and self.jump <= settings.largest_jump
+            and self.back <= _LARGEST_RETURN
         )
 
     def evidence(self) -> dict[str, Any]:
         """Return the numbers for a finding."""
         return {"layers": self.layers, "slope_per_layer": self.slope, "last_over_first": self.ratio}
 
+
+_LARGEST_RETURN = 0.5
+"""A step back over half of the way, as to the input of the next residual branch, leaves no trend of the whole."""
 
 _MOST_PLACES = 200
 """The slope is that between at most so many sites, evenly spaced."""
@@ -63,4 +69,5 @@ def course(sizes: Sequence[float]) -> Course | None:
     along = [step for step in steps if step * slope > 0]
     way = abs(logs[-1] - logs[0])
     jump = max((abs(step) for step in along), default=0.0) / way if way else 0.0
-    return Course(len(sizes), slope, math.exp(min(logs[-1] - logs[0], 700.0)), len(along) / len(steps), jump)
+    back = max((abs(step) for step in steps if step * slope < 0), default=0.0) / way if way else 0.0
+    return Course(len(sizes), slope, math.exp(min(logs[-1] - logs[0], 700.0)), len(along) / len(steps), jump, back)

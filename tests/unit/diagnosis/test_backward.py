@@ -137,6 +137,34 @@ def test_the_optimizer_says_what_is_to_be_trained():
     assert "AL114" not in found(model, optimizer=torch.optim.SGD(model.head.parameters(), 0.1))
 
 
+def test_detached_embeddings_are_information_though_the_optimizer_holds_them():
+    class Words(Between):
+        def forward(self, x):
+            return self.out(torch.relu(self.first(self.words((x[:, 0] > 0).long()).detach())))
+
+    model = Words(None)
+    model.words = nn.Embedding(2, 8)
+    assert found(model, optimizer=torch.optim.Adam(model.parameters()))["AL114"][0] == "information"
+
+
+def test_a_detached_generator_before_a_critic_of_real_examples_is_information():
+    class Critic(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.generator = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 8))
+            self.critic = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+
+        def forward(self, x):
+            return self.critic(x), self.critic(self.generator(x[:, :4]).detach())
+
+    model = Critic()
+    reported = found(
+        model, lambda out, _: F.softplus(-out[0]).mean() + F.softplus(out[1]).mean(),
+        optimizer=torch.optim.Adam(model.parameters()),
+    )  # fmt: skip
+    assert reported["AL114"][0] == "information"
+
+
 class Zero(nn.Module):
     def __init__(self, kind):
         super().__init__()

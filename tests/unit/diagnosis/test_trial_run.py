@@ -96,3 +96,13 @@ def test_the_default_optimizer_is_named_in_the_report():
     assert note not in check(model, batch, F.cross_entropy).lines()
     given = check(model, batch, F.cross_entropy, optimizer=torch.optim.Adam(model.parameters()), train_steps=2)
     assert note not in given.lines()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_a_model_with_a_scripted_part_is_tried_out():
+    model = nn.Sequential(torch.jit.script(nn.Sequential(nn.Linear(4, 8), nn.ReLU())), nn.Linear(8, 3))
+    before = [value.detach().clone() for value in model.parameters()]
+    batch = torch.randn(16, 4), torch.arange(16) % 3
+    report = check(model, batch, F.cross_entropy, optimizer=torch.optim.Adam(model.parameters()), train_steps=3)
+    assert report.findings == ()
+    assert all(torch.equal(value, old) for value, old in zip(model.parameters(), before, strict=True))

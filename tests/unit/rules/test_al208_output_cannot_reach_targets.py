@@ -57,3 +57,30 @@ def test_an_exponential_as_logarithm_of_a_rate_is_reported():
     assert (found.id, found.site.path) == ("AL208", "")
     assert "so the rate lies between 1 and inf" in found.message
     assert ids(model, COUNTS, nn.PoissonNLLLoss(log_input=False)) == []
+
+
+ACTIONS = 2 * X[:, :2]
+
+
+def likelihood(output, actions):
+    return torch.distributions.Normal(output, torch.ones(2).requires_grad_().exp()).log_prob(actions).sum(1)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda output, y: -((likelihood(output, y) - 0.5).exp() * X[:, 0]).mean(),
+        lambda output, y: -(likelihood(output, y) * X[:, 0]).mean(),
+        lambda output, y: -(likelihood(output, y) * X[:, 0].exp()).mean(),
+    ],
+)
+def test_actions_drawn_around_a_bounded_mean_are_right(loss):
+    assert ids(mlp(2, nn.Tanh()), ACTIONS, loss) == []
+
+
+def test_the_same_likelihood_of_targets_is_reported():
+    assert "AL208" in ids(mlp(2, nn.Tanh()), ACTIONS, lambda output, y: -likelihood(output, y).mean())
+
+
+def test_weighted_squares_are_reported():
+    assert "AL208" in ids(mlp(2, nn.Tanh()), ACTIONS, lambda p, y: (((p - y) ** 2).sum(1) * X[:, 0].exp()).mean())

@@ -204,3 +204,77 @@ def test_an_activation_discarded_after_normalization_is_named():
     (found,) = findings(Applied(forward, **parts), CLASSES, F.cross_entropy)
     assert "The result of relu at line" in found.message
     assert found.evidence["never_called"] == []
+
+
+class Ends(nn.Module):
+    """A block that ends in a linear layer."""
+
+    def __init__(self, before, after):
+        super().__init__()
+        self.before, self.after = nn.Linear(before, after), nn.Linear(after, after)
+
+    def forward(self, x):
+        return self.after(F.relu(self.before(x)))
+
+
+class Plain(nn.Module):
+    """A block of one layer, without any activation."""
+
+    def __init__(self, before, after):
+        super().__init__()
+        self.layer, self.norm = nn.Linear(before, after), nn.BatchNorm1d(after)
+
+    def forward(self, x):
+        return self.norm(self.layer(x))
+
+
+def severities(model, inputs=X):
+    torch.manual_seed(0)
+    report = check(model, (inputs, torch.arange(len(inputs)) % 4), F.cross_entropy)
+    return {each.severity for each in report.findings if each.id == "AL301"}
+
+
+def attended(m, x):
+    q, k, v = m.parts(torch.relu(m.embed(x))).chunk(3, -1)
+    return m.head(m.out((q @ k.transpose(1, 2)).softmax(-1) @ v))[:, 0]
+
+
+ITEMS = torch.randn(16, 5, 8)
+USUAL = {
+    "the end of one block and the start of the next": (nn.Sequential(Ends(8, 16), Ends(16, 16)), X),
+    "a mean over positions": (
+        Applied(
+            lambda m, x: m.out(m.projector(torch.relu(m.embed(x))).mean(1)),
+            embed=nn.Linear(8, 16), projector=nn.Linear(16, 16), out=nn.Linear(16, 4),
+        ),
+        ITEMS,
+    ),
+    "a projection of attention": (
+        Applied(
+            attended,
+            embed=nn.Linear(8, 16), parts=nn.Linear(16, 48), out=nn.Linear(16, 16), head=nn.Linear(16, 4),
+        ),
+        ITEMS,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", USUAL)
+def test_pairs_of_layers_that_are_common_on_purpose_are_information(case):
+    model, inputs = USUAL[case]
+    assert severities(model, inputs) == {"information"}
+
+
+def test_the_same_part_of_blocks_of_one_class_is_a_warning():
+    model = nn.Sequential(Plain(8, 16), Plain(16, 16), nn.ReLU(), nn.Linear(16, 4))
+    assert severities(model) == {"warning"}
+
+
+def test_layers_of_a_list_are_called_by_its_owner():
+    def forward(m, x):
+        for layer in m.layers:
+            x = layer(x)
+        return m.out(torch.relu(x))
+
+    layers = nn.ModuleList([nn.Linear(8, 16), nn.Linear(16, 16)])
+    assert severities(Applied(forward, layers=layers, out=nn.Linear(16, 4))) == {"warning"}

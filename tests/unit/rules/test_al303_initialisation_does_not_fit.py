@@ -66,3 +66,28 @@ def test_weights_that_saturate_bounded_activations_are_reported(act, gain):
 
 def test_weights_that_only_amplify_saturate_nothing():
     assert "saturate" not in misfit(deep(nn.ReLU, std=0.6, depth=12)).message
+
+
+class Branches(nn.Module):
+    """Small weights on residual branches, or on the way itself."""
+
+    def __init__(self, *, residual):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.out, self.residual = nn.Linear(8, 32), nn.Linear(32, 4), residual
+        self.branch = nn.Sequential(*(part for _ in range(4) for part in (nn.Linear(32, 32), nn.SiLU())))
+        for weight in self.branch.parameters():
+            nn.init.normal_(weight, std=1e-3)
+
+    def forward(self, x):
+        x = F.silu(self.first(x))
+        return self.out(x + self.branch(x) if self.residual else self.branch(x))
+
+
+def test_small_weights_beside_a_residual_connection_are_information():
+    def severity(residual):
+        found = check(Branches(residual=residual), (X, CLASSES), F.cross_entropy).findings
+        return {each.severity for each in found if each.id == "AL303"}
+
+    assert severity(True) == {"information"}
+    assert severity(False) == {"warning"}

@@ -9,6 +9,8 @@ from torch.distributions import Categorical
 from torch.nn import functional as F
 
 from actlab.diagnosis.check import check
+from corpus import everything, tempting_designs
+from corpus.program import Program
 from unit.rules.programs import (
     BITS,
     CLASSES,
@@ -187,3 +189,17 @@ def test_nothing_is_reported_for_a_correct_composite_loss(name):
     model, targets, loss = COMPOSITE[name]
     report = check(model, (X, targets), loss)
     assert report.ok, report.lines()
+
+
+DESIGNS = [found for found in everything.made_in(tempting_designs) if isinstance(found, Program)]
+
+
+@pytest.mark.parametrize("steps", [0, 10])
+@pytest.mark.parametrize("program", DESIGNS, ids=lambda program: program.name)
+def test_designs_that_look_at_fault_raise_no_alarm(program, steps):
+    torch.manual_seed(0)
+    case = program.build()
+    report = check(
+        case.model, case.data(0), case.loss, optimizer=case.optimiser(case.model) if steps else None, train_steps=steps
+    )
+    assert [each for each in report.findings if each.severity != "information"] == []

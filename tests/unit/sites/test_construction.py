@@ -156,3 +156,24 @@ def test_a_watched_copy_has_the_lines_of_the_model():
     report = actlab.check(model, batch=batch, loss=F.cross_entropy, train_steps=3)
     assert {line for each in report.findings for line in each.lines} <= {(__file__, line_with("# watched"))}
     assert [site.line for site in report.sites] == [line_with("# watched")]
+
+
+def pair(act):
+    layers = [nn.Linear(6, 6), nn.Identity(), act]
+    return nn.Sequential(*layers)
+
+
+class Made(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(
+            pair(nn.Softsign()),  # by a function
+            nn.Linear(6, 6),
+        )
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def test_a_sequence_that_a_function_makes_has_the_line_of_the_call():
+    assert lines_of(Made()) == [line_with("# by a function")]

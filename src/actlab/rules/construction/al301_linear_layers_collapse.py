@@ -8,7 +8,15 @@ from dataclasses import replace
 from torch import nn
 
 from actlab.nn.modules import ActivationModule
-from actlab.rules.construction.layers import LayerPair, error_of_single_layer, layer_pairs, module_of, weight_of
+from actlab.rules.construction.layers import (
+    LayerPair,
+    error_of_single_layer,
+    is_shared,
+    layer_pairs,
+    module_of,
+    weight_of,
+)
+from actlab.rules.construction.usual_pairs import is_usual
 from actlab.rules.context import Context
 from actlab.rules.dataflow import spot_of
 from actlab.rules.observed import Observed
@@ -38,7 +46,10 @@ def linear_layers_collapse(context: Context) -> Iterator[Found]:
         single layer is computed and must reproduce the output of both on the batch.
 
         Intentional patterns are not reported: low-rank factorizations, adapters, attention projections, depthwise
-        separable convolutions, patch embeddings, shared and frozen weights.
+        separable convolutions, patch embeddings, shared and frozen weights. It is a warning if the same module calls
+        both layers, or if they are the same part of two blocks of one class, or if an activation beside them is not
+        used; else it is information: a linear end of one part before a linear start of the next, a projection of
+        attention, and layers with a mean over all positions in between are common on purpose.
 
     Example:
         model = nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.1), nn.Linear(16, 3))
@@ -65,7 +76,8 @@ def linear_layers_collapse(context: Context) -> Iterator[Found]:
     evaluated = replace(context, trace=context.evaluated, observed=Observed())
     known = {(module_of(context, pair.first), module_of(context, pair.second)) for pair in pairs}
     for pair in layer_pairs(evaluated):
-        if (module_of(evaluated, pair.first), module_of(evaluated, pair.second)) not in known:
+        names = module_of(evaluated, pair.first), module_of(evaluated, pair.second)
+        if names not in known and not any(is_shared(context, each) for each in (pair.first, pair.second)):
             yield _collapsed(evaluated, pair, None, when=" in evaluation mode")
 
 
@@ -75,12 +87,14 @@ def _collapsed(context: Context, pair: LayerPair, error: float | None, *, when: 
     assert one is not None
     assert two is not None
     names, unused = [module_of(context, first), module_of(context, second)], _unused(context, pair)
+    discarded = _discarded(context, pair)
     on_batch = "" if error is None else f" On this batch one layer gives the same output (relative error {error:.0e})."
     never = "".join(f" {path} is never called." for path in unused)
     return found(
         f"no non-linearity between {names[0]} and {names[1]}{when}: together they are equivalent to one layer from"
-        f" {one.shape[1]} to {two.shape[0]} features.{_discarded(context, pair)}{never}{on_batch}",
+        f" {one.shape[1]} to {two.shape[0]} features.{discarded}{never}{on_batch}",
         site=spot_of(second),
+        severity=None if unused or discarded or not is_usual(context, pair) else "information",
         remedies=("call-activation", "add-activation") if unused else (),
         layers=names,
         lines=[f"{step.file}:{step.line}" for step in (first, second) if step.file],

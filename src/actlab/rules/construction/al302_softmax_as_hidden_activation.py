@@ -70,9 +70,13 @@ def softmax_as_hidden_activation(context: Context) -> Iterator[Found]:
 
 
 def _is_over_units(context: Context, made: Made, second: Step) -> bool:
-    """Return whether softmax acts along the units between the layers, or along the batch; true if that is unknown."""
+    """Return whether softmax acts along the units between the layers, or along the batch."""
     axes = None if made.source is None else context.axes.axes.get(made.source)
-    after = context.axes.axes.get(data_of(context.trace, second) or 0)
-    if axes is None or after is None or made.dim == 0:
+    read = data_of(context.trace, second) or 0
+    after = context.axes.axes.get(read)
+    if made.dim == 0:
         return True
+    if axes is None or after is None:  # unknown: the same axis, unless something in between moves it
+        shape = context.trace.values[read].shape
+        return shape != context.trace.values[made.value].shape or units_axis(second) % len(shape) == made.dim
     return bool(sources(axes[made.dim or 0]) & sources(after[units_axis(second)]))

@@ -10,10 +10,12 @@ from typing import final
 
 from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
+from actlab.rules.axes import CONTRACTIONS
 from actlab.rules.construction.layers import module_of
 from actlab.rules.construction.stages import Stage, chains
 from actlab.rules.context import Context
-from actlab.rules.dataflow import is_layer
+from actlab.rules.dataflow import downstream, is_layer
+from actlab.rules.finding import Severity
 from actlab.rules.rule import Found, found, rule
 from actlab.theory.gains import gain, moments
 from actlab.theory.properties import properties
@@ -25,6 +27,9 @@ _SATURATED = 0.18
 and sigmoid, more than half of them then have less than a tenth of the largest derivative."""
 _LARGE = 10.0
 """fan_in times the variance of the weights: even the largest gain of an activation is below 3, its square below 10."""
+
+
+_JOINS = CONTRACTIONS | {"add", "cat", "mul", "einsum", "baddbmm"}
 
 
 @rule(
@@ -43,7 +48,8 @@ def initialisation_does_not_fit(context: Context, *, depth_factor: float = 100.0
     How it is detected:
         From the weights and the formula of the activation, before any training: along at least three layers without
         normalization in between, the factors of all layers but the most extreme one are multiplied. Bounded activations
-        that large weights saturate in half of the layers are reported too.
+        that large weights saturate in half of the layers are reported too. It is information if the signal also flows
+        around these layers, as along a residual connection.
 
     Thresholds:
         depth_factor: by how much the signal or its gradient may grow or shrink over all layers. Adam and biases correct
@@ -76,12 +82,19 @@ def initialisation_does_not_fit(context: Context, *, depth_factor: float = 100.0
         if len(chain) < 3 or any(stage.site.activation == "selu" for stage in chain):
             continue
         change = _change_over(context, chain)
-        limit = 2 * math.log(depth_factor)  # of squares
-        if all(_DEFAULT[0] < stage.scale < _DEFAULT[1] for stage in chain):
-            limit *= 2
-        is_off = abs(change.steady(change.forward)) > limit or abs(change.steady(change.backward)) > limit
-        if is_off or change.saturated >= max(3, len(chain) / 2):
-            yield _misfit(context, chain, change)
+        if _is_misfit(chain, change, depth_factor):
+            way = _before_bypass(context, chain)
+            is_alone = len(way) >= 3 and _is_misfit(way, _change_over(context, way), depth_factor)
+            yield _misfit(context, chain, change, severity=None if is_alone else "information")
+
+
+def _is_misfit(chain: list[Stage], change: Change, depth_factor: float) -> bool:
+    """Return whether the layers together change the signal or its gradient too much."""
+    limit = 2 * math.log(depth_factor)  # of squares
+    if all(_DEFAULT[0] < stage.scale < _DEFAULT[1] for stage in chain):
+        limit *= 2
+    is_off = abs(change.steady(change.forward)) > limit or abs(change.steady(change.backward)) > limit
+    return is_off or change.saturated >= max(3, len(chain) / 2)
 
 
 def _hidden(context: Context, chain: list[Stage]) -> list[Stage]:
@@ -153,7 +166,7 @@ def _second_moments(formula: object, variance: float) -> tuple[float | None, flo
     return known.second, known.slope_second
 
 
-def _misfit(context: Context, chain: list[Stage], change: Change) -> Found:
+def _misfit(context: Context, chain: list[Stage], change: Change, *, severity: Severity | None) -> Found:
     first, names = chain[0], ", ".join(sorted({stage.site.activation for stage in chain}))
     right = _gain(first)
     actual = math.sqrt(math.exp(sum(math.log(max(stage.scale, 1e-30)) for stage in chain) / len(chain)))
@@ -165,6 +178,7 @@ def _misfit(context: Context, chain: list[Stage], change: Change) -> Found:
         f" {forward:.2g} and that of the gradient by {backward:.2g}{flat}: their gain is {actual:.3g};"
         f" {right:.4g} would preserve the signal.",
         site=first.site,
+        severity=severity,
         layers=[module_of(context, stage.layer) for stage in chain],
         gain=actual,
         right_gain=right,
@@ -173,6 +187,33 @@ def _misfit(context: Context, chain: list[Stage], change: Change) -> Found:
         saturated=change.saturated,
         depth=len(chain),
     )
+
+
+def _before_bypass(context: Context, chain: list[Stage]) -> list[Stage]:
+    """Return the stages before the first one from which on the signal also flows around the chain."""
+    start = next((at for at in range(len(chain)) if _is_bypassed(context, chain[at:])), len(chain))
+    return chain[:start]
+
+
+def _is_bypassed(context: Context, chain: list[Stage]) -> bool:
+    """Return whether what the chain computes joins values that reach the same step on a way around it."""
+    trace, inside = context.trace, {stage.layer.place for stage in chain}
+    around = {value.number for value in trace.values if value.origin.startswith("input")}
+    for step in trace.steps:
+        if step.place not in inside and not around.isdisjoint(step.inputs):
+            around.update(step.outputs)
+    after = downstream(trace, [chain[-1].output])
+    made = {chain[-1].output, *(value for place in after for value in trace.steps[place].outputs)}
+    return any(
+        step.part == "model" and step.function in _JOINS and _joins(step.inputs, made, around)
+        for step in (trace.steps[place] for place in after)
+    )
+
+
+def _joins(values: tuple[int, ...], made: set[int], around: set[int]) -> bool:
+    """Return whether some of the values come from the chain, and others from around it."""
+    passed = [value in made for value in values]
+    return any(passed) and any(value in around and value not in made for value in values)
 
 
 def _gain(stage: Stage) -> float:

@@ -121,7 +121,7 @@ def _is_intentional(context: Context, first: Step, second: Step) -> bool:
         return True
     if one.dim() == two.dim() == 2 and one.shape[0] != two.shape[1]:
         return True  # along another axis than the first, as in mixers
-    shared = any(_uses(context, name) > 1 for step in (first, second) for name in parameters_of(context.trace, step))
+    shared = is_shared(context, first) or is_shared(context, second)
     (out_one, in_one, *space_one), (out_two, in_two, *space_two) = one.shape, two.shape
     grouped = _is_grouped(context, first, in_one) or _is_grouped(context, second, in_two)
     oblong = any(len(set(space)) > 1 for space in (space_one, space_two))
@@ -156,10 +156,11 @@ def _is_layer_of(context: Context, value: int, source: int) -> bool:
     return data is not None and behind(context.trace, data, _SCALED) == behind(context.trace, source, _SCALED)
 
 
-def _uses(context: Context, name: str) -> int:
-    """Return the number of layers that multiply by the parameter."""
-    names = (parameters_of(context.trace, step) for step in context.trace.steps if is_layer(context.trace, step))
-    return sum(name in each for each in names)
+def is_shared(context: Context, layer: Step) -> bool:
+    """Return whether several calls multiply by the layer's parameters."""
+    own = parameters_of(context.trace, layer)
+    names = [parameters_of(context.trace, step) for step in context.trace.steps if is_layer(context.trace, step)]
+    return any(sum(name in each for each in names) > 1 for name in own)
 
 
 def _is_grouped(context: Context, step: Step, channels: int) -> bool:

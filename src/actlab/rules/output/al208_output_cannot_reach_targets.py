@@ -13,7 +13,7 @@ from actlab.rules.context import Context
 from actlab.rules.dataflow import Made, sole
 from actlab.rules.finding import Severity
 from actlab.rules.observed import REGRESSIONS
-from actlab.rules.output.comparisons import comparisons, is_data
+from actlab.rules.output.comparisons import comparisons, is_data, is_policy
 from actlab.rules.output.losses import are_shares, confined, is_in_unit_interval, is_multi_label, last_source
 from actlab.rules.output.masks import is_masked
 from actlab.rules.rule import Found, found, rule
@@ -83,7 +83,7 @@ def _regression(context: Context, reach: float) -> Iterator[Found]:
         if targets is None or not is_data(context, step.inputs[target]):
             continue
         known = confined(context, step.inputs[output])
-        if known is None or targets.numel() == 0:
+        if known is None or targets.numel() == 0 or is_policy(context, step):
             continue
         made = last_source(known)
         if made.step is not None and made.step.function == "clamp" and made.step.part == "loss":

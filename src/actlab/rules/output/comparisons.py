@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from torch import Tensor
+
 from actlab.rules.context import Context
 from actlab.rules.dataflow import parameters_of, upstream
 from actlab.rules.observed import REGRESSIONS
@@ -38,3 +40,29 @@ def is_data(context: Context, value: int) -> bool:
     """Return whether no weights took part: targets that a network computes move with it."""
     steps = [context.trace.steps[place] for place in upstream(context.trace, value)]
     return not any(parameters_of(context.trace, step) for step in steps)
+
+
+def is_policy(context: Context, step: Step) -> bool:
+    """Return whether a density made of the comparison is a ratio or is weighted by data, as that of a policy's action.
+
+    Actions are drawn around the mean, also beyond its range.
+    """
+    trace, numbers = context.trace, context.observed.numbers
+    divided, waiting, visited = False, [step], {step.place}
+    while waiting:
+        step = waiting.pop()
+        others = [value for value in step.inputs if not trace.values[value].requires_grad and trace.values[value].shape]
+        divided |= step.function == "div"
+        if step.function == "exp":
+            return True
+        if step.function == "mul" and any(_is_weight(numbers.get(value), divided=divided) for value in others):
+            return True
+        new = [reader for value in step.outputs for reader in trace.readers(value) if reader.place not in visited]
+        visited.update(reader.place for reader in new)
+        waiting += new
+    return False
+
+
+def _is_weight(numbers: Tensor | None, *, divided: bool) -> bool:
+    """Return whether these are advantages or returns: of either sign, or factors of a Gaussian's logarithm."""
+    return numbers is not None and (divided or bool((numbers < 0).any()))

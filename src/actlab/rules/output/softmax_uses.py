@@ -74,6 +74,8 @@ def weighted_sum(context: Context, use: SoftmaxUse) -> Step | None:
         for reader in context.trace.readers(waiting.pop()):
             if reader.function in _UNCHANGED:
                 waiting += reader.outputs
+            elif any(value in context.trace.of_weights for value in reader.inputs):
+                continue  # a layer that mixes the weights, as talking heads do
             elif reader.function in CONTRACTIONS | {"einsum", "baddbmm"} and use.after.summed.get(reader.place):
                 return reader
     return None

@@ -37,7 +37,7 @@ def vanishing_gradient(run: Run) -> Iterator[Found]:
         A straight line is fitted to the logarithm of the gradient's norm over the activations. Its slope and the ratio
         of the first to the last must both pass a threshold. A gradient that is small everywhere is normal in a
         trained network and is not reported. It is information if the loss halved, or had converged before the gradient
-        shrank.
+        shrank, and in the first steps, which do not show where the loss goes, unless hardly any gradient is left.
 
     Example:
         layers = [part for _ in range(10) for part in (nn.Linear(32, 32), nn.Sigmoid())]
@@ -72,10 +72,17 @@ def vanishing_gradient(run: Run) -> Iterator[Found]:
             f" {line.layers} activations it is {1 / line.ratio:.1e} times that at the last, so the early layers hardly"
             " learn",
             site=elementwise_sites(quantities)[0].site,
-            severity="information" if is_late else unless_learned(run.loss),
+            severity="information"
+            if is_late or _is_early(run, next(iter(sizes.values())))
+            else unless_learned(run.loss),
             **line.evidence(),
             gradients=tuple(sizes.values()),
         )
+
+
+def _is_early(run: Run, first: float) -> bool:
+    """Return whether the run is too short to tell whether the loss falls all the same, and some gradient is left."""
+    return run.quantities.steps < run.settings.fewest_losses and first > run.settings.gradient_floor
 
 
 def _vanished(quantities: Quantities, settings: Settings) -> int:

@@ -9,7 +9,7 @@ from actlab.formula.activation import Activation
 from actlab.rules.backward import Backward
 from actlab.rules.context import Context
 from actlab.rules.cut_gradient import Cut, Cuts, is_whole_part
-from actlab.rules.dataflow import place_of, spot_of, upstream
+from actlab.rules.dataflow import downstream, parameters_of, place_of, spot_of, upstream
 from actlab.rules.finding import SEVERITIES, Severity
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.trace.trace import Step, Trace, Value
@@ -35,7 +35,8 @@ def no_gradient(context: Context, *, least_numbers: int = 16) -> Iterator[Found]
         way, frozen ones, those that the loss does not depend on, those that the optimizer does not hold, targets and
         teachers (no trained layer follows the cut), and layers that a zero weight keeps from learning at first. Layers
         that run in a block without autograd, and a whole part of the model that is detached before trained layers, such
-        as a backbone, are information; the latter is an error if the optimizer holds its parameters.
+        as a backbone, are information; the latter is an error if the optimizer holds its parameters, unless the layers
+        after it process other values too, as a critic does real examples. Detached embeddings are information.
 
     Thresholds:
         least_numbers: with fewer inputs, all of them can be on the flat side of an activation by chance.
@@ -151,9 +152,20 @@ def _severity(context: Context, cut: Cut, lost: frozenset[str]) -> Severity | No
         return None
     if cut.how == "no_grad" and _reads_parameters(context, cut):
         return "information"
-    if is_whole_part(context, cut.parameters, lost) or _only_looks_up(context, cut):
-        return "information" if context.optimizer is None or cut.how == "no_grad" else "error"
+    if _only_looks_up(context, cut):
+        return "information"
+    if is_whole_part(context, cut.parameters, lost):
+        is_usual = context.optimizer is None or cut.how == "no_grad" or _is_compared(context, cut)
+        return "information" if is_usual else "error"
     return "error"
+
+
+def _is_compared(context: Context, cut: Cut) -> bool:
+    """Return whether the layers after the cut also process something else, as a critic does real examples."""
+    trace, after = context.trace, downstream(context.trace, cut.step.outputs)
+    names = {name for place in after for name in parameters_of(trace, trace.steps[place])}
+    beside = {name for step in trace.steps if step.place not in after for name in parameters_of(trace, step)}
+    return not names.isdisjoint(beside)
 
 
 def _reads_parameters(context: Context, cut: Cut) -> bool:

@@ -45,7 +45,8 @@ def constructed_at(model: nn.Module, path: str, file: str) -> tuple[str, int] | 
 
 def _line_of(call: ast.expr, module: nn.Module, names: list[str]) -> int:
     for name in names:
-        if not (isinstance(call, ast.Call) and type(module) is nn.Sequential and call.args):
+        is_sequence = type(module) is nn.Sequential and isinstance(call, ast.Call) and _name(call) == "Sequential"
+        if not is_sequence or not isinstance(call, ast.Call) or not _constructs(call, module):
             break
         call, module = call.args[list(module._modules).index(name)], module.get_submodule(name)
     return call.lineno

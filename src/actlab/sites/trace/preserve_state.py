@@ -32,7 +32,11 @@ def copy_of(model: nn.Module) -> nn.Module:
     held = [tensor for module in model.modules() for tensor in tensors_within(dict(vars(module)))]
     special = [each for each in held if not each.is_leaf or (each.layout is not torch.strided and not each.is_nested)]
     memo: dict[int, object] = {id(each): each.detach().clone() for each in special}
-    return copy.deepcopy(model, memo)
+    copied = copy.deepcopy(model, memo)
+    for own, its in zip(model.parameters(), copied.parameters(), strict=True):
+        if own.is_leaf and not its.is_leaf:  # a scripted module's are copied as a computation
+            its.detach_().requires_grad_(own.requires_grad)
+    return copied
 
 
 @contextmanager
