@@ -14,6 +14,7 @@ from corpus import (
     reported_backward,
     reported_layers,
     reported_losses,
+    reported_terms,
     stack_overflow,
     tempting_generative,
     tempting_losses,
@@ -36,6 +37,7 @@ FILES = (
     held_out_right,
     reported_backward,
     reported_layers,
+    reported_terms,
 )
 
 

@@ -128,7 +128,7 @@ def made_by(trace: Trace, value: int) -> Made:
 def _first_of(trace: Trace, last: Step) -> Step:
     """Return the first step of the activation that this step completes."""
     at, first = trace.site_of.get(last.place), last
-    while at is not None:
+    while at is not None and first.place not in trace.source_of:
         before = [made for value in first.inputs if (made := trace.maker(value)) is not None]
         inside = [made for made in before if trace.site_of.get(made.place) == at]
         if not inside:

@@ -9,6 +9,7 @@ from actlab.rules.context import Context
 from actlab.rules.dataflow import spot_of, upstream
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.site import Site, Spot
+from actlab.sites.site_text import line_phrase
 from actlab.sites.trace.trace import Step, Trace
 from actlab.theory.predicates import is_piecewise_linear
 
@@ -68,7 +69,7 @@ def second_derivative_zero(context: Context) -> Iterator[Found]:
 def _found(trace: Trace, sites: list[Site | Spot], second: Step) -> Found:
     names = ", ".join(dict.fromkeys(getattr(site, "activation", site.spelling) for site in sites))
     place = spot_of(second)
-    where = "" if place is None else f" (line {place.line})"
+    where = "" if place is None else line_phrase(place.line)
     return found(
         f"the loss uses a second derivative by the input{where}, and the second derivative of {names} is 0: the term is"
         " 0 whatever the weights are, and trains nothing",
