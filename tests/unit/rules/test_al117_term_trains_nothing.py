@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from unit.rules.programs import CLASSES, findings, ids, mlp, sole_fault
 from torch.nn import functional as F
+
+from unit.rules.programs import CLASSES, findings, ids, mlp, sole_fault
 
 
 def with_cross_entropy(term):
@@ -35,6 +36,7 @@ DEAD = {
     "detach": lambda z, y: z.square().detach().mean(),
     "data": lambda z, y: z.data.abs().mean(),
     "item": lambda z, y: torch.tensor(z.square().mean().item()),
+    "number": lambda z, y: z.square().mean().item(),
     "numpy": lambda z, y: torch.from_numpy(z.detach().numpy() ** 2).mean(),
     "a list": lambda z, y: sum([z.logsumexp(1).detach().mean(), z.argmax(1).float().var()]),
 }

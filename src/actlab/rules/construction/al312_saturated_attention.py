@@ -138,6 +138,8 @@ class _Scores:
 def _scores(context: Context, softmax: Step) -> _Scores | None:
     """Return the scores to which a softmax is applied; None if they are others, or their factor is unknown."""
     trace = context.trace
+    product: Step | None
+    factor: float | None
     if softmax.function == "scaled_dot_product_attention":
         product, factor = softmax, float(softmax.arguments["scale"])
         inputs = softmax.inputs[:2]

@@ -241,17 +241,20 @@ def _class_logits(context: Context) -> Iterator[tuple[Step, int]]:
 
 
 def _binary(context: Context, lost_share: float) -> Iterator[Found]:
-    """Report bounded logits of a binary loss, other than probabilities and non-negative ones."""
+    """Report bounded logits of a binary loss, other than probabilities and non-negative ones.
+
+    Of logits that are never positive one bound suffices: no probability exceeds one half.
+    """
     yield from _probabilities(context, lost_share)
     for step in context.losses("binary_cross_entropy_with_logits"):
         targets = context.tensor(step, 1)
         known = confined(context, step.inputs[0])
-        if known is None or targets is None or not _are_bounded(known):
+        if known is None or targets is None or not (_are_bounded(known) or known.most <= 0):
             continue
         if is_in_unit_interval(known) or known.least >= 0 or bool(((targets < 0) | (targets > 1)).any()):
             continue
         sure = targets.double()
-        best = torch.logit(sure).clamp(known.least, known.most)
+        best = torch.logit(sure).clamp(max(known.least, -_OVERFLOWS), known.most)
         entropy = -(torch.special.xlogy(sure, sure) + torch.special.xlogy(1 - sure, 1 - sure))
         lowest = float((torch.nn.functional.softplus(best) - sure * best - entropy).mean())
         if lowest > 3 * lost_share * math.log(2):

@@ -73,6 +73,26 @@ def term_trains_nothing(context: Context) -> Iterator[Found]:
         if cuts and not all(_is_on_purpose(context, term, cut, living) for cut in cuts):
             reported.update(step.place for step in cuts)
             yield _found(context, backward, cuts)
+    for taken in _added_numbers(context, search):
+        yield _found(context, backward, [taken])
+
+
+def _added_numbers(context: Context, search: _Search) -> Iterator[Step]:
+    """Yield the calls in the loss that take a number out of a tensor to add it to others, on the same line."""
+    for step in context.trace.steps:
+        number = constant_of(step) if step.function == "add" and len(step.inputs) == 1 else None
+        if step.part != "loss" or step.place not in context.to_loss or not number:
+            continue
+        before = {
+            each for place in upstream(context.trace, step.inputs[0]) for each in context.trace.steps[place].outputs
+        }
+        for taken in context.trace.escapes:
+            if taken.inputs[0] in before:
+                continue  # a number that is logged
+            is_here = (taken.file, taken.line) == (step.file, step.line) and taken.place <= step.place
+            if is_here and taken.part == "loss" and search.kinds(taken.inputs[0]):
+                yield taken
+                break
 
 
 def _found(context: Context, backward: Backward, cuts: list[Step]) -> Found:
@@ -207,19 +227,19 @@ class _Search:
             known.add(value)
             step = self._trace.maker(value)
             taken = numbers_come_back(self._trace, value)
-            if taken is not None and self._kinds(taken.inputs[0]) and "none" not in self._kinds(taken.inputs[0]):
+            if taken is not None and self.kinds(taken.inputs[0]) and "none" not in self.kinds(taken.inputs[0]):
                 found_cuts[-1 - taken.place] = taken
             if step is None:
                 continue
             if (step.function in _FLAT or value not in self._backward.tracked) and any(
-                each in self._backward.tracked and self._kinds(each) for each in step.inputs
+                each in self._backward.tracked and self.kinds(each) for each in step.inputs
             ):
                 found_cuts[step.place] = step
                 continue
             waiting += step.inputs
         return [found_cuts[place] for place in sorted(found_cuts, key=abs)]
 
-    def _kinds(self, value: int) -> set[str]:
+    def kinds(self, value: int) -> set[str]:
         """Return the kinds of gradients that the trainable parameters behind a value get."""
         steps = [self._trace.steps[place] for place in upstream(self._trace, value)]
         read = {value, *(each for step in steps for each in step.inputs)}
