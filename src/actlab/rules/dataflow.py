@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import final
 
@@ -57,6 +57,11 @@ class Made:
 def spot_of(step: Step) -> Spot | None:
     """Return the place of the step's call; None if it is not a call of the user's."""
     return Spot(step.path, step.spelling, step.file, step.line) if step.spelling else None
+
+
+def known_lines(places: Iterable[Site | Spot | Step]) -> tuple[str, ...]:
+    """Return the lines of code of sites or calls as `file:line`, each once, without those that are unknown."""
+    return tuple(dict.fromkeys(f"{each.file}:{each.line}" for each in places if each.file and each.line))
 
 
 def place_of(trace: Trace, step: Step) -> Site | Spot | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from actlab.formula.activation import Activation
 from actlab.rules.context import Context
-from actlab.rules.dataflow import spot_of, upstream
+from actlab.rules.dataflow import known_lines, spot_of, upstream
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.site import Site, Spot
 from actlab.sites.site_text import line_phrase
@@ -75,7 +75,7 @@ def _found(trace: Trace, sites: list[Site | Spot], second: Step) -> Found:
         " 0 whatever the weights are, and trains nothing",
         site=sites[0],
         activations=tuple(dict.fromkeys(site.name for site in sites)),
-        lines=tuple(dict.fromkeys(f"{site.file}:{site.line}" for site in sites)),
+        lines=known_lines(sites),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from actlab.rules.backward import Failure
 from actlab.rules.context import Context
-from actlab.rules.dataflow import place_of
+from actlab.rules.dataflow import known_lines, place_of
 from actlab.rules.finding import Finding
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.site import Site, Spot
@@ -68,7 +68,7 @@ def backward_raises(context: Context) -> Iterator[Found]:
             f"the backward pass fails: {writer.spelling}{line_phrase(writer.line)} overwrites in place what the"
             f" derivative of {broken.spelling}{line_phrase(broken.line)} needs",
             site=place_of(trace, writer),
-            lines=(f"{writer.file}:{writer.line}", f"{broken.file}:{broken.line}"),
+            lines=known_lines((writer, broken)),
             overwritten_by=writer.function,
             needed_by=broken.function,
             error=failure.message,

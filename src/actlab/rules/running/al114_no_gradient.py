@@ -9,7 +9,7 @@ from actlab.formula.activation import Activation
 from actlab.rules.backward import Backward
 from actlab.rules.context import Context
 from actlab.rules.cut_gradient import Cut, Cuts, is_whole_part, may_be_frozen, numbers_come_back
-from actlab.rules.dataflow import place_of, spot_of, upstream
+from actlab.rules.dataflow import known_lines, place_of, spot_of, upstream
 from actlab.rules.finding import SEVERITIES, Severity
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.site_text import line_phrase
@@ -184,7 +184,6 @@ def _found(
         "no_grad": f"from {spelled}{line_phrase(step.line)} on, autograd is switched off (torch.no_grad)",
         "function": f"{spelled}{line_phrase(step.line)} has no derivative",
     }[cut.how]
-    lines = dict.fromkeys(f"{each.step.file}:{each.step.line}" for each in (every or (cut,)))
     return found(
         f"{message}: {why}",
         site=place_of(context.trace, step),
@@ -192,7 +191,7 @@ def _found(
         remedies=("straight-through",) if cut.how == "function" else (),
         parameters=names,
         cut_by=step.function,
-        lines=tuple(lines),
+        lines=known_lines(each.step for each in (every or (cut,))),
     )
 
 

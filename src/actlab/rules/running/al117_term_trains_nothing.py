@@ -11,7 +11,7 @@ from actlab.rules.backward import Backward
 from actlab.rules.bounds import constant_of
 from actlab.rules.context import Context
 from actlab.rules.cut_gradient import numbers_come_back
-from actlab.rules.dataflow import moved_from, place_of, upstream
+from actlab.rules.dataflow import known_lines, moved_from, place_of, upstream
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.site_text import line_phrase
 from actlab.sites.trace.trace import Step, Trace
@@ -114,7 +114,7 @@ def _found(context: Context, backward: Backward, cuts: list[Step]) -> Found:
         site=place_of(context.trace, step),
         remedies=("remove-detach",) if is_cut else ("straight-through",),
         cut_by=step.function,
-        lines=tuple(dict.fromkeys(f"{each.file}:{each.line}" for each in cuts if each.file)),
+        lines=known_lines(cuts),
     )
 
 
