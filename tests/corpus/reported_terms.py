@@ -194,7 +194,7 @@ def step_of_the_judge() -> Case:
     def loss(output: tuple[Tensor, Tensor], _: Tensor) -> Tensor:
         return F.softplus(-output[0]).mean() + F.softplus(output[1]).mean()
 
-    return Case(Judged(), data, loss, adam(0.01))
+    return Case(Judged(), data, loss, lambda model: torch.optim.Adam(model.get_submodule("judge").parameters(), 0.01))
 
 
 class Mish(torch.autograd.Function):

@@ -180,21 +180,30 @@ def _is_input(trace: Trace, value: int) -> bool:
 def numbers_come_back(trace: Trace, value: int) -> Step | None:
     """Return the call that took numbers out of tensors if the value is a constant that is made of them again.
 
-    As many numbers are taken out on one line of the code as come back, or a single one on the same line.
+    As many numbers are taken out on one line of the code as come back, or they come back on that line.
     """
     maker, held = trace.maker(value), trace.values[value]
-    if not trace.escapes or not (held.origin == "constant" or (maker is not None and not maker.inputs)):
+    if not (held.origin == "constant" or (maker is not None and not maker.inputs)):
         return None
     size = math.prod(held.shape)
     first = min((reader.place for reader in trace.readers(value)), default=-1) if maker is None else maker.place
     on_line: dict[tuple[str, int], list[Step]] = {}
-    for taken in trace.escapes:
+    for taken in (*trace.escapes, *(_unread(trace) if maker is None and size > 1 else ())):
         if taken.place <= first:
             on_line.setdefault((taken.file, taken.line), []).append(taken)
     for place, calls in on_line.items():
-        count = sum(math.prod(trace.values[call.inputs[0]].shape) for call in calls)
-        if count == size and (size > 1 or (maker is not None and (maker.file, maker.line) == place)):
+        sizes = [math.prod(trace.values[call.inputs[0]].shape) for call in calls]
+        if maker is not None and (maker.file, maker.line) == place:
             return calls[0]
-        if any(math.prod(trace.values[call.inputs[0]].shape) == size > 1 for call in calls):
+        if size > 1 and (size == sum(sizes) or size in sizes):
             return calls[0]
     return None
+
+
+def _unread(trace: Trace) -> list[Step]:
+    """Return the detached tensors that no call reads: they may come back under another wrapper, as by `Variable`."""
+    return [
+        step for step in trace.steps
+        if step.function in {"data", "detach"} and step.inputs
+        and not any(trace.readers(value) or value in trace.outputs for value in step.outputs)
+    ]  # fmt: skip

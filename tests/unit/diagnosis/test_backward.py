@@ -433,6 +433,18 @@ def test_a_whole_part_that_is_detached_is_a_warning(cut):
     assert found(Wrapped(cut))["AL114"][0] == "warning"
 
 
+def test_a_part_whose_data_come_back_in_a_new_variable():
+    severity, message = found(Wrapped(lambda h: torch.autograd.Variable(h.data)))["AL114"]
+    assert severity == "error"
+    assert "part.0.weight" in message
+
+    class Judged(Wrapped):
+        def forward(self, x):
+            return self.head(self.cut(self.part(x))) + self.head(x.repeat(1, 2))
+
+    assert "AL114" not in found(Judged(lambda h: torch.autograd.Variable(h.data)))
+
+
 def test_a_probe_and_a_part_in_evaluation_mode_may_be_frozen():
     assert found(Wrapped(torch.detach, nn.Linear(16, 3)))["AL114"][0] == "information"
     assert found(Wrapped(lambda h: h.data, nn.Linear(16, 3)))["AL114"][0] == "warning"

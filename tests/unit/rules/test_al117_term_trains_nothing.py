@@ -36,8 +36,9 @@ DEAD = {
     "detach": lambda z, y: z.square().detach().mean(),
     "data": lambda z, y: z.data.abs().mean(),
     "item": lambda z, y: torch.tensor(z.square().mean().item()),
-    "number": lambda z, y: z.square().mean().item(),
     "numpy": lambda z, y: torch.from_numpy(z.detach().numpy() ** 2).mean(),
+    "weighted list": lambda z, y: (torch.stack([z.round().mean(), y.float().mean()]) * torch.tensor([1.0, 2.0])).sum(),
+    "numpy and back": lambda z, y: torch.tensor(z.detach().numpy().mean()),
     "a list": lambda z, y: sum([z.logsumexp(1).detach().mean(), z.argmax(1).float().var()]),
 }
 
@@ -65,6 +66,13 @@ ALIVE = {
 @pytest.mark.parametrize("term", ALIVE.values(), ids=ALIVE)
 def test_other_terms_are_not(term):
     assert "AL117" not in ids(mlp(4), CLASSES, with_cross_entropy(term))
+
+
+def test_a_number_that_is_added_where_it_is_taken_out():
+    def loss(z, labels):
+        return F.cross_entropy(z, labels) + 0.1 * z.square().mean().item()
+
+    assert sole_fault("AL117", mlp(4), CLASSES, loss).site.spelling == "x.item()"
 
 
 def test_a_logged_number_is_no_term():

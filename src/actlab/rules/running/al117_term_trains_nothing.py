@@ -192,6 +192,10 @@ def _weighted(context: Context, values: tuple[int, ...], term: _Term) -> list[_T
         numbers = context.observed.numbers.get(weight)
         if not context.trace.values[weight].requires_grad and numbers is not None and numbers.numel() == 1:
             return [_times(term, value, float(numbers))]
+        maker = context.trace.maker(value)
+        is_listed = maker is not None and maker.function in {"stack", "cat"}
+        if is_listed and numbers is not None and bool((numbers > 0).all()):
+            return [_times(term, value, 1.0)]
     return None
 
 
