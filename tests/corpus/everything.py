@@ -14,6 +14,7 @@ from corpus import (
     reported_backward,
     reported_layers,
     reported_losses,
+    reported_terms,
     stack_overflow,
     tempting_designs,
     tempting_generative,
@@ -38,6 +39,7 @@ FILES = (
     held_out_right,
     reported_backward,
     reported_layers,
+    reported_terms,
 )
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
@@ -94,22 +94,60 @@ def _difference(name: str, place: int, run: Any, x: Tensor) -> OwnDerivative | N
         if not is_element_wise or not torch.equal(run(x), y):
             return None
         wide, narrow = _quotient(run, x, 1e-5), _quotient(run, x, 5e-6)
-    with torch.enable_grad():
-        z = x.clone().requires_grad_()
-        (returned,) = torch.autograd.grad(run(z).sum(), z)
+    returned = _returned(run, x)
     smooth = (wide - narrow).abs() <= 1e-3 * wide.abs().clamp(min=1e-3)
     usable = smooth & (narrow.abs() > 1e-3) & (returned.abs() > 1e-3) & returned.isfinite()
-    derivative, returned, at = narrow[usable], returned[usable], x[usable]
-    if derivative.numel() < _FEWEST or float(derivative.max() - derivative.min()) < 1e-4:
+    if int(usable.sum()) < _FEWEST or float(narrow[usable].max() - narrow[usable].min()) < 1e-4:
         return None  # of a straight line, the gradient is scaled or reversed on purpose
-    error = (returned - derivative).abs() / torch.maximum(returned.abs(), derivative.abs())
-    differs = error > _CLEARLY
-    count = int(differs.sum())
+    twice = _returned(run, x, 2.0)
+    if torch.equal(twice, returned):
+        return _differing(name, place, x[usable], twice[usable], 2 * narrow[usable], "incoming")
+    found = _differing(name, place, x[usable], returned[usable], narrow[usable], "first")
+    return found if found is not None else _second(name, place, run, x)
+
+
+def _differing(
+    name: str, place: int, at: Tensor, returned: Tensor, true: Tensor, fault: Literal["first", "incoming", "second"]
+) -> OwnDerivative | None:
+    """Return where the two differ; None if they do at few inputs."""
+    error = (returned - true).abs() / torch.maximum(returned.abs(), true.abs())
+    count = int((error > _CLEARLY).sum())
     if count < max(_FEWEST, _SHARE * error.numel()):
         return None
     worst = int(error.argmax())
     return OwnDerivative(name, place, count, error.numel(), float(at[worst]), float(returned[worst]),
-                         float(derivative[worst]))  # fmt: skip
+                         float(true[worst]), fault)  # fmt: skip
+
+
+def _second(name: str, place: int, run: Any, x: Tensor) -> OwnDerivative | None:
+    """Compare the derivative of backward with the difference quotient of what it returns."""
+    try:
+        second = _derivative_of_backward(run, x)
+    except RuntimeError:  # it says that it cannot be differentiated twice
+        return None
+    wide, narrow = (_quotient(lambda z: _returned(run, z), x, width) for width in (1e-4, 5e-5))
+    usable = ((wide - narrow).abs() <= 1e-3 * wide.abs().clamp(min=1e-3)) & (narrow.abs() > 1e-2) & second.isfinite()
+    if int(usable.sum()) < _FEWEST:
+        return None
+    return _differing(name, place, x[usable], second[usable], narrow[usable], "second")
+
+
+def _derivative_of_backward(run: Any, x: Tensor) -> Tensor:
+    with torch.enable_grad():
+        z = x.clone().requires_grad_()
+        (first,) = torch.autograd.grad(run(z).sum(), z, create_graph=True)
+        if not first.requires_grad:
+            return torch.zeros_like(x)
+        (second,) = torch.autograd.grad(first.sum(), z, allow_unused=True)
+    return torch.zeros_like(x) if second is None else second
+
+
+def _returned(run: Any, x: Tensor, gradient: float = 1.0) -> Tensor:
+    with torch.enable_grad():
+        z = x.detach().clone().requires_grad_()
+        y = run(z)
+        (returned,) = torch.autograd.grad(y, z, torch.full_like(y, gradient))
+    return returned
 
 
 def _quotient(run: Any, x: Tensor, width: float) -> Tensor:

@@ -26,6 +26,7 @@ _PICKS = frozenset({"getitem", "chunk", "split", "select", "narrow", "unbind", "
 _POOLS = frozenset({"max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d",
                     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d",
                     "interpolate", "pad"})  # fmt: skip
+_NORMS = frozenset({"batch_norm", "instance_norm", "group_norm", "layer_norm", "rms_norm", "local_response_norm"})
 _RECURRENT = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
 _ATTENTION = frozenset({"scaled_dot_product_attention", "multi_head_attention_forward"})
 
@@ -143,6 +144,8 @@ class _Pass:
         order = _order(self.step, len(axes))
         if order is not None:
             return tuple(axes[each] for each in order)
+        if name in _NORMS:
+            return axes
         if name in _RESHAPES:
             return _reshaped(axes, shape, self.step.place)
         if name in _PICKS:

@@ -61,6 +61,8 @@ class OwnDerivative:
         place: of a step in its forward function.
         differing, compared: at how many of how many inputs the two differ.
         at, returned, derivative: the input where they differ most, what backward returns there, and the derivative.
+        fault: what is compared: `first`, the derivative; `incoming`, what is returned for a gradient of 2, where only
+            the derivative itself came back; or `second`, the derivative of backward.
     """
 
     name: str
@@ -70,6 +72,7 @@ class OwnDerivative:
     at: float
     returned: float
     derivative: float
+    fault: Literal["first", "incoming", "second"] = "first"
 
 
 @final

@@ -16,6 +16,7 @@ from actlab.formula.activation import Activation
 from actlab.rules.dataflow import Made, made_by, parameters_of, upstream
 from actlab.sites.recognize.torch_ops import MOVES
 from actlab.sites.trace.trace import Step, Trace
+from actlab.telemetry.observed_activation import measured
 from actlab.theory.properties import properties
 
 # Longer chains of arithmetic are not followed.
@@ -129,7 +130,18 @@ class BoundsOf:
             return of_inputs
         made = made_by(self._trace, value)
         limits = range_of(made)
-        return None if limits is None or made.value != value else _bounds(*limits, made)
+        return None if limits is None or made.value != value else self._narrowed(made, limits)
+
+    def _narrowed(self, made: Made, limits: tuple[float, float]) -> Bounds:
+        """Return the range of an activation, or the part that is left if another one bounds its input."""
+        act, known = made.activation, None if made.source is None else self(made.source)
+        if known is None or not known.sources or not isinstance(act, Activation) or properties(act).direction != 1:
+            return _bounds(*limits, made)
+        low, high = (
+            float(measured(act).pair(torch.tensor(end, dtype=torch.double))[0]) if math.isfinite(end) else limit
+            for end, limit in zip((known.least, known.most), limits, strict=True)
+        )
+        return _bounds(max(low, limits[0]), min(high, limits[1]), made)
 
     def _is_arithmetic(self, step: Step) -> bool:
         site = self._trace.site_at(step)

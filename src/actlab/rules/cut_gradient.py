@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import final
 from actlab.rules.backward import Backward
 from actlab.rules.context import Context
 from actlab.rules.dataflow import upstream
-from actlab.sites.trace.trace import Step
+from actlab.sites.trace.trace import Step, Trace
 
 # They copy a tensor without its graph.
 _DETACHES = frozenset({"detach", "data", "tensor", "as_tensor", "asarray"})
@@ -126,3 +127,83 @@ def is_whole_part(context: Context, names: tuple[str, ...], lost: frozenset[str]
     }
     whole = set().union(*(held for held in parts.values() if held and held <= lost))
     return set(names) <= whole
+
+
+def may_be_frozen(context: Context, cut: Cut) -> bool:
+    """Return whether a part may be detached on purpose, although its parameters are trainable.
+
+    Usual are a linear probe, a discriminator or a critic that also reads data, and a part in evaluation mode.
+    """
+    backward = context.backward
+    trained = [name for name, kind in (backward.gradients if backward else {}).items() if kind != "none"]
+    is_probe = len({name.rpartition(".")[0] for name in trained}) < 2 and cut.step.function != "data"
+    modules = [context.model.get_submodule(name.rpartition(".")[0]) for name in cut.parameters]
+    is_evaluating = context.model.training and not any(module.training for module in modules)
+    return is_probe or is_evaluating or _reads_data_too(context.trace, cut)
+
+
+def _reads_data_too(trace: Trace, cut: Cut) -> bool:
+    """Return whether the layers after the cut also read the model's inputs, beside what is cut or in other calls."""
+    after, waiting = set[int](), list(cut.step.outputs)
+    while waiting:
+        value = waiting.pop()
+        if value in after:
+            continue
+        after.add(value)
+        for reader in trace.readers(value):
+            others = [each for each in reader.inputs if each not in after]
+            if reader.function in {"cat", "stack", "concat", "hstack"} and any(
+                _is_input(trace, each) for each in others
+            ):
+                return True
+            weights = [each for each in others if trace.values[each].origin.startswith("parameter")]
+            if any(other.place != reader.place and not after & {*other.inputs} and not _follows(trace, other, cut)
+                   for each in weights for other in trace.readers(each)):  # fmt: skip
+                return True
+            waiting += reader.outputs
+    return False
+
+
+def _follows(trace: Trace, step: Step, cut: Cut) -> bool:
+    return any(cut.step.place in upstream(trace, value) for value in step.inputs)
+
+
+def _is_input(trace: Trace, value: int) -> bool:
+    """Return whether the value is an input of the model, or computed from it without parameters."""
+    if trace.values[value].origin.startswith("input"):
+        return True
+    steps = [trace.steps[place] for place in upstream(trace, value)]
+    origins = {trace.values[each].origin.partition(" ")[0] for step in steps for each in step.inputs}
+    return "input" in origins and "parameter" not in origins
+
+
+def numbers_come_back(trace: Trace, value: int) -> Step | None:
+    """Return the call that took numbers out of tensors if the value is a constant that is made of them again.
+
+    As many numbers are taken out on one line of the code as come back, or they come back on that line.
+    """
+    maker, held = trace.maker(value), trace.values[value]
+    if not (held.origin == "constant" or (maker is not None and not maker.inputs)):
+        return None
+    size = math.prod(held.shape)
+    first = min((reader.place for reader in trace.readers(value)), default=-1) if maker is None else maker.place
+    on_line: dict[tuple[str, int], list[Step]] = {}
+    for taken in (*trace.escapes, *(_unread(trace) if maker is None and size > 1 else ())):
+        if taken.place <= first:
+            on_line.setdefault((taken.file, taken.line), []).append(taken)
+    for place, calls in on_line.items():
+        sizes = [math.prod(trace.values[call.inputs[0]].shape) for call in calls]
+        if maker is not None and (maker.file, maker.line) == place:
+            return calls[0]
+        if size > 1 and (size == sum(sizes) or size in sizes):
+            return calls[0]
+    return None
+
+
+def _unread(trace: Trace) -> list[Step]:
+    """Return the detached tensors that no call reads: they may come back under another wrapper, as by `Variable`."""
+    return [
+        step for step in trace.steps
+        if step.function in {"data", "detach"} and step.inputs
+        and not any(trace.readers(value) or value in trace.outputs for value in step.outputs)
+    ]  # fmt: skip

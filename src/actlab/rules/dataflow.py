@@ -60,6 +60,11 @@ def spot_of(step: Step) -> Spot | None:
     return Spot(step.path, step.spelling, step.file, step.line) if step.spelling else None
 
 
+def known_lines(places: Iterable[Site | Spot | Step]) -> tuple[str, ...]:
+    """Return the lines of code of sites or calls as `file:line`, each once, without those that are unknown."""
+    return tuple(dict.fromkeys(f"{each.file}:{each.line}" for each in places if each.file and each.line))
+
+
 def place_of(trace: Trace, step: Step) -> Site | Spot | None:
     """Return the site to which the step belongs, or its call if it is on another line of a formula that is written out.
 
@@ -144,7 +149,7 @@ def _is_inside(trace: Trace, step: Step) -> bool:
 def _first_of(trace: Trace, last: Step) -> Step:
     """Return the first step of the activation that this step completes."""
     at, first = trace.site_of.get(last.place), last
-    while at is not None:
+    while at is not None and first.place not in trace.source_of:
         before = [made for value in first.inputs if (made := trace.maker(value)) is not None]
         inside = [made for made in before if trace.site_of.get(made.place) == at]
         if not inside:

@@ -134,6 +134,8 @@ class Observed:
         if step.part == "model" and step.function == "softmax":
             shares = _shares(step, inputs[0], outputs[0])
             self.shares.update({} if shares is None else {step.place: shares})
+        if step.function == "scaled_dot_product_attention" and (shares := _fused_shares(step, inputs)) is not None:
+            self.shares[step.place] = shares
         if step.part == "loss":
             self.numbers.update({number: tensor.detach() for number, tensor in zip(step.inputs, inputs, strict=True)})
         elif step.function in _ARITHMETIC:
@@ -237,6 +239,23 @@ def _shares(step: Step, scores: Tensor, weights: Tensor) -> Shares | None:
     if _is_unreadable(weights) or not isinstance(dim, int) or weights.dim() < 2 or weights.shape[dim] < _FEWEST_KEYS:
         return None
     x, p = (each.detach().movedim(dim, -1).reshape(-1, each.shape[dim]) for each in (scores, weights))
+    return _shares_of_rows(x, p)
+
+
+def _fused_shares(step: Step, inputs: tuple[Tensor, ...]) -> Shares | None:
+    """Return how fused attention with a scale that the code names distributes, without its mask."""
+    scale = step.arguments.get("scale")
+    if not isinstance(scale, int | float) or len(inputs) < 2 or any(map(_is_unreadable, inputs)):
+        return None
+    query, key = (each.detach().reshape(-1, *each.shape[-2:])[:_ITEMS].double() for each in inputs[:2])
+    if query.shape[0] != key.shape[0] or key.shape[1] < _FEWEST_KEYS:
+        return None
+    scores = (query[:, :_ROWS] @ key.transpose(1, 2) * scale).flatten(0, 1)
+    return _shares_of_rows(scores, scores.softmax(1))
+
+
+def _shares_of_rows(x: Tensor, p: Tensor) -> Shares | None:
+    """Return how rows of scores are distributed."""
     places = _places(len(p), p.device)
     x, p = x[places].double(), p[places].double()
     keys = (x > x.amax(1, keepdim=True) - _MASKED).sum(1)
@@ -262,6 +281,7 @@ def _few_rows(tensor: Tensor) -> Tensor:
 _SMALL = 4096
 """Constants of arithmetic, such as a scale or the values of bins, have few elements; data have more."""
 
+_ITEMS = 32
 _ROWS = 16
 """Enough to tell a straight line from anything else."""
 

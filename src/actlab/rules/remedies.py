@@ -17,6 +17,7 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         "batch-first": "Pass batch_first=True, or transpose the input so that the sequence comes first.",
         "use-sigmoid": "With a single output use a sigmoid (and binary_cross_entropy_with_logits), not a softmax.",
         "linear-output": "Leave the output linear.",
+        "scale-inputs": "Scale the inputs: divide pixels by 255, or subtract the mean and divide by the deviation.",
         "scale-targets": "Scale the targets into the range of the output activation.",
         "targets-in-range": "Scale the targets to what the loss takes: 0 ... 1 for binary cross-entropy, -1 and 1 for a"
         " margin loss, counts from 0 for a Poisson loss, probabilities for cross_entropy and kl_div.",
@@ -58,6 +59,8 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         "straight-through": "Use a straight-through estimator, x + (f(x) - x).detach(), or a smooth function.",
         "smooth-activation": "Use an activation with a second derivative, such as tanh, softplus or silu.",
         "fix-backward": "Return the derivative of forward from backward; torch.autograd.gradcheck compares them.",
+        "saved-input": "Compute backward from inputs kept by ctx.save_for_backward, in differentiable operations;"
+        " torch.autograd.gradgradcheck compares them.",
         "detach-state": "Detach what is kept from one step to the next, such as a hidden state.",
         "check-loss": "Check the loss, the data and the learning rate: no activation is at fault here.",
         "check-inputs": "Check the inputs and the weights before these units: they may always be zero.",

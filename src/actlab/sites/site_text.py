@@ -53,6 +53,16 @@ def shown_path(file: str, *, root: Path) -> str:
     return installed if installed != path.as_posix() else file
 
 
+def line_phrase(line: int) -> str:
+    """Return a line of code in brackets behind a call; nothing if the line is unknown.
+
+    Example:
+        >>> line_phrase(4), line_phrase(0)
+        (' (line 4)', '')
+    """
+    return f" (line {line})" if line else ""
+
+
 def line_text(file: str, line: int, *, root: Path) -> str:
     """Return a line of code as `net.py:4`; the file alone if the line is unknown.
 

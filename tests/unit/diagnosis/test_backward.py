@@ -441,3 +441,65 @@ def test_weights_that_are_nan_are_reported_without_a_loss():
             optimizer.step()
     found_in = [each for each in watched.report().findings if each.id == "AL107"]
     assert "0.weight (and 3 more) hold NaN or infinity after the last of 3 steps" in found_in[0].message
+
+
+class Wrapped(nn.Module):
+    """A whole part, a way to cut it off, and a head of two layers."""
+
+    def __init__(self, cut, head=None):
+        super().__init__()
+        self.part = nn.Sequential(nn.Linear(8, 16), nn.ReLU())
+        self.head = head or nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3))
+        self.cut = cut
+
+    def forward(self, x):
+        return self.head(self.cut(self.part(x)))
+
+
+@pytest.mark.parametrize("cut", [torch.detach, lambda h: h.data, lambda h: h.clone().detach()])
+def test_a_whole_part_that_is_detached_is_a_warning(cut):
+    assert found(Wrapped(cut))["AL114"][0] == "warning"
+
+
+def test_a_part_whose_data_come_back_in_a_new_variable():
+    severity, message = found(Wrapped(lambda h: torch.autograd.Variable(h.data)))["AL114"]
+    assert severity == "error"
+    assert "part.0.weight" in message
+
+    class Judged(Wrapped):
+        def forward(self, x):
+            return self.head(self.cut(self.part(x))) + self.head(x.repeat(1, 2))
+
+    assert "AL114" not in found(Judged(lambda h: torch.autograd.Variable(h.data)))
+
+
+def test_a_probe_and_a_part_in_evaluation_mode_may_be_frozen():
+    assert found(Wrapped(torch.detach, nn.Linear(16, 3)))["AL114"][0] == "information"
+    assert found(Wrapped(lambda h: h.data, nn.Linear(16, 3)))["AL114"][0] == "warning"
+    model = Wrapped(torch.detach)
+    model.part.eval()
+    assert found(model)["AL114"][0] == "information"
+
+
+def test_numbers_that_are_taken_out_one_by_one():
+    class Values(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.logits, self.value = nn.Linear(8, 16), nn.Linear(16, 3), nn.Linear(16, 1)
+
+        def forward(self, x):
+            h = torch.tanh(self.body(x))
+            return self.logits(h), torch.tensor([self.value(row).item() for row in h])
+
+    def loss(out, y):
+        return F.cross_entropy(out[0], y) + (out[1] - 1).square().mean()
+
+    severity, message = found(Values(), loss)["AL114"]
+    assert severity == "error"
+    assert "no gradient reaches value.weight (and 1 more): x.item()" in message
+
+
+def test_a_line_that_is_not_known_is_left_out():
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+    nn.init.constant_(model[0].bias, -100.0)
+    assert "(line 0)" not in found(model)["AL114"][1]

@@ -77,3 +77,40 @@ def test_what_is_right_or_on_purpose_is_not_reported(kind):
 @pytest.mark.parametrize("backward", [lambda z, g: None, lambda z, g: 0 * g])
 def test_a_backward_that_returns_nothing_cuts_the_gradient(backward):
     assert {"AL114"} <= ids(own(torch.tanh, backward))
+
+
+def test_a_backward_that_ignores_what_comes_in_is_found():
+    assert "AL116" in ids(own(torch.tanh, lambda z, g: 1 - z.tanh() ** 2))
+    assert "AL116" in ids(own(torch.square, lambda z, g: 2 * z))
+    assert "AL116" not in ids(own(lambda z: 1 * z, lambda z, g: torch.ones_like(z)))  # of a line, on purpose
+
+
+class Penalized(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.enter, self.own, self.leave = nn.Linear(8, 16), Applies(kind), nn.Linear(16, 3)
+
+    def forward(self, x):
+        x = x.clone().requires_grad_()
+        y = self.leave(self.own(self.enter(x)))
+        (slope,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        return y, slope
+
+
+def twice(kind) -> set[str]:
+    def loss(out, y):
+        return F.cross_entropy(out[0], y) + out[1].square().mean()
+
+    return {each.id for each in check(Penalized(kind), (X, Y), loss).findings}
+
+
+def test_a_backward_that_cannot_be_differentiated_is_found_where_it_is():
+    right, detached = (
+        own(lambda z: z**3, lambda z, g: g * 3 * z**2),
+        own(lambda z: z**3, lambda z, g: g * 3 * z.data**2),
+    )
+    through_numpy = own(lambda z: z**3, lambda z, g: g * torch.from_numpy(3 * z.detach().numpy() ** 2))
+    assert "AL116" in twice(detached)
+    assert "AL116" in twice(through_numpy)
+    assert "AL116" not in twice(right)
+    assert "AL116" not in ids(detached)

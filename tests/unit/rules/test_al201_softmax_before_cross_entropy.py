@@ -76,3 +76,21 @@ SOFTMAX = {
 def test_a_softmax_written_out_in_the_loss_is_reported(spelling):
     assert ids(mlp(4), CLASSES, lambda z, y: F.cross_entropy(SOFTMAX[spelling](z), y)) == ["AL201"]
     assert ids(mlp(4), CLASSES, lambda z, y: F.nll_loss(SOFTMAX[spelling](z).log(), y)) == []
+
+
+def test_softmax_before_gumbel_softmax_is_reported_unless_the_temperature_is_low():
+    def drawn(*between, tau=1.0):
+        return mlp(4, *between, Drawn(tau), nn.Linear(4, 4))
+
+    assert sole_fault("AL201", drawn(nn.Softmax(1)), CLASSES, F.cross_entropy).severity == "warning"
+    assert "AL201" not in ids(drawn(nn.Softmax(1), tau=0.1), CLASSES, F.cross_entropy)
+    assert "AL201" not in ids(drawn(), CLASSES, F.cross_entropy)
+
+
+class Drawn(nn.Module):
+    def __init__(self, tau):
+        super().__init__()
+        self.tau = tau
+
+    def forward(self, z):
+        return F.gumbel_softmax(z, tau=self.tau)

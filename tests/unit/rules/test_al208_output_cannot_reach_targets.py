@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from unit.rules.programs import CLASSES, Applied, X, findings, ids, mlp, picked, sole_fault, squares
+from unit.rules.programs import BITS, CLASSES, Applied, X, findings, ids, mlp, picked, sole_fault, squares
 
 COUNTS = torch.poisson(torch.exp(0.5 * X[:, :1]), generator=torch.Generator().manual_seed(0))
 HUNDRED = torch.arange(32) % 32
@@ -84,3 +84,20 @@ def test_the_same_likelihood_of_targets_is_reported():
 
 def test_weighted_squares_are_reported():
     assert "AL208" in ids(mlp(2, nn.Tanh()), ACTIONS, lambda p, y: (((p - y) ** 2).sum(1) * X[:, 0].exp()).mean())
+
+
+def test_logits_that_are_never_positive_are_reported():
+    assert sole_fault("AL208", mlp(1, nn.LogSigmoid()), BITS, nn.BCEWithLogitsLoss()).severity == "warning"
+    assert ids(mlp(4, nn.LogSigmoid()), CLASSES, F.cross_entropy) == []  # only differences of logits count
+
+
+@pytest.mark.parametrize("loss", [F.mse_loss, F.binary_cross_entropy])
+def test_an_activation_that_another_one_bounds(loss):
+    first = sole_fault("AL208", mlp(1, nn.Tanh(), nn.Sigmoid()), BITS, loss)
+    assert "since tanh at 5[0] bounds its input" in first.message
+    assert ids(mlp(1, nn.LeakyReLU(), nn.Sigmoid()), BITS, loss) == []
+
+
+def test_a_module_that_is_applied_twice():
+    twice = nn.Tanh()
+    assert "-0.762" in sole_fault("AL208", mlp(1, twice, twice), 0.95 * X[:, :1].sign(), F.mse_loss).message

@@ -108,10 +108,11 @@ def test_targets_that_the_loss_takes_are_not_reported(name):
     assert ids(*RIGHT[name]) == []
 
 
-def test_noise_on_labels_is_information():
-    noisy = BITS + 0.2 * torch.linspace(-1, 1, 32)[:, None]
+@pytest.mark.parametrize(("noise", "severity"), [(0.04, "information"), (0.2, "warning"), (0.6, "error")])
+def test_noise_on_labels_counts_by_its_size(noise, severity):
+    noisy = BITS + noise * torch.linspace(-1, 1, 32)[:, None]
     (found,) = findings(mlp(1), noisy, F.binary_cross_entropy_with_logits)
-    assert (found.id, found.severity) == ("AL211", "information")
+    assert (found.id, found.severity) == ("AL211", severity)
 
 
 def test_the_place_is_the_line_of_the_loss_or_the_layer_before_it():

@@ -170,3 +170,18 @@ def test_a_bounded_action_is_not_reported():
         lambda m, x: m.critic(torch.cat([x, m.actor(x)], 1)), actor=mlp(2, nn.Tanh()), critic=nn.Linear(10, 1)
     )
     assert ids(model, BITS, lambda q, _: -q.mean()) == []
+
+
+def test_a_gradient_penalty_beside_the_difference_of_means():
+    def scored(model, x):
+        x = x.clone().requires_grad_()
+        score = model.critic(x)
+        (slope,) = torch.autograd.grad(score.sum(), x, create_graph=True)
+        return score, slope
+
+    def loss(out, _):
+        score, slope = out
+        return score[:16].mean() - score[16:].mean() + 10 * (slope.norm(dim=1) - 1).square().mean()
+
+    assert "AL213" in ids(Applied(scored, critic=mlp(1, nn.Sigmoid())), CLASSES, loss)
+    assert "AL213" not in ids(Applied(scored, critic=mlp(1)), CLASSES, loss)

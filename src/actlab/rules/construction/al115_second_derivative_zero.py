@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from actlab.formula.activation import Activation
 from actlab.rules.context import Context
-from actlab.rules.dataflow import spot_of, upstream
+from actlab.rules.dataflow import known_lines, spot_of, upstream
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.site import Site, Spot
+from actlab.sites.site_text import line_phrase
 from actlab.sites.trace.trace import Step, Trace
 from actlab.theory.predicates import is_piecewise_linear
 
@@ -68,13 +69,13 @@ def second_derivative_zero(context: Context) -> Iterator[Found]:
 def _found(trace: Trace, sites: list[Site | Spot], second: Step) -> Found:
     names = ", ".join(dict.fromkeys(getattr(site, "activation", site.spelling) for site in sites))
     place = spot_of(second)
-    where = "" if place is None else f" (line {place.line})"
+    where = "" if place is None else line_phrase(place.line)
     return found(
         f"the loss uses a second derivative by the input{where}, and the second derivative of {names} is 0: the term is"
         " 0 whatever the weights are, and trains nothing",
         site=sites[0],
         activations=tuple(dict.fromkeys(site.name for site in sites)),
-        lines=tuple(dict.fromkeys(f"{site.file}:{site.line}" for site in sites)),
+        lines=known_lines(sites),
     )
 
 

@@ -9,7 +9,7 @@ from typing import final
 
 from actlab.rules.axes import CONTRACTIONS
 from actlab.rules.context import Context
-from actlab.rules.dataflow import is_layer
+from actlab.rules.dataflow import is_layer, place_of
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.recognize.torch_ops import LINEAR, MOVES
 from actlab.sites.trace.trace import Step
@@ -108,7 +108,7 @@ def saturated_attention(context: Context, *, largest_share: float = 0.9) -> Iter
             f" {shares.largest:.3f}, and little gradient passes. Between the product of queries and keys of width"
             f" {scores.width} and the softmax stands {factor}; 1/√{scores.width} = {scores.width**-0.5:.3g} is"
             f" usual.{after}",
-            site=trace.site_at(step),
+            site=place_of(trace, step),
             rows=shares.rows,
             keys=shares.keys,
             largest=shares.largest,
@@ -138,16 +138,23 @@ class _Scores:
 def _scores(context: Context, softmax: Step) -> _Scores | None:
     """Return the scores to which a softmax is applied; None if they are others, or their factor is unknown."""
     trace = context.trace
-    product, factor = _back(context, softmax.inputs[0], _SCORES)
+    product: Step | None
+    factor: float | None
+    if softmax.function == "scaled_dot_product_attention":
+        product, factor = softmax, float(softmax.arguments["scale"])
+        inputs = softmax.inputs[:2]
+    else:
+        product, factor = _back(context, softmax.inputs[0], _SCORES)
+        inputs = () if product is None else product.inputs[-2:]
     if product is None or factor is None:
         return None
     factor *= float(product.arguments.get("alpha", 1))
-    for value in product.inputs[-2:]:
+    for value in inputs:
         projection, own = _back(context, value, LINEAR)
         if projection is None or own is None or not _is_projection(context, projection):
             return None
         factor *= own
-    shape = trace.values[product.inputs[-2]].shape
+    shape = trace.values[inputs[0]].shape
     width = _summed_width(context, product) if product.function == "einsum" else shape[-1]
     return _Scores(width, factor) if width > 1 else None
 

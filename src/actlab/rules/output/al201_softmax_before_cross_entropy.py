@@ -65,6 +65,26 @@ def softmax_before_cross_entropy(context: Context) -> Iterator[Found]:
                 loss=step.function,
                 lowest_loss=lowest_loss(classes),
             )
+    yield from _before_gumbel(context)
+
+
+def _before_gumbel(context: Context) -> Iterator[Found]:
+    """Report probabilities that `gumbel_softmax`, which takes logits, draws from; a low temperature sharpens them."""
+    for step in context.trace.steps:
+        made = sole(context.trace, step.inputs[0]) if step.function == "gumbel_softmax" and step.inputs else None
+        tau = step.arguments.get("tau", 1)
+        if made is not None and made.name == "softmax" and step.place in context.matters and tau >= _WARM:
+            yield found(
+                "softmax is applied before gumbel_softmax, which takes logits: no class is drawn more than e = 2.72"
+                " times as often as another, whatever the weights, and gradients shrink.",
+                site=made.spot or spot_of(step),
+                severity="warning",
+                classes=axis_length(context, made),
+                loss=step.function,
+            )
+
+
+_WARM = 0.5
 
 
 def _computed(context: Context, step: Step, value: int, reader: str) -> Iterator[Found]:

@@ -93,15 +93,30 @@ def _regression(context: Context, reach: float) -> Iterator[Found]:
             reported.add(made.value)
             is_direct = sole(context.trace, step.inputs[output]).value == made.value
             subject = f"the output of {made.name} lies" if is_direct else f"the output, computed from {made.name}, lies"
-            yield _unreached(subject, made, step, targets, (known.least, known.most), outside)
+            yield _unreached(subject, made, step, targets, (known.least, known.most), outside, _inner(context, made))
 
 
-def _unreached(subject: str, made: Made, step: Step, targets: Tensor, bounds: Range, outside: int) -> Found:
+def _inner(context: Context, made: Made) -> str:
+    """Return which activation bounds the input of this one; nothing if none does."""
+    known = None if made.source is None else confined(context, made.source)
+    limits = range_of(made)
+    if known is None or limits is None or context.bounds(made.value) is None:
+        return ""
+    here = context.bounds(made.value)
+    is_narrower = here is not None and (here.least > limits[0] or here.most < limits[1])
+    inner = last_source(known)
+    place = f" at {inner.site.name}" if inner.site is not None else ""
+    return f", since {inner.name}{place} bounds its input," if is_narrower else ""
+
+
+def _unreached(
+    subject: str, made: Made, step: Step, targets: Tensor, bounds: Range, outside: int, inner: str = ""
+) -> Found:
     count, low, high = targets.numel(), float(targets.min()), float(targets.max())
     return found(
-        f"{subject} between {bounds[0]:.3g} and {bounds[1]:.3g}, but {outside} of {count} targets lie outside (targets"
-        f" range from {low:.3g} to {high:.3g}): they are never reached, and the activation is driven to the end of its"
-        " range.",
+        f"{subject} between {bounds[0]:.3g} and {bounds[1]:.3g}{inner or ','} but {outside} of {count} targets lie"
+        f" outside (targets range from {low:.3g} to {high:.3g}): they are never reached, and the activation is driven"
+        " to the end of its range.",
         site=made.spot,
         severity=_severity(outside / count),
         range=list(bounds),
@@ -226,16 +241,20 @@ def _class_logits(context: Context) -> Iterator[tuple[Step, int]]:
 
 
 def _binary(context: Context, lost_share: float) -> Iterator[Found]:
-    """Report bounded logits of a binary loss, other than probabilities and non-negative ones."""
+    """Report bounded logits of a binary loss, other than probabilities and non-negative ones.
+
+    Of logits that are never positive one bound suffices: no probability exceeds one half.
+    """
+    yield from _probabilities(context, lost_share)
     for step in context.losses("binary_cross_entropy_with_logits"):
         targets = context.tensor(step, 1)
         known = confined(context, step.inputs[0])
-        if known is None or targets is None or not _are_bounded(known):
+        if known is None or targets is None or not (_are_bounded(known) or known.most <= 0):
             continue
         if is_in_unit_interval(known) or known.least >= 0 or bool(((targets < 0) | (targets > 1)).any()):
             continue
         sure = targets.double()
-        best = torch.logit(sure).clamp(known.least, known.most)
+        best = torch.logit(sure).clamp(max(known.least, -_OVERFLOWS), known.most)
         entropy = -(torch.special.xlogy(sure, sure) + torch.special.xlogy(1 - sure, 1 - sure))
         lowest = float((torch.nn.functional.softplus(best) - sure * best - entropy).mean())
         if lowest > 3 * lost_share * math.log(2):
@@ -250,6 +269,42 @@ def _binary(context: Context, lost_share: float) -> Iterator[Found]:
                 lowest_loss=lowest,
                 loss=step.function,
             )
+
+
+def _probabilities(context: Context, lost_share: float) -> Iterator[Found]:
+    """Report probabilities that another activation before the sigmoid keeps away from 0 and 1 on both sides."""
+    for step in context.losses("binary_cross_entropy"):
+        targets, known = context.tensor(step, 1), confined(context, step.inputs[0])
+        made = None if known is None else last_source(known)
+        if targets is None or known is None or made is None or not (0 < known.least <= known.most < 1):
+            continue
+        inner = _inner(context, made)
+        sure = targets.double()
+        if not inner or is_masked(context, step) or bool(((sure < 0) | (sure > 1)).any()):
+            continue
+        best = sure.clamp(known.least, known.most)
+        cross = -(sure * best.log() + (1 - sure) * (1 - best).log())
+        entropy = -(torch.special.xlogy(sure, sure) + torch.special.xlogy(1 - sure, 1 - sure))
+        lowest = float((cross - entropy).mean())
+        if lowest > 3 * lost_share * math.log(2) and not is_in_unit_interval(
+            Bounds(known.low, known.high, _before(context, made))
+        ):
+            yield found(
+                f"{made.name} gives probabilities between {known.least:.3g} and {known.most:.3g}{inner} so that"
+                f" {step.function} cannot fall below {lowest:.2f} (guessing gives 0.69).",
+                site=made.spot,
+                severity="warning",
+                remedies=("remove-output-activation",),
+                range=[known.least, known.most],
+                lowest_loss=lowest,
+                loss=step.function,
+            )
+
+
+def _before(context: Context, made: Made) -> tuple[Made, ...]:
+    """Return the activations that bound the input of this one."""
+    known = None if made.source is None else confined(context, made.source)
+    return () if known is None else known.sources
 
 
 _ROWS = 256

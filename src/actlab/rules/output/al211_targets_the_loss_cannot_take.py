@@ -18,6 +18,8 @@ _BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits", "multilab
 # The place of the targets among the inputs of losses that take -1 and 1.
 _SIGNED = {"soft_margin_loss": 1, "hinge_embedding_loss": 1, "cosine_embedding_loss": 2, "margin_ranking_loss": 2}
 _ROUNDING = 1e-3
+_SLIGHT = 0.05
+"""Targets outside by less than this are information: the loss falls without bound, but hardly."""
 _SUM = 0.01
 
 
@@ -41,8 +43,8 @@ def targets_the_loss_cannot_take(context: Context, *, label_noise: float = 0.5) 
         Targets that a mask may leave out afterwards are not reported.
 
     Thresholds:
-        label_noise: targets of a binary loss that leave the range from 0 to 1 by less than this are information:
-            some people add noise to labels on purpose.
+        label_noise: targets of a binary loss that leave the range from 0 to 1 by less than this are a warning, and by
+            less than 0.05 information: some people add noise to labels on purpose.
 
     Example:
         model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 1))
@@ -75,7 +77,8 @@ def _binary(context: Context, noise: float) -> Iterator[Found]:
         if bool(outside.any()):
             effect = "the loss has no lower bound for them and falls while the logits grow"
             what = "targets from 0 to 1"
-            yield _found(context, step, targets, outside, what, effect, "information" if furthest < noise else None)
+            severity: Severity = "error" if furthest >= noise else "warning" if furthest >= _SLIGHT else "information"
+            yield _found(context, step, targets, outside, what, effect, severity)
 
 
 def _counts(context: Context) -> Iterator[Found]:

@@ -165,9 +165,16 @@ def _difference_of_means(context: Context, parts: list[Term]) -> Iterator[Found]
 
 
 def _reads_any(context: Context, parts: list[Term], group: list[Made]) -> bool:
-    """Return whether one of the terms depends on the outputs of one of these activations."""
-    places = {made.step.place for made in group if made.step is not None}
-    return any(not places.isdisjoint(upstream(context.trace, part.value)) for part in parts)
+    """Return whether one of the terms depends on the outputs of these activations, other than by their gradient."""
+    trace, places = context.trace, {made.step.place for made in group if made.step is not None}
+    waiting, known = [part.value for part in parts], set[int]()
+    while waiting:
+        step = trace.maker(waiting.pop())
+        if step is None or step.place in known or step.function == "grad":
+            continue
+        known.add(step.place)
+        waiting += step.inputs
+    return not places.isdisjoint(known)
 
 
 def _hinges(context: Context, margin: float, share: float) -> Iterator[Found]:

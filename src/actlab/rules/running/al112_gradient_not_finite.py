@@ -9,6 +9,7 @@ from actlab.rules.context import Context
 from actlab.rules.dataflow import place_of, upstream
 from actlab.rules.non_finite import blame, culprit, remedies_for
 from actlab.rules.rule import Found, found, rule
+from actlab.sites.site_text import line_phrase
 from actlab.sites.trace.trace import Step, Trace
 
 # They drop numbers, whose gradient is then 0.
@@ -114,9 +115,10 @@ def _dropped_by(trace: Trace, step: Step) -> Step | None:
 
 
 def _although(step: Step, dropped: Step) -> str:
+    line = line_phrase(dropped.line)
     if dropped.function == "where":
-        return f"; torch.where (line {dropped.line}) does not take them, but differentiates both branches: 0 × infinity"
-    return f"; {dropped.spelling or dropped.function} (line {dropped.line}) drops them, but not from the backward pass"
+        return f"; torch.where{line} does not take them, but differentiates both branches: 0 × infinity"
+    return f"; {dropped.spelling or dropped.function}{line} drops them, but not from the backward pass"
 
 
 def _remedies(named: Step, dropped: Step | None, narrow: bool, fault: object) -> tuple[str, ...]:

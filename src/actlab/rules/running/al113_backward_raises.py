@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from actlab.rules.backward import Failure
 from actlab.rules.context import Context
-from actlab.rules.dataflow import place_of
+from actlab.rules.dataflow import known_lines, place_of
 from actlab.rules.finding import Finding
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.site import Site, Spot
+from actlab.sites.site_text import line_phrase
 from actlab.sites.trace.trace import Step, Trace
 
 
@@ -64,10 +65,10 @@ def backward_raises(context: Context) -> Iterator[Found]:
     writer = None if failure.overwritten_by is None else trace.steps[failure.overwritten_by]
     if broken is not None and writer is not None:
         yield found(
-            f"the backward pass fails: {writer.spelling} (line {writer.line}) overwrites in place what the derivative"
-            f" of {broken.spelling} (line {broken.line}) needs",
+            f"the backward pass fails: {writer.spelling}{line_phrase(writer.line)} overwrites in place what the"
+            f" derivative of {broken.spelling}{line_phrase(broken.line)} needs",
             site=place_of(trace, writer),
-            lines=(f"{writer.file}:{writer.line}", f"{broken.file}:{broken.line}"),
+            lines=known_lines((writer, broken)),
             overwritten_by=writer.function,
             needed_by=broken.function,
             error=failure.message,

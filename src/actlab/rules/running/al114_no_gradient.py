@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from actlab.formula.activation import Activation
 from actlab.rules.backward import Backward
 from actlab.rules.context import Context
-from actlab.rules.cut_gradient import Cut, Cuts, is_whole_part
-from actlab.rules.dataflow import downstream, parameters_of, place_of, spot_of, upstream
+from actlab.rules.cut_gradient import Cut, Cuts, is_whole_part, may_be_frozen, numbers_come_back
+from actlab.rules.dataflow import downstream, known_lines, parameters_of, place_of, spot_of, upstream
 from actlab.rules.finding import SEVERITIES, Severity
 from actlab.rules.rule import Found, found, rule
-from actlab.sites.trace.trace import Step, Trace, Value
+from actlab.sites.site_text import line_phrase
+from actlab.sites.trace.trace import Step, Trace
 
 # Element-wise functions of one input, besides activations, whose derivative can be 0.
 _FLAT = frozenset(
@@ -34,9 +36,10 @@ def no_gradient(context: Context, *, least_numbers: int = 16) -> Iterator[Found]
         activation whose derivative is 0 on the whole batch. Not reported: parameters that get a gradient on another
         way, frozen ones, those that the loss does not depend on, those that the optimizer does not hold, targets and
         teachers (no trained layer follows the cut), and layers that a zero weight keeps from learning at first. Layers
-        that run in a block without autograd, and a whole part of the model that is detached before trained layers, such
-        as a backbone, are information; the latter is an error if the optimizer holds its parameters, unless the layers
-        after it process other values too, as a critic does real examples. Detached embeddings are information.
+        that run in a block without autograd, and detached embeddings, are information. So is a whole part of the model
+        that may be frozen on purpose: one that is detached before a single trained layer, or before layers that process
+        other values too, as a critic does real examples, or that is in evaluation mode. Any other whole part that is
+        detached before trained layers is a warning; if the optimizer holds its parameters, it is an error.
 
     Thresholds:
         least_numbers: with fewer inputs, all of them can be on the flat side of an activation by chance.
@@ -114,29 +117,21 @@ def _cut(context: Context, cuts: Cuts) -> Iterator[Found]:
 def _through_numbers(context: Context, cuts: Cuts) -> Iterator[Found]:
     """Report parameters whose layer's numbers are taken out of a tensor and come back as a constant."""
     trace = context.trace
-    for taken in trace.escapes:
-        size = _numel(trace.values[taken.inputs[0]].shape)
+    for value in trace.values:
+        taken = numbers_come_back(trace, value.number)
+        if taken is None or not any(reader.place in context.to_loss for reader in trace.readers(value.number)):
+            continue
         names = tuple(name for name in _parameters_of(trace, taken.inputs[0]) if name in cuts.lost)
-        comes_back = any(
-            _is_from_outside(trace, value) and _numel(value.shape) == size > 1
-            and any(step.place >= taken.place and step.place in context.to_loss for step in trace.readers(value.number))
-            for value in trace.values
-        )  # fmt: skip
-        if names and comes_back:
+        cut = Cut(replace(taken, outputs=(value.number,)), "detach", names, feeds=True)
+        if names and not (taken.outputs and may_be_frozen(context, cut)):
             yield _escaped(taken, f"no gradient reaches {_counted(names)}", names)
             return
 
 
-def _is_from_outside(trace: Trace, value: Value) -> bool:
-    """Return whether the value is a constant, or made of numbers that are not tensors."""
-    maker = trace.maker(value.number)
-    return value.origin == "constant" or (maker is not None and not maker.inputs)
-
-
 def _escaped(taken: Step, message: str, names: tuple[str, ...]) -> Found:
     return found(
-        f"{message}: {taken.spelling} (line {taken.line}) takes the numbers out of the tensor, where autograd cannot"
-        " follow",
+        f"{message}: {taken.spelling}{line_phrase(taken.line)} takes the numbers out of the tensor, where autograd"
+        " cannot follow",
         site=spot_of(taken),
         parameters=names,
         cut_by=taken.function,
@@ -155,8 +150,11 @@ def _severity(context: Context, cut: Cut, lost: frozenset[str]) -> Severity | No
     if _only_looks_up(context, cut):
         return "information"
     if is_whole_part(context, cut.parameters, lost):
-        is_usual = context.optimizer is None or cut.how == "no_grad" or _is_compared(context, cut)
-        return "information" if is_usual else "error"
+        if cut.how == "no_grad" or _is_compared(context, cut):
+            return "information"
+        if context.optimizer is not None:
+            return "error"
+        return "information" if may_be_frozen(context, cut) else "warning"
     return "error"
 
 
@@ -195,11 +193,10 @@ def _found(
     step = cut.step
     spelled = step.spelling or step.function
     why = {
-        "detach": f"{spelled} (line {step.line}) cuts it off",
-        "no_grad": f"from {spelled} (line {step.line}) on, autograd is switched off (torch.no_grad)",
-        "function": f"{spelled} (line {step.line}) has no derivative",
+        "detach": f"{spelled}{line_phrase(step.line)} cuts it off",
+        "no_grad": f"from {spelled}{line_phrase(step.line)} on, autograd is switched off (torch.no_grad)",
+        "function": f"{spelled}{line_phrase(step.line)} has no derivative",
     }[cut.how]
-    lines = dict.fromkeys(f"{each.step.file}:{each.step.line}" for each in (every or (cut,)))
     return found(
         f"{message}: {why}",
         site=place_of(context.trace, step),
@@ -207,7 +204,7 @@ def _found(
         remedies=("straight-through",) if cut.how == "function" else (),
         parameters=names,
         cut_by=step.function,
-        lines=tuple(lines),
+        lines=known_lines(each.step for each in (every or (cut,))),
     )
 
 
@@ -228,7 +225,7 @@ def _blocked(context: Context, backward: Backward, least_numbers: int) -> Iterat
         reported.update(names)
         called = "the backward function around" if is_own else "the derivative of"
         yield found(
-            f"no gradient reaches {_counted(names)}: {called} {step.spelling or step.function} (line {step.line})"
+            f"no gradient reaches {_counted(names)}: {called} {step.spelling or step.function}{line_phrase(step.line)}"
             f" {'returns' if is_own else 'is'} 0 for all {_numel(shape)} numbers of the batch",
             site=place_of(trace, step),
             remedies=("fix-backward",)
