@@ -133,8 +133,8 @@ class Report:
     def _nothing(self) -> str:
         if self.quantities is not None and self.quantities.measured == 0:
             return (
-                "nothing was measured: no training step of this module counted. Watch the module that the training step"
-                " calls; passes in evaluation mode count with evaluation=True."
+                "nothing was measured: no training step of this module was recorded. Watch the module that the training"
+                " step calls; passes in evaluation mode count with evaluation=True."
             )
         return f"nothing found at {len(self.sites)} site{'' if len(self.sites) == 1 else 's'}."
 

@@ -85,7 +85,7 @@ def _why(step: Step, read: tuple[Tensor, ...], made: Tensor, bad: Tensor) -> str
     if first is None:
         return ""
     if name in _SOFTMAXES and (rows := _empty_rows(step, first)):
-        return f"{rows} have only -inf as input: nothing is left to choose from"
+        return f"{rows} are masked throughout: every score is -inf"
     if name in _LOGARITHMS:
         return _counted(first, bad, zero="the logarithm of 0", negative="the logarithm of a negative number")
     if name in {"sqrt", "rsqrt", "pow"} and (text := _rooted(first, bad, is_root=bool(made.isnan().any()))):
@@ -152,7 +152,10 @@ def blame(trace: Trace, step: Step, fault: NotFinite, *, dtype_to_blame: bool) -
     why = f" ({fault.why})" if fault.why else ""
     dtype = trace.values[step.outputs[0]].dtype
     rounding = f"; {dtype} is too narrow here: in float32 all numbers are finite" if dtype_to_blame else ""
-    return f"{step.spelling or step.function} makes {fault.numbers} of {fault.total} numbers {made}{why}{rounding}"
+    spelled = step.spelling or step.function
+    called = spelled if spelled[:1].isalpha() else f"the operation {spelled}"
+    numbers = "it" if fault.total == 1 else f"{fault.numbers} of {fault.total} numbers"
+    return f"{called} makes {numbers} {made}{why}{rounding}"
 
 
 def remedies_for(step: Step, fault: NotFinite | None, *, dtype_to_blame: bool) -> tuple[str, ...]:

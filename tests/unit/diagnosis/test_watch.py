@@ -403,7 +403,7 @@ def test_a_report_without_a_step_says_that_nothing_was_measured():
     with watch(nn.Sequential(nn.Linear(4, 8), nn.ReLU())) as watched:
         pass
     (line,) = watched.report().lines()
-    assert line.startswith("nothing was measured: no training step of this module counted. Watch the module that")
+    assert line.startswith("nothing was measured: no training step of this module was recorded. Watch the module that")
 
 
 def test_a_loss_that_is_not_a_number_is_refused():

@@ -94,3 +94,9 @@ class Drawn(nn.Module):
 
     def forward(self, z):
         return F.gumbel_softmax(z, tau=self.tau)
+
+
+def test_softmax_over_the_examples_is_a_fault_of_its_axis():
+    assert ids(mlp(4, nn.Softmax(0)), CLASSES, F.cross_entropy) == ["AL207"]
+    assert ids(mlp(4), CLASSES, lambda z, y: F.cross_entropy(z.softmax(0), y)) == ["AL207"]
+    assert ids(mlp(4, nn.Softmax(1)), CLASSES, F.cross_entropy) == ["AL201"]

@@ -188,7 +188,7 @@ def test_a_result_that_the_code_does_not_use_is_reported():
 
     model, x = Net(forget, act=nn.ReLU()), torch.randn(5, 6)
     assert swap(model, {"relu": nn.SiLU}, x).lines() == [
-        "act[0]: relu -> SiLU (the code does not use its result, nor did it use the old one)"
+        "act[0]: relu -> SiLU (it has no effect: the code ignores its result, as it ignored the old one)"
     ]
 
 

@@ -16,7 +16,7 @@ from actlab.theory.predicates import is_piecewise_linear
 
 @rule("AL115", title="second derivative is 0", severity="error", remedies=("smooth-activation",))
 def second_derivative_zero(context: Context) -> Iterator[Found]:
-    """The loss uses a second derivative by the input, which is 0 because the activations are piecewise linear.
+    """The loss uses a second derivative by the input, and it is 0 since the activations are piecewise linear.
 
     Why it matters:
         A term such as u'' in the residual of a differential equation is 0 whatever the weights are: it trains nothing,
@@ -24,8 +24,8 @@ def second_derivative_zero(context: Context) -> Iterator[Found]:
 
     How it is detected:
         A call of `torch.autograd.grad` differentiates the result of another one by the same input, every number that it
-        returns is 0 (or it raises, since the input does not occur), and the activations between have a second
-        derivative of 0. A gradient penalty, which needs only the first derivative by the input, is not reported.
+        returns is 0 (or it raises, since the first derivative does not depend on it), and the activations between have
+        a second derivative of 0. A gradient penalty, which needs only the first one, is not reported.
 
     Example:
         def residual(u, x):
@@ -71,8 +71,8 @@ def _found(trace: Trace, sites: list[Site | Spot], second: Step) -> Found:
     place = spot_of(second)
     where = "" if place is None else line_phrase(place.line)
     return found(
-        f"the loss uses a second derivative by the input{where}, and the second derivative of {names} is 0: the term is"
-        " 0 whatever the weights are, and trains nothing",
+        f"the loss uses a second derivative with respect to the input{where}, and the second derivative of {names}"
+        " is 0: the term is 0 whatever the weights are, and trains nothing",
         site=sites[0],
         activations=tuple(dict.fromkeys(site.name for site in sites)),
         lines=known_lines(sites),

@@ -22,8 +22,8 @@ def own_derivative_differs(context: Context) -> Iterator[Found]:
         is compared with the difference quotient, also for an incoming gradient of 2. If the loss differentiates a
         gradient, as a gradient penalty does, the derivative of backward is compared too: it is wrong if backward reads
         a number that forward kept on `ctx` without `save_for_backward`, or leaves autograd. Only inputs at which both
-        are clearly not 0 count. Not reported: steps and roundings with a straight-through gradient, gradients that are
-        scaled, reversed or clipped behind an identity or a straight line, and differences at a few inputs.
+        are clearly not 0 are compared. Not reported: steps and roundings with a straight-through gradient, gradients
+        that are scaled, reversed or clipped behind an identity or a straight line, and differences at a few inputs.
 
     Example:
         class Swish(torch.autograd.Function):

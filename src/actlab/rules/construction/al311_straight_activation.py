@@ -26,11 +26,11 @@ def straight_activation(context: Context) -> Iterator[Found]:
         negative slope to 1; `inplace` has to be passed by name.
 
     How it is detected:
-        By value: the steps of the activation are evaluated again, on numbers of the batch and beyond them. It is
-        reported if it is a straight line for every input up to 1e9; or if only affine steps separate it from the layers
-        around it, and it is one on the batch and on four times its spread, at least 10 in both directions. Activations
-        with learned parameters are not reported, nor a normalized input that is small enough for the linear part of a
-        tanh.
+        By value: the activation is evaluated again on the batch's inputs and beyond them. It is reported if it is a
+        straight line for every input up to 1e9; or if only affine steps separate it from the layers around it, and it
+        is a straight line over a range four times as wide as the batch's inputs, and at least from -10 to 10.
+        Activations with learned parameters are not reported, nor a normalized input that is small enough for the linear
+        part of a tanh.
 
     Example:
         model = nn.Sequential(nn.Linear(4, 16), nn.LeakyReLU(True), nn.Linear(16, 3))
@@ -64,12 +64,12 @@ def _straight(context: Context, site: Site, line: StraightLine, pair: LayerPair 
     names = [] if pair is None else [module_of(context, pair.first), module_of(context, pair.second)]
     function = _text(line)
     follows = (
-        f"{names[0]} and {names[1]} collapse to one linear layer"
+        f"layers {names[0]} and {names[1]} collapse to one linear layer"
         if names
         else "it adds no non-linearity to the network"
     )
     return found(
-        f"{site.activation} at {site.name} is {function} here: at {line.numbers} numbers of the batch and at all inputs"
+        f"{site.activation} at {site.name} is {function} here: at {line.numbers} numbers of the batch and for inputs"
         f" from {line.lower:.3g} to {line.upper:.3g} it differs from a straight line by less than a thousandth;"
         f" {follows}.{_hint(line)}",
         site=site,

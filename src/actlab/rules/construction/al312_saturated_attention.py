@@ -46,14 +46,14 @@ def saturated_attention(context: Context, *, largest_share: float = 0.9) -> Iter
         after the softmax only shrinks the output.
 
     How it is detected:
-        By value and by data flow: on half of the rows the largest weight exceeds the threshold; the scores are products
-        of two projections; and between the projections and the softmax no factor near 1/√d stands. Masked keys do not
+        By value and by data flow: in half of the rows the largest weight exceeds the threshold; the scores are products
+        of two projections; and between the projections and the softmax there is no factor near 1/√d. Masked keys do not
         count, nor rows with fewer than 6 others. A temperature that the code names, cosine similarities, learned scales
-        and weights that were trained are not reported.
+        and weights that are already trained are not reported.
 
     Thresholds:
-        largest_share: the median of the largest weight; the gradient of softmax is then less than a fifth of its
-            largest value.
+        largest_share: the median over the rows of the largest weight; the gradient of softmax is then less than a
+            fifth of its largest value.
 
     Example:
         class Attention(nn.Module):
@@ -102,11 +102,11 @@ def saturated_attention(context: Context, *, largest_share: float = 0.9) -> Iter
         reported.add(where)
         late = _factor_after(context, step)
         after = f" The weights are multiplied by {late:.3g} after the softmax, which does not help." if late else ""
-        factor = "no factor" if scores.factor == 1 else f"a factor of {scores.factor:.3g}"
+        factor = "no scaling" if scores.factor == 1 else f"a factor of {scores.factor:.3g}"
         yield found(
-            f"attention is saturated: on half of {shares.rows} rows with {shares.keys} keys the largest weight exceeds"
+            f"attention is saturated: in half of {shares.rows} rows with {shares.keys} keys the largest weight exceeds"
             f" {shares.largest:.3f}, and little gradient passes. Between the product of queries and keys of width"
-            f" {scores.width} and the softmax stands {factor}; 1/√{scores.width} = {scores.width**-0.5:.3g} is"
+            f" {scores.width} and the softmax there is {factor}; 1/√{scores.width} = {scores.width**-0.5:.3g} is"
             f" usual.{after}",
             site=place_of(trace, step),
             rows=shares.rows,

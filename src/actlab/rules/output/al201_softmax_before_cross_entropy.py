@@ -11,6 +11,7 @@ from actlab.rules.output.losses import (
     axis_length,
     called_at,
     confined,
+    is_over_examples,
     lowest_loss,
     one_a_line,
     readers_of_logits,
@@ -34,8 +35,8 @@ def softmax_before_cross_entropy(context: Context) -> Iterator[Found]:
 
     How it is detected:
         By data flow: the first input of the loss is the output of a softmax, with nothing in between that changes its
-        meaning. By value: its rows are non-negative and sum to 1 on the whole batch, as a mean of several softmax
-        outputs or the pair 1 - p, p does. A softmax that the loss does not read is not reported.
+        meaning. By value: its rows are non-negative and sum to 1 on the whole batch, as for a mean of several
+        softmax outputs, or for the two columns 1 - p and p. A softmax that the loss does not read is not reported.
 
     Example:
         model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3), nn.Softmax(dim=-1))
@@ -56,7 +57,7 @@ def softmax_before_cross_entropy(context: Context) -> Iterator[Found]:
         classes = axis_length(context, made)
         if made.name != "softmax" and (step.function == "cross_entropy" or step.part == "loss"):
             yield from _computed(context, step, value, reader)
-        if made.name == "softmax" and classes != 1:
+        if made.name == "softmax" and classes != 1 and not is_over_examples(context, made, step):
             yield found(
                 f"softmax is applied before {reader}, which applies it again: over {classes} classes the loss cannot"
                 f" fall below {lowest_loss(classes):.2f}, and gradients shrink.{called_at(step)}",

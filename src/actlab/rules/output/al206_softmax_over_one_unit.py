@@ -24,7 +24,7 @@ def softmax_over_one_unit(context: Context) -> Iterator[Found]:
 
     Why it matters:
         Softmax of a single number is 1 whatever the number: the output is constant and its gradient is zero. With one
-        output unit a sigmoid is needed. Attention weights that are all 1 add up their values.
+        output unit a sigmoid is needed. If all attention weights are 1, attention adds up the values.
 
     How it is detected:
         By data flow: the first input of a loss comes from a softmax or log_softmax along an axis of length 1, or

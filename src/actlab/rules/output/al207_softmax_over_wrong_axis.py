@@ -12,7 +12,7 @@ from actlab.rules.context import Context
 from actlab.rules.dataflow import Made, sole, spot_of
 from actlab.rules.observed import LOSSES
 from actlab.rules.output.batch_axis import BatchAxis, batch_axis
-from actlab.rules.output.losses import are_log_probabilities, axis_length, class_axis
+from actlab.rules.output.losses import are_log_probabilities, axis_length, class_axis, is_over_examples
 from actlab.rules.output.softmax_uses import SoftmaxUse, softmaxes, weighted_sum
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.trace.trace import Step
@@ -40,8 +40,8 @@ def softmax_over_wrong_axis(context: Context) -> Iterator[Found]:
         over the classes; or a loss reads a softmax of the model along the axis of the examples; or attention weights
         are normalized along the queries and summed along the keys; or weights inside the model are normalized along
         the axis of the examples, which is followed from the input and is as long as the targets, and the model never
-        sums over it. Softmax over other axes on purpose, such as slots, capsules, clusters, pairs of examples and the
-        time of a sequence, is not reported.
+        sums over it. Softmax that is usual along another axis, such as that of slots, capsules, clusters, pairs of
+        examples or time, is not reported.
 
     Example:
         model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3), nn.LogSoftmax(dim=0))
@@ -72,25 +72,19 @@ def _before_loss(context: Context) -> Iterator[Found]:
             continue
         reported.add(made.value)
         yield _wrong(context, made, f"{step.function} reads the classes along axis {class_axis(step)}", _EXAMPLE)
-    for step in context.losses(*LOSSES - {"cross_entropy"}):
+    for step in context.losses(*LOSSES):
         made = sole(context.trace, step.inputs[0])
-        if made.name in {"softmax", "log_softmax"} and made.value not in reported and _is_batch(context, made, step):
+        is_softmax = made.name == "softmax" or (made.name == "log_softmax" and step.function != "cross_entropy")
+        if is_softmax and made.value not in reported and is_over_examples(context, made, step):
             reported.add(made.value)
-            yield _wrong(context, made, "axis 0 is that of the examples", _EXAMPLE)
+            remedies = ("remove-output-activation",) if step.function == "cross_entropy" else ()
+            yield _wrong(context, made, "axis 0 is that of the examples", _EXAMPLE, remedies=remedies)
 
 
 def _reads_all(context: Context, made: Made, values: Tensor, step: Step) -> bool:
     """Return whether the loss reads the whole output of the softmax, or as many classes."""
     is_as_long = values.shape[min(class_axis(step), values.dim() - 1)] == axis_length(context, made)
     return is_as_long or values.numel() == torch.Size(context.trace.values[made.value].shape).numel()
-
-
-def _is_batch(context: Context, made: Made, step: Step) -> bool:
-    """Return whether a softmax of the model acts along the axis of the examples, with several units per example."""
-    if made.site is None or made.dim != 0 or made.source is None or len(step.inputs) < 2:
-        return False
-    shape, targets = context.trace.values[made.source].shape, context.trace.values[step.inputs[1]].shape
-    return len(shape) > 1 and bool(targets) and shape[0] == targets[0] > 1 and max(shape[1:]) > 1
 
 
 def _inside(context: Context) -> Iterator[Found]:

@@ -34,8 +34,8 @@ def targets_the_loss_cannot_take(context: Context, *, label_noise: float = 0.5) 
 
     Why it matters:
         Binary cross-entropy is bounded below only for targets from 0 to 1: with targets of -1, 2 or 255 it falls
-        without bound while the logits grow. A Poisson loss takes counts from 0, a margin loss the targets -1 and 1: a
-        target of 0 leaves it constant. The divergence of Kullback and Leibler takes probabilities, or their logarithms
+        without bound while the logits grow. A Poisson loss takes counts (0, 1, 2, …), a margin loss the targets -1 and
+        1: a target of 0 leaves it constant. The Kullback-Leibler divergence takes probabilities, or their logarithms
         with `log_target=True`.
 
     How it is detected:

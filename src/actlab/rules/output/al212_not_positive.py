@@ -22,7 +22,7 @@ _MOST = 8
 
 @rule(
     "AL212",
-    title="loss of a value that need not be positive",
+    title="possibly negative value where the loss needs a positive one",
     severity="error",
     remedies=("positive-output",),
 )
@@ -31,14 +31,14 @@ def not_positive(context: Context) -> Iterator[Found]:
 
     Why it matters:
         A Poisson rate, a variance, the scale of a distribution are positive. A linear output is negative for some
-        inputs sooner or later: its logarithm is NaN, and so is every gradient. That it is positive on one batch does
-        not help.
+        inputs sooner or later: its logarithm is NaN, and so is every gradient. It may be positive on this batch
+        and negative on the next.
 
     How it is detected:
         By data flow: `poisson_nll_loss` with `log_input=False`, the variance of `gaussian_nll_loss`, or a logarithm or
         root in the loss, also within `torch.distributions`, reads the output of a layer or of an activation with
-        negative outputs. The finding is a warning if all numbers are positive on this batch, and there is none if the
-        layer's weights are.
+        negative outputs. The finding is a warning if all numbers are positive on this batch; nothing is reported if the
+        layer's weights are all positive.
 
     Example:
         model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1))
@@ -63,10 +63,14 @@ def not_positive(context: Context) -> Iterator[Found]:
         numbers = _numbers(context, step, at)
         negative = 0 if numbers is None else int((numbers <= 0).sum())
         count = 0 if numbers is None else numbers.numel()
+        now = (
+            f"{negative} of {count} numbers of this batch are not positive, which makes the loss and every gradient NaN"
+            if negative
+            else f"all {count} numbers of this batch are positive, but the first that is not makes every gradient NaN"
+        )
         yield found(
             f"{step.function} takes positive numbers, but its input is computed by {made.name}"
-            f"{''.join(f' at {path}' for path in path_of(made))}, which can be negative: {negative} of {count} numbers"
-            f" of this batch are not positive. For those the loss and every gradient are NaN.{called_at(step)}",
+            f"{''.join(f' at {path}' for path in path_of(made))}, which can be negative: {now}.{called_at(step)}",
             site=place_of(context, step),
             severity="error" if negative else "warning",
             negative=negative,

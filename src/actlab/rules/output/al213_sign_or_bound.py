@@ -25,7 +25,7 @@ _SHIFTS = frozenset({"sub", "div", "add"})
     remedies=("linear-output",),
 )
 def sign_or_bound(context: Context, *, hinge_margin: float = 0.1, hinge_share: float = 0.01) -> Iterator[Found]:
-    """ReLU, sigmoid or another confining activation computes a number that the loss needs unconfined.
+    """ReLU, sigmoid or another activation of limited range computes a number whose sign or size must be free.
 
     Why it matters:
         The logarithm of a variance is negative for a variance below 1, and the latent mean of a variational

@@ -1,4 +1,4 @@
-"""AL214: a confining activation on values whose targets add rewards to values."""
+"""AL214: an activation of limited range on values whose targets add rewards to values."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def bounded_bootstrapped_values(
         stick to the end of the range and say nothing about which action is better.
 
     How it is detected:
-        By data flow and by value: the targets of a regression are computed from data and from the output of a confining
-        activation, without a gradient. They are reported if the value to which the mean reward of the batch leads,
-        reward / (1 - discount), lies outside the range; or, for a range with two ends, if targets of the batch do, or
-        single rewards take up the range although the episode goes on.
+        By data flow and by value: the targets of a regression are computed from data and from the output of an
+        activation of limited range, without a gradient. They are reported if the value that follows from the mean
+        reward of the batch, reward / (1 - discount), lies outside the range; or, for a range with two ends, if targets
+        of the batch do, or a single reward fills the range although the episode continues.
         Rewards that come only at the end of an episode, with the next value masked there, stay inside.
 
     Thresholds:

@@ -32,7 +32,7 @@ def prediction_broadcast(context: Context) -> Iterator[Found]:
 
     How it is detected:
         By shape: a regression loss, a difference or a product in the loss of a computed value and of targets has more
-        elements than either of them, because one has an axis more. An axis that the loss adds on purpose, such as
+        elements than either of them, because one has an extra axis. An axis that the loss adds on purpose, such as
         `output[:, None] - target`, is not reported.
 
     Example:

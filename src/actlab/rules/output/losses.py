@@ -136,6 +136,19 @@ def axis_length(context: Context, made: Made) -> int | None:
     return shape[made.dim] if made.dim < len(shape) else None
 
 
+def is_over_examples(context: Context, made: Made, step: Step) -> bool:
+    """Return whether a softmax acts along the axis of the examples, with several units per example.
+
+    A softmax that the loss applies itself may compare the examples on purpose, all of them with each other.
+    """
+    if made.dim != 0 or made.source is None or len(step.inputs) < 2:
+        return False
+    shape, targets = context.trace.values[made.source].shape, context.trace.values[step.inputs[1]].shape
+    if len(shape) < 2 or (made.site is None and (step.function != "cross_entropy" or shape[0] == shape[1])):
+        return False
+    return bool(targets) and shape[0] == targets[0] > 1 and max(shape[1:]) > 1
+
+
 def log_sum_error(values: Tensor | None, axis: int) -> float:
     """Return the mean of |logsumexp| along the axis: 0 for log-probabilities."""
     if values is None or values.dim() == 0:

@@ -29,7 +29,7 @@ def non_finite(run: Run) -> Iterator[Found]:
     How it is detected:
         In training, at the first site and the first measured step, or else from the weights after the last step; what
         follows in the same step is a consequence. On a single batch, and in the first step of a trial run whose loss is
-        not finite, at the operation that makes the first NaN, or the infinity of which it is made: the logarithm of 0,
+        not finite, at the operation that produces the first NaN, or the infinity that leads to it: the logarithm of 0,
         the softmax of a row with only -inf. Negative infinity that a mask writes is not reported.
 
     Example:

@@ -30,9 +30,9 @@ def gradient_not_finite(context: Context) -> Iterator[Found]:
         The first optimizer step makes these parameters NaN; from the second step on, the loss is NaN too.
 
     How it is detected:
-        A backward pass is run on the batch. The finding names the first operation, in the order of the backward pass,
-        that makes NaN or infinity of finite gradients; if the forward pass made NaN or infinity there already and later
-        dropped it, the operation that made it.
+        A backward pass is run on the batch. The finding names the first operation of the backward pass that turns
+        finite gradients into NaN or infinity. If the NaN or infinity arose in the forward pass already and was dropped
+        later, it names the operation where it arose.
 
     Example:
         class Branches(nn.Module):
@@ -117,8 +117,8 @@ def _dropped_by(trace: Trace, step: Step) -> Step | None:
 def _although(step: Step, dropped: Step) -> str:
     line = line_phrase(dropped.line)
     if dropped.function == "where":
-        return f"; torch.where{line} does not take them, but differentiates both branches: 0 × infinity"
-    return f"; {dropped.spelling or dropped.function}{line} drops them, but not from the backward pass"
+        return f"; torch.where{line} discards them, but the backward pass differentiates both branches"
+    return f"; {dropped.spelling or dropped.function}{line} discards them, but the backward pass does not"
 
 
 def _remedies(named: Step, dropped: Step | None, narrow: bool, fault: object) -> tuple[str, ...]:

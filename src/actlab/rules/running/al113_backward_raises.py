@@ -19,12 +19,12 @@ def backward_raises(context: Context) -> Iterator[Found]:
     """The forward pass runs, but the backward pass raises an error.
 
     Why it matters:
-        The model cannot be trained. PyTorch's message names neither the call in place nor the operation that needs
-        what was overwritten.
+        The model cannot be trained. PyTorch's message does not name the in-place call, nor the
+        operation whose input or output it overwrote.
 
     How it is detected:
         A backward pass is run on the batch. If a tensor that an operation needs for its derivative was overwritten in
-        place, the finding names the first call that did so, and the operation.
+        place, the finding names that operation and the first in-place call that overwrote the tensor.
 
     Example:
         class Gate(nn.Module):

@@ -28,13 +28,13 @@ def no_gradient(context: Context, *, least_numbers: int = 16) -> Iterator[Found]
     """The loss depends on trainable parameters that get no gradient, or exactly 0.
 
     Why it matters:
-        These parameters keep their initial values: what comes before the cut is not trained.
+        These parameters keep their initial values: the layers before the cut are not trained.
 
     How it is detected:
-        A backward pass is run on the batch, and the way from each parameter without a gradient to the loss is followed
-        to the call where it ends: a `detach`, a block without autograd, a function without a derivative, or an
-        activation whose derivative is 0 on the whole batch. Not reported: parameters that get a gradient on another
-        way, frozen ones, those that the loss does not depend on, those that the optimizer does not hold, targets and
+        A backward pass is run on the batch. From each parameter that gets no gradient, the computation is followed
+        towards the loss, up to the call that cuts the gradient: a `detach`, a block without autograd, a function
+        without a derivative, or an activation whose derivative is 0 on the whole batch. Not reported: parameters that
+        get a gradient by another path, frozen ones, those that the loss or the optimizer does not use, targets and
         teachers (no trained layer follows the cut), and layers that a zero weight keeps from learning at first. Layers
         that run in a block without autograd, and detached embeddings, are information. So is a whole part of the model
         that may be frozen on purpose: one that is detached before a single trained layer, or before layers that process
@@ -201,9 +201,9 @@ def _found(
         f"{message}: {why}",
         site=place_of(context.trace, step),
         severity=severity,
-        remedies=("straight-through",) if cut.how == "function" else (),
+        remedies={"function": ("straight-through",), "no_grad": ("enable-grad",)}.get(cut.how, ()),
         parameters=names,
-        cut_by=step.function,
+        cut_by="no_grad" if cut.how == "no_grad" else step.function,
         lines=known_lines(each.step for each in (every or (cut,))),
     )
 

@@ -52,9 +52,7 @@ def _step_function(trace: Trace, follower: FormulaFollower, step: Step) -> Unsee
         what = "a comparison turned into numbers"
     else:
         return None
-    return Unseen(
-        step.path, what, "a step function: no gradient passes through it alone, and the catalog has no formula of it"
-    )
+    return Unseen(step.path, what, "a step function: its derivative is 0, and the catalog has no formula for it")
 
 
 def _is_comparison_in_numbers(trace: Trace, follower: FormulaFollower, step: Step) -> bool:

@@ -28,7 +28,7 @@ from actlab.sites.trace.run import unwrapped
 Key = Site | str | type[nn.Module]
 Choice = Replacement | Mapping[str, Any]
 
-NOT_USED = "the code does not use its result, nor did it use the old one"
+NOT_USED = "it has no effect: the code ignores its result, as it ignored the old one"
 
 
 @final
