@@ -76,7 +76,7 @@ class Talking(nn.Module):
 
 
 @clean("Talking heads: convolutions over the heads around the softmax along the keys.")
-def talking_heads() -> Case:
+def heads_mixed_by_convolutions() -> Case:
     return Case(Talking("convolution"), token_classes(), F.cross_entropy)
 
 
