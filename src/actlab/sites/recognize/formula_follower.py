@@ -30,7 +30,7 @@ _OF_MASKS = frozenset({"mul"}) | SAME_NUMBERS
 
 
 @final
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(frozen=True)
 class Pointwise:
     """How a value is computed element-wise from another one.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from types import FrameType, MethodType, MethodWrapperType
-from typing import Any, Protocol, final
+from typing import Any, NamedTuple, Protocol, final
 from weakref import ReferenceType, ref
 
 import torch
@@ -28,8 +28,7 @@ Observer = Callable[[Step, tuple[Tensor, ...], tuple[Tensor, ...]], None]
 
 
 @final
-@dataclass(slots=True, eq=False)
-class Call:
+class Call(NamedTuple):
     """A step that was just recorded, with its tensors.
 
     Attributes:

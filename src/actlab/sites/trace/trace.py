@@ -14,9 +14,9 @@ Part = Literal["model", "loss"]
 
 
 @final
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(frozen=True, init=False)
 class Value:
-    """A tensor of the pass, identified by a number; never changed. Creating a frozen one takes three times as long.
+    """A tensor of the pass, identified by a number.
 
     Attributes:
         number: its place in `Trace.values`. An in-place call creates another value.
@@ -32,11 +32,17 @@ class Value:
     origin: str = ""
     requires_grad: bool = False
 
+    def __init__(
+        self, number: int, shape: tuple[int, ...], dtype: str, origin: str = "", requires_grad: bool = False
+    ) -> None:
+        # a third of the time that the constructor of a frozen dataclass takes; there is one for every call
+        self.__dict__.update(number=number, shape=shape, dtype=dtype, origin=origin, requires_grad=requires_grad)
+
 
 @final
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(frozen=True, init=False)
 class Step:
-    """One call of PyTorch; never changed, as a `Value`.
+    """One call of PyTorch.
 
     Attributes:
         place: its place in `Trace.steps`.
@@ -61,6 +67,24 @@ class Step:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     arguments: Mapping[str, Any]
+
+    def __init__(
+        self,
+        place: int,
+        function: str,
+        spelling: str,
+        part: Part,
+        path: str,
+        file: str,
+        line: int,
+        inputs: tuple[int, ...],
+        outputs: tuple[int, ...],
+        arguments: Mapping[str, Any],
+    ) -> None:
+        self.__dict__.update(
+            place=place, function=function, spelling=spelling, part=part, path=path, file=file, line=line,
+            inputs=inputs, outputs=outputs, arguments=arguments,
+        )  # fmt: skip
 
 
 @final
