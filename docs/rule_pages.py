@@ -87,8 +87,8 @@ def _imports(kind: FindingKind) -> str:
 
 
 def _block(code: str) -> str:
-    """Return the fenced code, with two blank lines around each class as the formatter wants them."""
-    code = re.sub(r"\n\n(?=class )", "\n\n\n", code)
+    """Return the fenced code, with two blank lines around classes and functions as the formatter wants them."""
+    code = re.sub(r"\n\n(?=class |def )", "\n\n\n", code)
     code = re.sub(r"(\n    [^\n]*)\n\n(?=\S)", r"\1\n\n\n", code)
     return f"```python\n{code}\n```"
 
