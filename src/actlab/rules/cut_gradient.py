@@ -10,7 +10,7 @@ from typing import final
 
 from actlab.rules.backward import Backward
 from actlab.rules.context import Context
-from actlab.rules.dataflow import upstream
+from actlab.rules.dataflow import numbers_read, upstream
 from actlab.sites.trace.trace import Step, Trace
 
 # They copy a tensor without its graph.
@@ -110,7 +110,7 @@ class Cuts:
         trace = self._trace
         if value not in trace.of_weights:
             return False
-        sources = [value, *(each for at in upstream(trace, value) for each in trace.steps[at].inputs)]
+        sources = [value, *(each for at in upstream(trace, value) for each in numbers_read(trace.steps[at]))]
         names = [trace.values[each].origin.removeprefix("parameter ") for each in sources]
         return any(self._backward.gradients.get(name) in {"finite", "zero"} for name in names)
 
@@ -173,7 +173,7 @@ def _is_input(trace: Trace, value: int) -> bool:
     if trace.values[value].origin.startswith("input"):
         return True
     steps = [trace.steps[place] for place in upstream(trace, value)]
-    origins = {trace.values[each].origin.partition(" ")[0] for step in steps for each in step.inputs}
+    origins = {trace.values[each].origin.partition(" ")[0] for step in steps for each in numbers_read(step)}
     return "input" in origins and "parameter" not in origins
 
 

@@ -220,8 +220,14 @@ def upstream(trace: Trace, value: int | None) -> frozenset[int]:
         step = trace.maker(waiting.pop())
         if step is not None and step.place not in found:
             found.add(step.place)
-            waiting += step.inputs
+            waiting += numbers_read(step)
     return frozenset(found)
+
+
+def numbers_read(step: Step) -> tuple[int, ...]:
+    """Return the values whose numbers the step reads: `zeros_like`, `new_zeros` and the like read only a shape."""
+    is_of_shape = step.function.endswith("_like") or step.function.startswith("new_")
+    return () if is_of_shape else step.inputs
 
 
 def downstream(trace: Trace, values: Iterable[int]) -> frozenset[int]:
@@ -229,8 +235,9 @@ def downstream(trace: Trace, values: Iterable[int]) -> frozenset[int]:
     found: set[int] = set()
     waiting = list(values)
     while waiting:
-        for step in trace.readers(waiting.pop()):
-            if step.place not in found:
+        value = waiting.pop()
+        for step in trace.readers(value):
+            if step.place not in found and value in numbers_read(step):
                 found.add(step.place)
                 waiting += step.outputs
     return frozenset(found)

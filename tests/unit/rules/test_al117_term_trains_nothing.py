@@ -57,6 +57,8 @@ ALIVE = {
     "masked": lambda z, y: ((z > 0).float() * z).mean(),
     "offset": lambda z, y: torch.tensor(0.3),
     "of the targets": lambda z, y: y.float().mean(),
+    "noise of its shape": lambda z, y: torch.randn_like(z).square().mean(),
+    "zeros of its shape": lambda z, y: z.new_zeros(z.shape).mean() + torch.zeros_like(z).sum(),
     "factor 0": lambda z, y: 0 * z.argmax(1).float().mean(),
     "baseline": lambda z, y: z.mean() - z.mean().detach(),
     "hinge": lambda z, y: F.relu(z - 1000).mean(),

@@ -11,7 +11,7 @@ from actlab.rules.backward import Backward
 from actlab.rules.bounds import constant_of
 from actlab.rules.context import Context
 from actlab.rules.cut_gradient import numbers_come_back
-from actlab.rules.dataflow import known_lines, moved_from, place_of, upstream
+from actlab.rules.dataflow import known_lines, moved_from, numbers_read, place_of, upstream
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.site_text import line_phrase
 from actlab.sites.trace.trace import Step, Trace
@@ -236,17 +236,17 @@ class _Search:
             if step is None:
                 continue
             if (step.function in _FLAT or value not in self._backward.tracked) and any(
-                each in self._backward.tracked and self.kinds(each) for each in step.inputs
+                each in self._backward.tracked and self.kinds(each) for each in numbers_read(step)
             ):
                 found_cuts[step.place] = step
                 continue
-            waiting += step.inputs
+            waiting += numbers_read(step)
         return [found_cuts[place] for place in sorted(found_cuts, key=abs)]
 
     def kinds(self, value: int) -> set[str]:
         """Return the kinds of gradients that the trainable parameters behind a value get."""
         steps = [self._trace.steps[place] for place in upstream(self._trace, value)]
-        read = {value, *(each for step in steps for each in step.inputs)}
+        read = {value, *(each for step in steps for each in numbers_read(step))}
         names = [self._trace.values[each].origin.removeprefix("parameter ") for each in read]
         return {self._backward.gradients[name] for name in names if name in self._backward.gradients}
 
