@@ -426,6 +426,7 @@ def test_a_copy_keeps_no_hook_once_it_is_called():
     assert not copied._forward_pre_hooks
 
 
+@pytest.mark.filterwarnings("ignore:.*prototype stage", "ignore:.*beta state")
 @pytest.mark.parametrize("case", ["sparse", "sparse in rows", "a sparse buffer", "its own train"])
 def test_check_reads_them_too(case):
     model, _ = MEASURED[case][0]()
@@ -435,6 +436,7 @@ def test_check_reads_them_too(case):
     assert found.ok
 
 
+@pytest.mark.filterwarnings("ignore:.*prototype stage", "ignore:.*beta state")
 def test_check_reads_packed_nested_and_mapped_inputs():
     targets = torch.arange(4) % 3
     rows = pack_padded_sequence(X.view(4, 8, 4), torch.tensor([8, 6, 3, 2]), batch_first=True)
