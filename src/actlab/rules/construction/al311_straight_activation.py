@@ -74,7 +74,7 @@ def _straight(context: Context, site: Site, line: StraightLine, pair: LayerPair 
         f" {follows}.{_hint(line)}",
         site=site,
         slope=line.slope,
-        intercept=line.intercept,
+        intercept=round(line.intercept, 6),
         numbers=line.numbers,
         checked=[line.lower, line.upper],
         layers=names,
