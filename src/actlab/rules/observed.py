@@ -107,7 +107,7 @@ class Observed:
         self.rows: dict[int, tuple[Tensor, Tensor]] = {}
         self.shares: dict[int, Shares] = {}
         self.samples: dict[int, Tensor] = {}
-        self._sampled: set[int] = set()  # also values of which there is no sample
+        self._sampled: set[int] = set()  # values that were looked at, whether or not a sample is kept
         self._readable: set[int] = set()
         self._waiting: list[_Waiting] = []
 

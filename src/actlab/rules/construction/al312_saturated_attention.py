@@ -47,9 +47,9 @@ def saturated_attention(context: Context, *, largest_share: float = 0.9) -> Iter
 
     How it is detected:
         By value and by data flow: in half of the rows the largest weight exceeds the threshold; the scores are products
-        of two projections; and between the projections and the softmax there is no factor near 1/√d. Masked keys do not
-        count, nor rows with fewer than 6 others. A temperature that the code names, cosine similarities, learned scales
-        and weights that are already trained are not reported.
+        of two projections; and nothing between the projections and the softmax multiplies by about 1/√d. Masked keys do
+        not count, nor rows with fewer than 6 others. A temperature that the code names, cosine similarities, learned
+        scales and weights that are already trained are not reported.
 
     Thresholds:
         largest_share: the median over the rows of the largest weight; the gradient of softmax is then less than a

@@ -255,8 +255,7 @@ def _binary(context: Context, lost_share: float) -> Iterator[Found]:
             continue
         sure = targets.double()
         best = torch.logit(sure).clamp(max(known.least, -_OVERFLOWS), known.most)
-        entropy = -(torch.special.xlogy(sure, sure) + torch.special.xlogy(1 - sure, 1 - sure))
-        lowest = float((torch.nn.functional.softplus(best) - sure * best - entropy).mean())
+        lowest = float((torch.nn.functional.softplus(best) - sure * best - _entropy(sure)).mean())
         if lowest > 3 * lost_share * math.log(2):
             made = last_source(known)
             yield found(
@@ -284,8 +283,7 @@ def _probabilities(context: Context, lost_share: float) -> Iterator[Found]:
             continue
         best = sure.clamp(known.least, known.most)
         cross = -(sure * best.log() + (1 - sure) * (1 - best).log())
-        entropy = -(torch.special.xlogy(sure, sure) + torch.special.xlogy(1 - sure, 1 - sure))
-        lowest = float((cross - entropy).mean())
+        lowest = float((cross - _entropy(sure)).mean())
         if lowest > 3 * lost_share * math.log(2) and not is_in_unit_interval(
             Bounds(known.low, known.high, _before(context, made))
         ):
@@ -299,6 +297,12 @@ def _probabilities(context: Context, lost_share: float) -> Iterator[Found]:
                 lowest_loss=lowest,
                 loss=step.function,
             )
+
+
+def _entropy(targets: Tensor) -> Tensor:
+    """Return the least binary cross-entropy that soft targets allow."""
+    entropy: Tensor = -(torch.special.xlogy(targets, targets) + torch.special.xlogy(1 - targets, 1 - targets))
+    return entropy
 
 
 def _before(context: Context, made: Made) -> tuple[Made, ...]:

@@ -108,10 +108,10 @@ def _cut(context: Context, cuts: Cuts) -> Iterator[Found]:
     judged = [(cut, severity) for cut in cuts.found() if (severity := _severity(context, cut, lost)) is not None]
     if not judged:
         return
-    gravest = min((severity for _, severity in judged), key=SEVERITIES.index)
-    chosen = [cut for cut, severity in judged if severity == gravest]
+    most_severe = min((severity for _, severity in judged), key=SEVERITIES.index)
+    chosen = [cut for cut, severity in judged if severity == most_severe]
     names = tuple(dict.fromkeys(name for cut in chosen for name in cut.parameters))
-    yield _found(context, chosen[0], f"no gradient reaches {_counted(names)}", names, gravest, chosen)
+    yield _found(context, chosen[0], f"no gradient reaches {_counted(names)}", names, most_severe, chosen)
 
 
 def _through_numbers(context: Context, cuts: Cuts) -> Iterator[Found]:
