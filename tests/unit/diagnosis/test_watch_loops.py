@@ -447,3 +447,14 @@ def test_check_reads_packed_nested_and_mapped_inputs():
     mapped = Around(lambda x: torch.vmap(lambda row: torch.tanh(row) * 2)(x))
     assert len(check(mapped, (X, torch.arange(32) % 3), F.cross_entropy).sites) == 2
     assert check(OfObjects(), (Batch(X), X[:, :3]), lambda y, t: F.mse_loss(y.rows, t)).sites
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_check_changes_the_mode_without_a_train_of_another_meaning(training):
+    model = OwnTrain()
+    for module in model.modules():
+        module.training = training
+    model.drop = nn.Dropout(0.5)  # so that the pass in evaluation mode is run too
+    found = check(model, (X, torch.randn(len(X), 3)), F.mse_loss)
+    assert found.sites
+    assert model.training is training
