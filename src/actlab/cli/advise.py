@@ -98,6 +98,7 @@ METAVARS = {
     "jobs": "N",
     "seed": "N",
     "init": "NAME",
+    "splits": "NAME",
     "store": "FILE",
 }
 

@@ -44,7 +44,7 @@ class Task:
         sentence: a one-line description.
         activation: the name of the control, if `model` takes the activation; otherwise it is found in the model.
         loss: a function of outputs and targets; by default cross-entropy or the mean squared error.
-        epochs: passes over the training rows.
+        epochs: passes over the training rows, at least; training goes on to a plateau, at most four times as long.
         batch_size: rows per step.
         optimizer: "adam", "adamw", "sgd" or "momentum" (sgd with momentum 0.9).
         rates: the lowest and the highest learning rate to try.
@@ -143,9 +143,32 @@ class Task:
         return 0 if parts[0].is_floating_point() else 1 + int(max(part.max() for part in parts))
 
     @property
+    def steps_per_epoch(self) -> int:
+        """The number of training steps of one epoch."""
+        return -(-len(self.train) // self.batch_size)
+
+    @property
     def steps(self) -> int:
-        """The number of training steps of one trial."""
-        return self.epochs * -(-len(self.train) // self.batch_size)
+        """The least number of training steps of one trial."""
+        return self.epochs * self.steps_per_epoch
+
+    @property
+    def rows(self) -> int:
+        """The number of rows in all three parts."""
+        return len(self.train) + len(self.valid) + len(self.test)
+
+    @property
+    def can_resplit(self) -> bool:
+        """Whether the rows can be split anew."""
+        return False
+
+    def with_split(self, number: int) -> Task:
+        """Return the task with its rows split anew; number 0 is the split that it has."""
+        return self
+
+    def region(self, control: float) -> float:
+        """Return half the width of the region of practical equivalence, from the control's test metric."""
+        return self.metric.region(control)
 
     def build(self, activation: Build | None = None) -> nn.Module:
         """Build a new model, with `activation` if its factory takes one.

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from actlab.train.loop import metric_on_test, step_seconds, train
+from actlab.train.kinds import ACCURACY, ERROR
+from actlab.train.loop import step_seconds, train
+from actlab.train.plateau import MOST, has_ended, is_still_learning, last_gain
 from actlab.train.task import Task
 
 
@@ -33,9 +35,9 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(task: Task) -> None:
     for noise in (1, 2):
         net = fresh(task)
         torch.manual_seed(noise)  # the state outside must not matter
-        runs.append((train(net, task, rate=0.01, seed=5), metric_on_test(net, task)))
+        runs.append(train(net, task, rate=0.01, seed=5))
     assert runs[0] == runs[1]
-    assert train(fresh(task), task, rate=0.01, seed=6) != runs[0][0]
+    assert train(fresh(task), task, rate=0.01, seed=6) != runs[0]
 
 
 def test_training_learns_and_leaves_the_random_state_alone(task: Task) -> None:
@@ -45,10 +47,45 @@ def test_training_learns_and_leaves_the_random_state_alone(task: Task) -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert run.curve[-1].loss < 0.6 * run.curve[0].loss
     assert run.valid > task.baseline(task.valid) + 20
-    on_test = metric_on_test(net, task)
-    assert on_test is not None
-    assert on_test > task.baseline(task.test) + 20
-    assert (len(run.curve), run.steps, run.diverged) == (8, 64, False)
+    assert run.test > task.baseline(task.test) + 20
+    assert not run.diverged
+    assert run.steps == 8 * len(run.curve)
+
+
+def test_the_weights_of_the_best_epoch_count(task: Task) -> None:
+    net = fresh(task)
+    run = train(net, task, rate=0.05, seed=0)
+    values = [epoch.valid for epoch in run.curve]
+    assert run.best == 1 + values.index(max(values))
+    assert run.valid == max(values)
+    net.eval()
+    with torch.no_grad():
+        assert task.score(net(task.valid.inputs), task.valid) == run.valid
+        assert task.score(net(task.test.inputs), task.test) == run.test
+
+
+def test_a_run_goes_on_to_its_plateau(task: Task) -> None:
+    slow = train(fresh(task), task, rate=3e-4, seed=0)
+    assert len(slow.curve) == MOST * task.epochs
+    assert slow.still_learning
+    quick = train(fresh(task), task, rate=0.1, seed=0)
+    assert task.epochs <= len(quick.curve) < MOST * task.epochs
+    assert not quick.still_learning
+
+
+def test_small_gains_add_up_and_noise_does_not() -> None:
+    rising = [50 + 0.2 * number for number in range(40)]
+    assert last_gain(rising, metric=ACCURACY) >= 38
+    assert is_still_learning(rising, metric=ACCURACY)
+    flat = [50.0, *[80.0, 80.4] * 19]
+    assert last_gain(flat, metric=ACCURACY) == 2
+    assert [has_ended(flat[:length], epochs=8, metric=ACCURACY) for length in (7, 8)] == [False, True]
+    late = [10.0] * 19 + [50.0]
+    assert not has_ended(late, epochs=20, metric=ACCURACY)
+    assert has_ended(late + [50.0] * 20, epochs=20, metric=ACCURACY)
+    falling = [2.0 * 0.97**number for number in range(40)]
+    assert last_gain(falling, metric=ERROR) >= 39
+    assert last_gain([2.0, 1.99, 1.98, 1.97], metric=ERROR) == 1
 
 
 def test_a_divergence_is_a_result_scored_as_the_best_constant_answer(task: Task) -> None:
@@ -62,14 +99,8 @@ def test_a_divergence_is_a_result_scored_as_the_best_constant_answer(task: Task)
     assert run.diverged
     assert run.valid == steep.baseline(steep.valid)
     assert len(run.curve) < 30
+    assert run.test == steep.baseline(steep.test)
     assert all(np.isfinite(epoch.loss) for epoch in run.curve)
-
-
-def test_a_model_that_is_not_finite_has_no_test_metric(task: Task) -> None:
-    net = fresh(task)
-    with torch.no_grad():
-        next(net.parameters()).fill_(float("nan"))
-    assert metric_on_test(net, task) is None
 
 
 def test_the_last_batch_of_one_row_is_left_out(task: Task) -> None:
@@ -86,6 +117,6 @@ def test_steps_are_timed_one_by_one(task: Task) -> None:
 def test_models_are_evaluated_without_dropout(task: Task) -> None:
     noisy = replace(task, model=lambda: nn.Sequential(nn.Linear(2, 64), nn.Dropout(0.9), nn.Linear(64, 2)))
     net = fresh(noisy)
-    train(net, noisy, rate=0.01, seed=0)
-    net.train()
-    assert len({metric_on_test(net, noisy) for _ in range(20)}) == 1
+    run = train(net, noisy, rate=0.01, seed=0)
+    net.eval()
+    assert noisy.score(net(noisy.test.inputs), noisy.test) == run.test
