@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
@@ -63,12 +62,6 @@ def examples(rows: Rows, *, part: str) -> Examples:
     if len(rows) == 0:
         raise BadTask(f"{part} must have at least one row; got none.")
     return rows
-
-
-def together(parts: Iterable[Examples]) -> Examples:
-    """Return the rows of several parts as one."""
-    parts = list(parts)
-    return Examples(torch.cat([part.inputs for part in parts]), torch.cat([part.targets for part in parts]))
 
 
 def article(found: object) -> str:

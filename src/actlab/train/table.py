@@ -90,12 +90,12 @@ class TableDivision:
         """Return the three parts of this split."""
         from sklearn.model_selection import train_test_split
 
-        strata = None if self.is_regression else self.answers
+        strata, chance = None if self.is_regression else self.answers, number % 2**32
         train, rest = train_test_split(
-            np.arange(len(self.answers)), train_size=0.6, random_state=number, stratify=strata
+            np.arange(len(self.answers)), train_size=0.6, random_state=chance, stratify=strata
         )
         valid, test = train_test_split(
-            rest, train_size=0.5, random_state=number, stratify=None if strata is None else strata[rest]
+            rest, train_size=0.5, random_state=chance, stratify=None if strata is None else strata[rest]
         )
         change = transformer(self.columns, self.levels).fit(self.table.iloc[train])
         center, unit = _scale_of(self.answers[train]) if self.is_regression else (0.0, 1.0)

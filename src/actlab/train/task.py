@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from actlab.deprecation import renamed_keyword, warn_renamed
 from actlab.errors import BadTask
 from actlab.train.contents import digest_of, sources
-from actlab.train.examples import Examples, Rows, article, examples, together
+from actlab.train.examples import Examples, Rows, article, examples
 from actlab.train.factory import FEW, Build, build, check_fit, outputs_of, settled_kind, takes_activation
 from actlab.train.kinds import KINDS, Kind, Loss, Metric, kind_of_loss
 from actlab.train.split import Division, Drawn, common_draw, divided
@@ -155,9 +155,9 @@ class Task:
         return self.epochs * -(-len(self.train) // self.batch_size)
 
     @property
-    def rows(self) -> Examples:
-        """The rows of all three parts."""
-        return together((self.train, self.valid, self.test))
+    def rows(self) -> int:
+        """The number of rows in all three parts."""
+        return len(self.train) + len(self.valid) + len(self.test)
 
     @property
     def can_resplit(self) -> bool:
