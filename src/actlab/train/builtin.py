@@ -6,24 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
-from typing import Any, TypedDict
 
 from torch import nn
 
 from actlab.errors import BadTask, shortened
-from actlab.train.examples import Examples, examples, split
+from actlab.train.examples import examples
 from actlab.train.mlp import mlp
+from actlab.train.split import Division, Standardized, divided
 from actlab.train.task import Task
 
 DEFAULT = "digits"
-
-
-class Parts(TypedDict):
-    """The three parts of a task's data."""
-
-    train: Examples
-    valid: Examples
-    test: Examples
 
 
 @dataclass(frozen=True)
@@ -67,45 +59,19 @@ def _digits(name: str, *, activation: type[nn.Module], sizes: tuple[int, ...], e
 def _breast_cancer() -> Task:
     from sklearn.datasets import load_breast_cancer
 
-    data = _scaled(load_breast_cancer(return_X_y=True))
+    rows = examples(load_breast_cancer(return_X_y=True), part="train")
     model = partial(mlp, nn.ReLU, sizes=(30, 32, 32, 2))
+    data = divided(Standardized(Division(rows)), 0)
     return Task("breast-cancer", model, **data, epochs=20, batch_size=32, rates=(3e-4, 1e-2))
 
 
 def _diabetes() -> Task:
     from sklearn.datasets import load_diabetes
 
-    inputs, targets = load_diabetes(return_X_y=True)
-    data = _scaled((inputs, targets))
-    center, unit = data["train"].targets.mean(), data["train"].targets.std().item()
-
-    def scale(part: Examples) -> Examples:
-        return Examples(part.inputs, (part.targets - center) / unit)
-
+    rows = examples(load_diabetes(return_X_y=True), part="train")
     model = partial(mlp, nn.ReLU, sizes=(10, 32, 32, 1))
-    return Task(
-        "diabetes",
-        model,
-        train=scale(data["train"]),
-        valid=scale(data["valid"]),
-        test=scale(data["test"]),
-        epochs=20,
-        batch_size=32,
-        rates=(1e-4, 1e-2),
-        target_unit=unit,
-    )
-
-
-def _scaled(data: tuple[Any, Any]) -> Parts:
-    """Split the data and standardize every input column by its mean and deviation in the training part."""
-    parts = split({"train": examples(data, part="train")})
-    inputs = parts["train"].inputs
-    center, spread = inputs.mean(0), inputs.std(0)
-
-    def scale(part: Examples) -> Examples:
-        return Examples((part.inputs - center) / spread, part.targets)
-
-    return {"train": scale(parts["train"]), "valid": scale(parts["valid"]), "test": scale(parts["test"])}
+    data = divided(Standardized(Division(rows), targets=True), 0)
+    return Task("diabetes", model, **data, epochs=20, batch_size=32, rates=(1e-4, 1e-2))
 
 
 TASKS = {

@@ -62,8 +62,8 @@ def sorted_columns(table: pd.DataFrame, *, notes: list[str]) -> Columns:
     return Columns(numeric, tuple(name for name in kept if name not in numeric))
 
 
-def transformer(columns: Columns) -> Any:
-    """Return an unfitted scikit-learn transformer that converts these columns to numbers."""
+def transformer(columns: Columns, levels: Levels) -> Any:
+    """Return an unfitted scikit-learn transformer that converts these columns to numbers, always as many."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
@@ -71,16 +71,29 @@ def transformer(columns: Columns) -> Any:
 
     # A column that is missing in the whole training part becomes zeros, so that all parts have one shape.
     numbers = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
-    levels = OneHotEncoder(max_categories=MAX_LEVELS, handle_unknown="infrequent_if_exist", sparse_output=False)
+    one_hot = OneHotEncoder(categories=[levels[name] for name in columns.categorical], sparse_output=False)
     return ColumnTransformer(
-        [("numeric", numbers, list(columns.numeric)), ("categorical", levels, list(columns.categorical))]
+        [("numeric", numbers, list(columns.numeric)), ("categorical", one_hot, list(columns.categorical))]
     )
 
 
-def with_named_levels(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """Convert every categorical value to text; a missing value becomes the level "(missing)"."""
-    levels = {name: table[name].map(str).where(table[name].notna(), "(missing)") for name in columns.categorical}
-    return table.assign(**levels)
+Levels = dict[str, list[str]]
+"""The levels of each categorical column, one input each."""
+
+
+def with_named_levels(table: pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, Levels]:
+    """Convert every categorical value to text, and return the levels, which are the same for every split.
+
+    A missing value becomes the level "(missing)"; beyond `MAX_LEVELS`, the rarest levels become "(other)".
+    """
+    texts = {name: table[name].map(str).where(table[name].notna(), "(missing)") for name in columns.categorical}
+    for name, column in texts.items():
+        counts = column.value_counts()
+        if len(counts) > MAX_LEVELS:
+            # Equally frequent levels in alphabetical order, so that the order of the rows does not matter.
+            frequent = sorted(counts.index, key=lambda level: (-counts[level], level))[: MAX_LEVELS - 1]
+            texts[name] = column.where(column.isin(frequent), "(other)")
+    return table.assign(**texts), {name: sorted(set(column)) for name, column in texts.items()}
 
 
 def _fault(column: pd.Series) -> str:

@@ -1,9 +1,9 @@
-"""Inputs and targets: converted to tensors, checked, and split into training, validation and test parts."""
+"""Inputs and targets: converted to tensors, and checked."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import torch
@@ -11,17 +11,24 @@ from torch import Tensor
 
 from actlab.errors import BadTask
 
-MIN_ROWS = 20
-"""Fewer rows cannot be split into three useful parts."""
+if TYPE_CHECKING:
+    from actlab.train.split import Drawn
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Inputs and their targets, one row per example."""
+    """Inputs and their targets, one row per example.
+
+    Attributes:
+        inputs: the inputs.
+        targets: the targets.
+        drawn: how the rows were drawn, if they are a part of a split.
+    """
 
     inputs: Tensor
     targets: Tensor
+    drawn: Drawn | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -29,6 +36,10 @@ class Examples:
     def first(self, rows: int) -> Examples:
         """Return the first rows."""
         return Examples(self.inputs[:rows], self.targets[:rows])
+
+    def at(self, rows: Tensor) -> Examples:
+        """Return these rows, by their numbers or by a mask."""
+        return Examples(self.inputs[rows], self.targets[rows])
 
 
 Rows = Examples | tuple[Any, Any]
@@ -51,36 +62,6 @@ def examples(rows: Rows, *, part: str) -> Examples:
     if len(rows) == 0:
         raise BadTask(f"{part} must have at least one row; got none.")
     return rows
-
-
-def split(parts: dict[str, Examples], *, seed: int = 0) -> dict[str, Examples]:
-    """Return all three parts; for each missing one, split a fifth of the rows off the training part.
-
-    The split is stratified by class; for a regression it is a plain shuffle.
-
-    Raises:
-        BadTask: there are too few rows to split.
-    """
-    missing = [part for part in ("valid", "test") if part not in parts]
-    if not missing:
-        return parts
-    train = parts["train"]
-    if len(train) < MIN_ROWS:
-        raise BadTask(
-            f"train must have at least {MIN_ROWS} rows to split off a part for {missing[0]}; got {len(train)}. Pass"
-            f" more rows, or {missing[0]}= itself."
-        )
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
-    if not train.targets.is_floating_point() and train.targets.dim() == 1:
-        order = order[train.targets[order].argsort(stable=True)]
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order))
-    kept = torch.ones(len(train), dtype=torch.bool)
-    for number, part in enumerate(missing):
-        chosen = place % 5 == number + 1
-        parts = {**parts, part: Examples(train.inputs[chosen], train.targets[chosen])}
-        kept &= ~chosen
-    return {**parts, "train": Examples(train.inputs[kept], train.targets[kept])}
 
 
 def article(found: object) -> str:

@@ -15,15 +15,29 @@ from torch.overrides import TorchFunctionMode
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
+FEWEST_TARGETS = 3
+"""A share of right answers is not compared more finely than by so many test targets."""
+
+
 @dataclass(frozen=True)
 class Metric:
-    """A metric, and the size of a difference that does not matter."""
+    """A metric, and the size of a difference that does not matter.
+
+    Attributes:
+        name: the name.
+        unit: the unit of its values.
+        larger_is_better: whether a larger value is better.
+        margin: half the width of the region of practical equivalence.
+        margin_is_relative: whether the margin is a share of the control's value.
+        is_share: whether the metric is a share of right answers in percent, which moves in steps of one answer.
+    """
 
     name: str
     unit: str
     larger_is_better: bool
     margin: float
     margin_is_relative: bool
+    is_share: bool = False
 
     def is_better(self, value: float, than: float) -> bool:
         """Return whether the value is strictly better than another."""
@@ -33,9 +47,20 @@ class Metric:
         """Return by how much the value is better than another: positive is better in either direction."""
         return value - over if self.larger_is_better else over - value
 
-    def region(self, control: float) -> float:
-        """Return half the width of the region of practical equivalence, given the control's metric."""
-        return self.margin * abs(control) if self.margin_is_relative else self.margin
+    def region(self, control: float, *, targets: int | None = None) -> float:
+        """Return half the width of the region of practical equivalence.
+
+        Args:
+            control: the control's metric.
+            targets: the number of targets that it was measured on; a share of right answers has a region of at least
+                three of them.
+
+        Example:
+            >>> ACCURACY.region(90.0), ACCURACY.region(90.0, targets=60), ERROR.region(2.0, targets=60)
+            (0.5, 5.0, 0.04)
+        """
+        region = self.margin * abs(control) if self.margin_is_relative else self.margin
+        return max(region, 100.0 * FEWEST_TARGETS / targets) if self.is_share and targets else region
 
 
 @dataclass(frozen=True)
@@ -111,7 +136,7 @@ def _logistic_error(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(outputs.reshape(-1), targets.to(outputs.dtype))
 
 
-ACCURACY = Metric("accuracy", "points", True, 0.5, False)
+ACCURACY = Metric("accuracy", "points", True, 0.5, False, is_share=True)
 ERROR = Metric("root mean square error", "units of the target", False, 0.02, True)
 
 KINDS = {

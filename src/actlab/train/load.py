@@ -25,11 +25,12 @@ RECIPE = ("name", "epochs", "batch_size", "optimizer", "rates", "origin")
 
 @dataclass(frozen=True)
 class Directions:
-    """How to build a task: its origin, its settings, and the fingerprint that it must have."""
+    """How to build a task: its origin, its settings, the fingerprint that it must have, and its split."""
 
     origin: tuple[str, ...]
     recipe: tuple[tuple[str, Any], ...]
     fingerprint: str
+    split: int = 0
 
     def followed(self) -> Task:
         """Build the task.
@@ -39,6 +40,7 @@ class Directions:
         """
         kind, *arguments = self.origin
         task = replace(ORIGINS[kind](*arguments), **dict(self.recipe))
+        task = task.with_split(self.split) if self.split else task
         if task.fingerprint() != self.fingerprint:
             raise BadTask(
                 f"task '{task.name}' must be the same each time it is built; its data or its model changed. Fix the"
@@ -50,4 +52,4 @@ class Directions:
 def directions_to(task: Task) -> Directions:
     """Return how to build a task that has an origin."""
     recipe = tuple((name, getattr(task, name)) for name in RECIPE)
-    return Directions(task.origin, recipe, task.fingerprint())
+    return Directions(task.origin, recipe, task.fingerprint(), task.split)

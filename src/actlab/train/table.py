@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,11 @@ import torch
 from torch import nn
 
 from actlab.errors import BadTable, shortened
-from actlab.train.columns import Columns, sorted_columns, transformer, with_named_levels
+from actlab.train.columns import Columns, Levels, sorted_columns, transformer, with_named_levels
 from actlab.train.examples import Examples
 from actlab.train.mlp import mlp
 from actlab.train.read_csv import read_csv
+from actlab.train.split import Parts, divided
 from actlab.train.task import Task
 
 MIN_ROWS = 50
@@ -57,40 +59,77 @@ def table_task(path: str, *, target: str) -> Task:
     _check_rows(table, path=path, target=target)
     columns = sorted_columns(table.drop(columns=target), notes=notes)
     table = _sampled(table, target=target if not is_regression else None, notes=notes)
-    table = with_named_levels(table, columns)
-    return _task(path, target, table=table, columns=columns, is_regression=is_regression, notes=notes)
+    division = _division(table, target, columns=columns, is_regression=is_regression)
+    return _task(path, target, division=division, notes=notes)
 
 
-def _task(
-    path: str, target: str, *, table: pd.DataFrame, columns: Columns, is_regression: bool, notes: list[str]
-) -> Task:
-    answers = table[target].to_numpy(float) if is_regression else table[target].astype("category").cat.codes.to_numpy()
-    rows = _parts(len(table), strata=None if is_regression else answers)
-    change = transformer(columns).fit(table.iloc[rows["train"]])
-    center, unit = _scale_of(answers[rows["train"]]) if is_regression else (0.0, 1.0)
+@dataclass(frozen=True, eq=False)
+class TableDivision:
+    """Splits a table in three, one and one fifth; what scales it is fitted to the training rows of each split.
 
-    def part(index: np.ndarray) -> Examples:
-        inputs = np.asarray(change.transform(table.iloc[index]), dtype=np.float32)
-        targets = (answers[index] - center) / unit
-        return Examples(
-            torch.from_numpy(inputs), torch.tensor(targets, dtype=torch.float32 if is_regression else torch.int64)
+    Attributes:
+        table: the rows, with categorical values as levels.
+        answers: the targets: numbers, or classes from 0.
+        columns: the columns to learn from.
+        levels: the levels of each categorical column.
+        is_regression: whether the targets are quantities.
+    """
+
+    table: pd.DataFrame
+    answers: np.ndarray
+    columns: Columns
+    levels: Levels
+    is_regression: bool
+
+    @property
+    def sentence(self) -> str:
+        """Which rows a new split draws, and which noise that leaves out."""
+        return "Each split draws the training, validation and test rows anew."
+
+    def parts(self, number: int) -> Parts:
+        """Return the three parts of this split."""
+        from sklearn.model_selection import train_test_split
+
+        strata, chance = None if self.is_regression else self.answers, number % 2**32
+        train, rest = train_test_split(
+            np.arange(len(self.answers)), train_size=0.6, random_state=chance, stratify=strata
         )
+        valid, test = train_test_split(
+            rest, train_size=0.5, random_state=chance, stratify=None if strata is None else strata[rest]
+        )
+        change = transformer(self.columns, self.levels).fit(self.table.iloc[train])
+        center, unit = _scale_of(self.answers[train]) if self.is_regression else (0.0, 1.0)
 
-    train = part(rows["train"])
-    outputs = 1 if is_regression else int(answers.max()) + 1
-    batch = _batch_size(len(rows["train"]))
+        def part(index: np.ndarray) -> Examples:
+            inputs = np.asarray(change.transform(self.table.iloc[index]), dtype=np.float32)
+            targets = (self.answers[index] - center) / unit
+            kind = torch.float32 if self.is_regression else torch.int64
+            return Examples(torch.from_numpy(inputs), torch.tensor(targets, dtype=kind))
+
+        return Parts(train=part(train), valid=part(valid), test=part(test), target_unit=unit)
+
+
+def _division(table: pd.DataFrame, target: str, *, columns: Columns, is_regression: bool) -> TableDivision:
+    answers = table[target].to_numpy(float) if is_regression else table[target].astype("category").cat.codes.to_numpy()
+    named, levels = with_named_levels(table, columns)
+    return TableDivision(named, answers, columns, levels, is_regression)
+
+
+def _task(path: str, target: str, *, division: TableDivision, notes: list[str]) -> Task:
+    data = divided(division, 0)
+    rows, width = data["train"].inputs.shape
+    outputs = 1 if division.is_regression else int(division.answers.max()) + 1
+    batch = _batch_size(rows)
+    columns = division.columns.count
     return Task(
         Path(path).stem,
-        partial(mlp, nn.ReLU, sizes=(train.inputs.shape[1], *HIDDEN, outputs)),
-        train=train,
-        valid=part(rows["valid"]),
-        test=part(rows["test"]),
-        kind="regression" if is_regression else "classification",
-        sentence=f"{Path(path).name}: {target} from {columns.count} columns, on a ReLU network of two hidden layers.",
-        epochs=max(5, min(60, STEPS * batch // len(rows["train"]))),
+        partial(mlp, nn.ReLU, sizes=(width, *HIDDEN, outputs)),
+        **data,
+        kind="regression" if division.is_regression else "classification",
+        sentence=f"{Path(path).name}: {target} from {columns} columns, on a ReLU network of two hidden layers.",
+        epochs=max(5, min(60, STEPS * batch // rows)),
         batch_size=batch,
         rates=(3e-4, 2e-2),
-        target_unit=unit,
         notes=tuple(notes),
         origin=("table", str(Path(path).resolve()), target),
     )
@@ -170,17 +209,6 @@ def _sampled(table: pd.DataFrame, *, target: str | None, notes: list[str]) -> pd
     kept, _ = train_test_split(np.arange(len(table)), train_size=MAX_ROWS, random_state=0, stratify=strata)
     sample: pd.DataFrame = table.iloc[kept].reset_index(drop=True)
     return sample
-
-
-def _parts(rows: int, *, strata: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Return the row numbers of the three parts: three, one and one fifth."""
-    from sklearn.model_selection import train_test_split
-
-    train, rest = train_test_split(np.arange(rows), train_size=0.6, random_state=0, stratify=strata)
-    valid, test = train_test_split(
-        rest, train_size=0.5, random_state=0, stratify=None if strata is None else strata[rest]
-    )
-    return {"train": train, "valid": valid, "test": test}
 
 
 def _scale_of(answers: np.ndarray) -> tuple[float, float]:

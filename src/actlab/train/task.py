@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, final
 
@@ -14,9 +15,10 @@ from torch import Tensor, nn
 from actlab.deprecation import renamed_keyword, warn_renamed
 from actlab.errors import BadTask
 from actlab.train.contents import digest_of, sources
-from actlab.train.examples import Examples, Rows, article, examples, split
+from actlab.train.examples import Examples, Rows, article, examples
 from actlab.train.factory import FEW, Build, build, check_fit, outputs_of, settled_kind, takes_activation
 from actlab.train.kinds import KINDS, Kind, Loss, Metric, kind_of_loss
+from actlab.train.split import Division, Drawn, common_draw, divided
 
 # Fused: one call per step instead of ten per parameter; a step of a small network then takes half the time.
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -113,8 +115,13 @@ class Task:
         parts = {
             part: examples(rows, part=f"task '{name}': {part}") for part, rows in given.items() if rows is not None
         }
-        self._set(**split(_as_asked(parts, kind=kind)))
+        self._set(**_as_asked(_all_parts(parts), kind=kind))
         self._settle(kind, loss, chosen=chosen)
+
+    @property
+    def _draw(self) -> Drawn | None:
+        """How the three parts were drawn, if a division drew them."""
+        return common_draw({"train": self.train, "valid": self.valid, "test": self.test})
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
@@ -169,6 +176,66 @@ class Task:
     def region(self, control: float) -> float:
         """Return half the width of the region of practical equivalence, from the control's test metric."""
         return self.metric.region(control)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows in all three parts."""
+        return len(self.train) + len(self.valid) + len(self.test)
+
+    @property
+    def can_resplit(self) -> bool:
+        """Whether the rows can be split anew: at least one part was split off the training rows."""
+        return self._draw is not None
+
+    @property
+    def split(self) -> int:
+        """The number of the split that the task has; 0 unless it was split anew."""
+        return 0 if self._draw is None else self._draw.number
+
+    @property
+    def split_sentence(self) -> str:
+        """Which rows a new split draws, and which noise that leaves out."""
+        if self._draw is None:
+            return (
+                "The training, validation and test rows are those of the task for every seed. So the interval leaves"
+                " out the noise of drawing them."
+            )
+        return self._draw.division.sentence
+
+    def with_split(self, number: int) -> Task:
+        """Return the same task with its rows split anew; split 0 is the one that a task is built with.
+
+        All splits have parts of the same sizes. What is fitted to the training rows, such as the scale of the inputs,
+        is fitted again.
+
+        Raises:
+            BadTask: the rows cannot be split anew, or the number is negative.
+
+        Example:
+            >>> from actlab.train.builtin import builtin_task
+            >>> task = builtin_task("diabetes")
+            >>> other = task.with_split(7)
+            >>> other.split, len(other.test) == len(task.test), torch.equal(other.test.inputs, task.test.inputs)
+            (7, True, False)
+        """
+        if not isinstance(number, int) or number < 0:
+            raise BadTask(f"task '{self.name}': the number of a split must be 0 or more; got {number!r}.")
+        if number == self.split:
+            return self
+        if self._draw is None:
+            raise BadTask(
+                f"task '{self.name}': the rows cannot be split anew, as all three parts were passed; got split"
+                f" {number}. Pass train alone, or train and test."
+            )
+        parts = divided(self._draw.division, number)
+        task = copy(self)
+        named = {"train": parts["train"], "valid": parts["valid"], "test": parts["test"]}
+        task._set(**_as_asked(named, kind=self.kind.name), target_unit=parts.get("target_unit", self.target_unit))
+        return task
+
+    def region(self, control: float) -> float:
+        """Return half the width of the region of practical equivalence, given the control's metric on the test part."""
+        return self.metric.region(control, targets=self.test.targets.numel())
 
     def build(self, activation: Build | None = None) -> nn.Module:
         """Build a new model, with `activation` if its factory takes one.
@@ -282,11 +349,20 @@ class Task:
         return settled
 
 
+def _all_parts(parts: Mapping[str, Examples]) -> dict[str, Examples]:
+    """Return all three parts; split each missing one off the training part."""
+    fixed = {part: rows for part, rows in parts.items() if part != "train"}
+    if len(fixed) == 2:
+        return dict(parts)
+    split = divided(Division(parts["train"], fixed), 0)
+    return {"train": split["train"], "valid": split["valid"], "test": split["test"]}
+
+
 def _as_asked(parts: dict[str, Examples], *, kind: str) -> dict[str, Examples]:
     """Convert the targets to floating point for a regression."""
     if kind != "regression":
         return parts
-    return {name: Examples(part.inputs, part.targets.float()) for name, part in parts.items()}
+    return {name: replace(part, targets=part.targets.float()) for name, part in parts.items()}
 
 
 def _described(targets: Tensor) -> str:
