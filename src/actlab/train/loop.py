@@ -67,7 +67,7 @@ def _train(model: nn.Module, task: Task, *, rate: float, order: torch.Generator)
     optimizer = OPTIMIZERS[task.optimizer](model.parameters(), lr=rate)
     curve: list[Epoch] = []
     best, weights = 0, _copied(model)
-    while not curve or not has_ended([each.valid for each in curve], epochs=task.epochs, metric=task.metric):
+    while not curve or not has_ended([each.valid for each in curve], task):
         loss = _epoch(model, task, optimizer=optimizer, order=order)
         if loss is None:
             return diverged(curve, task, steps=len(curve) * task.steps_per_epoch)
@@ -93,7 +93,7 @@ def finished(curve: Sequence[Epoch], task: Task, *, best: int, test: float) -> R
         valid=values[best - 1],
         test=test,
         diverged=False,
-        still_learning=is_still_learning(values, metric=task.metric),
+        still_learning=is_still_learning(values, task),
         steps=len(curve) * task.steps_per_epoch,
     )
 

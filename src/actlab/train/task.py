@@ -166,24 +166,6 @@ class Task:
 
     @property
     def can_resplit(self) -> bool:
-        """Whether the rows can be split anew."""
-        return False
-
-    def with_split(self, number: int) -> Task:
-        """Return the task with its rows split anew; number 0 is the split that it has."""
-        return self
-
-    def region(self, control: float) -> float:
-        """Return half the width of the region of practical equivalence, from the control's test metric."""
-        return self.metric.region(control)
-
-    @property
-    def rows(self) -> int:
-        """The number of rows in all three parts."""
-        return len(self.train) + len(self.valid) + len(self.test)
-
-    @property
-    def can_resplit(self) -> bool:
         """Whether the rows can be split anew: at least one part was split off the training rows."""
         return self._draw is not None
 

@@ -76,31 +76,22 @@ def test_a_run_goes_on_to_its_plateau(task: Task) -> None:
 def test_small_gains_add_up_and_noise_does_not() -> None:
     rising = [50 + 0.2 * number for number in range(40)]
     assert last_gain(rising, metric=ACCURACY) >= 38
-    assert is_still_learning(rising, metric=ACCURACY)
     flat = [50.0, *[80.0, 80.4] * 19]
     assert last_gain(flat, metric=ACCURACY) == 2
-    assert [has_ended(flat[:length], epochs=8, metric=ACCURACY) for length in (7, 8)] == [False, True]
-    late = [10.0] * 19 + [50.0]
-    assert not has_ended(late, epochs=20, metric=ACCURACY)
-    assert has_ended(late + [50.0] * 20, epochs=20, metric=ACCURACY)
     falling = [2.0 * 0.97**number for number in range(40)]
     assert last_gain(falling, metric=ERROR) >= 39
     assert last_gain([2.0, 1.99, 1.98, 1.97], metric=ERROR) == 1
+    # Of 100 targets, three must change before a gain counts.
+    assert [last_gain([50.0, value], metric=ACCURACY, targets=100) for value in (52.0, 54.0)] == [1, 2]
 
 
-def test_a_divergence_is_a_result_scored_as_the_best_constant_answer(task: Task) -> None:
-    def linear() -> nn.Module:
-        return nn.Linear(2, 1)
-
-    inputs = np.random.default_rng(0).normal(size=(100, 2)) * 1e3
-    steep = Task("steep", linear, train=(inputs, inputs.sum(1)), optimizer="sgd", epochs=30)
-    net = fresh(steep)
-    run = train(net, steep, rate=1e3, seed=0)
-    assert run.diverged
-    assert run.valid == steep.baseline(steep.valid)
-    assert len(run.curve) < 30
-    assert run.test == steep.baseline(steep.test)
-    assert all(np.isfinite(epoch.loss) for epoch in run.curve)
+def test_a_run_ends_when_nothing_was_gained_in_its_second_half(task: Task) -> None:
+    early = [50.0, *[80.0] * 19]
+    assert [has_ended(early[:length], task) for length in (7, 8)] == [False, True]
+    late = [10.0] * 19 + [50.0]
+    assert (has_ended(late, task), is_still_learning(late, task)) == (False, True)
+    late += [50.0] * 12
+    assert (has_ended(late, task), is_still_learning(late, task)) == (True, True)
 
 
 def test_the_last_batch_of_one_row_is_left_out(task: Task) -> None:
