@@ -9,11 +9,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, final
@@ -51,8 +52,16 @@ class Setting:
         return self.task.with_split(seed) if self.plan.splits == PER_SEED else self.task
 
 
-Crew = Callable[[Sequence[Trial]], Iterator[Outcome]]
-"""Runs trials and yields their outcomes as they end, in any order."""
+Claim = Callable[[Sequence[Trial]], Sequence[Trial]]
+"""Returns those of some trials that are to be run here; the others are run, or were, by another process."""
+
+Crew = Callable[[Sequence[Trial], Claim], Iterator[Outcome]]
+"""Runs trials and yields their outcomes as they end, in any order; each is claimed right before it starts."""
+
+
+def all_of(trials: Sequence[Trial]) -> Sequence[Trial]:
+    """Return all trials: the claim of a process that shares its work with nobody."""
+    return trials
 
 
 class Runner(Protocol):
@@ -134,14 +143,20 @@ class LocalRunner:
             # In a file: it may hold all of the data, which every trial would send again.
             path = Path(folder, "setting.pickle")
             path.write_bytes(parcel)
-            yield partial(_in_pool, pool, path)
+            yield partial(_in_pool, pool, path, 2 * self.jobs)
 
 
-def _one_by_one(setting: Setting, trials: Sequence[Trial]) -> Iterator[Outcome]:
-    for trial in trials:
+def _one_by_one(setting: Setting, trials: Sequence[Trial], claim: Claim) -> Iterator[Outcome]:
+    for trial in claimed(trials, claim):
         with one_thread():
             outcome = carry_out(setting, trial)
         yield outcome
+
+
+def claimed(trials: Sequence[Trial], claim: Claim) -> Iterator[Trial]:
+    """Yield the trials that are to be run here, each claimed when it is asked for."""
+    for trial in trials:
+        yield from claim([trial])
 
 
 @contextmanager
@@ -155,12 +170,21 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _in_pool(pool: ProcessPoolExecutor, path: Path, trials: Sequence[Trial]) -> Iterator[Outcome]:
+def _in_pool(
+    pool: ProcessPoolExecutor, path: Path, most: int, trials: Sequence[Trial], claim: Claim
+) -> Iterator[Outcome]:
+    """Run trials in other processes, with at most so many claimed and not done."""
+    waiting, running = claimed(trials, claim), set[Future[Outcome]]()
     try:
-        with _without_interrupts():
-            running = [pool.submit(_carry_out_there, trial, path) for trial in trials]
-        for future in as_completed(running):
-            yield future.result()
+        while True:
+            started = list(islice(waiting, most - len(running)))
+            with _without_interrupts():
+                running |= {pool.submit(_carry_out_there, trial, path) for trial in started}
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
     except BrokenProcessPool as error:
         raise BadStudy(
             "a worker process died before its trial ended (out of memory, or killed; a script must call this under"

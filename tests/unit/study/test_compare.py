@@ -25,7 +25,7 @@ from actlab.study.compare import compare, prepare
 from actlab.study.comparison import Comparison
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Look, Trial
-from actlab.study.runner import Crew, Setting, carry_out
+from actlab.study.runner import Claim, Crew, Setting, carry_out, claimed
 from actlab.study.store import Store
 from actlab.train.builtin import builtin_task
 from actlab.train.mlp import mlp
@@ -68,8 +68,8 @@ class CountingRunner:
     def crew(self, setting: Setting) -> Iterator[Crew]:
         yield partial(self._run, setting)
 
-    def _run(self, setting: Setting, trials: Sequence[Trial]) -> Iterator[Outcome]:
-        for trial in trials:
+    def _run(self, setting: Setting, trials: Sequence[Trial], claim: Claim) -> Iterator[Outcome]:
+        for trial in claimed(trials, claim):
             if len(self.trials) == self.stop_after:
                 raise KeyboardInterrupt
             self.trials.append(trial)
