@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, final
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -172,20 +174,46 @@ def _engine(url: str, *, shown: str) -> sa.Engine:
     if sa.make_url(url).get_backend_name() not in INSERTS:
         raise ArgumentError("only SQLite and PostgreSQL can be used")
     in_memory = {"poolclass": sa.StaticPool} if url == IN_MEMORY else {}
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, json_deserializer=parsed, **in_memory)
-    sa.event.listen(engine, "connect", _set_up_sqlite)
+    file = sqlite_file(url)
+    is_readonly = file is not None and file.exists() and not (_may_write(file) and _may_write(file.parent))
+    waiting = {"timeout": BUSY_SECONDS}
+    engine = sa.create_engine(
+        _to_read(url, file) if file and is_readonly else url,
+        connect_args=waiting,
+        json_deserializer=parsed,
+        **in_memory,
+    )
+    sa.event.listen(engine, "connect", _set_up_reader if is_readonly else _set_up_sqlite)
     return engine
 
 
-def _set_up_sqlite(connection: Any, record: object) -> None:
-    """Allow readers beside one writer, a file that a killed process cannot corrupt, and no code from a stranger's file.
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
-    Functions that a damaged or hostile schema names are not called, and sizes are checked as pages are read.
-    """
+
+def _to_read(url: str, file: Path) -> str:
+    """Return the URL that only reads a file; without the log of a writer beside it, SQLite needs no lock."""
+    if "?" in url:
+        return url
+    is_open = file.with_name(f"{file.name}-wal").exists()
+    return f"sqlite:///file:{quote(str(file.absolute()))}?{'mode=ro' if is_open else 'immutable=1'}&uri=true"
+
+
+def _set_up_sqlite(connection: Any, record: object) -> None:
+    """Allow readers beside one writer, and a file that a killed process cannot corrupt."""
+    _execute(connection, "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON")
+    _set_up_reader(connection, record)
+
+
+def _set_up_reader(connection: Any, record: object) -> None:
+    """Let a stranger's or a damaged file call no function from its schema, and check sizes as pages are read."""
+    _execute(connection, "trusted_schema=OFF", "cell_size_check=ON")
+
+
+def _execute(connection: Any, *pragmas: str) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "trusted_schema=OFF"):
+    for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
-    cursor.execute("PRAGMA cell_size_check=ON")
     cursor.close()
 
 

@@ -23,7 +23,7 @@ from actlab.sites.site_text import name_text
 from actlab.study.database import PATIENCE, Database, damaged, sqlite_file
 from actlab.study.fitting import fits
 from actlab.study.outcome import Outcome
-from actlab.study.plan import Plan, Trial
+from actlab.study.plan import Plan, Trial, digest_of
 from actlab.study.schema import CURVES, LEASES, STUDIES, TRIALS
 from actlab.train.loop import Epoch
 
@@ -125,12 +125,12 @@ class Store:
         done = stored.scalar_subquery().label("done")
         # As text where the database stores text: a damaged date must not raise while rows are read.
         created = sa.type_coerce(STUDIES.c.created, sa.types.NullType()).label("created")
-        columns = (STUDIES.c.id, STUDIES.c.name, STUDIES.c.attempt, STUDIES.c.version, STUDIES.c.plan, created, done)
-        query = sa.select(*columns).where(wanted)
+        query = sa.select(*(STUDIES.c[name] for name in _OF_STUDY), created, done).where(wanted)
         for row in self._all(query.order_by(STUDIES.c.id)):
-            plan = _plan(row.plan)
-            values = {**row._asdict(), "created": _time(row.created), "plan": plan}
-            found = StoredStudy(**values, planned=None if plan is None else plan.trials)
+            self._check_plan(row)
+            values = {**row._asdict(), "created": _time(row.created), "plan": _plan(row.plan)}
+            del values["digest"]
+            found = StoredStudy(**values, planned=None if values["plan"] is None else values["plan"].trials)
             self._check(found, "the row of a study")
             yield found
 
@@ -165,7 +165,7 @@ class Store:
         Raises:
             BadStudy: the newest study of this name has another plan or more seeds; the message says what differs.
         """
-        newest = sa.select(STUDIES.c.id, STUDIES.c.plan).where(STUDIES.c.name == name)
+        newest = sa.select(STUDIES.c.id, STUDIES.c.plan, STUDIES.c.digest).where(STUDIES.c.name == name)
         newest = newest.order_by(STUDIES.c.attempt.desc()).limit(1)
         row = next(iter(self._all(newest)), None)
         if row is None:
@@ -174,9 +174,10 @@ class Store:
             return self.resume(name, plan, seeds=seeds) if number is None else (number, plan)
         if _without_seeds(row.plan) != _without_seeds(plan.to_json()):
             raise BadStudy(_refusal(name, _without_seeds(row.plan), _without_seeds(plan.to_json())))
+        self._check_plan(row)
         stored = _plan(row.plan)
         if stored is None:
-            raise damaged(self.database.shown, f"the plan of the study '{name_text(name)}'")
+            raise damaged(self.database.shown, f"the plan of study {row.id} has a value of another type")
         longer = stored if seeds is None else stored.with_seeds(seeds)
         if longer != stored:
             changed = sa.update(STUDIES).where(STUDIES.c.id == row.id)
@@ -260,6 +261,10 @@ class Store:
             raise damaged(self.database.shown, "a learning curve does not agree with its checksum")
         return tuple(Epoch(loss, valid) for loss, valid in np.frombuffer(numbers, "<f8").reshape(-1, 2).tolist())
 
+    def _check_plan(self, row: sa.Row[Any]) -> None:
+        if digest_of(row.plan) != row.digest:
+            raise damaged(self.database.shown, f"the plan of study {row.id} does not agree with its digest")
+
     def _check(self, found: Outcome | StoredStudy, what: str) -> None:
         if not fits(found, type(found)):
             raise damaged(self.database.shown, f"{what} has a value of another type")
@@ -286,6 +291,7 @@ def are(table: sa.Table, trials: Collection[Trial], *, study: int) -> sa.ColumnE
     return sa.and_(table.c.study_id == study, sa.tuple_(*keys(table)).in_([astuple(trial) for trial in trials]))
 
 
+_OF_STUDY = ("id", "name", "attempt", "version", "plan", "digest")
 _KEY = ("arm", "point", "seed")
 _COLUMNS = tuple(each.name for kind in (Trial, Outcome) for each in fields(kind) if each.name not in ("trial", "curve"))
 # Fixed: a column that is added later has no value in the rows that are there.

@@ -65,6 +65,7 @@ def test_a_store_that_is_only_read_is_not_created(tmp_path: Path) -> None:
 def test_one_study_is_read_by_an_index(tmp_path: Path) -> None:
     asked = []
     with Store(tmp_path / "runs.db") as store:
+        store.begin("mine", PLAN)
         sa.event.listen(store.database._engine, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
         store.outcomes(1)
         store.curves(1, [KEPT.trial])
