@@ -114,6 +114,7 @@ METAVARS = {
     "jobs": "N",
     "seed": "N",
     "init": "NAME",
+    "splits": "NAME",
     "store": "FILE",
 }
 

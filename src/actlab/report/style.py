@@ -22,6 +22,7 @@ PALETTE: Mapping[str, tuple[str, str]] = {
     "lines": ("#d3d9e0", "#36414d"),
     "better": ("#0067a3", "#5cb8f0"),
     "worse": ("#c4500a", "#f58a4a"),
+    "minor": ("#00707d", "#47c3d3"),
     "equivalent": ("#00805c", "#3cc79b"),
     "undecided": ("#66717e", "#98a4b1"),
     "derivative": ("#a3457f", "#e08cbf"),
@@ -29,8 +30,8 @@ PALETTE: Mapping[str, tuple[str, str]] = {
 _LIGHT = {name: light for name, (light, _) in PALETTE.items()}
 PAPER, INK, QUIET, LINES, DERIVATIVE = (_LIGHT[name] for name in ("paper", "ink", "quiet", "lines", "derivative"))
 
-COLORS = {"control": INK} | {name: _LIGHT[name] for name in ("better", "worse", "equivalent", "undecided")}
-MARKERS = {"control": "o", "better": "^", "worse": "v", "equivalent": "s", "undecided": "D"}
+COLORS = {"control": INK} | {name: _LIGHT[name] for name in ("better", "worse", "minor", "equivalent", "undecided")}
+MARKERS = {"control": "o", "better": "^", "worse": "v", "minor": "p", "equivalent": "s", "undecided": "D"}
 
 PANEL = (252.0, 176.0)  # points; one of several pictures side by side
 WIDE = 400.0

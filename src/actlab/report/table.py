@@ -30,7 +30,7 @@ class Row:
     Attributes:
         activation: its name, cut if it is very long.
         full_name: its whole name.
-        verdict: "control", "better", "worse", "equivalent" or "undecided".
+        verdict: "control", "better", "worse", "minor", "equivalent" or "undecided".
         test: the mean test metric.
         spread: its standard deviation over the seeds.
         difference: the mean difference from the control.

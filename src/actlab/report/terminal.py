@@ -21,7 +21,14 @@ from actlab.study.comparison import Comparison
 NAME = 24
 STEP_TIME = "step\ntime"
 BETWEEN = 2  # spaces between two columns, one of them from the box
-STYLES = {"control": "bold", "better": "bold blue", "worse": "red", "equivalent": "green", "undecided": "dim"}
+STYLES = {
+    "control": "bold",
+    "better": "bold blue",
+    "worse": "red",
+    "minor": "cyan",
+    "equivalent": "green",
+    "undecided": "dim",
+}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import re
 from actlab.study.comparison import Difference
 from actlab.train.kinds import Metric
 
-MARKS = {"control": "○", "better": "▲", "worse": "▼", "equivalent": "■", "undecided": "◆"}
+MARKS = {"control": "○", "better": "▲", "worse": "▼", "minor": "⬟", "equivalent": "■", "undecided": "◆"}
 """Verdicts differ in shape as well as in color."""
 
 NOTHING = "–"

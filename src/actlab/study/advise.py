@@ -68,6 +68,7 @@ def advise(
         budget=options.budget,
         seed=options.seed,
         init=options.init,
+        splits=options.splits,
     )
     warnings = study.plan.warnings()
     for line in warnings:
@@ -83,6 +84,7 @@ def advise(
             store=trials,
             name=task.name,
             resume=options.resume,
+            seeds=options.seeds,
             progress=progress,
             runner=runner or LocalRunner(options.jobs),
         )

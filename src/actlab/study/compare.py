@@ -1,9 +1,9 @@
-"""Run a comparison: tune on validation data, confirm on fresh seeds, read the test set, judge."""
+"""Run a comparison: train every cell, let every seed choose its learning rate, read the test set, judge."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
@@ -11,24 +11,26 @@ from typing import final
 from actlab.errors import BadStudy
 from actlab.formula.activation import Activation
 from actlab.study.arm import INITS, Arm, arms_of, check_arms, control_of
+from actlab.study.choice import at_ends, chosen, extension
 from actlab.study.comparison import Comparison
 from actlab.study.cost import measured_cost
 from actlab.study.outcome import Outcome
 from actlab.study.plan import (
-    ALPHA,
     BUDGET,
-    CONFIRM,
-    TUNE,
+    FIXED,
+    PER_SEED,
     Look,
     Plan,
     Trial,
+    next_alpha,
     rate_points,
     seed_stream,
 )
 from actlab.study.power import seeds_needed
-from actlab.study.results import is_settled, read, winners
+from actlab.study.results import is_settled, read
 from actlab.study.runner import Crew, LocalRunner, Runner, Setting
 from actlab.study.store import Store
+from actlab.train.kinds import Metric
 from actlab.train.task import Task
 
 Progress = Callable[[int, int, float | None, str], None]
@@ -52,6 +54,7 @@ def prepare(
     budget: int | None = None,
     seed: int = 0,
     init: str = "as-is",
+    splits: str | None = None,
     looks: Sequence[Look] | None = None,
 ) -> Study:
     """Plan and check a study; no trial is run yet.
@@ -59,12 +62,13 @@ def prepare(
     Args:
         task: the task to learn.
         candidates: names, formulas, activations or arms to compare with the control.
-        seeds: number of seeds for the final comparison; by default the fewest that can reach significance.
+        seeds: number of seeds; by default the fewest that can reach significance.
         budget: number of learning rates to try per arm; by default 8.
         seed: master random seed of the study.
         init: "as-is", or "gain" to draw all weights with the second-moment gain of each arm.
+        splits: "per-seed" if every seed splits the rows anew, or "fixed"; by default per seed on small data.
         looks: after how many seeds the test set is read, and the significance level each time; by default once, at
-            the end, at 0.05.
+            the end, at 0.04, which leaves 0.01 for seeds that are added later.
 
     Raises:
         BadStudy: the plan cannot be carried out.
@@ -77,22 +81,23 @@ def prepare(
     if init == "gain":
         arms = tuple(_with_gain(arm) for arm in arms)
     check_arms(task, arms, where=where)
-    count = seeds or (looks[-1].seeds if looks else seeds_needed(len(arms) - 1, alpha=ALPHA))
+    first = next_alpha(())
+    count = seeds or (looks[-1].seeds if looks else seeds_needed(len(arms) - 1, alpha=first))
     plan = Plan(
         task=task.name,
         fingerprint=task.fingerprint(),
         arms=tuple(arm.name for arm in arms),
-        points=rate_points(task.rates, budget=budget or BUDGET, seed=seed),
-        tuning_seeds=seed_stream(seed, role=TUNE, count=1),
-        seeds=seed_stream(seed, role=CONFIRM, count=count),
-        looks=tuple(looks or (Look(count, ALPHA),)),
+        points=rate_points(task.rates, budget=budget or BUDGET),
+        seeds=seed_stream(seed, count=count),
+        looks=tuple(looks or (Look(count, first),)),
         margin=task.metric.margin,
         margin_is_relative=task.metric.margin_is_relative,
+        splits=_splits(task, splits),
         init=init,
         seed=seed,
         contents={**task.contents(), **{f"the activation {arm.name}": arm.digest() for arm in arms}},
     )
-    setting = Setting(task, {arm.name: arm for arm in arms}, where, plan.points)
+    setting = Setting(task, {arm.name: arm for arm in arms}, where, plan)
     notes = (*task.notes, *([where.sentence()] if where else []), *plan.warnings())
     return Study(plan, setting, notes)
 
@@ -109,6 +114,7 @@ def compare(
     name: str | None = None,
     resume: bool = False,
     init: str = "as-is",
+    splits: str | None = None,
     looks: Sequence[Look] | None = None,
     progress: Progress | None = None,
     runner: Runner | None = None,
@@ -118,7 +124,7 @@ def compare(
     Args:
         task: the task to learn.
         candidates: names, formulas, activations or arms to compare with the control.
-        seeds: number of seeds for the final comparison; by default the fewest that can reach significance.
+        seeds: number of seeds; by default the fewest that can reach significance.
         budget: number of learning rates to try per arm; by default 8.
         jobs: processes that train at once.
         seed: master random seed of the study.
@@ -126,6 +132,7 @@ def compare(
         name: the name of the study in the store; by default that of the task.
         resume: continue the newest stored study of this name.
         init: "as-is", or "gain".
+        splits: "per-seed" or "fixed".
         looks: when the test set is read.
         progress: called after every trial.
         runner: runs the trials; by default this machine, with `jobs` processes.
@@ -133,13 +140,23 @@ def compare(
     Raises:
         BadStudy, BadTask, UnknownActivation: as `prepare`; also if the stored study has another plan.
     """
-    study = prepare(task, candidates=candidates, seeds=seeds, budget=budget, seed=seed, init=init, looks=looks)
+    study = prepare(
+        task,
+        candidates=candidates,
+        seeds=seeds,
+        budget=budget,
+        seed=seed,
+        init=init,
+        splits=splits,
+        looks=looks,
+    )
     with Store(store) as trials:
         return run_study(
             study,
             store=trials,
             name=name or task.name,
             resume=resume,
+            seeds=seeds,
             progress=progress,
             runner=runner or LocalRunner(jobs),
         )
@@ -151,29 +168,75 @@ def run_study(
     store: Store,
     name: str,
     resume: bool = False,
+    seeds: int | None = None,
     progress: Progress | None = None,
     runner: Runner | None = None,
 ) -> Comparison:
     """Run a prepared study.
+
+    Args:
+        study: what to run.
+        store: where its trials are stored.
+        name: its name in the store.
+        resume: continue the newest stored study of this name.
+        seeds: the number of seeds to go on to when it is resumed; by default those that it has.
+        progress: called after every trial.
+        runner: runs the trials; by default this machine.
 
     Raises:
         BadStudy: the stored study of this name has another plan, or the store cannot be written.
     """
     start = time.perf_counter()
     runner = runner or LocalRunner()
-    plan, task = study.plan, study.setting.task
-    number = store.resume(name, plan) if resume else store.begin(name, plan)
-    with runner.crew(study.setting) as crew:
+    number, plan = (
+        store.resume(name, study.plan, seeds=seeds) if resume else (store.begin(name, study.plan), study.plan)
+    )
+    setting = replace(study.setting, plan=plan)
+    with runner.crew(setting) as crew:
         work = _Work(plan.trials, store, number, crew, progress, done=store.outcomes(number))
-        work.carry_out(list(plan.tuning()), label="learning rates")
-        chosen = winners(plan, work.done, metric=task.metric)
+        points = _range(plan, work, metric=setting.task.metric)
         for look in range(len(plan.looks)):
-            work.carry_out(list(plan.confirming(chosen, look=look)), label="fresh seeds")
-            found = read(plan, work.done, chosen=chosen, look=look, task=task)
-            if is_settled(found):
+            work.carry_out(list(plan.cells(points, look=look)), label="training")
+            choices = chosen(plan, work.done, points=points, look=look, metric=setting.task.metric)
+            found = read(plan, work.done, choices=choices, points=points, look=look, setting=setting)
+            is_last = look + 1 == len(plan.looks)
+            if is_last or (is_settled(found) and not plan.looks[look + 1].added):
                 break
-    cost = measured_cost(study.setting, chosen, since=start)
-    return replace(found, notes=(*study.notes, *runner.notes(study.setting)), cost=cost)
+    cost = measured_cost(setting, {arm.activation: arm.rate for arm in found.arms}, since=start)
+    notes = (*study.notes, *runner.notes(setting), *_notes(found, at_ends(choices, points=points)))
+    return replace(found, notes=notes, cost=cost)
+
+
+def _range(plan: Plan, work: _Work, *, metric: Metric) -> tuple[int, ...]:
+    """Return the points to try, extended at the ends that an arm chose with the seeds of the first look."""
+    points = tuple(range(len(plan.points)))
+    while True:
+        work.carry_out(list(plan.cells(points, look=0)), label="training")
+        more = extension(plan, chosen(plan, work.done, points=points, look=0, metric=metric), points=points)
+        if not more:
+            return points
+        points = tuple(sorted((*points, *more)))
+        work.total += len(list(plan.cells(more, look=len(plan.looks) - 1)))
+
+
+def _notes(found: Comparison, ends: Mapping[str, int]) -> tuple[str, ...]:
+    """Say how far the range of rates was extended, who is still at its end, and who was still learning."""
+    notes = []
+    planned, tried = found.plan.points, found.rates
+    if len(tried) > len(planned):
+        notes.append(
+            f"An end of the learning rates from {planned[0]:.2g} to {planned[-1]:.2g} was chosen, so all arms tried"
+            f" {tried[0]:.2g} to {tried[-1]:.2g}."
+        )
+    if ends and len(tried) > 1:
+        each = ", ".join(f"{arm} ({count} of {len(found.arms[0].tests)} seeds)" for arm, count in ends.items())
+        notes.append(f"Chose an end of the learning rates, so a better one may lie beyond: {each}.")
+    learning = [arm for arm in found.arms if 2 * arm.still_learning >= len(arm.tests)]
+    if learning:
+        each = ", ".join(f"{arm.activation} ({arm.still_learning} of {len(arm.tests)} seeds)" for arm in learning)
+        longest = max(len(curve) for arm in learning for curve in arm.curves)
+        notes.append(f"Still learning after {longest} epochs: {each}. Ask for more epochs to see where it ends.")
+    return tuple(notes)
 
 
 @final
@@ -211,6 +274,23 @@ class _Work:
         elapsed = time.perf_counter() - self.started
         left = elapsed / self.fresh * (self.total - len(self.done)) if self.fresh else None
         self.progress(len(self.done), self.total, left, label)
+
+
+SMALL = 10_000
+"""Rows below which every seed has its own split by default: there, the split is a large part of the noise."""
+
+
+def _splits(task: Task, splits: str | None) -> str:
+    """Return how the rows are split.
+
+    Raises:
+        BadStudy: every seed shall have its own split, but the task has one that cannot be drawn anew.
+    """
+    if splits == PER_SEED and not task.can_resplit:
+        raise BadStudy(f"splits must be {FIXED}: task '{task.name}' has training, validation and test rows of its own.")
+    if splits is not None:
+        return splits
+    return PER_SEED if task.can_resplit and task.rows < SMALL else FIXED
 
 
 def _with_gain(arm: Arm) -> Arm:

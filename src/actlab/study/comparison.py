@@ -45,28 +45,31 @@ class ArmResult:
 
     Attributes:
         activation: the name of the arm.
-        point: the index of its winning learning rate.
-        rate: that learning rate.
-        tuned: the validation metric at every learning rate tried, averaged over the tuning seeds.
-        curves: a learning curve for every fresh seed.
-        valid: the mean validation metric over the fresh seeds.
-        test: the mean test metric over the fresh seeds.
-        tests: the test metric of every fresh seed, in the order of the plan's seeds.
-        diverged: how many trials diverged, tuning included; they score as the best constant prediction.
+        rate: the geometric mean of the learning rates that its seeds chose.
+        rates: the learning rate that each seed chose.
+        tuned: the validation metric at every learning rate tried, averaged over the seeds.
+        curves: a learning curve for every seed, at the learning rate that it chose.
+        valid: the mean validation metric over the seeds.
+        test: the mean test metric over the seeds.
+        tests: the test metric of every seed, in the order of the plan's seeds.
+        diverged: how many trials diverged, at any learning rate; they score as the best constant prediction.
         runs: the number of trials.
+        still_learning: with how many seeds training ended at the largest number of epochs and was still gaining.
+        epochs: the median number of epochs.
         steps_to_target: median training steps until the validation metric reaches the target; None if fewer than half
             of the seeds reach it.
-        good_rates: decades of learning rate in which the arm comes near the best arm on validation.
-        learned: with how many fresh seeds the arm learned.
+        good_rates: decades of learning rate over which the arm comes near the best arm on validation.
+        good_range: the lowest and the highest of these learning rates; None if there are none.
+        learned: with how many seeds the arm learned.
         difference: the difference from the control; None for the control itself.
-        verdict: "control", "better", "worse", "equivalent" or "undecided".
+        verdict: "control", "better", "worse", "minor", "equivalent" or "undecided".
         more_seeds: for an undecided arm, how many more seeds would probably settle it; None above the cap.
         sentence: the verdict in words.
     """
 
     activation: str
-    point: int
     rate: float
+    rates: tuple[float, ...]
     tuned: tuple[float, ...]
     curves: tuple[tuple[Epoch, ...], ...]
     valid: float
@@ -74,8 +77,11 @@ class ArmResult:
     tests: tuple[float, ...]
     diverged: int
     runs: int
+    still_learning: int
+    epochs: float
     steps_to_target: float | None
     good_rates: float
+    good_range: tuple[float, float] | None
     learned: int
     difference: Difference | None
     verdict: str
@@ -106,12 +112,16 @@ class Comparison:
         task: the name of the task.
         sentence: the task in one line.
         plan: what was fixed before the run.
+        rates: the learning rates that were tried, with those by which the range was extended.
         metric: the metric that the arms are judged by.
         baseline: the test metric of the best constant prediction.
         region: half the width of the region of practical equivalence, in the metric's unit.
         target: the validation metric that `steps_to_target` counts up to.
         look: the index of the look that the verdicts come from.
         arms: the control, then the candidates.
+        group: the arms that cannot be told from the best, the best first: the truly best one is among them with 95 %
+            probability.
+        recommended: the arm to use.
         verdict: a recommendation in a few sentences.
         notes: choices that a reader should know: what was replaced, left out, or run otherwise than requested.
         cost: times, which differ from run to run.
@@ -120,12 +130,15 @@ class Comparison:
     task: str
     sentence: str
     plan: Plan
+    rates: tuple[float, ...]
     metric: Metric
     baseline: float
     region: float
     target: float
     look: int
     arms: tuple[ArmResult, ...]
+    group: tuple[str, ...]
+    recommended: str
     verdict: str
     notes: tuple[str, ...]
     cost: Cost

@@ -15,14 +15,14 @@ ROUNDS = 3
 """The arms take turns, so that a slow moment of the machine does not affect only one of them."""
 
 
-def measured_cost(setting: Setting, chosen: Mapping[str, int], *, since: float) -> Cost:
+def measured_cost(setting: Setting, rates: Mapping[str, float], *, since: float) -> Cost:
     """Return the median seconds of a training step of every arm, and the seconds since `since`."""
     taken: dict[str, list[float]] = {arm: [] for arm in setting.arms}
     with one_thread():
         for _ in range(ROUNDS):
             for name, arm in setting.arms.items():
                 model = model_of(setting.task, arm, where=setting.where, seed=0)
-                taken[name] += step_seconds(model, setting.task, rate=setting.rates[chosen[name]], steps=10)
+                taken[name] += step_seconds(model, setting.task, rate=rates[name], steps=10)
     seconds = {arm: median(each) for arm, each in taken.items()}
     control = next(iter(seconds.values()))
     relative = {arm: value / control for arm, value in seconds.items()}

@@ -25,7 +25,7 @@ class AdviseOptions:
         "Candidates: names, formulas or file.py:name. Default: eight common activations.",
     ] = None
     seeds: Annotated[
-        int | None, "Number of seeds for the final comparison. Default: the fewest that can reach significance."
+        int | None, "Number of seeds. Default: the fewest that can reach significance. With --resume, seeds are added."
     ] = None
     budget: Annotated[int | None, "Number of learning rates to try per activation. Default: 8."] = None
     jobs: Annotated[int, "Number of training processes to run at once."] = 1
@@ -33,6 +33,10 @@ class AdviseOptions:
     init: Annotated[
         str, "Weight initialization: as-is, or gain to scale the weights by each activation's own gain."
     ] = "as-is"
+    splits: Annotated[
+        str | None,
+        "How the rows are split into three parts: per-seed, or fixed. Default: per seed on small data.",
+    ] = None
     store: Annotated[
         str | Path | None, "File or database URL in which to store the runs, so that a study can be resumed."
     ] = None

@@ -15,10 +15,12 @@ class Outcome:
     Attributes:
         trial: the trial.
         rate: its learning rate.
-        valid: the validation metric at the end.
-        test: the test metric; None for a tuning trial.
+        valid: the validation metric with the weights of the best epoch.
+        test: the test metric with the same weights; it is read only if the trial's seed chose this learning rate.
         diverged: whether a loss or an output was not finite; the metrics are then those of the best constant
             prediction.
+        still_learning: whether it ended at the largest number of epochs and was still gaining.
+        best: the number of epochs after which the validation metric was best.
         steps: the number of training steps.
         curve: one point per epoch.
         seconds: the time it took.
@@ -27,8 +29,10 @@ class Outcome:
     trial: Trial
     rate: float
     valid: float
-    test: float | None
+    test: float
     diverged: bool
+    still_learning: bool
+    best: int
     steps: int
     curve: tuple[Epoch, ...]
     seconds: float

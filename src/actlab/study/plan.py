@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,26 +18,52 @@ ALPHA = 0.05
 BUDGET = 8
 """Learning rates to try per arm."""
 
-TUNE = "tune"
-CONFIRM = "confirm"
+FIRST_SHARE = 0.8
+"""The share of the error that the first look may spend; each look that is added later may spend half of what is left.
+
+So more seeds can be added after the first look was read, as often as wanted, within the error of the plan; and the
+first look needs no more seeds than if it were the only one.
+"""
+
+FIXED = "fixed"
+PER_SEED = "per-seed"
+SPLITS = (PER_SEED, FIXED)
+
+EXTENSION = 2
+"""Points by which the range of rates is extended at an end that an arm chooses."""
+
+MOST_EXTENSIONS = 3
+"""How often each end is extended at most."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One reading of the test set: after how many seeds in total, and the error that it may spend."""
+    """One reading of the test set: after how many seeds in total, and the error that it may spend.
+
+    Attributes:
+        seeds: the number of seeds.
+        alpha: the error that may be spent.
+        added: whether it was added after the earlier looks were read, so that a decision there does not end the study.
+    """
 
     seeds: int
     alpha: float
+    added: bool = False
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training run of one arm, at one learning-rate point, with one seed."""
+    """One training run: one arm, one learning rate, one seed.
+
+    Attributes:
+        arm: the name of the arm.
+        point: the place of the learning rate on the plan's grid; negative below it.
+        seed: the seed.
+    """
 
     arm: str
     point: int
     seed: int
-    role: str
 
 
 @dataclass(frozen=True)
@@ -48,12 +74,13 @@ class Plan:
         task: the task's name.
         fingerprint: the fingerprint of the task.
         arms: the names of the arms, the control first.
-        points: the learning rates to try.
-        tuning_seeds: the seeds for trying the rates.
-        seeds: the fresh seeds for the winning rates.
+        points: the learning rates to try, evenly spaced in the logarithm, the lowest first. Beyond an end that an arm
+            chooses, the same spacing goes on, for all arms.
+        seeds: the seeds; with each, every arm chooses its own learning rate.
         looks: when the test set is read.
         margin: half the width of the region of practical equivalence.
         margin_is_relative: whether the margin is a share of the control's metric.
+        splits: "per-seed" if every seed splits the rows into training, validation and test part anew, or "fixed".
         init: "as-is", or "gain" for weights drawn with the second-moment gain of each arm.
         seed: the master random seed, from which all others are drawn.
         contents: a digest of each thing that the results depend on: data, model, loss, code and activations.
@@ -63,11 +90,11 @@ class Plan:
     fingerprint: str
     arms: tuple[str, ...]
     points: tuple[float, ...]
-    tuning_seeds: tuple[int, ...]
     seeds: tuple[int, ...]
     looks: tuple[Look, ...]
     margin: float
     margin_is_relative: bool
+    splits: str
     init: str
     seed: int
     contents: Mapping[str, str] = field(default_factory=dict)
@@ -92,21 +119,42 @@ class Plan:
 
     @property
     def trials(self) -> int:
-        """The largest number of training runs."""
-        return len(self.arms) * (len(self.points) * len(self.tuning_seeds) + len(self.seeds))
+        """The number of training runs, if the range of rates is not extended."""
+        return len(self.arms) * len(self.points) * len(self.seeds)
 
-    def tuning(self) -> Iterator[Trial]:
-        """Yield the trials that choose the learning rate of each arm."""
-        for seed in self.tuning_seeds:
-            for point in range(len(self.points)):
-                for arm in self.arms:
-                    yield Trial(arm, point, seed, TUNE)
+    def rate(self, point: int) -> float:
+        """Return the learning rate at a point of the grid, or beyond its ends."""
+        if 0 <= point < len(self.points):
+            return self.points[point]
+        ratio = (self.points[-1] / self.points[0]) ** (1 / (len(self.points) - 1))
+        return float(f"{self.points[0] * ratio**point:.4g}")
 
-    def confirming(self, winners: dict[str, int], *, look: int) -> Iterator[Trial]:
-        """Yield the trials of each arm's winning rate on fresh seeds, up to and including one look."""
+    def cells(self, points: Sequence[int], *, look: int) -> Iterator[Trial]:
+        """Yield the trials of these points with every arm and every seed up to and including one look."""
         for seed in self.seeds[: self.looks[look].seeds]:
             for arm in self.arms:
-                yield Trial(arm, winners[arm], seed, CONFIRM)
+                for point in points:
+                    yield Trial(arm, point, seed)
+
+    def with_seeds(self, count: int) -> Plan:
+        """Return the plan with so many seeds, of which those that it has are the first, and one more look at the end.
+
+        Raises:
+            BadStudy: the plan has more seeds already, or no error is left to spend.
+        """
+        if count < len(self.seeds):
+            raise BadStudy(
+                f"the study has {len(self.seeds)} seeds already; got {count}. Pass --seeds {len(self.seeds)} or more."
+            )
+        if count == len(self.seeds):
+            return self
+        if self.alpha >= ALPHA:
+            raise BadStudy(
+                f"the plan has spent its error of {self.alpha:g} in {_count(len(self.looks), 'look')}, so that no seeds"
+                " can be added. Run a new study."
+            )
+        added = Look(count, next_alpha(self.looks), added=True)
+        return replace(self, seeds=seed_stream(self.seed, count=count), looks=(*self.looks, added))
 
     def can_decide(self, look: int = -1) -> bool:
         """Return whether even the clearest difference could be claimed at a look."""
@@ -116,14 +164,15 @@ class Plan:
     def sentences(self) -> tuple[str, ...]:
         """Say what will be run and what it can decide."""
         size = f"{self.margin:.0%} of the control's metric" if self.margin_is_relative else f"{self.margin:g} points"
-        rates = f"one learning rate ({self.points[0]:.2g}) each"
+        rates = f"one learning rate ({self.points[0]:.2g})"
         if len(self.points) > 1:
-            span = f"from {min(self.points):.2g} to {max(self.points):.2g}"
-            rates = f"{len(self.points)} learning rates each, {span}, chosen on validation data"
+            span = f"from {self.points[0]:.2g} to {self.points[-1]:.2g}"
+            rates = f"{len(self.points)} learning rates {span}, extended for all arms if one chooses an end"
+        seeds = _count(len(self.seeds), "seed")
         return (
             *self.warnings(),
-            f"{len(self.arms)} arms, {self.control} is the control; {rates}; then"
-            f" {_count(len(self.seeds), 'fresh seed')}: {self.trials} trials.",
+            f"{len(self.arms)} arms, {self.control} is the control; {rates}; {seeds}: {self.trials:,} trials."
+            f" {_CHOICE if len(self.points) > 1 else ''}{_SPLIT_SENTENCES[self.splits]}",
             f"{self._looks()} {self._power()}",
             f"Differences of less than {size} do not matter. {_INIT_SENTENCES[self.init]}",
         )
@@ -166,10 +215,30 @@ class Plan:
         values = asdict(self)
         return values if self.contents else {name: each for name, each in values.items() if name != "contents"}
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Plan:
+        """Return the plan that these plain values describe.
+
+        Raises:
+            BadStudy: they describe none of this version.
+        """
+        try:
+            lists = {name: tuple(values[name]) for name in ("arms", "points", "seeds")}
+            return cls(**{**values, **lists, "looks": tuple(Look(**look) for look in values["looks"])})
+        except (KeyError, TypeError) as error:
+            raise BadStudy("the stored plan was written by another version of actlab.") from error
+
     def digest(self) -> str:
         """Return a digest that identifies the plan."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
+
+_CHOICE = "With each seed, every arm chooses its own learning rate on validation data. "
+
+_SPLIT_SENTENCES = {
+    PER_SEED: "Each seed splits the rows anew, so the intervals hold the noise of the split too.",
+    FIXED: "All seeds share one split of the rows, so the intervals do not hold the noise of the split.",
+}
 
 _INIT_SENTENCES = {
     "as-is": "The model initializes its own weights (--init as-is).",
@@ -181,30 +250,33 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def rate_points(rates: tuple[float, float], *, budget: int, seed: int) -> tuple[float, ...]:
-    """Return quasi-random learning rates: a scrambled Sobol sequence, uniform in the logarithm.
+def rate_points(rates: tuple[float, float], *, budget: int) -> tuple[float, ...]:
+    """Return learning rates from the lowest to the highest, evenly spaced in the logarithm; a single one in the middle.
 
     Example:
-        >>> [round(rate, 4) for rate in rate_points((0.001, 0.1), budget=4, seed=0)]
-        [0.0503, 0.0013, 0.0068, 0.0314]
+        >>> rate_points((0.001, 0.1), budget=3), rate_points((0.001, 0.1), budget=1)
+        ((0.001, 0.01, 0.1), (0.01,))
     """
-    from scipy.stats import qmc  # takes half a second, which worker processes save
-
-    power = max(0, (budget - 1).bit_length())
-    # A whole power of two keeps the sequence balanced; SciPy warns at other lengths.
-    places = qmc.Sobol(1, scramble=True, seed=seed).random_base2(power)[:budget, 0]
     low, high = np.log(rates)
-    return tuple(float(f"{rate:.4g}") for rate in np.exp(low + places * (high - low)))
+    places = np.linspace(low, high, budget) if budget > 1 else [(low + high) / 2]
+    return tuple(dict.fromkeys(float(f"{rate:.4g}") for rate in np.exp(places)))
 
 
-def seed_stream(seed: int, *, role: str, count: int) -> tuple[int, ...]:
-    """Draw seeds from one seed; different roles get different seeds.
-
-    A longer stream begins with the shorter one, so additional seeds change no earlier trial.
-    """
-    roles = (TUNE, CONFIRM)
-    drawn = np.random.SeedSequence([seed, roles.index(role)]).generate_state(count)
+def seed_stream(seed: int, *, count: int) -> tuple[int, ...]:
+    """Draw seeds from one seed; a longer stream begins with the shorter one, so added seeds change no earlier trial."""
+    drawn = np.random.SeedSequence([seed, 1]).generate_state(count)
     return tuple(int(one) >> 1 for one in drawn)
+
+
+def next_alpha(looks: Sequence[Look], *, alpha: float = ALPHA) -> float:
+    """Return the error that the next look may spend: half of what the earlier ones left.
+
+    Example:
+        >>> next_alpha(()), next_alpha((Look(9, 0.04),))
+        (0.04, 0.005)
+    """
+    left = alpha - sum(look.alpha for look in looks)
+    return alpha * FIRST_SHARE if not looks else float(f"{left / 2:.6g}")
 
 
 def _check(plan: Plan) -> None:
@@ -212,7 +284,7 @@ def _check(plan: Plan) -> None:
         raise BadStudy(f"a study must have two arms or more; got {len(plan.arms)}.")
     if len(set(plan.arms)) < len(plan.arms):
         raise BadStudy(f"the arms must have different names; got {', '.join(plan.arms)}.")
-    if not plan.points or not plan.tuning_seeds:
+    if not plan.points:
         raise BadStudy("budget must be at least 1; got 0. Every arm requires a learning rate.")
     if plan.init not in INITS:
         raise BadStudy(f"init must be {' or '.join(INITS)}; got '{plan.init}'.")
@@ -221,5 +293,5 @@ def _check(plan: Plan) -> None:
         raise BadStudy(f"looks must have increasing numbers of seeds and end with all {len(plan.seeds)}; got {sizes}.")
     if not all(look.alpha > 0 for look in plan.looks) or plan.alpha >= 0.5:
         raise BadStudy(f"the error must be above 0 at each look and below 0.5 in total; got {plan.alpha:g}.")
-    if set(plan.seeds) & set(plan.tuning_seeds):
-        raise BadStudy("the seeds for tuning and for the verdict must differ; one is used for both. Draw other seeds.")
+    if plan.splits not in SPLITS:
+        raise BadStudy(f"splits must be {' or '.join(SPLITS)}; got '{plan.splits}'.")

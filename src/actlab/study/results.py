@@ -4,50 +4,55 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import mean, median
+from statistics import geometric_mean, mean, median
 
+from actlab.formula.activation import Activation
+from actlab.study.choice import Done
 from actlab.study.comparison import ArmResult, Comparison, Cost
 from actlab.study.outcome import Outcome
-from actlab.study.plan import CONFIRM, TUNE, Plan, Trial
+from actlab.study.plan import Plan, Trial
 from actlab.study.power import seeds_needed
-from actlab.study.verdict import CONTROL, UNDECIDED, Judgement, judge, learned
-from actlab.study.words import Findings, arm_sentence, overall
+from actlab.study.runner import Setting
+from actlab.study.verdict import CONTROL, UNDECIDED, Judgement, best_group, judge, learned
+from actlab.study.words import Findings, arm_sentence, overall, recommended
+from actlab.theory.operations import operations
 from actlab.train.kinds import Metric
 from actlab.train.task import Task
 
 NEAR = 0.9
 """The share of the way from the best constant prediction to the best arm that a target or a good rate must reach."""
 
-Done = Mapping[Trial, Outcome]
 
-
-def tuned(plan: Plan, done: Done, *, arm: str) -> tuple[float, ...]:
-    """Return the validation metric of an arm at every learning rate, averaged over the tuning seeds."""
-    return tuple(
-        mean(done[Trial(arm, point, seed, TUNE)].valid for seed in plan.tuning_seeds)
-        for point in range(len(plan.points))
-    )
-
-
-def winners(plan: Plan, done: Done, *, metric: Metric) -> dict[str, int]:
-    """Return the best learning rate of each arm on validation data; the lowest of equal ones."""
-    chosen = {}
-    for arm in plan.arms:
-        values = tuned(plan, done, arm=arm)
-        chosen[arm] = max(
-            range(len(values)), key=lambda point: (metric.gain(values[point], over=0.0), -plan.points[point])
-        )
-    return chosen
-
-
-def read(plan: Plan, done: Done, *, chosen: Mapping[str, int], look: int, task: Task) -> Comparison:
-    """Return the result at one look, without notes and costs."""
-    metric, baseline = task.metric, task.baseline(task.test)
+def tuned(plan: Plan, done: Done, *, arm: str, points: Sequence[int], look: int) -> tuple[float, ...]:
+    """Return the validation metric of an arm at every learning rate, averaged over the seeds."""
     seeds = plan.seeds[: plan.looks[look].seeds]
-    runs = {arm: [done[Trial(arm, chosen[arm], seed, CONFIRM)] for seed in seeds] for arm in plan.arms}
-    tests = {arm: tuple(_tested(run) for run in each) for arm, each in runs.items()}
-    judgements = judge(tests, metric=metric, alpha=plan.looks[look].alpha, seed=plan.seed)
-    region = metric.region(mean(tests[plan.control]))
+    return tuple(mean(done[Trial(arm, point, seed)].valid for seed in seeds) for point in points)
+
+
+def read(
+    plan: Plan, done: Done, *, choices: Mapping[str, Sequence[int]], points: Sequence[int], look: int, setting: Setting
+) -> Comparison:
+    """Return the result at one look, without notes and costs.
+
+    Args:
+        plan: the plan.
+        done: the outcomes of all trials up to this look.
+        choices: the point that every arm chose with each seed; of the other points no test metric is read.
+        points: all points that were tried.
+        look: the index of the look.
+        setting: task and arms.
+    """
+    task, metric = setting.task, setting.task.metric
+    seeds = plan.seeds[: plan.looks[look].seeds]
+    runs = {
+        arm: [done[Trial(arm, point, seed)] for point, seed in zip(choices[arm], seeds, strict=True)]
+        for arm in plan.arms
+    }
+    tests = {arm: tuple(run.test for run in each) for arm, each in runs.items()}
+    parts = [setting.task_of(seed) for seed in seeds]
+    baseline = mean(each.baseline(each.test) for each in parts)
+    region = task.region(mean(tests[plan.control]))
+    judgements = judge(tests, metric=metric, region=region, alpha=plan.looks[look].alpha, seed=plan.seed)
     findings = Findings(
         control=plan.control,
         metric=metric,
@@ -57,24 +62,42 @@ def read(plan: Plan, done: Done, *, chosen: Mapping[str, int], look: int, task: 
         learned=learned(tests, metric=metric, baseline=baseline),
         seeds=len(seeds),
         judgements=judgements,
+        group=best_group(tests, metric=metric, alpha=plan.looks[look].alpha),
+        operations={
+            name: operations(arm.means) for name, arm in setting.arms.items() if isinstance(arm.means, Activation)
+        },
         least=seeds_needed(plan.comparisons, alpha=plan.looks[-1].alpha),
     )
-    target = _near_best([mean(run.valid for run in each) for each in runs.values()], task=task)
-    good = _near_best([value for arm in plan.arms for value in tuned(plan, done, arm=arm)], task=task)
+    constant = mean(each.baseline(each.valid) for each in parts)
+    values = {arm: tuned(plan, done, arm=arm, points=points, look=look) for arm in plan.arms}
+    target = _near_best([mean(run.valid for run in each) for each in runs.values()], metric=metric, baseline=constant)
+    good = _near_best([value for each in values.values() for value in each], metric=metric, baseline=constant)
     arms = tuple(
-        _arm(arm, plan=plan, done=done, runs=runs[arm], findings=findings, targets=(target, good), task=task)
+        _arm(
+            arm,
+            tuned=values[arm],
+            rates=[plan.rate(point) for point in points],
+            done=done,
+            runs=runs[arm],
+            findings=findings,
+            targets=(target, good),
+            task=task,
+        )
         for arm in plan.arms
     )
     return Comparison(
         task=task.name,
         sentence=task.sentence,
         plan=plan,
+        rates=tuple(plan.rate(point) for point in points),
         metric=metric,
         baseline=baseline,
         region=region,
         target=target,
         look=look,
         arms=arms,
+        group=findings.group,
+        recommended=recommended(findings),
         verdict=overall(findings),
         notes=(),
         cost=Cost(0.0, {}, {}),
@@ -86,22 +109,17 @@ def is_settled(found: Comparison) -> bool:
     return all(arm.verdict != UNDECIDED for arm in found.arms)
 
 
-def _tested(run: Outcome) -> float:
-    assert run.test is not None
-    return run.test
-
-
-def _near_best(values: Sequence[float], *, task: Task) -> float:
+def _near_best(values: Sequence[float], *, metric: Metric, baseline: float) -> float:
     """Return the metric nine tenths of the way from the best constant prediction to the best of these values."""
-    baseline = task.baseline(task.valid)
-    best = max(values, key=lambda value: task.metric.gain(value, over=baseline))
+    best = max(values, key=lambda value: metric.gain(value, over=baseline))
     return baseline + NEAR * (best - baseline)
 
 
 def _arm(
     arm: str,
     *,
-    plan: Plan,
+    tuned: tuple[float, ...],
+    rates: Sequence[float],
     done: Done,
     runs: Sequence[Outcome],
     findings: Findings,
@@ -110,20 +128,23 @@ def _arm(
 ) -> ArmResult:
     own = [outcome for trial, outcome in done.items() if trial.arm == arm]
     judgement: Judgement | None = findings.judgements.get(arm)
-    values = tuned(plan, done, arm=arm)
+    good = _good_rates(tuned, rates, target=targets[1], metric=task.metric)
     return ArmResult(
         activation=arm,
-        point=runs[0].trial.point,
-        rate=runs[0].rate,
-        tuned=values,
+        rate=float(f"{geometric_mean(run.rate for run in runs):.4g}"),
+        rates=tuple(run.rate for run in runs),
+        tuned=tuned,
         curves=tuple(run.curve for run in runs),
         valid=mean(run.valid for run in runs),
         test=findings.means[arm],
-        tests=tuple(_tested(run) for run in runs),
+        tests=tuple(run.test for run in runs),
         diverged=sum(outcome.diverged for outcome in own),
         runs=len(own),
+        still_learning=sum(run.still_learning for run in runs),
+        epochs=median(len(run.curve) for run in runs),
         steps_to_target=_steps_to(targets[0], runs=runs, task=task),
-        good_rates=_good_rates(values, target=targets[1], task=task),
+        good_rates=math.log10(good[1] / good[0]) if good else 0.0,
+        good_range=good,
         learned=findings.learned[arm],
         difference=judgement.difference if judgement else None,
         verdict=judgement.verdict if judgement else CONTROL,
@@ -142,12 +163,13 @@ def _steps_to(target: float, *, runs: Sequence[Outcome], task: Task) -> float | 
 def _first_step(run: Outcome, *, target: float, task: Task) -> float:
     for number, epoch in enumerate(run.curve):
         if not task.metric.is_better(target, than=epoch.valid):
-            return (number + 1) * task.steps / task.epochs
+            return (number + 1) * task.steps_per_epoch
     return math.inf
 
 
-def _good_rates(values: Sequence[float], *, target: float, task: Task) -> float:
-    """Return the decades of learning rate that reach the target: the share of the points, times all decades."""
-    good = sum(not task.metric.is_better(target, than=value) for value in values)
-    low, high = task.rates
-    return good / len(values) * math.log10(high / low)
+def _good_rates(
+    values: Sequence[float], rates: Sequence[float], *, target: float, metric: Metric
+) -> tuple[float, float] | None:
+    """Return the lowest and the highest learning rate that reach the target; None if none does."""
+    good = [rate for rate, value in zip(rates, values, strict=True) if not metric.is_better(target, than=value)]
+    return (min(good), max(good)) if good else None

@@ -24,9 +24,9 @@ from actlab.errors import BadInput, BadStudy
 from actlab.study.arm import Arm, model_of
 from actlab.study.outcome import Outcome
 from actlab.study.places import Places
-from actlab.study.plan import CONFIRM, Trial
+from actlab.study.plan import PER_SEED, Plan, Trial
 from actlab.train.load import Directions, directions_to
-from actlab.train.loop import metric_on_test, train
+from actlab.train.loop import train
 from actlab.train.task import Task
 
 
@@ -38,13 +38,17 @@ class Setting:
         task: the task to learn.
         arms: the arms, by name.
         where: the activations of the model; None if its factory takes the activation.
-        rates: the learning rates, by point.
+        plan: the plan, which says the learning rate of a point, and whether every seed has its own split of the rows.
     """
 
     task: Task
     arms: dict[str, Arm]
     where: Places | None
-    rates: tuple[float, ...]
+    plan: Plan
+
+    def task_of(self, seed: int) -> Task:
+        """Return the task with the split of the rows that a seed has."""
+        return self.task.with_split(seed) if self.plan.splits == PER_SEED else self.task
 
 
 Crew = Callable[[Sequence[Trial]], Iterator[Outcome]]
@@ -68,16 +72,21 @@ def carry_out(setting: Setting, trial: Trial) -> Outcome:
         BadTask: the model or the loss raised.
     """
     start = time.perf_counter()
-    task, rate = setting.task, setting.rates[trial.point]
+    task, rate = setting.task_of(trial.seed), setting.plan.rate(trial.point)
     model = model_of(task, setting.arms[trial.arm], where=setting.where, seed=trial.seed)
     run = train(model, task, rate=rate, seed=trial.seed)
-    test, diverged = None, run.diverged
-    if trial.role == CONFIRM:
-        test = None if diverged else metric_on_test(model, task)
-        diverged = test is None
-        test = task.baseline(task.test) if test is None else test
-    seconds = time.perf_counter() - start
-    return Outcome(trial, rate, run.valid, test, diverged, run.steps, run.curve, seconds)
+    return Outcome(
+        trial=trial,
+        rate=rate,
+        valid=run.valid,
+        test=run.test,
+        diverged=run.diverged,
+        still_learning=run.still_learning,
+        best=run.best,
+        steps=run.steps,
+        curve=run.curve,
+        seconds=time.perf_counter() - start,
+    )
 
 
 @final
@@ -212,7 +221,7 @@ def _parcel(setting: Setting) -> bytes | None:
     """
     task = directions_to(setting.task) if setting.task.origin else setting.task
     try:
-        return pickle.dumps((task, setting.arms, setting.where, setting.rates))
+        return pickle.dumps((task, setting.arms, setting.where, setting.plan))
     except (pickle.PicklingError, AttributeError, TypeError):  # pickle raises any of the three
         return None
 
@@ -220,8 +229,8 @@ def _parcel(setting: Setting) -> bytes | None:
 @lru_cache(maxsize=1)
 def _unpacked(path: Path) -> Setting:
     torch.set_num_threads(1)
-    task, arms, where, rates = pickle.loads(path.read_bytes())
-    return Setting(task.followed() if isinstance(task, Directions) else task, arms, where, rates)
+    task, arms, where, plan = pickle.loads(path.read_bytes())
+    return Setting(task.followed() if isinstance(task, Directions) else task, arms, where, plan)
 
 
 def _carry_out_there(trial: Trial, path: Path) -> Outcome:

@@ -31,18 +31,19 @@ TRIALS = sa.Table(
     sa.Column("arm", sa.String(500), nullable=False),
     sa.Column("point", sa.Integer, nullable=False),
     sa.Column("seed", sa.BigInteger, nullable=False),
-    sa.Column("role", sa.String(20), nullable=False),
     sa.Column("status", sa.String(20), nullable=False),
     sa.Column("diverged", sa.Boolean, nullable=False),
     sa.Column("rate", sa.Float(53), nullable=False),
     sa.Column("valid", sa.Float(53), nullable=False),
     sa.Column("test", sa.Float(53)),
+    sa.Column("still_learning", sa.Boolean, nullable=False),
+    sa.Column("best", sa.Integer, nullable=False),
     sa.Column("steps", sa.Integer, nullable=False),
     sa.Column("curve", sa.JSON, nullable=False),
     sa.Column("seconds", sa.Float(53), nullable=False),
     sa.Column("version", sa.String(40), nullable=False),
     sa.Column("finished", sa.DateTime(timezone=True), nullable=False),
-    sa.UniqueConstraint("study_id", "arm", "point", "seed", "role", name="one_row_a_trial"),
+    sa.UniqueConstraint("study_id", "arm", "point", "seed", name="one_row_a_trial"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -76,7 +77,7 @@ class Store:
     def names(self) -> tuple[str, ...]:
         """Return the names of the studies in the store."""
         query = sa.select(STUDIES.c.name).distinct().order_by(STUDIES.c.name)
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return tuple(connection.execute(query).scalars())
 
     def begin(self, name: str, plan: Plan) -> int:
@@ -90,20 +91,29 @@ class Store:
             except IntegrityError:
                 continue  # another process has just added a study of this name: take the next number
 
-    def resume(self, name: str, plan: Plan) -> int:
-        """Return the number of the newest study of this name, or of a new one if there is none.
+    def resume(self, name: str, plan: Plan, *, seeds: int | None = None) -> tuple[int, Plan]:
+        """Return number and plan of the newest study of this name, or of a new one if there is none.
+
+        The stored plan may have other seeds and looks than `plan`: its own go on to count, and if `seeds` is larger
+        than their number, seeds and one more look are added, and stored.
 
         Raises:
-            BadStudy: the newest study of this name has another plan; the message says what differs.
+            BadStudy: the newest study of this name has another plan or more seeds; the message says what differs.
         """
         newest = sa.select(STUDIES).where(STUDIES.c.name == name).order_by(STUDIES.c.attempt.desc()).limit(1)
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             row = connection.execute(newest).one_or_none()
         if row is None:
-            return self.begin(name, plan)
-        if row.digest != plan.digest():
-            raise BadStudy(_refusal(name, row.plan, plan.to_json()))
-        return int(row.id)
+            return self.begin(name, plan), plan
+        if _without_seeds(row.plan) != _without_seeds(plan.to_json()):
+            raise BadStudy(_refusal(name, _without_seeds(row.plan), _without_seeds(plan.to_json())))
+        stored = Plan.from_json(row.plan)
+        longer = stored if seeds is None else stored.with_seeds(seeds)
+        if longer != stored:
+            changed = sa.update(STUDIES).where(STUDIES.c.id == row.id)
+            with self._writing() as connection:
+                connection.execute(changed.values(digest=longer.digest(), plan=longer.to_json()))
+        return int(row.id), longer
 
     def keep(self, study: int, outcome: Outcome) -> None:
         """Store a trial; a trial that is already stored stays unchanged."""
@@ -116,6 +126,8 @@ class Store:
             "rate": outcome.rate,
             "valid": outcome.valid,
             "test": outcome.test,
+            "still_learning": outcome.still_learning,
+            "best": outcome.best,
             "steps": outcome.steps,
             "curve": [asdict(epoch) for epoch in outcome.curve],
             "seconds": outcome.seconds,
@@ -128,9 +140,19 @@ class Store:
 
     def outcomes(self, study: int) -> dict[Trial, Outcome]:
         """Return the stored trials of a study."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             rows = connection.execute(sa.select(TRIALS).where(TRIALS.c.study_id == study)).all()
         return {outcome.trial: outcome for outcome in map(_outcome, rows)}
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except DatabaseError as error:
+            raise BadStudy(
+                f"the store {_shown(self.url)} cannot be read: {_first_line(error, url=self.url)}"
+            ) from error
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
@@ -157,11 +179,13 @@ def _added(connection: sa.Connection, *, name: str, attempt: int, plan: Plan) ->
 
 def _outcome(row: sa.Row[Any]) -> Outcome:
     return Outcome(
-        trial=Trial(arm=row.arm, point=row.point, seed=row.seed, role=row.role),
+        trial=Trial(arm=row.arm, point=row.point, seed=row.seed),
         rate=row.rate,
         valid=row.valid,
         test=row.test,
         diverged=row.diverged,
+        still_learning=row.still_learning,
+        best=row.best,
         steps=row.steps,
         curve=tuple(Epoch(**point) for point in row.curve),
         seconds=row.seconds,
@@ -221,19 +245,14 @@ def _refusal(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> 
 _DIGESTS = ("contents", "fingerprint")
 
 
+def _without_seeds(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a plan as it is stored, without what more seeds change."""
+    return {name: each for name, each in json.loads(json.dumps(plan)).items() if name not in ("seeds", "looks")}
+
+
 def _what_differs(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    now = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
-    names = [name for name in {**now, **stored} if stored.get(name) != now.get(name)]
-    if "seeds" in names:
-        names = [name for name in names if name != "looks"]  # they follow from the number of seeds
-    return "; ".join(_difference(name, stored.get(name), now.get(name)) for name in names)
-
-
-def _difference(name: str, before: Any, now: Any) -> str:
-    """Return a setting's two values; of the seeds, which are long numbers, how many there are."""
-    if name == "seeds" and isinstance(before, list) and isinstance(now, list) and len(before) != len(now):
-        return f"{name}: {len(before)} stored, {len(now)} now"
-    return f"{name}: {_brief(before)} stored, {_brief(now)} now"
+    names = [name for name in {**asked, **stored} if stored.get(name) != asked.get(name)]
+    return "; ".join(f"{name}: {_brief(stored.get(name))} stored, {_brief(asked.get(name))} now" for name in names)
 
 
 def _brief(value: Any) -> str:

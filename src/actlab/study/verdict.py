@@ -1,4 +1,4 @@
-"""Judge every arm: better, worse, equivalent, or undecided with the number of additional seeds."""
+"""Judge every arm against the control, and find the arms that cannot be told from the best."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from actlab.train.kinds import Metric
 
 BETTER = "better"
 WORSE = "worse"
+MINOR = "minor"
 EQUIVALENT = "equivalent"
 UNDECIDED = "undecided"
 CONTROL = "control"
@@ -31,21 +32,25 @@ class Judgement:
     more_seeds: int | None
 
 
-def judge(tests: Mapping[str, Sequence[float]], *, metric: Metric, alpha: float, seed: int) -> dict[str, Judgement]:
+def judge(
+    tests: Mapping[str, Sequence[float]], *, metric: Metric, region: float, alpha: float, seed: int
+) -> dict[str, Judgement]:
     """Judge every arm but the first, which is the control.
 
-    A difference is claimed if Holm's procedure over all arms rejects; an equivalence if the interval at the Bonferroni
-    level lies within the region of practical equivalence, even if the small difference is significant.
+    A difference is proved if Holm's procedure over all arms rejects. The arm is better or worse if its interval then
+    lies beyond the region of practical equivalence, and otherwise its difference is minor: proved, but not shown to
+    matter. An arm is equivalent if no difference is proved and the interval at the Bonferroni level lies within the
+    region.
 
     Args:
         tests: the test metrics of every arm, paired by seed; the control first.
         metric: the metric.
+        region: half the width of the region of practical equivalence.
         alpha: the error spent on this look.
         seed: the random seed of the resampling that estimates how many more seeds are needed.
     """
     control, *others = tests
     paired = {arm: SignedRank(_minus(tests[arm], tests[control])) for arm in others}
-    region = metric.region(sum(tests[control]) / len(tests[control]))
     steps = holm([paired[arm].p for arm in others], alpha=alpha)
     judgements = {}
     for arm, step in zip(others, steps, strict=True):
@@ -64,7 +69,8 @@ def judge(tests: Mapping[str, Sequence[float]], *, metric: Metric, alpha: float,
         )
         levels = Levels(step.alpha, alpha / len(others), region)
         verdict = _verdict(test, levels=levels, rejected=step.rejected, metric=metric)
-        more = _more(test, levels=levels, seed=seed) if verdict == UNDECIDED else None
+        open_question = verdict == UNDECIDED or (verdict == MINOR and not shown.lies_within(region))
+        more = _more(test, levels=levels, seed=seed, is_proved=verdict == MINOR) if open_question else None
         judgements[arm] = Judgement(difference, verdict, more)
     return judgements
 
@@ -85,18 +91,47 @@ def _minus(values: Sequence[float], control: Sequence[float]) -> tuple[float, ..
     return tuple(value - against for value, against in zip(values, control, strict=True))
 
 
+def best_group(tests: Mapping[str, Sequence[float]], *, metric: Metric, alpha: float) -> tuple[str, ...]:
+    """Return the arms that cannot be told from the best, the best mean first.
+
+    An arm is left out if another one is better by the one-sided signed-rank test, at the level `alpha` divided by the
+    number of other arms. So the arm that is truly the best is in the group with a probability of at least 1 − `alpha`.
+
+    Source:
+        Gupta 1965, Technometrics 7, 225-245, with exact signed-rank tests.
+
+    Example:
+        >>> from actlab.train.kinds import ACCURACY
+        >>> best_group({"a": [1, 2, 3, 4, 5, 6], "b": [3, 5, 7, 9, 11, 13]}, metric=ACCURACY, alpha=0.05)
+        ('b',)
+    """
+    level = alpha / max(1, len(tests) - 1)
+    inside = [
+        arm
+        for arm, own in tests.items()
+        if not any(_is_above(other, own, metric=metric, level=level) for name, other in tests.items() if name != arm)
+    ]
+    return tuple(sorted(inside, key=lambda arm: -metric.gain(sum(tests[arm]), over=0.0)))
+
+
+def _is_above(one: Sequence[float], other: Sequence[float], *, metric: Metric, level: float) -> bool:
+    """Return whether the first values are better than the second by the one-sided test."""
+    test = SignedRank(_minus(one, other))
+    return metric.gain(test.estimate, over=0.0) > 0 and test.p / 2 <= level
+
+
 def _verdict(test: SignedRank, *, levels: Levels, rejected: bool, metric: Metric) -> str:
-    if test.interval(levels.equivalence).lies_within(levels.region):
-        return EQUIVALENT
     if not rejected:
-        return UNDECIDED
+        return EQUIVALENT if test.interval(levels.equivalence).lies_within(levels.region) else UNDECIDED
+    shown = test.interval(levels.difference)
+    if shown.low <= levels.region and shown.high >= -levels.region:
+        return MINOR
     # The interval decides the side, not the mean: the interval is what was tested.
-    is_larger = test.interval(levels.difference).low > 0
-    return BETTER if is_larger == metric.larger_is_better else WORSE
+    return BETTER if (shown.low > 0) == metric.larger_is_better else WORSE
 
 
-def _more(test: SignedRank, *, levels: Levels, seed: int) -> int | None:
-    more = more_seeds(test.differences, levels=levels, seed=seed)
+def _more(test: SignedRank, *, levels: Levels, seed: int, is_proved: bool) -> int | None:
+    more = more_seeds(test.differences, levels=levels, seed=seed, is_proved=is_proved)
     # With too few pairs ranks decide nothing, whatever the resampled differences are.
     floor = seeds_needed(1, alpha=min(levels.difference, 1.0)) - len(test.differences)
     return None if more is None else max(more, floor)

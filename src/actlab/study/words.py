@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from actlab.study.more_seeds import CAP
-from actlab.study.verdict import BETTER, EQUIVALENT, UNDECIDED, WORSE, Judgement
+from actlab.study.verdict import BETTER, EQUIVALENT, MINOR, UNDECIDED, WORSE, Judgement
 from actlab.train.kinds import Metric
 
 
@@ -23,6 +24,8 @@ class Findings:
         learned: with how many seeds each arm learned.
         seeds: with how many seeds each arm was run.
         judgements: the judgement of every arm but the control.
+        group: the arms that cannot be told from the best, the best first.
+        operations: how many operations an arm takes per element; arms whose formula is not known have no entry.
         least: the fewest seeds that can show a difference.
     """
 
@@ -34,6 +37,8 @@ class Findings:
     learned: Mapping[str, int]
     seeds: int
     judgements: Mapping[str, Judgement]
+    group: tuple[str, ...]
+    operations: Mapping[str, int]
     least: int = 1
 
     def learns(self, arm: str) -> bool:
@@ -57,8 +62,19 @@ def arm_sentence(arm: str, findings: Findings) -> str:
         f"{value}, {difference.mean:+.2f} against {findings.control}"
         f" ({difference.level:.1%} interval {difference.low:.2f} to {difference.high:.2f})"
     )
-    more = f" ({_seeds_to_settle(judgement.more_seeds, findings)})" if judgement.verdict == UNDECIDED else ""
-    return f"{arm} is {judgement.verdict}{more}; {found}{_if_not_learned(arm, findings)}."
+    return f"{arm} is {_claim(judgement, findings)}; {found}{_if_not_learned(arm, findings)}."
+
+
+def _claim(judgement: Judgement, findings: Findings) -> str:
+    difference = judgement.difference
+    if judgement.verdict == UNDECIDED:
+        return f"undecided ({_seeds_to_settle(judgement.more_seeds, findings)})"
+    if judgement.verdict != MINOR:
+        return judgement.verdict
+    side = BETTER if findings.metric.gain(difference.estimate, over=0.0) > 0 else WORSE
+    if max(abs(difference.low), abs(difference.high)) <= findings.region:
+        return f"{side}, proved, but by less than matters ({_size(findings)})"
+    return f"{side}, proved, but perhaps by less than matters ({_size(findings)})"
 
 
 def overall(findings: Findings) -> str:
@@ -87,13 +103,19 @@ def _about_control(findings: Findings) -> str:
     )
 
 
-def _advice(findings: Findings) -> str:
+def recommended(findings: Findings) -> str:
+    """Return the arm to use: the cheapest that is better and cannot be told from the best; otherwise the control."""
     better = findings.of(BETTER)
-    if better:
-        first, rest = better[0], better[1:]
-        also = f"; also better: {_listed(rest)}" if rest else ""
-        change = _change(first, findings)
-        return f"Replace {findings.control} by {first}: {change}{also}."
+    if not better or findings.control in findings.group:
+        return findings.control
+    equals = [arm for arm in findings.group if arm in better] or better[:1]
+    return min(equals, key=lambda arm: findings.operations.get(arm, math.inf))
+
+
+def _advice(findings: Findings) -> str:
+    best = recommended(findings)
+    if best != findings.control:
+        return f"Replace {findings.control} by {best}: {_change(best, findings)}. {_others(best, findings)}".rstrip()
     keep = f"keep {findings.control}"
     if len(findings.of(EQUIVALENT)) == len(findings.judgements):
         return f"No difference that matters (all within {_size(findings)}): {keep}, or take the cheapest."
@@ -102,8 +124,25 @@ def _advice(findings: Findings) -> str:
     if not findings.learns(findings.control):
         return "No candidate is shown to be better."
     found = [f"equivalent: {_listed(findings.of(EQUIVALENT))}"] if findings.of(EQUIVALENT) else []
+    found += [f"proved, but perhaps too small to matter: {_listed(findings.of(MINOR))}"] if findings.of(MINOR) else []
     found += [f"worse: {_listed(findings.of(WORSE))}"] if findings.of(WORSE) else []
     return f"No candidate is shown to be better: {keep}{''.join(f'; {part}' for part in found)}."
+
+
+def _others(best: str, findings: Findings) -> str:
+    """Say which arms cannot be told from the recommended one, and which others are better than the control."""
+    equals = [arm for arm in findings.group if arm != best]
+    behind = [arm for arm in findings.of(BETTER) if arm not in findings.group and arm != best]
+    parts = []
+    if equals and best in findings.group:
+        cheapest = ""
+        costs = [findings.operations.get(arm, math.inf) for arm in equals]
+        if findings.operations.get(best, math.inf) <= min(costs):
+            cheapest = f"; {best} is the cheapest of them"
+        parts.append(f"{_listed(equals)} cannot be told from it{cheapest}.")
+    if behind:
+        parts.append(f"Better too, but behind: {_listed(behind)}.")
+    return " ".join(parts)
 
 
 def _undecided(findings: Findings) -> str:

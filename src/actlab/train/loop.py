@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from actlab.train.examples import Examples
+from actlab.train.plateau import has_ended, is_still_learning
 from actlab.train.task import OPTIMIZERS, Task
 from actlab.user_code import their_code
 
@@ -30,48 +32,87 @@ class Run:
 
     Attributes:
         curve: one point per epoch, up to a divergence.
-        valid: the metric on the validation part at the end; after a divergence, that of the best constant prediction.
+        best: the number of epochs after which the validation metric was best, the first of equals; its weights count.
+        valid: the metric on the validation part with these weights; after a divergence, that of the best constant
+            prediction.
+        test: the same on the test part.
         diverged: whether a loss or an output was not finite.
+        still_learning: whether the run ended at the largest number of epochs and was still gaining.
         steps: the number of training steps.
     """
 
     curve: tuple[Epoch, ...]
+    best: int
     valid: float
+    test: float
     diverged: bool
+    still_learning: bool
     steps: int
 
 
 def train(model: nn.Module, task: Task, *, rate: float, seed: int) -> Run:
-    """Train `model`, in place, at one learning rate.
+    """Train `model`, in place, at one learning rate, to its plateau; leave it with the weights of its best epoch.
 
     The order of the rows is drawn from `seed`, and so is what the model draws itself, such as dropout, from PyTorch's
     global generator, which is restored afterwards.
 
-    A divergence ends the run; `diverged` is then set, and the score is that of the best constant prediction.
+    A divergence ends the run; `diverged` is then set, and the scores are those of the best constant prediction.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _train(model, task, rate=rate, order=torch.Generator().manual_seed(seed))
 
 
-def metric_on_test(model: nn.Module, task: Task) -> float | None:
-    """Return the metric on the test part, or None if the outputs are not finite."""
-    value, is_finite = _metric(model, task, part=task.test)
-    return value if is_finite else None
-
-
 def _train(model: nn.Module, task: Task, *, rate: float, order: torch.Generator) -> Run:
     optimizer = OPTIMIZERS[task.optimizer](model.parameters(), lr=rate)
     curve: list[Epoch] = []
-    for epoch in range(task.epochs):
+    best, weights = 0, _copied(model)
+    while not curve or not has_ended([each.valid for each in curve], task):
         loss = _epoch(model, task, optimizer=optimizer, order=order)
         if loss is None:
-            return Run(tuple(curve), task.baseline(task.valid), True, epoch * task.steps // task.epochs)
+            return diverged(curve, task, steps=len(curve) * task.steps_per_epoch)
         valid, is_finite = _metric(model, task, part=task.valid)
         curve.append(Epoch(loss, valid))
         if not is_finite:
-            return Run(tuple(curve), valid, True, (epoch + 1) * task.steps // task.epochs)
-    return Run(tuple(curve), curve[-1].valid, False, task.steps)
+            return diverged(curve, task, steps=len(curve) * task.steps_per_epoch)
+        if not best or task.metric.is_better(valid, than=curve[best - 1].valid):
+            best, weights = len(curve), _copied(model)
+    model.load_state_dict(weights)
+    test, is_finite = _metric(model, task, part=task.test)
+    if not is_finite:
+        return diverged(curve, task, steps=len(curve) * task.steps_per_epoch)
+    return finished(curve, task, best=best, test=test)
+
+
+def finished(curve: Sequence[Epoch], task: Task, *, best: int, test: float) -> Run:
+    """Return the result of a run that ended by itself."""
+    values = [each.valid for each in curve]
+    return Run(
+        curve=tuple(curve),
+        best=best,
+        valid=values[best - 1],
+        test=test,
+        diverged=False,
+        still_learning=is_still_learning(values, task),
+        steps=len(curve) * task.steps_per_epoch,
+    )
+
+
+def diverged(curve: Sequence[Epoch], task: Task, *, steps: int) -> Run:
+    """Return the result of a run that diverged, which scores as the best constant prediction."""
+    return Run(
+        curve=tuple(curve),
+        best=0,
+        valid=task.baseline(task.valid),
+        test=task.baseline(task.test),
+        diverged=True,
+        still_learning=False,
+        steps=steps,
+    )
+
+
+def _copied(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def _epoch(model: nn.Module, task: Task, *, optimizer: torch.optim.Optimizer, order: torch.Generator) -> float | None:

@@ -46,7 +46,7 @@ class Task:
         sentence: a one-line description.
         activation: the name of the control, if `model` takes the activation; otherwise it is found in the model.
         loss: a function of outputs and targets; by default cross-entropy or the mean squared error.
-        epochs: passes over the training rows.
+        epochs: passes over the training rows, at least; training goes on to a plateau, at most four times as long.
         batch_size: rows per step.
         optimizer: "adam", "adamw", "sgd" or "momentum" (sgd with momentum 0.9).
         rates: the lowest and the highest learning rate to try.
@@ -150,9 +150,14 @@ class Task:
         return 0 if parts[0].is_floating_point() else 1 + int(max(part.max() for part in parts))
 
     @property
+    def steps_per_epoch(self) -> int:
+        """The number of training steps of one epoch."""
+        return -(-len(self.train) // self.batch_size)
+
+    @property
     def steps(self) -> int:
-        """The number of training steps of one trial."""
-        return self.epochs * -(-len(self.train) // self.batch_size)
+        """The least number of training steps of one trial."""
+        return self.epochs * self.steps_per_epoch
 
     @property
     def rows(self) -> int:

@@ -7,8 +7,8 @@ from statistics import mean
 
 from actlab.study.comparison import ArmResult, Comparison, Cost
 from actlab.study.plan import Look, Plan
-from actlab.study.verdict import judge, learned
-from actlab.study.words import Findings, arm_sentence, overall
+from actlab.study.verdict import best_group, judge, learned
+from actlab.study.words import Findings, arm_sentence, overall, recommended
 from actlab.train.kinds import ACCURACY, ERROR, Metric
 from actlab.train.loop import Epoch
 
@@ -42,7 +42,7 @@ def made(
     names = tuple(tests)
     seeds = len(tests[names[0]])
     control = mean(tests[names[0]])
-    judgements = judge(tests, metric=metric, alpha=0.05, seed=0)
+    judgements = judge(tests, metric=metric, region=metric.region(control), alpha=0.05, seed=0)
     findings = Findings(
         control=names[0],
         metric=metric,
@@ -52,6 +52,8 @@ def made(
         learned=learned(tests, metric=metric, baseline=baseline),
         seeds=seeds,
         judgements=judgements,
+        group=best_group(tests, metric=metric, alpha=0.05),
+        operations={},
     )
     curves = curves or {name: _rising(values, baseline) for name, values in tests.items()}
     relative = dict(costs if costs is not None else {name: 1 + 0.1 * number for number, name in enumerate(names)})
@@ -59,12 +61,15 @@ def made(
         task=task,
         sentence=sentence,
         plan=_plan(names, task=task, seeds=seeds, metric=metric),
+        rates=(0.001, 0.01),
         metric=metric,
         baseline=baseline,
         region=findings.region,
         target=60.0,
         look=0,
         arms=tuple(_arm(name, tests[name], curves=curves[name], findings=findings) for name in names),
+        group=findings.group,
+        recommended=recommended(findings),
         verdict=overall(findings),
         notes=notes,
         cost=Cost(61.0, {name: 0.001 * value for name, value in relative.items()}, relative),
@@ -89,11 +94,11 @@ def _plan(names: tuple[str, ...], *, task: str, seeds: int, metric: Metric) -> P
         fingerprint="0123456789abcdef" * 4,
         arms=names,
         points=(0.001, 0.01),
-        tuning_seeds=(1,),
         seeds=tuple(range(2, 2 + seeds)),
         looks=(Look(seeds, 0.05),),
         margin=metric.margin,
         margin_is_relative=metric.margin_is_relative,
+        splits="fixed",
         init="as-is",
         seed=0,
     )
@@ -104,17 +109,20 @@ def _arm(name: str, tests: Sequence[float], *, curves: Sequence[Sequence[float]]
     longest = max(len(curve) for curve in curves)
     return ArmResult(
         activation=name,
-        point=1,
         rate=0.01,
+        rates=(0.01,) * len(tests),
         tuned=(50.0, 60.0),
         curves=tuple(tuple(Epoch(loss=1.0, valid=value) for value in curve) for curve in curves),
         valid=mean(tests) + 0.25,
         test=mean(tests),
         tests=tuple(tests),
         diverged=sum(len(curve) < longest for curve in curves),
-        runs=len(tests) + 2,
+        runs=2 * len(tests),
+        still_learning=0,
+        epochs=float(longest),
         steps_to_target=None if name == findings.control else 1234.0,
         good_rates=1.0,
+        good_range=(0.001, 0.01),
         learned=findings.learned[name],
         difference=judgement.difference if judgement else None,
         verdict=judgement.verdict if judgement else "control",

@@ -14,7 +14,7 @@ def test_a_row_holds_the_results_of_an_arm():
     assert (relu.test, relu.spread, relu.valid) == ("91.25", "0.93", "91.50")
     assert (relu.difference, relu.interval, relu.level) == ("+21.00", "+18.00 to +24.00", "98.8 %")
     assert relu.p == "0.031"  # four comparisons, each 2/2**8
-    assert (relu.rate, relu.diverged, relu.steps, relu.step_time) == ("0.01", "0 of 10", "1,234", "≈1.1×")
+    assert (relu.rate, relu.diverged, relu.steps, relu.step_time) == ("0.01", "0 of 16", "1,234", "≈1.1×")
 
 
 def test_the_control_comes_first_and_has_no_difference():

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from actlab.errors import BadInput, BadStudy, UnknownActivation
 from actlab.study.arm import Arm
-from actlab.study.compare import compare, prepare, run_study
+from actlab.study.compare import compare, prepare
 from actlab.study.comparison import Comparison
 from actlab.study.outcome import Outcome
-from actlab.study.plan import CONFIRM, TUNE, Look, Trial
+from actlab.study.plan import Look, Trial
 from actlab.study.runner import Crew, Setting, carry_out
 from actlab.study.store import Store
 from actlab.train.builtin import builtin_task
@@ -44,7 +44,7 @@ class Exploding(nn.Module):
 def ring(model: object = partial(mlp, nn.ReLU, sizes=(2, 8, 8, 2))) -> Task:
     inputs = np.random.default_rng(0).normal(size=(120, 2))
     targets = (np.square(inputs).sum(1) > 1.4).astype(int)
-    return Task("ring", model, train=(inputs, targets), epochs=6, batch_size=24, rates=(3e-3, 3e-2))
+    return Task("ring", model, train=(inputs, targets), epochs=4, batch_size=24, rates=(3e-3, 3e-2))
 
 
 def found(**changes: object) -> Comparison:
@@ -93,25 +93,26 @@ def test_two_processes_give_the_numbers_of_one(comparison: Comparison) -> None:
     assert same_numbers(found(jobs=2), comparison)
 
 
-def test_arms_are_paired_and_the_winner_is_the_best_on_validation(comparison: Comparison) -> None:
+def test_arms_are_paired_and_every_seed_has_its_own_rate(comparison: Comparison) -> None:
     control, arm = comparison.arms
     assert (control.activation, control.verdict, control.difference) == ("relu", "control", None)
     assert arm.difference is not None
     assert arm.difference.each == tuple(np.subtract(arm.tests, control.tests))
     for one in comparison.arms:
-        assert one.tuned[one.point] == max(one.tuned)
-        assert one.rate == comparison.plan.points[one.point]
-        assert (len(one.tests), len(one.curves), one.runs) == (6, 6, 8)
-        assert [len(curve) for curve in one.curves] == [6] * 6
+        assert (len(one.tests), len(one.curves), len(one.rates)) == (6, 6, 6)
+        assert one.runs == 6 * len(comparison.rates)
+        assert set(one.rates) <= set(comparison.rates)
+        assert min(one.rates) <= one.rate <= max(one.rates)
+        assert all(4 <= len(curve) <= 16 for curve in one.curves)
 
 
-def test_only_confirming_trials_read_the_test_set(tmp_path: Path) -> None:
-    study = prepare(ring(), candidates=[TANH], seeds=2, budget=2)
-    with Store(tmp_path / "runs.db") as store:
-        run_study(study, store=store, name="ring")
-        outcomes = store.outcomes(1)
-    assert {trial.role for trial, outcome in outcomes.items() if outcome.test is None} == {TUNE}
-    assert {trial.role for trial, outcome in outcomes.items() if outcome.test is not None} == {CONFIRM}
+def test_a_range_of_rates_that_is_too_low_is_extended_for_all_arms() -> None:
+    low = replace(ring(), rates=(1e-4, 1e-3))
+    extended = compare(low, candidates=[TANH], seeds=2, budget=3)
+    assert extended.plan.points[-1] == 1e-3
+    assert extended.rates[-1] > 5e-3
+    assert {arm.runs for arm in extended.arms} == {2 * len(extended.rates)}
+    assert any("so all arms tried" in note for note in extended.notes)
 
 
 def test_arms_begin_with_the_same_weights() -> None:
@@ -141,7 +142,7 @@ def test_initializing_by_gain_scales_the_same_noise() -> None:
 def test_a_diverging_arm_is_counted_and_scored_as_the_best_constant_answer() -> None:
     found_one = found(candidates=[TANH, Arm("exploding", Exploding)], seeds=7)
     arm = found_one.arms[2]
-    assert (arm.diverged, arm.runs) == (9, 9)
+    assert arm.diverged == arm.runs
     assert set(arm.tests) == {found_one.baseline}
     assert (arm.learned, arm.steps_to_target) == (0, None)
     assert found_one.arms[1].diverged == 0
@@ -153,31 +154,46 @@ def test_an_interrupted_study_resumes_where_it_stopped(tmp_path: Path, compariso
         found(store=store, runner=CountingRunner(stop_after=7))
     rest = CountingRunner()
     assert same_numbers(found(store=store, resume=True, runner=rest), comparison)
-    assert len(rest.trials) == comparison.plan.trials - 7
+    assert len(rest.trials) == sum(arm.runs for arm in comparison.arms) - 7
     again = CountingRunner()
     assert same_numbers(found(store=store, resume=True, runner=again), comparison)
     assert again.trials == []
     with pytest.raises(BadStudy, match="has another plan"):
+        found(store=store, resume=True, budget=3)
+
+
+def test_added_seeds_use_those_that_were_run_and_spend_the_error_that_was_left(
+    tmp_path: Path, comparison: Comparison
+) -> None:
+    store = tmp_path / "runs.db"
+    found(store=store)
+    rest = CountingRunner()
+    longer = found(store=store, resume=True, seeds=9, runner=rest)
+    assert {trial.seed for trial in rest.trials} == set(longer.plan.seeds[6:])
+    assert (longer.look, [look.alpha for look in longer.plan.looks]) == (1, [0.04, 0.005])
+    assert [arm.tests[:6] for arm in longer.arms] == [arm.tests for arm in comparison.arms]
+    assert same_numbers(found(store=store, resume=True, seeds=9), longer)
+    assert same_numbers(found(store=store, resume=True, seeds=None), longer)
+    with pytest.raises(BadStudy, match="has 9 seeds already; got 7"):
         found(store=store, resume=True, seeds=7)
 
 
 def test_a_second_look_is_taken_only_where_the_first_did_not_settle_it() -> None:
-    runner = CountingRunner()
-    never_at_first = (Look(6, 0.001), Look(8, 0.04))
-    unsettled = found(seeds=None, looks=never_at_first, runner=runner)
-    assert (unsettled.look, len(unsettled.arms[0].tests), len(runner.trials)) == (1, 8, 20)
+    unsettled = found(seeds=None, looks=(Look(6, 0.001), Look(8, 0.04)))
+    assert (unsettled.look, len(unsettled.arms[0].tests)) == (1, 8)
     settled = found(seeds=None, looks=(Look(6, 0.04), Look(8, 0.01)), candidates=[Arm("exploding", Exploding)])
     assert (settled.look, len(settled.arms[0].tests), settled.arms[1].verdict) == (0, 6, "worse")
 
 
 def test_progress_reports_every_trial_and_the_time_left() -> None:
     told: list[tuple[int, int, float | None, str]] = []
-    found(progress=lambda *news: told.append(news))
-    assert [news[0] for news in told] == [*range(5), *range(4, 17)]
-    assert {news[1] for news in told} == {16}
+    result = found(progress=lambda *news: told.append(news))
+    trials = sum(arm.runs for arm in result.arms)
+    assert sorted({news[0] for news in told}) == list(range(trials + 1))
+    assert (told[0][1], told[-1][1]) == (result.plan.trials, trials)
     assert told[0][2] is None
     assert told[-1][2] == 0
-    assert told[-1][3].startswith("fresh seeds: ")
+    assert "training: tanh" in {news[3] for news in told}
 
 
 def test_a_comparison_is_plain_json(comparison: Comparison) -> None:
@@ -219,6 +235,7 @@ FAULTS = {
     "budget": ({"budget": 0}, BadStudy, "budget must be at least 1; got 0"),
     "seed": ({"seed": -1}, BadStudy, "seed must be at least 0; got -1"),
     "init": ({"init": "he"}, BadStudy, "init must be as-is or gain; got 'he'"),
+    "splits": ({"splits": "none"}, BadStudy, "splits must be per-seed or fixed; got 'none'"),
     "jobs": ({"jobs": 0}, BadInput, "jobs must be at least 1; got 0"),
     "shape": (
         {"candidates": [Arm("glu", nn.GLU)]},

@@ -1,14 +1,15 @@
-"""The plan: fair points, disjoint seeds, and what it can decide, said before the run."""
+"""The plan: fair points, seeds that can be added, and what it can decide, said before the run."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from itertools import pairwise
 
-import numpy as np
 import pytest
 
 from actlab.errors import BadStudy
-from actlab.study.plan import CONFIRM, TUNE, Look, Plan, Trial, rate_points, seed_stream
+from actlab.study.plan import Look, Plan, Trial, next_alpha, rate_points, seed_stream
 
 
 def plan_of(arms: int = 9, *, seeds: int = 9) -> Plan:
@@ -16,51 +17,65 @@ def plan_of(arms: int = 9, *, seeds: int = 9) -> Plan:
         task="t",
         fingerprint="f",
         arms=tuple(f"arm{number}" for number in range(arms)),
-        points=rate_points((1e-4, 1e-1), budget=4, seed=0),
-        tuning_seeds=seed_stream(0, role=TUNE, count=1),
-        seeds=seed_stream(0, role=CONFIRM, count=seeds),
+        points=rate_points((1e-4, 1e-1), budget=4),
+        seeds=seed_stream(0, count=seeds),
         looks=(Look(seeds, 0.05),),
         margin=0.5,
         margin_is_relative=False,
+        splits="fixed",
         init="as-is",
         seed=0,
     )
 
 
 def test_rates_fill_the_range_evenly_in_the_logarithm() -> None:
-    rates = rate_points((1e-4, 1e-1), budget=8, seed=3)
-    assert all(1e-4 <= rate <= 1e-1 for rate in rates)
-    places = (np.log10(rates) + 4) / 3 * 8
-    assert sorted(np.floor(places).astype(int)) == list(range(8))  # one in every eighth
+    rates = rate_points((1e-4, 1e-1), budget=7)
+    assert (rates[0], rates[-1], len(rates)) == (1e-4, 1e-1, 7)
+    assert [after / before for before, after in pairwise(rates)] == pytest.approx([10**0.5] * 6, rel=1e-3)
+    assert rate_points((1e-3, 1e-3), budget=8) == (1e-3,)
 
 
-def test_a_larger_budget_begins_with_the_smaller_ones_points() -> None:
-    assert rate_points((1e-4, 1e-1), budget=11, seed=1)[:5] == rate_points((1e-4, 1e-1), budget=5, seed=1)
-    assert rate_points((1e-4, 1e-1), budget=5, seed=2) != rate_points((1e-4, 1e-1), budget=5, seed=1)
+def test_the_grid_goes_on_beyond_its_ends_with_the_same_spacing() -> None:
+    plan = plan_of()
+    assert [plan.rate(point) for point in range(4)] == [1e-4, 1e-3, 1e-2, 1e-1]
+    assert (plan.rate(-2), plan.rate(5)) == pytest.approx((1e-6, 10.0))
 
 
-def test_seeds_for_tuning_and_for_the_verdict_are_disjoint() -> None:
-    tuning, fresh = seed_stream(7, role=TUNE, count=50), seed_stream(7, role=CONFIRM, count=50)
-    assert len(set(tuning) | set(fresh)) == 100
-    assert fresh[:9] == seed_stream(7, role=CONFIRM, count=9)
-    assert seed_stream(8, role=CONFIRM, count=50) != fresh
+def test_a_longer_stream_of_seeds_begins_with_the_shorter_one() -> None:
+    seeds = seed_stream(7, count=50)
+    assert (len(set(seeds)), seeds[:9]) == (50, seed_stream(7, count=9))
+    assert seed_stream(8, count=50) != seeds
 
 
-def test_every_arm_has_the_same_points_and_the_same_seeds() -> None:
-    plan = plan_of(3)
-    tuning, fresh = list(plan.tuning()), list(plan.confirming(dict.fromkeys(plan.arms, 1), look=0))
-    assert len(tuning) + len(fresh) == plan.trials == 3 * 4 + 3 * 9
-    for trials in (tuning, fresh):
-        kinds = {arm: {(one.point, one.seed) for one in trials if one.arm == arm} for arm in plan.arms}
-        assert kinds["arm0"] == kinds["arm1"] == kinds["arm2"]
-    assert fresh[0] == Trial("arm0", 1, plan.seeds[0], CONFIRM)
-
-
-def test_a_look_takes_the_seeds_up_to_it() -> None:
+def test_every_arm_has_every_point_with_every_seed_up_to_a_look() -> None:
     plan = replace(plan_of(3), looks=(Look(7, 0.02), Look(9, 0.03)))
-    winners = dict.fromkeys(plan.arms, 0)
-    assert [len(list(plan.confirming(winners, look=look))) for look in (0, 1)] == [21, 27]
+    first, last = (list(plan.cells(range(4), look=look)) for look in (0, 1))
+    assert (len(first), len(last), plan.trials) == (3 * 4 * 7, 3 * 4 * 9, 3 * 4 * 9)
+    assert set(first) < set(last)
+    assert first[0] == Trial("arm0", 0, plan.seeds[0])
     assert plan.alpha == 0.05
+
+
+def test_added_seeds_keep_the_earlier_ones_and_spend_what_the_plan_left() -> None:
+    plan = replace(plan_of(), looks=(Look(9, next_alpha(())),))
+    longer = plan.with_seeds(27).with_seeds(50)
+    assert longer.seeds[:9] == plan.seeds
+    assert longer.looks == (Look(9, 0.04), Look(27, 0.005, added=True), Look(50, 0.0025, added=True))
+    assert plan.with_seeds(9) == plan
+    with pytest.raises(BadStudy, match="has 50 seeds already; got 27"):
+        longer.with_seeds(27)
+    with pytest.raises(BadStudy, match="has spent its error"):
+        plan_of().with_seeds(27)
+    for looks in range(12):
+        longer = longer.with_seeds(60 + looks)
+        assert longer.alpha < 0.05
+
+
+def test_a_plan_is_read_back_from_json() -> None:
+    plan = replace(plan_of(), looks=(Look(5, 0.02), Look(9, 0.03)), contents={"the data": "1"})
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    with pytest.raises(BadStudy, match="another version"):
+        Plan.from_json({**plan.to_json(), "tuning_seeds": [1]})
 
 
 def test_a_plan_warns_that_it_can_never_decide() -> None:
@@ -77,19 +92,21 @@ def test_a_plan_says_what_it_will_do() -> None:
     text = " ".join(plan_of().sentences())
     for part in (
         "9 arms, arm0 is the control",
-        "4 learning rates each",
-        "117 trials",
+        "4 learning rates from 0.0001 to 0.1, extended for all arms if one chooses an end; 9 seeds: 324 trials",
+        "every arm chooses its own learning rate",
+        "All seeds share one split",
         "p-value is 0.0039",
         "significant at 0.0063 or less",
     ):
         assert part in text, text
+    assert "Each seed splits the rows anew" in " ".join(replace(plan_of(), splits="per-seed").sentences())
 
 
 def test_a_plan_of_one_rate_one_seed_and_one_candidate_is_said_in_the_singular() -> None:
     plan = replace(plan_of(2, seeds=1), points=(0.015,))
     warning, *said = plan.sentences()
     assert warning == "With 1 seed no difference between 2 arms can be shown, however clear; at least 6 are needed."
-    assert said[0] == "2 arms, arm0 is the control; one learning rate (0.015) each; then 1 fresh seed: 4 trials."
+    assert said[0].startswith("2 arms, arm0 is the control; one learning rate (0.015); 1 seed: 2 trials. All seeds")
     assert said[1] == (
         "The test set is read once, after the only seed; the significance level is 0.05. With 1 pair the smallest"
         " possible p-value is 1, so no difference can be shown."
@@ -119,10 +136,7 @@ FAULTS = {
     "looks": ({"looks": (Look(5, 0.05),)}, "end with all 9; got [5]"),
     "order": ({"looks": (Look(9, 0.02), Look(9, 0.03))}, "looks must have increasing numbers of seeds"),
     "alpha": ({"looks": (Look(9, 0.0),)}, "must be above 0"),
-    "seeds": (
-        {"tuning_seeds": seed_stream(0, role=CONFIRM, count=1)},
-        "the seeds for tuning and for the verdict must differ",
-    ),
+    "splits": ({"splits": "none"}, "splits must be per-seed or fixed; got 'none'"),
 }
 
 

@@ -1,22 +1,27 @@
-"""Trials read into results: winners, steps to a target, good learning rates."""
+"""Trials read into results: choices, steps to a target, good learning rates."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from torch import nn
 
+from actlab.study.arm import Arm
+from actlab.study.choice import at_ends, chosen, extension
 from actlab.study.outcome import Outcome
-from actlab.study.plan import CONFIRM, TUNE, Look, Plan, Trial
-from actlab.study.results import read, winners
+from actlab.study.plan import Look, Plan, Trial
+from actlab.study.results import read
+from actlab.study.runner import Setting
 from actlab.train.kinds import ACCURACY, ERROR
 from actlab.train.loop import Epoch
 from actlab.train.task import Task
 
-RATES = (0.03, 0.001, 0.01)
+RATES = (0.001, 0.01, 0.03)
 SEEDS = tuple(range(6))
+POINTS = (0, 1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -26,36 +31,76 @@ def task() -> Task:
 
 
 def plan_of(*arms: str) -> Plan:
-    return Plan("t", "f", arms, RATES, (99,), SEEDS, (Look(6, 0.05),), 0.5, False, "as-is", 0)
+    return Plan("t", "f", arms, RATES, SEEDS, (Look(6, 0.05),), 0.5, False, "fixed", "as-is", 0)
 
 
-def tuning(values: Mapping[str, Sequence[float]]) -> dict[Trial, Outcome]:
+def outcomes(values: Mapping[str, Sequence[Sequence[float]]]) -> dict[Trial, Outcome]:
+    """Return trials with these validation metrics: arm by arm, a row for every seed; the test metric is one less."""
     done = {}
-    for arm, each in values.items():
-        for point, value in enumerate(each):
-            trial = Trial(arm, point, 99, TUNE)
-            done[trial] = Outcome(trial, RATES[point], value, None, False, 16, (Epoch(1.0, value),), 0.1)
+    for arm, rows in values.items():
+        for seed, row in zip(SEEDS, rows, strict=True):
+            for point, value in enumerate(row):
+                trial = Trial(arm, point, seed)
+                rate = RATES[point]
+                done[trial] = Outcome(trial, rate, value, value - 1, False, False, 1, 16, (Epoch(1.0, value),), 0.1)
     return done
 
 
-def test_the_winner_is_the_best_and_of_equals_the_lowest_rate() -> None:
-    done = tuning({"relu": (90.0, 90.0, 80.0), "tanh": (1.0, 2.0, 3.0)})
-    assert winners(plan_of("relu", "tanh"), done, metric=ACCURACY) == {"relu": 1, "tanh": 2}
-    assert winners(plan_of("relu", "tanh"), done, metric=ERROR) == {"relu": 2, "tanh": 0}
+def test_every_seed_chooses_its_own_rate_and_of_equals_the_middle_one() -> None:
+    rows = [(90.0, 80.0, 70.0), (70.0, 80.0, 90.0), (80.0, 80.0, 80.0), (80.0, 80.0, 1.0), (1, 2, 1), (3, 2, 3)]
+    done = outcomes({"relu": rows, "tanh": rows[::-1]})
+    plan = plan_of("relu", "tanh")
+    assert chosen(plan, done, points=POINTS, look=0, metric=ACCURACY)["relu"] == (0, 2, 1, 0, 1, 0)
+    assert chosen(plan, done, points=POINTS, look=0, metric=ERROR)["relu"] == (2, 0, 1, 2, 0, 1)
+
+
+def test_the_range_is_extended_where_half_of_an_arms_seeds_choose_an_end() -> None:
+    plan = plan_of("relu", "tanh")
+    inside = {"relu": (1, 1, 1, 1, 2, 2), "tanh": (1, 1, 1, 1, 0, 0)}
+    assert extension(plan, inside, points=POINTS) == ()
+    assert at_ends(inside, points=POINTS) == {}
+    high = {**inside, "tanh": (2, 2, 2, 1, 1, 1)}
+    assert extension(plan, high, points=POINTS) == (3, 4)
+    assert at_ends(high, points=POINTS) == {"tanh": 3}
+    low = {**inside, "relu": (0,) * 6}
+    assert extension(plan, low, points=POINTS) == (-2, -1)
+    assert extension(plan, {**low, "tanh": (2,) * 6}, points=POINTS) == (-2, -1, 3, 4)
+    assert extension(plan, {"relu": (-6,) * 6}, points=range(-6, 3)) == ()
+    assert extension(plan, {"relu": (8,) * 6}, points=range(9)) == ()
+    assert extension(plan, {"relu": (0,) * 6}, points=(0,)) == ()
 
 
 def test_targets_lie_nine_tenths_of_the_way_from_the_baseline_to_the_best(task: Task) -> None:
     plan = plan_of("relu", "tanh")
-    done = tuning({"relu": (95.0, 100.0, 60.0), "tanh": (96.0, 94.0, 95.0)})
+    done = outcomes({"relu": [(95.0, 100.0, 60.0)] * 6, "tanh": [(96.0, 94.0, 95.0)] * 6})
     curves = {"relu": (60.0, 94.0, 95.0, 100.0), "tanh": (50.0, 60.0, 70.0, 80.0)}
+    choices = {"relu": (1,) * 6, "tanh": (1,) * 6}
     for arm, curve in curves.items():
         for seed in SEEDS:
-            trial = Trial(arm, 1, seed, CONFIRM)
+            trial = Trial(arm, 1, seed)
             epochs = tuple(Epoch(1.0, value) for value in curve)
-            done[trial] = Outcome(trial, RATES[1], curve[-1], curve[-1] - 1, False, 16, epochs, 0.1)
-    found = read(plan, done, chosen={"relu": 1, "tanh": 1}, look=0, task=task)
+            done[trial] = replace(done[trial], valid=curve[-1], test=curve[-1] - 1, curve=epochs)
+    setting = Setting(task, {arm: Arm(arm, None) for arm in plan.arms}, None, plan)
+    found = read(plan, done, choices=choices, points=POINTS, look=0, setting=setting)
     assert (task.baseline(task.valid), found.target) == (50.0, 95.0)
     relu, tanh = found.arms
     assert (relu.steps_to_target, tanh.steps_to_target) == (12.0, None)
-    assert (relu.good_rates, tanh.good_rates) == pytest.approx((2 / 3 * 2, 2 / 3 * 2))
+    assert (relu.good_range, tanh.good_range) == ((0.001, 0.01), (0.001, 0.03))
+    assert relu.good_rates == pytest.approx(1)
     assert (relu.valid, relu.test, tanh.test) == (100.0, 99.0, 79.0)
+
+
+def test_no_test_metric_counts_but_those_of_the_chosen_rates(task: Task) -> None:
+    plan = plan_of("relu", "tanh")
+    done = outcomes({"relu": [(95.0, 96.0, 60.0)] * 6, "tanh": [(96.0, 94.0, 95.0)] * 6})
+    choices = chosen(plan, done, points=POINTS, look=0, metric=ACCURACY)
+    setting = Setting(task, {arm: Arm(arm, None) for arm in plan.arms}, None, plan)
+
+    def result() -> object:
+        return read(plan, done, choices=choices, points=POINTS, look=0, setting=setting).arms
+
+    before = result()
+    for trial in list(done):
+        if choices[trial.arm][trial.seed] != trial.point:
+            done[trial] = replace(done[trial], test=float("nan"))
+    assert result() == before

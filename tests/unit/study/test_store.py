@@ -19,7 +19,7 @@ from alembic.migration import MigrationContext
 
 from actlab.errors import BadStudy
 from actlab.study.outcome import Outcome
-from actlab.study.plan import CONFIRM, TUNE, Look, Plan, Trial
+from actlab.study.plan import Look, Plan, Trial, seed_stream
 from actlab.study.schema import METADATA, bring_up_to_date
 from actlab.study.store import Store
 from actlab.train.loop import Epoch
@@ -29,16 +29,27 @@ PLAN = Plan(
     fingerprint="f",
     arms=("relu", "x*sigmoid(1.7*x)"),
     points=(0.001, 0.01),
-    tuning_seeds=(2**31 - 1,),
-    seeds=(5, 6),
-    looks=(Look(2, 0.05),),
+    seeds=(2**31 - 1, 5),
+    looks=(Look(2, 0.04),),
     margin=0.5,
     margin_is_relative=False,
+    splits="fixed",
     init="as-is",
     seed=0,
 )
-TUNED = Outcome(Trial("relu", 0, 2**31 - 1, TUNE), 0.001, 91.123456789012345, None, False, 30, (Epoch(1.5, 40.0),), 0.5)
-DIVERGED = Outcome(Trial("x*sigmoid(1.7*x)", 1, 5, CONFIRM), 0.01, 10.0, 9.75, True, 3, (), 0.1)
+KEPT = Outcome(
+    trial=Trial("relu", 0, 2**31 - 1),
+    rate=0.001,
+    valid=91.123456789012345,
+    test=90.5,
+    diverged=False,
+    still_learning=True,
+    best=1,
+    steps=30,
+    curve=(Epoch(1.5, 40.0),),
+    seconds=0.5,
+)
+DIVERGED = Outcome(Trial("x*sigmoid(1.7*x)", -1, 5), 0.01, 10.0, 9.75, True, False, 0, 3, (), 0.1)
 
 
 def postgres_programs() -> Path | None:
@@ -94,29 +105,46 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_stored_trials_are_read_back_unchanged(url: str) -> None:
     with Store(url) as store:
         study = store.begin("mine", PLAN)
-        store.keep(study, TUNED)
+        store.keep(study, KEPT)
         store.keep(study, DIVERGED)
     with Store(url) as store:
-        assert store.outcomes(study) == {TUNED.trial: TUNED, DIVERGED.trial: DIVERGED}
+        assert store.outcomes(study) == {KEPT.trial: KEPT, DIVERGED.trial: DIVERGED}
         assert store.names() == ("mine",)
 
 
 def test_a_trial_is_one_row_however_often_it_is_kept(url: str) -> None:
     with Store(url) as store:
         study = store.begin("mine", PLAN)
-        store.keep(study, TUNED)
-        store.keep(study, replace(TUNED, valid=0.0))
-        assert store.outcomes(study) == {TUNED.trial: TUNED}
+        store.keep(study, KEPT)
+        store.keep(study, replace(KEPT, valid=0.0))
+        assert store.outcomes(study) == {KEPT.trial: KEPT}
 
 
 def test_resuming_takes_the_newest_study_of_the_name_or_adds_one(url: str) -> None:
     with Store(url) as store:
         first, second = store.begin("mine", PLAN), store.begin("mine", PLAN)
         store.keep(first, DIVERGED)
-        store.keep(second, TUNED)
-        assert store.resume("mine", PLAN) == second
-        assert list(store.outcomes(second)) == [TUNED.trial]
-        assert store.outcomes(store.resume("other", PLAN)) == {}
+        store.keep(second, KEPT)
+        assert store.resume("mine", PLAN) == (second, PLAN)
+        assert list(store.outcomes(second)) == [KEPT.trial]
+        number, plan = store.resume("other", PLAN)
+        assert (store.outcomes(number), plan) == ({}, PLAN)
+
+
+def test_seeds_are_added_to_a_stored_study_and_its_look_stays(url: str) -> None:
+    plan = replace(PLAN, seeds=seed_stream(0, count=2))
+    with Store(url) as store:
+        first = store.begin("mine", plan)
+        number, longer = store.resume("mine", plan, seeds=6)
+    assert (number, longer.seeds) == (first, seed_stream(0, count=6))
+    assert [look.seeds for look in longer.looks] == [2, 6]
+    with Store(url) as store:
+        assert store.resume("mine", replace(plan, seeds=seed_stream(0, count=3), looks=(Look(3, 0.04),))) == (
+            first,
+            longer,
+        )
+        with pytest.raises(BadStudy, match="has 6 seeds already; got 4"):
+            store.resume("mine", plan, seeds=4)
 
 
 def test_another_plan_under_the_same_name_is_refused_and_the_difference_named(url: str) -> None:
@@ -135,8 +163,8 @@ def test_another_plan_under_the_same_name_is_refused_and_the_difference_named(ur
 def test_a_store_may_be_opened_by_two_at_once(url: str) -> None:
     with Store(url) as one, Store(url) as other:
         studies = [one.begin("mine", PLAN), other.begin("mine", PLAN)]
-        one.keep(studies[0], TUNED)
-        other.keep(studies[1], TUNED)
+        one.keep(studies[0], KEPT)
+        other.keep(studies[1], KEPT)
         assert studies[0] != studies[1]
         assert one.outcomes(studies[1]) == other.outcomes(studies[0])
 
@@ -228,9 +256,16 @@ def first_release(path: Path, *, revision: str = "0001") -> Path:
     return path
 
 
-def test_a_store_of_the_first_release_is_resumed(tmp_path: Path) -> None:
+def test_a_store_of_the_first_release_is_upgraded_and_its_study_kept(tmp_path: Path) -> None:
     with Store(first_release(tmp_path / "runs.db")) as store:
-        assert store.outcomes(store.resume("mine", PLAN)) == {TUNED.trial: TUNED, DIVERGED.trial: DIVERGED}
+        old = store.outcomes(1)
+        assert {trial: outcome.valid for trial, outcome in old.items()} == {
+            KEPT.trial: KEPT.valid,
+            Trial("x*sigmoid(1.7*x)", 1, 5): 10.0,
+        }
+        with pytest.raises(BadStudy, match="the stored study 'mine' has another plan"):
+            store.resume("mine", PLAN)
+        assert store.begin("mine", PLAN) == 2
 
 
 def test_a_store_of_a_newer_release_is_refused_by_name(tmp_path: Path) -> None:
@@ -244,7 +279,7 @@ def test_a_plan_with_other_fields_is_refused_and_the_field_named(tmp_path: Path)
     with sqlite3.connect(path) as raw:
         raw.execute("UPDATE studies SET digest = 'x', plan = json_insert(plan, '$.warmup', 5)")
     raw.close()
-    with Store(path) as store, pytest.raises(BadStudy, match=r"another plan \(warmup: 5 stored, None now\)"):
+    with Store(path) as store, pytest.raises(BadStudy, match=r"another plan \(.*warmup: 5 stored, None now"):
         store.resume("mine", PLAN)
 
 
@@ -253,7 +288,7 @@ def test_what_has_changed_since_is_named_before_a_study_is_resumed() -> None:
     after = replace(PLAN, contents={"the data": "1", "the code in net.py": "4", "the activation own": "5"})
     with Store(None) as store:
         number = store.begin("t", before)
-        assert store.resume("t", before) == number
+        assert store.resume("t", before) == (number, before)
         with pytest.raises(BadStudy, match=r"has changed: the code in net\.py, the activation own\. Run without"):
             store.resume("t", after)
 

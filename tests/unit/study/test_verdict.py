@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from actlab.study.power import seeds_needed
-from actlab.study.verdict import judge, learned
-from actlab.study.words import Findings, arm_sentence, overall
+from actlab.study.verdict import best_group, judge, learned
+from actlab.study.words import Findings, arm_sentence, overall, recommended
 from actlab.train.kinds import ACCURACY, ERROR, Metric
 
 STEPS = np.arange(9) / 10
@@ -18,15 +18,18 @@ STEPS = np.arange(9) / 10
 def findings(metric: Metric = ACCURACY, *, baseline: float = 10.0, **arms: np.ndarray) -> Findings:
     tests = {arm: [float(value) for value in values] for arm, values in arms.items()}
     control = next(iter(tests))
+    region = metric.region(float(np.mean(tests[control])))
     return Findings(
         control=control,
         metric=metric,
         baseline=baseline,
-        region=metric.region(float(np.mean(tests[control]))),
+        region=region,
         means={arm: float(np.mean(values)) for arm, values in tests.items()},
         learned=learned(tests, metric=metric, baseline=baseline),
         seeds=len(tests[control]),
-        judgements=judge(tests, metric=metric, alpha=0.05, seed=0),
+        judgements=judge(tests, metric=metric, region=region, alpha=0.05, seed=0),
+        group=best_group(tests, metric=metric, alpha=0.05),
+        operations={"up": 10, "relu": 1, "tanh": 20},
         least=seeds_needed(len(tests) - 1),
     )
 
@@ -52,10 +55,53 @@ def test_where_less_is_better_a_smaller_error_is_better() -> None:
     assert "Replace relu by up: root mean square error 50.52" in overall(found)
 
 
-def test_a_difference_that_is_sure_but_too_small_to_matter_is_an_equivalence() -> None:
+def test_a_difference_that_is_proved_but_too_small_to_matter_is_minor() -> None:
     found = findings(relu=90 + STEPS, tiny=90.1 + STEPS * 1.01)
     assert found.judgements["tiny"].difference.p < 0.005
-    assert verdicts(found) == {"tiny": "equivalent"}
+    assert verdicts(found) == {"tiny": "minor"}
+    assert found.judgements["tiny"].more_seeds is None
+    assert "tiny is better, proved, but by less than matters (0.5 points); " in arm_sentence("tiny", found)
+    assert overall(found) == (
+        "No candidate is shown to be better: keep relu; proved, but perhaps too small to matter: tiny."
+    )
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("metric", [ACCURACY, replace(ACCURACY, larger_is_better=False)], ids=["more", "less"])
+def test_better_and_worse_only_beyond_the_region(sign: int, metric: Metric) -> None:
+    arms = {"near": np.linspace(0.3, 2.0, 9), "far": np.linspace(0.6, 2.0, 9)}
+    found = findings(metric, relu=90 + STEPS, **{arm: 90 + STEPS + sign * each for arm, each in arms.items()})
+    side = "better" if (sign > 0) == metric.larger_is_better else "worse"
+    assert verdicts(found) == {"near": "minor", "far": side}
+    assert f"near is {side}, proved, but perhaps by less than matters" in arm_sentence("near", found)
+    assert found.judgements["near"].more_seeds is not None
+    assert found.judgements["far"].more_seeds is None
+
+
+def test_the_answer_is_the_cheapest_of_the_arms_that_cannot_be_told_from_the_best() -> None:
+    noise = np.tile([0.3, -0.3, 0.1], 3)
+    found = findings(relu=90 + STEPS, up=92 + STEPS, tanh=92.1 + STEPS + noise, behind=91 + STEPS * 0.9)
+    assert found.group == ("tanh", "up")
+    assert recommended(found) == "up"
+    assert overall(found).startswith("Replace relu by up: accuracy 92.40 points, +2.00 on average")
+    assert overall(found).endswith(
+        "tanh cannot be told from it; up is the cheapest of them. Better too, but behind: behind."
+    )
+
+
+def test_the_control_is_kept_while_it_cannot_be_told_from_the_best() -> None:
+    found = findings(relu=90 + STEPS, up=90 + STEPS + np.tile([2.0, -1.0, 0.5], 3), bad=80 + STEPS)
+    assert set(found.group) == {"relu", "up"}
+    assert recommended(found) == "relu"
+
+
+def test_the_best_arm_is_in_its_group_as_often_as_promised() -> None:
+    chance = np.random.default_rng(0)
+    inside = 0
+    for _ in range(300):
+        values = {f"arm{number}": list(row) for number, row in enumerate(90 + chance.normal(0, 1, (4, 9)))}
+        inside += "arm0" in best_group(values, metric=ACCURACY, alpha=0.05)
+    assert inside >= 0.93 * 300
 
 
 def test_an_equivalence_is_held_to_the_bonferroni_level() -> None:
@@ -111,7 +157,7 @@ def test_a_control_that_does_not_learn_is_named_with_the_number_it_fails_by() ->
         "sigmoid does not learn: accuracy 10.10 points where always answering the commonest class gives 10.00"
         " (0 of 9 seeds learned). Replace sigmoid by tanh: accuracy 90.40 points, +80.30 on average"
     )
-    assert text.endswith("also better: relu.")
+    assert text.endswith(" Better too, but behind: relu.")
 
 
 def test_the_activation_is_not_blamed_if_no_arm_learns() -> None:

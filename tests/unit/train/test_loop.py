@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from actlab.train.loop import metric_on_test, step_seconds, train
+from actlab.train.kinds import ACCURACY, ERROR
+from actlab.train.loop import step_seconds, train
+from actlab.train.plateau import MOST, has_ended, is_still_learning, last_gain
 from actlab.train.task import Task
 
 
@@ -33,9 +35,9 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(task: Task) -> None:
     for noise in (1, 2):
         net = fresh(task)
         torch.manual_seed(noise)  # the state outside must not matter
-        runs.append((train(net, task, rate=0.01, seed=5), metric_on_test(net, task)))
+        runs.append(train(net, task, rate=0.01, seed=5))
     assert runs[0] == runs[1]
-    assert train(fresh(task), task, rate=0.01, seed=6) != runs[0][0]
+    assert train(fresh(task), task, rate=0.01, seed=6) != runs[0]
 
 
 def test_training_learns_and_leaves_the_random_state_alone(task: Task) -> None:
@@ -45,31 +47,51 @@ def test_training_learns_and_leaves_the_random_state_alone(task: Task) -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert run.curve[-1].loss < 0.6 * run.curve[0].loss
     assert run.valid > task.baseline(task.valid) + 20
-    on_test = metric_on_test(net, task)
-    assert on_test is not None
-    assert on_test > task.baseline(task.test) + 20
-    assert (len(run.curve), run.steps, run.diverged) == (8, 64, False)
+    assert run.test > task.baseline(task.test) + 20
+    assert not run.diverged
+    assert run.steps == 8 * len(run.curve)
 
 
-def test_a_divergence_is_a_result_scored_as_the_best_constant_answer(task: Task) -> None:
-    def linear() -> nn.Module:
-        return nn.Linear(2, 1)
-
-    inputs = np.random.default_rng(0).normal(size=(100, 2)) * 1e3
-    steep = Task("steep", linear, train=(inputs, inputs.sum(1)), optimizer="sgd", epochs=30)
-    net = fresh(steep)
-    run = train(net, steep, rate=1e3, seed=0)
-    assert run.diverged
-    assert run.valid == steep.baseline(steep.valid)
-    assert len(run.curve) < 30
-    assert all(np.isfinite(epoch.loss) for epoch in run.curve)
-
-
-def test_a_model_that_is_not_finite_has_no_test_metric(task: Task) -> None:
+def test_the_weights_of_the_best_epoch_count(task: Task) -> None:
     net = fresh(task)
+    run = train(net, task, rate=0.05, seed=0)
+    values = [epoch.valid for epoch in run.curve]
+    assert run.best == 1 + values.index(max(values))
+    assert run.valid == max(values)
+    net.eval()
     with torch.no_grad():
-        next(net.parameters()).fill_(float("nan"))
-    assert metric_on_test(net, task) is None
+        assert task.score(net(task.valid.inputs), task.valid) == run.valid
+        assert task.score(net(task.test.inputs), task.test) == run.test
+
+
+def test_a_run_goes_on_to_its_plateau(task: Task) -> None:
+    slow = train(fresh(task), task, rate=3e-4, seed=0)
+    assert len(slow.curve) == MOST * task.epochs
+    assert slow.still_learning
+    quick = train(fresh(task), task, rate=0.1, seed=0)
+    assert task.epochs <= len(quick.curve) < MOST * task.epochs
+    assert not quick.still_learning
+
+
+def test_small_gains_add_up_and_noise_does_not() -> None:
+    rising = [50 + 0.2 * number for number in range(40)]
+    assert last_gain(rising, metric=ACCURACY) >= 38
+    flat = [50.0, *[80.0, 80.4] * 19]
+    assert last_gain(flat, metric=ACCURACY) == 2
+    falling = [2.0 * 0.97**number for number in range(40)]
+    assert last_gain(falling, metric=ERROR) >= 39
+    assert last_gain([2.0, 1.99, 1.98, 1.97], metric=ERROR) == 1
+    # Of 100 targets, three must change before a gain counts.
+    assert [last_gain([50.0, value], metric=ACCURACY, targets=100) for value in (52.0, 54.0)] == [1, 2]
+
+
+def test_a_run_ends_when_nothing_was_gained_in_its_second_half(task: Task) -> None:
+    early = [50.0, *[80.0] * 19]
+    assert [has_ended(early[:length], task) for length in (7, 8)] == [False, True]
+    late = [10.0] * 19 + [50.0]
+    assert (has_ended(late, task), is_still_learning(late, task)) == (False, True)
+    late += [50.0] * 12
+    assert (has_ended(late, task), is_still_learning(late, task)) == (True, True)
 
 
 def test_the_last_batch_of_one_row_is_left_out(task: Task) -> None:
@@ -86,6 +108,6 @@ def test_steps_are_timed_one_by_one(task: Task) -> None:
 def test_models_are_evaluated_without_dropout(task: Task) -> None:
     noisy = replace(task, model=lambda: nn.Sequential(nn.Linear(2, 64), nn.Dropout(0.9), nn.Linear(64, 2)))
     net = fresh(noisy)
-    train(net, noisy, rate=0.01, seed=0)
-    net.train()
-    assert len({metric_on_test(net, noisy) for _ in range(20)}) == 1
+    run = train(net, noisy, rate=0.01, seed=0)
+    net.eval()
+    assert noisy.score(net(noisy.test.inputs), noisy.test) == run.test
