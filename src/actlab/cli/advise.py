@@ -107,6 +107,7 @@ METAVARS = {
     "epochs": "N",
     "rates": "LOW,HIGH",
     "kind": "NAME",
+    "metric": "NAME",
     "without": "COLUMNS",
     "activations": "LIST",
     "seeds": "N",

@@ -51,5 +51,7 @@ class Directions:
 
 def directions_to(task: Task) -> Directions:
     """Return how to build a task that has an origin."""
-    recipe = tuple((name, getattr(task, name)) for name in RECIPE)
-    return Directions(task.origin, recipe, task.fingerprint(), task.split)
+    recipe = [(name, getattr(task, name)) for name in RECIPE]
+    if task.metric.function is None:  # a function is in the user's file, as the origin says
+        recipe.append(("metric", task.metric))
+    return Directions(task.origin, tuple(recipe), task.fingerprint(), task.split)

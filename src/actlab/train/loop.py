@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from actlab.train.evaluate import output
 from actlab.train.examples import Examples
+from actlab.train.judge import judged
 from actlab.train.plateau import has_ended, is_still_learning
 from actlab.train.task import OPTIMIZERS, Task
 from actlab.user_code import their_code
-
-EVALUATED_AT_ONCE = 4096
-"""Rows that a model is evaluated on at once, which bounds the memory for a large test set."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,8 @@ def step(model: nn.Module, task: Task, *, optimizer: torch.optim.Optimizer, rows
     """Train one step and return the loss of the batch."""
     optimizer.zero_grad(set_to_none=True)
     with their_code(f"task '{task.name}': the model"):
-        loss = task.loss(model(task.train.inputs[rows]), task.train.targets[rows])
+        batch = task.train.at(rows)
+        loss = task.loss(output(model, batch.inputs), batch.targets)
         torch.autograd.backward(loss)
     optimizer.step()
     return loss.detach()
@@ -143,13 +143,8 @@ def step(model: nn.Module, task: Task, *, optimizer: torch.optim.Optimizer, rows
 
 def _metric(model: nn.Module, task: Task, *, part: Examples) -> tuple[float, bool]:
     """Return the metric on one part and whether all outputs are finite; leave the model in evaluation mode."""
-    model.eval()
-    starts = range(0, len(part), EVALUATED_AT_ONCE)
-    with torch.no_grad(), their_code(f"task '{task.name}': the model"):
-        outputs = torch.cat([model(part.inputs[start : start + EVALUATED_AT_ONCE]) for start in starts])
-    if not bool(outputs.isfinite().all()):
-        return task.baseline(part), False
-    return task.score(outputs, part), True
+    scores, is_finite = judged(model, task, part)
+    return scores[task.metric.name], is_finite
 
 
 def step_seconds(model: nn.Module, task: Task, *, rate: float, steps: int = 30, warm: int = 5) -> list[float]:

@@ -21,5 +21,10 @@ class TaskOptions:
     kind: Annotated[
         str, "Kind of a table's task: classification or regression. Default: as the target's values suggest."
     ] = ""
+    metric: Annotated[
+        str | None,
+        "Metric to judge by, such as balanced accuracy, average precision, f1, mae or loss. Default: as the task's kind"
+        " suggests.",
+    ] = None
     header: Annotated[bool, "Read the first row of a table as the names of its columns."] = True
     without: Annotated[Sequence[str], "Columns of a table to leave out."] = ()

@@ -47,7 +47,7 @@ def task_named(
     else:
         _refuse_for_tables(options, verb=verb)
         found_task = _named(data, target=target, task=task, verb=verb)
-    return adjusted(found_task, epochs=options.epochs, rates=options.rates)
+    return adjusted(found_task, epochs=options.epochs, rates=options.rates, metric=options.metric)
 
 
 def _named(data: str | Path | Task | None, *, target: str | None, task: str | None, verb: str) -> Task:

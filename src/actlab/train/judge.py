@@ -1,0 +1,31 @@
+"""Judge a model on a part of a task's data."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from actlab.train.evaluate import outputs_on
+from actlab.train.examples import Examples
+from actlab.train.task import Task
+from actlab.train.tree import is_finite
+
+
+def judged(model: nn.Module, task: Task, part: Examples) -> tuple[dict[str, float], bool]:
+    """Return the scores on a part, that of the task's metric first, and whether all outputs and scores are finite.
+
+    If they are not, the only score is the baseline. The model is left in evaluation mode.
+
+    Example:
+        >>> from actlab.train.builtin import builtin_task
+        >>> task = builtin_task("diabetes")
+        >>> scores, is_finite = judged(task.build(), task, task.test)
+        >>> list(scores), is_finite
+        (['root mean square error'], True)
+    """
+    outputs = outputs_on(model, part, task=task.name)
+    scores = task.scores(outputs, part) if is_finite(outputs) else {}
+    if scores and all(map(math.isfinite, scores.values())):
+        return scores, True
+    return {task.metric.name: task.baseline(part)}, False
