@@ -67,7 +67,9 @@ def settled(train: Examples, outputs: Any, *, kind: str, loss: Loss | None, clas
         implied = KINDS["binary" if one_logit else kind_of(few.targets)]
     if loss is not None:
         if not kind and (train.targets is train.inputs or fault_of(implied, outputs, few.targets, classes=classes)):
-            return Settled(by_loss(loss), loss, _note_on_loss("The outputs fit neither classes nor numbers of the targets"))
+            return Settled(
+                by_loss(loss), loss, _note_on_loss("The outputs fit neither classes nor numbers of the targets")
+            )
         if not kind:
             _refuse_bits(train.targets, task=task)
         return Settled(implied, loss)

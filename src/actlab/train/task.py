@@ -20,6 +20,7 @@ from actlab.train.examples import Drawn, Examples, Rows, examples
 from actlab.train.factory import FEW, Build, build, check_loss, outputs_of, takes_activation
 from actlab.train.kinds import ACCURACY, ERROR, Kind, Loss, Metric
 from actlab.train.metrics import LOSS, LOSS_ALONE, by_loss, with_metric
+from actlab.train.own_training import OwnTraining
 from actlab.train.recipe import OPTIMIZERS as OPTIMIZERS
 from actlab.train.recipe import check_recipe
 from actlab.train.settle import (
@@ -149,6 +150,18 @@ class Task:
     def _draw(self) -> Drawn | None:
         """How the three parts were drawn, if a division drew them."""
         return common_draw({"train": self.train, "valid": self.valid, "test": self.test})
+
+    @staticmethod
+    def from_training(name: str, train: Callable[..., Any], **settings: Any) -> OwnTraining:
+        """Return a task that a training loop of yours carries out: `OwnTraining` describes the arguments.
+
+        Example:
+            >>> def train(activation, rate, seed, budget):
+            ...     return {"valid": 0.5, "test": 0.4}
+            >>> Task.from_training("game", train, baseline=0.0, metric="return").epochs
+            30
+        """
+        return OwnTraining(name, train, **settings)
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
