@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from actlab.deprecation import renamed_keyword, warn_renamed
 from actlab.errors import BadTask
-from actlab.train.contents import digest_of, sources
+from actlab.train.contents import behavior_of, digest_of, sources
 from actlab.train.evaluate import outputs_on
 from actlab.train.examples import Drawn, Examples, Rows, examples
 from actlab.train.factory import FEW, Build, build, check_loss, outputs_of, takes_activation
@@ -343,7 +343,9 @@ class Task:
     def contents(self) -> dict[str, str]:
         """Return a digest of each thing that the results depend on, also of the user's code, by what it is."""
         with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
             model = self._fresh()
+            behavior = behavior_of(outputs_of(model.eval(), self.train.first(FEW), task=self.name))
         shapes = [(name, tuple(value.shape)) for name, value in model.named_parameters()]
         settings = (self.kind.name, self.epochs, self.batch_size, self.optimizer, self.rates, self.target_unit)
         function = self.metric.function
@@ -351,6 +353,7 @@ class Task:
             "the data": digest_of(list(self._tensors())),
             "the task's settings": digest_of(settings),
             "the model": digest_of(self.model, str(model), shapes),
+            "the model's first outputs": digest_of(behavior),
             "the loss": digest_of(self.loss),
             "the metric": digest_of(repr(self.metric), function),
             **{f"the code in {name}": each for name, each in sources(self.model, self.loss, model, function).items()},
