@@ -1,0 +1,65 @@
+"""Losses and metrics of many lanes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from actlab.train.kinds import KINDS
+from actlab.train.task import Task
+
+Losses = Callable[[Tensor, Tensor], Tensor]
+"""Maps outputs and targets of shape (lanes, batch, ...) to one loss per lane."""
+
+
+def losses_of(task: Task) -> Losses:
+    """Return the loss of a task as a function of stacked outputs and targets."""
+    general: Losses = torch.vmap(task.loss)
+    for name, stacked in _LOSSES.items():
+        if task.loss is KINDS[name].loss:
+            fits = _has_classes if name == "classification" else _is_flat
+            return lambda outputs, targets: (stacked if fits(outputs, targets) else general)(outputs, targets)
+    return general
+
+
+def _is_flat(outputs: Tensor, targets: Tensor) -> bool:
+    """Return whether every row has one target, and outputs along one axis."""
+    return targets.dim() == 2 and outputs.dim() <= 3
+
+
+def _has_classes(outputs: Tensor, targets: Tensor) -> bool:
+    return outputs.dim() == 3 and targets.dim() == 2 and not targets.is_floating_point()
+
+
+def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    # Classes first: PyTorch's kernel for the last axis takes ten times as long for ten classes.
+    shares = F.log_softmax(outputs.flatten(0, 1).t().contiguous(), 0)
+    return -shares.gather(0, targets.reshape(1, -1)).view(targets.shape).mean(1)
+
+
+def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    return F.mse_loss(outputs.reshape(targets.shape), targets, reduction="none").mean(1)
+
+
+def _logistic_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    outputs = outputs.reshape(targets.shape)
+    return F.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype), reduction="none").mean(1)
+
+
+_LOSSES = {"classification": _cross_entropy, "regression": _squared_error, "binary": _logistic_error}
+
+
+def scores_of(task: Task, outputs: Tensor, targets: Tensor) -> list[float]:
+    """Return the metric of each lane from its outputs and targets."""
+    if task.kind is KINDS["classification"] and _has_classes(outputs, targets):
+        right: list[float] = (100.0 * (outputs.argmax(2) == targets).double().mean(1)).tolist()
+        return right
+    if task.kind is KINDS["regression"] and _is_flat(outputs, targets):
+        errors = (outputs.reshape(targets.shape).double() - targets.double()).square().mean(1).sqrt()
+        of_lanes: list[float] = (task.target_unit * errors).tolist()
+        return of_lanes
+    pairs = zip(outputs.unbind(), targets.unbind(), strict=True)
+    return [task.kind.score(each, wanted, task.target_unit) for each, wanted in pairs]

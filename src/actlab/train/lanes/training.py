@@ -1,0 +1,195 @@
+"""Train many models of one structure at once, each as the plain loop would train it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from actlab.train.fused import LaneOptimizer
+from actlab.train.lanes.rows import LaneRows, lane_rows
+from actlab.train.lanes.scores import losses_of, scores_of
+from actlab.train.lanes.stack import Stack
+from actlab.train.loop import Epoch, Run, diverged, finished
+from actlab.train.noise import EVALUATION
+from actlab.train.plateau import has_ended
+from actlab.train.task import OPTIMIZERS, Task
+from actlab.user_code import their_code
+
+EVALUATED_AT_ONCE = 512
+"""Rows of each lane that are evaluated at once, which bounds the memory of many lanes."""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One training run among several that run as one.
+
+    Attributes:
+        task: its task; the lanes of a batch have tasks that differ at most in their rows.
+        model: the model with its initial weights; lanes may share it, since it is read only.
+        rate: the learning rate.
+        seed: what the order of the rows and the dropout are drawn from.
+    """
+
+    task: Task
+    model: nn.Module
+    rate: float
+    seed: int
+
+
+@dataclass
+class _Member:
+    """What is known of a lane while it trains."""
+
+    place: int
+    lane: Lane
+    curve: list[Epoch] = field(default_factory=list)
+    best: int = 0
+
+
+@final
+class Batch:
+    """The lanes that still train.
+
+    Args:
+        lanes: the lanes, those of one rate together.
+        fixed: the buffers that all models share, and that training does not change.
+    """
+
+    def __init__(self, lanes: Sequence[Lane], *, fixed: frozenset[str] = frozenset()) -> None:
+        self.task = lanes[0].task
+        self.stack = Stack([lane.model for lane in lanes], seeds=[lane.seed for lane in lanes], fixed=fixed)
+        rates = [lane.rate for lane in lanes]
+        self.optimizer = LaneOptimizer(OPTIMIZERS[self.task.optimizer], self.stack.trained, rates=rates)
+        self.train, self.valid, self.test = (
+            lane_rows([getattr(lane.task, part) for lane in lanes]) for part in ("train", "valid", "test")
+        )
+        self._losses = losses_of(self.task)
+        self._orders = {lane.seed: torch.Generator().manual_seed(lane.seed) for lane in lanes}
+
+    def epoch(self, number: int) -> Tensor:
+        """Train one epoch and return each lane's mean loss, which is not finite if that of a step was not."""
+        count, size = self.train.count, self.task.batch_size
+        shuffled = {seed: torch.randperm(count, generator=order) for seed, order in self._orders.items()}
+        rows = torch.stack([shuffled[seed] for seed in self.stack.stream.seeds])
+        total = torch.zeros(len(self.stack), dtype=torch.float64)
+        self.stack.template.train()
+        for batch, start in enumerate(range(0, count, size)):
+            some = rows[:, start : start + size]
+            if some.shape[1] > 1 or count == 1:  # as in the plain loop
+                total += self.step(some, number=number * self.task.steps_per_epoch + batch).double() * some.shape[1]
+        return total / count
+
+    def step(self, rows: Tensor, *, number: int) -> Tensor:
+        """Train one step and return the loss of each lane's batch."""
+        losses, gradients = self.gradients(rows, number=number)
+        self.optimizer.step(gradients)
+        return losses
+
+    def gradients(self, rows: Tensor, *, number: int) -> tuple[Tensor, dict[str, Tensor | None]]:
+        """Return the loss of each lane's batch and the gradients of all parameters."""
+        inputs, targets = self.train.take(rows)
+        trained = self.stack.trained
+        self.stack.stream.begin(number)
+        with their_code(f"task '{self.task.name}': the model"):
+            losses = self._losses(self.stack.layer(inputs), targets)
+            found = torch.autograd.grad(losses, list(trained.values()), torch.ones_like(losses), allow_unused=True)
+        return losses.detach(), dict(zip(trained, found, strict=True))
+
+    def metrics(self, rows: LaneRows) -> list[float | None]:
+        """Return each lane's metric on its rows; None where an output is not finite."""
+        self.stack.template.eval()
+        outputs, targets = [], []
+        for number, start in enumerate(range(0, rows.count, EVALUATED_AT_ONCE)):
+            inputs, wanted = rows.between(start, start + EVALUATED_AT_ONCE)
+            self.stack.stream.begin(number, phase=EVALUATION)
+            with torch.no_grad(), their_code(f"task '{self.task.name}': the model"):
+                outputs.append(self.stack.layer(inputs))
+            targets.append(wanted)
+        found, wanted = torch.cat(outputs, 1), torch.cat(targets, 1)
+        finite = found.isfinite().flatten(1).all(1).tolist()
+        scores = scores_of(self.task, found, wanted)
+        return [score if is_finite else None for score, is_finite in zip(scores, finite, strict=True)]
+
+    def metrics_on_test(self, values: dict[str, Tensor], lanes: Tensor) -> list[float | None]:
+        """Return the metric on the test rows of some lanes, with these values of theirs."""
+        with self.stack.holding({name: each.index_select(0, lanes) for name, each in values.items()}):
+            return self.metrics(self.test.keep(lanes))
+
+    def keep(self, lanes: Tensor) -> None:
+        """Keep these lanes; the others have ended."""
+        self.stack.keep(lanes)
+        self.optimizer.keep(lanes, self.stack.trained)
+        self.train, self.valid, self.test = (each.keep(lanes) for each in (self.train, self.valid, self.test))
+        self._orders = {seed: self._orders[seed] for seed in self.stack.stream.seeds}
+
+
+def train_lanes(lanes: Sequence[Lane], *, fixed: frozenset[str] = frozenset()) -> list[Run]:
+    """Train many models at once and return their runs in order, as the plain loop would give them one by one.
+
+    A lane ends where the plain loop would end it, at its plateau or by a divergence; the others go on without it.
+
+    Args:
+        lanes: the training runs; `decide` says whether they can run as one.
+        fixed: the buffers that all models share, and that training does not change.
+
+    Raises:
+        BadTask: the model or the loss raised.
+    """
+    # Those of one rate together: the optimizer takes them as one.
+    members = [_Member(place, lanes[place]) for place in sorted(range(len(lanes)), key=lambda each: lanes[each].rate)]
+    batch = Batch([member.lane for member in members], fixed=fixed)
+    runs: dict[int, Run] = {}
+    best = batch.stack.copied()
+    epoch = 0
+    while members:
+        losses = batch.epoch(epoch).tolist()
+        valid = batch.metrics(batch.valid)
+        epoch += 1
+        ended = _note(members, losses, valid, runs=runs)
+        better = torch.tensor([at for at, member in enumerate(members) if member.best == epoch], dtype=torch.long)
+        batch.stack.copy_to(best, better)
+        done = [at for at in ended if members[at].place not in runs]
+        if done:
+            tests = batch.metrics_on_test(best, torch.tensor(done))
+            for at, test in zip(done, tests, strict=True):
+                runs[members[at].place] = _run(members[at], test)
+        left = [at for at, member in enumerate(members) if member.place not in runs]
+        if left and len(left) < len(members):
+            kept = torch.tensor(left)
+            batch.keep(kept)
+            best = {name: each.index_select(0, kept) for name, each in best.items()}
+        members = [members[at] for at in left]
+    return [runs[place] for place in range(len(lanes))]
+
+
+def _note(
+    members: Sequence[_Member], losses: Sequence[float], valid: Sequence[float | None], *, runs: dict[int, Run]
+) -> list[int]:
+    """Note the results of an epoch; return the places of the lanes that ended, those that diverged with their run."""
+    ended = []
+    for at, (member, loss, score) in enumerate(zip(members, losses, valid, strict=True)):
+        task, curve = member.lane.task, member.curve
+        before = len(curve)
+        if loss - loss != 0.0:  # infinite or NaN
+            runs[member.place] = diverged(curve, task, steps=before * task.steps_per_epoch)
+        elif score is None:
+            curve.append(Epoch(loss, task.baseline(task.valid)))
+            runs[member.place] = diverged(curve, task, steps=len(curve) * task.steps_per_epoch)
+        else:
+            curve.append(Epoch(loss, score))
+            if not member.best or task.metric.is_better(score, than=curve[member.best - 1].valid):
+                member.best = len(curve)
+        if member.place in runs or has_ended([each.valid for each in curve], task):
+            ended.append(at)
+    return ended
+
+
+def _run(member: _Member, test: float | None) -> Run:
+    task, curve = member.lane.task, member.curve
+    if test is None:
+        return diverged(curve, task, steps=len(curve) * task.steps_per_epoch)
+    return finished(curve, task, best=member.best, test=test)
