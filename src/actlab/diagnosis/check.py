@@ -35,7 +35,7 @@ from actlab.sites.trace.readable import shape_of
 from actlab.sites.trace.run import Loss, Recorded, in_mode, unwrapped
 from actlab.sites.trace.trace import Step, Trace
 from actlab.telemetry.settings import Settings
-from actlab.train.subject import called_with
+from actlab.train.tree import called_with
 
 Batch = tuple[Any, Any]
 

@@ -276,7 +276,7 @@ def next_alpha(looks: Sequence[Look], *, alpha: float = ALPHA) -> float:
         (0.04, 0.005)
     """
     left = alpha - sum(look.alpha for look in looks)
-    return alpha * FIRST_SHARE if not looks else float(f"{left / 2:.6g}")
+    return float(f"{left / 2 if looks else alpha * FIRST_SHARE:.6g}")
 
 
 def _check(plan: Plan) -> None:

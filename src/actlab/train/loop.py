@@ -4,52 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from actlab.train.examples import Examples
 from actlab.train.fused import Optimizer, optimizer_of
+from actlab.train.judge import judged
 from actlab.train.noise import PlainNoise
 from actlab.train.plateau import has_ended, is_still_learning
+from actlab.train.run import Epoch as Epoch
+from actlab.train.run import Run as Run
 from actlab.train.task import OPTIMIZERS, Task
 from actlab.user_code import their_code
-
-EVALUATED_AT_ONCE = 4096
-"""Rows that a model is evaluated on at once, which bounds the memory for a large test set."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One point of a learning curve: the mean training loss of an epoch, and the metric on the validation part."""
-
-    loss: float
-    valid: float
-
-
-@dataclass(frozen=True)
-class Run:
-    """The result of one training run.
-
-    Attributes:
-        curve: one point per epoch, up to a divergence.
-        best: the number of epochs after which the validation metric was best, the first of equals; its weights count.
-        valid: the metric on the validation part with these weights; after a divergence, that of the best constant
-            prediction.
-        test: the same on the test part.
-        diverged: whether a loss or an output was not finite.
-        still_learning: whether the run ended at the largest number of epochs and was still gaining.
-        steps: the number of training steps.
-    """
-
-    curve: tuple[Epoch, ...]
-    best: int
-    valid: float
-    test: float
-    diverged: bool
-    still_learning: bool
-    steps: int
 
 
 def train(model: nn.Module, task: Task, *, rate: float, seed: int) -> Run:
@@ -155,7 +122,8 @@ def step(
     """Train one step, the run's step of this number, and return the loss of the batch."""
     optimizer.zero_grad()
     with their_code(f"task '{task.name}': the model"):
-        loss = task.loss(noise.apply(model, task.train.inputs[rows], step=number), task.train.targets[rows])
+        batch = task.train.at(rows)
+        loss = task.loss(noise.apply(model, batch.inputs, step=number), batch.targets)
         torch.autograd.backward(loss)
     optimizer.step()
     return loss.detach()
@@ -163,13 +131,8 @@ def step(
 
 def _metric(model: nn.Module, task: Task, *, part: Examples) -> tuple[float, bool]:
     """Return the metric on one part and whether all outputs are finite; leave the model in evaluation mode."""
-    model.eval()
-    starts = range(0, len(part), EVALUATED_AT_ONCE)
-    with torch.no_grad(), their_code(f"task '{task.name}': the model"):
-        outputs = torch.cat([model(part.inputs[start : start + EVALUATED_AT_ONCE]) for start in starts])
-    if not bool(outputs.isfinite().all()):
-        return task.baseline(part), False
-    return task.score(outputs, part), True
+    scores, is_finite = judged(model, task, part, beside=False)
+    return scores[task.metric.name], is_finite
 
 
 def step_seconds(model: nn.Module, task: Task, *, rate: float, steps: int = 30, warm: int = 5) -> list[float]:

@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import TorchFunctionMode
 
+from actlab.train.evaluate import output
+
 TRAINING, EVALUATION = 0, 1
 
 Function = Callable[..., Any]
@@ -189,14 +191,13 @@ class PlainNoise:
         self._has_modules = any(isinstance(module, _DropoutNd) for module in model.modules())
         self._mode = Replacing(replacements(self._drop))
 
-    def apply(self, model: nn.Module, inputs: Tensor, *, step: int) -> Tensor:
+    def apply(self, model: nn.Module, inputs: Any, *, step: int) -> Any:
         """Return the model's output in one training step."""
         if not self.wanted:
-            outputs: Tensor = model(inputs)
-            return outputs
+            return output(model, inputs)
         self.stream.begin(step)
         with self._mode:
-            outputs = model(inputs)
+            outputs = output(model, inputs)
         self.wanted = self._has_modules or self.stream.drew
         return outputs
 

@@ -69,7 +69,7 @@ def test_a_difference_that_is_proved_but_too_small_to_matter_is_minor() -> None:
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("metric", [ACCURACY, replace(ACCURACY, larger_is_better=False)], ids=["more", "less"])
 def test_better_and_worse_only_beyond_the_region(sign: int, metric: Metric) -> None:
-    arms = {"near": np.linspace(0.3, 2.0, 9), "far": np.linspace(0.6, 2.0, 9)}
+    arms = {"near": np.linspace(0.1, 1.4, 9), "far": np.linspace(0.6, 2.0, 9)}
     found = findings(metric, relu=90 + STEPS, **{arm: 90 + STEPS + sign * each for arm, each in arms.items()})
     side = "better" if (sign > 0) == metric.larger_is_better else "worse"
     assert verdicts(found) == {"near": "minor", "far": side}
@@ -98,10 +98,10 @@ def test_the_control_is_kept_while_it_cannot_be_told_from_the_best() -> None:
 def test_the_best_arm_is_in_its_group_as_often_as_promised() -> None:
     chance = np.random.default_rng(0)
     inside = 0
-    for _ in range(300):
+    for _ in range(60):
         values = {f"arm{number}": list(row) for number, row in enumerate(90 + chance.normal(0, 1, (4, 9)))}
         inside += "arm0" in best_group(values, metric=ACCURACY, alpha=0.05)
-    assert inside >= 0.93 * 300
+    assert inside >= 0.9 * 60
 
 
 def test_an_equivalence_is_held_to_the_bonferroni_level() -> None:

@@ -21,7 +21,8 @@ from actlab.train.lanes import decide as deciding
 from actlab.train.lanes import functions
 from actlab.train.lanes.decide import Decision, decide
 from actlab.train.lanes.training import Batch, Lane, train_lanes
-from actlab.train.loop import Run, train
+from actlab.train.loop import train
+from actlab.train.run import Run
 from actlab.train.task import Task
 
 Make = Callable[[], nn.Module]

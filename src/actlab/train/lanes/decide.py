@@ -77,6 +77,8 @@ def _unlike(lanes: Sequence[Lane]) -> str:
     """Return why runs cannot share a batch: their data or models differ in shape."""
     if len(lanes) < 2:
         return "A single run has nothing to share."
+    if not all(lane.task.is_plain and isinstance(lane.task.train.targets, Tensor) for lane in lanes):
+        return "The inputs, the targets or the outputs are not one tensor each."
     for one, other in pairwise(lanes):
         for part in ("train", "valid", "test"):
             shapes = [

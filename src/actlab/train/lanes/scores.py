@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from actlab.train.examples import Examples
 from actlab.train.kinds import KINDS
 from actlab.train.task import Task
 
@@ -52,14 +53,20 @@ def _logistic_error(outputs: Tensor, targets: Tensor) -> Tensor:
 _LOSSES = {"classification": _cross_entropy, "regression": _squared_error, "binary": _logistic_error}
 
 
-def scores_of(task: Task, outputs: Tensor, targets: Tensor) -> list[float]:
-    """Return the metric of each lane from its outputs and targets."""
-    if task.kind is KINDS["classification"] and _has_classes(outputs, targets):
+def scores_of(tasks: Sequence[Task], outputs: Tensor, parts: Sequence[Examples], targets: Tensor) -> list[float]:
+    """Return the metric of each lane.
+
+    Args:
+        tasks: the task of each lane.
+        outputs: its outputs, of shape (lanes, rows, ...).
+        parts: the rows of each lane.
+        targets: their targets, stacked.
+    """
+    kind = tasks[0].kind
+    if tasks[0].metric is kind.metric and kind is KINDS["classification"] and _has_classes(outputs, targets):
         right: list[float] = (100.0 * (outputs.argmax(2) == targets).double().mean(1)).tolist()
         return right
-    if task.kind is KINDS["regression"] and _is_flat(outputs, targets):
-        errors = (outputs.reshape(targets.shape).double() - targets.double()).square().mean(1).sqrt()
-        of_lanes: list[float] = (task.target_unit * errors).tolist()
-        return of_lanes
-    pairs = zip(outputs.unbind(), targets.unbind(), strict=True)
-    return [task.kind.score(each, wanted, task.target_unit) for each, wanted in pairs]
+    if tasks[0].metric is kind.metric and kind is KINDS["regression"] and _is_flat(outputs, targets):
+        errors = (outputs.reshape(targets.shape).double() - targets.double()).square().mean(1).sqrt().tolist()
+        return [task.target_unit * error for task, error in zip(tasks, errors, strict=True)]
+    return [task.score(own, part) for task, own, part in zip(tasks, outputs.unbind(), parts, strict=True)]

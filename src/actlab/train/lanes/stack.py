@@ -203,7 +203,7 @@ def _unflatten(stack: Stack, module: nn.Unflatten) -> Layer | None:
     dim = module.dim
     if not isinstance(dim, int) or dim < 1:
         return None
-    sizes = tuple(module.unflattened_size)  # type: ignore[arg-type]  # sizes; an axis with names is named too
+    sizes = tuple(module.unflattened_size)
 
     def run(x: Tensor) -> Tensor:
         return x.reshape(*x.shape[: dim + 1], *sizes, *x.shape[dim + 2 :])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import final
@@ -9,13 +10,15 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from actlab.train.examples import Examples
 from actlab.train.fused import LaneOptimizer
 from actlab.train.lanes.rows import LaneRows, lane_rows
 from actlab.train.lanes.scores import losses_of, scores_of
 from actlab.train.lanes.stack import Stack
-from actlab.train.loop import Epoch, Run, diverged, finished
+from actlab.train.loop import diverged, finished
 from actlab.train.noise import EVALUATION
 from actlab.train.plateau import has_ended
+from actlab.train.run import Epoch, Run
 from actlab.train.task import OPTIMIZERS, Task
 from actlab.user_code import their_code
 
@@ -61,6 +64,7 @@ class Batch:
 
     def __init__(self, lanes: Sequence[Lane], *, fixed: frozenset[str] = frozenset()) -> None:
         self.task = lanes[0].task
+        self._tasks = [lane.task for lane in lanes]
         self.stack = Stack([lane.model for lane in lanes], seeds=[lane.seed for lane in lanes], fixed=fixed)
         rates = [lane.rate for lane in lanes]
         self.optimizer = LaneOptimizer(OPTIMIZERS[self.task.optimizer], self.stack.trained, rates=rates)
@@ -99,8 +103,11 @@ class Batch:
             found = torch.autograd.grad(losses, list(trained.values()), torch.ones_like(losses), allow_unused=True)
         return losses.detach(), dict(zip(trained, found, strict=True))
 
-    def metrics(self, rows: LaneRows) -> list[float | None]:
-        """Return each lane's metric on its rows; None where an output is not finite."""
+    def metrics_on_valid(self) -> list[float | None]:
+        """Return each lane's metric on its validation rows; None if an output or the metric is not finite."""
+        return self._metrics(self.valid, self._tasks, [task.valid for task in self._tasks])
+
+    def _metrics(self, rows: LaneRows, tasks: Sequence[Task], parts: Sequence[Examples]) -> list[float | None]:
         self.stack.template.eval()
         outputs, targets = [], []
         for number, start in enumerate(range(0, rows.count, EVALUATED_AT_ONCE)):
@@ -111,19 +118,24 @@ class Batch:
             targets.append(wanted)
         found, wanted = torch.cat(outputs, 1), torch.cat(targets, 1)
         finite = found.isfinite().flatten(1).all(1).tolist()
-        scores = scores_of(self.task, found, wanted)
-        return [score if is_finite else None for score, is_finite in zip(scores, finite, strict=True)]
+        scores = scores_of(tasks, found, parts, wanted)
+        return [
+            score if is_finite and math.isfinite(score) else None
+            for score, is_finite in zip(scores, finite, strict=True)
+        ]
 
     def metrics_on_test(self, values: dict[str, Tensor], lanes: Tensor) -> list[float | None]:
         """Return the metric on the test rows of some lanes, with these values of theirs."""
         with self.stack.holding({name: each.index_select(0, lanes) for name, each in values.items()}):
-            return self.metrics(self.test.keep(lanes))
+            tasks = [self._tasks[lane] for lane in lanes.tolist()]
+            return self._metrics(self.test.keep(lanes), tasks, [task.test for task in tasks])
 
     def keep(self, lanes: Tensor) -> None:
         """Keep these lanes; the others have ended."""
         self.stack.keep(lanes)
         self.optimizer.keep(lanes, self.stack.trained)
         self.train, self.valid, self.test = (each.keep(lanes) for each in (self.train, self.valid, self.test))
+        self._tasks = [self._tasks[lane] for lane in lanes.tolist()]
         self._orders = {seed: self._orders[seed] for seed in self.stack.stream.seeds}
 
 
@@ -147,7 +159,7 @@ def train_lanes(lanes: Sequence[Lane], *, fixed: frozenset[str] = frozenset()) -
     epoch = 0
     while members:
         losses = batch.epoch(epoch).tolist()
-        valid = batch.metrics(batch.valid)
+        valid = batch.metrics_on_valid()
         epoch += 1
         ended = _note(members, losses, valid, runs=runs)
         better = torch.tensor([at for at, member in enumerate(members) if member.best == epoch], dtype=torch.long)
