@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,11 @@ A step rounds in another order: differences of 1e-6 are usual, and cancellation 
 is off by its own size.
 """
 
-TIMED, WARM = 5, 2
+TOGETHER = 8
+"""Runs that are timed together at least, so that the choice for an arm does not depend on how many are left to run."""
+
+TIMED, WARM = 3, 1
+"""Steps that are timed, and steps before them, of either way."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +78,17 @@ def decide(lanes: Sequence[Lane]) -> Decision:
         return _faster(lanes, alone[0], fixed=fixed)
 
 
+def holds(decision: Decision, lanes: Sequence[Lane]) -> bool:
+    """Return whether a decision for other runs of the same kind holds for these too."""
+    first = dict(lanes[0].model.named_buffers())
+    models = {id(lane.model): dict(lane.model.named_buffers()) for lane in lanes}.values()
+    return not _unlike(lanes) and all(
+        torch.equal(first[name], buffers[name]) for buffers in models for name in decision.fixed
+    )
+
+
 def _unlike(lanes: Sequence[Lane]) -> str:
     """Return why runs cannot share a batch: their data or models differ in shape."""
-    if len(lanes) < 2:
-        return "A single run has nothing to share."
     if not all(lane.task.is_plain and isinstance(lane.task.train.targets, Tensor) for lane in lanes):
         return "The inputs, the targets or the outputs are not one tensor each."
     for one, other in pairwise(lanes):
@@ -187,15 +199,16 @@ def _agree(found: Tensor, wanted: Tensor, *, scale: float) -> bool:
 
 def _faster(lanes: Sequence[Lane], alone: _Alone, *, fixed: frozenset[str]) -> Decision:
     """Time both ways and choose the faster one."""
-    batch = Batch(sorted(lanes, key=lambda lane: lane.rate), fixed=fixed)
+    some = sorted([*lanes] * math.ceil(TOGETHER / len(lanes)), key=lambda lane: lane.rate)
+    batch = Batch(some, fixed=fixed)
     batch.stack.template.train()
     rows = _rows(batch.task, 0)
     seconds_alone = _median_seconds(partial(alone.step, 0))
-    seconds_together = _median_seconds(partial(batch.step, rows.expand(len(lanes), -1), number=0))
-    gain = len(lanes) * seconds_alone / seconds_together
+    seconds_together = _median_seconds(partial(batch.step, rows.expand(len(some), -1), number=0))
+    gain = len(some) * seconds_alone / seconds_together
     if gain > 1.0:
-        return Decision(True, f"{len(lanes)} runs train {gain:.1f} times faster together than one by one.", fixed)
-    return Decision(False, f"{len(lanes)} runs train no faster together than one by one ({gain:.2f} times).")
+        return Decision(True, f"{len(some)} runs train {gain:.1f} times faster together than one by one.", fixed)
+    return Decision(False, f"{len(some)} runs train no faster together than one by one ({gain:.2f} times).")
 
 
 def _median_seconds(step: Callable[[], object]) -> float:

@@ -12,6 +12,9 @@ from actlab.train.examples import Examples
 from actlab.train.kinds import KINDS
 from actlab.train.task import Task
 
+VECTOR = 32
+"""A multiple of the numbers that PyTorch's loops take at once."""
+
 Losses = Callable[[Tensor, Tensor], Tensor]
 """Maps outputs and targets of shape (lanes, batch, ...) to one loss per lane."""
 
@@ -37,8 +40,8 @@ def _has_classes(outputs: Tensor, targets: Tensor) -> bool:
 
 def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     # Classes first: PyTorch's kernel for the last axis takes ten times as long for ten classes.
-    shares = F.log_softmax(outputs.flatten(0, 1).t().contiguous(), 0)
-    return -shares.gather(0, targets.reshape(1, -1)).view(targets.shape).mean(1)
+    shares = F.log_softmax(_in_whole_vectors(outputs.permute(2, 0, 1)).contiguous(), 0)
+    return -shares.gather(0, _in_whole_vectors(targets).unsqueeze(0))[0, :, : targets.shape[1]].mean(1)
 
 
 def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -46,8 +49,19 @@ def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def _logistic_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    outputs = outputs.reshape(targets.shape)
-    return F.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype), reduction="none").mean(1)
+    logits, wanted = (_in_whole_vectors(each) for each in (outputs.reshape(targets.shape), targets.to(outputs.dtype)))
+    each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return each[:, : targets.shape[1]].mean(1)
+
+
+def _in_whole_vectors(values: Tensor) -> Tensor:
+    """Fill the last axis, the rows of a lane, up with zeros.
+
+    The last elements of a tensor, too few for a vector of the processor, round otherwise than others. So a lane's loss
+    would depend on the number of lanes.
+    """
+    lacking = -values.shape[-1] % VECTOR
+    return F.pad(values, (0, lacking)) if lacking else values
 
 
 _LOSSES = {"classification": _cross_entropy, "regression": _squared_error, "binary": _logistic_error}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import final
 
 import torch
@@ -51,6 +53,7 @@ class _Member:
     lane: Lane
     curve: list[Epoch] = field(default_factory=list)
     best: int = 0
+    seconds: float = 0.0
 
 
 @final
@@ -139,8 +142,29 @@ class Batch:
         self._orders = {seed: self._orders[seed] for seed in self.stack.stream.seeds}
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A lane that has ended.
+
+    Attributes:
+        place: its place among the lanes.
+        run: its result.
+        seconds: its share of the time.
+    """
+
+    place: int
+    run: Run
+    seconds: float
+
+
 def train_lanes(lanes: Sequence[Lane], *, fixed: frozenset[str] = frozenset()) -> list[Run]:
-    """Train many models at once and return their runs in order, as the plain loop would give them one by one.
+    """Train many models at once and return their runs in order; `each_run` describes the arguments."""
+    runs = {each.place: each.run for each in each_run(lanes, fixed=fixed)}
+    return [runs[place] for place in range(len(lanes))]
+
+
+def each_run(lanes: Sequence[Lane], *, fixed: frozenset[str] = frozenset()) -> Iterator[Finished]:
+    """Train many models at once, each as the plain loop would alone, and yield their runs as they end.
 
     A lane ends where the plain loop would end it, at its plateau or by a divergence; the others go on without it.
 
@@ -154,50 +178,47 @@ def train_lanes(lanes: Sequence[Lane], *, fixed: frozenset[str] = frozenset()) -
     # Those of one rate together: the optimizer takes them as one.
     members = [_Member(place, lanes[place]) for place in sorted(range(len(lanes)), key=lambda each: lanes[each].rate)]
     batch = Batch([member.lane for member in members], fixed=fixed)
-    runs: dict[int, Run] = {}
     best = batch.stack.copied()
-    epoch = 0
-    while members:
-        losses = batch.epoch(epoch).tolist()
-        valid = batch.metrics_on_valid()
-        epoch += 1
-        ended = _note(members, losses, valid, runs=runs)
-        better = torch.tensor([at for at, member in enumerate(members) if member.best == epoch], dtype=torch.long)
-        batch.stack.copy_to(best, better)
-        done = [at for at in ended if members[at].place not in runs]
+    for epoch in count():
+        start = time.perf_counter()
+        runs, done = _note(members, batch.epoch(epoch).tolist(), batch.metrics_on_valid())
+        better = [at for at, member in enumerate(members) if member.best == epoch + 1]
+        batch.stack.copy_to(best, torch.tensor(better, dtype=torch.long))
         if done:
             tests = batch.metrics_on_test(best, torch.tensor(done))
-            for at, test in zip(done, tests, strict=True):
-                runs[members[at].place] = _run(members[at], test)
-        left = [at for at, member in enumerate(members) if member.place not in runs]
-        if left and len(left) < len(members):
+            runs.update({at: _run(members[at], test) for at, test in zip(done, tests, strict=True)})
+        share = (time.perf_counter() - start) / len(members)
+        for member in members:
+            member.seconds += share
+        yield from (Finished(members[at].place, run, members[at].seconds) for at, run in runs.items())
+        left = [at for at in range(len(members)) if at not in runs]
+        if not left:
+            return
+        if runs:
             kept = torch.tensor(left)
             batch.keep(kept)
             best = {name: each.index_select(0, kept) for name, each in best.items()}
-        members = [members[at] for at in left]
-    return [runs[place] for place in range(len(lanes))]
+            members = [members[at] for at in left]
 
 
 def _note(
-    members: Sequence[_Member], losses: Sequence[float], valid: Sequence[float | None], *, runs: dict[int, Run]
-) -> list[int]:
-    """Note the results of an epoch; return the places of the lanes that ended, those that diverged with their run."""
-    ended = []
+    members: Sequence[_Member], losses: Sequence[float], valid: Sequence[float | None]
+) -> tuple[dict[int, Run], list[int]]:
+    """Note the results of an epoch; return the runs of the lanes that diverged, and which others ended."""
+    runs, done = {}, []
     for at, (member, loss, score) in enumerate(zip(members, losses, valid, strict=True)):
         task, curve = member.lane.task, member.curve
-        before = len(curve)
-        if loss - loss != 0.0:  # infinite or NaN
-            runs[member.place] = diverged(curve, task, steps=before * task.steps_per_epoch)
-        elif score is None:
-            curve.append(Epoch(loss, task.baseline(task.valid)))
-            runs[member.place] = diverged(curve, task, steps=len(curve) * task.steps_per_epoch)
-        else:
-            curve.append(Epoch(loss, score))
-            if not member.best or task.metric.is_better(score, than=curve[member.best - 1].valid):
-                member.best = len(curve)
-        if member.place in runs or has_ended([each.valid for each in curve], task):
-            ended.append(at)
-    return ended
+        is_finite = math.isfinite(loss)
+        if is_finite:
+            curve.append(Epoch(loss, task.baseline(task.valid) if score is None else score))
+        if not is_finite or score is None:
+            runs[at] = diverged(curve, task, steps=len(curve) * task.steps_per_epoch)
+            continue
+        if not member.best or task.metric.is_better(score, than=curve[member.best - 1].valid):
+            member.best = len(curve)
+        if has_ended([each.valid for each in curve], task):
+            done.append(at)
+    return runs, done
 
 
 def _run(member: _Member, test: float | None) -> Run:
