@@ -18,7 +18,32 @@ def _from_table(path: str, target: str, kind: str = "", header: str = "header", 
     return table_task(path, target=target, kind=kind, header=bool(header), without=without)
 
 
-ORIGINS: dict[str, Callable[..., Task]] = {"builtin": builtin_task, "file": file_task, "table": _from_table}
+def _from_images(path: str, side: str) -> Task:
+    from actlab.train.images import image_task
+
+    return image_task(path, side=int(side))
+
+
+def _from_arrays(path: str) -> Task:
+    from actlab.train.arrays import arrays_task
+
+    return arrays_task(path)
+
+
+def _from_text(path: str) -> Task:
+    from actlab.train.text import text_task
+
+    return text_task(path)
+
+
+ORIGINS: dict[str, Callable[..., Task]] = {
+    "builtin": builtin_task,
+    "file": file_task,
+    "table": _from_table,
+    "images": _from_images,
+    "arrays": _from_arrays,
+    "text": _from_text,
+}
 RECIPE = ("name", "epochs", "batch_size", "optimizer", "rates", "origin")
 """The settings that may differ from those of the origin."""
 

@@ -125,7 +125,8 @@ def _best_class(
     """Return the metric of the constant prediction that is best on the training targets: a class, or the shares."""
     known, asked = _classes_of(train), _classes_of(targets)
     count = 1 + int(max(known.max(), asked.max()))
-    shares = known.bincount(minlength=count).double() / len(known)
+    rows = known.bincount(minlength=count).double().clamp_min(1)  # a class that is not in training may be asked for
+    shares = rows / rows.sum()
     certain = torch.eye(count, dtype=torch.double) if count == 2 else shares.new_zeros(0, count)
     constants = torch.cat([shares[None], certain]).log()
 

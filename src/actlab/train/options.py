@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, final
 
 
@@ -12,6 +13,9 @@ from typing import Annotated, final
 class TaskOptions:
     """How a task is read and trained; each field's annotation describes it."""
 
+    text: Annotated[
+        str | Path | None, "Text file: predict each character from those before it, with a small transformer."
+    ] = None
     epochs: Annotated[
         int | None, "Passes over the training rows, at least; training goes on to a plateau. Default: that of the task."
     ] = None

@@ -113,6 +113,12 @@ def test_the_baseline_is_the_best_constant_of_the_training_targets(name: str) ->
     assert kind.baseline(BITS, BITS, 1.0) == pytest.approx(expected[name])
 
 
+def test_the_baseline_is_finite_for_a_class_that_training_lacks() -> None:
+    kind = with_metric(KINDS["classification"], "bits", loss=F.cross_entropy, task="t")
+    assert kind.baseline is not None
+    assert kind.baseline(torch.tensor([0, 0, 1]), torch.tensor([3]), 1.0) == pytest.approx(np.log2(5))
+
+
 def test_the_baseline_of_numbers_is_their_mean_or_their_median() -> None:
     skewed = NUMBERS.exp()
     kind = with_metric(KINDS["regression"], "mae", loss=KINDS["regression"].loss, task="t")
