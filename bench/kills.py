@@ -75,7 +75,7 @@ class NotingRunner:
 
     def _run(self, setting: Setting, trials: Sequence[Trial], claim: Claim) -> Iterator[Outcome]:
         with self.notes_file.open("a", buffering=1) as notes:
-            for trial in claimed(trials, claim):
+            for (trial,) in claimed([(each,) for each in trials], claim):
                 notes.write(f"started {trial}\n")
                 yield carry_out(setting, trial)
                 notes.write(f"stored {trial}\n")

@@ -6,31 +6,64 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actlab.errors import BadInput, BadTask
+from actlab.train.adjusted import adjusted
+from actlab.train.arrays import arrays_task
 from actlab.train.builtin import DEFAULT, builtin_task
+from actlab.train.images import image_task
+from actlab.train.options import TaskOptions
 from actlab.train.subject import Subject, named_subject, names_program
 from actlab.train.table import table_task
 from actlab.train.task import Task
 from actlab.train.taskfile import file_task
+from actlab.train.text import text_task
+
+TEXTS = (".txt", ".md", ".text")
 
 
-def task_named(data: str | Path | Task | None, *, target: str | None, task: str | None, verb: str) -> Task:
+def task_named(
+    data: str | Path | Task | None,
+    *,
+    target: str | None,
+    task: str | None,
+    verb: str,
+    options: TaskOptions | None = None,
+) -> Task:
     """Return the task: `data` itself, a table and its target, a task file, a built-in one, or the built-in example.
 
     Args:
-        data: a table's path, `file.py:name`, or a `Task`.
+        data: a path (of a table, a folder of images or an .npz file), `file.py:name`, or a `Task`.
         target: the table column to predict.
         task: the name of a built-in task.
         verb: the command that asks, for error messages.
+        options: how the task is read and trained.
 
     Raises:
         BadInput: `data` is of another type.
         BadTask: nothing is found, or the arguments contradict each other.
     """
-    if isinstance(data, Task):
-        return data
-    if data is not None and not isinstance(data, str | Path):
+    options = options or TaskOptions()
+    if data is not None and not isinstance(data, str | Path | Task):
         found = type(data).__name__
         raise BadInput(f"{verb} requires a table's path, file.py:name or an actlab.Task; got {found}.")
+    if options.text is not None:
+        if data is not None or target is not None or task is not None:
+            raise BadTask("--text names the whole task: leave out a table, a file, --target and --task.")
+        _refuse_for_tables(options, verb=verb)
+        found_task = text_task(str(options.text))
+    elif isinstance(data, str | Path) and task is None and target is not None:
+        found_task = table_task(
+            str(data), target=target, kind=options.kind, header=options.header, without=tuple(options.without)
+        )
+    else:
+        _refuse_for_tables(options, verb=verb)
+        found_task = _named(data, target=target, task=task, verb=verb)
+    return adjusted(found_task, epochs=options.epochs, rates=options.rates, metric=options.metric)
+
+
+def _named(data: str | Path | Task | None, *, target: str | None, task: str | None, verb: str) -> Task:
+    """Return the task of a file, a built-in one, or `data` itself."""
+    if isinstance(data, Task):
+        return data
     if data is None:
         if target is not None:
             raise BadTask(f"--target {target} requires a table: actlab {verb} data.csv --target {target}.")
@@ -38,15 +71,27 @@ def task_named(data: str | Path | Task | None, *, target: str | None, task: str 
     where = str(data)
     if task is not None:
         raise BadTask(f"both {where} and the built-in task '{task}' were named; name one.")
-    if target is not None:
-        return table_task(where, target=target)
+    if Path(where).is_dir():
+        return image_task(where)
+    if Path(where).suffix.lower() == ".npz":
+        return arrays_task(where)
     if not names_program(where):
         program = Path(where).with_suffix(".py")
         hint = f", or a program as {program}:NAME" if program.is_file() else ""
+        if Path(where).suffix.lower() in TEXTS:
+            hint = f", or read it as a text: actlab advise --text {where}"
         raise BadTask(f"{where} is read as a table: name the column to predict with --target{hint}.")
     if ".py" not in where:
         raise BadTask(f"{verb} reads a task from a file, not from a module; got '{where}'. Name it as file.py:name.")
     return file_task(where)
+
+
+def _refuse_for_tables(options: TaskOptions, *, verb: str) -> None:
+    """Refuse the options that say how a table is read, where none is read."""
+    asked = {"--kind": bool(options.kind), "--no-header": not options.header, "--without": bool(options.without)}
+    for option, is_asked in asked.items():
+        if is_asked:
+            raise BadTask(f"{option} requires a table: actlab {verb} data.csv --target COLUMN {option}.")
 
 
 def subject_named(
