@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from actlab import verbs
-from actlab.cli.options import BuiltIn, Json, Quiet, Target, columns_of, listed, rates_of, values_of
+from actlab.cli.options import BuiltIn, Json, Quiet, RunnerName, Target, columns_of, listed, rates_of, values_of
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import STOPPED, say, show_answer
 from actlab.cli.progress import ProgressBar
@@ -48,6 +48,7 @@ def advise(
         "actlab-report.html"
     ),
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no HTML report.")] = False,
+    runner: RunnerName = "local",
     quiet: Quiet = False,
     json: Json = False,
     **others: Any,
@@ -67,6 +68,7 @@ def advise(
                 say=progress.say,
                 warn=say,
                 progress=progress.advance,
+                runner=runner,
                 **{**others, **_parsed(others)},
             )
         except KeyboardInterrupt:

@@ -32,6 +32,7 @@ from actlab.study.runner import Runner
 from actlab.study.secrets import command_without_secrets
 from actlab.train.task import Task
 from actlab.verbs.activation_lookup import activation_named
+from actlab.verbs.runner_lookup import runner_named
 from actlab.verbs.task_lookup import task_named
 
 
@@ -112,7 +113,7 @@ def advise(
     say: Callable[[str], None] = lambda line: None,
     warn: Callable[[str], None] | None = None,
     progress: Progress | None = None,
-    runner: Runner | None = None,
+    runner: str | Runner | None = None,
     **options: Any,
 ) -> Advice:
     """Recommend an activation for a task: diagnose the model, compare candidates fairly, judge, report.
@@ -128,18 +129,19 @@ def advise(
         say: Called with each sentence about the plan, before the run.
         warn: Called with each warning about the plan, before the run; `say` by default.
         progress: Called after every training step of the diagnosis and every trial.
-        runner: Runs the trials; this machine by default.
+        runner: Where the trials run: local (the default), ray or ray://HOST:PORT for a Ray cluster, or a runner.
 
     Raises:
         BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to change.
     """
+    where = runner_named(runner)
     if report is not None:
         check_place(Path(report))
     chosen = task_named(data, target=target, task=task, verb="advise", options=task_options(options))
     typed = AdviseOptions(**options)
     candidates = None if typed.activations is None else _candidates(typed.activations, params or {})
     options_of_study = replace(typed, activations=candidates)
-    found = advised(chosen, options_of_study, say=say, warn=warn, progress=progress, runner=runner)
+    found = advised(chosen, options_of_study, say=say, warn=warn, progress=progress, runner=where)
     if report is None:
         return Advice(found.comparison, None, found.diagnosis)
     own = {one.name: one for one in candidates or () if isinstance(one, Activation)}
