@@ -7,12 +7,14 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
+from actlab.study import lots, runner
 from actlab.study.compare import prepare, run_study
 from actlab.study.leases import leases
 from actlab.study.plan import Trial
@@ -101,19 +103,43 @@ def test_two_comparisons_share_the_work_and_find_the_same(url: str) -> None:
     prepared = prepare(dots(), **SETTINGS)
     runners = [InventingRunner(seconds=0.02), InventingRunner(seconds=0.02)]
 
-    def run(runner: InventingRunner) -> dict[str, object]:
+    def run(counting: InventingRunner) -> dict[str, object]:
         with Store(url) as store:
-            return numbers(run_study(prepared, store=store, name="dots", resume=True, runner=runner))
+            return numbers(run_study(prepared, store=store, name="dots", resume=True, runner=counting))
 
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(run, runners))
     assert results == [numbers(alone)] * 2
-    every = [trial for runner in runners for trial in runner.trials]
+    every = [trial for each in runners for trial in each.trials]
     assert len(every) == len(set(every)) == sum(arm.runs for arm in alone.arms)
-    assert all(runner.trials for runner in runners)
+    assert all(each.trials for each in runners)
     with Store(url) as store:
         assert [(found.attempt, found.done) for found in store.studies()] == [(1, len(every))]
         assert store.database.read(lambda connection: connection.execute(sa.select(LEASES)).all()) == []
+
+
+# In a pool, the next lots begin before the outcomes of those that ended are handed over.
+@pytest.mark.parametrize(("jobs", "most"), [(1, 1), (2, 4)])
+def test_a_runner_leaves_what_it_cannot_claim_and_claims_no_more_than_it_runs(
+    jobs: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lots, "LARGEST", 2)
+    monkeypatch.setattr(runner, "_pool", ThreadPoolExecutor)  # processes start in seconds
+    setting = prepare(dots(), **SETTINGS).setting
+    trials = list(setting.plan.cells((0, 1), look=0))
+    theirs, claims, done = set(trials[::3]), [], set[Trial]()
+
+    def claim(lot: Sequence[Trial]) -> Sequence[Trial]:
+        claims.append([trial for trial in lot if trial not in theirs])
+        assert sum(not set(before) <= done for before in claims) <= most
+        return claims[-1]
+
+    with runner.LocalRunner(jobs).crew(setting) as crew:
+        for outcome in crew(trials, claim):
+            assert outcome.trial not in done
+            done.add(outcome.trial)
+    assert done == set(trials) - theirs
+    assert len(claims) == 12
 
 
 def test_a_store_in_memory_needs_no_leases() -> None:
