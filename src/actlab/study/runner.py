@@ -8,12 +8,13 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import islice
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -31,8 +32,16 @@ from actlab.study.setting import Setting as Setting
 from actlab.train.lanes.decide import Decision
 from actlab.train.load import Directions, directions_to
 
-Crew = Callable[[Sequence[Trial]], Iterator[Outcome]]
-"""Runs trials and yields their outcomes as they end, in any order."""
+Claim = Callable[[Sequence[Trial]], Sequence[Trial]]
+"""Returns those of some trials that are to be run here; the others are run, or were, by another process."""
+
+Crew = Callable[[Sequence[Trial], Claim], Iterator[Outcome]]
+"""Runs trials and yields their outcomes as they end, in any order; each is claimed right before it starts."""
+
+
+def all_of(trials: Sequence[Trial]) -> Sequence[Trial]:
+    """Return all trials: the claim of a process that shares its work with nobody."""
+    return trials
 
 
 class Runner(Protocol):
@@ -103,8 +112,10 @@ class LocalRunner:
             yield partial(_in_pool, pool, folder, self.jobs, self.decisions)
 
 
-def _here(trainer: LotTrainer, decisions: dict[str, Decision], trials: Sequence[Trial]) -> Iterator[Outcome]:
-    for lot in lots_of(trials, jobs=1):
+def _here(
+    trainer: LotTrainer, decisions: dict[str, Decision], trials: Sequence[Trial], claim: Claim
+) -> Iterator[Outcome]:
+    for lot in claimed(lots_of(trials, jobs=1), claim):
         outcomes = trainer.outcomes(lot)
         while True:
             with one_thread():
@@ -113,6 +124,13 @@ def _here(trainer: LotTrainer, decisions: dict[str, Decision], trials: Sequence[
                 break
             decisions.update(trainer.decisions)
             yield outcome
+
+
+def claimed(lots: Iterable[Sequence[Trial]], claim: Claim) -> Iterator[Sequence[Trial]]:
+    """Yield what is to be run here of each lot, claimed when it is asked for."""
+    for lot in lots:
+        if ours := claim(lot):
+            yield ours
 
 
 @contextmanager
@@ -134,12 +152,22 @@ POLLED = 0.2
 
 
 def _in_pool(
-    pool: ProcessPoolExecutor, folder: Path, jobs: int, decisions: dict[str, Decision], trials: Sequence[Trial]
+    pool: ProcessPoolExecutor,
+    folder: Path,
+    jobs: int,
+    decisions: dict[str, Decision],
+    trials: Sequence[Trial],
+    claim: Claim,
 ) -> Iterator[Outcome]:
+    """Run lots in other processes, with at most two for each of them claimed and not done."""
+    waiting, running = claimed(lots_of(trials, jobs=jobs), claim), set[Future[dict[str, Decision]]]()
     try:
-        with _without_interrupts():
-            running = {pool.submit(_train_there, lot, folder) for lot in lots_of(trials, jobs=jobs)}
-        while running:
+        while True:
+            started = list(islice(waiting, 2 * jobs - len(running)))
+            with _without_interrupts():
+                running |= {pool.submit(_train_there, lot, folder) for lot in started}
+            if not running:
+                break
             done, running = wait(running, timeout=POLLED, return_when=FIRST_COMPLETED)
             yield from _arrived(folder)
             for future in done:

@@ -26,7 +26,7 @@ from actlab.study.comparison import Comparison
 from actlab.study.lots import LotTrainer, lots_of
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Look, Trial
-from actlab.study.runner import Crew, Setting
+from actlab.study.runner import Claim, Crew, Setting, claimed
 from actlab.study.store import Store
 from actlab.train.builtin import builtin_task
 from actlab.train.mlp import mlp
@@ -69,9 +69,9 @@ class CountingRunner:
     def crew(self, setting: Setting) -> Iterator[Crew]:
         yield partial(self._run, setting)
 
-    def _run(self, setting: Setting, trials: Sequence[Trial]) -> Iterator[Outcome]:
+    def _run(self, setting: Setting, trials: Sequence[Trial], claim: Claim) -> Iterator[Outcome]:
         trainer = LotTrainer(setting)
-        for lot in lots_of(trials, jobs=1):
+        for lot in claimed(lots_of(trials, jobs=1), claim):
             for outcome in trainer.outcomes(lot):
                 if len(self.trials) == self.stop_after:
                     raise KeyboardInterrupt
