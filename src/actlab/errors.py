@@ -19,8 +19,10 @@ catch whatever actlab refuses, and each is also the built-in error it resembles:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from difflib import get_close_matches
+from unicodedata import category
 
 
 class ActlabError(Exception):
@@ -87,3 +89,22 @@ def shortened(text: str, *, limit: int = 60) -> str:
     """Return the text on one line, cut to `limit` characters, to quote it in an error."""
     line = " ".join(text[: 4 * limit].split())
     return line if len(line) <= limit and len(text) <= 4 * limit else line[: limit - 1] + "…"
+
+
+def visible(text: str) -> str:
+    """Return the text with control characters as escapes, so that text from a file cannot steer a terminal.
+
+    Invisible marks that change the direction of text count as control characters. The escapes are those of JSON.
+
+    Example:
+        >>> print(visible("a" + chr(27) + "[31mb"))
+        a\\u001b[31mb
+    """
+    if text.isprintable():  # of the characters to escape, none is printable
+        return text
+    return "".join(json.dumps(each)[1:-1] if _steers(each) else each for each in text)
+
+
+def _steers(character: str) -> bool:
+    # The two joiners are part of the spelling of several languages.
+    return category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and character not in "\u200c\u200d"

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from actlab import verbs
-from actlab.cli.options import BuiltIn, Json, Quiet, Target, listed, values_of
+from actlab.cli.options import BuiltIn, Json, Quiet, Target, columns_of, listed, rates_of, values_of
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import STOPPED, say, show_answer
 from actlab.cli.progress import ProgressBar
@@ -67,7 +67,7 @@ def advise(
                 say=progress.say,
                 warn=say,
                 progress=progress.advance,
-                **{**others, "activations": listed(others["activations"]), "jobs": _jobs(others["jobs"])},
+                **{**others, **_parsed(others)},
             )
         except KeyboardInterrupt:
             progress.stop()
@@ -75,6 +75,16 @@ def advise(
             say(f"Interrupted. Finished runs are stored in {where}; add --resume to continue.")
             raise typer.Exit(STOPPED) from None
     show_answer(answer, as_json=json)
+
+
+def _parsed(typed: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the options that are typed in another form than Python takes."""
+    return {
+        "activations": listed(typed["activations"]),
+        "jobs": _jobs(typed["jobs"]),
+        "rates": None if typed["rates"] is None else rates_of(typed["rates"]),
+        "without": columns_of(typed["without"]),
+    }
 
 
 def _jobs(typed: int | None) -> int:
@@ -88,10 +98,16 @@ def _jobs(typed: int | None) -> int:
 # Options whose form differs from Python's: type, default, addition to the description.
 TYPED: dict[str, tuple[Any, Any, str]] = {
     "activations": (str | None, None, " Separate them with commas."),
+    "rates": (str | None, None, ""),
+    "without": (str | None, None, " Separate them with commas."),
     "jobs": (int | None, None, " Default: one per processor."),
     "store": (str, "actlab-runs.db", ""),
 }
 METAVARS = {
+    "epochs": "N",
+    "rates": "LOW,HIGH",
+    "kind": "NAME",
+    "without": "COLUMNS",
     "activations": "LIST",
     "seeds": "N",
     "budget": "N",

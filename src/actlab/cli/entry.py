@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from actlab.cli.panels import Panel
-from actlab.cli.printed import MISUSE
+from actlab.cli.printed import MISUSE, say
 from actlab.errors import ActlabError
 
 SUMMARY = "The workbench for the activation functions of neural networks."
@@ -79,5 +79,5 @@ def main() -> None:
     try:
         app()
     except ActlabError as error:
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        say(f"{type(error).__name__}: {error}")
         sys.exit(MISUSE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from typing import Annotated, Any
 
@@ -80,6 +81,24 @@ def listed(text: str | None) -> list[str] | None:
         else:
             parts[-1] += character
     return [part.strip() for part in parts if part.strip()]
+
+
+def columns_of(text: str | None) -> list[str]:
+    """Split the names of columns at commas; a name that holds one stands in double quotes, as in a CSV file."""
+    return [] if text is None else [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+
+
+def rates_of(text: str) -> tuple[float, float]:
+    """Parse the lowest and the highest learning rate, typed as LOW,HIGH.
+
+    Raises:
+        BadInput: it has another form.
+    """
+    low, comma, high = text.partition(",")
+    try:
+        return float(low), float(high if comma else low)
+    except ValueError as error:
+        raise BadInput(f"--rates must be LOW,HIGH, such as 1e-4,1e-2; got '{text}'.") from error
 
 
 def counts(text: str, *, of: str) -> list[int]:

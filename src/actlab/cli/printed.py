@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import typer
 
+from actlab.errors import visible
+
 FAULT = 1  # the command ran and reports a fault
 MISUSE = 2  # usage error; click uses the same
 STOPPED = 130  # what a shell reports for a program ended by Ctrl-C
@@ -35,14 +37,19 @@ class JudgingAnswer(Answer, Protocol):
 def show_answer(answer: Answer, *, as_json: bool) -> None:
     """Print the answer to standard output."""
     if as_json:
-        typer.echo(json.dumps(answer.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+        typer.echo(shown(json.dumps(answer.to_json(), indent=2, ensure_ascii=False, allow_nan=False)))
     else:
-        typer.echo("\n".join(answer.lines()))
+        typer.echo(shown("\n".join(answer.lines())))
 
 
 def say(line: str) -> None:
     """Print a line to standard error."""
-    typer.echo(line, err=True)
+    typer.echo(shown(line), err=True)
+
+
+def shown(text: str) -> str:
+    """Return a text for the terminal: line breaks and tabs stay, other control characters become escapes."""
+    return "\n".join("\t".join(map(visible, line.split("\t"))) for line in text.split("\n"))
 
 
 def say_if_example(verb: str, *named: str | None) -> None:

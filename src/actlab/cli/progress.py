@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
+from actlab.cli.printed import say, shown
 
 
 class ProgressBar:
@@ -32,9 +32,9 @@ class ProgressBar:
         if not self.shown:
             return
         if self.bar is not None:
-            self.bar.console.print(line, markup=False, highlight=False)
+            self.bar.console.print(shown(line), markup=False, highlight=False)
         else:
-            typer.echo(line, err=True)
+            say(line)
 
     def advance(self, done: int, total: int, seconds_left: float | None, label: str) -> None:
         """Move the bar to `done` of `total`."""
@@ -43,7 +43,7 @@ class ProgressBar:
         if self.bar is None:
             self._start(total)
         left = "" if seconds_left is None else f"{int(seconds_left // 60)}:{int(seconds_left % 60):02d} left"
-        self.bar.update(self.row, completed=done, total=total, description=label, left=left)
+        self.bar.update(self.row, completed=done, total=total, description=shown(label), left=left)
 
     def _start(self, total: int) -> None:
         from rich.console import Console

@@ -10,6 +10,7 @@ from textwrap import fill
 from typing import Annotated, Any, TypeVar, final, get_type_hints
 
 from actlab.formula.activation import Activation
+from actlab.train.options import TaskOptions
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -53,16 +54,25 @@ class Option:
 
 
 def options() -> list[Option]:
-    """Return the options in the order of their fields."""
-    hints = get_type_hints(AdviseOptions, include_extras=True)
+    """Return the options of the task, then those of the study, in the order of their fields."""
+    return [*_options_of(TaskOptions), *_options_of(AdviseOptions)]
+
+
+def _options_of(declared: type) -> list[Option]:
+    hints = get_type_hints(declared, include_extras=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
     return [
         Option(
             inspect.Parameter(each.name, keyword, default=each.default, annotation=hints[each.name].__origin__),
             hints[each.name].__metadata__[0],
         )
-        for each in fields(AdviseOptions)
+        for each in fields(declared)
     ]
+
+
+def task_options(options: dict[str, Any]) -> TaskOptions:
+    """Take the options of the task out of the dict, and return them."""
+    return TaskOptions(**{each.name: options.pop(each.name) for each in fields(TaskOptions) if each.name in options})
 
 
 def with_parameters(function: Function, parameters: Sequence[inspect.Parameter], *, before: str) -> Function:
@@ -76,7 +86,7 @@ def with_parameters(function: Function, parameters: Sequence[inspect.Parameter],
 
 
 def lists_options(function: Function) -> Function:
-    """Show the options of `AdviseOptions` in the signature and, in place of `{options}`, in the docstring."""
+    """Show the options in the signature and, in place of `{options}`, in the docstring."""
     rows = [f"{each.parameter.name}: {each.about}" for each in options()]
     text = "\n".join(fill(row, 116, initial_indent=" " * 8, subsequent_indent=" " * 12) for row in rows)
     function.__doc__ = (function.__doc__ or "").replace("        {options}", text)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, NotRequired, Protocol, TypedDict, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from actlab.errors import BadTask
-
-if TYPE_CHECKING:
-    from actlab.train.split import Drawn
 
 
 @final
@@ -40,6 +37,41 @@ class Examples:
     def at(self, rows: Tensor) -> Examples:
         """Return these rows, by their numbers or by a mask."""
         return Examples(self.inputs[rows], self.targets[rows])
+
+
+class Parts(TypedDict):
+    """The three parts of a task's data, and the size of one unit of the targets if the division scales them."""
+
+    train: Examples
+    valid: Examples
+    test: Examples
+    target_unit: NotRequired[float]
+
+
+class Divides(Protocol):
+    """Divides rows into three parts; the sizes are the same for every split number."""
+
+    @property
+    def sentence(self) -> str:
+        """Which rows a new split draws, and which noise that leaves out."""
+
+    def parts(self, number: int) -> Parts:
+        """Return the three parts of this split."""
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """How a part was drawn.
+
+    Attributes:
+        division: divides the rows again.
+        number: the number of the split.
+        part: the name of the part.
+    """
+
+    division: Divides
+    number: int
+    part: str
 
 
 Rows = Examples | tuple[Any, Any]

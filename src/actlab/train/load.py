@@ -12,10 +12,10 @@ from actlab.train.task import Task
 from actlab.train.taskfile import file_task
 
 
-def _from_table(path: str, target: str) -> Task:
+def _from_table(path: str, target: str, kind: str = "", header: str = "header", *without: str) -> Task:
     from actlab.train.table import table_task  # imports pandas: a worker without a table starts without it
 
-    return table_task(path, target=target)
+    return table_task(path, target=target, kind=kind, header=bool(header), without=without)
 
 
 ORIGINS: dict[str, Callable[..., Task]] = {"builtin": builtin_task, "file": file_task, "table": _from_table}

@@ -4,50 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import NotRequired, Protocol, TypedDict
 
 import torch
 
 from actlab.errors import BadTask
-from actlab.train.examples import Examples
+from actlab.train.examples import Divides, Drawn, Examples, Parts
 
 MIN_ROWS = 20
 """Fewer rows cannot be split into three useful parts."""
-
-
-class Parts(TypedDict):
-    """The three parts of a task's data, and the size of one unit of the targets if the division scales them."""
-
-    train: Examples
-    valid: Examples
-    test: Examples
-    target_unit: NotRequired[float]
-
-
-class Divides(Protocol):
-    """Divides rows into three parts; the sizes are the same for every split number."""
-
-    @property
-    def sentence(self) -> str:
-        """Which rows a new split draws, and which noise that leaves out."""
-
-    def parts(self, number: int) -> Parts:
-        """Return the three parts of this split."""
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """How a part was drawn.
-
-    Attributes:
-        division: divides the rows again.
-        number: the number of the split.
-        part: the name of the part.
-    """
-
-    division: Divides
-    number: int
-    part: str
 
 
 @dataclass(frozen=True, eq=False)

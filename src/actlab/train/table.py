@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -13,12 +14,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from actlab.errors import BadTable, shortened
+from actlab.errors import BadTable, shortened, visible
 from actlab.train.columns import Columns, Levels, sorted_columns, transformer, with_named_levels
-from actlab.train.examples import Examples
+from actlab.train.examples import Examples, Parts
 from actlab.train.mlp import mlp
-from actlab.train.read_csv import read_csv
-from actlab.train.split import Parts, divided
+from actlab.train.read_csv import first_row, looks_like_data, read_csv
+from actlab.train.split import divided
 from actlab.train.task import Task
 
 MIN_ROWS = 50
@@ -37,22 +38,32 @@ STEPS = 900
 HIDDEN = (64, 64)
 
 
-def table_task(path: str, *, target: str) -> Task:
+def table_task(path: str, *, target: str, kind: str = "", header: bool = True, without: Sequence[str] = ()) -> Task:
     """Make the task of predicting one column of a CSV file from the others.
 
     A target of text, booleans or a few distinct integers is a classification, one of other numbers a regression. Rows
     without a target are dropped; missing inputs are filled in. The task's `notes` list these choices.
 
+    Args:
+        path: the file.
+        target: the column to predict.
+        kind: "classification" or "regression"; by default the values of the target decide.
+        header: whether the first row holds the names of the columns; otherwise they are column_1, column_2 and so on.
+        without: columns to leave out.
+
     Raises:
         BadTable: the file cannot be read, or no task can be made of it.
     """
-    table = read_csv(Path(path))
+    if kind not in ("", "classification", "regression"):
+        raise BadTable(f"the kind of a table's task must be classification or regression; got '{shortened(kind)}'.")
+    table = read_csv(Path(path), header=header)
     notes: list[str] = []
-    if target not in table.columns:
-        raise BadTable(_no_target(path, target, columns=list(table.columns)))
+    if header and looks_like_data(first_row(Path(path)), table):
+        notes.append(_no_names(path, target, columns=list(table.columns)))
+    _check_named(path, [target], columns=list(table.columns), header=header)
+    table = _left_out(path, without, table=table, target=target, notes=notes)
     table = _with_target(table, target=target, notes=notes)
-    is_regression = _is_regression(table[target])
-    notes.append(_kind_note(table[target], is_regression=is_regression))
+    is_regression = _as_kind(table[target], kind=kind, notes=notes)
     _check_rows(table, path=path, target=target)  # before the classes, none of which is frequent in a few rows
     if not is_regression:
         table = _frequent_classes(table, target=target, notes=notes)
@@ -60,7 +71,8 @@ def table_task(path: str, *, target: str) -> Task:
     columns = sorted_columns(table.drop(columns=target), notes=notes)
     table = _sampled(table, target=target if not is_regression else None, notes=notes)
     division = _division(table, target, columns=columns, is_regression=is_regression)
-    return _task(path, target, division=division, notes=notes)
+    origin = ("table", str(Path(path).resolve()), target, kind, "header" if header else "", *without)
+    return _task(path, target, division=division, notes=notes, origin=origin)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,30 +127,63 @@ def _division(table: pd.DataFrame, target: str, *, columns: Columns, is_regressi
     return TableDivision(named, answers, columns, levels, is_regression)
 
 
-def _task(path: str, target: str, *, division: TableDivision, notes: list[str]) -> Task:
+def _task(path: str, target: str, *, division: TableDivision, notes: list[str], origin: tuple[str, ...]) -> Task:
     data = divided(division, 0)
     rows, width = data["train"].inputs.shape
     outputs = 1 if division.is_regression else int(division.answers.max()) + 1
     batch = _batch_size(rows)
     columns = division.columns.count
     return Task(
-        Path(path).stem,
+        visible(Path(path).stem),
         partial(mlp, nn.ReLU, sizes=(width, *HIDDEN, outputs)),
         **data,
         kind="regression" if division.is_regression else "classification",
-        sentence=f"{Path(path).name}: {target} from {columns} columns, on a ReLU network of two hidden layers.",
+        sentence=visible(
+            f"{Path(path).name}: {target} from {columns} columns, on a ReLU network of two hidden layers."
+        ),
         epochs=max(5, min(60, STEPS * batch // rows)),
         batch_size=batch,
         rates=(3e-4, 2e-2),
-        notes=tuple(notes),
-        origin=("table", str(Path(path).resolve()), target),
+        notes=tuple(map(visible, notes)),
+        origin=origin,
     )
 
 
-def _no_target(path: str, target: str, *, columns: list[str]) -> str:
-    near = get_close_matches(target, columns, n=1, cutoff=0.5)
-    hint = f"Did you mean '{near[0]}'?" if near else f"It has {shortened(', '.join(columns), limit=120)}."
-    return f"'{path}' has no column '{shortened(target)}'. {hint}"
+def _no_names(path: str, target: str, *, columns: list[str]) -> str:
+    """Return the note on a first row that looks like data.
+
+    Raises:
+        BadTable: the target is not among its cells, so they cannot be the names that the user knows.
+    """
+    cells = shortened(", ".join(columns), limit=80)
+    if target in columns:
+        return f"the first row ({cells}) looks like data, but is read as names; --no-header reads it as data."
+    raise BadTable(
+        f"'{path}' must start with the names of the columns; got a row that looks like data: {cells}. Add a"
+        f" row of names, or --no-header to `actlab advise` (header=False in Python): column_1 to column_{len(columns)}."
+    )
+
+
+def _check_named(path: str, names: Sequence[str], *, columns: list[str], header: bool) -> None:
+    for name in names:
+        if name not in columns:
+            near = get_close_matches(name, columns, n=1, cutoff=0.5) if header else []
+            hint = f"Did you mean '{shortened(near[0])}'?" if near else f"It has {_listed(columns, header=header)}."
+            raise BadTable(f"'{path}' has no column '{shortened(name)}'. {hint}")
+
+
+def _listed(columns: list[str], *, header: bool) -> str:
+    return shortened(", ".join(columns), limit=120) if header else f"column_1 to column_{len(columns)}"
+
+
+def _left_out(path: str, without: Sequence[str], *, table: pd.DataFrame, target: str, notes: list[str]) -> pd.DataFrame:
+    columns = list(table.columns)
+    _check_named(path, without, columns=columns, header=True)
+    if target in without:
+        raise BadTable(f"the target '{shortened(target)}' cannot be left out; name other columns.")
+    if without:
+        notes.append(f"left out: {shortened(', '.join(without), limit=200)} (as requested).")
+    return table.drop(columns=list(without))
 
 
 def _with_target(table: pd.DataFrame, *, target: str, notes: list[str]) -> pd.DataFrame:
@@ -165,11 +210,26 @@ def _is_regression(target: pd.Series) -> bool:
     return not (whole and target.nunique() <= min(20, max(2, len(target) // 10)))
 
 
-def _kind_note(target: pd.Series, *, is_regression: bool) -> str:
-    values = target.nunique()
-    if is_regression:
-        return f"'{target.name}' has {values} distinct values, so this is regression."
-    return f"'{target.name}' has {values} distinct values, so this is classification."
+def _as_kind(target: pd.Series, *, kind: str, notes: list[str]) -> bool:
+    """Return whether this is a regression, and note it.
+
+    Raises:
+        BadTable: a regression of a target that does not hold numbers.
+    """
+    is_number = pd.api.types.is_numeric_dtype(target) and not pd.api.types.is_bool_dtype(target)
+    if kind == "regression" and not is_number:
+        raise BadTable(
+            f"the target '{shortened(str(target.name))}' must hold numbers for a regression; got"
+            f" '{shortened(str(target.iloc[0]))}'. Leave out the kind, or name another target."
+        )
+    is_regression = kind == "regression" if kind else _is_regression(target)
+    values, found = target.nunique(), "regression" if is_regression else "classification"
+    if kind:
+        notes.append(f"'{target.name}' has {values} distinct values; this is {found}, as requested.")
+        return is_regression
+    other = "" if is_regression or not is_number or values == 2 else " (--kind regression predicts the number)"
+    notes.append(f"'{target.name}' has {values} distinct values, so this is {found}{other}.")
+    return is_regression
 
 
 def _frequent_classes(table: pd.DataFrame, *, target: str, notes: list[str]) -> pd.DataFrame:

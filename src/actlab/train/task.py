@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from actlab.deprecation import renamed_keyword, warn_renamed
 from actlab.errors import BadTask
 from actlab.train.contents import digest_of, sources
-from actlab.train.examples import Examples, Rows, article, examples
+from actlab.train.examples import Drawn, Examples, Rows, article, examples
 from actlab.train.factory import FEW, Build, build, check_fit, outputs_of, settled_kind, takes_activation
 from actlab.train.kinds import KINDS, Kind, Loss, Metric, kind_of_loss
-from actlab.train.split import Division, Drawn, common_draw, divided
+from actlab.train.split import Division, common_draw, divided
 
 # Fused: one call per step instead of ten per parameter; a step of a small network then takes half the time.
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {

@@ -27,7 +27,7 @@ from actlab.rules.remedies import REMEDIES
 from actlab.study.advise import advise as advised
 from actlab.study.compare import Progress
 from actlab.study.comparison import Comparison
-from actlab.study.options import AdviseOptions, lists_options
+from actlab.study.options import AdviseOptions, lists_options, task_options
 from actlab.study.runner import Runner
 from actlab.study.secrets import command_without_secrets
 from actlab.train.task import Task
@@ -135,7 +135,7 @@ def advise(
     """
     if report is not None:
         check_place(Path(report))
-    chosen = task_named(data, target=target, task=task, verb="advise")
+    chosen = task_named(data, target=target, task=task, verb="advise", options=task_options(options))
     typed = AdviseOptions(**options)
     candidates = None if typed.activations is None else _candidates(typed.activations, params or {})
     options_of_study = replace(typed, activations=candidates)

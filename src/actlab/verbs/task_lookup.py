@@ -6,14 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actlab.errors import BadInput, BadTask
+from actlab.train.adjusted import adjusted
 from actlab.train.builtin import DEFAULT, builtin_task
+from actlab.train.options import TaskOptions
 from actlab.train.subject import Subject, named_subject, names_program
 from actlab.train.table import table_task
 from actlab.train.task import Task
 from actlab.train.taskfile import file_task
 
 
-def task_named(data: str | Path | Task | None, *, target: str | None, task: str | None, verb: str) -> Task:
+def task_named(
+    data: str | Path | Task | None,
+    *,
+    target: str | None,
+    task: str | None,
+    verb: str,
+    options: TaskOptions | None = None,
+) -> Task:
     """Return the task: `data` itself, a table and its target, a task file, a built-in one, or the built-in example.
 
     Args:
@@ -21,16 +30,30 @@ def task_named(data: str | Path | Task | None, *, target: str | None, task: str 
         target: the table column to predict.
         task: the name of a built-in task.
         verb: the command that asks, for error messages.
+        options: how the task is read and trained.
 
     Raises:
         BadInput: `data` is of another type.
         BadTask: nothing is found, or the arguments contradict each other.
     """
-    if isinstance(data, Task):
-        return data
-    if data is not None and not isinstance(data, str | Path):
+    options = options or TaskOptions()
+    if data is not None and not isinstance(data, str | Path | Task):
         found = type(data).__name__
         raise BadInput(f"{verb} requires a table's path, file.py:name or an actlab.Task; got {found}.")
+    if isinstance(data, str | Path) and task is None and target is not None:
+        found_task = table_task(
+            str(data), target=target, kind=options.kind, header=options.header, without=tuple(options.without)
+        )
+    else:
+        _refuse_for_tables(options, verb=verb)
+        found_task = _named(data, target=target, task=task, verb=verb)
+    return adjusted(found_task, epochs=options.epochs, rates=options.rates)
+
+
+def _named(data: str | Path | Task | None, *, target: str | None, task: str | None, verb: str) -> Task:
+    """Return the task of a file, a built-in one, or `data` itself."""
+    if isinstance(data, Task):
+        return data
     if data is None:
         if target is not None:
             raise BadTask(f"--target {target} requires a table: actlab {verb} data.csv --target {target}.")
@@ -38,8 +61,6 @@ def task_named(data: str | Path | Task | None, *, target: str | None, task: str 
     where = str(data)
     if task is not None:
         raise BadTask(f"both {where} and the built-in task '{task}' were named; name one.")
-    if target is not None:
-        return table_task(where, target=target)
     if not names_program(where):
         program = Path(where).with_suffix(".py")
         hint = f", or a program as {program}:NAME" if program.is_file() else ""
@@ -47,6 +68,14 @@ def task_named(data: str | Path | Task | None, *, target: str | None, task: str 
     if ".py" not in where:
         raise BadTask(f"{verb} reads a task from a file, not from a module; got '{where}'. Name it as file.py:name.")
     return file_task(where)
+
+
+def _refuse_for_tables(options: TaskOptions, *, verb: str) -> None:
+    """Refuse the options that say how a table is read, where none is read."""
+    asked = {"--kind": bool(options.kind), "--no-header": not options.header, "--without": bool(options.without)}
+    for option, is_asked in asked.items():
+        if is_asked:
+            raise BadTask(f"{option} requires a table: actlab {verb} data.csv --target COLUMN {option}.")
 
 
 def subject_named(

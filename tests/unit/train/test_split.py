@@ -96,7 +96,7 @@ def test_three_parts_that_were_passed_cannot_be_split_anew() -> None:
 @pytest.mark.parametrize("number", [-1, 0.5, "1"])
 def test_a_split_number_is_a_count(number: object) -> None:
     with pytest.raises(BadTask, match="the number of a split must be 0 or more"):
-        Task("t", net, train=rows()).with_split(number)  # type: ignore[arg-type]
+        Task("t", net, train=rows()).with_split(number)  # type: ignore[arg-type]  # what a user may pass
 
 
 def test_a_changed_setting_leaves_the_split_alone_and_changed_rows_end_it() -> None:

@@ -9,6 +9,7 @@ import pytest
 import actlab
 from actlab.cli.advise import command
 from actlab.study.options import AdviseOptions, Option, options
+from actlab.train.options import TaskOptions
 
 each_option = pytest.mark.parametrize("option", options(), ids=lambda option: option.parameter.name)
 
@@ -16,7 +17,8 @@ each_option = pytest.mark.parametrize("option", options(), ids=lambda option: op
 @each_option
 def test_an_option_stands_in_the_help_of_python(option: Option) -> None:
     name = option.parameter.name
-    assert inspect.signature(actlab.advise).parameters[name].default == getattr(AdviseOptions(), name)
+    defaults = {**vars(TaskOptions()), **vars(AdviseOptions())}
+    assert inspect.signature(actlab.advise).parameters[name].default == defaults[name]
     assert f"{name}: {option.about}" in " ".join(str(inspect.getdoc(actlab.advise)).split())
 
 

@@ -1,0 +1,25 @@
+"""The options of a task that the command line and Python can override."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, final
+
+
+@final
+@dataclass(frozen=True)
+class TaskOptions:
+    """How a task is read and trained; each field's annotation describes it."""
+
+    epochs: Annotated[
+        int | None, "Passes over the training rows, at least; training goes on to a plateau. Default: that of the task."
+    ] = None
+    rates: Annotated[
+        tuple[float, float] | None, "Lowest and highest learning rate to start from. Default: those of the task."
+    ] = None
+    kind: Annotated[
+        str, "Kind of a table's task: classification or regression. Default: as the target's values suggest."
+    ] = ""
+    header: Annotated[bool, "Read the first row of a table as the names of its columns."] = True
+    without: Annotated[Sequence[str], "Columns of a table to leave out."] = ()
