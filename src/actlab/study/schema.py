@@ -46,6 +46,15 @@ TRIALS = sa.Table(
     sa.UniqueConstraint("study_id", "arm", "point", "seed", name="one_row_a_trial"),
 )
 
+RESULTS = sa.Table(
+    "results",
+    METADATA,
+    sa.Column("study_id", sa.Integer, sa.ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("comparison", sa.JSON, nullable=False),
+    sa.Column("version", sa.String(40), nullable=False),
+    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+)
+
 
 # Two processes may open a new store at the same moment: one creates the tables, and the other waits.
 LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(717171)"}

@@ -21,7 +21,7 @@ from actlab.errors import BadStudy, shortened
 from actlab.extras_import import need
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Plan, Trial
-from actlab.study.schema import STUDIES, TRIALS, bring_up_to_date
+from actlab.study.schema import RESULTS, STUDIES, TRIALS, bring_up_to_date
 from actlab.study.secrets import without_secrets, without_secrets_of
 from actlab.train.loop import Epoch
 
@@ -143,6 +143,19 @@ class Store:
         with self._reading() as connection:
             rows = connection.execute(sa.select(TRIALS).where(TRIALS.c.study_id == study)).all()
         return {outcome.trial: outcome for outcome in map(_outcome, rows)}
+
+    def keep_result(self, study: int, values: Mapping[str, Any]) -> None:
+        """Store the result of a study; it takes the place of an earlier one, of fewer seeds."""
+        row = {"study_id": study, "comparison": dict(values), "version": _version(), "created": datetime.now(UTC)}
+        with self._writing() as connection:
+            connection.execute(sa.delete(RESULTS).where(RESULTS.c.study_id == study))
+            connection.execute(sa.insert(RESULTS).values(row))
+
+    def result(self, study: int) -> dict[str, Any] | None:
+        """Return the stored result of a study; None if it is not finished."""
+        query = sa.select(RESULTS.c.comparison).where(RESULTS.c.study_id == study)
+        with self._reading() as connection:
+            return connection.execute(query).scalar_one_or_none()
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
