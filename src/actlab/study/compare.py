@@ -11,6 +11,7 @@ from typing import final
 
 from actlab.errors import BadStudy
 from actlab.formula.activation import Activation
+from actlab.study.archive import stored_values
 from actlab.study.arm import INITS, Arm, arms_of, check_arms, control_of
 from actlab.study.choice import at_ends, chosen, extension
 from actlab.study.comparison import Comparison
@@ -50,6 +51,7 @@ def prepare(
     task: Task,
     *,
     candidates: Sequence[str | Activation | Arm],
+    against: str | Activation | None = None,
     seeds: int | None = None,
     budget: int | None = None,
     seed: int = 0,
@@ -62,6 +64,7 @@ def prepare(
     Args:
         task: the task to learn.
         candidates: names, formulas, activations or arms to compare with the control.
+        against: the control; by default the model's own activation.
         seeds: number of seeds; by default the fewest that can reach significance.
         budget: number of learning rates to try per arm; by default 8.
         seed: master random seed of the study.
@@ -76,8 +79,8 @@ def prepare(
         UnknownActivation: a candidate is not in the catalog.
     """
     _check_numbers(seeds=seeds, budget=budget, seed=seed, init=init)
-    control, where = control_of(task)
-    arms = arms_of(control, candidates)
+    own, where = control_of(task)
+    arms, merged = arms_of(own, candidates, against=against)
     if init == "gain":
         arms = tuple(_with_gain(arm) for arm in arms)
     check_arms(task, arms, where=where)
@@ -98,7 +101,7 @@ def prepare(
         contents={**task.contents(), **{f"the activation {arm.name}": arm.digest() for arm in arms}},
     )
     setting = Setting(task, {arm.name: arm for arm in arms}, where, plan)
-    notes = (*task.notes, *([where.sentence()] if where else []), *plan.warnings())
+    notes = (*task.notes, *([where.sentence()] if where else []), *merged, *plan.warnings())
     return Study(plan, setting, notes)
 
 
@@ -205,7 +208,9 @@ def run_study(
                 break
     cost = measured_cost(setting, {arm.activation: arm.rate for arm in found.arms}, since=start)
     notes = (*study.notes, *runner.notes(setting), *_notes(found, at_ends(choices, points=points)))
-    return replace(found, notes=notes, cost=cost)
+    result = replace(found, notes=notes, cost=cost)
+    store.keep_result(number, stored_values(result))
+    return result
 
 
 def _range(plan: Plan, work: _Work, *, task: Task) -> tuple[int, ...]:

@@ -118,6 +118,16 @@ class Plan:
         return sum(look.alpha for look in self.looks)
 
     @property
+    def error_rate(self) -> dict[str, Any]:
+        """The probability of any false claim, and how it is spent: by look, and over the arms by Holm's procedure."""
+        return {
+            "total": self.alpha,
+            "looks": [{"seeds": look.seeds, "alpha": look.alpha} for look in self.looks],
+            "comparisons": self.comparisons,
+            "correction": "Holm",
+        }
+
+    @property
     def trials(self) -> int:
         """The number of training runs, if the range of rates is not extended."""
         return len(self.arms) * len(self.points) * len(self.seeds)

@@ -69,6 +69,16 @@ LEASES = sa.Table(
     sa.Column("until", sa.Float(53), nullable=False),
 )
 
+# What a finished study found, so that it is reported without its task.
+RESULTS = sa.Table(
+    "results",
+    METADATA,
+    sa.Column("study_id", sa.Integer, sa.ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("comparison", sa.JSON, nullable=False),
+    sa.Column("version", sa.String(40), nullable=False),
+    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+)
+
 
 # Two processes may open a new store at the same moment: one creates the tables, and the other waits.
 LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(717171)"}

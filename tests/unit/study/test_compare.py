@@ -232,7 +232,6 @@ def test_a_task_that_learns_is_not_called_a_failure() -> None:
 FAULTS = {
     "unknown": ({"candidates": ["swsh"]}, UnknownActivation, "no activation is named 'swsh'"),
     "alone": ({"candidates": ["relu"]}, BadStudy, "other than the control, relu; got none"),
-    "twice": ({"candidates": ["silu", "SiLU"]}, BadStudy, "the candidates must differ; got SiLU twice"),
     "none": ({"candidates": []}, BadStudy, "other than the control, relu; got none"),
     "seeds": ({"seeds": 1}, BadStudy, "seeds must be at least 2; got 1"),
     "budget": ({"budget": 0}, BadStudy, "budget must be at least 1; got 0"),
