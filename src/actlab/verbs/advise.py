@@ -24,7 +24,7 @@ from actlab.study.guide import Hint, guide
 from actlab.study.next_seeds import seeds_to_settle
 from actlab.study.options import AdviseOptions, lists_options, task_options
 from actlab.study.runner import Runner
-from actlab.train.task import Task
+from actlab.train.task import Learnable, Task
 from actlab.verbs.comparing import own_activations, provenance, with_activations
 from actlab.verbs.task_lookup import task_named
 
@@ -115,7 +115,7 @@ def _arm(row: dict[str, Any]) -> dict[str, Any]:
 
 @lists_options
 def advise(
-    data: str | Path | Task | None = None,
+    data: str | Path | Learnable | None = None,
     *,
     target: str | None = None,
     task: str | None = None,
@@ -151,7 +151,7 @@ def advise(
     chosen = task_named(data, target=target, task=task, verb="advise", options=task_options(options))
     asked = with_activations(AdviseOptions(**options), params or {})
     found = advised(chosen, asked, say=say, warn=warn, progress=progress, runner=runner)
-    hints = guide(chosen)
+    hints = guide(chosen) if isinstance(chosen, Task) else ()
     if report is None:
         return Advice(found.comparison, None, found.diagnosis, hints)
     shown = None if found.diagnosis is None else diagnosis(found.diagnosis, root=Path.cwd())

@@ -22,7 +22,7 @@ from actlab.study.plan_file import PlanFile, check_task, read_plan, settled, tas
 from actlab.study.runner import LocalRunner, Runner
 from actlab.train.builtin import TASKS
 from actlab.train.options import TaskOptions
-from actlab.train.task import Task
+from actlab.train.task import Learnable
 from actlab.verbs.advise import Advice
 from actlab.verbs.comparing import own_activations, provenance, with_activations
 from actlab.verbs.task_lookup import task_named
@@ -61,7 +61,7 @@ _listed = partial(lists_options, without=_OF_STUDY)
 
 @partial(_listed, before="plan")
 def compare(
-    task: str | Path | Task | None = None,
+    task: str | Path | Learnable | None = None,
     activations: Sequence[str | Activation] | None = None,
     *,
     target: str | None = None,
@@ -107,7 +107,7 @@ def compare(
 
 @partial(_listed, before="save")
 def planned(
-    task: str | Path | Task | None = None,
+    task: str | Path | Learnable | None = None,
     activations: Sequence[str | Activation] | None = None,
     *,
     target: str | None = None,
@@ -154,7 +154,7 @@ class _Asked:
 
 
 def _asked(
-    task: str | Path | Task | None,
+    task: str | Path | Learnable | None,
     activations: Sequence[str | Activation] | None,
     *,
     target: str | None,
@@ -174,7 +174,7 @@ def _asked(
     return _Asked(study_of(chosen, asked), asked, tuple(activations or ()), typed.against, params)
 
 
-def _task(task: str | Path | Task | None, *, target: str | None, options: TaskOptions) -> Task:
+def _task(task: str | Path | Learnable | None, *, target: str | None, options: TaskOptions) -> Learnable:
     if isinstance(task, str) and target is None and task in TASKS:
         return task_named(None, target=None, task=task, verb="compare", options=options)
     if isinstance(task, str) and target is None and task.replace("-", "").isidentifier() and not Path(task).exists():
@@ -184,7 +184,7 @@ def _task(task: str | Path | Task | None, *, target: str | None, options: TaskOp
 
 def _planned_before(
     path: Path,
-    task: Task | str | Path | None,
+    task: Learnable | str | Path | None,
     *,
     typed: AdviseOptions,
     about_task: TaskOptions,
@@ -196,7 +196,7 @@ def _planned_before(
     Raises:
         BadStudy: something is asked for that the plan fixes, or it belongs to another task.
     """
-    if task is not None and not isinstance(task, Task):
+    if task is not None and not isinstance(task, Learnable):
         raise BadInput(f"plan requires an actlab.Task beside it; got '{task}'. Pass the plan file alone.")
     _refuse_fixed(path, typed=typed, about_task=about_task, target=target, params=params)
     plan = read_plan(path)
