@@ -103,7 +103,7 @@ class Batch:
         self.stack.stream.begin(number)
         with their_code(f"task '{self.task.name}': the model"):
             losses = self._losses(self.stack.layer(inputs), targets)
-            found = torch.autograd.grad(losses, list(trained.values()), torch.ones_like(losses), allow_unused=True)
+            found = torch.autograd.grad(losses.sum(), list(trained.values()), allow_unused=True)
         return losses.detach(), dict(zip(trained, found, strict=True))
 
     def metrics_on_valid(self) -> list[float | None]:
