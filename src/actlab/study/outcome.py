@@ -24,6 +24,7 @@ class Outcome:
         steps: the number of training steps.
         curve: one point per epoch.
         seconds: the time it took.
+        message: what a training of the user's raised.
     """
 
     trial: Trial
@@ -36,3 +37,4 @@ class Outcome:
     steps: int
     curve: tuple[Epoch, ...]
     seconds: float
+    message: str = ""
