@@ -17,5 +17,6 @@ from .theory.gains import moments as moments
 from .theory.properties import properties as properties
 from .train.task import Task as Task
 from .verbs.advise import advise as advise
+from .verbs.compare import compare as compare
 
 __version__: str

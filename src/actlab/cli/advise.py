@@ -12,12 +12,12 @@ from typing import Annotated, Any
 import typer
 
 from actlab import verbs
+from actlab.cli.next_command import say_how_to_go_on, say_interrupted
 from actlab.cli.options import BuiltIn, Json, Quiet, RunnerName, Target, columns_of, listed, rates_of, values_of
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import STOPPED, say, show_answer
 from actlab.cli.progress import ProgressBar
 from actlab.study.options import Option, options, with_parameters
-from actlab.study.secrets import without_secrets
 
 PLACE = Place(Panel.CHOICE, 1)
 TableOrTask = Annotated[
@@ -69,17 +69,17 @@ def advise(
                 warn=say,
                 progress=progress.advance,
                 runner=runner,
-                **{**others, **_parsed(others)},
+                **{**others, **parsed(others)},
             )
         except KeyboardInterrupt:
             progress.stop()
-            where = without_secrets(others["store"])
-            say(f"Interrupted. Finished runs are stored in {where}; add --resume to continue.")
+            say_interrupted(others["store"])
             raise typer.Exit(STOPPED) from None
     show_answer(answer, as_json=json)
+    say_how_to_go_on(answer.seeds_to_settle)
 
 
-def _parsed(typed: dict[str, Any]) -> dict[str, Any]:
+def parsed(typed: dict[str, Any]) -> dict[str, Any]:
     """Return the values of the options that are typed in another form than Python takes."""
     return {
         "activations": listed(typed["activations"]),
@@ -101,6 +101,7 @@ def _jobs(typed: int | None) -> int:
 TYPED: dict[str, tuple[Any, Any, str]] = {
     "text": (str | None, None, ""),
     "activations": (str | None, None, " Separate them with commas."),
+    "against": (str | None, None, ""),
     "rates": (str | None, None, ""),
     "without": (str | None, None, " Separate them with commas."),
     "jobs": (int | None, None, " Default: one per processor."),
@@ -114,6 +115,7 @@ METAVARS = {
     "metric": "NAME",
     "without": "COLUMNS",
     "activations": "LIST",
+    "against": "FORMULA",
     "seeds": "N",
     "budget": "N",
     "jobs": "N",

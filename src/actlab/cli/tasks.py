@@ -7,7 +7,7 @@ from actlab.cli.options import Json
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import show_answer
 
-PLACE = Place(Panel.CHOICE, 2)
+PLACE = Place(Panel.CHOICE, 5)
 
 
 def command(json: Json = False) -> None:

@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -99,11 +100,29 @@ def axes(width: float, height: float, *, margin: float = 2.0) -> tuple[Figure, A
     return figure, figure.add_subplot()
 
 
+_FILE: ContextVar[str] = ContextVar("file", default="")
+
+
+@contextmanager
+def drawn_as(form: str) -> Iterator[None]:
+    """Draw all pictures within a block for files of this form, "svg" or "png", instead of for a page."""
+    before = _FILE.set(form)
+    try:
+        yield
+    finally:
+        _FILE.reset(before)
+
+
 def image(figure: Figure, form: str) -> bytes:
-    """Return the picture as "svg" or "png"; the same bytes for the same picture."""
+    """Return the picture as "svg" or "png", or as `drawn_as` says; the same bytes for the same picture."""
+    import matplotlib as mpl
+
+    alone: Any = {"svg.fonttype": "path", "savefig.facecolor": PAPER} if _FILE.get() else {}
+    form = _FILE.get() or form
     buffer = io.BytesIO()
     unstamped = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
-    figure.savefig(buffer, format=form, dpi=200, metadata=unstamped[form])
+    with mpl.rc_context(alone):
+        figure.savefig(buffer, format=form, dpi=200, metadata=unstamped[form])
     return buffer.getvalue()
 
 

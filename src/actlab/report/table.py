@@ -14,7 +14,7 @@ from actlab.report.wording import (
     p_text,
     places_of,
     rate_text,
-    ratio_text,
+    step_time_text,
     steps_text,
     with_minus_signs,
 )
@@ -41,8 +41,9 @@ class Row:
         rate: the learning rate chosen for it.
         diverged: how many of its runs diverged.
         steps: median training steps until the target is reached.
-        step_time: the time of one training step, relative to the control's.
+        step_time: the time of one training step, relative to the control's, with its interval.
         sentence: what was found about it.
+        beside: name and mean of each metric beside that of the task.
     """
 
     activation: str
@@ -60,6 +61,7 @@ class Row:
     steps: str
     step_time: str
     sentence: str
+    beside: tuple[tuple[str, str], ...] = ()
 
 
 def rows(comparison: Comparison) -> tuple[Row, ...]:
@@ -103,6 +105,7 @@ def _row(arm: ArmResult, comparison: Comparison) -> Row:
         rate=rate_text(arm.rate),
         diverged=f"{arm.diverged} of {arm.runs}",
         steps=steps_text(arm.steps_to_target),
-        step_time=ratio_text(comparison.cost.relative_step.get(arm.activation)),
+        step_time=step_time_text(comparison.cost, arm.activation),
         sentence=with_minus_signs(arm.sentence),
+        beside=tuple((name, f"{value:.4g}".replace("-", "−")) for name, value in arm.beside.items()),
     )

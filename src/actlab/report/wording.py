@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from actlab.study.comparison import Difference
+from actlab.study.comparison import Cost, Difference
 from actlab.train.kinds import Metric
 
 MARKS = {"control": "○", "better": "▲", "worse": "▼", "minor": "⬟", "equivalent": "■", "undecided": "◆"}
@@ -13,7 +13,10 @@ MARKS = {"control": "○", "better": "▲", "worse": "▼", "minor": "⬟", "equ
 
 NOTHING = "–"
 
-STEP_TIMES = "Step times vary by tens of percent between runs."
+STEP_TIMES = (
+    "Step times are relative to the control's, with a 95 % interval; * marks one that is wider than ±10 %, as other"
+    " programs kept the machine busy."
+)
 
 _HYPHEN = re.compile(r"(?<!\S)-(?=\d)")
 
@@ -104,15 +107,30 @@ def rate_text(rate: float) -> str:
 
 
 def ratio_text(ratio: float | None) -> str:
-    """Return a cost relative to the control's, no more exact than it is; a dash if it was not measured.
+    """Return a cost relative to the control's; a dash if it was not measured.
 
     Example:
         >>> ratio_text(1.234), ratio_text(1.0), ratio_text(None)
-        ('≈1.2×', '1×', '–')
+        ('1.23×', '1×', '–')
     """
     if ratio is None:
         return NOTHING
-    return "1×" if ratio == 1 else f"≈{ratio:.1f}×"
+    return "1×" if ratio == 1 else f"{ratio:.2f}×"
+
+
+def step_time_text(cost: Cost, arm: str) -> str:
+    """Return the time of a training step relative to the control's, with its interval; a star if that is wide.
+
+    Example:
+        >>> cost = Cost(60.0, {"silu": 0.001}, {"silu": 1.2}, {"silu": 1.15}, {"silu": 1.4})
+        >>> step_time_text(cost, "silu"), step_time_text(cost, "gelu")
+        ('1.20× (1.15–1.40)*', '–')
+    """
+    ratio = cost.relative_step.get(arm)
+    low, high = cost.relative_low.get(arm), cost.relative_high.get(arm)
+    if ratio is None or low is None or high is None or low == high == 1:
+        return ratio_text(ratio)
+    return f"{ratio_text(ratio)} ({low:.2f}–{high:.2f}){'' if cost.is_steady(arm) else '*'}"
 
 
 def steps_text(steps: float | None) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
 from actlab.diagnosis.report import Report
-from actlab.study.compare import Progress, prepare, run_study
+from actlab.study.compare import Progress, Study, prepare, run_study
 from actlab.study.comparison import Comparison
 from actlab.study.control_diagnosis import diagnosed
 from actlab.study.options import AdviseOptions
+from actlab.study.plan import Look
 from actlab.study.runner import LocalRunner, Runner
 from actlab.study.store import Store
-from actlab.train.task import Task
+from actlab.train.task import Learnable, Task
 
 DEFAULTS = AdviseOptions()
 # The common hidden activations of today's libraries, and the two classics they replaced.
@@ -40,7 +41,7 @@ class Advised:
 
 
 def advise(
-    task: Task,
+    task: Learnable,
     options: AdviseOptions = DEFAULTS,
     *,
     say: Callable[[str], None] = lambda line: None,
@@ -61,15 +62,36 @@ def advise(
     Raises:
         BadTask, BadStudy, UnknownActivation, BadFormula: the message says what to change.
     """
-    study = prepare(
+    study = study_of(task, options)
+    announce(study, say=say, warn=warn)
+    diagnosis = None
+    if options.diagnose and isinstance(task, Task):
+        diagnosis = _diagnosis(task, seed=options.seed, say=say, progress=progress)
+    return Advised(carried_out(study, options, progress=progress, runner=runner), diagnosis)
+
+
+def study_of(task: Learnable, options: AdviseOptions, *, looks: Sequence[Look] | None = None) -> Study:
+    """Return the study that the options ask for; no trial is run yet.
+
+    Raises:
+        BadTask, BadStudy, UnknownActivation, BadFormula: as `prepare`.
+    """
+    return prepare(
         task,
         candidates=list(CANDIDATES if options.activations is None else options.activations),
-        seeds=options.seeds,
+        against=options.against,
+        seeds=None if looks else options.seeds,
         budget=options.budget,
         seed=options.seed,
         init=options.init,
         splits=options.splits,
+        looks=looks,
     )
+
+
+def announce(study: Study, *, say: Callable[[str], None], warn: Callable[[str], None] | None) -> None:
+    """Say what will be run and what it can decide, the warnings first."""
+    task = study.setting.task
     warnings = study.plan.warnings()
     for line in warnings:
         (warn or say)(line)
@@ -77,18 +99,26 @@ def advise(
     for line in (f"{task.name}: {task.sentence}", *study.notes, *study.plan.sentences()):
         if line not in warnings:
             say(line)
-    diagnosis = _diagnosis(task, seed=options.seed, say=say, progress=progress) if options.diagnose else None
+
+
+def carried_out(
+    study: Study, options: AdviseOptions, *, progress: Progress | None = None, runner: Runner | None = None
+) -> Comparison:
+    """Run a study as the options say, or continue the stored one.
+
+    Raises:
+        BadStudy: the store cannot be used, or the stored study has another plan.
+    """
     with Store(options.store) as trials:
-        comparison = run_study(
+        return run_study(
             study,
             store=trials,
-            name=task.name,
+            name=study.setting.task.name,
             resume=options.resume,
             seeds=options.seeds,
             progress=progress,
             runner=runner or LocalRunner(options.jobs),
         )
-    return Advised(comparison, diagnosis)
 
 
 def _diagnosis(task: Task, *, seed: int, say: Callable[[str], None], progress: Progress | None) -> Report:

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from actlab.catalog.index import get
+from actlab.catalog.index import get, same_as
 from actlab.errors import ActlabError, BadInput, BadStudy, BadTask
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
@@ -17,8 +17,9 @@ from actlab.nn import module
 from actlab.study.places import Places, places, put
 from actlab.train.contents import digest_of, sources
 from actlab.train.factory import Build
+from actlab.train.own_training import OwnTraining
 from actlab.train.replace import torch_module
-from actlab.train.task import Task
+from actlab.train.task import Learnable, Task
 
 INITS = ("as-is", "gain")
 
@@ -53,7 +54,7 @@ def _formula(act: Activation | AxisActivation | None) -> str:
     return f"{act.expression!r} {getattr(act, 'params', ())!r} {getattr(act, 'samplers', ())!r}"
 
 
-def control_of(task: Task) -> tuple[Arm, Places | None]:
+def control_of(task: Learnable) -> tuple[Arm, Places | None]:
     """Return the arm that the others are compared with, and the activations of the model.
 
     If the model's factory takes the activation, the task names the control and there are no places to replace.
@@ -61,7 +62,7 @@ def control_of(task: Task) -> tuple[Arm, Places | None]:
     Raises:
         BadTask: the model has no activation that can be replaced.
     """
-    if task.takes_activation:
+    if isinstance(task, OwnTraining) or task.takes_activation:
         return named_arm(task.activation), None
     where = places(task)
     return Arm(where.activation, None, _activation(where.activation)), where
@@ -90,27 +91,59 @@ def named_arm(given: str | Activation) -> Arm:
     return Arm(name, same or partial(module, act), act)
 
 
-def arms_of(control: Arm, candidates: Sequence[str | Activation | Arm]) -> tuple[Arm, ...]:
-    """Return the control and then the candidates, without a candidate that is the control itself.
+def arms_of(
+    own: Arm, candidates: Sequence[str | Activation | Arm], *, against: str | Activation | None = None
+) -> tuple[tuple[Arm, ...], tuple[str, ...]]:
+    """Return the arms, the control first, and a note for each activation that was named twice.
+
+    Args:
+        own: the model's own activation, which is the control unless `against` names another; it is then a candidate if
+            it is named.
+        candidates: what to compare with the control; one that is the control is left out.
+        against: the control.
 
     Raises:
-        BadStudy: no candidate is left, or one is named twice.
+        BadStudy: no candidate is left.
     """
-    named = [one if isinstance(one, Arm) else named_arm(one) for one in candidates]
-    others = [arm for arm in named if not _is_same(arm, control)]
-    if not others:
+    arms = [own if against is None else _named(against, own=own)]
+    notes = []
+    for candidate in candidates:
+        arm = _named(candidate, own=own)
+        same = next((other for other in arms if _is_same(arm, other)), None)
+        if same is None:
+            arms.append(arm)
+        elif same is not arms[0] and arm.name == same.name:
+            notes.append(f"{arm.name} was named twice; it is compared once.")
+        elif arm.name != same.name:
+            notes.append(f"{arm.name} and {same.name} are the same activation; it is compared once, as {same.name}.")
+    if len(arms) == 1:
         raise BadStudy(
-            f"the candidates must include an activation other than the control, {control.name}; got none. Name one."
+            f"the candidates must include an activation other than the control, {arms[0].name}; got none. Name one."
         )
-    for number, arm in enumerate(others):
-        if any(_is_same(arm, other) for other in others[:number]):
-            raise BadStudy(f"the candidates must differ; got {arm.name} twice. Name each activation once.")
-    return (control, *others)
+    return tuple(arms), tuple(notes)
+
+
+def _named(one: str | Activation | Arm, *, own: Arm) -> Arm:
+    """Return the arm of an activation; for the model's own one, the arm that leaves the model as it is."""
+    if isinstance(one, Arm):
+        return one
+    if one == own.name:
+        return own
+    arm = named_arm(one)
+    return Arm(arm.name, own.build, own.means) if _is_same(arm, own) else arm
 
 
 def _is_same(one: Arm, other: Arm) -> bool:
-    """Return whether two arms are the same, by name or by activation."""
-    return one.name == other.name or (one.means is not None and one.means == other.means)
+    """Return whether two arms are the same, by name or by formula."""
+    if one.name == other.name or one.means is None or other.means is None:
+        return one.name == other.name
+    return one.means == other.means or _label(one.means) == _label(other.means)
+
+
+def _label(act: Activation | AxisActivation) -> str:
+    """Return the name and the parameters of the catalog's activation with the same formula, or of this one."""
+    own = act.label if isinstance(act, Activation) else act.name
+    return same_as(act) or own
 
 
 def model_of(task: Task, arm: Arm, *, where: Places | None, seed: int) -> nn.Module:
@@ -148,12 +181,14 @@ def reinitialize(model: nn.Module, *, gain: float, seed: int) -> None:
                     layer.bias.zero_()
 
 
-def check_arms(task: Task, arms: Sequence[Arm], *, where: Places | None) -> None:
+def check_arms(task: Learnable, arms: Sequence[Arm], *, where: Places | None) -> None:
     """Run a few rows through the model of every arm, forward and backward.
 
     Raises:
         BadStudy: an arm's model raised or does not fit the loss; the message names the arm.
     """
+    if isinstance(task, OwnTraining):
+        return  # a run of it may take hours, and says what is wrong with an arm in its outcome
     for arm in arms:
         try:
             task.check_model(model_of(task, arm, where=where, seed=0))

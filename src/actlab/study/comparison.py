@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from actlab.study.plan import Plan
 from actlab.train.kinds import Metric
 from actlab.train.loop import Epoch
+
+STEADY = 0.1
+"""The share by which the ends of the interval of a step time may differ from it."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class ArmResult:
         valid: the mean validation metric over the seeds.
         test: the mean test metric over the seeds.
         tests: the test metric of every seed, in the order of the plan's seeds.
+        beside: the mean over the seeds of each metric beside the task's, on the test part, by name.
         diverged: how many trials diverged, at any learning rate; they score as the best constant prediction.
         runs: the number of trials.
         still_learning: with how many seeds training ended at the largest number of epochs and was still gaining.
@@ -75,6 +80,7 @@ class ArmResult:
     valid: float
     test: float
     tests: tuple[float, ...]
+    beside: Mapping[str, float]
     diverged: int
     runs: int
     still_learning: int
@@ -95,13 +101,23 @@ class Cost:
 
     Attributes:
         seconds: the time of the whole study.
-        step_seconds: median seconds of one training step, by arm, measured one after another.
+        step_seconds: median seconds of one training step, by arm, measured in turn.
         relative_step: the same, relative to the control.
+        relative_low: the lower end of its 95 % interval.
+        relative_high: the upper end.
     """
 
     seconds: float
     step_seconds: dict[str, float]
     relative_step: dict[str, float]
+    relative_low: dict[str, float] = field(default_factory=dict)
+    relative_high: dict[str, float] = field(default_factory=dict)
+
+    def is_steady(self, arm: str) -> bool:
+        """Return whether the interval of an arm's relative step time lies within 10 % of it."""
+        ratio = self.relative_step[arm]
+        low, high = self.relative_low.get(arm, ratio), self.relative_high.get(arm, ratio)
+        return (1 - STEADY) * ratio <= low and high <= (1 + STEADY) * ratio
 
 
 @dataclass(frozen=True)

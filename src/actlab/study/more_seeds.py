@@ -67,13 +67,13 @@ def _one_sided(studies: Reals) -> tuple[Reals, Reals]:
     """Return p-values against larger and smaller differences, one row per study, by the distribution without ties."""
     ranks = rankdata(np.abs(studies), axis=1)
     positive = (ranks * ((studies > 0) + 0.5 * (studies == 0))).sum(axis=1)
-    tail = _upper_tail(studies.shape[1])
+    tail = upper_tail(studies.shape[1])
     whole = len(tail) - 1
     return tail[np.floor(positive).astype(int)], tail[np.floor(whole - positive).astype(int)]
 
 
 @lru_cache(maxsize=256)
-def _upper_tail(pairs: int) -> Reals:
+def upper_tail(pairs: int) -> Reals:
     """Return, for every sum of positive ranks, the probability of a sum at least as large."""
     chances = np.ones(1)
     for rank in range(1, pairs + 1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from textwrap import fill
@@ -23,6 +23,9 @@ class AdviseOptions:
     activations: Annotated[
         Sequence[str | Activation] | None,
         "Candidates: names, formulas or file.py:name. Default: eight common activations.",
+    ] = None
+    against: Annotated[
+        str | Activation | None, "The control: a name, formula or file.py:name. Default: the model's own activation."
     ] = None
     seeds: Annotated[
         int | None, "Number of seeds. Default: the fewest that can reach significance. With --resume, seeds are added."
@@ -53,9 +56,10 @@ class Option:
     about: str
 
 
-def options() -> list[Option]:
+def options(*, without: Collection[str] = ()) -> list[Option]:
     """Return the options of the task, then those of the study, in the order of their fields."""
-    return [*_options_of(TaskOptions), *_options_of(AdviseOptions)]
+    every = (*_options_of(TaskOptions), *_options_of(AdviseOptions))
+    return [each for each in every if each.parameter.name not in without]
 
 
 def _options_of(declared: type) -> list[Option]:
@@ -85,9 +89,10 @@ def with_parameters(function: Function, parameters: Sequence[inspect.Parameter],
     return function
 
 
-def lists_options(function: Function) -> Function:
-    """Show the options in the signature and, in place of `{options}`, in the docstring."""
-    rows = [f"{each.parameter.name}: {each.about}" for each in options()]
+def lists_options(function: Function, *, without: Collection[str] = (), before: str = "report") -> Function:
+    """Show the options in the signature, before the parameter named, and in place of `{options}` in the docstring."""
+    shown = options(without=without)
+    rows = [f"{each.parameter.name}: {each.about}" for each in shown]
     text = "\n".join(fill(row, 116, initial_indent=" " * 8, subsequent_indent=" " * 12) for row in rows)
     function.__doc__ = (function.__doc__ or "").replace("        {options}", text)
-    return with_parameters(function, [each.parameter for each in options()], before="report")
+    return with_parameters(function, [each.parameter for each in shown], before=before)

@@ -223,7 +223,8 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     pool.shutdown()
 
 
-PRELOADED = ("actlab.study.runner", "actlab.train.load")
+PRELOADED = ("actlab.study.runner", "actlab.train.load", "sklearn.datasets")
+"""What the process imports from which workers fork; all but a user's file reads its data with scikit-learn."""
 
 
 def start_early() -> None:

@@ -42,6 +42,8 @@ TRIALS = sa.Table(
     sa.Column("best", sa.Integer, nullable=False),
     sa.Column("steps", sa.Integer, nullable=False),
     sa.Column("seconds", sa.Float(53), nullable=False),
+    sa.Column("beside", sa.JSON, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
     sa.Column("version", sa.String(40), nullable=False),
     sa.Column("finished", sa.DateTime(timezone=True), nullable=False),
     # none in a row that a version without checksums wrote
@@ -67,6 +69,16 @@ LEASES = sa.Table(
     sa.Column("seed", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("owner", sa.String(200), nullable=False),
     sa.Column("until", sa.Float(53), nullable=False),
+)
+
+# What a finished study found, so that it is reported without its task.
+RESULTS = sa.Table(
+    "results",
+    METADATA,
+    sa.Column("study_id", sa.Integer, sa.ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("comparison", sa.JSON, nullable=False),
+    sa.Column("version", sa.String(40), nullable=False),
+    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
 )
 
 

@@ -24,7 +24,7 @@ from actlab.study.database import PATIENCE, Database, damaged, sqlite_file
 from actlab.study.fitting import fits
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Plan, Trial, digest_of
-from actlab.study.schema import CURVES, LEASES, STUDIES, TRIALS
+from actlab.study.schema import CURVES, LEASES, RESULTS, STUDIES, TRIALS
 from actlab.train.loop import Epoch
 
 
@@ -231,6 +231,21 @@ class Store:
         rows = self._all(query)
         trials = {Trial(row.arm, row.point, row.seed): row for row in rows}
         return {trial: self._outcome(row) for trial, row in trials.items() if trial not in known}
+
+    def keep_result(self, study: int, values: Mapping[str, Any]) -> None:
+        """Store the result of a study; it takes the place of an earlier one, of fewer seeds."""
+        row = {"study_id": study, "comparison": dict(values), "version": _version(), "created": datetime.now(UTC)}
+
+        def write(connection: sa.Connection) -> None:
+            connection.execute(sa.delete(RESULTS).where(RESULTS.c.study_id == study))
+            connection.execute(sa.insert(RESULTS).values(row))
+
+        self.database.write(write)
+
+    def result(self, study: int) -> dict[str, Any] | None:
+        """Return the stored result of a study; None if it is not finished."""
+        rows = self._all(sa.select(RESULTS.c.comparison).where(RESULTS.c.study_id == study))
+        return rows[0].comparison if rows else None
 
     def curves(self, study: int, trials: Collection[Trial]) -> dict[Trial, tuple[Epoch, ...]]:
         """Return the learning curves of those of these trials that are stored."""

@@ -7,6 +7,12 @@ from .certify import certify as certify
 from .certify import certify_all as certify_all
 from .check import Checked as Checked
 from .check import check as check
+from .compare import Planned as Planned
+from .compare import compare as compare
+from .compare import planned as planned
+from .comparing import own_activations as own_activations
+from .comparing import provenance as provenance
+from .comparing import with_activations as with_activations
 from .configuration import Configuration as Configuration
 from .configuration import configuration as configuration
 from .configuration import prefixes as prefixes
@@ -21,6 +27,11 @@ from .gain import gain as gain
 from .list import Listing as Listing
 from .list import listing as listing
 from .memory import memory as memory
+from .report import Reported as Reported
+from .report import report as report
+from .report import stored as stored
+from .runs import Runs as Runs
+from .runs import runs as runs
 from .show import Shown as Shown
 from .show import Source as Source
 from .show import show as show

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import platform
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actlab.catalog.own_file import names_own_file
 from actlab.diagnosis.report import Report
-from actlab.errors import BadInput, BadParam
-from actlab.formula.activation import Activation
-from actlab.formula.along_axis import AxisActivation
 from actlab.jsonable import plain
 from actlab.report.diagnosis import diagnosis
 from actlab.report.finding_table import FindingTable, table_lines
+from actlab.report.guide_text import guide_lines
 from actlab.report.health_facts import health
 from actlab.report.page import write_report
 from actlab.report.terminal import comparison_lines
@@ -27,11 +20,12 @@ from actlab.rules.remedies import REMEDIES
 from actlab.study.advise import advise as advised
 from actlab.study.compare import Progress
 from actlab.study.comparison import Comparison
+from actlab.study.guide import Hint, guide
+from actlab.study.next_seeds import seeds_to_settle
 from actlab.study.options import AdviseOptions, lists_options, task_options
 from actlab.study.runner import Runner
-from actlab.study.secrets import command_without_secrets
-from actlab.train.task import Task
-from actlab.verbs.activation_lookup import activation_named
+from actlab.train.task import Learnable, Task
+from actlab.verbs.comparing import own_activations, provenance, with_activations
 from actlab.verbs.runner_lookup import runner_named
 from actlab.verbs.task_lookup import task_named
 
@@ -44,16 +38,29 @@ class Advice:
         comparison: everything that was planned and measured.
         report: the path of the HTML report, if one was written.
         diagnosis: the findings about the control before the comparison, if it was diagnosed.
+        guide: what is usual for such a network and such a loss; a measurement outranks it.
     """
 
     comparison: Comparison
     report: Path | None = None
     diagnosis: Report | None = None
+    guide: tuple[Hint, ...] = ()
 
     @property
     def verdict(self) -> str:
         """The recommendation, in words."""
         return self.comparison.verdict
+
+    @property
+    def seeds_to_settle(self) -> int | None:
+        """The number of seeds in all that should settle what is undecided, if adding seeds can."""
+        return seeds_to_settle(self.comparison)
+
+    @property
+    def next_step(self) -> str:
+        """The call that should settle what is undecided, in words; empty if nothing is, or if it cannot."""
+        seeds = self.seeds_to_settle
+        return f"The same call with the same store, seeds={seeds} and resume=True." if seeds is not None else ""
 
     def to_json(self) -> dict[str, Any]:
         """Return task, arms, verdict, report, diagnosis, and everything that was planned and measured."""
@@ -64,6 +71,10 @@ class Advice:
             "verdict": found.pop("verdict"),
             "report": None if self.report is None else str(self.report),
             "diagnosis": None if self.diagnosis is None else _diagnosis(self.diagnosis),
+            "guide": plain(self.guide),
+            "error_rate": self.comparison.plan.error_rate,
+            "seeds_to_settle": self.seeds_to_settle,
+            "next_step": self.next_step,
             **found,
         }
 
@@ -72,6 +83,8 @@ class Advice:
         lines = comparison_lines(self.comparison)
         if self.diagnosis is not None:
             lines = [*_diagnosis_lines(self.diagnosis, control=self.comparison.control.activation), "", *lines]
+        if self.guide:
+            lines += ["", *guide_lines(self.guide)]
         return lines if self.report is None else [*lines, "", f"Report: {self.report}"]
 
 
@@ -103,7 +116,7 @@ def _arm(row: dict[str, Any]) -> dict[str, Any]:
 
 @lists_options
 def advise(
-    data: str | Path | Task | None = None,
+    data: str | Path | Learnable | None = None,
     *,
     target: str | None = None,
     task: str | None = None,
@@ -138,48 +151,13 @@ def advise(
     if report is not None:
         check_place(Path(report))
     chosen = task_named(data, target=target, task=task, verb="advise", options=task_options(options))
-    typed = AdviseOptions(**options)
-    candidates = None if typed.activations is None else _candidates(typed.activations, params or {})
-    options_of_study = replace(typed, activations=candidates)
-    found = advised(chosen, options_of_study, say=say, warn=warn, progress=progress, runner=where)
+    asked = with_activations(AdviseOptions(**options), params or {})
+    found = advised(chosen, asked, say=say, warn=warn, progress=progress, runner=where)
+    hints = guide(chosen) if isinstance(chosen, Task) else ()
     if report is None:
-        return Advice(found.comparison, None, found.diagnosis)
-    own = {one.name: one for one in candidates or () if isinstance(one, Activation)}
+        return Advice(found.comparison, None, found.diagnosis, hints)
     shown = None if found.diagnosis is None else diagnosis(found.diagnosis, root=Path.cwd())
-    path = write_report(found.comparison, Path(report), provenance=_provenance(command), own=own, diagnosis=shown)
-    return Advice(found.comparison, path, found.diagnosis)
-
-
-def _candidates(activations: Sequence[str | Activation], params: Mapping[str, float]) -> list[str | Activation]:
-    """Return the candidates; a name stays text, so that the report shows it as typed.
-
-    Raises:
-        BadParam: no candidate has one of the parameters.
-    """
-    words = {word for one in activations if isinstance(one, str) for word in re.findall(r"[A-Za-z_]\w*", one)}
-    for name in params:
-        if name not in words:
-            raise BadParam(f"no candidate is a formula with the parameter '{name}'.")
-    return [_candidate(one, params) for one in activations]
-
-
-def _candidate(one: str | Activation, params: Mapping[str, float]) -> str | Activation:
-    own = {
-        name: value
-        for name, value in params.items()
-        if isinstance(one, str) and re.search(rf"\b{re.escape(name)}\b", one)
-    }
-    if not isinstance(one, str) or not (own or names_own_file(one)):
-        return one
-    act = activation_named(one, **own)
-    if isinstance(act, AxisActivation):
-        raise BadInput(f"{one} acts along an axis; an element-wise activation is required.")
-    return act
-
-
-def _provenance(command: str) -> dict[str, str]:
-    """Return command, versions, machine and date, for the end of the report."""
-    versions = ", ".join(f"{package} {version(package)}" for package in ("actlab", "torch", "numpy"))
-    environment = {"Versions": f"Python {platform.python_version()}, {versions}", "Machine": platform.platform()}
-    typed = {"Command": command_without_secrets(command)} if command else {}
-    return {**typed, **environment, "Date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}
+    path = write_report(
+        found.comparison, Path(report), provenance=provenance(command), own=own_activations(asked), diagnosis=shown
+    )
+    return Advice(found.comparison, path, found.diagnosis, hints)

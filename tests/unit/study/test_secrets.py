@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actlab.study.secrets import command_without_secrets, without_secrets, without_secrets_of
-from actlab.verbs.advise import _provenance
+from actlab.verbs.comparing import provenance
 
 ADDRESSES = (
     "postgresql://me:hush@host/db",
@@ -22,7 +22,7 @@ ADDRESSES = (
 @pytest.mark.parametrize("form", ["--store {}", "--store={}", "--store '{}'"])
 def test_a_command_shows_no_password(address: str, form: str) -> None:
     command = f"actlab advise net.py:task {form.format(address)} --note a@b"
-    for text in (command_without_secrets(command), without_secrets(address), _provenance(command)["Command"]):
+    for text in (command_without_secrets(command), without_secrets(address), provenance(command)["Command"]):
         assert "hush" not in text
         assert "***" in text
     assert command_without_secrets(command).endswith("--note a@b")

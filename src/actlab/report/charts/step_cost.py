@@ -9,7 +9,7 @@ from actlab.report.chart import Chart, Compared, Picture
 from actlab.report.labels import apart, uncrossed
 from actlab.report.style import COLORS, LINES, MARKERS, PAPER, WIDE, WIDE_TEXT, axes, image, look
 from actlab.report.table import ranked, spread
-from actlab.report.wording import STEP_TIMES, metric_label, number_text, places_of, ratio_text
+from actlab.report.wording import STEP_TIMES, metric_label, number_text, places_of, step_time_text
 from actlab.sites.site_text import name_text
 from actlab.train.kinds import Metric
 
@@ -22,11 +22,13 @@ COLUMN = 1.03  # the left end of the names, in widths of the axes
 
 @dataclass(frozen=True)
 class Price:
-    """What one arm reaches, and the time of its training step relative to the control's."""
+    """What one arm reaches, and the time of its training step relative to the control's, with its interval as text."""
 
     arm: str
     verdict: str
     relative_step: float
+    limits: tuple[float, float]
+    step_time: str
     test: float
     spread: float
 
@@ -44,9 +46,18 @@ class Prices:
 def facts(data: Compared) -> Prices:
     """Return what every arm reaches and costs."""
     comparison = data.comparison
-    relative = comparison.cost.relative_step
+    cost = comparison.cost
+    relative = cost.relative_step
     arms = tuple(
-        Price(arm.activation, arm.verdict, relative[arm.activation], arm.test, spread(arm.tests))
+        Price(
+            arm=(name := arm.activation),
+            verdict=arm.verdict,
+            relative_step=relative[name],
+            limits=(cost.relative_low.get(name, relative[name]), cost.relative_high.get(name, relative[name])),
+            step_time=step_time_text(cost, name),
+            test=arm.test,
+            spread=spread(arm.tests),
+        )
         for arm in ranked(comparison)
         if arm.activation in relative
     )
@@ -62,6 +73,7 @@ def svg(prices: Prices) -> bytes:
             ax.errorbar(
                 price.relative_step,
                 price.test,
+                xerr=[[price.relative_step - price.limits[0]], [price.limits[1] - price.relative_step]],
                 yerr=price.spread,
                 fmt=MARKERS[price.verdict],
                 color=COLORS[price.verdict],
@@ -78,8 +90,7 @@ def svg(prices: Prices) -> bytes:
 def alt_text(prices: Prices) -> str:
     """Describe results and costs in words."""
     each = "; ".join(
-        f"{price.arm}: {number_text(price.test, prices.places)} at {ratio_text(price.relative_step)}"
-        for price in prices.arms
+        f"{price.arm}: {number_text(price.test, prices.places)} at {price.step_time}" for price in prices.arms
     )
     return f"Test {prices.metric.name}, in {prices.metric.unit}, against the time of a training step. {each}."
 
@@ -126,8 +137,8 @@ CHART = Chart(
     name="cost",
     title="Cost: {metric} against step time",
     caption=(
-        "{better} is better, left is cheaper. Mean over the seeds with one standard deviation. The time of a training"
-        f" step was measured separately, on one thread. {STEP_TIMES}"
+        "{better} is better, left is cheaper. Mean over the seeds with one standard deviation, and the time of a"
+        f" training step with its 95 % interval, measured separately, on one thread. {STEP_TIMES}"
     ),
     order=20,
     page="comparison",

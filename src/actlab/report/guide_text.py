@@ -1,0 +1,28 @@
+"""What is usual for hidden and output layers, for reading in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from shutil import get_terminal_size
+from textwrap import wrap
+
+from actlab.study.guide import Hint
+
+HEAD = "What is usual, not measured here; the verdict above outranks it:"
+
+
+def guide_lines(hints: Sequence[Hint], width: int | None = None) -> list[str]:
+    """Return the recommendations as plain lines, by default as wide as the terminal; nothing if there are none."""
+    if not hints:
+        return []
+    wide = width or get_terminal_size().columns
+    sentences = [f"{_place(hint)}: {hint.activation}, as {hint.reason} ({hint.source})." for hint in hints]
+    return [
+        HEAD,
+        *(line for each in sentences for line in wrap(each, wide, initial_indent="- ", subsequent_indent="  ")),
+    ]
+
+
+def _place(hint: Hint) -> str:
+    layers = "hidden layers" if hint.layer == "hidden" else "output layer"
+    return f"{layers}{' of' if hint.where.startswith('a ') else ''} {hint.where}"

@@ -1,0 +1,261 @@
+"""Compare activations on a task, or plan such a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from actlab.errors import BadInput, BadStudy
+from actlab.formula.activation import Activation
+from actlab.jsonable import plain
+from actlab.report.forecast import forecast_lines
+from actlab.report.page import write_report
+from actlab.report.written import check_place, write_whole
+from actlab.study.advise import announce, carried_out, study_of
+from actlab.study.compare import Progress, Study
+from actlab.study.forecast import Forecast, forecast
+from actlab.study.options import AdviseOptions, lists_options, task_options
+from actlab.study.plan_file import PlanFile, check_task, read_plan, settled, task_of, write_plan
+from actlab.study.runner import LocalRunner, Runner
+from actlab.train.builtin import TASKS
+from actlab.train.options import TaskOptions
+from actlab.train.task import Learnable
+from actlab.verbs.advise import Advice
+from actlab.verbs.comparing import own_activations, provenance, with_activations
+from actlab.verbs.task_lookup import task_named
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a comparison will take and what it can decide, before it is run.
+
+    Attributes:
+        forecast: the plan, and what was computed and measured about it.
+        file: the plan file, if one was written.
+    """
+
+    forecast: Forecast
+    file: Path | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Whether the plan can decide, and what would."""
+        return self.forecast.verdict
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan, what it will take, and what it can decide."""
+        return {**self.forecast.to_json(), "file": None if self.file is None else str(self.file)}
+
+    def lines(self) -> list[str]:
+        """Return the same as text."""
+        lines = forecast_lines(self.forecast)
+        return lines if self.file is None else [*lines, "", f"Plan: {self.file}"]
+
+
+_OF_STUDY = ("activations", "diagnose")
+_listed = partial(lists_options, without=_OF_STUDY)
+
+
+@partial(_listed, before="plan")
+def compare(
+    task: str | Path | Learnable | None = None,
+    activations: Sequence[str | Activation] | None = None,
+    *,
+    target: str | None = None,
+    plan: str | Path | None = None,
+    report: str | Path | None = None,
+    command: str = "",
+    params: Mapping[str, float] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+    runner: Runner | None = None,
+    **options: Any,
+) -> Advice:
+    """Compare activations on a task fairly, and judge every one of them against a control.
+
+    Args:
+        task: A built-in task's name, a table's path, `file.py:name`, a plan file (`.toml`), or a `Task`.
+        activations: Candidates: names, formulas or `file.py:name`; by default eight common activations.
+        target: The table column to predict.
+        {options}
+        plan: A plan file for a `Task`.
+        report: Path of the HTML report; none is written by default.
+        command: The command line, for the report.
+        params: Values for the parameters of candidates that are typed as formulas, such as `{"beta": 1.0}`.
+        say: Called with each sentence about the plan, before the run.
+        warn: Called with each warning about the plan, before the run; `say` by default.
+        progress: Called after every trial.
+        runner: Runs the trials; this machine by default.
+
+    Raises:
+        BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to change.
+    """
+    if report is not None:
+        check_place(Path(report))
+    asked = _asked(task, activations, target=target, plan=plan, params=params or {}, options=options)
+    announce(asked.study, say=say, warn=warn)
+    comparison = carried_out(asked.study, asked.options, progress=progress, runner=runner)
+    if report is None:
+        return Advice(comparison)
+    own = own_activations(asked.options)
+    return Advice(comparison, write_report(comparison, Path(report), provenance=provenance(command), own=own))
+
+
+@partial(_listed, before="save")
+def planned(
+    task: str | Path | Learnable | None = None,
+    activations: Sequence[str | Activation] | None = None,
+    *,
+    target: str | None = None,
+    save: str | Path | None = None,
+    params: Mapping[str, float] | None = None,
+    progress: Progress | None = None,
+    runner: Runner | None = None,
+    **options: Any,
+) -> Planned:
+    """Say before a comparison what it will take and what it can decide; run a small pilot only.
+
+    Args:
+        task: A built-in task's name, a table's path, `file.py:name`, a plan file (`.toml`), or a `Task`.
+        activations: Candidates: names, formulas or `file.py:name`; by default eight common activations.
+        target: The table column to predict.
+        {options}
+        save: Path of a plan file to write; none is written by default.
+        params: Values for the parameters of candidates that are typed as formulas, such as `{"beta": 1.0}`.
+        progress: Called after every trial of the pilot.
+        runner: Runs the pilot; this machine by default.
+
+    Raises:
+        BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to change.
+    """
+    if save is not None:
+        check_place(Path(save))
+    asked = _asked(task, activations, target=target, plan=None, params=params or {}, options=options)
+    text = None if save is None else _text(asked, folder=Path(save).resolve().parent)
+    found = forecast(asked.study, runner=runner, jobs=asked.options.jobs, progress=progress)
+    if save is None or text is None:
+        return Planned(found)
+    return Planned(found, write_whole(Path(save), text.encode()))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A study that is ready to run, how to run it, and the activations as they were typed."""
+
+    study: Study
+    options: AdviseOptions
+    activations: tuple[str | Activation, ...]
+    against: str | Activation | None
+    params: Mapping[str, float]
+
+
+def _asked(
+    task: str | Path | Learnable | None,
+    activations: Sequence[str | Activation] | None,
+    *,
+    target: str | None,
+    plan: str | Path | None,
+    params: Mapping[str, float],
+    options: dict[str, Any],
+) -> _Asked:
+    if isinstance(task, str | Path) and str(task).endswith(".toml"):
+        task, plan = None, task
+    about_task = task_options(options)
+    typed = AdviseOptions(**options, activations=activations, diagnose=False)
+    LocalRunner(typed.jobs)  # refuses a number of jobs that is not possible, before anything is built
+    if plan is not None:
+        return _planned_before(Path(plan), task, typed=typed, about_task=about_task, target=target, params=params)
+    chosen = _task(task, target=target, options=about_task)
+    asked = with_activations(typed, params)
+    return _Asked(study_of(chosen, asked), asked, tuple(activations or ()), typed.against, params)
+
+
+def _task(task: str | Path | Learnable | None, *, target: str | None, options: TaskOptions) -> Learnable:
+    if isinstance(task, str) and target is None and task in TASKS:
+        return task_named(None, target=None, task=task, verb="compare", options=options)
+    if isinstance(task, str) and target is None and task.replace("-", "").isidentifier() and not Path(task).exists():
+        return task_named(None, target=None, task=task, verb="compare", options=options)  # names the nearest built-in
+    return task_named(task, target=target, task=None, verb="compare", options=options)
+
+
+def _planned_before(
+    path: Path,
+    task: Learnable | str | Path | None,
+    *,
+    typed: AdviseOptions,
+    about_task: TaskOptions,
+    target: str | None,
+    params: Mapping[str, float],
+) -> _Asked:
+    """Return the study of a plan file; only how it is run can be chosen.
+
+    Raises:
+        BadStudy: something is asked for that the plan fixes, or it belongs to another task.
+    """
+    if task is not None and not isinstance(task, Learnable):
+        raise BadInput(f"plan requires an actlab.Task beside it; got '{task}'. Pass the plan file alone.")
+    _refuse_fixed(path, typed=typed, about_task=about_task, target=target, params=params)
+    plan = read_plan(path)
+    chosen = task_of(plan, path) if task is None else settled(plan, task)
+    asked = with_activations(_options(plan, typed), plan.arms.parameters)
+    study = study_of(chosen, asked, looks=plan.looks)
+    check_task(plan, study, path)
+    return _Asked(study, asked, plan.arms.candidates, plan.arms.control, plan.arms.parameters)
+
+
+def _options(plan: PlanFile, typed: AdviseOptions) -> AdviseOptions:
+    return replace(
+        typed,
+        activations=plan.arms.candidates,
+        against=plan.arms.control,
+        budget=plan.rates.count,
+        seed=plan.replicates.seed,
+        init=plan.replicates.init,
+        splits=plan.replicates.splits,
+    )
+
+
+_FREE = ("jobs", "store", "resume", "diagnose")
+"""The options that a plan leaves open."""
+
+
+def _refuse_fixed(
+    path: Path, *, typed: AdviseOptions, about_task: TaskOptions, target: str | None, params: Mapping[str, float]
+) -> None:
+    free = (*_FREE, "seeds") if typed.resume else _FREE
+    usual: list[tuple[Any, Any]] = [(typed, AdviseOptions()), (about_task, TaskOptions())]
+    named = [
+        each.name
+        for options, default in usual
+        for each in fields(options)
+        if each.name not in free and plain(getattr(options, each.name)) != plain(getattr(default, each.name))
+    ]
+    named += [name for name, value in (("target", target), ("param", params)) if value]
+    if named:
+        raise BadStudy(
+            f"the plan '{path}' fixes {', '.join(named)}: edit the file, or leave out --{' --'.join(named)}."
+            + (" With --resume, --seeds adds seeds." if "seeds" in named else "")
+        )
+
+
+def _text(asked: _Asked, *, folder: Path) -> str:
+    """Return the text of the plan file.
+
+    Raises:
+        BadInput: an activation is an object, which a file cannot hold.
+    """
+    for one in (*asked.activations, asked.against):
+        if isinstance(one, Activation):
+            raise BadInput(f"a plan file holds names and formulas; got the object {one.name}. Name it as file.py:name.")
+    plan = asked.study.plan
+    return write_plan(
+        asked.study,
+        control=plan.control if asked.against is None else str(asked.against),
+        candidates=tuple(map(str, asked.activations)) or plan.arms[1:],
+        parameters=asked.params,
+        folder=folder,
+    )

@@ -1,0 +1,129 @@
+"""Report a stored comparison: as a page, a table for a paper, a bibliography, figures or data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actlab.errors import BadInput
+from actlab.report.bibtex import bibliography
+from actlab.report.csv_rows import arms_csv, replicates_csv
+from actlab.report.figures import figures
+from actlab.report.page import page
+from actlab.report.paper import latex_table, markdown_table
+from actlab.report.written import check_place, write_whole
+from actlab.study.archive import comparison_of, study_named
+from actlab.study.comparison import Comparison
+from actlab.study.store import Store
+from actlab.verbs.advise import Advice
+from actlab.verbs.comparing import provenance
+from actlab.verbs.runs import STORE
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A stored comparison in one form.
+
+    Attributes:
+        text: the report, if it was not written to files.
+        files: the files that were written.
+    """
+
+    text: str = ""
+    files: tuple[Path, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return text and files."""
+        return {"text": self.text, "files": [str(each) for each in self.files]}
+
+    def lines(self) -> list[str]:
+        """Return the text, or one line per file."""
+        return self.text.rstrip("\n").split("\n") if self.text else [f"Written: {each}" for each in self.files]
+
+
+def stored(run: str | int | None = None, *, store: str | Path = STORE) -> Advice:
+    """Return a comparison that was run before, without running anything.
+
+    Args:
+        run: The number or the name of the study; the newest by default.
+        store: The file or database URL that holds it.
+
+    Raises:
+        BadStudy: there is no such study, or it is not finished.
+    """
+    with Store.existing(store) as opened_store:
+        return Advice(comparison_of(opened_store, study_named(opened_store, run)))
+
+
+def report(
+    run: str | int | None = None,
+    *,
+    store: str | Path = STORE,
+    format: str = "html",
+    out: str | Path | None = None,
+    command: str = "",
+) -> Reported:
+    """Report a comparison that was run before; the task and its data are not needed.
+
+    Args:
+        run: The number or the name of the study; the newest by default.
+        store: The file or database URL that holds it.
+        format: html, json, csv (one table of arms and one of replicates), markdown or latex (a table for a paper),
+            bibtex (the sources of the activations), svg or png (the figures).
+        out: The file to write; a folder for csv, svg and png. By default html, csv, svg and png are written to files of
+            this folder, and the other formats are returned as text.
+        command: The command line, for the page.
+
+    Raises:
+        BadStudy: there is no such study, or it is not finished.
+        BadInput: there is no such format, or the files cannot be written.
+    """
+    if format not in FORMATS:
+        raise BadInput(f"format must be one of {', '.join(FORMATS)}; got '{format}'.")
+    is_many = format in FILES
+    place = Path(out) if out is not None else DEFAULTS.get(format)
+    if place is not None:
+        _check(place, is_many=is_many)
+    comparison = stored(run, store=store).comparison
+    if not is_many:
+        text = TEXTS[format](comparison, command)
+        return Reported(text) if place is None else Reported(files=(write_whole(place, text.encode()),))
+    assert place is not None
+    place.mkdir(exist_ok=True)
+    files = FILES[format](comparison)
+    return Reported(files=tuple(write_whole(place / name, data) for name, data in files.items()))
+
+
+def _check(place: Path, *, is_many: bool) -> None:
+    if not is_many:
+        check_place(place)
+    elif place.exists() and not place.is_dir():
+        raise BadInput(f"cannot write to the folder '{place}': it is a file; choose a folder.")
+    elif not place.exists():
+        check_place(place)
+
+
+def _json(comparison: Comparison, command: str) -> str:
+    return json.dumps(Advice(comparison).to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+TEXTS: Mapping[str, Callable[[Comparison, str], str]] = {
+    "html": lambda comparison, command: page(comparison, provenance=provenance(command)),
+    "json": _json,
+    "markdown": lambda comparison, command: markdown_table(comparison),
+    "latex": lambda comparison, command: latex_table(comparison),
+    "bibtex": lambda comparison, command: bibliography(arm.activation for arm in comparison.arms),
+}
+FILES: Mapping[str, Callable[[Comparison], Mapping[str, bytes]]] = {
+    "csv": lambda comparison: {
+        "arms.csv": arms_csv(comparison).encode(),
+        "replicates.csv": replicates_csv(comparison).encode(),
+    },
+    "svg": lambda comparison: figures(comparison, "svg"),
+    "png": lambda comparison: figures(comparison, "png"),
+}
+FORMATS = ("html", "json", "csv", "markdown", "latex", "bibtex", "svg", "png")
+DEFAULTS = {"html": Path("actlab-report.html"), **dict.fromkeys(FILES, Path("actlab-report"))}
