@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ KEPT = Outcome(
     steps=30,
     curve=(Epoch(1.5, 40.0),),
     seconds=0.5,
+    beside={"mae": 0.25, "ratio": math.inf},
+    message="ValueError: no rows",
 )
 DIVERGED = Outcome(Trial("x*sigmoid(1.7*x)", -1, 5), 0.01, 10.0, 9.75, True, False, 0, 3, (), 0.1)
 

@@ -13,8 +13,8 @@ from actlab.errors import BadInput, BadStudy
 from actlab.jsonable import plain
 from actlab.study.comparison import ArmResult, Comparison
 from actlab.study.plan import Plan
-from actlab.study.schema import RESULTS, STUDIES, TRIALS
-from actlab.study.store import Store
+from actlab.study.schema import RESULTS
+from actlab.study.store import Store, StoredStudy
 from actlab.study.typed_values import read_as
 from actlab.study.verdict import UNDECIDED
 from actlab.train.loop import Epoch
@@ -33,7 +33,8 @@ class Stored:
         name: its name, by default that of its task.
         attempt: which study of this name it is, counted from 1.
         created: when it was begun.
-        planned: the number of trials that its plan asks for; more are run if the range of rates is extended.
+        planned: the number of trials that its plan asks for; more are run if the range of rates is extended. It is 0
+            if another version wrote the plan.
         done: the number of trials that are stored.
         state: "decided", "undecided" for some arm, or "unfinished".
         verdict: the recommendation; empty if it is not finished.
@@ -55,45 +56,30 @@ def studies(store: Store) -> tuple[Stored, ...]:
     Raises:
         BadStudy: the store cannot be read.
     """
-    done = sa.select(TRIALS.c.study_id, sa.func.count().label("done")).group_by(TRIALS.c.study_id).subquery()
     result = RESULTS.c.comparison
-    query = (
-        sa.select(
-            *(STUDIES.c[name] for name in ("id", "name", "attempt", "created", "plan")),
-            sa.func.coalesce(done.c.done, 0).label("done"),
-            result["plan"]["looks"].label("looks"),
-            result["state"].as_string().label("state"),
-            result["verdict"].as_string().label("verdict"),
-        )
-        .outerjoin(done, done.c.study_id == STUDIES.c.id)
-        .outerjoin(RESULTS, RESULTS.c.study_id == STUDIES.c.id)
-        .order_by(STUDIES.c.id.desc())
+    query = sa.select(
+        RESULTS.c.study_id,
+        result["plan"]["looks"].label("looks"),
+        result["state"].as_string().label("state"),
+        result["verdict"].as_string().label("verdict"),
     )
-    rows = store.database.read(lambda connection: connection.execute(query).all())
-    return tuple(map(_stored, rows))
+    results = {row.study_id: row for row in store.database.read(lambda connection: connection.execute(query).all())}
+    return tuple(_stored(each, results.get(each.id)) for each in reversed(store.studies()))
 
 
-def _stored(row: Any) -> Stored:
+def _stored(study: StoredStudy, result: Any) -> Stored:
     # After seeds were added, the stored result is that of an earlier look until they are done.
-    is_finished = row.looks is not None and row.looks == row.plan.get("looks")
+    is_finished = result is not None and study.plan is not None and result.looks == list(study.plan.to_json()["looks"])
     return Stored(
-        number=row.id,
-        name=row.name,
-        attempt=row.attempt,
-        created=row.created,
-        planned=_planned(row.plan),
-        done=row.done,
-        state=str(row.state) if is_finished else UNFINISHED,
-        verdict=str(row.verdict) if is_finished else "",
+        number=study.id,
+        name=study.name,
+        attempt=study.attempt,
+        created=study.created,
+        planned=study.planned or 0,
+        done=study.done,
+        state=str(result.state) if is_finished else UNFINISHED,
+        verdict=str(result.verdict) if is_finished else "",
     )
-
-
-def _planned(plan: Mapping[str, Any]) -> int:
-    """Return the number of trials of a stored plan; 0 if an older version wrote it."""
-    try:
-        return len(plan["arms"]) * len(plan["points"]) * len(plan["seeds"])
-    except (KeyError, TypeError):
-        return 0
 
 
 def study_named(store: Store, name: str | int | None = None) -> Stored:

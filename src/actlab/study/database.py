@@ -67,10 +67,12 @@ class Database:
     def __init__(self, where: str | Path | None, *, patience: float = PATIENCE) -> None:
         self.url, self.patience = _url(where), patience
         try:
-            self._engine = _engine(self.url, shown=self.shown)
+            self._engine = _engine(self.url)
             is_ours = bring_up_to_date(self._engine)
         except (ArgumentError, DBAPIError, ValueError) as error:  # ValueError: the port
             raise self._refusal("opened", error) from error
+        except _NotJson as error:
+            raise damaged(self.shown, "a stored value is not JSON") from error
         if not is_ours:
             raise BadStudy(f"{self.shown} was written by a newer actlab; update actlab, or name another store.")
 
@@ -122,6 +124,8 @@ class Database:
             except DBAPIError as error:
                 if not self._may_pass(error) or time.monotonic() - start > self.patience:
                     raise self._refusal(done, error) from error
+            except _NotJson as error:
+                raise damaged(self.shown, "a stored value is not JSON") from error
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
 
@@ -160,17 +164,11 @@ def sqlite_file(where: str | Path) -> Path | None:
     return Path(url.partition(":///")[2].partition("?")[0]) if url.startswith("sqlite:///") else None
 
 
-def _engine(url: str, *, shown: str) -> sa.Engine:
-    def parsed(text: str) -> Any:
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError, TypeError) as error:
-            raise damaged(shown, "a stored value is not JSON") from error
-
+def _engine(url: str) -> sa.Engine:
     if url.startswith("postgresql"):
         need("psycopg", extra="postgres")
         wait = {} if "connect_timeout" in sa.make_url(url).query else {"connect_timeout": CONNECT_SECONDS}
-        return sa.create_engine(url, pool_pre_ping=True, json_deserializer=parsed, connect_args=wait)
+        return sa.create_engine(url, pool_pre_ping=True, json_deserializer=_parsed, connect_args=wait)
     if sa.make_url(url).get_backend_name() not in INSERTS:
         raise ArgumentError("only SQLite and PostgreSQL can be used")
     in_memory = {"poolclass": sa.StaticPool} if url == IN_MEMORY else {}
@@ -180,11 +178,22 @@ def _engine(url: str, *, shown: str) -> sa.Engine:
     engine = sa.create_engine(
         _to_read(url, file) if file and is_readonly else url,
         connect_args=waiting,
-        json_deserializer=parsed,
+        json_deserializer=_parsed,
         **in_memory,
     )
     sa.event.listen(engine, "connect", _set_up_reader if is_readonly else _set_up_sqlite)
     return engine
+
+
+class _NotJson(Exception):
+    """A stored text that should be JSON and is not."""
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError, TypeError) as error:
+        raise _NotJson from error
 
 
 def _may_write(path: Path) -> bool:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-HEAD = "0003"
-"""The newest revision in the folder of migrations."""
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 METADATA = sa.MetaData()
 
@@ -88,7 +87,7 @@ LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_loc
 
 def bring_up_to_date(engine: sa.Engine) -> bool:
     """Migrate the store to the newest schema, if it does not have it yet; return False if it has a newer one."""
-    if _revision(engine) == HEAD:
+    if _revision(engine) == newest_revision():
         return True
     # Importing Alembic takes a tenth of a second, and the lock waits for other writers.
     from alembic import command
@@ -96,7 +95,7 @@ def bring_up_to_date(engine: sa.Engine) -> bool:
     from alembic.util import CommandError
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     with engine.begin() as connection:
         connection.exec_driver_sql(LOCKS[engine.dialect.name])
         config.attributes["connection"] = connection
@@ -105,6 +104,11 @@ def bring_up_to_date(engine: sa.Engine) -> bool:
         except CommandError:  # its schema has a revision that is not among ours
             return False
     return True
+
+
+def newest_revision() -> str:
+    """Return the revision of this version's schema; the files of the migrations begin with theirs."""
+    return max(file.name for file in (MIGRATIONS / "versions").glob("[0-9]*.py")).partition("_")[0]
 
 
 def _revision(engine: sa.Engine) -> str | None:

@@ -235,12 +235,10 @@ class Store:
     def keep_result(self, study: int, values: Mapping[str, Any]) -> None:
         """Store the result of a study; it takes the place of an earlier one, of fewer seeds."""
         row = {"study_id": study, "comparison": dict(values), "version": _version(), "created": datetime.now(UTC)}
-
-        def write(connection: sa.Connection) -> None:
-            connection.execute(sa.delete(RESULTS).where(RESULTS.c.study_id == study))
-            connection.execute(sa.insert(RESULTS).values(row))
-
-        self.database.write(write)
+        insert = self.database.insert(RESULTS).values(row)
+        # Two processes that shared the study end at the same moment.
+        kept = insert.on_conflict_do_update(index_elements=[RESULTS.c.study_id], set_=row)
+        self.database.write(lambda connection: connection.execute(kept))
 
     def result(self, study: int) -> dict[str, Any] | None:
         """Return the stored result of a study; None if it is not finished."""
@@ -262,6 +260,7 @@ class Store:
     def _outcome(self, row: sa.Row[Any]) -> Outcome:
         values = {name: each for name, each in row._asdict().items() if name in _COLUMNS}
         trial = Trial(*(values.pop(name) for name in _KEY))
+        values["beside"] = _numbers(values["beside"])
         if values["test"] is None:  # a trial that the first release ran only to choose a rate
             values["test"] = math.nan
         found = Outcome(trial=trial, curve=(), **values)
@@ -310,16 +309,38 @@ _OF_STUDY = ("id", "name", "attempt", "version", "plan", "digest")
 _KEY = ("arm", "point", "seed")
 _COLUMNS = tuple(each.name for kind in (Trial, Outcome) for each in fields(kind) if each.name not in ("trial", "curve"))
 # Fixed: a column that is added later has no value in the rows that are there.
-_CHECKED = ("arm", "point", "seed", "rate", "valid", "test", "diverged", "still_learning", "best", "steps", "seconds")
+_CHECKED = (
+    *_KEY,
+    "rate",
+    "valid",
+    "test",
+    "diverged",
+    "still_learning",
+    "best",
+    "steps",
+    "seconds",
+    "beside",
+    "message",
+)
 
 
 def _values(outcome: Outcome) -> dict[str, Any]:
-    return {name: getattr(outcome.trial if hasattr(outcome.trial, name) else outcome, name) for name in _COLUMNS}
+    values = {name: getattr(outcome.trial if hasattr(outcome.trial, name) else outcome, name) for name in _COLUMNS}
+    # JSON has no number that is not finite.
+    beside = {name: value if math.isfinite(value) else str(value) for name, value in outcome.beside.items()}
+    return {**values, "beside": beside}
 
 
 def _checksum(outcome: Outcome) -> int:
     values = _values(outcome)
     return crc32(repr([values[name] for name in _CHECKED]).encode())
+
+
+def _numbers(values: Any) -> Any:
+    """Return the numbers by name that JSON holds; another value stays, for the check of types."""
+    if not isinstance(values, dict):
+        return values
+    return {name: float(each) if each in ("nan", "inf", "-inf") else each for name, each in values.items()}
 
 
 def _packed(curve: Sequence[Epoch]) -> bytes:
