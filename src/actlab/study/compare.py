@@ -214,7 +214,13 @@ def run_study(
                 break
     cost = measured_cost(setting, {arm.activation: arm.rate for arm in found.arms}, since=start)
     ends = at_ends(choices, points=points)
-    notes = (*study.notes, *runner.notes(setting), *_notes(found, ends), *_failures(work.done))
+    notes = (
+        *study.notes,
+        *runner.notes(setting),
+        *_notes(found, ends),
+        *_failures(work.done),
+        *_yardstick(found, setting),
+    )
     result = replace(found, notes=notes, cost=cost)
     store.keep_result(number, stored_values(result))
     return result
@@ -251,6 +257,22 @@ def _notes(found: Comparison, ends: Mapping[str, int]) -> tuple[str, ...]:
         longest = max(len(curve) for arm in learning for curve in arm.curves)
         notes.append(f"Still learning after {longest} epochs: {each}. Ask for more epochs to see where it ends.")
     return tuple(notes)
+
+
+BOOSTED_SPLITS = 3
+"""On how many splits gradient boosting is fitted: it is a yardstick, which the verdict does not depend on."""
+
+
+def _yardstick(found: Comparison, setting: Setting) -> tuple[str, ...]:
+    """Say what gradient boosting reaches on a table of the user's, beside the best arm."""
+    task = setting.task
+    if isinstance(task, OwnTraining) or not task.origin or task.origin[0] != "table":
+        return ()
+    from actlab.train.boosting import boosted, boosted_sentence  # imports scikit-learn's ensembles
+
+    score = boosted(task, splits=found.plan.seeds[:BOOSTED_SPLITS] if setting.has_splits else None)
+    best = max((arm.test for arm in found.arms), key=lambda value: found.metric.gain(value, over=0.0))
+    return () if score is None else (boosted_sentence(task, score, network=best),)
 
 
 def _failures(done: Mapping[Trial, Outcome]) -> tuple[str, ...]:

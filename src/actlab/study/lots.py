@@ -76,6 +76,7 @@ def _outcome(trial: Trial, run: Run, *, rate: float, seconds: float) -> Outcome:
         steps=run.steps,
         curve=run.curve,
         seconds=seconds,
+        beside=run.beside,
         message=run.message,
     )
 

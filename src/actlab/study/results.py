@@ -137,6 +137,7 @@ def _arm(
         valid=mean(run.valid for run in runs),
         test=findings.means[arm],
         tests=tuple(run.test for run in runs),
+        beside=_beside(runs),
         diverged=sum(outcome.diverged for outcome in own),
         runs=len(own),
         still_learning=sum(run.still_learning for run in runs),
@@ -150,6 +151,12 @@ def _arm(
         more_seeds=judgement.more_seeds if judgement else None,
         sentence=arm_sentence(arm, findings),
     )
+
+
+def _beside(runs: Sequence[Outcome]) -> dict[str, float]:
+    """Return the mean of each metric beside the task's, over the runs that have it: a run that diverged has none."""
+    names = dict.fromkeys(name for run in runs for name in run.beside)
+    return {name: mean(run.beside[name] for run in runs if name in run.beside) for name in names}
 
 
 def _steps_to(target: float, *, runs: Sequence[Outcome], metric: Metric) -> float | None:

@@ -18,10 +18,12 @@ def upgrade() -> None:
         sa.Column("version", sa.String(40), nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
     )
+    op.add_column("trials", sa.Column("beside", sa.JSON, nullable=False, server_default="{}"))
     op.add_column("trials", sa.Column("message", sa.Text, nullable=False, server_default=""))
 
 
 def downgrade() -> None:
     """Drop the table of results."""
     op.drop_column("trials", "message")
+    op.drop_column("trials", "beside")
     op.drop_table("results")
