@@ -12,7 +12,7 @@ import typer
 from actlab import verbs
 from actlab.cli.advise import parsed, typed
 from actlab.cli.next_command import say_how_to_go_on, say_interrupted
-from actlab.cli.options import Json, Quiet, Target, values_of
+from actlab.cli.options import Json, Quiet, RunnerName, Target, values_of
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import STOPPED, say, show_answer
 from actlab.cli.progress import ProgressBar
@@ -52,6 +52,7 @@ def compare(
         "actlab-report.html"
     ),
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no HTML report.")] = False,
+    runner: RunnerName = "local",
     quiet: Quiet = False,
     json: Json = False,
     **others: Any,
@@ -77,6 +78,7 @@ def compare(
                 say=progress.say,
                 warn=say,
                 progress=progress.advance,
+                runner=runner,
                 **values,
             )
         except KeyboardInterrupt:

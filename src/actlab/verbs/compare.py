@@ -25,6 +25,7 @@ from actlab.train.options import TaskOptions
 from actlab.train.task import Learnable
 from actlab.verbs.advise import Advice
 from actlab.verbs.comparing import own_activations, provenance, with_activations
+from actlab.verbs.runner_lookup import runner_named
 from actlab.verbs.task_lookup import task_named
 
 
@@ -72,7 +73,7 @@ def compare(
     say: Callable[[str], None] = lambda line: None,
     warn: Callable[[str], None] | None = None,
     progress: Progress | None = None,
-    runner: Runner | None = None,
+    runner: str | Runner | None = None,
     **options: Any,
 ) -> Advice:
     """Compare activations on a task fairly, and judge every one of them against a control.
@@ -89,16 +90,17 @@ def compare(
         say: Called with each sentence about the plan, before the run.
         warn: Called with each warning about the plan, before the run; `say` by default.
         progress: Called after every trial.
-        runner: Runs the trials; this machine by default.
+        runner: Where the trials run: local (the default), ray or ray://HOST:PORT for a Ray cluster, or a runner.
 
     Raises:
         BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to change.
     """
+    where = runner_named(runner)
     if report is not None:
         check_place(Path(report))
     asked = _asked(task, activations, target=target, plan=plan, params=params or {}, options=options)
     announce(asked.study, say=say, warn=warn)
-    comparison = carried_out(asked.study, asked.options, progress=progress, runner=runner)
+    comparison = carried_out(asked.study, asked.options, progress=progress, runner=where)
     if report is None:
         return Advice(comparison)
     own = own_activations(asked.options)
