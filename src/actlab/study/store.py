@@ -308,20 +308,10 @@ def are(table: sa.Table, trials: Collection[Trial], *, study: int) -> sa.ColumnE
 _OF_STUDY = ("id", "name", "attempt", "version", "plan", "digest")
 _KEY = ("arm", "point", "seed")
 _COLUMNS = tuple(each.name for kind in (Trial, Outcome) for each in fields(kind) if each.name not in ("trial", "curve"))
-# Fixed: a column that is added later has no value in the rows that are there.
-_CHECKED = (
-    *_KEY,
-    "rate",
-    "valid",
-    "test",
-    "diverged",
-    "still_learning",
-    "best",
-    "steps",
-    "seconds",
-    "beside",
-    "message",
-)
+# Fixed: rows that are there have the checksum of these.
+_CHECKED = (*_KEY, "rate", "valid", "test", "diverged", "still_learning", "best", "steps", "seconds")
+# Columns that came later count unless they are empty, as they are in the older rows.
+_ADDED = ("beside", "message")
 
 
 def _values(outcome: Outcome) -> dict[str, Any]:
@@ -333,7 +323,8 @@ def _values(outcome: Outcome) -> dict[str, Any]:
 
 def _checksum(outcome: Outcome) -> int:
     values = _values(outcome)
-    return crc32(repr([values[name] for name in _CHECKED]).encode())
+    added = [values[name] for name in _ADDED if values[name]]
+    return crc32(repr([values[name] for name in _CHECKED] + added).encode())
 
 
 def _numbers(values: Any) -> Any:
