@@ -1,8 +1,9 @@
 """What does watching a network cost, beside what others do every step? And what does a check of it cost?
 
-Every contender trains the same network as the bare loop; some steps of each are run in turn, and the ratio is to the
-bare loop of the same turn. delve takes part where it can be imported: `pip install --no-deps --target FOLDER delve`
-and `PYTHONPATH=FOLDER`. Saved rows are also the table in docs/watch.md.
+Every contender joins the bare loop for some steps in turn, and the ratio is to the bare steps of the same turn. It is
+the same loop, for two networks in different memory differ by a tenth. The floors are what any such watch costs: they
+read what `actlab.watch` reads and compute nothing of it. delve takes part where it can be imported: `pip install
+--no-deps --target FOLDER delve` and `PYTHONPATH=FOLDER`. Saved rows are also the table in docs/watch.md.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from harness import ROOT, Options, Row, options, percentiles_of, record, row
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from actlab.diagnosis.check import check
 from actlab.diagnosis.watch import EVERY, watch
@@ -28,7 +31,13 @@ from actlab.diagnosis.watch import EVERY, watch
 BLOCK = EVERY
 
 # Seconds for the rounds of each contender: a smaller difference takes longer to measure.
-SECONDS = {"bare": 6.0, "actlab.watch": 16.0, "actlab.watch every step": 10.0}
+SECONDS = {
+    "bare": 6.0,
+    "actlab.watch": 16.0,
+    "actlab.watch every step": 10.0,
+    "floor: one pass over every watched activation and gradient": 6.0,
+    "floor: the same, and a function mode": 6.0,
+}
 SECONDS_OF_OTHERS = 3.0
 
 CASES = "cnn", "transformer"
@@ -119,13 +128,68 @@ def with_delve(model: nn.Module) -> Iterator[Callable[[int], None]]:
     with tempfile.TemporaryDirectory() as folder:
         SaturationTracker(folder, save_to="csv", modules=model, device="cpu")
         yield lambda step: None
+    for each in model.modules():
+        each._forward_hooks.clear()
+
+
+def bare(model: nn.Module) -> AbstractContextManager[Callable[[int], None]]:
+    return nullcontext(lambda step: None)
+
+
+@contextmanager
+def with_reading(model: nn.Module) -> Iterator[Callable[[int], None]]:
+    """Read the input of every activation, and the gradient of its output, once."""
+
+    def both(z: Tensor, y: Tensor) -> Tensor:
+        z.detach().sum()
+        y.register_hook(lambda gradient: (gradient.sum(), None)[1])
+        return y
+
+    def within(act: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        return lambda z: both(z, act(z))
+
+    layers = [(each, each.activation) for each in model.modules() if isinstance(each, nn.TransformerEncoderLayer)]
+    for layer, act in layers:
+        layer.activation = within(act)
+    relus = [each for each in model.modules() if isinstance(each, nn.ReLU)]
+    handles = [each.register_forward_hook(lambda module, args, y: both(args[0], y)) for each in relus]
+    yield lambda step: None
+    for layer, act in layers:
+        layer.activation = act
+    for handle in handles:
+        handle.remove()
+
+
+class Empty(TorchFunctionMode):
+    """Listens to all calls of functions, as finds activations that are no modules, and does nothing."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return func(*args, **kwargs) if kwargs else func(*args)
+
+
+@contextmanager
+def with_reading_in_mode(model: nn.Module) -> Iterator[Callable[[int], None]]:
+    """Do so while a function mode listens."""
+    mode = Empty()
+    handles = (
+        model.register_forward_pre_hook(lambda module, args: (mode.__enter__(), None)[1]),
+        model.register_forward_hook(lambda module, args, output: mode.__exit__(None, None, None)),
+    )
+    with with_reading(model) as after:
+        yield after
+    for handle in handles:
+        handle.remove()
 
 
 def contenders() -> dict[str, Attached]:
     found: dict[str, Attached] = {
-        "bare": lambda model: nullcontext(lambda step: None),
+        "bare": bare,
         "actlab.watch": with_watch,
         "actlab.watch every step": lambda model: with_watch(model, every=1),
+        "floor: one pass over every watched activation and gradient": with_reading,
+        "floor: the same, and a function mode": with_reading_in_mode,
         "hooks with .item()": with_item,
     }
     for module, name, attached in (
@@ -140,26 +204,30 @@ def contenders() -> dict[str, Attached]:
 
 
 class Loop:
-    """One contender's training loop, which continues where it stopped."""
+    """A training loop, which continues where it stopped."""
 
-    def __init__(self, case: Callable[[], tuple[nn.Module, Tensor]], attached: Attached, stack: ExitStack) -> None:
+    def __init__(self, case: Callable[[], tuple[nn.Module, Tensor]]) -> None:
         torch.manual_seed(0)
         self.model, self.x = case()
         self.target = torch.randint(10, (len(self.x),))
         self.optimiser, self.loss = torch.optim.Adam(self.model.parameters(), 1e-3), nn.CrossEntropyLoss()
-        self.after = stack.enter_context(attached(self.model))
         self.step = 0
 
-    def seconds(self, *, steps: int, clock: Callable[[], float]) -> float:
-        """Measure the seconds of the next steps."""
-        start = clock()
+    def run(self, after: Callable[[int], None], *, steps: int) -> None:
         for _ in range(steps):
             self.optimiser.zero_grad()
             self.loss(self.model(self.x), self.target).backward()
             self.optimiser.step()
-            self.after(self.step)
+            after(self.step)
             self.step += 1
-        return clock() - start
+
+    def seconds(self, attached: Attached, *, steps: int, clock: Callable[[], float]) -> float:
+        """Measure the seconds of the next steps with a contender, but for its first, in which it prepares."""
+        with attached(self.model) as after:
+            self.run(after, steps=1)
+            start = clock()
+            self.run(after, steps=steps)
+            return clock() - start
 
 
 def ratios(
@@ -172,18 +240,15 @@ def ratios(
 ) -> list[float]:
     """Measure the contender's time over that of the bare loop in the same round, for as many rounds as time allows.
 
-    Each is paired with the bare loop alone: TensorBoard writes from another thread, whose time would otherwise count
-    for the next contender. Which of the two begins a round is random.
+    Each is paired with the bare loop alone. Which of the two begins a round is random.
     """
-    turns, found = random.Random(0), list[float]()
-    with ExitStack() as stack:
-        pair = [Loop(case, each, stack) for each in (lambda model: nullcontext(lambda step: None), attached)]
-        for loop in pair:
-            loop.seconds(steps=steps + 1, clock=clock)
-        end = time.perf_counter() + seconds
-        while len(found) < 2 or time.perf_counter() < end:
-            took = {at: pair[at].seconds(steps=steps, clock=clock) for at in turns.sample((0, 1), 2)}
-            found.append(took[1] / took[0])
+    turns, found, loop, pair = random.Random(0), list[float](), Loop(case), (bare, attached)
+    for each in pair:
+        loop.seconds(each, steps=steps, clock=clock)
+    end = time.perf_counter() + seconds
+    while len(found) < 2 or time.perf_counter() < end:
+        took = {at: loop.seconds(pair[at], steps=steps, clock=clock) for at in turns.sample((0, 1), 2)}
+        found.append(took[1] / took[0])
     return found
 
 
@@ -303,15 +368,14 @@ def entering(case: str, *, asked: Options) -> Row:
     torch.set_num_threads(1)
     network, found = {"cnn": cnn, "transformer": transformer}[case], []
     for at in range(2 if asked.quick else 8):
-        with ExitStack() as stack, ExitStack() as watching:
-            loop = Loop(network, lambda model: nullcontext(lambda step: None), stack)
-            bare = min(loop.seconds(steps=1, clock=time.process_time) for _ in range(2 if asked.quick else 8))
-            start = time.process_time()
-            watching.enter_context(watch(loop.model))
-            entered = time.process_time() - start
-            first = loop.seconds(steps=1, clock=time.process_time)
-            if at:  # the first one compiles kernels
-                found.append((entered + first - bare) / bare)
+        loop = Loop(network)
+        plain = min(loop.seconds(bare, steps=1, clock=time.process_time) for _ in range(2 if asked.quick else 8))
+        start = time.process_time()
+        with with_watch(loop.model) as after:
+            loop.run(after, steps=1)
+            first = time.process_time() - start
+        if at:  # the first one compiles kernels
+            found.append((first - plain) / plain)
     note = f"{case}; CPU time, 1 thread; with the first step, which is traced and measured"
     return row(f"entering a watch of a small {case}", "actlab.watch", unit="bare steps",
                measured=percentiles_of(found), dtype="float32", note=note)  # fmt: skip

@@ -12,6 +12,7 @@ import pytest
 from actlab.cli import main
 from actlab.errors import BadTask
 from actlab.train.adjusted import adjusted
+from actlab.train.load import directions_to
 from actlab.train.options import TaskOptions
 from actlab.verbs.task_lookup import task_named
 
@@ -42,6 +43,9 @@ def test_options_reach_the_task(tmp_path: Path) -> None:
     built_in = task_named(None, target=None, task="diabetes", verb="advise", options=TaskOptions(epochs=3))
     assert (built_in.name, built_in.epochs, built_in.origin) == ("diabetes", 3, ("builtin", "diabetes"))
     assert adjusted(built_in) is built_in
+    by_mae = task_named(None, target=None, task="diabetes", verb="advise", options=TaskOptions(metric="mae"))
+    assert by_mae.metric.name == "mean absolute error"
+    assert directions_to(by_mae).followed().metric == by_mae.metric
     with pytest.raises(BadTask, match="epochs must be a positive integer; got 0"):
         adjusted(built_in, epochs=0)
 

@@ -24,8 +24,8 @@ TableOrTask = Annotated[
     str | None,
     typer.Argument(
         metavar="TASK",
-        help="The task: file.py:name, where the name is an actlab.Task or a function that returns one; or a CSV"
-        " file with --target. Default: the built-in example.",
+        help="The task: file.py:name, where the name is an actlab.Task or a function that returns one; a CSV file with"
+        " --target; a folder of images, in a folder for each class; or an .npz file. Default: the built-in example.",
     ),
 ]
 
@@ -97,6 +97,7 @@ def _jobs(typed: int | None) -> int:
 
 # Options whose form differs from Python's: type, default, addition to the description.
 TYPED: dict[str, tuple[Any, Any, str]] = {
+    "text": (str | None, None, ""),
     "activations": (str | None, None, " Separate them with commas."),
     "against": (str | None, None, ""),
     "rates": (str | None, None, ""),
@@ -105,9 +106,11 @@ TYPED: dict[str, tuple[Any, Any, str]] = {
     "store": (str, "actlab-runs.db", ""),
 }
 METAVARS = {
+    "text": "FILE",
     "epochs": "N",
     "rates": "LOW,HIGH",
     "kind": "NAME",
+    "metric": "NAME",
     "without": "COLUMNS",
     "activations": "LIST",
     "against": "FORMULA",

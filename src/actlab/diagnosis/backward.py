@@ -17,6 +17,8 @@ from actlab.sites.trace.trace import Step
 
 Gradients = tuple[Tensor | None, ...]
 
+_is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # within vmap
+
 
 @final
 class BackwardPass:
@@ -32,7 +34,7 @@ class BackwardPass:
         self.result: Backward | None = None
         self._parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
         self._made: list[tuple[Any, int]] = []  # the node of autograd behind a tensor, with the place of its step
-        self._maker: dict[int, int] = {}  # the place of the step, by value
+        self._maker: dict[int, int] = {}  # the place of the step, by value that autograd did not track at first
         self._tracked: set[int] = set()
         self._untracked: set[int] = set()
         self._memory = _Memory()
@@ -40,16 +42,19 @@ class BackwardPass:
 
     def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
         """Note which nodes of autograd the step has created."""
+        place, tracked = step.place, self._tracked
         if not torch.is_grad_enabled():
-            self._untracked.add(step.place)
-            self._own.note(step.place, depth=2)
-        for number, tensor in zip(step.inputs, inputs, strict=True):
-            if number not in self._tracked and tensor.requires_grad:
-                self._note(number, tensor, self._maker.get(number))
+            self._untracked.add(place)
+            self._own.note(place, depth=2)
+        if not tracked.issuperset(step.inputs):
+            for number, tensor in zip(step.inputs, inputs, strict=True):
+                if number not in tracked and tensor.requires_grad:
+                    self._note(number, tensor, self._maker.get(number))
         for number, tensor in zip(step.outputs, outputs, strict=True):
-            self._maker[number] = step.place
             if tensor.requires_grad:
-                self._note(number, tensor, step.place)
+                self._note(number, tensor, place)
+            else:
+                self._maker[number] = place
         self._memory.note(step, inputs, outputs)
 
     def run(self, loss: Tensor) -> None:
@@ -158,11 +163,9 @@ class _Memory:
     def note(self, step: Step, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
         """Note the tensors that a step reads, as they were before, and makes."""
         self._steps[step.place] = step
-        for number, tensor in zip(step.inputs, inputs, strict=True):
+        for number, tensor in zip((*step.inputs, *step.outputs), (*inputs, *outputs), strict=True):
             if number not in self._storage:
                 self._note(step.place, number, tensor)
-        for number, tensor in zip(step.outputs, outputs, strict=True):
-            self._note(step.place, number, tensor)
 
     def _note(self, place: int, number: int, tensor: Tensor) -> None:
         storage = self._storage[number] = _storage(tensor)
@@ -182,9 +185,7 @@ class _Memory:
 
 def _storage(tensor: Tensor) -> int | None:
     """Return the identity of the memory; None if the tensor has none, or counts no versions."""
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):  # within vmap
-        return None
-    if tensor.is_inference() or tensor.layout is not torch.strided:
+    if _is_wrapped(tensor) or tensor.is_inference() or tensor.layout is not torch.strided:
         return None
     try:
         return int(tensor.untyped_storage()._cdata)

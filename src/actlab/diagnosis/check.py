@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
-from torch.nn import functional as F
 from torch.optim import Optimizer
-from torch.overrides import TorchFunctionMode
 
 from actlab.deprecation import renamed_keyword
 from actlab.diagnosis.backward import BackwardPass
 from actlab.diagnosis.evaluation_mode import depends_on_mode
+from actlab.diagnosis.lenient import LENIENT, StandIns, lenient
 from actlab.diagnosis.report import Report, StoppedEarly, ordered
 from actlab.diagnosis.trial_run import DEFAULT_OPTIMIZER, StepsDone, trial
 from actlab.diagnosis.watch import refuse_lazy, refuse_watched
@@ -35,7 +32,7 @@ from actlab.sites.trace.readable import shape_of
 from actlab.sites.trace.run import Loss, Recorded, in_mode, unwrapped
 from actlab.sites.trace.trace import Step, Trace
 from actlab.telemetry.settings import Settings
-from actlab.train.subject import called_with
+from actlab.train.tree import called_with
 
 Batch = tuple[Any, Any]
 
@@ -92,13 +89,11 @@ def check(
         raise BadInput(f"the loss must be a function of the model's output and the targets; got {loss!r}.")
     _has_examples(inputs)
     _same_device(model, inputs, targets)
-    with uncollected():
-        found, context = _examined(model, inputs, targets, loss, validate(settings or Settings()), optimizer)
-        _has_gradient(model, found)
-        findings = ordered(batch_findings(context))
+    known = validate(settings or Settings())
     notes = (NO_LOSS,) if loss is None else (DEFAULT_OPTIMIZER,) if train_steps and optimizer is None else ()
-    report = Report(findings, found.trace.unseen, found.trace.sites, notes=notes, raised=found.raised)
-    if found.raised is None and train_steps > 0:
+    with uncollected():
+        report = replace(_of_batch(model, inputs, targets, loss, known, optimizer), notes=notes)
+    if report.raised is None and train_steps > 0:
         if loss is None:
             raise BadInput(
                 "train_steps: a loss is required to train; got none. Pass loss=, or name a tuple"
@@ -106,14 +101,24 @@ def check(
             )
         batches = [(inputs, targets)] if data is None else data
         try:
-            ran = trial(model, batches, loss, optimizer=optimizer, steps=train_steps, settings=context.settings,
-                        examine=partial(_lost, loss=loss, settings=context.settings), progress=progress)  # fmt: skip
+            ran = trial(model, batches, loss, optimizer=optimizer, steps=train_steps, settings=known,
+                        examine=partial(_lost, loss=loss, settings=known), progress=progress)  # fmt: skip
         except StoppedEarly as stopped:
             raise StoppedEarly(report.merged_with(stopped.report)) from None
         report = report.merged_with(ran)
     if report.raised is not None and not report.alarms:
         raise report.raised
     return report
+
+
+def _of_batch(
+    model: nn.Module, inputs: Any, targets: Any, loss: Loss | None, settings: Settings, optimizer: Optimizer | None
+) -> Report:
+    """Return the findings of one forward and one backward pass."""
+    found, context = _examined(model, inputs, targets, loss, settings, optimizer)
+    _has_gradient(model, found)
+    findings = ordered(batch_findings(context))
+    return Report(findings, found.trace.unseen, found.trace.sites, raised=found.raised)
 
 
 def _examined(
@@ -127,9 +132,9 @@ def _examined(
         observed(step, read, made)
         backward(step, read, made)
 
-    with in_mode(model, training=True), _lenient(), torch.enable_grad():
+    with in_mode(model, training=True), lenient(), torch.enable_grad():
         found = traced(model, args, kwargs, loss=loss, targets=targets, observe=observe, settle=observed.settle,
-                       then=backward.run, may_raise=True)  # fmt: skip
+                       stand_ins=LENIENT, then=backward.run, may_raise=True)  # fmt: skip
     observed.settle()
     context = Context(
         found.trace,
@@ -167,7 +172,7 @@ def _is_dtype_to_blame(
     is_lost = backward is not None and "not finite" in backward.gradients.values()
     if not is_lost and bool(found.loss.isfinite().all()):
         return False
-    with _lenient():
+    with lenient(), StandIns(LENIENT):
         return is_finite_in_float32(model, args, kwargs, loss, targets)
 
 
@@ -222,31 +227,3 @@ def _in_evaluation(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str,
             return traced(model, args, kwargs).trace
     except BadInput:
         return None
-
-
-@contextmanager
-def _lenient() -> Iterator[None]:
-    """Let losses accept any number, and distributions any parameter, within a block; AL215 reports a broadcast."""
-    validates = Distribution._validate_args
-    Distribution.set_default_validate_args(False)
-    try:
-        with _Lenient(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Using a target size")
-            yield
-    finally:
-        Distribution.set_default_validate_args(validates)
-
-
-class _Lenient(TorchFunctionMode):
-    """Let losses accept any number, so that inputs and targets outside their domain become a finding, not an error."""
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        if func is F.binary_cross_entropy and args:
-            args = (args[0].clamp(0, 1), *(each.clamp(0, 1) for each in args[1:2]), *args[2:])
-        if func is F.gaussian_nll_loss and len(args) > 2 and isinstance(args[2], Tensor):
-            args = (*args[:2], args[2].clamp(min=0), *args[3:])
-        if func is F.gaussian_nll_loss and isinstance((kwargs or {}).get("var"), Tensor):
-            kwargs = {**kwargs, "var": kwargs["var"].clamp(min=0)}
-        return func(*args, **(kwargs or {}))

@@ -21,7 +21,7 @@ from actlab.sites.trace.calls import tensors_in
 from actlab.sites.trace.preserve_state import copy_of
 from actlab.sites.trace.run import Loss
 from actlab.telemetry.settings import Settings
-from actlab.train.subject import called_with
+from actlab.train.tree import called_with
 from actlab.user_code import their_code
 
 StepsDone = Callable[[int, int], None]

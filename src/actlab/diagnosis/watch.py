@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from threading import Lock
@@ -179,23 +179,24 @@ class Watch:
         why = f"the loop calls only its parts ({names}); activations between these calls are not measured"
         return [Unseen("", type(self._model).__name__, why)]
 
-    def wants(self, calls: Calls, inputs: list[Tensor], examples: int) -> bool:
-        """Return whether to measure the pass of a module that begins."""
+    def wants(self, calls: Calls, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        """Return whether to measure the pass of a module that begins with these arguments."""
         recording = self._recording
         if not self._evaluation and not (calls.model.training and torch.is_grad_enabled()):
             return False
         if torch._C._current_graph_task_id() != -1 and recording.passes:
             return False  # a checkpoint computes again what was measured already
         self._close_if_stepped()
-        wanted = self._steps % self._every == 0
         recording.passes += 1
         recording.number += 1
-        recording.examples = examples
-        self._is_measuring = self._is_measuring or (wanted and calls.trace is not None)
+        if self._steps % self._every:
+            return False
+        inputs, recording.examples = calls.inputs(args, kwargs)
+        self._is_measuring = self._is_measuring or calls.trace is not None
         first = next((each for each in self._calls if each.trace is not None), calls)
-        if wanted and calls is first:  # the next part gets what it computes of the same examples
-            recording.shown.add(inputs, examples)
-        return wanted
+        if calls is first:  # the next part gets what it computes of the same examples
+            recording.shown.add(inputs, recording.examples)
+        return True
 
     def measures(self) -> None:
         """Note that the current step is measured."""
@@ -205,7 +206,7 @@ class Watch:
 
     def _before_step(self, optimizer: Optimizer) -> None:
         with self._guard.around("updates", "", "the optimizer's updates"):
-            if "updates" in self._guard.unseen or not self._updates.concerns(optimizer) or not self._is_measuring:
+            if not self._is_measuring or "updates" in self._guard.unseen or not self._updates.concerns(optimizer):
                 return
             scaler = self._scaler or _scaler_above(sys._getframe(1))
             self._scale = None if scaler is None else scaler._scale.detach().clone()

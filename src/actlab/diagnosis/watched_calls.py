@@ -31,8 +31,8 @@ class Loop(Protocol):
     def was_called(self, calls: Calls) -> None:
         """Note that the loop calls the module."""
 
-    def wants(self, calls: Calls, inputs: list[Tensor], examples: int) -> bool:
-        """Return whether to measure the pass that begins."""
+    def wants(self, calls: Calls, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        """Return whether to measure the pass that begins with these arguments."""
 
     def measures(self) -> None:
         """Note that the current step is measured."""
@@ -68,7 +68,7 @@ class Calls:
         self._needs_side_pass = is_compiled(outer) or any(hasattr(each, "_orig_mod") for each in self.model.modules())
         self._is_side_pass = False
         self._side_outputs: list[Tensor] = []
-        self._inputs: tuple[list[Tensor], int] = ([], 1)  # of the pass that begins, with the number of examples
+        self._arguments: tuple[tuple[Any, ...], Mapping[str, Any]] = ((), {})  # of the pass that begins
         self._heard: Listening | None = None
 
     def attach(self, stack: ExitStack) -> None:
@@ -93,21 +93,24 @@ class Calls:
         self._loop.was_called(self)
         if why_not_now():
             return
-        inputs: tuple[list[Tensor], int] = [], 1
+        if not self._needs_side_pass and self.model.training:
+            self._arguments = args, kwargs
+        elif self._loop.wants(self, args, kwargs):
+            self._run_side_pass(args, kwargs)
+
+    def inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[list[Tensor], int]:
+        """Return the tensors among the arguments, and the number of examples."""
         with self._guard.around(("inputs", self.path), self.path, "the inputs"):
             tensors = [each for each in tensors_within([args, kwargs]) if each.dim() > 0]
             packed = next((each for each in args if isinstance(each, PackedSequence)), None)
             rows = shape_of(tensors[0])[0] if tensors else 1
-            inputs = tensors, rows if packed is None else int(packed.batch_sizes[0])
-        if not self._needs_side_pass and self.model.training:
-            self._inputs = inputs
-        elif self._loop.wants(self, *inputs):
-            self._run_side_pass(args, kwargs)
+            return tensors, rows if packed is None else int(packed.batch_sizes[0])
+        return [], 1
 
     def wants(self, forward: int) -> bool:
         """Return whether this pass is measured."""
-        inputs, self._inputs = self._inputs, ([], 1)
-        return self.model.training and not self._is_side_pass and self._loop.wants(self, *inputs)
+        (args, kwargs), self._arguments = self._arguments, ((), {})
+        return self.model.training and not self._is_side_pass and self._loop.wants(self, args, kwargs)
 
     def before(self, site: Site, z: Tensor) -> None:
         """Measure the input of an activation."""

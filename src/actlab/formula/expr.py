@@ -32,6 +32,7 @@ class Node:
     size: int
     depth: int
     digest: str
+    _hash: int
 
     def __post_init__(self) -> None:
         # computed once from the children's own, so that no walk ever recurses
@@ -43,11 +44,12 @@ class Node:
             children=children,
             size=1 + sum(child.size for child in children),
             depth=1 + max((child.depth for child in children), default=0),
-            digest=sha256(content.encode()).hexdigest()[:24],
+            digest=(digest := sha256(content.encode()).hexdigest()[:24]),
+            _hash=int(digest[:15], 16),
         )
 
     def __hash__(self) -> int:
-        return int(self.digest[:15], 16)
+        return self._hash
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Node) and self.digest == other.digest)

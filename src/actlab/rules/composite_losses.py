@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from torch import Tensor
 
@@ -35,7 +34,7 @@ def _binary(trace: Trace, steps: list[Step]) -> Iterator[Step]:
     for step, value in logs:
         if value in others:
             targets = _times(trace, step.outputs[0])
-            yield replace(step, function="binary_cross_entropy", inputs=(value, *targets))
+            yield step._replace(function="binary_cross_entropy", inputs=(value, *targets))
 
 
 def _of_logits(trace: Trace, steps: list[Step]) -> Iterator[Step]:
@@ -48,7 +47,7 @@ def _of_logits(trace: Trace, steps: list[Step]) -> Iterator[Step]:
             while maker is not None and maker.function in {"neg", "abs"}:
                 value = _bare(trace, maker.inputs[0])
                 maker = trace.maker(value)
-            yield replace(step, function="binary_cross_entropy_with_logits", inputs=(value,))
+            yield step._replace(function="binary_cross_entropy_with_logits", inputs=(value,))
 
 
 def _of_softplus(trace: Trace, step: Step) -> int | None:
@@ -80,7 +79,7 @@ def _picked(trace: Trace, numbers: Mapping[int, Tensor]) -> Iterator[Step]:
         return
     targets = [value for value in step.inputs[1:] if _is_of_targets(trace, value)]
     if targets and sole(trace, step.inputs[0]).name != "softmax":
-        yield replace(step, function="nll_loss", inputs=(step.inputs[0], targets[-1]))
+        yield step._replace(function="nll_loss", inputs=(step.inputs[0], targets[-1]))
 
 
 def _one_hot(trace: Trace, step: Step, numbers: Mapping[int, Tensor], *, is_negative: bool) -> Iterator[Step]:
@@ -92,7 +91,7 @@ def _one_hot(trace: Trace, step: Step, numbers: Mapping[int, Tensor], *, is_nega
             continue
         marks = bool(((held == 0) | (held == 1)).all()) and bool((held.sum(1) == 1).all())
         if marks and sole(trace, answer).name != "softmax":
-            yield replace(step, function="nll_loss", inputs=(answer, targets))
+            yield step._replace(function="nll_loss", inputs=(answer, targets))
 
 
 def _rest_of_one(trace: Trace, value: int) -> int | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
+from operator import itemgetter
 from typing import Any, TypeVar, final
 
 from torch import Tensor, nn
@@ -80,8 +82,9 @@ class Context:
     @cached_property
     def matters(self) -> frozenset[int]:
         """The places of the steps on which an output or the loss depends."""
-        ends = [value for value in (*self.trace.outputs, self.trace.loss) if value is not None]
-        return frozenset[int]().union(*(upstream(self.trace, value) for value in ends))
+        before = frozenset[int]() if self.trace.loss is None else self.to_loss
+        made = {value: self.trace.maker(value) for value in self.trace.outputs}
+        return before | upstream(self.trace, *(value for value, by in made.items() if by and by.place not in before))
 
     @cached_property
     def axes(self) -> Followed:
@@ -95,8 +98,17 @@ class Context:
 
     def losses(self, *functions: str) -> list[Step]:
         """Return the steps that compute these losses, in order; composite losses last."""
-        steps = (*self.trace.steps, *self.written)
-        return [step for step in steps if step.function in functions and step.place in self.to_loss]
+        found = [each for function in set(functions) for each in self._before_loss.get(function, ())]
+        return [step for _, step in sorted(found, key=itemgetter(0))]
+
+    @cached_property
+    def _before_loss(self) -> dict[str, list[tuple[int, Step]]]:
+        """By function, the steps on which the loss depends, with their order; composite losses last."""
+        steps = defaultdict[str, list[tuple[int, Step]]](list)
+        for at, step in enumerate((*self.trace.steps, *self.written)):
+            if step.place in self.to_loss:
+                steps[step.function].append((at, step))
+        return steps
 
     def called(self, step: Step) -> str:
         """Return the name of the loss for a sentence; a composite loss is named by its last call."""

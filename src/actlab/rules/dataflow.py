@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import final
 
 from actlab.formula.activation import Activation
@@ -131,6 +132,14 @@ def made_by(trace: Trace, value: int) -> Made:
     return Made(act.name, value, step, source, site, act, dim)
 
 
+def may_complete_softmax(step: Step) -> bool:
+    """Return whether the step may be a softmax or log-softmax, or the last of several that are one."""
+    return bool(step.outputs) and step.function in _MAY_COMPLETE_SOFTMAX
+
+
+_MAY_COMPLETE_SOFTMAX = frozenset({"softmax", "log_softmax", "div", "sub", "exp", "activation"})
+
+
 def _is_inside(trace: Trace, step: Step) -> bool:
     """Return whether a later step of the same application of an activation reads what the step computes."""
     at = trace.site_of.get(step.place)
@@ -210,14 +219,14 @@ def biased(trace: Trace, step: Step) -> int | None:
     return None
 
 
-def upstream(trace: Trace, value: int | None) -> frozenset[int]:
-    """Return the places of all steps on which the value depends; of all steps without a value."""
-    if value is None:
+def upstream(trace: Trace, *values: int | None) -> frozenset[int]:
+    """Return the places of all steps on which one of the values depends; of all steps for None."""
+    if None in values:
         return frozenset(step.place for step in trace.steps)
     found: set[int] = set()
-    waiting = [value]
+    maker, waiting = trace.maker, [value for value in values if value is not None]
     while waiting:
-        step = trace.maker(waiting.pop())
+        step = maker(waiting.pop())
         if step is not None and step.place not in found:
             found.add(step.place)
             waiting += numbers_read(step)
@@ -226,8 +235,12 @@ def upstream(trace: Trace, value: int | None) -> frozenset[int]:
 
 def numbers_read(step: Step) -> tuple[int, ...]:
     """Return the values whose numbers the step reads: `zeros_like`, `new_zeros` and the like read only a shape."""
-    is_of_shape = step.function.endswith("_like") or step.function.startswith("new_")
-    return () if is_of_shape else step.inputs
+    return () if _reads_shape(step.function) else step.inputs
+
+
+@cache
+def _reads_shape(function: str) -> bool:
+    return function.endswith("_like") or function.startswith("new_")
 
 
 def downstream(trace: Trace, values: Iterable[int]) -> frozenset[int]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, final
 
 import torch
@@ -16,7 +17,7 @@ from actlab.rules.dataflow import PRODUCTS
 from actlab.rules.non_finite import NotFinite, not_finite
 from actlab.sites.recognize.torch_ops import LAYERS
 from actlab.sites.trace.readable import is_readable
-from actlab.sites.trace.trace import Step
+from actlab.sites.trace.trace import Step, Trace
 
 REGRESSIONS = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 LOSSES = REGRESSIONS | frozenset(
@@ -41,10 +42,12 @@ LOSSES = REGRESSIONS | frozenset(
 _DIFFERENCES = frozenset({"sub", "rsub"})
 _ARITHMETIC = frozenset({"add", "sub", "rsub", "mul", "div", "rdiv", "matmul", "mm", "where", "maximum", "minimum"})
 _LAYERS = LAYERS | PRODUCTS
+_LINEAR = PRODUCTS | {"linear", "addmm"}
 _HALF = frozenset({torch.float16, torch.bfloat16})
 _SUMMED = frozenset({torch.float32, torch.float64})
 
 _Waiting = tuple[Step, tuple[Tensor, ...], tuple[Tensor, ...]]
+_Keep = Callable[["Observed", Step, tuple[Tensor, ...], tuple[Tensor, ...]], None]
 _MOST_WAITING = 1024
 """So many small results are read at once: in a long loop, reading one costs more than computing it."""
 
@@ -86,11 +89,11 @@ class Observed:
         numbers: by value, the tensors that the loss reads.
         limits: by value, the least and the largest element of a constant in the model's arithmetic.
         zeros: by the place of a smooth activation in 16 bits, where its gradient is 0.
-        size: by the place of a layer, the mean square of its input.
+        size: by value, the mean square of its numbers, if a layer reads it.
         not_finite: the places of the steps with NaN or infinity in their output.
         faults: by the place of a step, what it made NaN or infinite of good numbers.
         zero_derivatives: the places of the calls of `torch.autograd.grad` that returned only 0.
-        rows: by the place of a linear layer, a few rows of its input and output.
+        rows: by the place of a linear layer, a few rows of its input and output, if `samples` has only some numbers.
         shares: by the place of a softmax of the model, how it distributes.
         samples: by value of the model, some of its numbers, at the same places of all tensors of one shape.
     """
@@ -108,71 +111,86 @@ class Observed:
         self.shares: dict[int, Shares] = {}
         self.samples: dict[int, Tensor] = {}
         self._sampled: set[int] = set()  # values that were looked at, whether or not a sample is kept
+        self._small: set[int] = set()  # results whose numbers are all read together with others
         self._readable: set[int] = set()
         self._waiting: list[_Waiting] = []
 
     def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
-        if not self._are_readable(step.inputs, inputs) or not self._are_readable(step.outputs, outputs):
+        if not self._are_readable(step, inputs, outputs):
             return  # sparse and nested tensors, and those inside torch.vmap
-        if step.function in LOSSES or (step.part == "loss" and step.function in _DIFFERENCES):
-            self.tensors[step.place] = tuple(tensor.detach() for tensor in inputs)
-        if step.function == "grad" and not any(bool(tensor.detach().any()) for tensor in outputs):
-            self.zero_derivatives.add(step.place)
-        if step.part == "model" and not self._sampled.issuperset(step.inputs):
-            for number, tensor in zip(step.inputs, inputs, strict=True):
-                self._keep_sample(number, tensor)
-        if all(tensor.numel() <= _SAMPLED and tensor.is_floating_point() for tensor in outputs):
-            self._waiting.append((step, inputs, outputs))
-            self._sampled.update(step.outputs)
-            if len(self._waiting) >= _MOST_WAITING:
-                self.settle()
-        else:
-            self._judge(step, inputs, outputs)
-            if step.part == "model":
-                for number, tensor in zip(step.outputs, outputs, strict=True):
-                    self._keep_sample(number, tensor)
-        if step.part == "model" and step.function == "softmax":
-            shares = _shares(step, inputs[0], outputs[0])
-            self.shares.update({} if shares is None else {step.place: shares})
-        if step.function == "scaled_dot_product_attention" and (shares := _fused_shares(step, inputs)) is not None:
-            self.shares[step.place] = shares
-        if step.part == "loss":
-            self.numbers.update({number: tensor.detach() for number, tensor in zip(step.inputs, inputs, strict=True)})
-        elif step.function in _ARITHMETIC:
-            self._keep_limits(step, inputs)
-        if step.function in _LAYERS:
-            self._keep_layer(step, inputs, outputs)
-        if inputs and inputs[0].dtype in _HALF and step.function in saturating_functions():
-            self.zeros[step.place] = _zero_gradient(step, inputs[0].detach())
+        for keep in _kept_of(step.part, step.function):
+            keep(self, step, inputs, outputs)
 
     def settle(self) -> None:
         """Read the small results that wait for it, those of one shape together; call it before one is overwritten."""
         waiting, self._waiting = self._waiting, []
-        alike: dict[Any, list[tuple[_Waiting, int, Tensor]]] = {}
+        alike: dict[Any, tuple[list[_Waiting], list[int], list[Tensor]]] = {}
         for each in waiting:
             for number, tensor in zip(each[0].outputs, each[2], strict=True):
-                alike.setdefault((tensor.shape, tensor.dtype, tensor.device), []).append((each, number, tensor))
+                kind = tensor.shape, tensor.dtype, tensor.device
+                group = alike.get(kind)
+                if group is None:
+                    group = alike[kind] = [], [], []
+                group[0].append(each)
+                group[1].append(number)
+                group[2].append(tensor)
         suspects: dict[int, _Waiting] = {}
-        for group in alike.values():
+        for steps, numbers, tensors in alike.values():
             with torch.no_grad():
-                rows = torch.stack([tensor for _, _, tensor in group]).reshape(len(group), group[0][2].numel())
+                rows = torch.stack(tensors).reshape(len(tensors), tensors[0].numel())
             if not _is_finite(rows):
-                suspects.update({each[0].place: each for each, _, _ in group})
+                suspects.update({each[0].place: each for each in steps})
             if rows.numel():
+                self.size.update(zip(numbers, rows.float().square().mean(1).tolist(), strict=True))
                 self.samples.update(
                     (number, row)
-                    for (each, number, tensor), row in zip(group, rows.unbind(), strict=True)
-                    if each[0].part == "model" and not (tensor.is_leaf and tensor.requires_grad)
+                    for each, number, tensor, row in zip(steps, numbers, tensors, rows.unbind(), strict=True)
+                    if each[0].part == "model" and not _is_weight(tensor)
                 )
         for _, each in sorted(suspects.items()):
             self._judge(*each)
 
-    def _are_readable(self, numbers: tuple[int, ...], tensors: tuple[Tensor, ...]) -> bool:
-        if not self._readable.issuperset(numbers):
-            if not all(map(is_readable, tensors)):
+    def mean_square(self, layer: Step) -> float | None:
+        """Return the mean square of what a layer reads; None if it is unknown."""
+        at = _place_of_input(layer)
+        return self.size.get(layer.inputs[at]) if at < len(layer.inputs) else None
+
+    def few_rows(self, trace: Trace, layer: Step) -> tuple[Tensor, Tensor] | None:
+        """Return a few rows of the input and the output of a linear layer; None if they are unknown."""
+        if layer.place in self.rows:
+            return self.rows[layer.place]
+        ends = layer.inputs[_place_of_input(layer)], layer.outputs[0]
+        if layer.function not in _LINEAR or not all(end in self._small and end in self.samples for end in ends):
+            return None
+        read, made = (self.samples[number].view(trace.values[number].shape) for number in ends)
+        return (_few_rows(read), _few_rows(made)) if read.dim() and made.dim() else None
+
+    def _are_readable(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> bool:
+        readable = self._readable
+        if not readable.issuperset(step.inputs):
+            if not all(map(is_readable, inputs)):
                 return False
-            self._readable.update(numbers)
+            readable.update(step.inputs)
+        if not all(map(is_readable, outputs)):
+            return False
+        readable.update(step.outputs)
         return True
+
+    def keep_numbers(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
+        is_of_model = step.part == "model"
+        if is_of_model and not self._sampled.issuperset(step.inputs):
+            for number, tensor in zip(step.inputs, inputs, strict=True):
+                self._keep_sample(number, tensor)
+        if _are_small(outputs):
+            self._waiting.append((step, inputs, outputs))
+            self._sampled.update(step.outputs)
+            self._small.update(step.outputs)
+            if len(self._waiting) >= _MOST_WAITING:
+                self.settle()
+            return
+        self._judge(step, inputs, outputs)
+        for number, tensor in zip(step.outputs, outputs, strict=True) if is_of_model else ():
+            self._keep_sample(number, tensor)
 
     def _judge(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
         """Note whether the step made NaN or infinity, and why."""
@@ -187,19 +205,70 @@ class Observed:
             sample = _sample(tensor)
             self.samples.update({} if sample is None else {number: sample})
 
-    def _keep_limits(self, step: Step, inputs: tuple[Tensor, ...]) -> None:
+    def keep_compared(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
+        self.tensors[step.place] = tuple(tensor.detach() for tensor in inputs)
+
+    def keep_zero_derivative(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
+        if not any(bool(tensor.detach().any()) for tensor in outputs):
+            self.zero_derivatives.add(step.place)
+
+    def keep_shares(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
+        shares = _shares(step, inputs[0], outputs[0])
+        self.shares.update({} if shares is None else {step.place: shares})
+
+    def keep_fused_shares(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
+        shares = _fused_shares(step, inputs)
+        self.shares.update({} if shares is None else {step.place: shares})
+
+    def keep_loss(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
+        self.numbers.update({number: tensor.detach() for number, tensor in zip(step.inputs, inputs, strict=True)})
+
+    def keep_limits(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
         for number, tensor in zip(step.inputs, inputs, strict=True):
             if not tensor.requires_grad and 0 < tensor.numel() <= _SMALL and tensor.is_floating_point():
                 self.limits[number] = (float(tensor.min()), float(tensor.max()))
 
-    def _keep_layer(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
-        place = 1 if step.function == "addmm" else 0  # input + mat1 @ mat2
-        if len(inputs) <= place or not inputs[place].is_floating_point():
+    def keep_layer(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
+        at = _place_of_input(step)
+        if len(inputs) <= at or not inputs[at].is_floating_point():
             return
-        given = inputs[place].detach()
-        self.size[step.place] = float(given.float().square().mean())
-        if step.function in {"linear", "addmm", *PRODUCTS} and given.dim() and outputs[0].dim():
+        given, number = inputs[at].detach(), step.inputs[at]
+        if number not in self.size and number not in self._small:
+            self.size[number] = float(given.float().square().mean())
+        is_whole = step.part == "model" and self._small.issuperset((number, *step.outputs))
+        is_sampled = is_whole and not _is_weight(inputs[at])
+        if step.function in _LINEAR and given.dim() and outputs[0].dim() and not is_sampled:
             self.rows[step.place] = (_few_rows(given), _few_rows(outputs[0].detach()))
+
+    def keep_zeros(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
+        if inputs and inputs[0].dtype in _HALF:
+            self.zeros[step.place] = _zero_gradient(step, inputs[0].detach())
+
+
+@cache
+def _kept_of(part: str, function: str) -> tuple[_Keep, ...]:
+    """Return what keeps the numbers of a function's calls that rules need."""
+    looked_at = {
+        Observed.keep_numbers: True,
+        Observed.keep_compared: function in LOSSES or (part == "loss" and function in _DIFFERENCES),
+        Observed.keep_zero_derivative: function == "grad",
+        Observed.keep_shares: part == "model" and function == "softmax",
+        Observed.keep_fused_shares: function == "scaled_dot_product_attention",
+        Observed.keep_loss: part == "loss",
+        Observed.keep_limits: part != "loss" and function in _ARITHMETIC,
+        Observed.keep_layer: function in _LAYERS,
+        Observed.keep_zeros: function in saturating_functions(),
+    }
+    return tuple(keep for keep, is_of_use in looked_at.items() if is_of_use)
+
+
+def _place_of_input(layer: Step) -> int:
+    """Return at which place of its tensors a layer reads its input: `addmm` first reads what it adds."""
+    return 1 if layer.function == "addmm" else 0
+
+
+def _are_small(tensors: tuple[Tensor, ...]) -> bool:
+    return all(tensor.numel() <= _SAMPLED and tensor.is_floating_point() for tensor in tensors)
 
 
 def _is_finite(tensor: Tensor) -> bool:
@@ -212,9 +281,13 @@ def _is_finite(tensor: Tensor) -> bool:
 def _sample(tensor: Tensor) -> Tensor | None:
     """Return some of the tensor's numbers, at places that follow from its size; None for whole numbers and weights."""
     is_plain = tensor.layout is torch.strided and not tensor.is_meta and not is_functorch_wrapped_tensor(tensor)
-    if not tensor.is_floating_point() or not is_plain or (tensor.is_leaf and tensor.requires_grad):
+    if not tensor.is_floating_point() or not is_plain or _is_weight(tensor):
         return None
     return torch.take(tensor.detach(), _places(tensor.numel(), tensor.device)) if tensor.numel() else None
+
+
+def _is_weight(tensor: Tensor) -> bool:
+    return tensor.requires_grad and tensor.is_leaf
 
 
 def _is_unreadable(tensor: Tensor) -> bool:

@@ -21,12 +21,13 @@ from actlab.sites.recognize.sites import with_sites
 from actlab.sites.recognize.torch_ops import POINTWISE
 from actlab.sites.recognize.torch_ops import known as known_activation
 from actlab.sites.site import Site, Unseen
+from actlab.sites.trace.call_places import CallPlaces
 from actlab.sites.trace.calls import name_of, named_arguments, tensors_in, tensors_within
 from actlab.sites.trace.guard import Guard
 from actlab.sites.trace.readable import why_not_now
 from actlab.sites.trace.recorder import Recorder
 from actlab.sites.trace.run import has_lazy_parts
-from actlab.sites.trace.source_location import places_of, spot
+from actlab.sites.trace.source_location import places_of
 from actlab.sites.trace.trace import Trace
 
 
@@ -75,7 +76,7 @@ class Listening(TorchFunctionMode):
         self._name = path
         self._is_off = False
         self._turn = turn
-        self._paths = places_of(model)
+        self._places = CallPlaces(places_of(model))
         self._starts: Mapping[Key, list[tuple[int, int]]] = {}
         self._ends: Mapping[Key, list[tuple[int, int]]] = {}
         self._takes: Mapping[tuple[str, str, int, str, int], int] = {}
@@ -132,11 +133,11 @@ class Listening(TorchFunctionMode):
         self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], frame: FrameType
     ) -> tuple[Site | None, int, Site | None]:
         """Return the sites that this call begins and ends, and the index of the input of the first."""
-        path, _, file, line, _ = spot(self._paths, frame)
+        (path, _, file, line, _), _ = self._places.of(frame)
         key = (path, file, line, name)
         if key not in self._followed and key not in self._met:  # perhaps of a module that was added meanwhile
-            self._paths = places_of(self._model)
-            path, *_ = spot(self._paths, frame)
+            self._places = CallPlaces(places_of(self._model))
+            (path, *_), _ = self._places.of(frame)
             key = (path, file, line, name)
             self._met.add(key)
         at = self._seen.get(key, 0)

@@ -15,7 +15,7 @@ from actlab.study.arm import INITS, Arm, arms_of, check_arms, control_of
 from actlab.study.choice import at_ends, chosen, extension
 from actlab.study.comparison import Comparison
 from actlab.study.cost import measured_cost
-from actlab.study.outcome import Outcome
+from actlab.study.leases import leases
 from actlab.study.plan import (
     BUDGET,
     FIXED,
@@ -29,7 +29,7 @@ from actlab.study.plan import (
 )
 from actlab.study.power import seeds_needed
 from actlab.study.results import is_settled, read
-from actlab.study.runner import Crew, LocalRunner, Runner, Setting
+from actlab.study.runner import Claim, Crew, LocalRunner, Runner, Setting
 from actlab.study.store import Store
 from actlab.train.kinds import Metric
 from actlab.train.task import Task
@@ -195,12 +195,13 @@ def run_study(
         store.resume(name, study.plan, seeds=seeds) if resume else (store.begin(name, study.plan), study.plan)
     )
     setting = replace(study.setting, plan=plan)
-    with runner.crew(setting) as crew:
-        work = _Work(plan.trials, store, number, crew, progress, done=store.outcomes(number))
+    with runner.crew(setting) as crew, leases(store, number) as claim:
+        work = _Work(plan.trials, store, number, crew, progress, claim=claim)
         points = _range(plan, work, metric=setting.task.metric)
         for look in range(len(plan.looks)):
             work.carry_out(list(plan.cells(points, look=look)), label="training")
             choices = chosen(plan, work.done, points=points, look=look, metric=setting.task.metric)
+            work.read_curves(plan, choices)
             found = read(plan, work.done, choices=choices, points=points, look=look, setting=setting)
             is_last = look + 1 == len(plan.looks)
             if is_last or (is_settled(found) and not plan.looks[look + 1].added):
@@ -244,34 +245,49 @@ def _notes(found: Comparison, ends: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+POLL_SECONDS = 0.5
+"""How often a process looks whether the trials that another one runs are done."""
+
+
 @final
 class _Work:
-    """Runs trials and stores each when it ends."""
+    """Runs trials and stores each when it ends; those that another process runs are awaited."""
 
     def __init__(
-        self,
-        total: int,
-        store: Store,
-        number: int,
-        crew: Crew,
-        progress: Progress | None,
-        *,
-        done: dict[Trial, Outcome],
+        self, total: int, store: Store, number: int, crew: Crew, progress: Progress | None, *, claim: Claim
     ) -> None:
         self.total, self.store, self.number, self.crew = total, store, number, crew
-        self.progress, self.done = progress, done
+        self.progress, self.claim = progress, claim
+        self.done = store.outcomes(number)
         self.started = time.perf_counter()
         self.fresh = 0
 
     def carry_out(self, trials: Sequence[Trial], *, label: str) -> None:
         """Run the trials that the store does not have yet."""
-        left = [trial for trial in trials if trial not in self.done]
         self._report(label)
-        for outcome in self.crew(left):
-            self.store.keep(self.number, outcome)
-            self.done[outcome.trial] = outcome
-            self.fresh += 1
-            self._report(f"{label}: {outcome.trial.arm}")
+        while left := [trial for trial in trials if trial not in self.done]:
+            before = len(self.done)
+            for outcome in self.crew(left, self.claim):
+                self.store.keep(self.number, outcome)
+                self.done[outcome.trial] = outcome
+                self.fresh += 1
+                self._report(f"{label}: {outcome.trial.arm}")
+            if all(trial in self.done for trial in left):
+                return
+            self.done |= self.store.outcomes(self.number, known=self.done)
+            if len(self.done) > before:
+                self._report(label)
+            else:
+                time.sleep(POLL_SECONDS)
+
+    def read_curves(self, plan: Plan, choices: Mapping[str, Sequence[int]]) -> None:
+        """Read the learning curves of the chosen trials that were stored before."""
+        trials = [
+            Trial(arm, *each) for arm, points in choices.items() for each in zip(points, plan.seeds, strict=False)
+        ]
+        stored = [trial for trial in trials if not self.done[trial].curve]
+        for trial, curve in self.store.curves(self.number, stored).items():
+            self.done[trial] = replace(self.done[trial], curve=curve)
 
     def _report(self, label: str) -> None:
         if self.progress is None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from actlab.diagnosis.check import check
 from actlab.diagnosis.report import Report
@@ -14,8 +15,9 @@ from actlab.diagnosis.trial_run import StepsDone
 from actlab.sites.find import Sites, sites
 from actlab.study.arm import model_of, named_arm
 from actlab.telemetry.settings import Settings
-from actlab.train.subject import Subject, called_with
+from actlab.train.subject import Subject
 from actlab.train.task import OPTIMIZERS, Task
+from actlab.train.tree import called_with
 
 Progress = Callable[[int, int, float | None, str], None]
 
@@ -112,16 +114,17 @@ def control_model(task: Task, *, seed: int) -> nn.Module:
         return task.build()
 
 
-def batches(task: Task, *, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(task: Task, *, seed: int) -> Iterator[tuple[Any, Any]]:
     """Yield training batches without end, in a new random order each epoch."""
     order = torch.Generator().manual_seed(seed)
-    rows = len(task.train)
+    count = len(task.train)
     while True:
-        shuffled = torch.randperm(rows, generator=order)
-        for start in range(0, rows, task.batch_size):
+        shuffled = torch.randperm(count, generator=order)
+        for start in range(0, count, task.batch_size):
             batch = shuffled[start : start + task.batch_size]
-            if len(batch) > 1 or rows == 1:  # BatchNorm cannot take a batch of one
-                yield task.train.inputs[batch], task.train.targets[batch]
+            if len(batch) > 1 or count == 1:  # BatchNorm cannot take a batch of one
+                rows = task.train.at(batch)
+                yield rows.inputs, rows.targets
 
 
 def _optimizer(model: nn.Module, task: Task) -> torch.optim.Optimizer:

@@ -22,6 +22,7 @@ from actlab.sites.trace.trace import Trace
 from actlab.train.factory import FEW, Build
 from actlab.train.replace import name_of
 from actlab.train.task import Task
+from actlab.train.tree import called_with
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def places(task: Task) -> Places:
         torch.manual_seed(0)
         model = task.build()
         try:
-            trace = traced(model, (task.train.first(FEW).inputs,)).trace
+            trace = traced(model, *called_with(task.train.first(FEW).inputs)).trace
         except BadInput as error:
             raise BadTask(f"task '{task.name}': {error}") from error
     found = _found(model, trace)
@@ -102,7 +103,7 @@ def put(model: nn.Module, where: Places, *, activation: Build, task: Task) -> nn
     Raises:
         BadInput: an activation cannot be put there.
     """
-    few = task.train.first(FEW).inputs
+    few, named = called_with(task.train.first(FEW).inputs)
     old = {path: model.get_submodule(path) for path in where.modules}
     first = {id(module): path for path, module in reversed(old.items())}
     done = swap(model, {path: activation() for path in first.values()})
@@ -110,10 +111,10 @@ def put(model: nn.Module, where: Places, *, activation: Build, task: Task) -> nn
         parent, _, name = path.rpartition(".")
         model.get_submodule(parent)._modules[name] = model.get_submodule(first[id(module)])
     with suppress(BadInput):  # what the model raises is reported when the arm is checked or trained
-        done.prove((few,), {})
+        done.prove(few, named)
     unchanged = done.unchanged
     if where.calls:
-        unchanged += swap(model, {name: activation() for name in where.calls}, few).unchanged
+        unchanged += swap(model, {name: activation() for name in where.calls}, *few, **named).unchanged
     if unchanged:
         raise BadInput("; ".join(f"{each.place} stays: {each.why}" for each in unchanged) + ".")
     return model
@@ -179,7 +180,8 @@ def _refused(model: nn.Module, wanted: dict[str, _Found], *, task: Task) -> dict
     calls = {each.site.name: place for place, each in wanted.items() if each.site is not None}
     if not calls:
         return {}
-    with swap(model, {name: nn.Tanh() for name in calls}, task.train.first(FEW).inputs) as done:
+    few, named = called_with(task.train.first(FEW).inputs)
+    with swap(model, {name: nn.Tanh() for name in calls}, *few, **named) as done:
         return {calls[each.place]: each.why for each in done.unchanged}
 
 

@@ -240,7 +240,12 @@ class Plan:
 
     def digest(self) -> str:
         """Return a digest that identifies the plan."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+        return digest_of(self.to_json())
+
+
+def digest_of(values: Any) -> str:
+    """Return a digest of a plan as plain values, which a plan of another version has too."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 _CHOICE = "With each seed, every arm chooses its own learning rate on validation data. "

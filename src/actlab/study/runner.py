@@ -8,12 +8,15 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import islice
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, final
@@ -21,38 +24,24 @@ from typing import Protocol, final
 import torch
 
 from actlab.errors import BadInput, BadStudy
-from actlab.study.arm import Arm, model_of
+from actlab.study.lots import LotTrainer, lots_of
+from actlab.study.lots import carry_out as carry_out
 from actlab.study.outcome import Outcome
-from actlab.study.places import Places
-from actlab.study.plan import PER_SEED, Plan, Trial
+from actlab.study.plan import Trial
+from actlab.study.setting import Setting as Setting
+from actlab.train.lanes.decide import Decision
 from actlab.train.load import Directions, directions_to
-from actlab.train.loop import train
-from actlab.train.task import Task
+
+Claim = Callable[[Sequence[Trial]], Sequence[Trial]]
+"""Returns those of some trials that are to be run here; the others are run, or were, by another process."""
+
+Crew = Callable[[Sequence[Trial], Claim], Iterator[Outcome]]
+"""Runs trials and yields their outcomes as they end, in any order; each is claimed right before it starts."""
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What all trials of a study have in common.
-
-    Attributes:
-        task: the task to learn.
-        arms: the arms, by name.
-        where: the activations of the model; None if its factory takes the activation.
-        plan: the plan, which says the learning rate of a point, and whether every seed has its own split of the rows.
-    """
-
-    task: Task
-    arms: dict[str, Arm]
-    where: Places | None
-    plan: Plan
-
-    def task_of(self, seed: int) -> Task:
-        """Return the task with the split of the rows that a seed has."""
-        return self.task.with_split(seed) if self.plan.splits == PER_SEED else self.task
-
-
-Crew = Callable[[Sequence[Trial]], Iterator[Outcome]]
-"""Runs trials and yields their outcomes as they end, in any order."""
+def all_of(trials: Sequence[Trial]) -> Sequence[Trial]:
+    """Return all trials: the claim of a process that shares its work with nobody."""
+    return trials
 
 
 class Runner(Protocol):
@@ -65,58 +54,44 @@ class Runner(Protocol):
         """Return what a reader should know about how these trials are run."""
 
 
-def carry_out(setting: Setting, trial: Trial) -> Outcome:
-    """Run one trial; its result does not depend on when and where.
-
-    Raises:
-        BadTask: the model or the loss raised.
-    """
-    start = time.perf_counter()
-    task, rate = setting.task_of(trial.seed), setting.plan.rate(trial.point)
-    model = model_of(task, setting.arms[trial.arm], where=setting.where, seed=trial.seed)
-    run = train(model, task, rate=rate, seed=trial.seed)
-    return Outcome(
-        trial=trial,
-        rate=rate,
-        valid=run.valid,
-        test=run.test,
-        diverged=run.diverged,
-        still_learning=run.still_learning,
-        best=run.best,
-        steps=run.steps,
-        curve=run.curve,
-        seconds=time.perf_counter() - start,
-    )
-
-
 @final
 @dataclass(frozen=True)
 class LocalRunner:
-    """Runs trials on this machine, in this process or in several others.
+    """Runs trials on this machine, in this process or in several others, those of one arm together.
 
     Each trial runs on one thread, so the numbers do not depend on `jobs`.
 
     Args:
         jobs: processes that train at once; with 1, this process does.
 
+    Attributes:
+        decisions: how the runs of each arm went, and why, as far as they have begun.
+
     Raises:
         BadInput: `jobs` is below 1.
     """
 
     jobs: int = 1
+    decisions: dict[str, Decision] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
             raise BadInput(f"jobs must be at least 1; got {self.jobs}.")
 
     def notes(self, setting: Setting) -> tuple[str, ...]:
-        """Return why trials run one after another although several jobs were requested."""
-        if self.jobs == 1 or _parcel(setting) is not None:
-            return ()
-        return (
-            f"task '{setting.task.name}' cannot be sent to other processes, so its trials run one after another. Define"
-            " its model at the top of a module, or load the task from a file.",
-        )
+        """Return why trials run one after another although several jobs were requested, or not together."""
+        notes = []
+        if self.jobs > 1 and _parcel(setting) is None:
+            notes.append(
+                f"task '{setting.task.name}' cannot be sent to other processes, so its trials run one after another."
+                " Define its model at the top of a module, or load the task from a file."
+            )
+        reasons: dict[str, list[str]] = {}
+        for arm, decision in self.decisions.items():
+            if not decision.together:
+                reasons.setdefault(decision.reason, []).append(arm)
+        notes += [f"The runs of {', '.join(arms)} trained one by one: {reason}" for reason, arms in reasons.items()]
+        return tuple(notes)
 
     @contextmanager
     def crew(self, setting: Setting) -> Iterator[Crew]:
@@ -128,20 +103,34 @@ class LocalRunner:
         """
         parcel = _parcel(setting) if self.jobs > 1 else None
         if parcel is None:
-            yield partial(_one_by_one, setting)
+            yield partial(_here, LotTrainer(setting), self.decisions)
             return
-        with TemporaryDirectory(prefix="actlab-") as folder, _pool(self.jobs) as pool:
-            # In a file: it may hold all of the data, which every trial would send again.
-            path = Path(folder, "setting.pickle")
-            path.write_bytes(parcel)
-            yield partial(_in_pool, pool, path)
+        with TemporaryDirectory(prefix="actlab-") as name, _pool(self.jobs) as pool:
+            # In a file: it may hold all of the data, which every lot would send again.
+            folder = Path(name)
+            (folder / SETTING).write_bytes(parcel)
+            yield partial(_in_pool, pool, folder, self.jobs, self.decisions)
 
 
-def _one_by_one(setting: Setting, trials: Sequence[Trial]) -> Iterator[Outcome]:
-    for trial in trials:
-        with one_thread():
-            outcome = carry_out(setting, trial)
-        yield outcome
+def _here(
+    trainer: LotTrainer, decisions: dict[str, Decision], trials: Sequence[Trial], claim: Claim
+) -> Iterator[Outcome]:
+    for lot in claimed(lots_of(trials, jobs=1), claim):
+        outcomes = trainer.outcomes(lot)
+        while True:
+            with one_thread():
+                outcome = next(outcomes, None)
+            if outcome is None:
+                break
+            decisions.update(trainer.decisions)
+            yield outcome
+
+
+def claimed(lots: Iterable[Sequence[Trial]], claim: Claim) -> Iterator[Sequence[Trial]]:
+    """Yield what is to be run here of each lot, claimed when it is asked for."""
+    for lot in lots:
+        if ours := claim(lot):
+            yield ours
 
 
 @contextmanager
@@ -155,26 +144,66 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _in_pool(pool: ProcessPoolExecutor, path: Path, trials: Sequence[Trial]) -> Iterator[Outcome]:
+SETTING, OUTCOME = "setting.pickle", ".outcome"
+"""The files by which processes exchange what they are to do and what they have done."""
+
+POLLED = 0.2
+"""Seconds between looks for new outcomes."""
+
+
+def _in_pool(
+    pool: ProcessPoolExecutor,
+    folder: Path,
+    jobs: int,
+    decisions: dict[str, Decision],
+    trials: Sequence[Trial],
+    claim: Claim,
+) -> Iterator[Outcome]:
+    """Run lots in other processes, with at most two for each of them claimed and not done."""
+    waiting, running = claimed(lots_of(trials, jobs=jobs), claim), set[Future[dict[str, Decision]]]()
     try:
-        with _without_interrupts():
-            running = [pool.submit(_carry_out_there, trial, path) for trial in trials]
-        for future in as_completed(running):
-            yield future.result()
+        while True:
+            started = list(islice(waiting, 2 * jobs - len(running)))
+            with _without_interrupts():
+                running |= {pool.submit(_train_there, lot, folder) for lot in started}
+            if not running:
+                break
+            done, running = wait(running, timeout=POLLED, return_when=FIRST_COMPLETED)
+            yield from _arrived(folder)
+            for future in done:
+                decisions.update(future.result())
+        yield from _arrived(folder)
     except BrokenProcessPool as error:
+        yield from _arrived(folder)
         raise BadStudy(
-            "a worker process died before its trial ended (out of memory, or killed; a script must call this under"
+            "a worker process died before its trials ended (out of memory, or killed; a script must call this under"
             " `if __name__ == '__main__':`). Finished trials are stored. Resume, or use one job."
         ) from error
+
+
+def _arrived(folder: Path) -> Iterator[Outcome]:
+    """Yield the outcomes that processes have written since the last look."""
+    for file in sorted(folder.glob(f"*{OUTCOME}")):
+        outcome: Outcome = pickle.loads(file.read_bytes())  # ours: the folder is readable by this user alone
+        file.unlink()
+        yield outcome
+
+
+def _train_there(lot: Sequence[Trial], folder: Path) -> dict[str, Decision]:
+    """Train a lot in a worker process; leave every outcome in the folder as soon as it is there."""
+    trainer = _trainer(folder)
+    for number, outcome in enumerate(trainer.outcomes(lot)):
+        file = folder / f"{time.time_ns():020}-{os.getpid()}-{number}"
+        file.write_bytes(pickle.dumps(outcome))
+        file.rename(file.with_suffix(OUTCOME))  # whole files only
+    return trainer.decisions
 
 
 @contextmanager
 def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     """Open a pool of new processes, which an error or Ctrl-C ends at once."""
     known = set(multiprocessing.active_children())
-    # A child forked after a parallel kernel has run may hang or die: children are spawned.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(jobs, mp_context=_context(), initializer=_end_with_parent)
     try:
         yield pool
     except BaseException:
@@ -184,6 +213,29 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
             child.terminate()
         raise
     pool.shutdown()
+
+
+PRELOADED = ("actlab.study.runner", "actlab.train.load")
+
+
+def start_early() -> None:
+    """Start the process from which workers fork, so that it imports while this one prepares a study."""
+    context = _context()
+    if context.get_start_method() == "forkserver":
+        with _without_interrupts():
+            forkserver.ensure_running()
+
+
+def _context() -> BaseContext:
+    """Return how workers start: forked from a process that has imported what they need, once for all of them.
+
+    A child forked from this process, after a parallel kernel has run, may hang or die.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOADED))
+    return context
 
 
 def _end_with_parent() -> None:
@@ -227,11 +279,7 @@ def _parcel(setting: Setting) -> bytes | None:
 
 
 @lru_cache(maxsize=1)
-def _unpacked(path: Path) -> Setting:
+def _trainer(folder: Path) -> LotTrainer:
     torch.set_num_threads(1)
-    task, arms, where, plan = pickle.loads(path.read_bytes())
-    return Setting(task.followed() if isinstance(task, Directions) else task, arms, where, plan)
-
-
-def _carry_out_there(trial: Trial, path: Path) -> Outcome:
-    return carry_out(_unpacked(path), trial)
+    task, arms, where, plan = pickle.loads((folder / SETTING).read_bytes())
+    return LotTrainer(Setting(task.followed() if isinstance(task, Directions) else task, arms, where, plan))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
+
+HEAD = "0004"
+"""The newest revision in the folder of migrations."""
 
 METADATA = sa.MetaData()
 
@@ -23,6 +24,7 @@ STUDIES = sa.Table(
     sa.UniqueConstraint("name", "attempt", name="one_study_an_attempt"),
 )
 
+# The index of its constraint begins with the study, so that one study is read without the others.
 TRIALS = sa.Table(
     "trials",
     METADATA,
@@ -39,13 +41,35 @@ TRIALS = sa.Table(
     sa.Column("still_learning", sa.Boolean, nullable=False),
     sa.Column("best", sa.Integer, nullable=False),
     sa.Column("steps", sa.Integer, nullable=False),
-    sa.Column("curve", sa.JSON, nullable=False),
     sa.Column("seconds", sa.Float(53), nullable=False),
     sa.Column("version", sa.String(40), nullable=False),
     sa.Column("finished", sa.DateTime(timezone=True), nullable=False),
+    # none in a row that a version without checksums wrote
+    sa.Column("checksum", sa.BigInteger),
     sa.UniqueConstraint("study_id", "arm", "point", "seed", name="one_row_a_trial"),
 )
 
+# Apart from the trials, which are read far more often: a curve may have hundreds of points.
+CURVES = sa.Table(
+    "curves",
+    METADATA,
+    sa.Column("trial_id", sa.Integer, sa.ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("points", sa.LargeBinary, nullable=False),
+)
+
+# The trials that a process is running, until when it need not be asked again.
+LEASES = sa.Table(
+    "leases",
+    METADATA,
+    sa.Column("study_id", sa.Integer, sa.ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("arm", sa.String(500), primary_key=True),
+    sa.Column("point", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("seed", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("owner", sa.String(200), nullable=False),
+    sa.Column("until", sa.Float(53), nullable=False),
+)
+
+# The comparison of a study that is finished, by which it is reported without its task.
 RESULTS = sa.Table(
     "results",
     METADATA,
@@ -60,11 +84,30 @@ RESULTS = sa.Table(
 LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(717171)"}
 
 
-def bring_up_to_date(engine: sa.Engine) -> None:
-    """Migrate the store to the newest schema, if it does not have it yet."""
+def bring_up_to_date(engine: sa.Engine) -> bool:
+    """Migrate the store to the newest schema, if it does not have it yet; return False if it has a newer one."""
+    if _revision(engine) == HEAD:
+        return True
+    # Importing Alembic takes a tenth of a second, and the lock waits for other writers.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     with engine.begin() as connection:
         connection.exec_driver_sql(LOCKS[engine.dialect.name])
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError:  # its schema has a revision that is not among ours
+            return False
+    return True
+
+
+def _revision(engine: sa.Engine) -> str | None:
+    """Return the revision of the store's schema; None for a new store."""
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()

@@ -33,7 +33,7 @@ class Judgement:
 
 
 def judge(
-    tests: Mapping[str, Sequence[float]], *, metric: Metric, region: float, alpha: float, seed: int
+    tests: Mapping[str, Sequence[float]], *, metric: Metric, region: float, alpha: float, seed: int | None
 ) -> dict[str, Judgement]:
     """Judge every arm but the first, which is the control.
 
@@ -47,7 +47,8 @@ def judge(
         metric: the metric.
         region: half the width of the region of practical equivalence.
         alpha: the error spent on this look.
-        seed: the random seed of the resampling that estimates how many more seeds are needed.
+        seed: the random seed of the resampling that estimates how many more seeds are needed; with None, they are not
+            estimated.
     """
     control, *others = tests
     paired = {arm: SignedRank(_minus(tests[arm], tests[control])) for arm in others}
@@ -70,7 +71,9 @@ def judge(
         levels = Levels(step.alpha, alpha / len(others), region)
         verdict = _verdict(test, levels=levels, rejected=step.rejected, metric=metric)
         open_question = verdict == UNDECIDED or (verdict == MINOR and not shown.lies_within(region))
-        more = _more(test, levels=levels, seed=seed, is_proved=verdict == MINOR) if open_question else None
+        more = None
+        if open_question and seed is not None:
+            more = _more(test, levels=levels, seed=seed, is_proved=verdict == MINOR)
         judgements[arm] = Judgement(difference, verdict, more)
     return judgements
 

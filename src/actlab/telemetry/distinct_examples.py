@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from actlab.sites.trace.readable import is_readable, shape_of
 
@@ -17,11 +17,17 @@ KEPT = 65_536
 SAMPLED = 4096
 """At most so many numbers of an example are read, evenly spaced: all of a small image."""
 
-# Whole numbers that hold the bits of an element of so many bytes.
-_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+# Whole numbers that hold the bits of an element of so many bytes; longer elements are read as several of 32 bits.
+_INTEGERS = {1: torch.uint8, 2: torch.int16}
+_MOST_BYTES = 8
+_MOST_WORDS = SAMPLED * _MOST_BYTES // 4
 
-# Elements that are widened to 64 bits at a time: 8 MiB.
-_AT_ONCE = 2**20
+# Simple numbers such as 1 and 2 have zeros in the lower bits, which a product modulo 2^32 would lose; they are
+# multiplied by this before. Different numbers stay different, but for a few neighbors just below a power of 2.
+_SPREAD = 1.0001234
+
+# So many passes wait to be joined.
+_MOST_PARTS = 16
 
 
 @final
@@ -57,7 +63,7 @@ class Shown:
     def __init__(self) -> None:
         self.seen = self.older = self.newer = 0
         self.is_whole = True
-        self._ring: Tensor | None = None
+        self._parts: list[Tensor] = []  # the oldest first, 64 bits an example
         self._factors: dict[tuple[int, torch.device], Tensor] = {}
 
     def add(self, inputs: Sequence[Tensor], examples: int) -> None:
@@ -71,25 +77,19 @@ class Shown:
         self.is_whole = self.is_whole and bool(rows) and all(_can_be_read(tensor) for tensor in rows)
         if not self.is_whole or not examples:
             return
-        with torch.inference_mode(False), torch.no_grad():
-            found = [self._of_rows(tensor.detach(), place=at) for at, tensor in enumerate(rows)]
-            device = found[0].device if self._ring is None else self._ring.device
-            if self._ring is None:
-                self._ring = torch.zeros(KEPT, dtype=torch.int64, device=device)
-            together = found[0] if len(found) == 1 else torch.stack([each.to(device) for each in found]).sum(0)
-            together = together[-KEPT:]
-            self._write(together)
-        self.seen += len(together)
-        self.newer += len(together)
+        found = self._of_rows(rows[0], place=0)
+        for at, tensor in enumerate(rows[1:], start=1):
+            found += self._of_rows(tensor, place=at).to(found.device)
+        self._parts.append(found)
+        if len(self._parts) == _MOST_PARTS:
+            self._join()
+        self.seen += len(found)
+        self.newer += len(found)
 
-    def _write(self, together: Tensor) -> None:
-        """Write to the ring buffer, in one run or in two."""
-        assert self._ring is not None
-        start = self.seen % KEPT
-        here = min(len(together), KEPT - start)
-        self._ring[start : start + here] = together[:here]
-        if here < len(together):
-            self._ring[: len(together) - here] = together[here:]
+    def _join(self) -> None:
+        """Join the passes into one part, and drop all but the last examples."""
+        device = self._parts[0].device
+        self._parts = [torch.cat([each.to(device) for each in self._parts])[-KEPT:]]
 
     def turned(self) -> None:
         """Make the newer half of the recent steps the older one."""
@@ -97,46 +97,41 @@ class Shown:
 
     def fingerprints(self) -> Fingerprints | None:
         """Return the distinct fingerprints, copied from the device; None if an example has none."""
-        if not self.is_whole or self._ring is None:
+        if not self.is_whole or not self._parts:
             return None
-        last = torch.arange(self.seen - min(self.seen, KEPT), self.seen, device=self._ring.device) % KEPT
-        total = self._ring[last].cpu()
+        self._join()
+        total = self._parts[0].cpu().view(torch.int64)[:, 0]
         return Fingerprints(torch.unique(total), torch.unique(total[-(self.older + self.newer) :]))
 
     def _of_rows(self, tensor: Tensor, *, place: int) -> Tensor:
-        """Return one number per row: the sum of its elements' bits, each times a random odd factor of its place."""
-        rows = tensor.reshape(tensor.shape[0], -1)
-        rows = rows[:, :: max(1, -(-rows.shape[1] // SAMPLED))].resolve_conj().resolve_neg().contiguous()
-        if rows.element_size() == 4 and rows.shape[1] % 2 == 0 and rows.storage_offset() % 2 == 0:
-            return self._of_pairs(rows.view(torch.int64), place=place)
-        size, count = rows.element_size(), rows.shape[1]
-        factors = self._factors_for(place, rows.device)[:count]
-        found = []
-        for part in torch.split(rows.view(_INTEGERS[size]), max(1, _AT_ONCE // max(1, count))):
-            bits = part.long()
-            # whole numbers have zeros in the lower half of a float, which a product would lose
-            found.append(((bits ^ (bits >> 4 * size)) * factors).sum(1))
-        return torch.cat(found)
-
-    def _of_pairs(self, words: Tensor, *, place: int) -> Tensor:
-        """Return the same sums over pairs of numbers of 32 bits, which need no widening."""
-        factors = self._factors_for(place, words.device)[: words.shape[1]]
-        found = []
-        for part in torch.split(words, max(1, _AT_ONCE // max(1, words.shape[1]))):
-            bits = (part >> 32).bitwise_xor_(part)
-            bits.bitwise_xor_(bits >> 16)
-            found.append(bits.mul_(factors).sum(1))
-        return torch.cat(found)
+        """Return two numbers per row: sums of its bits, 32 at a time, each times a random odd factor of its place."""
+        rows = tensor.detach()[-KEPT:].flatten(1) if tensor.dim() > 1 else tensor.detach()[-KEPT:, None]
+        if rows.shape[1] > SAMPLED:
+            rows = rows[:, :: -(-rows.shape[1] // SAMPLED)]
+        narrow = _INTEGERS.get(rows.element_size())
+        if narrow is not None:
+            words = rows.contiguous().view(narrow).int()
+        else:
+            has_parts = rows.is_floating_point() or rows.is_complex()
+            words = (rows * _SPREAD if has_parts else rows).contiguous().view(torch.int32)
+        factors = self._factors_for(place, words.device)[:, : words.shape[1]]
+        return nn.functional.linear(words, factors) if words.is_cpu else products_summed(words, factors)
 
     def _factors_for(self, place: int, device: torch.device) -> Tensor:
         found = self._factors.get((place, device))
         if found is None:
-            draws = torch.randint(2**62, (SAMPLED,), generator=torch.Generator().manual_seed(place))
-            found = self._factors[place, device] = (2 * draws + 1).to(device)
+            draws = torch.empty(2, _MOST_WORDS, dtype=torch.int32, device="cpu")
+            draws.random_(-(2**31), 2**31 - 1, generator=torch.Generator().manual_seed(place))
+            found = self._factors[place, device] = (draws | 1).to(device)
         return found
+
+
+def products_summed(words: Tensor, factors: Tensor) -> Tensor:
+    """Return the matrix product, which PyTorch has for whole numbers on the CPU only."""
+    return (words[:, None] * factors).sum(2, dtype=torch.int32)
 
 
 def _can_be_read(tensor: Tensor) -> bool:
     """Return whether a tensor is plain memory: not sparse, not on the meta device, not of a subclass."""
-    plain = type(tensor) in {Tensor, torch.nn.Parameter} and is_readable(tensor)
-    return plain and tensor.element_size() in _INTEGERS
+    plain = type(tensor) in {Tensor, nn.Parameter} and is_readable(tensor)
+    return plain and tensor.element_size() <= _MOST_BYTES

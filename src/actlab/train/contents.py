@@ -12,9 +12,11 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from actlab.nn.user_lines import owner_of
+from actlab.train.tree import leaves
 
 DEEPEST = 6
 """Values are followed into containers and closures so far."""
@@ -30,6 +32,24 @@ def digest_of(*parts: object) -> str:
         False
     """
     return hashlib.sha256("\x1f".join(token(part) for part in parts).encode()).hexdigest()[:32]
+
+
+def behavior_of(outputs: object) -> list[str]:
+    """Return a few numbers about a model's outputs, to three digits, so that they agree on different machines.
+
+    They change with whatever the outputs depend on, also with code and files that no digest follows.
+
+    Example:
+        >>> behavior_of({"logits": torch.tensor([[3.0, 4.0]])})
+        ['3.54e+00', '2.55e+00']
+    """
+    return [text for each in leaves(outputs) if isinstance(each, Tensor) for text in _sizes(each)]
+
+
+def _sizes(tensor: Tensor) -> tuple[str, ...]:
+    values = tensor.detach().double().flatten()
+    places = torch.linspace(1, 0.5, len(values), dtype=torch.float64)
+    return tuple(f"{each.square().mean().sqrt().item():.2e}" for each in (values, values * places))
 
 
 def token(value: object, *, depth: int = DEEPEST) -> str:

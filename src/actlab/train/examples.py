@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NotRequired, Protocol, TypedDict, final
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from actlab.errors import BadTask
+from actlab.train.tree import leaves, mapped
 
 
 @final
@@ -18,25 +20,32 @@ class Examples:
     """Inputs and their targets, one row per example.
 
     Attributes:
-        inputs: the inputs.
-        targets: the targets.
+        inputs: a tensor; or a tuple of tensors, the arguments of the model; or a dict of its keyword arguments.
+        targets: a tensor; or a tuple or a dict of tensors, as the loss takes them.
         drawn: how the rows were drawn, if they are a part of a split.
     """
 
-    inputs: Tensor
-    targets: Tensor
+    inputs: Any
+    targets: Any
     drawn: Drawn | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(next(leaves(self.inputs)))
+
+    @property
+    def target_count(self) -> int:
+        """The number of targets: several per row for masks, texts and several labels."""
+        return self.targets.numel() if isinstance(self.targets, Tensor) else len(self)
 
     def first(self, rows: int) -> Examples:
         """Return the first rows."""
-        return Examples(self.inputs[:rows], self.targets[:rows])
+        return self.at(slice(rows))
 
-    def at(self, rows: Tensor) -> Examples:
-        """Return these rows, by their numbers or by a mask."""
-        return Examples(self.inputs[rows], self.targets[rows])
+    def at(self, rows: Tensor | slice) -> Examples:
+        """Return these rows, by their numbers, by a mask or by a slice."""
+        inputs = mapped(lambda values: values[rows], self.inputs)
+        same = self.targets is self.inputs
+        return Examples(inputs, inputs if same else mapped(lambda values: values[rows], self.targets))
 
 
 class Parts(TypedDict):
@@ -80,18 +89,24 @@ Rows = Examples | tuple[Any, Any]
 def examples(rows: Rows, *, part: str) -> Examples:
     """Convert one part of the data to checked tensors: floating-point numbers become float32, integers int64.
 
+    Without targets (None), the inputs are the targets.
+
     Raises:
         BadTask: the rows are not a pair, not numbers, not finite, or differ in length.
     """
     if not isinstance(rows, Examples):
         if not isinstance(rows, tuple | list) or len(rows) != 2:
-            raise BadTask(f"{part} must be a pair (inputs, targets); got {article(rows)}.")
-        rows = Examples(_tensor(rows[0], what=f"{part} inputs"), _tensor(rows[1], what=f"{part} targets"))
-    if len(rows.inputs) != len(rows.targets):
-        raise BadTask(
-            f"{part} must have one target per input; got {len(rows.inputs)} inputs and {len(rows.targets)} targets."
-        )
-    if len(rows) == 0:
+            raise BadTask(
+                f"{part} must be a pair (inputs, targets); got {article(rows)}. Without targets, pass (inputs, None)."
+            )
+        inputs = _tensors(rows[0], what=f"{part} inputs")
+        targets = inputs if rows[1] is None else _tensors(rows[1], what=f"{part} targets")
+        rows = Examples(inputs, targets)
+    counts = [len(values) for values in (*leaves(rows.inputs), *leaves(rows.targets))]
+    if len(set(counts)) > 1:
+        found = f"{counts[0]} inputs and {counts[-1]} targets" if len(counts) == 2 else f"{counts} rows"
+        raise BadTask(f"{part} must have one target per input; got {found}.")
+    if counts[0] == 0:
         raise BadTask(f"{part} must have at least one row; got none.")
     return rows
 
@@ -107,8 +122,32 @@ def article(found: object) -> str:
     return f"a value of type {type(found).__name__}"
 
 
+def shapes(tree: Any) -> str:
+    """Describe the shapes of the tensors in a tree, for an error message.
+
+    Example:
+        >>> shapes(torch.ones(2, 3)), shapes({"a": torch.ones(2), "b": torch.ones(2, 1)})
+        ('shape (2, 3)', 'shapes (2,) and (2, 1)')
+    """
+    found = [str(tuple(each.shape)) for each in leaves(tree) if isinstance(each, Tensor)]
+    return f"shape{'' if len(found) == 1 else 's'} {' and '.join(found)}"
+
+
 def _count(values: int) -> str:
     return "1 value that is" if values == 1 else f"{values} values that are"
+
+
+def _tensors(values: Any, *, what: str) -> Any:
+    """Convert a tree of arrays; a tuple or a dict of arrays holds several, other sequences are one array."""
+    if isinstance(values, Mapping) and values:
+        return {str(name): _tensors(each, what=f"{what} '{name}'") for name, each in values.items()}
+    if isinstance(values, tuple) and values and all(_is_array(each) for each in values):
+        return tuple(_tensors(each, what=f"{what} {number}") for number, each in enumerate(values))
+    return _tensor(values, what=what)
+
+
+def _is_array(values: object) -> bool:
+    return isinstance(values, Mapping | Tensor | np.ndarray) and getattr(values, "ndim", 1) > 0
 
 
 def _tensor(values: Any, *, what: str) -> Tensor:

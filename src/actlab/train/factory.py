@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from actlab.errors import BadTask
 from actlab.nn.user_lines import noting_lines
-from actlab.train.examples import Examples, article
-from actlab.train.kinds import KINDS, Kind, Loss, fault_of, is_one_logit, kind_of
+from actlab.train.evaluate import output
+from actlab.train.examples import Examples, article, shapes
+from actlab.train.kinds import Loss
 from actlab.user_code import their_code
 
 Build = Callable[[], nn.Module]
@@ -44,34 +46,18 @@ def build(factory: Callable[..., nn.Module], *, activation: Build | None, task: 
     return model
 
 
-def outputs_of(model: nn.Module, few: Examples, *, task: str) -> Tensor:
+def outputs_of(model: nn.Module, few: Examples, *, task: str) -> Any:
     """Return the model's output for a few rows.
 
     Raises:
-        BadTask: the model raised, or did not return one tensor.
+        BadTask: the model raised.
     """
-    with their_code(f"task '{task}': the model, given inputs of shape {tuple(few.inputs.shape)},"):
-        outputs = model(few.inputs)
-    if not isinstance(outputs, Tensor):
-        raise BadTask(
-            f"task '{task}': the model must return one tensor; got {article(outputs)}. Wrap it in a module that does."
-        )
-    return outputs
+    with their_code(f"task '{task}': the model, given inputs of {shapes(few.inputs)},"):
+        return output(model, few.inputs)
 
 
-def settled_kind(kind: str, *, outputs: Tensor, few: Examples, classes: int) -> Kind:
-    """Return the kind of this name, or else the one that the targets and the outputs imply."""
-    if kind:
-        return KINDS[kind]
-    one_logit = is_one_logit(outputs, rows=len(few), classes=classes)
-    return KINDS["binary" if one_logit else kind_of(few.targets)]
-
-
-def check_fit(outputs: Tensor, few: Examples, *, kind: Kind, loss: Loss, classes: int, task: str) -> None:
-    """Raise `BadTask` unless these outputs fit the loss, and the loss is one number that depends on a parameter."""
-    fault = fault_of(kind, outputs, few.targets, classes=classes)
-    if fault:
-        raise BadTask(f"task '{task}': the model's output does not fit the loss: {fault}.")
+def check_loss(outputs: Any, few: Examples, *, loss: Loss, task: str) -> None:
+    """Raise `BadTask` unless the loss of these outputs is one number that depends on a parameter."""
     with their_code(f"task '{task}': the loss"):
         value = loss(outputs, few.targets)
     if not isinstance(value, Tensor) or value.dim() != 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Any, Any], Tensor]
+"""A function of outputs and targets, of whatever form the model and the task have."""
 
 
 FEWEST_TARGETS = 3
@@ -30,6 +31,7 @@ class Metric:
         margin: half the width of the region of practical equivalence.
         margin_is_relative: whether the margin is a share of the control's value.
         is_share: whether the metric is a share of right answers in percent, which moves in steps of one answer.
+        function: the user's function of outputs and targets, if the metric is one.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Metric:
     margin: float
     margin_is_relative: bool
     is_share: bool = False
+    function: Callable[[Any, Any], float] | None = field(default=None, compare=False, repr=False)
 
     def is_better(self, value: float, than: float) -> bool:
         """Return whether the value is strictly better than another."""
@@ -73,14 +76,34 @@ class Kind:
         metric: the metric to judge by.
         score: returns the metric from outputs, targets and the size of one unit of the targets.
         baseline: returns the metric of the best constant prediction from the training targets, the targets to score
-            and the size of one unit.
+            and the size of one unit; None if no constant is a prediction.
+        reads: returns what the outputs say about the classes; None unless this is a classification.
     """
 
     name: str
     loss: Loss
     metric: Metric
-    score: Callable[[Tensor, Tensor, float], float]
-    baseline: Callable[[Tensor, Tensor, float], float]
+    score: Callable[[Any, Any, float], float]
+    baseline: Callable[[Any, Any, float], float] | None
+    reads: Callable[[Tensor, Tensor], Said] | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """What outputs say about the classes.
+
+    Attributes:
+        shares: the logarithm of each class's probability, one row per target.
+        classes: the right class of each target.
+    """
+
+    shares: Tensor
+    classes: Tensor
+
+    @property
+    def chosen(self) -> Tensor:
+        """The most probable class of each target."""
+        return self.shares.argmax(1)
 
 
 def _share_right(outputs: Tensor, targets: Tensor, unit: float) -> float:
@@ -120,6 +143,27 @@ def class_axis(outputs: Tensor, targets: Tensor) -> int | None:
     return -1 if outputs.dim() > 1 and outputs.shape[:-1] == targets.shape else None
 
 
+def _said_by_logits(outputs: Tensor, targets: Tensor) -> Said:
+    axis = class_axis(outputs, targets) or 1
+    logits = outputs.movedim(axis, -1).flatten(0, -2)
+    return Said(logits.double().log_softmax(1), _classes(targets).flatten())
+
+
+def _said_by_logit(outputs: Tensor, targets: Tensor) -> Said:
+    logit = outputs.double().flatten()
+    return Said(torch.stack([F.logsigmoid(-logit), F.logsigmoid(logit)], 1), (targets > 0).long().flatten())
+
+
+def _said_by_share(outputs: Tensor, targets: Tensor) -> Said:
+    share = outputs.double().flatten()
+    return Said(torch.stack([1 - share, share], 1).clamp_min(0).log(), (targets > 0).long().flatten())
+
+
+def cross_entropy_along_last(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy of outputs whose last axis holds the classes, as language models have it."""
+    return F.cross_entropy(outputs.flatten(0, -2), targets.flatten())
+
+
 def _root_mean_square_error(outputs: Tensor, targets: Tensor, unit: float) -> float:
     return unit * (outputs.reshape(targets.shape).double() - targets.double()).square().mean().sqrt().item()
 
@@ -133,7 +177,7 @@ def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def _logistic_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(outputs.reshape(-1), targets.to(outputs.dtype))
+    return F.binary_cross_entropy_with_logits(outputs.reshape(-1), targets.reshape(-1).to(outputs.dtype))
 
 
 ACCURACY = Metric("accuracy", "points", True, 0.5, False, is_share=True)
@@ -142,14 +186,16 @@ ERROR = Metric("root mean square error", "units of the target", False, 0.02, Tru
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("classification", F.cross_entropy, ACCURACY, _share_right, _share_of_commonest),
-        Kind("binary", _logistic_error, ACCURACY, _share_right_by_sign, _share_of_commonest_bit),
+        Kind("classification", F.cross_entropy, ACCURACY, _share_right, _share_of_commonest, _said_by_logits),
+        Kind("binary", _logistic_error, ACCURACY, _share_right_by_sign, _share_of_commonest_bit, _said_by_logit),
         Kind("regression", _squared_error, ERROR, _root_mean_square_error, _error_of_mean),
     )
 }
 
 # With a loss that takes probabilities: an output above one half says yes.
-OF_SHARES = Kind("binary", F.binary_cross_entropy, ACCURACY, _share_right_by_half, _share_of_commonest_bit)
+OF_SHARES = Kind(
+    "binary", F.binary_cross_entropy, ACCURACY, _share_right_by_half, _share_of_commonest_bit, _said_by_share
+)
 
 # The kind of task for which PyTorch's losses are, by the names of their functions.
 _KINDS_OF_LOSSES = {
@@ -229,6 +275,6 @@ def kind_of(targets: Tensor) -> str:
     return "regression" if targets.is_floating_point() else "classification"
 
 
-def is_one_logit(outputs: Tensor, *, rows: int, classes: int) -> bool:
-    """Return whether a model of two classes has one output per row."""
-    return classes == 2 and outputs.numel() == rows and torch.is_floating_point(outputs)
+def is_one_logit(outputs: Tensor, *, targets: int, classes: int) -> bool:
+    """Return whether a model of two classes has one output per target."""
+    return classes == 2 and outputs.numel() == targets and torch.is_floating_point(outputs)

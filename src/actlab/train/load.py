@@ -18,7 +18,32 @@ def _from_table(path: str, target: str, kind: str = "", header: str = "header", 
     return table_task(path, target=target, kind=kind, header=bool(header), without=without)
 
 
-ORIGINS: dict[str, Callable[..., Task]] = {"builtin": builtin_task, "file": file_task, "table": _from_table}
+def _from_images(path: str, side: str) -> Task:
+    from actlab.train.images import image_task
+
+    return image_task(path, side=int(side))
+
+
+def _from_arrays(path: str) -> Task:
+    from actlab.train.arrays import arrays_task
+
+    return arrays_task(path)
+
+
+def _from_text(path: str) -> Task:
+    from actlab.train.text import text_task
+
+    return text_task(path)
+
+
+ORIGINS: dict[str, Callable[..., Task]] = {
+    "builtin": builtin_task,
+    "file": file_task,
+    "table": _from_table,
+    "images": _from_images,
+    "arrays": _from_arrays,
+    "text": _from_text,
+}
 RECIPE = ("name", "epochs", "batch_size", "optimizer", "rates", "origin")
 """The settings that may differ from those of the origin."""
 
@@ -51,5 +76,7 @@ class Directions:
 
 def directions_to(task: Task) -> Directions:
     """Return how to build a task that has an origin."""
-    recipe = tuple((name, getattr(task, name)) for name in RECIPE)
-    return Directions(task.origin, recipe, task.fingerprint(), task.split)
+    recipe = [(name, getattr(task, name)) for name in RECIPE]
+    if task.metric.function is None:  # a function is in the user's file, as the origin says
+        recipe.append(("metric", task.metric))
+    return Directions(task.origin, tuple(recipe), task.fingerprint(), task.split)

@@ -4,71 +4,42 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from actlab.train.examples import Examples
+from actlab.train.fused import Optimizer, optimizer_of
+from actlab.train.judge import judged
+from actlab.train.noise import PlainNoise
 from actlab.train.plateau import has_ended, is_still_learning
+from actlab.train.run import Epoch as Epoch
+from actlab.train.run import Run as Run
 from actlab.train.task import OPTIMIZERS, Task
 from actlab.user_code import their_code
-
-EVALUATED_AT_ONCE = 4096
-"""Rows that a model is evaluated on at once, which bounds the memory for a large test set."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One point of a learning curve: the mean training loss of an epoch, and the metric on the validation part."""
-
-    loss: float
-    valid: float
-
-
-@dataclass(frozen=True)
-class Run:
-    """The result of one training run.
-
-    Attributes:
-        curve: one point per epoch, up to a divergence.
-        best: the number of epochs after which the validation metric was best, the first of equals; its weights count.
-        valid: the metric on the validation part with these weights; after a divergence, that of the best constant
-            prediction.
-        test: the same on the test part.
-        diverged: whether a loss or an output was not finite.
-        still_learning: whether the run ended at the largest number of epochs and was still gaining.
-        steps: the number of training steps.
-    """
-
-    curve: tuple[Epoch, ...]
-    best: int
-    valid: float
-    test: float
-    diverged: bool
-    still_learning: bool
-    steps: int
 
 
 def train(model: nn.Module, task: Task, *, rate: float, seed: int) -> Run:
     """Train `model`, in place, at one learning rate, to its plateau; leave it with the weights of its best epoch.
 
-    The order of the rows is drawn from `seed`, and so is what the model draws itself, such as dropout, from PyTorch's
-    global generator, which is restored afterwards.
+    The order of the rows is drawn from `seed`, and so is dropout, from a stream that batched lanes share. What else the
+    model draws comes from PyTorch's global generator, seeded likewise and restored afterwards.
 
     A divergence ends the run; `diverged` is then set, and the scores are those of the best constant prediction.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _train(model, task, rate=rate, order=torch.Generator().manual_seed(seed))
+        return _train(model, task, rate=rate, seed=seed)
 
 
-def _train(model: nn.Module, task: Task, *, rate: float, order: torch.Generator) -> Run:
-    optimizer = OPTIMIZERS[task.optimizer](model.parameters(), lr=rate)
+def _train(model: nn.Module, task: Task, *, rate: float, seed: int) -> Run:
+    order, noise = torch.Generator().manual_seed(seed), PlainNoise(model, seed)
+    optimizer = optimizer_of(OPTIMIZERS[task.optimizer], model, rate=rate)
     curve: list[Epoch] = []
     best, weights = 0, _copied(model)
     while not curve or not has_ended([each.valid for each in curve], task):
-        loss = _epoch(model, task, optimizer=optimizer, order=order)
+        first_step = len(curve) * task.steps_per_epoch
+        loss = _epoch(model, task, optimizer=optimizer, order=order, noise=noise, first_step=first_step)
         if loss is None:
             return diverged(curve, task, steps=len(curve) * task.steps_per_epoch)
         valid, is_finite = _metric(model, task, part=task.valid)
@@ -115,27 +86,44 @@ def _copied(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def _epoch(model: nn.Module, task: Task, *, optimizer: torch.optim.Optimizer, order: torch.Generator) -> float | None:
+def _epoch(
+    model: nn.Module,
+    task: Task,
+    *,
+    optimizer: Optimizer,
+    order: torch.Generator,
+    noise: PlainNoise,
+    first_step: int,
+) -> float | None:
     """Train one epoch and return the mean loss, or None as soon as a loss is not finite."""
     total = 0.0
     model.train()
     shuffled = torch.randperm(len(task.train), generator=order)
-    for start in range(0, len(shuffled), task.batch_size):
+    for number, start in enumerate(range(0, len(shuffled), task.batch_size), start=first_step):
         rows = shuffled[start : start + task.batch_size]
         if len(rows) == 1 and len(task.train) > 1:
             continue  # BatchNorm cannot take a batch of one
-        loss = step(model, task, optimizer=optimizer, rows=rows)
+        loss = step(model, task, optimizer=optimizer, rows=rows, noise=noise, number=number)
         if not loss.isfinite():
             return None
         total += loss.item() * len(rows)
     return total / len(task.train)
 
 
-def step(model: nn.Module, task: Task, *, optimizer: torch.optim.Optimizer, rows: Tensor) -> Tensor:
-    """Train one step and return the loss of the batch."""
-    optimizer.zero_grad(set_to_none=True)
+def step(
+    model: nn.Module,
+    task: Task,
+    *,
+    optimizer: Optimizer,
+    rows: Tensor,
+    noise: PlainNoise,
+    number: int,
+) -> Tensor:
+    """Train one step, the run's step of this number, and return the loss of the batch."""
+    optimizer.zero_grad()
     with their_code(f"task '{task.name}': the model"):
-        loss = task.loss(model(task.train.inputs[rows]), task.train.targets[rows])
+        batch = task.train.at(rows)
+        loss = task.loss(noise.apply(model, batch.inputs, step=number), batch.targets)
         torch.autograd.backward(loss)
     optimizer.step()
     return loss.detach()
@@ -143,24 +131,20 @@ def step(model: nn.Module, task: Task, *, optimizer: torch.optim.Optimizer, rows
 
 def _metric(model: nn.Module, task: Task, *, part: Examples) -> tuple[float, bool]:
     """Return the metric on one part and whether all outputs are finite; leave the model in evaluation mode."""
-    model.eval()
-    starts = range(0, len(part), EVALUATED_AT_ONCE)
-    with torch.no_grad(), their_code(f"task '{task.name}': the model"):
-        outputs = torch.cat([model(part.inputs[start : start + EVALUATED_AT_ONCE]) for start in starts])
-    if not bool(outputs.isfinite().all()):
-        return task.baseline(part), False
-    return task.score(outputs, part), True
+    scores, is_finite = judged(model, task, part, beside=False)
+    return scores[task.metric.name], is_finite
 
 
 def step_seconds(model: nn.Module, task: Task, *, rate: float, steps: int = 30, warm: int = 5) -> list[float]:
     """Return the seconds of each of a few training steps, after a warm-up."""
-    optimizer = OPTIMIZERS[task.optimizer](model.parameters(), lr=rate)
+    optimizer = optimizer_of(OPTIMIZERS[task.optimizer], model, rate=rate)
     rows = torch.arange(min(task.batch_size, len(task.train)))
+    noise = PlainNoise(model, 0)
     model.train()
     seconds = []
     with torch.random.fork_rng(devices=[]):
-        for _ in range(warm + steps):
+        for number in range(warm + steps):
             start = time.perf_counter()
-            step(model, task, optimizer=optimizer, rows=rows)
+            step(model, task, optimizer=optimizer, rows=rows, noise=noise, number=number)
             seconds.append(time.perf_counter() - start)
     return seconds[warm:]

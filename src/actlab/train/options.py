@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, final
 
 
@@ -12,6 +13,9 @@ from typing import Annotated, final
 class TaskOptions:
     """How a task is read and trained; each field's annotation describes it."""
 
+    text: Annotated[
+        str | Path | None, "Text file: predict each character from those before it, with a small transformer."
+    ] = None
     epochs: Annotated[
         int | None, "Passes over the training rows, at least; training goes on to a plateau. Default: that of the task."
     ] = None
@@ -21,5 +25,10 @@ class TaskOptions:
     kind: Annotated[
         str, "Kind of a table's task: classification or regression. Default: as the target's values suggest."
     ] = ""
+    metric: Annotated[
+        str | None,
+        "Metric to judge by, such as balanced accuracy, average precision, f1, mae or loss. Default: as the task's kind"
+        " suggests.",
+    ] = None
     header: Annotated[bool, "Read the first row of a table as the names of its columns."] = True
     without: Annotated[Sequence[str], "Columns of a table to leave out."] = ()

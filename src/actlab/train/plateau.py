@@ -47,5 +47,5 @@ def has_ended(values: Sequence[float], task: Task) -> bool:
 
 def is_still_learning(values: Sequence[float], task: Task) -> bool:
     """Return whether the validation metric gained something that matters in the second half of the epochs."""
-    targets = task.valid.targets.numel()
+    targets = task.valid.target_count
     return 2 * last_gain(values, metric=task.metric, targets=targets) > len(values)

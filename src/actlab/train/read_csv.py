@@ -13,6 +13,7 @@ import pandas as pd
 from actlab.errors import BadTable, shortened
 
 MISSING = ("", "?", "-", "NA", "N/A", "n/a", "na", "nan", "NaN", "null", "NULL", "None", "none", "missing")
+OTHER_FORMATS = (".parquet", ".feather", ".xlsx", ".xls", ".ods", ".arff", ".pkl", ".pickle", ".h5", ".zip")
 SEPARATORS = ",;\t|"
 
 
@@ -28,6 +29,8 @@ def read_csv(path: Path, *, header: bool = True) -> pd.DataFrame:
     """
     if not path.is_file():
         raise BadTable(f"there is no file '{path}'; give the path of a CSV file.")
+    if path.suffix.lower() in OTHER_FORMATS:
+        raise BadTable(f"'{path}' must be a CSV file; got one of the kind {path.suffix}. Save it as UTF-8 CSV.")
     try:
         table = _parsed(path, header=header)
     except UnicodeDecodeError as error:

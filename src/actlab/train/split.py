@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
+from torch import Tensor
 
 from actlab.errors import BadTask
 from actlab.train.examples import Divides, Drawn, Examples, Parts
@@ -53,8 +54,9 @@ class Division:
         """Return the three parts of this split."""
         rows = self.rows
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(number))
-        if not rows.targets.is_floating_point() and rows.targets.dim() == 1:
-            order = order[rows.targets[order].argsort(stable=True)]
+        classes = rows.targets if isinstance(rows.targets, Tensor) and rows.targets.dim() == 1 else None
+        if classes is not None and not classes.is_floating_point():
+            order = order[classes[order].argsort(stable=True)]
         place = torch.empty_like(order)
         place[order] = torch.arange(len(order))
         kept = torch.ones(len(rows), dtype=torch.bool)
@@ -96,6 +98,19 @@ class Standardized:
             return Examples((part.inputs - middle) / spread, targets)
 
         return Parts(train=scaled(train), valid=scaled(parts["valid"]), test=scaled(parts["test"]), target_unit=unit)
+
+
+def all_parts(parts: Mapping[str, Examples]) -> dict[str, Examples]:
+    """Return all three parts; split each missing one off the training part."""
+    fixed = {part: rows for part, rows in parts.items() if part != "train"}
+    if len(fixed) == 2:
+        return dict(parts)
+    return by_name(divided(Division(parts["train"], fixed), 0))
+
+
+def by_name(parts: Parts) -> dict[str, Examples]:
+    """Return the three parts alone."""
+    return {"train": parts["train"], "valid": parts["valid"], "test": parts["test"]}
 
 
 def divided(division: Divides, number: int) -> Parts:

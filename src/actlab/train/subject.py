@@ -15,7 +15,6 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.nn.utils.rnn import PackedSequence
 from torch.optim import Optimizer
 
 from actlab.deprecation import warn_renamed
@@ -25,6 +24,7 @@ from actlab.train.examples import article
 from actlab.train.random_inputs import random_inputs
 from actlab.train.task import Task
 from actlab.train.taskfile import parts
+from actlab.train.tree import called_with
 from actlab.user_code import imported, imported_module, their_code
 
 EXPECTED = (
@@ -56,19 +56,6 @@ class Subject:
     optimizer: Optimizer | None = None
     file: str = "<model>"
     line: int = 1
-
-
-def called_with(inputs: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
-    """Return the arguments of a model call: several from a tuple or a list, keywords from a dict, else one.
-
-    Example:
-        >>> called_with(("a", "b")), called_with({"x": "a"}), called_with("a")
-        ((('a', 'b'), {}), ((), {'x': 'a'}), (('a',), {}))
-    """
-    if isinstance(inputs, Mapping):
-        return (), dict(inputs)
-    is_several = isinstance(inputs, tuple | list) and not isinstance(inputs, PackedSequence)
-    return (tuple(inputs) if is_several else (inputs,)), {}
 
 
 def defined_at(subject: Task | Subject) -> tuple[str, int]:

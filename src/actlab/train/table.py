@@ -19,17 +19,12 @@ from actlab.train.columns import Columns, Levels, sorted_columns, transformer, w
 from actlab.train.examples import Examples, Parts
 from actlab.train.mlp import mlp
 from actlab.train.read_csv import first_row, looks_like_data, read_csv
+from actlab.train.size import MIN_CLASS_ROWS, MIN_ROWS, epochs_for
 from actlab.train.split import divided
 from actlab.train.task import Task
 
-MIN_ROWS = 50
-"""Fewer rows leave fewer than ten for the test part."""
-
 MAX_ROWS = 40_000
 """Of more rows, a sample of this many is used, so that a comparison takes minutes."""
-
-MIN_CLASS_ROWS = 5
-"""A class with fewer rows cannot be in all three parts."""
 
 MAX_CLASSES = 50
 STEPS = 900
@@ -141,7 +136,7 @@ def _task(path: str, target: str, *, division: TableDivision, notes: list[str], 
         sentence=visible(
             f"{Path(path).name}: {target} from {columns} columns, on a ReLU network of two hidden layers."
         ),
-        epochs=max(5, min(60, STEPS * batch // rows)),
+        epochs=epochs_for(rows, batch=batch, steps=STEPS),
         batch_size=batch,
         rates=(3e-4, 2e-2),
         notes=tuple(map(visible, notes)),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, final
 
 import torch
@@ -14,19 +14,26 @@ from torch import Tensor, nn
 
 from actlab.deprecation import renamed_keyword, warn_renamed
 from actlab.errors import BadTask
-from actlab.train.contents import digest_of, sources
-from actlab.train.examples import Drawn, Examples, Rows, article, examples
-from actlab.train.factory import FEW, Build, build, check_fit, outputs_of, settled_kind, takes_activation
-from actlab.train.kinds import KINDS, Kind, Loss, Metric, kind_of_loss
-from actlab.train.split import Division, common_draw, divided
-
-# Fused: one call per step instead of ten per parameter; a step of a small network then takes half the time.
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": partial(torch.optim.Adam, fused=True),
-    "adamw": partial(torch.optim.AdamW, fused=True),
-    "sgd": partial(torch.optim.SGD, fused=True),
-    "momentum": partial(torch.optim.SGD, momentum=0.9, fused=True),
-}
+from actlab.train.contents import behavior_of, digest_of, sources
+from actlab.train.evaluate import outputs_on
+from actlab.train.examples import Drawn, Examples, Rows, examples
+from actlab.train.factory import FEW, Build, build, check_loss, outputs_of, takes_activation
+from actlab.train.kinds import ACCURACY, ERROR, Kind, Loss, Metric
+from actlab.train.metrics import LOSS, LOSS_ALONE, by_loss, with_metric
+from actlab.train.own_training import OwnTraining
+from actlab.train.recipe import OPTIMIZERS as OPTIMIZERS
+from actlab.train.recipe import check_recipe
+from actlab.train.settle import (
+    Settled,
+    as_asked,
+    check_fit,
+    check_targets,
+    metric_of,
+    metrics_beside,
+    settled,
+)
+from actlab.train.split import all_parts, by_name, common_draw, divided
+from actlab.train.tree import leaves
 
 
 @final
@@ -38,9 +45,15 @@ class Task:
         name: a short name.
         model: a function that returns a new model: either without an argument (its activation modules are then
             replaced), or with one, which returns activation modules (`lambda act: nn.Sequential(..., act(), ...)`).
-        train: inputs and targets, as tensors or arrays, one row per example.
+        train: inputs and targets, as tensors or arrays, one row per example. A tuple of tensors holds the arguments of
+            the model, a dict its keyword arguments; targets may be a tuple or a dict too. Without targets, (inputs,
+            None): the loss compares the outputs with the inputs.
         valid: the same, for choosing a learning rate; by default a fifth of the rows is split off `train`.
         test: the same, for the verdict; by default a fifth of the rows is split off `train`.
+        metric: a name such as "balanced accuracy" or "mae", "loss" for the loss itself, or a function of outputs and
+            targets that returns one number; by default it follows from the kind.
+        larger_is_better: whether a larger value of a function is better.
+        beside: metrics to report beside it; by default balanced accuracy if the classes are unbalanced.
         kind: "classification" (classes from 0), "binary" (one logit per target) or "regression"; by default it
             follows from the loss, otherwise from the dtype of the targets and the shape of the model's output.
         sentence: a one-line description.
@@ -72,6 +85,8 @@ class Task:
     valid: Examples
     test: Examples
     kind: Kind
+    metric: Metric
+    beside: tuple[Metric, ...]
     sentence: str
     activation: str
     loss: Loss
@@ -94,6 +109,9 @@ class Task:
         valid: Rows | None = None,
         test: Rows | None = None,
         kind: str | Kind = "",
+        metric: str | Metric | Callable[[Any, Any], float] | None = None,
+        larger_is_better: bool = True,
+        beside: Sequence[str | Metric] | None = None,
         sentence: str = "",
         activation: str = "relu",
         loss: Loss | None = None,
@@ -108,29 +126,46 @@ class Task:
         self._set(name=name, model=model, sentence=sentence or name, activation=activation)
         self._set(epochs=epochs, batch_size=batch_size, optimizer=optimizer, rates=tuple(rates))
         self._set(target_unit=target_unit, notes=tuple(notes), origin=tuple(origin))
-        chosen = kind if isinstance(kind, Kind) else None
-        kind = kind.name if isinstance(kind, Kind) else kind
-        self._check_recipe(kind)
-        given = {"train": train, "valid": valid, "test": test}
+        check_recipe(
+            name,
+            model=model,
+            kind=kind if isinstance(kind, str) else "",
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            rates=rates,
+        )
+        passed = {"train": train, "valid": valid, "test": test}
         parts = {
-            part: examples(rows, part=f"task '{name}': {part}") for part, rows in given.items() if rows is not None
+            part: examples(rows, part=f"task '{name}': {part}") for part, rows in passed.items() if rows is not None
         }
-        self._set(**_as_asked(_all_parts(parts), kind=kind))
-        self._settle(kind, loss, chosen=chosen)
+        self._set(**as_asked(all_parts(parts), kind=kind if isinstance(kind, str) else ""))
+        if isinstance(metric, Metric) or metric is None or isinstance(metric, str):
+            self._settle(kind, loss, metric=metric, beside=beside)
+        else:
+            function = metric_of(metric, larger_is_better=larger_is_better)
+            self._settle(kind, loss, metric=function, beside=beside)
 
     @property
     def _draw(self) -> Drawn | None:
         """How the three parts were drawn, if a division drew them."""
         return common_draw({"train": self.train, "valid": self.valid, "test": self.test})
 
+    @staticmethod
+    def from_training(name: str, train: Callable[..., Any], **settings: Any) -> OwnTraining:
+        """Return a task that a training loop of yours carries out: `OwnTraining` describes the arguments.
+
+        Example:
+            >>> def train(activation, rate, seed, budget):
+            ...     return {"valid": 0.5, "test": 0.4}
+            >>> Task.from_training("game", train, baseline=0.0, metric="return").epochs
+            30
+        """
+        return OwnTraining(name, train, **settings)
+
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
-
-    @property
-    def metric(self) -> Metric:
-        """The metric of the task."""
-        return self.kind.metric
 
     @property
     def optimiser(self) -> str:
@@ -145,9 +180,16 @@ class Task:
 
     @property
     def classes(self) -> int:
-        """The number of classes; 0 for a regression."""
+        """The number of classes; 0 if the targets are not classes."""
         parts = (self.train.targets, self.valid.targets, self.test.targets)
-        return 0 if parts[0].is_floating_point() else 1 + int(max(part.max() for part in parts))
+        if not isinstance(parts[0], Tensor) or parts[0].is_floating_point():
+            return 0
+        return 1 + int(max(part.max() for part in parts))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether inputs and targets are one tensor each, and the outputs too, as the kind says."""
+        return isinstance(self.train.inputs, Tensor) and self.kind.name != LOSS_ALONE
 
     @property
     def steps_per_epoch(self) -> int:
@@ -211,13 +253,18 @@ class Task:
             )
         parts = divided(self._draw.division, number)
         task = copy(self)
-        named = {"train": parts["train"], "valid": parts["valid"], "test": parts["test"]}
-        task._set(**_as_asked(named, kind=self.kind.name), target_unit=parts.get("target_unit", self.target_unit))
+        unit = parts.get("target_unit", self.target_unit)
+        task._set(**as_asked(by_name(parts), kind=self.kind.name), target_unit=unit)
         return task
 
-    def region(self, control: float) -> float:
-        """Return half the width of the region of practical equivalence, given the control's metric on the test part."""
-        return self.metric.region(control, targets=self.test.targets.numel())
+    def region(self, control: float, part: Examples | None = None) -> float:
+        """Return half the width of the region of practical equivalence.
+
+        Args:
+            control: the control's metric.
+            part: what it was measured on; by default the test part.
+        """
+        return self.metric.region(control, targets=(part or self.test).target_count)
 
     def build(self, activation: Build | None = None) -> nn.Module:
         """Build a new model, with `activation` if its factory takes one.
@@ -227,13 +274,45 @@ class Task:
         """
         return build(self.model, activation=activation, task=self.name)
 
-    def score(self, outputs: Tensor, part: Examples) -> float:
+    def score(self, outputs: Any, part: Examples) -> float:
         """Return the metric of these outputs for a part of the data."""
         return self.kind.score(outputs, part.targets, self.target_unit)
 
+    def scores(self, outputs: Any, part: Examples) -> dict[str, float]:
+        """Return the metric, and those beside it, by name; the task's metric comes first."""
+        kinds = [with_metric(self.kind, each, loss=self.loss, task=self.name) for each in self.beside]
+        return {each.metric.name: each.score(outputs, part.targets, self.target_unit) for each in (self.kind, *kinds)}
+
+    @property
+    def beside_sentence(self) -> str:
+        """Why other metrics stand beside accuracy, if the classes are unbalanced; otherwise an empty text."""
+        chosen = metrics_beside(self.kind, self.train.targets)
+        names = [each.name for each in self.beside]
+        if not chosen or list(chosen) != names:
+            return ""
+        rows = self.train.targets.flatten().bincount()
+        share = 100 * int(rows.max()) / int(rows.sum())
+        return (
+            f"{share:.0f} % of the training rows are of the commonest of {len(rows)} classes, and a constant prediction"
+            f" has that accuracy; so {' and '.join(names)} {'stand' if len(names) > 1 else 'stands'} beside it."
+        )
+
     def baseline(self, part: Examples) -> float:
-        """Return the metric of the best constant prediction: the most common training class, or the training mean."""
-        return self.kind.baseline(self.train.targets, part.targets, self.target_unit)
+        """Return what a model scores that has learned nothing.
+
+        It is the metric of the best constant prediction, such as the most common training class or the training mean;
+        where no constant is a prediction, it is the metric of an untrained model.
+        """
+        if self.kind.baseline is not None:
+            return self.kind.baseline(self.train.targets, part.targets, self.target_unit)
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(0)
+            return self.score(outputs_on(self._fresh(), part, task=self.name), part)
+
+    @property
+    def baseline_name(self) -> str:
+        """What the baseline is the metric of."""
+        return "an untrained model" if self.kind.baseline is None else "the best constant prediction"
 
     def check_model(self, model: nn.Module) -> None:
         """Run a few rows through the model and the loss, forward and backward.
@@ -243,149 +322,86 @@ class Task:
         """
         few = self.train.first(FEW)
         outputs = outputs_of(model, few, task=self.name)
-        check_fit(outputs, few, kind=self.kind, loss=self.loss, classes=self.classes, task=self.name)
+        check_fit(outputs, few, kind=self.kind, classes=self.classes, task=self.name)
+        check_loss(outputs, few, loss=self.loss, task=self.name)
 
     def fingerprint(self) -> str:
         """Return a digest of the data, the settings and the model, which identifies the task."""
         digest = hashlib.sha256()
-        for part in (self.train, self.valid, self.test):
-            for tensor in (part.inputs, part.targets):
-                digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-                digest.update(tensor.contiguous().numpy().tobytes())
+        for tensor in self._tensors():
+            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.contiguous().numpy().tobytes())
         model = self._fresh()
         shapes = [(name, tuple(value.shape)) for name, value in model.named_parameters()]
         loss = getattr(self.loss, "__qualname__", type(self.loss).__qualname__)  # a repr could hold an address
         recipe = (self.name, self.kind.name, loss, self.epochs, self.batch_size, self.optimizer, self.rates)
         digest.update(repr((recipe, self.target_unit, str(model), shapes)).encode())
+        if self.metric not in (ACCURACY, ERROR):  # with these, the digest is that of the first release
+            digest.update(repr(self.metric).encode())
         return digest.hexdigest()
 
     def contents(self) -> dict[str, str]:
         """Return a digest of each thing that the results depend on, also of the user's code, by what it is."""
         with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
             model = self._fresh()
+            behavior = behavior_of(outputs_of(model.eval(), self.train.first(FEW), task=self.name))
         shapes = [(name, tuple(value.shape)) for name, value in model.named_parameters()]
-        rows = [each for part in (self.train, self.valid, self.test) for each in (part.inputs, part.targets)]
         settings = (self.kind.name, self.epochs, self.batch_size, self.optimizer, self.rates, self.target_unit)
+        function = self.metric.function
         return {
-            "the data": digest_of(rows),
+            "the data": digest_of(list(self._tensors())),
             "the task's settings": digest_of(settings),
             "the model": digest_of(self.model, str(model), shapes),
+            "the model's first outputs": digest_of(behavior),
             "the loss": digest_of(self.loss),
-            **{f"the code in {name}": each for name, each in sources(self.model, self.loss, model).items()},
+            "the metric": digest_of(repr(self.metric), function),
+            **{f"the code in {name}": each for name, each in sources(self.model, self.loss, model, function).items()},
         }
+
+    def _tensors(self) -> Iterator[Tensor]:
+        for part in (self.train, self.valid, self.test):
+            yield from leaves((part.inputs, part.targets))
 
     def _fresh(self) -> nn.Module:
         return self.build(nn.Identity if self.takes_activation else None)
 
-    def _check_recipe(self, kind: str) -> None:
-        def refuse(fault: str) -> BadTask:
-            return BadTask(f"task '{self.name}': {fault}")
-
-        if not callable(self.model):
-            raise refuse(
-                f"model must be a function that returns a new model; got {article(self.model)}. Pass a class, or a"
-                " function that builds the model."
-            )
-        for what, number in (("epochs", self.epochs), ("batch_size", self.batch_size)):
-            if not isinstance(number, int) or number < 1:
-                raise refuse(f"{what} must be a positive integer; got {number!r}.")
-        if len(self.rates) != 2 or not 0 < self.rates[0] <= self.rates[1] < float("inf"):
-            raise refuse(f"rates must be two positive numbers, the lower first; got {self.rates}.")
-        if self.optimizer not in OPTIMIZERS:
-            raise refuse(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got '{self.optimizer}'.")
-        if kind and kind not in KINDS:
-            raise refuse(f"kind must be one of {', '.join(KINDS)}; got '{kind}'.")
-
-    def _settle(self, kind: str, loss: Loss | None, *, chosen: Kind | None) -> None:
-        """Choose the kind and the loss, and try the model once; the random state is restored."""
+    def _settle(
+        self,
+        kind: str | Kind,
+        loss: Loss | None,
+        *,
+        metric: str | Metric | None,
+        beside: Sequence[str | Metric] | None,
+    ) -> None:
+        """Choose kind, loss and metric, and try the model once; the random state is restored."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            model = self.build(nn.Identity if self.takes_activation else None)
-            few = self.train.first(FEW)
-            outputs = outputs_of(model, few, task=self.name)
-            settled = chosen or self._kind_of_loss(kind, loss, outputs=outputs)
-            few = self.train.first(FEW)
-            settled = settled or settled_kind(kind, outputs=outputs, few=few, classes=self.classes)
-            self._set(kind=settled, loss=loss or settled.loss)
-            _check_targets(self)
-            check_fit(outputs, few, kind=settled, loss=self.loss, classes=self.classes, task=self.name)
-
-    def _kind_of_loss(self, kind: str, loss: Loss | None, *, outputs: Tensor) -> Kind | None:
-        """Return the kind that follows from the loss, and note it; None if it does not tell, or says no other thing."""
-        few = self.train.first(FEW)
-        asks = kind in ("", "binary")  # a binary loss takes logits, or probabilities
-        found = kind_of_loss(loss, outputs, few.targets) if asks and loss is not None else None
-        if found is None and loss is not None and not kind:
-            _refuse_bits(self)
-        if found is None or kind not in ("", found[0].name):
-            return None
-        if found[0].name == "regression" and outputs.numel() != few.targets.numel():
-            return None  # the loss fits neither the outputs nor the targets, as its error will say
-        settled, function = found
-        if not kind:
-            what = "a binary task" if settled.name == "binary" else settled.name
-            note = f"The loss calls {function}, so this is {what}, judged by {settled.metric.name}."
-            self._set(notes=(*self.notes, note))
+            model = self._fresh()
+            outputs = outputs_of(model, self.train.first(FEW), task=self.name)
+            if isinstance(kind, str):
+                found = settled(self.train, outputs, kind=kind, loss=loss, classes=self.classes, task=self.name)
+                metric = None if metric in (ACCURACY, ERROR, LOSS) else metric  # those of another kind, from a copy
+                self._set(notes=(*self.notes, *([found.note] if found.note else [])))
+            else:
+                found = Settled(by_loss(loss or kind.loss) if kind.name == LOSS_ALONE else kind, loss or kind.loss)
+            judged = with_metric(found.kind, metric or found.kind.metric, loss=found.loss, task=self.name)
+            self._set(kind=judged, loss=found.loss, metric=judged.metric, beside=())
             parts = {"train": self.train, "valid": self.valid, "test": self.test}
-            self._set(**_as_asked(parts, kind=settled.name))
-        return settled
+            self._set(**as_asked(parts, kind=judged.name))
+            check_targets(self.train.targets, kind=judged, task=self.name)
+            few = self.train.first(FEW)
+            check_fit(outputs, few, kind=judged, classes=self.classes, task=self.name)
+            check_loss(outputs, few, loss=self.loss, task=self.name)
+            self._set_metrics(model, metrics_beside(judged, self.train.targets) if beside is None else beside)
 
-
-def _all_parts(parts: Mapping[str, Examples]) -> dict[str, Examples]:
-    """Return all three parts; split each missing one off the training part."""
-    fixed = {part: rows for part, rows in parts.items() if part != "train"}
-    if len(fixed) == 2:
-        return dict(parts)
-    split = divided(Division(parts["train"], fixed), 0)
-    return {"train": split["train"], "valid": split["valid"], "test": split["test"]}
-
-
-def _as_asked(parts: dict[str, Examples], *, kind: str) -> dict[str, Examples]:
-    """Convert the targets to floating point for a regression."""
-    if kind != "regression":
-        return parts
-    return {name: replace(part, targets=part.targets.float()) for name, part in parts.items()}
-
-
-def _described(targets: Tensor) -> str:
-    found = f"{article(targets)} and {str(targets.dtype).removeprefix('torch.')}"
-    return found if targets.is_floating_point() else f"{found}, the smallest {int(targets.min())}"
-
-
-def _are_classes(targets: Tensor, *, kind: str) -> bool:
-    if targets.is_floating_point():  # 0 or 1, or a probability for each class
-        return kind == "binary" or (targets.dim() > 1 and targets.shape[1] > 1 and float(targets.min()) >= 0)
-    return int(targets.min()) >= 0
-
-
-def _refuse_bits(task: Task) -> None:
-    """Refuse to guess whether targets of 0 and 1 as floating-point numbers are classes or quantities."""
-    targets = task.train.targets
-    if targets.is_floating_point() and bool(((targets == 0) | (targets == 1)).all()):
-        raise BadTask(
-            f"task '{task.name}': the kind must be named: the targets are 0 and 1 as floating-point numbers, and the"
-            " loss is one of your own. Pass kind='binary' (outputs above 0 say yes) or kind='regression'."
-        )
-
-
-def _check_targets(task: Task) -> None:
-    targets = task.train.targets
-    if task.kind.name == "regression":
-        if bool((targets == targets[:1]).all()):
-            raise BadTask(f"task '{task.name}': the training targets must differ; all are the same.")
-    elif task.kind.name == "binary" and not bool(((targets == 0) | (targets == 1)).all()):
-        low, high = float(targets.min()), float(targets.max())
-        raise BadTask(
-            f"task '{task.name}': the targets of a binary task must be 0 or 1; got values from {low:g} to {high:g}. For"
-            " other targets, pass kind='regression'."
-        )
-    elif not _are_classes(targets, kind=task.kind.name):
-        raise BadTask(
-            f"task '{task.name}': classes must be integers from 0, one per row; got {_described(targets)}. For other"
-            " targets, pass kind='regression'."
-        )
-    elif float(targets.min()) == float(targets.max()):
-        raise BadTask(
-            f"task '{task.name}': the training targets must hold two classes or more; got {float(targets.min()):g} in"
-            " every row."
-        )
+    def _set_metrics(self, model: nn.Module, beside: Sequence[str | Metric]) -> None:
+        """Set the metrics to report beside the metric, and try all of them."""
+        kinds = [with_metric(self.kind, each, loss=self.loss, task=self.name) for each in beside]
+        self._set(beside=tuple(each.metric for each in kinds))
+        if self.beside or self.kind.baseline is None or self.metric not in (ACCURACY, ERROR):
+            for part in (self.valid, self.test):
+                few = part.first(FEW) if self.kind.baseline is None else part
+                for name, value in self.scores(outputs_on(model, few, task=self.name), few).items():
+                    if not math.isfinite(value):
+                        raise BadTask(f"task '{self.name}': {name} of an untrained model must be finite; got {value}.")

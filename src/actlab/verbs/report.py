@@ -15,8 +15,9 @@ from actlab.report.figures import figures
 from actlab.report.page import page
 from actlab.report.paper import latex_table, markdown_table
 from actlab.report.written import check_place, write_whole
-from actlab.study.archive import comparison_of, opened, study_named
+from actlab.study.archive import comparison_of, study_named
 from actlab.study.comparison import Comparison
+from actlab.study.store import Store
 from actlab.verbs.advise import Advice
 from actlab.verbs.comparing import provenance
 from actlab.verbs.runs import STORE
@@ -53,8 +54,8 @@ def stored(run: str | int | None = None, *, store: str | Path = STORE) -> Advice
     Raises:
         BadStudy: there is no such study, or it is not finished.
     """
-    with opened(store) as opened_store:
-        return Advice(comparison_of(opened_store, study_named(opened_store, run)))
+    with Store.existing(store) as opened:
+        return Advice(comparison_of(opened, study_named(opened, run)))
 
 
 def report(

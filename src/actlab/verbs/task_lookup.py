@@ -7,12 +7,17 @@ from pathlib import Path
 
 from actlab.errors import BadInput, BadTask
 from actlab.train.adjusted import adjusted
+from actlab.train.arrays import arrays_task
 from actlab.train.builtin import DEFAULT, builtin_task
+from actlab.train.images import image_task
 from actlab.train.options import TaskOptions
 from actlab.train.subject import Subject, named_subject, names_program
 from actlab.train.table import table_task
 from actlab.train.task import Task
 from actlab.train.taskfile import file_task
+from actlab.train.text import text_task
+
+TEXTS = (".txt", ".md", ".text")
 
 
 def task_named(
@@ -26,7 +31,7 @@ def task_named(
     """Return the task: `data` itself, a table and its target, a task file, a built-in one, or the built-in example.
 
     Args:
-        data: a table's path, `file.py:name`, or a `Task`.
+        data: a path (of a table, a folder of images or an .npz file), `file.py:name`, or a `Task`.
         target: the table column to predict.
         task: the name of a built-in task.
         verb: the command that asks, for error messages.
@@ -40,14 +45,19 @@ def task_named(
     if data is not None and not isinstance(data, str | Path | Task):
         found = type(data).__name__
         raise BadInput(f"{verb} requires a table's path, file.py:name or an actlab.Task; got {found}.")
-    if isinstance(data, str | Path) and task is None and target is not None:
+    if options.text is not None:
+        if data is not None or target is not None or task is not None:
+            raise BadTask("--text names the whole task: leave out a table, a file, --target and --task.")
+        _refuse_for_tables(options, verb=verb)
+        found_task = text_task(str(options.text))
+    elif isinstance(data, str | Path) and task is None and target is not None:
         found_task = table_task(
             str(data), target=target, kind=options.kind, header=options.header, without=tuple(options.without)
         )
     else:
         _refuse_for_tables(options, verb=verb)
         found_task = _named(data, target=target, task=task, verb=verb)
-    return adjusted(found_task, epochs=options.epochs, rates=options.rates)
+    return adjusted(found_task, epochs=options.epochs, rates=options.rates, metric=options.metric)
 
 
 def _named(data: str | Path | Task | None, *, target: str | None, task: str | None, verb: str) -> Task:
@@ -61,9 +71,15 @@ def _named(data: str | Path | Task | None, *, target: str | None, task: str | No
     where = str(data)
     if task is not None:
         raise BadTask(f"both {where} and the built-in task '{task}' were named; name one.")
+    if Path(where).is_dir():
+        return image_task(where)
+    if Path(where).suffix.lower() == ".npz":
+        return arrays_task(where)
     if not names_program(where):
         program = Path(where).with_suffix(".py")
         hint = f", or a program as {program}:NAME" if program.is_file() else ""
+        if Path(where).suffix.lower() in TEXTS:
+            hint = f", or read it as a text: actlab advise --text {where}"
         raise BadTask(f"{where} is read as a table: name the column to predict with --target{hint}.")
     if ".py" not in where:
         raise BadTask(f"{verb} reads a task from a file, not from a module; got '{where}'. Name it as file.py:name.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 
 import pytest
 import torch
@@ -245,3 +246,24 @@ def test_only_the_call_that_makes_nan_is_reported():
     torch.manual_seed(0)
     found = check(Rooted(0.0), (X, Y), F.cross_entropy, train_steps=12).findings
     assert [each.site.spelling for each in found if each.id == "AL107"] == ["x.sqrt()"]
+
+
+def test_a_check_leaves_nothing_for_the_garbage_collector():
+    model, batch = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), (torch.randn(8, 4), torch.arange(8) % 3)
+    check(model, batch, F.cross_entropy)  # formulas are recognized once
+    gc.collect()
+    check(model, batch, F.cross_entropy)
+    assert gc.collect() == 0
+
+
+def test_a_loss_that_refuses_its_inputs_is_replaced_and_recorded():
+    model = nn.Linear(4, 1)
+    with torch.no_grad():
+        model.bias.fill_(9.0)
+    x, y = torch.rand(8, 4), torch.ones(8, 1)
+    assert [found.id for found in check(model, (x, y), F.binary_cross_entropy).findings] == ["AL204"]
+
+    def negative_variance(output, target):
+        return F.gaussian_nll_loss(output, target, var=-output.abs())
+
+    assert check(model, (x, y), negative_variance).raised is None

@@ -1,5 +1,6 @@
 """Small results are read together, as they were before anything overwrites them."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -55,3 +56,20 @@ def test_numbers_whose_sum_overflows_are_finite():
     assert not found.not_finite
     _, found = observed(Large(), torch.full((8,), 1e38))
     assert not found.not_finite
+
+
+def test_a_layer_of_few_numbers_has_the_rows_and_the_size_of_one_of_many():
+    layer = nn.Linear(3, 2)
+    few, many = torch.randn(4, 3), torch.randn(400, 3)
+    for x in (few, many):
+        trace, found = observed(nn.Sequential(nn.Identity(), nn.Tanh(), layer), x)
+        (linear,) = [step for step in trace.steps if step.function == "linear"]
+        read, made = found.few_rows(trace, linear)
+        torch.testing.assert_close(read, x[:16].tanh().double())
+        torch.testing.assert_close(made, layer(x[:16].tanh()).double())
+        assert found.mean_square(linear) == pytest.approx(float(x.tanh().square().mean()))
+
+
+def test_a_layer_without_rows_has_none():
+    trace, found = observed(nn.Conv1d(2, 3, 1), torch.randn(4, 2, 5))
+    assert found.few_rows(trace, trace.steps[0]) is None

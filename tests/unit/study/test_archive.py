@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from actlab.errors import BadStudy
-from actlab.study.archive import comparison_of, opened, stored_values, studies, study_named
+from actlab.study.archive import comparison_of, stored_values, studies, study_named
 from actlab.study.compare import compare, prepare
 from actlab.study.comparison import Comparison
 from actlab.study.store import Store
@@ -24,7 +24,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Comparison]:
 
 def test_it_comes_back_as_it_was(kept: tuple[Path, Comparison]) -> None:
     path, comparison = kept
-    with opened(path) as store:
+    with Store.existing(path) as store:
         assert comparison_of(store, study_named(store)) == comparison
 
 
@@ -33,7 +33,7 @@ def test_infinite_ends_and_missing_numbers_come_back(tmp_path: Path) -> None:
     difference = comparison.arms[1].difference
     assert difference is not None
     assert difference.low == float("-inf")
-    with opened(tmp_path / "a.db") as store:
+    with Store.existing(tmp_path / "a.db") as store:
         assert comparison_of(store, study_named(store)) == comparison
     json.dumps(stored_values(comparison), allow_nan=False)
 
@@ -45,17 +45,12 @@ def test_studies_are_listed_with_their_state(kept: tuple[Path, Comparison], tmp_
     with Store(path) as store:
         store.begin("other", planned)
         newest, first = studies(store)
-        assert (newest.number, newest.name, newest.state, newest.done, newest.planned) == (
-            2,
-            "other",
-            "unfinished",
-            0,
-            24,
-        )
-        assert (first.name, first.attempt, first.verdict) == ("ring", 1, comparison.verdict)
+        assert (newest.study.id, newest.study.name, newest.study.done, newest.study.planned) == (2, "other", 0, 24)
+        assert newest.state == "unfinished"
+        assert (first.study.name, first.study.attempt, first.verdict) == ("ring", 1, comparison.verdict)
         is_open = any(arm.verdict == "undecided" for arm in comparison.arms)
         assert first.state == ("undecided" if is_open else "decided")
-        assert (first.done, first.planned) == (12, 12)
+        assert (first.study.done, first.study.planned) == (12, 12)
         with pytest.raises(BadStudy, match=r"study 2 'other' is not finished: 0 of 24 trials are done\. Continue it"):
             comparison_of(store, newest)
 
@@ -68,12 +63,12 @@ def test_a_study_whose_seeds_were_added_is_unfinished_until_they_are_done(tmp_pa
         assert [each.state for each in studies(store)] == ["unfinished"]
     second = compare(ring(), candidates=["tanh"], seeds=8, budget=1, store=path, resume=True)
     with Store(path) as store:
-        assert [(each.number, each.state != "unfinished") for each in studies(store)] == [(1, True)]
+        assert [(each.study.id, each.state != "unfinished") for each in studies(store)] == [(1, True)]
         assert comparison_of(store, studies(store)[0]) == second
 
 
 def test_a_study_is_found_by_name_or_number(kept: tuple[Path, Comparison]) -> None:
-    with opened(kept[0]) as store:
+    with Store.existing(kept[0]) as store:
         assert study_named(store, "ring") == study_named(store, 1) == study_named(store, "1") == study_named(store)
         with pytest.raises(BadStudy, match="has no study 'rng'; `actlab runs` lists 1"):
             study_named(store, "rng")
@@ -82,8 +77,8 @@ def test_a_study_is_found_by_name_or_number(kept: tuple[Path, Comparison]) -> No
 
 
 def test_reading_creates_no_file(tmp_path: Path) -> None:
-    with pytest.raises(BadStudy, match=r"there is no store '.*none\.db'; name another one"):
-        opened(tmp_path / "none.db")
+    with pytest.raises(BadStudy, match=r"there is no store '.*none\.db'"):
+        Store.existing(tmp_path / "none.db")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -109,5 +104,5 @@ def test_a_damaged_result_is_an_error_and_not_a_traceback(kept: tuple[Path, Comp
         target.execute("UPDATE results SET comparison = ?", (json.dumps(values),))
     source.close()
     target.close()
-    with opened(copy) as store, pytest.raises(BadStudy, match="the result of study 1 'ring' cannot be read"):
+    with Store.existing(copy) as store, pytest.raises(BadStudy, match="the result of study 1 'ring' cannot be read"):
         comparison_of(store, study_named(store))

@@ -23,9 +23,10 @@ from actlab.errors import BadInput, BadStudy, UnknownActivation
 from actlab.study.arm import Arm
 from actlab.study.compare import compare, prepare
 from actlab.study.comparison import Comparison
+from actlab.study.lots import LotTrainer, lots_of
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Look, Trial
-from actlab.study.runner import Crew, Setting, carry_out
+from actlab.study.runner import Claim, Crew, Setting, claimed
 from actlab.study.store import Store
 from actlab.train.builtin import builtin_task
 from actlab.train.mlp import mlp
@@ -68,12 +69,14 @@ class CountingRunner:
     def crew(self, setting: Setting) -> Iterator[Crew]:
         yield partial(self._run, setting)
 
-    def _run(self, setting: Setting, trials: Sequence[Trial]) -> Iterator[Outcome]:
-        for trial in trials:
-            if len(self.trials) == self.stop_after:
-                raise KeyboardInterrupt
-            self.trials.append(trial)
-            yield carry_out(setting, trial)
+    def _run(self, setting: Setting, trials: Sequence[Trial], claim: Claim) -> Iterator[Outcome]:
+        trainer = LotTrainer(setting)
+        for lot in claimed(lots_of(trials, jobs=1), claim):
+            for outcome in trainer.outcomes(lot):
+                if len(self.trials) == self.stop_after:
+                    raise KeyboardInterrupt
+                self.trials.append(outcome.trial)
+                yield outcome
 
     def notes(self, setting: Setting) -> tuple[str, ...]:
         return ()

@@ -2,104 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
 import sqlite3
-import subprocess
-from collections.abc import Iterator
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from actlab.errors import BadStudy
-from actlab.study.outcome import Outcome
-from actlab.study.plan import Look, Plan, Trial, seed_stream
-from actlab.study.schema import METADATA, bring_up_to_date
-from actlab.study.store import Store
+from actlab.study import schema
+from actlab.study.plan import Look, Trial, seed_stream
+from actlab.study.schema import HEAD, METADATA, bring_up_to_date
+from actlab.study.store import Store, _packed
 from actlab.train.loop import Epoch
-
-PLAN = Plan(
-    task="t",
-    fingerprint="f",
-    arms=("relu", "x*sigmoid(1.7*x)"),
-    points=(0.001, 0.01),
-    seeds=(2**31 - 1, 5),
-    looks=(Look(2, 0.04),),
-    margin=0.5,
-    margin_is_relative=False,
-    splits="fixed",
-    init="as-is",
-    seed=0,
-)
-KEPT = Outcome(
-    trial=Trial("relu", 0, 2**31 - 1),
-    rate=0.001,
-    valid=91.123456789012345,
-    test=90.5,
-    diverged=False,
-    still_learning=True,
-    best=1,
-    steps=30,
-    curve=(Epoch(1.5, 40.0),),
-    seconds=0.5,
-)
-DIVERGED = Outcome(Trial("x*sigmoid(1.7*x)", -1, 5), 0.01, 10.0, 9.75, True, False, 0, 3, (), 0.1)
-
-
-def postgres_programs() -> Path | None:
-    """The folder of PostgreSQL's programs; Debian keeps them out of the path, under their version."""
-    if found := shutil.which("initdb"):
-        return Path(found).parent
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
-    return folders[-1] if folders else None
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server of our own, on a socket in a folder of our own."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'actlab[postgres]'")
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL server is installed (no initdb in the path or under /usr/lib/postgresql)")
-    folder = Path("/tmp") / f"actlab-pg-{os.getpid()}"  # a socket's path may have no more than 107 characters
-    folder.mkdir()
-    owner = {}
-    if os.geteuid() == 0:  # the server refuses to run as root
-        user = pwd.getpwnam("nobody")
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        owner = {"user": "nobody", "group": user.pw_gid, "extra_groups": []}
-
-    def run(*command: str | Path) -> None:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=60, **owner)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    data, control = folder / "data", programs / "pg_ctl"
-    try:
-        run(programs / "initdb", "-D", data, "-U", "actlab", "-A", "trust", "--no-sync", "-E", "UTF8")
-        run(control, "-D", data, "-w", "-l", folder / "log", "-o", f"-k {folder} -h '' -F", "start")
-        yield f"postgresql:///postgres?host={folder}&user=actlab"
-        run(control, "-D", data, "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path / "runs.db")
-    server: str = request.getfixturevalue("postgres")
-    engine = sa.create_engine(server.replace("postgresql:", "postgresql+psycopg:"))
-    with engine.begin() as connection:
-        METADATA.drop_all(connection)
-        connection.execute(sa.text("DROP TABLE IF EXISTS alembic_version"))
-    engine.dispose()
-    return server
+from small_study import DIVERGED, KEPT, PLAN
 
 
 def test_stored_trials_are_read_back_unchanged(url: str) -> None:
@@ -108,8 +30,80 @@ def test_stored_trials_are_read_back_unchanged(url: str) -> None:
         store.keep(study, KEPT)
         store.keep(study, DIVERGED)
     with Store(url) as store:
-        assert store.outcomes(study) == {KEPT.trial: KEPT, DIVERGED.trial: DIVERGED}
-        assert store.names() == ("mine",)
+        assert store.outcomes(study) == {KEPT.trial: replace(KEPT, curve=()), DIVERGED.trial: DIVERGED}
+        assert store.curves(study, [KEPT.trial, DIVERGED.trial, Trial("none", 0, 0)]) == {
+            KEPT.trial: KEPT.curve,
+            DIVERGED.trial: (),
+        }
+
+
+def test_studies_are_listed_with_what_is_done_and_planned(url: str) -> None:
+    with Store(url) as store:
+        first, second = store.begin("mine", PLAN), store.begin("mine", PLAN)
+        store.keep(second, KEPT)
+        listed = store.studies()
+        assert [(found.id, found.name, found.attempt, found.done, found.planned) for found in listed] == [
+            (first, "mine", 1, 0, 8),
+            (second, "mine", 2, 1, 8),
+        ]
+        assert [found.plan for found in listed] == [PLAN, PLAN]
+        assert abs((datetime.now(UTC) - listed[0].created).total_seconds()) < 100
+        assert store.load(second) == listed[1]
+        with pytest.raises(BadStudy, match=r"has no study 7\. `actlab runs` lists those"):
+            store.load(7)
+
+
+def test_a_store_that_is_only_read_is_not_created(tmp_path: Path) -> None:
+    with pytest.raises(BadStudy, match=r"there is no store '.*runs\.db'"):
+        Store.existing(tmp_path / "runs.db")
+    assert not list(tmp_path.iterdir())
+    Store(tmp_path / "runs.db").close()
+    with Store.existing(tmp_path / "runs.db") as store:
+        assert store.studies() == ()
+
+
+def test_one_study_is_read_by_an_index(tmp_path: Path) -> None:
+    asked = []
+    with Store(tmp_path / "runs.db") as store:
+        store.begin("mine", PLAN)
+        sa.event.listen(store.database._engine, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
+        store.outcomes(1)
+        store.curves(1, [KEPT.trial])
+        store.load(1)
+    raw = sqlite3.connect(tmp_path / "runs.db")
+    plans = [raw.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall() for text, values in asked]
+    raw.close()
+    assert len(plans) == 3
+    steps = [row[3] for plan in plans for row in plan]
+    assert not [step for step in steps if step.startswith("SCAN") and step.split()[1] in ("trials", "curves")]
+    assert any("SEARCH trials USING" in step and "study_id=?" in step for step in steps)
+
+
+@pytest.mark.slow
+def test_a_store_of_100_000_trials_opens_and_reads_one_study_within_two_seconds(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    with Store(path) as store:
+        for number in range(100):
+            store.begin(f"study {number}", PLAN)
+    raw = sqlite3.connect(path)
+    trials = ((study, "relu", point, seed) for study in range(1, 101) for point in range(10) for seed in range(100))
+    raw.executemany(
+        "INSERT INTO trials (study_id, arm, point, seed, status, diverged, rate, valid, test, still_learning,"
+        " best, steps, seconds, version, finished) VALUES (?, ?, ?, ?, '', 0, 0.1, 90.0, 89.0, 0, 1, 9, 1.0, '', '')",
+        trials,
+    )
+    points = _packed(KEPT.curve * 80)
+    raw.execute("INSERT INTO curves SELECT id, ? FROM trials", (points,))
+    raw.commit()
+    raw.close()
+    start = time.perf_counter()
+    with Store(path) as store:
+        assert sum(found.done for found in store.studies()) == 100_000
+        found = store.outcomes(50)
+        curves = store.curves(50, list(found))
+    seconds = time.perf_counter() - start
+    assert (len(found), {len(curve) for curve in curves.values()}) == (1000, {80})
+    assert seconds < 2
 
 
 def test_a_trial_is_one_row_however_often_it_is_kept(url: str) -> None:
@@ -117,7 +111,7 @@ def test_a_trial_is_one_row_however_often_it_is_kept(url: str) -> None:
         study = store.begin("mine", PLAN)
         store.keep(study, KEPT)
         store.keep(study, replace(KEPT, valid=0.0))
-        assert store.outcomes(study) == {KEPT.trial: KEPT}
+        assert store.outcomes(study) == {KEPT.trial: replace(KEPT, curve=())}
 
 
 def test_resuming_takes_the_newest_study_of_the_name_or_adds_one(url: str) -> None:
@@ -180,10 +174,11 @@ def test_a_new_store_may_be_opened_by_many_at_the_same_moment(url: str) -> None:
 
 def test_migrations_make_the_tables_that_the_code_reads(url: str) -> None:
     with Store(url) as store:
-        engine = sa.create_engine(store.url)
+        engine = sa.create_engine(store.database.url)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
-    bring_up_to_date(engine)  # a second time changes nothing
+    assert bring_up_to_date(engine)  # a second time changes nothing
+    assert ScriptDirectory(str(Path(schema.__file__).parent / "migrations")).get_heads() == [HEAD]
     engine.dispose()
 
 
@@ -263,6 +258,7 @@ def test_a_store_of_the_first_release_is_upgraded_and_its_study_kept(tmp_path: P
             KEPT.trial: KEPT.valid,
             Trial("x*sigmoid(1.7*x)", 1, 5): 10.0,
         }
+        assert store.curves(1, list(old)) == {KEPT.trial: (Epoch(1.5, 40.0),), Trial("x*sigmoid(1.7*x)", 1, 5): ()}
         with pytest.raises(BadStudy, match="the stored study 'mine' has another plan"):
             store.resume("mine", PLAN)
         assert store.begin("mine", PLAN) == 2

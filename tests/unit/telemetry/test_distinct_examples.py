@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from actlab.diagnosis.watch import watch
-from actlab.telemetry.distinct_examples import KEPT, SAMPLED, Shown
+from actlab.telemetry.distinct_examples import KEPT, SAMPLED, Shown, products_summed
 
 ROWS = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
 
@@ -36,6 +36,24 @@ def test_a_row_counts_once_wherever_it_is_in_the_batch():
 def test_integers_differ_in_every_dtype(dtype):
     grid = torch.cartesian_prod(*[torch.arange(8)] * 4)
     assert counted(grid.to(dtype), grid.flip(0).to(dtype)) == 8**4
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("high", [1, 2, -2, 0.5, 1024])
+def test_two_values_in_many_columns_differ_in_every_dtype(dtype, high):
+    bits = torch.cartesian_prod(*[torch.tensor([0, high])] * 12).to(dtype)
+    assert counted(bits, bits.flip(0), bits.mT.contiguous().mT) == 2**12
+    pairs = torch.stack([bits, high - bits], dim=2).flatten(1)  # each pair of columns has the same sum
+    assert counted(pairs, pairs.flip(0)) == 2**12
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 33), (64, 2048), (300, 5)])
+def test_the_product_of_whole_numbers_is_the_same_on_every_device(shape):
+    words = torch.randint(-(2**31), 2**31, shape).int()
+    factors = torch.randint(-(2**31), 2**31, (2, shape[1])).int()
+    plain = (words.long()[:, None] * factors.long()).sum(2).int()
+    assert torch.equal(products_summed(words, factors), plain)
+    assert torch.equal(F.linear(words, factors), plain)
 
 
 def test_inference_tensors_and_conjugates_can_be_read():

@@ -33,9 +33,35 @@ def test_equal_tasks_have_equal_contents_and_each_difference_is_named() -> None:
     same = task()
     assert changed(same, task()) == set()
     assert changed(same, task(epochs=3)) == {"the task's settings"}
-    assert changed(same, task(train=(torch.zeros(50, 2), torch.arange(50) % 2))) == {"the data"}
-    assert changed(same, task(model=lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU()))) == {"the model"}
+    assert changed(same, task(train=(torch.zeros(50, 2), torch.arange(50) % 2))) == {
+        "the data",
+        "the model's first outputs",
+    }
+    assert changed(same, task(model=lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU()))) == {
+        "the model",
+        "the model's first outputs",
+    }
     assert changed(same, task(loss=lambda o, t: 2 * F.cross_entropy(o, t))) == {"the loss"}
+
+
+def test_a_change_that_no_digest_follows_shows_in_the_first_outputs(tmp_path: Path) -> None:
+    settings = tmp_path / "scale.txt"
+
+    class Scaled(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return float(settings.read_text()) * super().forward(x)
+
+    def model() -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 4), nn.ReLU(), Scaled(4, 2))
+
+    settings.write_text("1.0")
+    before = task(model=model)
+    first = before.contents()
+    assert before.contents() == first
+    settings.write_text("1.1")
+    assert {name for name, each in task(model=model).contents().items() if each != first[name]} == {
+        "the model's first outputs"
+    }
 
 
 @pytest.mark.parametrize(

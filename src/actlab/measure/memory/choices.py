@@ -22,8 +22,9 @@ from actlab.sites.site import Site
 from actlab.sites.swap.swap import swap
 from actlab.sites.trace.calls import tensors_in
 from actlab.train.replace import torch_module
-from actlab.train.subject import Subject, called_with
+from actlab.train.subject import Subject
 from actlab.train.task import Task
+from actlab.train.tree import called_with
 from actlab.user_code import their_code
 
 AS_IS = "as it is"

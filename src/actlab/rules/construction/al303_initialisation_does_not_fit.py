@@ -130,7 +130,7 @@ class Change:
 
 
 def _change_over(context: Context, chain: list[Stage]) -> Change:
-    signal = context.observed.size.get(chain[0].layer.place) or 1.0
+    signal = context.observed.mean_square(chain[0].layer) or 1.0
     forward, backward, saturated = [], [], 0
     for stage in chain:
         variance = min(max(stage.scale * signal, 1e-24), 1e12)

@@ -187,11 +187,12 @@ def error_of_single_layer(context: Context, first: Step, second: Step) -> float 
     if first not in between:
         return None
     between.remove(first)
-    rows, one, two = context.observed.rows, weight_of(context, first), weight_of(context, second)
+    one, two = weight_of(context, first), weight_of(context, second)
+    rows = [context.observed.few_rows(trace, step) for step in (first, second)]
     plain = all(step.function in _SAME_ROWS or biased(trace, step) is not None for step in between)
-    if not plain or first.place not in rows or second.place not in rows or one is None or two is None:
+    if not plain or rows[0] is None or rows[1] is None or one is None or two is None:
         return None
-    (x, _), (_, expected) = rows[first.place], rows[second.place]
+    x, expected = rows[0][0], rows[1][1]
     hidden = x.double() @ one.detach().double().mT
     for bias in (_bias_of(context, step) for step in (first, *between)):
         hidden = hidden if bias is None else hidden + bias

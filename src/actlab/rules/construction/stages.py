@@ -40,21 +40,34 @@ class Stage:
 @once
 def stages(context: Context) -> list[Stage]:
     """Return every layer with an activation right after it, in order."""
-    found, scales = list[Stage](), dict[tuple[int, ...], float]()  # by the memory of a weight, and its shape
+    found = list[Stage]()
+    layers = dict[int, tuple[float, int] | None]()  # by the place of a layer, its scale and what it reads
+    scales = dict[tuple[int, ...], float]()  # by the memory of a weight, and its shape
     for step in context.trace.steps:
         site = context.trace.site_at(step)
         if site is None or step.part == "loss" or not step.inputs or site.gate is not None:
             continue
-        layer = _layer_before(context, step.inputs[0])
-        weight = None if layer is None else weight_of(context, layer)
-        source = None if layer is None else data_of(context.trace, layer)
-        if layer is not None and weight is not None and source is not None and isinstance(site.formula, Activation):
-            key = weight.data_ptr(), *weight.shape
-            if key not in scales:
-                fan_in = weight.numel() / weight.shape[0]
-                scales[key] = fan_in * float(weight.detach().float().square().mean())
-            found.append(Stage(layer, site, scales[key], source, _output(context, step)))
+        layer = _layer_before(context, step.inputs[0]) if isinstance(site.formula, Activation) else None
+        if layer is None:
+            continue
+        if layer.place not in layers:
+            layers[layer.place] = _described(context, layer, scales)
+        known = layers[layer.place]
+        if known is not None:
+            found.append(Stage(layer, site, *known, _output(context, step)))
     return found
+
+
+def _described(context: Context, layer: Step, scales: dict[tuple[int, ...], float]) -> tuple[float, int] | None:
+    """Return the scale of the layer's weights, and the number of the value that it reads; None if one is unknown."""
+    weight, source = weight_of(context, layer), data_of(context.trace, layer)
+    if weight is None or source is None:
+        return None
+    key = weight.data_ptr(), *weight.shape
+    if key not in scales:
+        fan_in = weight.numel() / weight.shape[0]
+        scales[key] = fan_in * float(weight.detach().float().square().mean())
+    return scales[key], source
 
 
 def _layer_before(context: Context, value: int) -> Step | None:
@@ -79,8 +92,13 @@ def chains(context: Context) -> list[list[Stage]]:
     """Return runs of stages with nothing in between that changes the size of the signal."""
     found: list[list[Stage]] = []
     ending: dict[int, list[Stage]] = {}  # by the output of the last stage
+    origins: dict[int, int] = {}  # by what a layer reads, the value that it is but for moves and joints
     for stage in stages(context):
-        chain = ending.pop(sole(context.trace, behind(context.trace, stage.source, _PRESERVES_SIZE)).value, None)
+        origin = origins.get(stage.source)
+        if origin is None:
+            origin = sole(context.trace, behind(context.trace, stage.source, _PRESERVES_SIZE)).value
+            origins[stage.source] = origin
+        chain = ending.pop(origin, None)
         if chain is None:
             chain = []
             found.append(chain)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actlab.rules.context import Context
-from actlab.rules.dataflow import is_move, made_by
+from actlab.rules.dataflow import is_move, made_by, may_complete_softmax
 from actlab.sites.trace.trace import Step
 
 _SOFTMAXES = frozenset({"softmax", "log_softmax"})
@@ -28,8 +28,8 @@ def output_of_softmax(context: Context) -> Iterator[tuple[Step, int]]:
             if normal and _is_answer(context, normal[0]):
                 yield step, source
             continue
-        if step.function in {"log", "exp"}:
-            continue  # the softmax behind it is judged by itself
+        if step.function == "exp" or not may_complete_softmax(step):
+            continue  # the softmax behind an exponential is judged by itself
         made = made_by(trace, step.outputs[0])
         if made.name in _SOFTMAXES and made.source is not None and made.step is step and _is_answer(context, step):
             yield step, made.source

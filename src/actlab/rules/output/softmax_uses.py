@@ -8,7 +8,7 @@ from typing import final
 
 from actlab.rules.axes import CONTRACTIONS, REDUCTIONS, Axes, Axis, Followed, Source, of_value, sources
 from actlab.rules.context import Context
-from actlab.rules.dataflow import Made, is_layer, made_by
+from actlab.rules.dataflow import Made, is_layer, made_by, may_complete_softmax
 from actlab.sites.recognize.torch_ops import MOVES
 from actlab.sites.trace.trace import Step
 
@@ -57,7 +57,7 @@ def softmaxes(context: Context) -> Iterator[SoftmaxUse]:
     """Yield the softmaxes of the model that matter for its outputs or the loss."""
     trace = context.trace
     for step in trace.steps:
-        if step.part == "loss" or step.place not in context.matters or not _may_complete(step):
+        if step.part == "loss" or step.place not in context.matters or not may_complete_softmax(step):
             continue
         made = made_by(trace, step.outputs[0])
         if made.name not in _NAMES or made.dim is None or made.source is None or step.function == "log":
@@ -79,10 +79,6 @@ def weighted_sum(context: Context, use: SoftmaxUse) -> Step | None:
             elif reader.function in CONTRACTIONS | {"einsum", "baddbmm"} and use.after.summed.get(reader.place):
                 return reader
     return None
-
-
-def _may_complete(step: Step) -> bool:
-    return bool(step.outputs) and step.function in {"softmax", "log_softmax", "div", "sub", "exp", "activation"}
 
 
 def _used(context: Context, made: Made, shape: tuple[int, ...], axes: Axes | None) -> SoftmaxUse:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from actlab.formula.activation import Activation
 from actlab.rules.backward import Backward
@@ -122,7 +121,7 @@ def _through_numbers(context: Context, cuts: Cuts) -> Iterator[Found]:
         if taken is None or not any(reader.place in context.to_loss for reader in trace.readers(value.number)):
             continue
         names = tuple(name for name in _parameters_of(trace, taken.inputs[0]) if name in cuts.lost)
-        cut = Cut(replace(taken, outputs=(value.number,)), "detach", names, feeds=True)
+        cut = Cut(taken._replace(outputs=(value.number,)), "detach", names, feeds=True)
         if names and not (taken.outputs and may_be_frozen(context, cut)):
             yield _escaped(taken, f"no gradient reaches {_counted(names)}", names)
             return

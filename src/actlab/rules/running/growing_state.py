@@ -15,7 +15,7 @@ from actlab.telemetry.depth_trend import course
 def growing_state(context: Context) -> Iterator[Found]:
     """Report a layer that is applied to its own output again and again while the state grows geometrically."""
     for calls in _recurrent_calls(context):
-        sizes = [math.sqrt(context.observed.size.get(step.place, 0.0)) for step in calls]
+        sizes = [math.sqrt(context.observed.mean_square(step) or 0.0) for step in calls]
         sizes = [size for size in sizes if 0 < size < math.inf]
         trend = course(sizes)
         factor = math.sqrt(context.settings.variance_ratio)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import final
@@ -78,6 +78,8 @@ def composites(follower: FormulaFollower, trace: Trace) -> list[Found]:
         if step.place in used or step.part == "loss" or not step.outputs:
             continue
         written = [each for each in _written(follower, trace, step) if used.isdisjoint(each.steps)]
+        if not written:
+            continue
         one = _named(follower, trace, step, written) or _unnamed(follower, trace, step, written)
         if one is not None:
             used.update(one.steps)
@@ -91,7 +93,7 @@ def _written(follower: FormulaFollower, trace: Trace, last: Step) -> list[_Writt
     if made is None or made.root is None or not isinstance(made.formula, Expr) or made.root in trace.of_weights:
         return []
     whole = _cone(follower, trace, last, root=made.root, start=made.root)
-    if whole is None:
+    if whole is None or _are_alone(follower, trace, whole):
         return []
     found = [_Written(frozenset(whole), made.root, made.formula)]
     for place in sorted(whole - {last.place}):
@@ -104,9 +106,13 @@ def _written(follower: FormulaFollower, trace: Trace, last: Step) -> list[_Writt
 
 
 def _may_be(follower: FormulaFollower, trace: Trace, written: _Written, last: Step) -> bool:
-    work = {place for place in written.steps if trace.steps[place].function not in SAME_NUMBERS}
-    alone = work <= follower.activations.keys()  # each of them is a site, also relu after relu
+    alone = _are_alone(follower, trace, written.steps)
     return not alone and is_float(trace, written.source) and is_closed(trace, written.steps, last)
+
+
+def _are_alone(follower: FormulaFollower, trace: Trace, steps: Collection[int]) -> bool:
+    """Return whether each of the steps that compute something is a site, as in relu after relu."""
+    return all(place in follower.activations or trace.steps[place].function in SAME_NUMBERS for place in steps)
 
 
 def _from(follower: FormulaFollower, formula: Expr, start: int) -> Expr | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from torch import Tensor, nn
@@ -30,8 +29,7 @@ _OF_MASKS = frozenset({"mul"}) | SAME_NUMBERS
 
 
 @final
-@dataclass(frozen=True)
-class Pointwise:
+class Pointwise(NamedTuple):
     """How a value is computed element-wise from another one.
 
     Attributes:
@@ -85,6 +83,7 @@ class FormulaFollower:
         self._read: Mapping[int, int] = {}
         self._filled: dict[int, float] = {}
         self._kinds: dict[tuple[str, str], AnyActivation | None] = {}
+        self._written: dict[tuple[Any, ...], Expr | Compare | None] = {}
         self._ways: dict[tuple[str, ...], int] = {}
 
     def follow(self, call: Call) -> None:
@@ -101,11 +100,10 @@ class FormulaFollower:
         step, arguments = call.step, call.arguments
         kind = None
         if len(step.inputs) == 1 and len(step.arguments) == len(arguments) - 1 and step.function != "activation":
-            kind = step.function, repr(step.arguments)  # 1, 1.0 and True are equal
+            kind = step.function, repr(step.arguments) if step.arguments else ""  # 1, 1.0 and True are equal
             if kind in self._kinds:
                 act = self._kinds[kind]
                 if act is not None:
-                    self.learned[step.place], self.trainable[step.place] = {}, ()
                     self.activations[step.place] = act
                 return act
         act = _ours(arguments) if step.function == "activation" else known(step.function, arguments)
@@ -128,21 +126,51 @@ class FormulaFollower:
         """Note the step's result as a formula of one value, if it is computed element-wise."""
         if isinstance(act, AxisActivation) or not step.outputs:
             return
-        operands = [self._operand(value) for value in arguments.values() if _is_operand(value)]
+        is_written = act is not None or step.function in _WRITTEN
+        if not is_written and not all(map(self._is_of_weights, step.inputs)):
+            return
+        operands: list[Pointwise | float | None] = []
+        root: int | None = None
+        for value in arguments.values():
+            if isinstance(value, Tensor):
+                operand = self._operand(value)
+                operands.append(operand)
+                if isinstance(operand, Pointwise) and operand.root is not None:
+                    if root is not None and operand.root != root:
+                        return  # a formula of two values
+                    root = operand.root
+            elif isinstance(value, _NUMBERS) and not isinstance(value, bool):
+                operands.append(float(value))
         of = [operand for operand in operands if isinstance(operand, Pointwise)]
-        roots = {operand.root for operand in of if operand.root is not None}
-        if len(roots) > 1 or not of:
+        if not of:
             return
         formula = None
-        if None not in operands and len(step.outputs) == 1:
+        if is_written and None not in operands and len(step.outputs) == 1:
             function = act if isinstance(act, Activation) and len(act.inputs) == 1 else None
             formulas = [operand.formula if isinstance(operand, Pointwise) else operand for operand in operands]
-            formula = _applied(step.function, function, formulas, arguments)
-        if formula is not None and _is_small(formula):
-            self.pointwise[step.outputs[0]] = Pointwise(next(iter(roots), None), formula)
-        elif not roots and all(self._is_of_weights(number) for number in step.inputs):
+            formula = self._applied(step.function, function, formulas, arguments)
+        if formula is not None:
+            self.pointwise[step.outputs[0]] = Pointwise(root, formula)
+        elif root is None and all(map(self._is_of_weights, step.inputs)):
             for at, tensor in enumerate(made):
                 self._follow_weights(step, arguments, of, tensor, at=at)
+
+    def _applied(
+        self, name: str, act: Activation | None, formulas: list[Any], arguments: Mapping[str, Any]
+    ) -> Expr | Compare | None:
+        """Return the formula of a call's result; None if it cannot be written, or is large.
+
+        It is written once for the same call in every turn of a loop; but not one of 0, which equals -0.
+        """
+        has_zero = any(isinstance(each, float) and each == 0 for each in formulas)
+        if has_zero or name == "clamp" or (name in {"add", "sub"} and "alpha" in arguments):
+            return _if_small(_written(name, act, formulas, arguments))
+        if name == "addcmul" and "value" in arguments:
+            return None
+        key = name, id(act), *formulas  # the activation stays in `_kinds` or `activations`
+        if key not in self._written:
+            self._written[key] = _if_small(_written(name, act, formulas, {}))
+        return self._written[key]
 
     def _follow_weights(
         self, step: Step, arguments: Mapping[str, Any], of: list[Pointwise], made: Tensor, *, at: int
@@ -187,17 +215,15 @@ class FormulaFollower:
         middle = {name: float(self.weights[name].values.double().mean()) for name in param_names(formula)}
         return substitute(formula, {ParamRef(name): expr(number) for name, number in middle.items()})
 
-    def _operand(self, value: Any) -> Pointwise | float | None:
+    def _operand(self, value: Tensor) -> Pointwise | float | None:
         """Return a number, or a value as a formula of its root; None if it is neither."""
-        if not isinstance(value, Tensor):
-            return float(value)
         number = self._read[id(value)]
         if number in self._filled:
             return self._filled[number]
         known_of = self.pointwise.get(number)
-        if known_of is not None and value.numel() == 1 and known_of.root is not None and self._is_fixed(known_of.root):
-            return float(value.detach())  # computed from a single fixed number
         if known_of is not None:
+            if value.numel() == 1 and known_of.root is not None and self._is_fixed(known_of.root):
+                return float(value.detach())  # computed from a single fixed number
             return known_of
         origin = self._values[number].origin
         if origin.startswith("parameter") or (type(value) is not Tensor and isinstance(value, nn.Parameter)):
@@ -212,35 +238,18 @@ class FormulaFollower:
         return self._values[number].origin.startswith(("parameter", "buffer", "constant"))
 
 
-def _is_operand(value: Any) -> bool:
-    return isinstance(value, Tensor) or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
 def _ours(arguments: Mapping[str, Any]) -> AnyActivation | None:
     found = getattr(next(iter(arguments.values())), "activation", None)
     return found if isinstance(found, Activation | AxisActivation) else None
 
 
-@lru_cache(maxsize=4096)
-def _is_small(formula: Expr | Compare) -> bool:
-    return sum(1 for _ in walk(formula)) <= LARGEST
+def _if_small(formula: Expr | Compare | None) -> Expr | Compare | None:
+    return formula if formula is not None and sum(1 for _ in walk(formula)) <= LARGEST else None
 
 
-def _applied(
-    name: str, act: Activation | None, formulas: list[Any], arguments: Mapping[str, Any]
-) -> Expr | Compare | None:
-    """Return the formula of a call's result; None if it cannot be written."""
-    if name == "clamp" or (name in {"add", "sub"} and "alpha" in arguments) or 0 in formulas:
-        return _written(name, act, formulas, arguments)
-    if name == "addcmul" and "value" in arguments:
-        return None
-    return _written_once(name, act, tuple(formulas))
-
-
-@lru_cache(maxsize=4096)
-def _written_once(name: str, act: Activation | None, formulas: tuple[Any, ...]) -> Expr | Compare | None:
-    """Write a formula once for the same call in every turn of a loop; not of 0, which equals -0."""
-    return _written(name, act, list(formulas), {})
+_NUMBERS = (int, float)
+# Functions whose result `_written` may write as a formula, beside activations.
+_WRITTEN = frozenset({"where", "masked_fill", "__setitem__", "max", "min", "clamp", *TRANSLATED, *COMPARED})
 
 
 def _written(

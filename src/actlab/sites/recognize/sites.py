@@ -20,7 +20,7 @@ from actlab.sites.recognize.formula_follower import FormulaFollower
 from actlab.sites.recognize.learned_parameters import shown_parameters
 from actlab.sites.recognize.opaque import unseen_in
 from actlab.sites.recognize.softmax import axis_composites
-from actlab.sites.recognize.torch_ops import CONVOLUTIONS, LINEAR, MOVES, POINTWISE, after_weights
+from actlab.sites.recognize.torch_ops import CONVOLUTIONS, LINEAR, MAY_FOLLOW_WEIGHTS, MOVES, POINTWISE, after_weights
 from actlab.sites.recognize.unnamed import unnamed
 from actlab.sites.recognize.upstream import THROUGH, follows_weights, is_float, weights_before
 from actlab.sites.site import Site, Unseen
@@ -50,15 +50,15 @@ def with_sites(bare: Trace, follower: FormulaFollower, model: nn.Module) -> Trac
         model: the model that was run.
     """
     unseen = unseen_in(model)
-    bare = replace(bare, unseen=unseen)
+    bare = bare.sited(unseen=unseen)
     found = sorted(
         _gated(bare, [*axis_composites(bare), *composites(follower, bare), *_singles(follower, bare)]),
         key=lambda f: f.steps[0],
     )
     sites, site_of = _merged(bare, found)
     sources = {each.steps[0]: each.source for each in found}
-    trace = replace(bare, sites=tuple(sites), site_of=site_of, source_of=sources)
-    return replace(trace, unseen=(*unseen, *_opaque(bare), *unnamed(trace, follower)))
+    trace = bare.sited(sites=tuple(sites), site_of=site_of, source_of=sources)
+    return trace.sited(unseen=(*unseen, *_opaque(bare), *unnamed(trace, follower)))
 
 
 def _singles(follower: FormulaFollower, trace: Trace) -> Iterator[Found]:
@@ -66,8 +66,10 @@ def _singles(follower: FormulaFollower, trace: Trace) -> Iterator[Found]:
     for step in trace.steps:
         if step.part == "loss" or not step.inputs or step.function == "getitem":
             continue
-        source = _source(step, trace)
         act = follower.activations.get(step.place)
+        if act is None and step.function not in MAY_FOLLOW_WEIGHTS:
+            continue
+        source = _source(step, trace)
         if act is None and follows_weights(trace, source):
             act = after_weights(step.function, step.arguments)
         if act is not None and is_float(trace, source) and source not in trace.of_weights:

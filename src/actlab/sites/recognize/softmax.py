@@ -45,11 +45,16 @@ def axis_composites(trace: Trace) -> Iterator[Found]:
             yield Found(get(written.name), places, written.source, written=formula)
 
 
+_LAST = frozenset({"exp", "div", "sub"})
+
+
 def written_softmax(trace: Trace, last: Step) -> WrittenSoftmax | None:
     """Return the softmax or log-softmax that the step completes; None if it completes neither.
 
     Subtracting the largest number first, which keeps the exponentials finite, is part of it.
     """
+    if last.function not in _LAST:
+        return None
     if last.function == "exp" and len(last.inputs) == 1:
         return _exponential(trace, last)
     if len(last.inputs) != 2 or "alpha" in last.arguments:

@@ -95,6 +95,7 @@ ALONE = frozenset(op.function for op in TORCH_OPS if not op.is_arithmetic)
 POINTWISE = frozenset(op.function for op in TORCH_OPS if not op.is_arithmetic and is_pointwise(op))
 # Functions of arithmetic that are an activation only where they follow weights.
 AFTER_WEIGHTS: Mapping[str, str] = {op.function: op.activation for op in TORCH_OPS if op.is_arithmetic}
+MAY_FOLLOW_WEIGHTS = AFTER_WEIGHTS.keys() | {"clamp"}
 _OPS = {name: tuple(op for op in TORCH_OPS if op.function == name) for name in ALONE}
 
 # Parameter values at which the catalog has a name for the function.
@@ -108,7 +109,9 @@ def known(function: str, arguments: Arguments) -> AnyActivation | None:
     """Return the activation that a function of this name is, whatever it follows; None if it is not one."""
     if function == "clamp":
         return _clamped(arguments)
-    op = next((op for op in _OPS.get(function, ()) if _is_meant(op, arguments)), None)
+    if function not in _OPS:
+        return None
+    op = next((op for op in _OPS[function] if _is_meant(op, arguments)), None)
     return None if op is None else bound(op.activation, _parameters(op, arguments))
 
 

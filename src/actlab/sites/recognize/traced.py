@@ -24,6 +24,7 @@ def traced(
     targets: Any = None,
     observe: Observer | None = None,
     settle: Callable[[], None] | None = None,
+    stand_ins: Mapping[Callable[..., Any], Callable[..., Any]] | None = None,
     then: Callable[[Tensor], None] | None = None,
     may_raise: bool = False,
 ) -> Recorded:
@@ -31,7 +32,7 @@ def traced(
 
     Args:
         model: in the mode to be recorded; the wrappers of `torch.compile` and DDP are taken off.
-        inputs, kwargs, loss, targets, observe, settle, then, may_raise: as for `recorded`.
+        inputs, kwargs, loss, targets, observe, settle, stand_ins, then, may_raise: as for `recorded`.
 
     Raises:
         BadInput: the model is wrapped in a way that cannot be looked through, or it or the loss raises.
@@ -39,5 +40,5 @@ def traced(
     model, follower = unwrapped(model), FormulaFollower()
     with uncollected():
         found = recorded(model, inputs, kwargs, follower=follower, loss=loss, targets=targets, observe=observe,
-                         settle=settle, then=then, may_raise=may_raise)  # fmt: skip
+                         settle=settle, stand_ins=stand_ins, then=then, may_raise=may_raise)  # fmt: skip
         return replace(found, trace=with_sites(found.trace, follower, model))

@@ -45,31 +45,35 @@ class Written:
 
 @final
 class Memory:
-    """Track writes in place, to know which tensors changed because they share memory."""
+    """Track writes in place, to know which tensors changed because they share memory.
+
+    Attributes:
+        is_written: whether there was a write.
+    """
 
     def __init__(self) -> None:
+        self.is_written = False
         self._clock = 0
         self._seen: dict[int, int] = {}  # by the number of a value
         self._writes: dict[int, list[Written]] = {}  # by storage
 
     def see(self, number: int) -> None:
-        """Note that the value was created or first read now."""
+        """Note that the value was created or first read now; before the first write there is no need to."""
         self._seen[number] = self._clock
 
     def write(self, number: int, tensor: Tensor) -> None:
         """Note that the tensor was overwritten and has the value with that number now."""
         storage = _storage(tensor)
         if storage is not None:
+            self.is_written = True
             self._clock += 1
             self._seen[number] = self._clock
             self._writes.setdefault(storage, []).append(Written(self._clock, number, _region(tensor)))
 
     def changed(self, number: int, tensor: Tensor) -> tuple[tuple[int, ...], bool]:
         """Return the values that were written into the tensor since then, and whether they cover all of it."""
-        if not self._writes:
-            return (), False
         storage = _storage(tensor)
-        since = self._seen.get(number, self._clock)
+        since = self._seen.get(number, 0)
         writes = self._writes.get(storage, []) if storage is not None else []
         latest = list(takewhile(lambda each: each.at > since, reversed(writes)))
         if not latest or tensor.numel() == 0:

@@ -23,7 +23,8 @@ class CallPlaces:
     def __init__(self, paths: Places) -> None:
         self._paths = paths
         self._known: dict[tuple[int, ...], tuple[Place, Stack]] = {}
-        self._codes: dict[int, tuple[CodeType, bool, bool]] = {}  # by identity, which must not be reused
+        # by identity, which must not be reused: a number for each instruction, and what must be known of the function
+        self._codes: dict[int, tuple[CodeType, int, bool, bool]] = {}
 
     def of(self, frame: FrameType) -> tuple[Place, Stack]:
         """Return the place of the call that the frame makes, and its stack."""
@@ -38,25 +39,26 @@ class CallPlaces:
     def _key(self, frame: FrameType) -> tuple[int, ...] | None:
         """Return what place and stack follow from; None if a module that the model does not own makes the call."""
         key: list[int] = []
-        codes, is_owned = self._codes, False
+        codes, paths, is_owned = self._codes, self._paths, False
         at: FrameType | None = frame
         while at is not None:
             code = at.f_code
-            identity = id(code)
-            about = codes.get(identity)
-            if about is None:
-                is_method = code.co_argcount > 0 and code.co_varnames[0] == "self"
-                about = code, is_method and owner_of(code.co_filename) != "ours", is_outside(at)
-                codes[identity] = about
-            if about[2]:
+            about = codes.get(id(code)) or self._about(code, at)
+            _, first, is_method, is_end = about
+            if is_end:
                 break
-            key += (identity, at.f_lasti)
-            if about[1] and not is_owned:
+            key.append(first + at.f_lasti)
+            if is_method and not is_owned:
                 owner = at.f_locals.get("self")
-                if id(owner) in self._paths:
+                if id(owner) in paths:
                     is_owned = True
-                    key.append(id(owner))
+                    key.append(-id(owner))
                 elif isinstance(owner, nn.Module):
                     return None
             at = at.f_back
         return tuple(key)
+
+    def _about(self, code: CodeType, frame: FrameType) -> tuple[CodeType, int, bool, bool]:
+        is_method = code.co_argcount > 0 and code.co_varnames[0] == "self" and owner_of(code.co_filename) != "ours"
+        about = self._codes[id(code)] = code, len(self._codes) << 32, is_method, is_outside(frame)
+        return about

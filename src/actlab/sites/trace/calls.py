@@ -183,13 +183,19 @@ def _signature(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD)
 
 
+# a tuple, since for a union of types `isinstance` takes three times as long
+_SEQUENCES = (list, tuple)
+_CONTAINERS = (list, tuple, dict)
+_PLAIN = (bool, int, float, str, type(None))
+
+
 def tensors_in(arguments: Mapping[str, Any] | tuple[Any, ...] | list[Any]) -> list[Tensor]:
     """Return the tensors among the arguments, in order, also those in tuples, lists and dicts."""
     found: list[Tensor] = []
-    for value in arguments if isinstance(arguments, list | tuple) else arguments.values():
+    for value in arguments if isinstance(arguments, _SEQUENCES) else arguments.values():
         if isinstance(value, Tensor):
             found.append(value)
-        elif isinstance(value, list | tuple | dict):
+        elif isinstance(value, _CONTAINERS):
             found += tensors_in(value)
     return found
 
@@ -220,19 +226,12 @@ def tensors_within(value: Any, *, depth: int = 4) -> list[Tensor]:
 
 def settings_in(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments that are numbers, strings, booleans, None or tuples of those."""
-    return {
-        name: kept
-        for name, value in arguments.items()
-        if not isinstance(value, Tensor) and (kept := _setting(value)) is not _DROPPED
-    }
-
-
-_DROPPED = object()
-
-
-def _setting(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, list | tuple) and all(isinstance(each, bool | int | float | str) for each in value):
-        return tuple(value)
-    return _DROPPED
+    found: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if isinstance(value, Tensor):
+            continue
+        if isinstance(value, _PLAIN):
+            found[name] = value
+        elif isinstance(value, _SEQUENCES) and all(isinstance(each, bool | int | float | str) for each in value):
+            found[name] = tuple(value)
+    return found

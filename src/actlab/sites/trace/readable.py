@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 _PLAIN = frozenset({Tensor, nn.Parameter})
+_is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
 
 
 def is_readable(tensor: Tensor) -> bool:
@@ -19,7 +20,7 @@ def is_readable(tensor: Tensor) -> bool:
     """
     if type(tensor) not in _PLAIN and (is_lazy(tensor) or not _is_dispatched_as_plain(tensor)):
         return False
-    if tensor.is_nested or tensor.layout is not torch.strided or is_in_transform(tensor):
+    if tensor.is_nested or tensor.layout is not torch.strided or _is_wrapped(tensor):
         return False
     return not (tensor.is_meta or tensor.is_quantized or tensor._is_zerotensor())
 
@@ -62,7 +63,7 @@ def _size(tensor: Tensor, at: int) -> int:
 
 def is_in_transform(tensor: Tensor) -> bool:
     """Return whether a tensor is a view of a transform such as `torch.vmap`: reading it raises."""
-    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+    return bool(_is_wrapped(tensor))
 
 
 def why_not_now() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from types import FrameType, MethodType, MethodWrapperType
 from typing import Any, NamedTuple, Protocol, final
@@ -89,26 +89,33 @@ _SILENT = frozenset(
 )
 
 
+# Most calls have at most so many arguments without a known name.
+_USUAL_ARGUMENTS = 8
+
 # They take numbers out of a tensor, where autograd cannot follow.
 _ESCAPES = frozenset({"item", "tolist", "numpy", "__array__", "__float__", "__int__"})
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Function:
     """What a recorder must know of a function of PyTorch, whatever its arguments.
 
     Attributes:
         function: the function itself, whose identity must not be reused.
+        stand_in: what runs in its place; None for itself.
         name, spelling: as in `Step`.
         is_silent: whether no data flows through it.
+        is_escape: whether it takes numbers out of a tensor.
         is_in_place: whether it overwrites its first argument, by its name.
-        arguments: the names of its arguments, as far as they are known.
+        arguments: the names of its arguments, and the index of those whose name is unknown.
     """
 
     function: Callable[..., Any]
+    stand_in: Callable[..., Any] | None
     name: str
     is_silent: bool
+    is_escape: bool
     is_in_place: bool
     spelling: str
     arguments: tuple[str, ...]
@@ -116,9 +123,10 @@ class Function:
     def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return all arguments of a call by name, or by index if the name is unknown."""
         found = dict(zip(self.arguments, args, strict=False))
-        for at in range(len(found), len(args)):
-            found[str(at)] = args[at]
-        found.update(kwargs)
+        if len(found) < len(args):
+            found.update({str(at): args[at] for at in range(len(found), len(args))})
+        if kwargs:
+            found.update(kwargs)
         return found
 
 
@@ -135,6 +143,7 @@ class Recorder(TorchFunctionMode):
         follower: called with each step once it is recorded.
         observe: called with each step and its tensors; of what is overwritten in place it gets a copy.
         settle: called before a tensor is overwritten in place: what an observer has yet to read, it reads now.
+        stand_ins: by a function, what runs in its place; its call is recorded all the same.
         keeps: whether `kept` gives the tensors that the follower needs after the pass.
         spares: whether the pass goes on unrecorded if recording raises.
 
@@ -151,6 +160,7 @@ class Recorder(TorchFunctionMode):
         follower: Follower | None = None,
         observe: Observer | None = None,
         settle: Callable[[], None] | None = None,
+        stand_ins: Mapping[Callable[..., Any], Callable[..., Any]] | None = None,
         keeps: bool = False,
         spares: bool = False,
     ) -> None:
@@ -164,6 +174,7 @@ class Recorder(TorchFunctionMode):
         self.part: Part = "model"
         self._follower = follower
         self._observe, self._settle = observe, settle
+        self._stand_ins = stand_ins or {}
         self._places = CallPlaces(places_of(model))
         self._names = _named_tensors(model)
         self._numbers: dict[int, tuple[int, ReferenceType[Tensor]]] = {}  # by identity, which a later one may reuse
@@ -185,6 +196,8 @@ class Recorder(TorchFunctionMode):
         found, seen = self._numbers.get(id(tensor), _UNSEEN)
         if seen() is not tensor:
             return self._new(tensor, origin=self._origin(tensor))
+        if not self._memory.is_written:
+            return found
         written, is_all = self._memory.changed(found, tensor)
         return self._again(tensor, (*written, *(() if is_all else (found,)))) if written else found
 
@@ -193,8 +206,8 @@ class Recorder(TorchFunctionMode):
         by = self.steps[self._maker[parts[0]]]
         number = self._new(tensor, origin="")
         self._add(
-            replace(
-                by, place=len(self.steps), function="alias", spelling="", inputs=parts, outputs=(number,), arguments={}
+            by._replace(
+                place=len(self.steps), function="alias", spelling="", inputs=parts, outputs=(number,), arguments={}
             ),
             instruction=-1,
             stack=Stack(()),
@@ -217,7 +230,7 @@ class Recorder(TorchFunctionMode):
         about = self._about.get(id(func)) or self._known(func)
         if self.broken is not None:
             return func(*args, **kwargs)
-        if about.name in _ESCAPES and args:
+        if about.is_escape and args:
             self.escapes.append(self._bare(about, (self.number(args[0]),), sys._getframe(1)))
         if about.is_silent:
             return func(*args, **kwargs)
@@ -227,7 +240,7 @@ class Recorder(TorchFunctionMode):
             except Exception as error:
                 self._break(error)
         try:
-            result = func(*args, **kwargs)
+            result = (about.stand_in or func)(*args, **kwargs)
         except RuntimeError:
             if about.name == "grad" and self.broken is None:
                 self.without_gradient.append(self._bare(about, begun[3], sys._getframe(1)))
@@ -257,7 +270,17 @@ class Recorder(TorchFunctionMode):
         found = self._about.get(key)
         if found is None:
             name = "activation" if is_shown(func) else name_of(func)
-            found = Function(func, name, name in _SILENT, is_in_place(func), spelling_of(func), argument_names(func))
+            names = argument_names(func)
+            found = Function(
+                func,
+                self._stand_ins.get(func),
+                name,
+                name in _SILENT,
+                name in _ESCAPES,
+                is_in_place(func),
+                spelling_of(func),
+                (*names, *map(str, range(len(names), _USUAL_ARGUMENTS))),
+            )
             self._about[key] = found
         return found
 
@@ -276,13 +299,15 @@ class Recorder(TorchFunctionMode):
 
     def _end(self, about: Function, begun: _Begun, result: Any, frame: FrameType) -> None:
         arguments, read, overwrites, numbers, before = begun
-        made = read[:1] if about.name == "__setitem__" else tensors_in((result,))
-        if about.name == "grad" and not made:
-            self.without_gradient.append(self._bare(about, numbers, frame))
+        made = [result] if isinstance(result, Tensor) else tensors_in((result,))
+        if about.name == "__setitem__":
+            made = read[:1]
         if made:
             self._note(about, arguments, numbers, read, before, made, frame)
             if overwrites:
                 self._memory.write(self._numbers[id(made[0])][0], made[0])
+        elif about.name == "grad":
+            self.without_gradient.append(self._bare(about, numbers, frame))
 
     def _note(
         self,
@@ -295,14 +320,12 @@ class Recorder(TorchFunctionMode):
         frame: FrameType,
     ) -> None:
         (path, module, file, line, instruction), stack = self._places.of(frame)
-        in_model, spelling = self.part == "model", about.spelling
+        in_model, spelling, settings = self.part == "model", about.spelling, settings_in(arguments)
         if about.name == "activation":
             spelling = _spelling_of_ours(arguments)
+            settings |= _state_of_ours(arguments)
         elif module and in_model:
             spelling = f"nn.{module}"
-        settings = settings_in(arguments)
-        if about.name == "activation":
-            settings |= _state_of_ours(arguments)
         outputs = tuple([self._new(tensor, origin="") for tensor in made])
         step = Step(
             len(self.steps), about.name, spelling, self.part, path if in_model else "", file, line, numbers, outputs,
@@ -330,7 +353,8 @@ class Recorder(TorchFunctionMode):
         number = len(self.values)
         self.values.append(Value(number, shape_of(tensor), _dtype(tensor.dtype), origin, tensor.requires_grad))
         self._numbers[id(tensor)] = number, ref(tensor)
-        self._memory.see(number)
+        if self._memory.is_written:
+            self._memory.see(number)
         return number
 
     def trace(self, *, outputs: Sequence[int], loss: int | None) -> Trace:

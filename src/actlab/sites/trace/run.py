@@ -53,6 +53,7 @@ def recorded(
     targets: Any = None,
     observe: Observer | None = None,
     settle: Callable[[], None] | None = None,
+    stand_ins: Mapping[Callable[..., Any], Callable[..., Any]] | None = None,
     then: Callable[[Tensor], None] | None = None,
     may_raise: bool = False,
 ) -> Recorded:
@@ -68,6 +69,7 @@ def recorded(
         targets: passed to the loss.
         observe: called with every step and its tensors; of what is overwritten in place it gets a copy.
         settle: called before a tensor is overwritten in place.
+        stand_ins: by a function of PyTorch, what runs in its place; its call is recorded all the same.
         then: called with the loss before buffers and random state are restored, such as for a backward pass.
         may_raise: whether to return what was recorded before the model or the loss raised.
 
@@ -76,7 +78,7 @@ def recorded(
     """
     if has_lazy_parts(model):
         _initialize(model, inputs, kwargs or {})
-    recorder = Recorder(model, follower=follower, observe=observe, settle=settle)
+    recorder = Recorder(model, follower=follower, observe=observe, settle=settle, stand_ins=stand_ins)
     recorder.given(tensors_within([*inputs, kwargs or {}]), "input")
     if targets is not None:
         recorder.given(tensors_within(targets), "target")

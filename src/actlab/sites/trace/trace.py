@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, final
+from typing import Any, Literal, NamedTuple, final
 
 from actlab.sites.site import Site, Unseen
 from actlab.sites.trace.call_stack import Stack
@@ -13,9 +14,9 @@ from actlab.sites.trace.call_stack import Stack
 Part = Literal["model", "loss"]
 
 
+# a named tuple takes half the time of a frozen dataclass, and there is one for every call
 @final
-@dataclass(frozen=True, init=False)
-class Value:
+class Value(NamedTuple):
     """A tensor of the pass, identified by a number.
 
     Attributes:
@@ -32,16 +33,9 @@ class Value:
     origin: str = ""
     requires_grad: bool = False
 
-    def __init__(
-        self, number: int, shape: tuple[int, ...], dtype: str, origin: str = "", requires_grad: bool = False
-    ) -> None:
-        # a third of the time that the constructor of a frozen dataclass takes; there is one for every call
-        self.__dict__.update(number=number, shape=shape, dtype=dtype, origin=origin, requires_grad=requires_grad)
-
 
 @final
-@dataclass(frozen=True, init=False)
-class Step:
+class Step(NamedTuple):
     """One call of PyTorch.
 
     Attributes:
@@ -67,24 +61,6 @@ class Step:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     arguments: Mapping[str, Any]
-
-    def __init__(
-        self,
-        place: int,
-        function: str,
-        spelling: str,
-        part: Part,
-        path: str,
-        file: str,
-        line: int,
-        inputs: tuple[int, ...],
-        outputs: tuple[int, ...],
-        arguments: Mapping[str, Any],
-    ) -> None:
-        self.__dict__.update(
-            place=place, function=function, spelling=spelling, part=part, path=path, file=file, line=line,
-            inputs=inputs, outputs=outputs, arguments=arguments,
-        )  # fmt: skip
 
 
 @final
@@ -120,13 +96,20 @@ class Trace:
     escapes: tuple[Step, ...] = field(default=(), repr=False)
     without_gradient: tuple[Step, ...] = field(default=(), repr=False)
 
-    def maker(self, value: int) -> Step | None:
-        """Return the step that computed the value; None if it comes from outside."""
-        return self._makers.get(value)
+    @cached_property
+    def maker(self) -> Callable[[int], Step | None]:
+        """By a value's number, the step that computed the value; None if it comes from outside."""
+        # the dictionary's own method: searches call it more often than anything else
+        return {value: step for step in self.steps for value in step.outputs}.get
 
-    def readers(self, value: int) -> tuple[Step, ...]:
-        """Return the steps that read the value, in order."""
-        return self._readers.get(value, ())
+    @cached_property
+    def readers(self) -> Callable[[int], tuple[Step, ...]]:
+        """By a value's number, the steps that read the value, in order."""
+        readers = defaultdict[int, list[Step]](list)
+        for step in self.steps:
+            for value in step.inputs if len(step.inputs) == 1 else dict.fromkeys(step.inputs):
+                readers[value].append(step)
+        return _Readers({value: tuple(steps) for value, steps in readers.items()}).__getitem__
 
     def source(self, first: Step) -> int:
         """Return the number of the input of the activation whose first step this is."""
@@ -162,14 +145,16 @@ class Trace:
         """By the place of a step, whether it multiplies by parameters; filled by searches."""
         return {}
 
-    @cached_property
-    def _makers(self) -> dict[int, Step]:
-        return {value: step for step in self.steps for value in step.outputs}
+    def sited(self, **found: Any) -> Trace:
+        """Return the trace with other sites or unseen parts, and with what was derived from its steps alone."""
+        trace = replace(self, **found)
+        trace.__dict__.update({name: value for name, value in self.__dict__.items() if name in _OF_STEPS})
+        return trace
 
-    @cached_property
-    def _readers(self) -> dict[int, tuple[Step, ...]]:
-        readers: dict[int, list[Step]] = {}
-        for step in self.steps:
-            for value in dict.fromkeys(step.inputs):
-                readers.setdefault(value, []).append(step)
-        return {value: tuple(steps) for value, steps in readers.items()}
+
+_OF_STEPS = frozenset({"maker", "readers", "of_weights", "parameters_behind", "are_layers"})
+
+
+class _Readers(dict[int, tuple[Step, ...]]):
+    def __missing__(self, value: int) -> tuple[Step, ...]:
+        return ()

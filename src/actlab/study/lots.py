@@ -1,0 +1,126 @@
+"""Train the trials of one arm together, as batched lanes if that is faster."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
+from typing import final
+
+from actlab.errors import BadTask
+from actlab.study.arm import model_of
+from actlab.study.outcome import Outcome
+from actlab.study.plan import Trial
+from actlab.study.setting import Setting
+from actlab.train.lanes.decide import Decision, decide, holds
+from actlab.train.lanes.training import Lane, each_run
+from actlab.train.loop import train
+from actlab.train.run import Run
+from actlab.train.task import Task
+
+LARGEST = 96
+"""Trials that train together at most: more gain little, and their memory grows with their number."""
+
+SMALLEST = 8
+"""Lots are not divided further for the sake of more processes: fewer trials gain less from each other."""
+
+
+def lots_of(trials: Sequence[Trial], *, jobs: int) -> list[tuple[Trial, ...]]:
+    """Return the trials in lots of one arm each, the largest first, for so many processes.
+
+    The trials of one seed stay together, as far as the sizes allow: they share rows and dropout.
+
+    Example:
+        >>> trials = [Trial("relu", point, seed) for seed in range(9) for point in range(8)]
+        >>> [len(lot) for lot in lots_of(trials, jobs=2)], [len(lot) for lot in lots_of(trials[:8], jobs=2)]
+        ([36, 36], [8])
+    """
+    lots = []
+    ordered = sorted(trials, key=lambda trial: (trial.arm, trial.seed, trial.point))
+    arms = [tuple(of_arm) for _, of_arm in groupby(ordered, key=lambda trial: trial.arm)]
+    for of_arm in arms:
+        parts = max(math.ceil(len(of_arm) / LARGEST), min(jobs, len(of_arm) // SMALLEST), 1)
+        ends = [round(len(of_arm) * number / parts) for number in range(parts + 1)]
+        lots += [of_arm[start:end] for start, end in pairwise(ends)]
+    return sorted(lots, key=len, reverse=True)
+
+
+def carry_out(setting: Setting, trial: Trial) -> Outcome:
+    """Run one trial; its result does not depend on when and where.
+
+    Raises:
+        BadTask: the model or the loss raised.
+    """
+    start = time.perf_counter()
+    task, rate = setting.task_of(trial.seed), setting.plan.rate(trial.point)
+    model = model_of(task, setting.arms[trial.arm], where=setting.where, seed=trial.seed)
+    run = train(model, task, rate=rate, seed=trial.seed)
+    return _outcome(trial, run, rate=rate, seconds=time.perf_counter() - start)
+
+
+def _outcome(trial: Trial, run: Run, *, rate: float, seconds: float) -> Outcome:
+    return Outcome(
+        trial=trial,
+        rate=rate,
+        valid=run.valid,
+        test=run.test,
+        diverged=run.diverged,
+        still_learning=run.still_learning,
+        best=run.best,
+        steps=run.steps,
+        curve=run.curve,
+        seconds=seconds,
+    )
+
+
+@final
+class LotTrainer:
+    """Trains lots of trials in this process; what holds for one lot of an arm serves for the next.
+
+    Args:
+        setting: what all trials have in common.
+
+    Attributes:
+        decisions: how the runs of each arm go, and why.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.decisions: dict[str, Decision] = {}
+
+    def outcomes(self, lot: Sequence[Trial]) -> Iterator[Outcome]:
+        """Train the trials of one arm and yield their outcomes as they end.
+
+        Raises:
+            BadTask: the model or the loss raised.
+        """
+        left = dict.fromkeys(lot)
+        if isinstance(self.setting.task, Task):
+            lanes = self._lanes(lot)
+            decision = self._decided(lot[0].arm, lanes)
+            if decision.together:
+                try:
+                    for each in each_run(lanes, fixed=decision.fixed):
+                        trial = lot[each.place]
+                        yield _outcome(trial, each.run, rate=lanes[each.place].rate, seconds=each.seconds)
+                        del left[trial]
+                except BadTask as error:  # one by one it may train, or say what is wrong with it
+                    reason = f"Training together stopped: {error}"
+                    self.decisions[lot[0].arm] = Decision(False, reason)
+        for trial in left:
+            yield carry_out(self.setting, trial)
+
+    def _lanes(self, lot: Sequence[Trial]) -> list[Lane]:
+        arm, where = self.setting.arms[lot[0].arm], self.setting.where
+        seeds = dict.fromkeys(trial.seed for trial in lot)
+        tasks = {seed: self.setting.task_of(seed) for seed in seeds}
+        models = {seed: model_of(tasks[seed], arm, where=where, seed=seed) for seed in seeds}
+        rate = self.setting.plan.rate
+        return [Lane(tasks[trial.seed], models[trial.seed], rate(trial.point), trial.seed) for trial in lot]
+
+    def _decided(self, arm: str, lanes: Sequence[Lane]) -> Decision:
+        known = self.decisions.get(arm)
+        if known is None or (known.together and not holds(known, lanes)):
+            known = self.decisions[arm] = decide(lanes)
+        return known

@@ -1,0 +1,31 @@
+"""What all trials of a study have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actlab.study.arm import Arm
+from actlab.study.places import Places
+from actlab.study.plan import PER_SEED, Plan
+from actlab.train.task import Task
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a study have in common.
+
+    Attributes:
+        task: the task to learn.
+        arms: the arms, by name.
+        where: the activations of the model; None if its factory takes the activation.
+        plan: the plan, which says the learning rate of a point, and whether every seed has its own split of the rows.
+    """
+
+    task: Task
+    arms: dict[str, Arm]
+    where: Places | None
+    plan: Plan
+
+    def task_of(self, seed: int) -> Task:
+        """Return the task with the split of the rows that a seed has."""
+        return self.task.with_split(seed) if self.plan.splits == PER_SEED else self.task
