@@ -189,7 +189,11 @@ def claims(task: Task, plan: Plan, done: Mapping[Trial, Outcome], *, effect: flo
     `effect` is added to the second arm, in regions of practical equivalence.
     """
     points = tuple(range(len(plan.points)))
-    while more := extension(plan, chosen(plan, done, points=points, look=0, metric=task.metric), points=points):
+    while True:
+        region = task.metric.region(mean(done[trial].valid for trial in plan.cells(points, look=0)))
+        more = extension(plan, done, points=points, metric=task.metric, region=region)
+        if not more:
+            break
         points = tuple(sorted((*points, *more)))
     choices = chosen(plan, done, points=points, look=0, metric=task.metric)
     tests = {

@@ -58,9 +58,11 @@ def dots() -> Task:
     return Task("dots", model, train=train, epochs=2, batch_size=20, rates=(3e-3, 3e-2))
 
 
+SETTINGS: dict[str, Any] = {"candidates": [Arm("tanh", nn.Tanh)], "seeds": 6, "budget": 2}
+
+
 def compared(**changes: Any) -> Comparison:
-    settings = {"candidates": [Arm("tanh", nn.Tanh)], "seeds": 6, "budget": 2, **changes}
-    return compare(dots(), **settings)
+    return compare(dots(), **SETTINGS, **changes)
 
 
 def numbers(found: Comparison) -> dict[str, Any]:
@@ -87,7 +89,7 @@ class InventingRunner:
         yield partial(self._run, setting)
 
     def _run(self, setting: Setting, trials: Sequence[Trial], claim: Claim) -> Iterator[Outcome]:
-        for trial in claimed(trials, claim):
+        for (trial,) in claimed([(each,) for each in trials], claim):
             self.trials.append(trial)
             time.sleep(self.seconds)
             yield invented(trial, setting.plan)

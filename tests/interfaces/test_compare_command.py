@@ -140,8 +140,8 @@ def stored(run: Run) -> Run:
 def test_a_stored_comparison_is_reported_without_its_task(stored: Run, tmp_path: Path) -> None:
     (tmp_path / "my_task.py").unlink()
     (row,) = stored("runs", "--json").json
-    assert row.keys() >= {"run", "name", "attempt", "created", "done", "planned", "state", "verdict"}
-    assert (row["run"], row["name"], row["done"]) == (1, "signs", row["planned"])
+    assert row.keys() >= {"number", "name", "attempt", "created", "done", "planned", "state", "verdict"}
+    assert (row["number"], row["name"], row["done"]) == (1, "signs", row["planned"])
     assert "signs" in stored("runs").out
     assert stored("compare", "--last").out.startswith("signs: signs")
     assert stored("report").out == "Written: actlab-report.html\n"

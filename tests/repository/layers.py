@@ -25,7 +25,7 @@ LAYERS: tuple[Mapping[str, frozenset[str]], ...] = (
         "kernels": frozenset({"numpy", "llvmlite", "triton", "torch", "lazy_loader"}),
     },
     {"nn": frozenset({"torch"})},
-    {"sites": frozenset(), "train": frozenset({"sklearn", "pandas", "PIL"})},
+    {"sites": frozenset(), "train": frozenset({"sklearn", "pandas", "PIL", "threadpoolctl"})},
     {"telemetry": frozenset(), "measure": frozenset({"jax", "onnxruntime", "onnxscript"})},
     {"rules": frozenset()},
     {"diagnosis": frozenset()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from statistics import mean
 
 from actlab.study.outcome import Outcome
 from actlab.study.plan import EXTENSION, MOST_EXTENSIONS, Plan, Trial
@@ -28,23 +29,41 @@ def _best(arm: str, seed: int, done: Done, *, points: Sequence[int], metric: Met
     return equals[(len(equals) - 1) // 2]
 
 
-def extension(plan: Plan, choices: Mapping[str, Sequence[int]], *, points: Sequence[int]) -> tuple[int, ...]:
-    """Return the points by which the range is extended: beyond each end that half of an arm's seeds chose.
+def tuned(plan: Plan, done: Done, *, arm: str, points: Sequence[int], look: int) -> tuple[float, ...]:
+    """Return the validation metric of an arm at every learning rate, averaged over the seeds."""
+    seeds = plan.seeds[: plan.looks[look].seeds]
+    return tuple(mean(done[Trial(arm, point, seed)].valid for seed in seeds) for point in points)
 
-    The range is the same for all arms. It is extended at most three times at each end, and not at all if the plan has a
-    single rate.
+
+def extension(plan: Plan, done: Done, *, points: Sequence[int], metric: Metric, region: float) -> tuple[int, ...]:
+    """Return the points by which the range is extended: beyond each end where an arm seems to get better still.
+
+    It does if half of its seeds choose the end, or if it is best there on average, and better than in the middle of the
+    range by more than `region`. The range is the same for all arms. It is extended at most three times at each end, and
+    not at all if the plan has a single rate. The seeds of the first look decide.
     """
     low, high = min(points), max(points)
     if low == high:
         return ()
+    choices = chosen(plan, done, points=points, look=0, metric=metric)
+    courses = [tuned(plan, done, arm=arm, points=points, look=0) for arm in plan.arms]
+
+    def is_open(end: int) -> bool:
+        at = 0 if end == low else -1
+        return any(Counter(each)[end] >= SHARE_AT_END * len(each) for each in choices.values()) or any(
+            _rises_to(at, course, metric=metric, region=region) for course in courses
+        )
+
     most = EXTENSION * MOST_EXTENSIONS
-    down = range(low - EXTENSION, low) if low > -most and _chooses(low, choices) else ()
-    up = range(high + 1, high + 1 + EXTENSION) if high - len(plan.points) + 1 < most and _chooses(high, choices) else ()
+    down = range(low - EXTENSION, low) if low > -most and is_open(low) else ()
+    up = range(high + 1, high + 1 + EXTENSION) if high - len(plan.points) + 1 < most and is_open(high) else ()
     return (*down, *up)
 
 
-def _chooses(point: int, choices: Mapping[str, Sequence[int]]) -> bool:
-    return any(Counter(each)[point] >= SHARE_AT_END * len(each) for each in choices.values())
+def _rises_to(end: int, course: Sequence[float], *, metric: Metric, region: float) -> bool:
+    """Return whether a course over the rates is best at one end, and clearly better than in the middle."""
+    gains = [metric.gain(value, over=0.0) for value in course]
+    return gains[end] == max(gains) and gains[end] - gains[len(gains) // 2] > region
 
 
 def at_ends(choices: Mapping[str, Sequence[int]], *, points: Sequence[int]) -> dict[str, int]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import final
 
 from actlab.errors import BadStudy
@@ -31,7 +32,6 @@ from actlab.study.power import seeds_needed
 from actlab.study.results import is_settled, read
 from actlab.study.runner import Claim, Crew, LocalRunner, Runner, Setting
 from actlab.study.store import Store
-from actlab.train.kinds import Metric
 from actlab.train.task import Task
 
 Progress = Callable[[int, int, float | None, str], None]
@@ -93,7 +93,7 @@ def prepare(
         points=rate_points(task.rates, budget=budget or BUDGET),
         seeds=seed_stream(seed, count=count),
         looks=tuple(looks or (Look(count, first),)),
-        margin=task.metric.margin,
+        margin=task.metric.margin if task.metric.margin_is_relative else task.region(0.0),
         margin_is_relative=task.metric.margin_is_relative,
         splits=_splits(task, splits),
         init=init,
@@ -197,7 +197,7 @@ def run_study(
     setting = replace(study.setting, plan=plan)
     with runner.crew(setting) as crew, leases(store, number) as claim:
         work = _Work(plan.trials, store, number, crew, progress, claim=claim)
-        points = _range(plan, work, metric=setting.task.metric)
+        points = _range(plan, work, task=setting.task)
         for look in range(len(plan.looks)):
             work.carry_out(list(plan.cells(points, look=look)), label="training")
             choices = chosen(plan, work.done, points=points, look=look, metric=setting.task.metric)
@@ -213,12 +213,13 @@ def run_study(
     return result
 
 
-def _range(plan: Plan, work: _Work, *, metric: Metric) -> tuple[int, ...]:
-    """Return the points to try, extended at the ends that an arm chose with the seeds of the first look."""
+def _range(plan: Plan, work: _Work, *, task: Task) -> tuple[int, ...]:
+    """Return the points to try: the range of the plan, extended where an arm seems to get better beyond it."""
     points = tuple(range(len(plan.points)))
     while True:
         work.carry_out(list(plan.cells(points, look=0)), label="training")
-        more = extension(plan, chosen(plan, work.done, points=points, look=0, metric=metric), points=points)
+        region = task.metric.region(mean(work.done[trial].valid for trial in plan.cells(points, look=0)))
+        more = extension(plan, work.done, points=points, metric=task.metric, region=region)
         if not more:
             return points
         points = tuple(sorted((*points, *more)))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import geometric_mean, mean, median
 
 from actlab.formula.activation import Activation
-from actlab.study.choice import Done
+from actlab.study.choice import Done, tuned
 from actlab.study.comparison import ArmResult, Comparison, Cost
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Plan, Trial
@@ -21,12 +21,6 @@ from actlab.train.task import Task
 
 NEAR = 0.9
 """The share of the way from the best constant prediction to the best arm that a target or a good rate must reach."""
-
-
-def tuned(plan: Plan, done: Done, *, arm: str, points: Sequence[int], look: int) -> tuple[float, ...]:
-    """Return the validation metric of an arm at every learning rate, averaged over the seeds."""
-    seeds = plan.seeds[: plan.looks[look].seeds]
-    return tuple(mean(done[Trial(arm, point, seed)].valid for seed in seeds) for point in points)
 
 
 def read(

@@ -8,7 +8,7 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
@@ -35,13 +35,22 @@ from actlab.train.load import Directions, directions_to
 Claim = Callable[[Sequence[Trial]], Sequence[Trial]]
 """Returns those of some trials that are to be run here; the others are run, or were, by another process."""
 
-Crew = Callable[[Sequence[Trial], Claim], Iterator[Outcome]]
-"""Runs trials and yields their outcomes as they end, in any order; each is claimed right before it starts."""
-
 
 def all_of(trials: Sequence[Trial]) -> Sequence[Trial]:
     """Return all trials: the claim of a process that shares its work with nobody."""
     return trials
+
+
+class Crew(Protocol):
+    """Runs trials and yields their outcomes as they end, in any order; claims each right before it starts."""
+
+    def __call__(self, trials: Sequence[Trial], claim: Claim = all_of) -> Iterator[Outcome]:
+        """Run those of the trials that can be claimed."""
+
+
+def claimed(lots: Sequence[Sequence[Trial]], claim: Claim) -> Iterator[Sequence[Trial]]:
+    """Yield what can be claimed of each lot, when it is asked for."""
+    return filter(None, map(claim, lots))
 
 
 class Runner(Protocol):
@@ -113,7 +122,7 @@ class LocalRunner:
 
 
 def _here(
-    trainer: LotTrainer, decisions: dict[str, Decision], trials: Sequence[Trial], claim: Claim
+    trainer: LotTrainer, decisions: dict[str, Decision], trials: Sequence[Trial], claim: Claim = all_of
 ) -> Iterator[Outcome]:
     for lot in claimed(lots_of(trials, jobs=1), claim):
         outcomes = trainer.outcomes(lot)
@@ -124,13 +133,6 @@ def _here(
                 break
             decisions.update(trainer.decisions)
             yield outcome
-
-
-def claimed(lots: Iterable[Sequence[Trial]], claim: Claim) -> Iterator[Sequence[Trial]]:
-    """Yield what is to be run here of each lot, claimed when it is asked for."""
-    for lot in lots:
-        if ours := claim(lot):
-            yield ours
 
 
 @contextmanager
@@ -157,22 +159,21 @@ def _in_pool(
     jobs: int,
     decisions: dict[str, Decision],
     trials: Sequence[Trial],
-    claim: Claim,
+    claim: Claim = all_of,
 ) -> Iterator[Outcome]:
-    """Run lots in other processes, with at most two for each of them claimed and not done."""
-    waiting, running = claimed(lots_of(trials, jobs=jobs), claim), set[Future[dict[str, Decision]]]()
+    left, running = claimed(lots_of(trials, jobs=jobs), claim), set[Future[dict[str, Decision]]]()
     try:
         while True:
-            started = list(islice(waiting, 2 * jobs - len(running)))
+            # No more than can run now: what is claimed is left by other processes.
+            lots = list(islice(left, jobs - len(running)))
             with _without_interrupts():
-                running |= {pool.submit(_train_there, lot, folder) for lot in started}
-            if not running:
-                break
-            done, running = wait(running, timeout=POLLED, return_when=FIRST_COMPLETED)
+                running |= {pool.submit(_train_there, lot, folder) for lot in lots}
             yield from _arrived(folder)
+            if not running:
+                return
+            done, running = wait(running, timeout=POLLED, return_when=FIRST_COMPLETED)
             for future in done:
                 decisions.update(future.result())
-        yield from _arrived(folder)
     except BrokenProcessPool as error:
         yield from _arrived(folder)
         raise BadStudy(

@@ -232,6 +232,21 @@ class Store:
         trials = {Trial(row.arm, row.point, row.seed): row for row in rows}
         return {trial: self._outcome(row) for trial, row in trials.items() if trial not in known}
 
+    def keep_result(self, study: int, values: Mapping[str, Any]) -> None:
+        """Store the result of a study; it takes the place of an earlier one, of fewer seeds."""
+        row = {"study_id": study, "comparison": dict(values), "version": _version(), "created": datetime.now(UTC)}
+
+        def write(connection: sa.Connection) -> None:
+            connection.execute(sa.delete(RESULTS).where(RESULTS.c.study_id == study))
+            connection.execute(sa.insert(RESULTS).values(row))
+
+        self.database.write(write)
+
+    def result(self, study: int) -> dict[str, Any] | None:
+        """Return the stored result of a study; None if it is not finished."""
+        rows = self._all(sa.select(RESULTS.c.comparison).where(RESULTS.c.study_id == study))
+        return rows[0].comparison if rows else None
+
     def curves(self, study: int, trials: Collection[Trial]) -> dict[Trial, tuple[Epoch, ...]]:
         """Return the learning curves of those of these trials that are stored."""
         query = sa.select(*keys(TRIALS), CURVES.c.points).join(CURVES)
@@ -240,21 +255,6 @@ class Store:
             for row in self._all(query.where(are(TRIALS, some, study=study))):
                 found[Trial(row.arm, row.point, row.seed)] = self._curve(row.points)
         return found
-
-    def keep_result(self, study: int, values: Mapping[str, Any]) -> None:
-        """Store the result of a study; it takes the place of an earlier one, of fewer seeds."""
-        row = {"study_id": study, "comparison": dict(values), "version": _version(), "created": datetime.now(UTC)}
-
-        def replace(connection: sa.Connection) -> None:
-            connection.execute(sa.delete(RESULTS).where(RESULTS.c.study_id == study))
-            connection.execute(self.database.insert(RESULTS).values(row).on_conflict_do_nothing())
-
-        self.database.write(replace)
-
-    def result(self, study: int) -> Any:
-        """Return the stored result of a study as plain values; None if it is not finished."""
-        query = sa.select(RESULTS.c.comparison).where(RESULTS.c.study_id == study)
-        return next((row.comparison for row in self._all(query)), None)
 
     def _all(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         return self.database.read(lambda connection: connection.execute(query).all())

@@ -63,9 +63,7 @@ def image_task(path: str, *, side: int = SIDE) -> Task:
         valid=rows.get("valid"),
         test=rows.get("test"),
         kind="classification",
-        sentence=visible(
-            f"{folder.resolve().name}: {len(classes)} classes of images on a small convolutional network."
-        ),
+        sentence=f"{len(classes)} classes of images on a small convolutional network.",
         epochs=epochs_for(len(rows["train"][1]), batch=BATCH, steps=STEPS),
         batch_size=BATCH,
         rates=(3e-4, 2e-2),

@@ -256,7 +256,7 @@ METRICS: dict[str, OfClasses | OfNumbers] = {
     "dice": OfClasses(_points("Dice coefficient"), _f1),
     "iou": OfClasses(_points("intersection over union"), _iou),
     "cross entropy": OfClasses(Metric("cross-entropy", "nats", False, 0.02, True), _cross_entropy),
-    "bits": OfClasses(Metric("cross-entropy in bits", "bits", False, 0.02, True), _bits),
+    "bits": OfClasses(Metric("cross-entropy per target", "bits", False, 0.02, True), _bits),
     "perplexity": OfClasses(Metric("perplexity", "equally likely choices", False, 0.02, True), _perplexity),
     "rmse": OfNumbers(ERROR, _error),
     "mae": OfNumbers(Metric("mean absolute error", "units of the target", False, 0.02, True), _absolute_error),

@@ -131,7 +131,46 @@ class OwnTraining:
         """Whether the activation is passed: always."""
         return True
 
-    def region(self, control: float) -> float:
+    @property
+    def rows(self) -> int:
+        """The number of rows: 0, as the data are the function's own."""
+        return 0
+
+    @property
+    def can_resplit(self) -> bool:
+        """Whether the rows can be split anew: never; the function may split its data by the seed."""
+        return False
+
+    @property
+    def split_sentence(self) -> str:
+        """Which noise of the data an interval holds."""
+        return "The function has its own data; the interval holds their noise only if it draws them by the seed."
+
+    def with_split(self, number: int) -> OwnTraining:
+        """Return the task itself for split 0.
+
+        Raises:
+            BadTask: the number is another one.
+        """
+        if number:
+            raise BadTask(f"task '{self.name}': the data of a training function cannot be split anew; got {number}.")
+        return self
+
+    @property
+    def beside(self) -> tuple[Metric, ...]:
+        """The metrics to report beside the score: none."""
+        return ()
+
+    @property
+    def baseline_name(self) -> str:
+        """What the baseline is the score of."""
+        return "a model that has learned nothing"
+
+    def baseline(self, part: object = None) -> float:
+        """Return the score of a model that has learned nothing, on any part."""
+        return self.baseline_score
+
+    def region(self, control: float, part: object = None) -> float:
         """Return half the width of the region of practical equivalence, from the control's score."""
         return self.metric.region(control)
 

@@ -144,7 +144,9 @@ def metrics_beside(kind: Kind, targets: Any) -> tuple[str, ...]:
 
     Average precision is about the second class, so it says something only if that is the rarer one.
     """
-    if kind.metric.name != "accuracy" or targets.is_floating_point() or not is_unbalanced(targets):
+    if kind.metric.name != "accuracy" or targets.is_floating_point() or targets.numel() != len(targets):
+        return ()
+    if not is_unbalanced(targets):
         return ()
     rows = targets.flatten().bincount()
     is_rare_second = len(rows) == 2 and rows[1] < rows[0]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from actlab.deprecation import renamed_keyword, warn_renamed
-from actlab.errors import BadTask
+from actlab.errors import BadTask, visible
 from actlab.train.contents import behavior_of, digest_of, sources
 from actlab.train.evaluate import outputs_on
 from actlab.train.examples import Drawn, Examples, Rows, examples
@@ -123,9 +123,9 @@ class Task:
         notes: tuple[str, ...] = (),
         origin: tuple[str, ...] = (),
     ) -> None:
-        self._set(name=name, model=model, sentence=sentence or name, activation=activation)
+        self._set(name=visible(name), model=model, sentence=visible(sentence or name), activation=activation)
         self._set(epochs=epochs, batch_size=batch_size, optimizer=optimizer, rates=tuple(rates))
-        self._set(target_unit=target_unit, notes=tuple(notes), origin=tuple(origin))
+        self._set(target_unit=target_unit, notes=tuple(map(visible, notes)), origin=tuple(origin))
         check_recipe(
             name,
             model=model,
@@ -381,7 +381,8 @@ class Task:
             outputs = outputs_of(model, self.train.first(FEW), task=self.name)
             if isinstance(kind, str):
                 found = settled(self.train, outputs, kind=kind, loss=loss, classes=self.classes, task=self.name)
-                metric = None if metric in (ACCURACY, ERROR, LOSS) else metric  # those of another kind, from a copy
+                if metric in (ACCURACY, ERROR, LOSS):  # of the kind that a copied task had
+                    metric, beside = None, None
                 self._set(notes=(*self.notes, *([found.note] if found.note else [])))
             else:
                 found = Settled(by_loss(loss or kind.loss) if kind.name == LOSS_ALONE else kind, loss or kind.loss)
@@ -399,9 +400,19 @@ class Task:
         """Set the metrics to report beside the metric, and try all of them."""
         kinds = [with_metric(self.kind, each, loss=self.loss, task=self.name) for each in beside]
         self._set(beside=tuple(each.metric for each in kinds))
-        if self.beside or self.kind.baseline is None or self.metric not in (ACCURACY, ERROR):
+        for each in (self.kind, *kinds):
             for part in (self.valid, self.test):
-                few = part.first(FEW) if self.kind.baseline is None else part
-                for name, value in self.scores(outputs_on(model, few, task=self.name), few).items():
-                    if not math.isfinite(value):
-                        raise BadTask(f"task '{self.name}': {name} of an untrained model must be finite; got {value}.")
+                value = self._first_score(each, model, part)
+                if not math.isfinite(value):
+                    what = "an untrained model" if each.baseline is None else "a constant prediction"
+                    raise BadTask(
+                        f"task '{self.name}': {each.metric.name} of {what} must be finite on validation and test rows;"
+                        f" got {value}."
+                    )
+
+    def _first_score(self, kind: Kind, model: nn.Module, part: Examples) -> float:
+        """Return the metric before training: of a constant prediction, or of a few rows of the model."""
+        if kind.baseline is not None:
+            return kind.baseline(self.train.targets, part.targets, self.target_unit)
+        few = part.first(FEW)
+        return kind.score(outputs_on(model, few, task=self.name), few.targets, self.target_unit)

@@ -49,6 +49,8 @@ def mapped(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
         >>> mapped(lambda one, other: one + other, {"a": 1, "b": (2, None)}, {"a": 10, "b": (20, None)})
         {'a': 11, 'b': (22, None)}
     """
+    if isinstance(tree, Tensor):  # first, as most are
+        return function(tree, *others)
     if _is_dataclass(tree):
         values = {
             each.name: mapped(function, *(getattr(one, each.name) for one in (tree, *others)))

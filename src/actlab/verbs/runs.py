@@ -38,7 +38,7 @@ class Runs:
 def _as_json(row: Stored) -> dict[str, Any]:
     study = row.study
     return {
-        "run": study.id,
+        "number": study.id,
         "name": study.name,
         "attempt": study.attempt,
         "created": study.created.isoformat(),

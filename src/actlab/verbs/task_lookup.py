@@ -76,6 +76,8 @@ def _named(data: str | Path | Task | None, *, target: str | None, task: str | No
     if Path(where).suffix.lower() == ".npz":
         return arrays_task(where)
     if not names_program(where):
+        if not Path(where).suffix and not Path(where).exists():
+            raise BadTask(f"there is no file or folder '{where}'; name a table, a folder of images or file.py:name.")
         program = Path(where).with_suffix(".py")
         hint = f", or a program as {program}:NAME" if program.is_file() else ""
         if Path(where).suffix.lower() in TEXTS:

@@ -13,11 +13,12 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
+from actlab.study.compare import prepare, run_study
 from actlab.study.leases import leases
 from actlab.study.plan import Trial
 from actlab.study.schema import LEASES
 from actlab.study.store import Store
-from small_study import KEPT, PLAN, InventingRunner, compared, numbers
+from small_study import KEPT, PLAN, SETTINGS, InventingRunner, compared, dots, numbers
 
 TRIALS = list(PLAN.cells((0, 1), look=0))
 
@@ -97,10 +98,12 @@ def test_the_trials_of_a_killed_process_are_free_at_once(url: str) -> None:
 
 def test_two_comparisons_share_the_work_and_find_the_same(url: str) -> None:
     alone = compared(runner=InventingRunner())
+    prepared = prepare(dots(), **SETTINGS)
     runners = [InventingRunner(seconds=0.02), InventingRunner(seconds=0.02)]
 
     def run(runner: InventingRunner) -> dict[str, object]:
-        return numbers(compared(store=url, resume=True, runner=runner))
+        with Store(url) as store:
+            return numbers(run_study(prepared, store=store, name="dots", resume=True, runner=runner))
 
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(run, runners))

@@ -41,7 +41,7 @@ def outcomes(values: Mapping[str, Sequence[Sequence[float]]]) -> dict[Trial, Out
         for seed, row in zip(SEEDS, rows, strict=True):
             for point, value in enumerate(row):
                 trial = Trial(arm, point, seed)
-                rate = RATES[point]
+                rate = 0.001 * 3**point
                 done[trial] = Outcome(trial, rate, value, value - 1, False, False, 1, 16, (Epoch(1.0, value),), 0.1)
     return done
 
@@ -54,20 +54,33 @@ def test_every_seed_chooses_its_own_rate_and_of_equals_the_middle_one() -> None:
     assert chosen(plan, done, points=POINTS, look=0, metric=ERROR)["relu"] == (2, 0, 1, 2, 0, 1)
 
 
+def extended(
+    rows: Sequence[Sequence[float]], *, points: Sequence[int] = POINTS, region: float = 1.0
+) -> tuple[int, ...]:
+    still = [(80.0, 90.0, 80.0, *[0.0] * 20)] * 6
+    done = outcomes({"relu": [row[: len(points)] for row in rows], "tanh": [row[: len(points)] for row in still]})
+    return extension(plan_of("relu", "tanh"), done, points=points, metric=ACCURACY, region=region)
+
+
 def test_the_range_is_extended_where_half_of_an_arms_seeds_choose_an_end() -> None:
-    plan = plan_of("relu", "tanh")
-    inside = {"relu": (1, 1, 1, 1, 2, 2), "tanh": (1, 1, 1, 1, 0, 0)}
-    assert extension(plan, inside, points=POINTS) == ()
-    assert at_ends(inside, points=POINTS) == {}
-    high = {**inside, "tanh": (2, 2, 2, 1, 1, 1)}
-    assert extension(plan, high, points=POINTS) == (3, 4)
-    assert at_ends(high, points=POINTS) == {"tanh": 3}
-    low = {**inside, "relu": (0,) * 6}
-    assert extension(plan, low, points=POINTS) == (-2, -1)
-    assert extension(plan, {**low, "tanh": (2,) * 6}, points=POINTS) == (-2, -1, 3, 4)
-    assert extension(plan, {"relu": (-6,) * 6}, points=range(-6, 3)) == ()
-    assert extension(plan, {"relu": (8,) * 6}, points=range(9)) == ()
-    assert extension(plan, {"relu": (0,) * 6}, points=(0,)) == ()
+    inside, high, low = (80.0, 90.0, 80.0), (80.0, 80.2, 80.4), (80.4, 80.2, 80.0)
+    assert extended([inside] * 4 + [high] * 2) == ()
+    assert extended([inside] * 3 + [high] * 3) == (3, 4)
+    assert extended([low] * 6) == (-2, -1)
+    assert extended([low] * 3 + [high] * 3) == (-2, -1, 3, 4)
+    assert extended([(80.0,)] * 6, points=(0,)) == ()
+    assert extended([(*[0.0] * 8, 1.0)] * 6, points=range(9)) == ()  # extended three times already
+
+
+def test_the_range_is_extended_where_an_arm_is_clearly_best_at_an_end_on_average() -> None:
+    rows = [(60.0, 70.0, 69.0)] * 4 + [(60.0, 60.0, 90.0)] * 2
+    assert extended(rows) == (3, 4)
+    assert extended(rows, region=20.0) == ()
+
+
+def test_the_arms_at_an_end_of_the_range_are_named() -> None:
+    choices = {"relu": (1, 1, 1, 1, 2, 2), "tanh": (2, 2, 2, 1, 1, 1)}
+    assert at_ends(choices, points=POINTS) == {"tanh": 3}
 
 
 def test_targets_lie_nine_tenths_of_the_way_from_the_baseline_to_the_best(task: Task) -> None:

@@ -324,6 +324,8 @@ def test_a_path_that_is_not_understood_is_said(tmp_path: Path) -> None:
         task_named(path, target=None, task=None, verb="advise")
     with pytest.raises(BadTask, match="--text names the whole task"):
         task_named(path, target=None, task=None, verb="advise", options=TaskOptions(text=path))
+    with pytest.raises(BadTask, match="there is no file or folder"):
+        task_named(tmp_path / "nowhere", target=None, task=None, verb="advise")
     (tmp_path / "data.parquet").write_bytes(b"PAR1")
     with pytest.raises(BadTask, match="must be a CSV file; got one of the kind"):
         task_named(tmp_path / "data.parquet", target="y", task=None, verb="advise")

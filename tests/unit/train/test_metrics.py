@@ -183,13 +183,30 @@ def raises(outputs: Tensor, targets: Tensor) -> float:
         (raises, "the metric raised RuntimeError: no such unit"),
         (lambda outputs, targets: "good", "the metric must return one number; got 'good'"),
         (lambda outputs, targets: outputs, "the metric must return one number; got a tensor"),
-        (lambda outputs, targets: float("nan"), "of an untrained model must be finite; got nan"),
+        (
+            lambda outputs, targets: float("nan"),
+            "of an untrained model must be finite on validation and test rows; got nan",
+        ),
     ],
     ids=["kind", "unknown", "raises", "text", "tensor", "nan"],
 )
 def test_a_faulty_metric_is_refused(metric: Any, message: str) -> None:
     with pytest.raises(BadTask, match=message):
         Task("t", net, train=rows(), metric=metric)
+
+
+def test_a_metric_that_a_part_leaves_undefined_is_refused() -> None:
+    inputs, targets = rows()
+    parts = {"train": (inputs, targets), "valid": (inputs, targets), "test": (inputs, targets * 0)}
+    with pytest.raises(BadTask, match="area under the ROC curve of a constant prediction must be finite on validation"):
+        Task("t", net, **parts, metric="roc auc")
+
+
+def test_another_kind_has_its_own_metric() -> None:
+    task = Task("t", lambda: net(1), train=rows())
+    other = replace(task, kind="regression")
+    assert (task.metric.name, len(task.beside)) == ("accuracy", 2)
+    assert (other.metric.name, other.beside) == ("root mean square error", ())
 
 
 def test_the_metric_belongs_to_the_fingerprint() -> None:

@@ -70,6 +70,7 @@ def test_the_random_state_of_the_caller_is_restored() -> None:
     first = carry_out_own(task_of(draw), nn.ReLU, rate=1.0, seed=5)
     assert before[:2] == (random.getstate(), np.random.get_state()[1].tolist())
     assert torch.equal(before[2], torch.get_rng_state())
+    random.random(), np.random.random(), torch.rand(1)  # a run must not depend on what was drawn before
     assert (first.valid, first.valid) == (first.test, carry_out_own(task_of(draw), nn.ReLU, rate=9.0, seed=5).test)
 
 
@@ -145,6 +146,14 @@ def test_the_identity_follows_the_function_and_the_settings() -> None:
     assert task_of().contents()["the training"] != task_of(other).contents()["the training"]
     assert (task_of().region(10.0), task_of(margin=0.1).region(10.0)) == (0.2, 0.1)
     assert pickle.loads(pickle.dumps(task_of())).fingerprint() == task_of().fingerprint()
+
+
+def test_the_data_belong_to_the_function() -> None:
+    task = task_of()
+    assert (task.rows, task.can_resplit, task.with_split(0), task.baseline()) == (0, False, task, 3.0)
+    assert "only if it draws them by the seed" in task.split_sentence
+    with pytest.raises(BadTask, match="cannot be split anew; got 2"):
+        task.with_split(2)
 
 
 def test_a_task_is_made_from_a_training() -> None:

@@ -39,6 +39,7 @@ def flowers(rows: int = 90) -> pd.DataFrame:
         ("0,1,2,label\n4.9,3.0,1.0,2\n", False),
         ("0,1,2\n4.9,3.0,1.0\n", False),
         ("country,2019,2020\nFrance,1.5,1.7\nSpain,1.2,1.1\n", False),
+        ("country,2020,2010\nFrance,1.5,1.7\nSpain,1.2,1.1\n", False),
         ("1100.5,1102.5,octane\n0.1,0.2,88.5\n", False),
         ("cap,odor,class\nx,s,p\ny,s,e\n", False),
         ("value\n1\n2\n", False),

@@ -199,6 +199,11 @@ def test_fingerprint_is_that_of_the_first_release(kind: str, targets: torch.Tens
     assert task.fingerprint() == digest
 
 
+def test_the_texts_of_a_task_cannot_steer_a_terminal() -> None:
+    task = Task("t\x1b[2J", net, train=rows(), sentence="a\x07b", notes=("c\u202ed",))
+    assert (task.name, task.sentence, task.notes) == ("t\\u001b[2J", "a\\u0007b", ("c\\u202ed",))
+
+
 def test_building_a_task_leaves_the_random_state_alone() -> None:
     before = torch.get_rng_state()
     Task("t", net, train=rows())
