@@ -13,7 +13,7 @@ import typer
 
 from actlab import verbs
 from actlab.cli.next_command import say_how_to_go_on, say_interrupted
-from actlab.cli.options import BuiltIn, Json, Quiet, Target, columns_of, listed, rates_of, values_of
+from actlab.cli.options import BuiltIn, Json, Quiet, RunnerName, Target, columns_of, listed, rates_of, values_of
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import STOPPED, say, show_answer
 from actlab.cli.progress import ProgressBar
@@ -48,6 +48,7 @@ def advise(
         "actlab-report.html"
     ),
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no HTML report.")] = False,
+    runner: RunnerName = "local",
     quiet: Quiet = False,
     json: Json = False,
     **others: Any,
@@ -67,6 +68,7 @@ def advise(
                 say=progress.say,
                 warn=say,
                 progress=progress.advance,
+                runner=runner,
                 **{**others, **parsed(others)},
             )
         except KeyboardInterrupt:

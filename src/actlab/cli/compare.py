@@ -12,7 +12,7 @@ import typer
 from actlab import verbs
 from actlab.cli.advise import parsed, typed
 from actlab.cli.next_command import say_how_to_go_on, say_interrupted
-from actlab.cli.options import Json, Quiet, Target, values_of
+from actlab.cli.options import Json, Quiet, RunnerName, Target, values_of
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import STOPPED, say, show_answer
 from actlab.cli.progress import ProgressBar
@@ -52,6 +52,7 @@ def compare(
         "actlab-report.html"
     ),
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no HTML report.")] = False,
+    runner: RunnerName = "local",
     quiet: Quiet = False,
     json: Json = False,
     **others: Any,
@@ -62,7 +63,7 @@ def compare(
     if last:
         _show_last(others["store"], task=task, plan=plan, json=json)
         return
-    values = {"target": target, "params": values_of(param), **others, **parsed(others)}
+    values = {"target": target, "params": values_of(param), "runner": runner, **others, **parsed(others)}
     if not (plan or no_report) and report.is_file():
         say(f"{report} exists and will be replaced; --report FILE names another file.")
     with ProgressBar(shown=not quiet) as progress:

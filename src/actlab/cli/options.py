@@ -11,6 +11,12 @@ import typer
 from actlab.errors import BadInput, BadParam
 
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+RunnerName = Annotated[
+    str,
+    typer.Option(
+        "--runner", metavar="NAME", help="Where trials run: local, or on a Ray cluster: ray, or ray://HOST:PORT."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Params = Annotated[
     list[str] | None,

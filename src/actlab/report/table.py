@@ -43,6 +43,7 @@ class Row:
         steps: median training steps until the target is reached.
         step_time: the time of one training step, relative to the control's, with its interval.
         sentence: what was found about it.
+        beside: name and mean of each metric beside that of the task.
     """
 
     activation: str
@@ -60,6 +61,7 @@ class Row:
     steps: str
     step_time: str
     sentence: str
+    beside: tuple[tuple[str, str], ...] = ()
 
 
 def rows(comparison: Comparison) -> tuple[Row, ...]:
@@ -105,4 +107,5 @@ def _row(arm: ArmResult, comparison: Comparison) -> Row:
         steps=steps_text(arm.steps_to_target),
         step_time=step_time_text(comparison.cost, arm.activation),
         sentence=with_minus_signs(arm.sentence),
+        beside=tuple((name, f"{value:.4g}".replace("-", "−")) for name, value in arm.beside.items()),
     )

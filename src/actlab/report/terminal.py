@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actlab.report.table import Row, rows
-from actlab.report.wording import MARKS, STEP_TIMES, number_text, places_of, seconds_text, with_minus_signs
+from actlab.report.wording import MARKS, NOTHING, STEP_TIMES, number_text, places_of, seconds_text, with_minus_signs
 from actlab.sites.site_text import name_text
 from actlab.study.comparison import Comparison
 
@@ -90,12 +90,20 @@ def columns(table: Sequence[Row]) -> tuple[Column, ...]:
         Column("difference", tuple(row.difference for row in table)),
         Column("interval", tuple(row.interval for row in table), gives_way=1),
         Column("p, Holm", tuple(row.p for row in table), gives_way=2),
+        *_beside(table),
         Column("valid", tuple(row.valid for row in table), gives_way=6),
         Column("rate", tuple(row.rate for row in table), gives_way=4),
         Column("diverged", tuple(row.diverged for row in table), gives_way=1 if any_diverged else 5),
         Column("steps to\ntarget", tuple(row.steps for row in table), gives_way=7),
         Column(STEP_TIME, tuple(row.step_time for row in table), gives_way=3),
     )
+
+
+def _beside(table: Sequence[Row]) -> Iterator[Column]:
+    """Yield a column for each metric beside that of the task."""
+    values = [dict(row.beside) for row in table]
+    for name in dict.fromkeys(name for each in values for name in each):
+        yield Column(name.replace(" ", "\n", 1), tuple(each.get(name, NOTHING) for each in values), gives_way=4)
 
 
 def fitting(every: Sequence[Column], width: int) -> tuple[Column, ...]:

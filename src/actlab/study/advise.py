@@ -14,7 +14,7 @@ from actlab.study.options import AdviseOptions
 from actlab.study.plan import Look
 from actlab.study.runner import LocalRunner, Runner
 from actlab.study.store import Store
-from actlab.train.task import Task
+from actlab.train.task import Learnable, Task
 
 DEFAULTS = AdviseOptions()
 # The common hidden activations of today's libraries, and the two classics they replaced.
@@ -41,7 +41,7 @@ class Advised:
 
 
 def advise(
-    task: Task,
+    task: Learnable,
     options: AdviseOptions = DEFAULTS,
     *,
     say: Callable[[str], None] = lambda line: None,
@@ -64,11 +64,13 @@ def advise(
     """
     study = study_of(task, options)
     announce(study, say=say, warn=warn)
-    diagnosis = _diagnosis(task, seed=options.seed, say=say, progress=progress) if options.diagnose else None
+    diagnosis = None
+    if options.diagnose and isinstance(task, Task):
+        diagnosis = _diagnosis(task, seed=options.seed, say=say, progress=progress)
     return Advised(carried_out(study, options, progress=progress, runner=runner), diagnosis)
 
 
-def study_of(task: Task, options: AdviseOptions, *, looks: Sequence[Look] | None = None) -> Study:
+def study_of(task: Learnable, options: AdviseOptions, *, looks: Sequence[Look] | None = None) -> Study:
     """Return the study that the options ask for; no trial is run yet.
 
     Raises:

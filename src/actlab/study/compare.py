@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import final
 
-from actlab.errors import BadStudy
+from actlab.errors import BadStudy, shortened
 from actlab.formula.activation import Activation
 from actlab.study.archive import stored_values
 from actlab.study.arm import INITS, Arm, arms_of, check_arms, control_of
@@ -17,9 +18,11 @@ from actlab.study.choice import at_ends, chosen, extension
 from actlab.study.comparison import Comparison
 from actlab.study.cost import measured_cost
 from actlab.study.leases import leases
+from actlab.study.outcome import Outcome
 from actlab.study.plan import (
     BUDGET,
     FIXED,
+    OWN,
     PER_SEED,
     Look,
     Plan,
@@ -32,7 +35,8 @@ from actlab.study.power import seeds_needed
 from actlab.study.results import is_settled, read
 from actlab.study.runner import Claim, Crew, LocalRunner, Runner, Setting
 from actlab.study.store import Store
-from actlab.train.task import Task
+from actlab.train.own_training import OwnTraining
+from actlab.train.task import Learnable
 
 Progress = Callable[[int, int, float | None, str], None]
 """Called after every trial with the number done, the total, the seconds left (None if unknown), and a label."""
@@ -48,7 +52,7 @@ class Study:
 
 
 def prepare(
-    task: Task,
+    task: Learnable,
     *,
     candidates: Sequence[str | Activation | Arm],
     against: str | Activation | None = None,
@@ -81,6 +85,8 @@ def prepare(
     _check_numbers(seeds=seeds, budget=budget, seed=seed, init=init)
     own, where = control_of(task)
     arms, merged = arms_of(own, candidates, against=against)
+    if init == "gain" and isinstance(task, OwnTraining):
+        raise BadStudy(f"init must be as-is: task '{task.name}' builds its models itself. Draw their weights there.")
     if init == "gain":
         arms = tuple(_with_gain(arm) for arm in arms)
     check_arms(task, arms, where=where)
@@ -106,7 +112,7 @@ def prepare(
 
 
 def compare(
-    task: Task,
+    task: Learnable,
     *,
     candidates: Sequence[str | Activation | Arm],
     seeds: int | None = None,
@@ -207,13 +213,20 @@ def run_study(
             if is_last or (is_settled(found) and not plan.looks[look + 1].added):
                 break
     cost = measured_cost(setting, {arm.activation: arm.rate for arm in found.arms}, since=start)
-    notes = (*study.notes, *runner.notes(setting), *_notes(found, at_ends(choices, points=points)))
+    ends = at_ends(choices, points=points)
+    notes = (
+        *study.notes,
+        *runner.notes(setting),
+        *_notes(found, ends),
+        *_failures(work.done),
+        *_yardstick(found, setting),
+    )
     result = replace(found, notes=notes, cost=cost)
     store.keep_result(number, stored_values(result))
     return result
 
 
-def _range(plan: Plan, work: _Work, *, task: Task) -> tuple[int, ...]:
+def _range(plan: Plan, work: _Work, *, task: Learnable) -> tuple[int, ...]:
     """Return the points to try: the range of the plan, extended where an arm seems to get better beyond it."""
     points = tuple(range(len(plan.points)))
     while True:
@@ -243,6 +256,38 @@ def _notes(found: Comparison, ends: Mapping[str, int]) -> tuple[str, ...]:
         each = ", ".join(f"{arm.activation} ({arm.still_learning} of {len(arm.tests)} seeds)" for arm in learning)
         longest = max(len(curve) for arm in learning for curve in arm.curves)
         notes.append(f"Still learning after {longest} epochs: {each}. Ask for more epochs to see where it ends.")
+    return tuple(notes)
+
+
+BOOSTED_SPLITS = 3
+"""On how many splits gradient boosting is fitted: it is a yardstick, which the verdict does not depend on."""
+
+
+def _yardstick(found: Comparison, setting: Setting) -> tuple[str, ...]:
+    """Say what gradient boosting reaches on a table of the user's, beside the best arm."""
+    task = setting.task
+    if isinstance(task, OwnTraining) or not task.origin or task.origin[0] != "table":
+        return ()
+    from actlab.train.boosting import boosted, boosted_sentence  # imports scikit-learn's ensembles
+
+    score = boosted(task, splits=found.plan.seeds[:BOOSTED_SPLITS] if setting.has_splits else None)
+    best = max((arm.test for arm in found.arms), key=lambda value: found.metric.gain(value, over=0.0))
+    return () if score is None else (boosted_sentence(task, score, network=best),)
+
+
+def _failures(done: Mapping[Trial, Outcome]) -> tuple[str, ...]:
+    """Say of each arm how many of its runs raised, and what."""
+    notes = []
+    for arm in dict.fromkeys(trial.arm for trial in done):
+        own = [outcome for trial, outcome in done.items() if trial.arm == arm]
+        failed = [outcome for outcome in own if outcome.message]
+        if failed:
+            worst, count = Counter(outcome.message for outcome in failed).most_common(1)[0]
+            often = f"; {count} of them: " if count < len(failed) else ": "
+            notes.append(
+                f"{len(failed)} of {len(own)} runs of {arm} failed, and count as what was not learned{often}"
+                f"{shortened(worst, limit=160)}"
+            )
     return tuple(notes)
 
 
@@ -302,12 +347,14 @@ SMALL = 10_000
 """Rows below which every seed has its own split by default: there, the split is a large part of the noise."""
 
 
-def _splits(task: Task, splits: str | None) -> str:
+def _splits(task: Learnable, splits: str | None) -> str:
     """Return how the rows are split.
 
     Raises:
         BadStudy: every seed shall have its own split, but the task has one that cannot be drawn anew.
     """
+    if isinstance(task, OwnTraining):
+        return OWN
     if splits == PER_SEED and not task.can_resplit:
         raise BadStudy(f"splits must be {FIXED}: task '{task.name}' has training, validation and test rows of its own.")
     if splits is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -55,6 +56,7 @@ class ArmResult:
         valid: the mean validation metric over the seeds.
         test: the mean test metric over the seeds.
         tests: the test metric of every seed, in the order of the plan's seeds.
+        beside: the mean over the seeds of each metric beside the task's, on the test part, by name.
         diverged: how many trials diverged, at any learning rate; they score as the best constant prediction.
         runs: the number of trials.
         still_learning: with how many seeds training ended at the largest number of epochs and was still gaining.
@@ -78,6 +80,7 @@ class ArmResult:
     valid: float
     test: float
     tests: tuple[float, ...]
+    beside: Mapping[str, float]
     diverged: int
     runs: int
     still_learning: int

@@ -16,6 +16,7 @@ from actlab.study.setting import Setting
 from actlab.train.lanes.decide import Decision, decide, holds
 from actlab.train.lanes.training import Lane, each_run
 from actlab.train.loop import train
+from actlab.train.own_training import OwnTraining, carry_out_own
 from actlab.train.run import Run
 from actlab.train.task import Task
 
@@ -54,8 +55,12 @@ def carry_out(setting: Setting, trial: Trial) -> Outcome:
     """
     start = time.perf_counter()
     task, rate = setting.task_of(trial.seed), setting.plan.rate(trial.point)
-    model = model_of(task, setting.arms[trial.arm], where=setting.where, seed=trial.seed)
-    run = train(model, task, rate=rate, seed=trial.seed)
+    arm = setting.arms[trial.arm]
+    if isinstance(task, OwnTraining):
+        assert arm.build is not None  # only the activation of a model that is there is left as it is
+        run = carry_out_own(task, arm.build, rate=rate, seed=trial.seed)
+    else:
+        run = train(model_of(task, arm, where=setting.where, seed=trial.seed), task, rate=rate, seed=trial.seed)
     return _outcome(trial, run, rate=rate, seconds=time.perf_counter() - start)
 
 
@@ -71,6 +76,8 @@ def _outcome(trial: Trial, run: Run, *, rate: float, seconds: float) -> Outcome:
         steps=run.steps,
         curve=run.curve,
         seconds=seconds,
+        beside=run.beside,
+        message=run.message,
     )
 
 
@@ -97,7 +104,7 @@ class LotTrainer:
         """
         left = dict.fromkeys(lot)
         if isinstance(self.setting.task, Task):
-            lanes = self._lanes(lot)
+            lanes = self._lanes(lot, self.setting.task)
             decision = self._decided(lot[0].arm, lanes)
             if decision.together:
                 try:
@@ -111,10 +118,10 @@ class LotTrainer:
         for trial in left:
             yield carry_out(self.setting, trial)
 
-    def _lanes(self, lot: Sequence[Trial]) -> list[Lane]:
+    def _lanes(self, lot: Sequence[Trial], task: Task) -> list[Lane]:
         arm, where = self.setting.arms[lot[0].arm], self.setting.where
         seeds = dict.fromkeys(trial.seed for trial in lot)
-        tasks = {seed: self.setting.task_of(seed) for seed in seeds}
+        tasks = {seed: task.with_split(seed) if self.setting.has_splits else task for seed in seeds}
         models = {seed: model_of(tasks[seed], arm, where=where, seed=seed) for seed in seeds}
         rate = self.setting.plan.rate
         return [Lane(tasks[trial.seed], models[trial.seed], rate(trial.point), trial.seed) for trial in lot]

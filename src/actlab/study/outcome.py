@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from actlab.study.plan import Trial
 from actlab.train.loop import Epoch
@@ -24,6 +25,8 @@ class Outcome:
         steps: the number of training steps.
         curve: one point per epoch.
         seconds: the time it took.
+        beside: the metrics beside the task's, on the test part, by name; read like `test`.
+        message: what a training of the user's raised.
     """
 
     trial: Trial
@@ -36,3 +39,5 @@ class Outcome:
     steps: int
     curve: tuple[Epoch, ...]
     seconds: float
+    beside: Mapping[str, float] = field(default_factory=dict)
+    message: str = ""

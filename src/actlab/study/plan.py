@@ -27,6 +27,7 @@ first look needs no more seeds than if it were the only one.
 
 FIXED = "fixed"
 PER_SEED = "per-seed"
+OWN = "own"
 SPLITS = (PER_SEED, FIXED)
 
 EXTENSION = 2
@@ -80,7 +81,8 @@ class Plan:
         looks: when the test set is read.
         margin: half the width of the region of practical equivalence.
         margin_is_relative: whether the margin is a share of the control's metric.
-        splits: "per-seed" if every seed splits the rows into training, validation and test part anew, or "fixed".
+        splits: "per-seed" if every seed splits the rows into its own training, validation and test part, "fixed" if
+            all share one split, or "own" if the task's own training has the data.
         init: "as-is", or "gain" for weights drawn with the second-moment gain of each arm.
         seed: the master random seed, from which all others are drawn.
         contents: a digest of each thing that the results depend on: data, model, loss, code and activations.
@@ -252,6 +254,7 @@ _CHOICE = "With each seed, every arm chooses its own learning rate on validation
 
 _SPLIT_SENTENCES = {
     PER_SEED: "Each seed splits the rows anew, so the intervals hold the noise of the split too.",
+    OWN: "The training of the task has data of its own; the intervals hold their noise if the seed draws them.",
     FIXED: "All seeds share one split of the rows, so the intervals do not hold the noise of the split.",
 }
 
@@ -308,5 +311,5 @@ def _check(plan: Plan) -> None:
         raise BadStudy(f"looks must have increasing numbers of seeds and end with all {len(plan.seeds)}; got {sizes}.")
     if not all(look.alpha > 0 for look in plan.looks) or plan.alpha >= 0.5:
         raise BadStudy(f"the error must be above 0 at each look and below 0.5 in total; got {plan.alpha:g}.")
-    if plan.splits not in SPLITS:
+    if plan.splits not in (*SPLITS, OWN):
         raise BadStudy(f"splits must be {' or '.join(SPLITS)}; got '{plan.splits}'.")

@@ -7,7 +7,7 @@ import math
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from textwrap import wrap
@@ -20,7 +20,7 @@ from actlab.study.plan import SPLITS, Look
 from actlab.study.typed_values import read_as
 from actlab.train.adjusted import adjusted
 from actlab.train.load import ORIGINS
-from actlab.train.task import Task
+from actlab.train.task import Learnable
 
 FORMAT = 1
 WIDTH = 100
@@ -187,7 +187,7 @@ def read_plan(path: Path) -> PlanFile:
     return found
 
 
-def task_of(plan: PlanFile, path: Path) -> Task:
+def task_of(plan: PlanFile, path: Path) -> Learnable:
     """Build the task of a plan; paths in it are relative to its file.
 
     Raises:
@@ -210,7 +210,7 @@ def task_of(plan: PlanFile, path: Path) -> Task:
     return settled(plan, task)
 
 
-def settled(plan: PlanFile, task: Task) -> Task:
+def settled(plan: PlanFile, task: Learnable) -> Learnable:
     """Return the task with the epochs and learning rates of the plan."""
     return adjusted(task, epochs=plan.task.epochs, rates=(plan.rates.lowest, plan.rates.highest))
 
@@ -235,13 +235,13 @@ def check_task(plan: PlanFile, study: Study, path: Path) -> None:
 _ARM = "the activation "
 
 
-def _contents(study: Study, *, task: Task) -> dict[str, str]:
+def _contents(study: Study, *, task: Learnable) -> dict[str, str]:
     """Return the digests of the task, without the epochs and rates that the file says itself, and of the arms."""
     arms = {f"{_ARM}{name}": arm.digest() for name, arm in study.setting.arms.items()}
-    return {**replace(task, epochs=1, rates=(1e-3, 1e-3)).contents(), **arms}
+    return {**adjusted(task, epochs=1, rates=(1e-3, 1e-3)).contents(), **arms}
 
 
-def _origin(task: Task, *, folder: Path) -> dict[str, Any]:
+def _origin(task: Learnable, *, folder: Path) -> dict[str, Any]:
     """Return how the task is built; nothing if it was built in Python."""
     match task.origin:
         case ("builtin", name):

@@ -12,12 +12,12 @@ from actlab.study.comparison import ArmResult, Comparison, Cost
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Plan, Trial
 from actlab.study.power import seeds_needed
-from actlab.study.runner import Setting
+from actlab.study.setting import Setting
 from actlab.study.verdict import CONTROL, UNDECIDED, Judgement, best_group, judge, learned
 from actlab.study.words import Findings, arm_sentence, overall, recommended
 from actlab.theory.operations import operations
 from actlab.train.kinds import Metric
-from actlab.train.task import Task
+from actlab.train.task import Learnable, Task
 
 NEAR = 0.9
 """The share of the way from the best constant prediction to the best arm that a target or a good rate must reach."""
@@ -44,7 +44,7 @@ def read(
     }
     tests = {arm: tuple(run.test for run in each) for arm, each in runs.items()}
     parts = [setting.task_of(seed) for seed in seeds]
-    baseline = mean(each.baseline(each.test) for each in parts)
+    baseline = mean(_constant(each, "test") for each in parts)
     region = task.region(mean(tests[plan.control]))
     judgements = judge(tests, metric=metric, region=region, alpha=plan.looks[look].alpha, seed=plan.seed)
     findings = Findings(
@@ -62,7 +62,7 @@ def read(
         },
         least=seeds_needed(plan.comparisons, alpha=plan.looks[-1].alpha),
     )
-    constant = mean(each.baseline(each.valid) for each in parts)
+    constant = mean(_constant(each, "valid") for each in parts)
     values = {arm: tuned(plan, done, arm=arm, points=points, look=look) for arm in plan.arms}
     target = _near_best([mean(run.valid for run in each) for each in runs.values()], metric=metric, baseline=constant)
     good = _near_best([value for each in values.values() for value in each], metric=metric, baseline=constant)
@@ -75,7 +75,7 @@ def read(
             runs=runs[arm],
             findings=findings,
             targets=(target, good),
-            task=task,
+            metric=metric,
         )
         for arm in plan.arms
     )
@@ -98,6 +98,11 @@ def read(
     )
 
 
+def _constant(task: Learnable, part: str) -> float:
+    """Return the metric of the best constant prediction on a part; of a training of the user's, on any."""
+    return task.baseline(getattr(task, part)) if isinstance(task, Task) else task.baseline()
+
+
 def is_settled(found: Comparison) -> bool:
     """Return whether every arm is decided."""
     return all(arm.verdict != UNDECIDED for arm in found.arms)
@@ -118,11 +123,11 @@ def _arm(
     runs: Sequence[Outcome],
     findings: Findings,
     targets: tuple[float, float],
-    task: Task,
+    metric: Metric,
 ) -> ArmResult:
     own = [outcome for trial, outcome in done.items() if trial.arm == arm]
     judgement: Judgement | None = findings.judgements.get(arm)
-    good = _good_rates(tuned, rates, target=targets[1], metric=task.metric)
+    good = _good_rates(tuned, rates, target=targets[1], metric=metric)
     return ArmResult(
         activation=arm,
         rate=float(f"{geometric_mean(run.rate for run in runs):.4g}"),
@@ -132,11 +137,12 @@ def _arm(
         valid=mean(run.valid for run in runs),
         test=findings.means[arm],
         tests=tuple(run.test for run in runs),
+        beside=_beside(runs),
         diverged=sum(outcome.diverged for outcome in own),
         runs=len(own),
         still_learning=sum(run.still_learning for run in runs),
         epochs=median(len(run.curve) for run in runs),
-        steps_to_target=_steps_to(targets[0], runs=runs, task=task),
+        steps_to_target=_steps_to(targets[0], runs=runs, metric=metric),
         good_rates=math.log10(good[1] / good[0]) if good else 0.0,
         good_range=good,
         learned=findings.learned[arm],
@@ -147,17 +153,23 @@ def _arm(
     )
 
 
-def _steps_to(target: float, *, runs: Sequence[Outcome], task: Task) -> float | None:
+def _beside(runs: Sequence[Outcome]) -> dict[str, float]:
+    """Return the mean of each metric beside the task's, over the runs that have it: a run that diverged has none."""
+    names = dict.fromkeys(name for run in runs for name in run.beside)
+    return {name: mean(run.beside[name] for run in runs if name in run.beside) for name in names}
+
+
+def _steps_to(target: float, *, runs: Sequence[Outcome], metric: Metric) -> float | None:
     """Return the median steps until the validation metric reaches the target; None if fewer than half do."""
-    steps = [_first_step(run, target=target, task=task) for run in runs]
+    steps = [_first_step(run, target=target, metric=metric) for run in runs]
     middle = median(steps)
     return middle if math.isfinite(middle) else None
 
 
-def _first_step(run: Outcome, *, target: float, task: Task) -> float:
+def _first_step(run: Outcome, *, target: float, metric: Metric) -> float:
     for number, epoch in enumerate(run.curve):
-        if not task.metric.is_better(target, than=epoch.valid):
-            return (number + 1) * task.steps_per_epoch
+        if not metric.is_better(target, than=epoch.valid):
+            return (number + 1) * run.steps / len(run.curve)
     return math.inf
 
 

@@ -8,7 +8,7 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
@@ -24,13 +24,16 @@ from typing import Protocol, final
 import torch
 
 from actlab.errors import BadInput, BadStudy
+from actlab.study.arm import Arm
 from actlab.study.lots import LotTrainer, lots_of
 from actlab.study.lots import carry_out as carry_out
 from actlab.study.outcome import Outcome
-from actlab.study.plan import Trial
+from actlab.study.places import Places
+from actlab.study.plan import Plan, Trial
 from actlab.study.setting import Setting as Setting
 from actlab.train.lanes.decide import Decision
 from actlab.train.load import Directions, directions_to
+from actlab.train.task import Task
 
 Claim = Callable[[Sequence[Trial]], Sequence[Trial]]
 """Returns those of some trials that are to be run here; the others are run, or were, by another process."""
@@ -95,12 +98,7 @@ class LocalRunner:
                 f"task '{setting.task.name}' cannot be sent to other processes, so its trials run one after another."
                 " Define its model at the top of a module, or load the task from a file."
             )
-        reasons: dict[str, list[str]] = {}
-        for arm, decision in self.decisions.items():
-            if not decision.together:
-                reasons.setdefault(decision.reason, []).append(arm)
-        notes += [f"The runs of {', '.join(arms)} trained one by one: {reason}" for reason, arms in reasons.items()]
-        return tuple(notes)
+        return (*notes, *alone_notes(self.decisions))
 
     @contextmanager
     def crew(self, setting: Setting) -> Iterator[Crew]:
@@ -119,6 +117,15 @@ class LocalRunner:
             folder = Path(name)
             (folder / SETTING).write_bytes(parcel)
             yield partial(_in_pool, pool, folder, self.jobs, self.decisions)
+
+
+def alone_notes(decisions: Mapping[str, Decision]) -> list[str]:
+    """Say which runs trained one by one, and why."""
+    reasons: dict[str, list[str]] = {}
+    for arm, decision in decisions.items():
+        if not decision.together:
+            reasons.setdefault(decision.reason, []).append(arm)
+    return [f"The runs of {', '.join(arms)} trained one by one: {reason}" for reason, arms in reasons.items()]
 
 
 def _here(
@@ -216,7 +223,8 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     pool.shutdown()
 
 
-PRELOADED = ("actlab.study.runner", "actlab.train.load")
+PRELOADED = ("actlab.study.runner", "actlab.train.load", "sklearn.datasets")
+"""What the process imports from which workers fork; all but a user's file reads its data with scikit-learn."""
 
 
 def start_early() -> None:
@@ -268,19 +276,32 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _parcel(setting: Setting) -> bytes | None:
-    """Pickle the setting for another process; return None if that is impossible.
-
-    A task with an origin is sent as its origin, since functions of the user's own file cannot be pickled.
-    """
-    task = directions_to(setting.task) if setting.task.origin else setting.task
+    """Pickle the setting for another process; return None if that is impossible."""
     try:
-        return pickle.dumps((task, setting.arms, setting.where, setting.plan))
+        return pickle.dumps(portable(setting))
     except (pickle.PicklingError, AttributeError, TypeError):  # pickle raises any of the three
         return None
+
+
+Portable = tuple[Task | Directions, dict[str, Arm], Places | None, Plan]
+
+
+def portable(setting: Setting) -> Portable:
+    """Return the setting for another process: a task with an origin is sent as its origin.
+
+    Functions of the user's own file cannot be pickled.
+    """
+    task = directions_to(setting.task) if setting.task.origin else setting.task
+    return task, setting.arms, setting.where, setting.plan
+
+
+def arrived(sent: Portable) -> Setting:
+    """Return the setting that another process sent."""
+    task, arms, where, plan = sent
+    return Setting(task.followed() if isinstance(task, Directions) else task, arms, where, plan)
 
 
 @lru_cache(maxsize=1)
 def _trainer(folder: Path) -> LotTrainer:
     torch.set_num_threads(1)
-    task, arms, where, plan = pickle.loads((folder / SETTING).read_bytes())
-    return LotTrainer(Setting(task.followed() if isinstance(task, Directions) else task, arms, where, plan))
+    return LotTrainer(arrived(pickle.loads((folder / SETTING).read_bytes())))

@@ -42,6 +42,8 @@ TRIALS = sa.Table(
     sa.Column("best", sa.Integer, nullable=False),
     sa.Column("steps", sa.Integer, nullable=False),
     sa.Column("seconds", sa.Float(53), nullable=False),
+    sa.Column("beside", sa.JSON, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
     sa.Column("version", sa.String(40), nullable=False),
     sa.Column("finished", sa.DateTime(timezone=True), nullable=False),
     # none in a row that a version without checksums wrote

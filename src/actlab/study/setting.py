@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from actlab.study.arm import Arm
 from actlab.study.places import Places
 from actlab.study.plan import PER_SEED, Plan
-from actlab.train.task import Task
+from actlab.train.task import Learnable
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,16 @@ class Setting:
         plan: the plan, which says the learning rate of a point, and whether every seed has its own split of the rows.
     """
 
-    task: Task
+    task: Learnable
     arms: dict[str, Arm]
     where: Places | None
     plan: Plan
 
-    def task_of(self, seed: int) -> Task:
+    def task_of(self, seed: int) -> Learnable:
         """Return the task with the split of the rows that a seed has."""
-        return self.task.with_split(seed) if self.plan.splits == PER_SEED else self.task
+        return self.task.with_split(seed) if self.has_splits else self.task
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether every seed has its own split of the rows."""
+        return self.plan.splits == PER_SEED

@@ -8,7 +8,8 @@ from typing import Any
 
 from actlab.errors import BadTask
 from actlab.train.builtin import builtin_task
-from actlab.train.task import Task
+from actlab.train.own_training import OwnTraining
+from actlab.train.task import Learnable, Task
 from actlab.train.taskfile import file_task
 
 
@@ -36,7 +37,7 @@ def _from_text(path: str) -> Task:
     return text_task(path)
 
 
-ORIGINS: dict[str, Callable[..., Task]] = {
+ORIGINS: dict[str, Callable[..., Learnable]] = {
     "builtin": builtin_task,
     "file": file_task,
     "table": _from_table,
@@ -57,15 +58,19 @@ class Directions:
     fingerprint: str
     split: int = 0
 
-    def followed(self) -> Task:
+    def followed(self) -> Learnable:
         """Build the task.
 
         Raises:
             BadTask: the fingerprint differs: the data or the model change from call to call.
         """
         kind, *arguments = self.origin
-        task = replace(ORIGINS[kind](*arguments), **dict(self.recipe))
-        task = task.with_split(self.split) if self.split else task
+        task = ORIGINS[kind](*arguments)
+        if isinstance(task, OwnTraining):
+            task = task.with_settings(**dict(self.recipe))
+        else:
+            task = replace(task, **dict(self.recipe))
+            task = task.with_split(self.split) if self.split else task
         if task.fingerprint() != self.fingerprint:
             raise BadTask(
                 f"task '{task.name}' must be the same each time it is built; its data or its model changed. Fix the"
@@ -74,8 +79,11 @@ class Directions:
         return task
 
 
-def directions_to(task: Task) -> Directions:
+def directions_to(task: Learnable) -> Directions:
     """Return how to build a task that has an origin."""
+    if isinstance(task, OwnTraining):
+        settings = (("epochs", task.epochs), ("rates", task.rates))
+        return Directions(task.origin, settings, task.fingerprint())
     recipe = [(name, getattr(task, name)) for name in RECIPE]
     if task.metric.function is None:  # a function is in the user's file, as the origin says
         recipe.append(("metric", task.metric))

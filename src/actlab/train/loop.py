@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -49,23 +49,24 @@ def _train(model: nn.Module, task: Task, *, rate: float, seed: int) -> Run:
         if not best or task.metric.is_better(valid, than=curve[best - 1].valid):
             best, weights = len(curve), _copied(model)
     model.load_state_dict(weights)
-    test, is_finite = _metric(model, task, part=task.test)
+    scores, is_finite = judged(model, task, task.test)
     if not is_finite:
         return diverged(curve, task, steps=len(curve) * task.steps_per_epoch)
-    return finished(curve, task, best=best, test=test)
+    return finished(curve, task, best=best, scores=scores)
 
 
-def finished(curve: Sequence[Epoch], task: Task, *, best: int, test: float) -> Run:
-    """Return the result of a run that ended by itself."""
+def finished(curve: Sequence[Epoch], task: Task, *, best: int, scores: Mapping[str, float]) -> Run:
+    """Return the result of a run that ended by itself, with its scores on the test part."""
     values = [each.valid for each in curve]
     return Run(
         curve=tuple(curve),
         best=best,
         valid=values[best - 1],
-        test=test,
+        test=scores[task.metric.name],
         diverged=False,
         still_learning=is_still_learning(values, task),
         steps=len(curve) * task.steps_per_epoch,
+        beside={name: value for name, value in scores.items() if name != task.metric.name},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 import random
@@ -169,6 +170,18 @@ class OwnTraining:
     def baseline(self, part: object = None) -> float:
         """Return the score of a model that has learned nothing, on any part."""
         return self.baseline_score
+
+    def with_settings(self, **changes: Any) -> OwnTraining:
+        """Return the task with other values of some attributes.
+
+        Raises:
+            BadTask: a value is not possible.
+        """
+        found = copy.copy(self)
+        for name, value in changes.items():
+            object.__setattr__(found, name, value)
+        found._check()
+        return found
 
     def region(self, control: float, part: object = None) -> float:
         """Return half the width of the region of practical equivalence, from the control's score."""

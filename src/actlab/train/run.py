@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Run:
         diverged: whether a loss or an output was not finite.
         still_learning: whether the run ended at the largest number of epochs and was still gaining.
         steps: the number of training steps.
+        beside: the metrics beside the task's, on the test part with the same weights, by name.
         message: what a training of the user's raised.
     """
 
@@ -36,4 +38,5 @@ class Run:
     diverged: bool
     still_learning: bool
     steps: int
+    beside: Mapping[str, float] = field(default_factory=dict)
     message: str = ""

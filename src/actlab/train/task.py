@@ -416,3 +416,7 @@ class Task:
             return kind.baseline(self.train.targets, part.targets, self.target_unit)
         few = part.first(FEW)
         return kind.score(outputs_on(model, few, task=self.name), few.targets, self.target_unit)
+
+
+Learnable = Task | OwnTraining
+"""What activations are compared on."""

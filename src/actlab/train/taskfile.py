@@ -11,14 +11,15 @@ from torch import nn
 from actlab.errors import BadTask
 from actlab.nn.user_lines import noting_lines
 from actlab.train.examples import article
-from actlab.train.task import Task
+from actlab.train.own_training import OwnTraining
+from actlab.train.task import Learnable, Task
 from actlab.user_code import imported, their_code
 
 DEFAULT_FUNCTION = "make_task"
 WHY = "A comparison trains many fresh models; `actlab check` also accepts a model, a batch and a loss."
 
 
-def file_task(where: str) -> Task:
+def file_task(where: str) -> Learnable:
     """Return the task that the user's file holds under a name, or that its function of this name returns.
 
     Args:
@@ -38,6 +39,8 @@ def file_task(where: str) -> Task:
     if callable(found) and not isinstance(found, nn.Module):
         with their_code(f"'{path.name}:{name}'"), noting_lines():
             found = found()
+    if isinstance(found, OwnTraining):
+        return found.with_settings(origin=("file", f"{path.resolve()}:{name}"))
     if not isinstance(found, Task):
         raise BadTask(
             f"'{path.name}:{name}' must be an actlab.Task or a function that returns one; got {article(found)}. {WHY}"

@@ -24,8 +24,9 @@ from actlab.study.guide import Hint, guide
 from actlab.study.next_seeds import seeds_to_settle
 from actlab.study.options import AdviseOptions, lists_options, task_options
 from actlab.study.runner import Runner
-from actlab.train.task import Task
+from actlab.train.task import Learnable, Task
 from actlab.verbs.comparing import own_activations, provenance, with_activations
+from actlab.verbs.runner_lookup import runner_named
 from actlab.verbs.task_lookup import task_named
 
 
@@ -115,7 +116,7 @@ def _arm(row: dict[str, Any]) -> dict[str, Any]:
 
 @lists_options
 def advise(
-    data: str | Path | Task | None = None,
+    data: str | Path | Learnable | None = None,
     *,
     target: str | None = None,
     task: str | None = None,
@@ -125,7 +126,7 @@ def advise(
     say: Callable[[str], None] = lambda line: None,
     warn: Callable[[str], None] | None = None,
     progress: Progress | None = None,
-    runner: Runner | None = None,
+    runner: str | Runner | None = None,
     **options: Any,
 ) -> Advice:
     """Recommend an activation for a task: diagnose the model, compare candidates fairly, judge, report.
@@ -141,17 +142,18 @@ def advise(
         say: Called with each sentence about the plan, before the run.
         warn: Called with each warning about the plan, before the run; `say` by default.
         progress: Called after every training step of the diagnosis and every trial.
-        runner: Runs the trials; this machine by default.
+        runner: Where the trials run: local (the default), ray or ray://HOST:PORT for a Ray cluster, or a runner.
 
     Raises:
         BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to change.
     """
+    where = runner_named(runner)
     if report is not None:
         check_place(Path(report))
     chosen = task_named(data, target=target, task=task, verb="advise", options=task_options(options))
     asked = with_activations(AdviseOptions(**options), params or {})
-    found = advised(chosen, asked, say=say, warn=warn, progress=progress, runner=runner)
-    hints = guide(chosen)
+    found = advised(chosen, asked, say=say, warn=warn, progress=progress, runner=where)
+    hints = guide(chosen) if isinstance(chosen, Task) else ()
     if report is None:
         return Advice(found.comparison, None, found.diagnosis, hints)
     shown = None if found.diagnosis is None else diagnosis(found.diagnosis, root=Path.cwd())

@@ -22,9 +22,10 @@ from actlab.study.plan_file import PlanFile, check_task, read_plan, settled, tas
 from actlab.study.runner import LocalRunner, Runner
 from actlab.train.builtin import TASKS
 from actlab.train.options import TaskOptions
-from actlab.train.task import Task
+from actlab.train.task import Learnable
 from actlab.verbs.advise import Advice
 from actlab.verbs.comparing import own_activations, provenance, with_activations
+from actlab.verbs.runner_lookup import runner_named
 from actlab.verbs.task_lookup import task_named
 
 
@@ -61,7 +62,7 @@ _listed = partial(lists_options, without=_OF_STUDY)
 
 @partial(_listed, before="plan")
 def compare(
-    task: str | Path | Task | None = None,
+    task: str | Path | Learnable | None = None,
     activations: Sequence[str | Activation] | None = None,
     *,
     target: str | None = None,
@@ -72,7 +73,7 @@ def compare(
     say: Callable[[str], None] = lambda line: None,
     warn: Callable[[str], None] | None = None,
     progress: Progress | None = None,
-    runner: Runner | None = None,
+    runner: str | Runner | None = None,
     **options: Any,
 ) -> Advice:
     """Compare activations on a task fairly, and judge every one of them against a control.
@@ -89,16 +90,17 @@ def compare(
         say: Called with each sentence about the plan, before the run.
         warn: Called with each warning about the plan, before the run; `say` by default.
         progress: Called after every trial.
-        runner: Runs the trials; this machine by default.
+        runner: Where the trials run: local (the default), ray or ray://HOST:PORT for a Ray cluster, or a runner.
 
     Raises:
         BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to change.
     """
+    where = runner_named(runner)
     if report is not None:
         check_place(Path(report))
     asked = _asked(task, activations, target=target, plan=plan, params=params or {}, options=options)
     announce(asked.study, say=say, warn=warn)
-    comparison = carried_out(asked.study, asked.options, progress=progress, runner=runner)
+    comparison = carried_out(asked.study, asked.options, progress=progress, runner=where)
     if report is None:
         return Advice(comparison)
     own = own_activations(asked.options)
@@ -107,14 +109,14 @@ def compare(
 
 @partial(_listed, before="save")
 def planned(
-    task: str | Path | Task | None = None,
+    task: str | Path | Learnable | None = None,
     activations: Sequence[str | Activation] | None = None,
     *,
     target: str | None = None,
     save: str | Path | None = None,
     params: Mapping[str, float] | None = None,
     progress: Progress | None = None,
-    runner: Runner | None = None,
+    runner: str | Runner | None = None,
     **options: Any,
 ) -> Planned:
     """Say before a comparison what it will take and what it can decide; run a small pilot only.
@@ -127,16 +129,17 @@ def planned(
         save: Path of a plan file to write; none is written by default.
         params: Values for the parameters of candidates that are typed as formulas, such as `{"beta": 1.0}`.
         progress: Called after every trial of the pilot.
-        runner: Runs the pilot; this machine by default.
+        runner: Where the pilot runs: local (the default), ray or ray://HOST:PORT for a Ray cluster, or a runner.
 
     Raises:
         BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to change.
     """
+    where = runner_named(runner)
     if save is not None:
         check_place(Path(save))
     asked = _asked(task, activations, target=target, plan=None, params=params or {}, options=options)
     text = None if save is None else _text(asked, folder=Path(save).resolve().parent)
-    found = forecast(asked.study, runner=runner, jobs=asked.options.jobs, progress=progress)
+    found = forecast(asked.study, runner=where, jobs=asked.options.jobs, progress=progress)
     if save is None or text is None:
         return Planned(found)
     return Planned(found, write_whole(Path(save), text.encode()))
@@ -154,7 +157,7 @@ class _Asked:
 
 
 def _asked(
-    task: str | Path | Task | None,
+    task: str | Path | Learnable | None,
     activations: Sequence[str | Activation] | None,
     *,
     target: str | None,
@@ -174,7 +177,7 @@ def _asked(
     return _Asked(study_of(chosen, asked), asked, tuple(activations or ()), typed.against, params)
 
 
-def _task(task: str | Path | Task | None, *, target: str | None, options: TaskOptions) -> Task:
+def _task(task: str | Path | Learnable | None, *, target: str | None, options: TaskOptions) -> Learnable:
     if isinstance(task, str) and target is None and task in TASKS:
         return task_named(None, target=None, task=task, verb="compare", options=options)
     if isinstance(task, str) and target is None and task.replace("-", "").isidentifier() and not Path(task).exists():
@@ -184,7 +187,7 @@ def _task(task: str | Path | Task | None, *, target: str | None, options: TaskOp
 
 def _planned_before(
     path: Path,
-    task: Task | str | Path | None,
+    task: Learnable | str | Path | None,
     *,
     typed: AdviseOptions,
     about_task: TaskOptions,
@@ -196,7 +199,7 @@ def _planned_before(
     Raises:
         BadStudy: something is asked for that the plan fixes, or it belongs to another task.
     """
-    if task is not None and not isinstance(task, Task):
+    if task is not None and not isinstance(task, Learnable):
         raise BadInput(f"plan requires an actlab.Task beside it; got '{task}'. Pass the plan file alone.")
     _refuse_fixed(path, typed=typed, about_task=about_task, target=target, params=params)
     plan = read_plan(path)

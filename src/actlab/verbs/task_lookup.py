@@ -11,9 +11,10 @@ from actlab.train.arrays import arrays_task
 from actlab.train.builtin import DEFAULT, builtin_task
 from actlab.train.images import image_task
 from actlab.train.options import TaskOptions
+from actlab.train.own_training import OwnTraining
 from actlab.train.subject import Subject, named_subject, names_program
 from actlab.train.table import table_task
-from actlab.train.task import Task
+from actlab.train.task import Learnable, Task
 from actlab.train.taskfile import file_task
 from actlab.train.text import text_task
 
@@ -21,13 +22,13 @@ TEXTS = (".txt", ".md", ".text")
 
 
 def task_named(
-    data: str | Path | Task | None,
+    data: str | Path | Learnable | None,
     *,
     target: str | None,
     task: str | None,
     verb: str,
     options: TaskOptions | None = None,
-) -> Task:
+) -> Learnable:
     """Return the task: `data` itself, a table and its target, a task file, a built-in one, or the built-in example.
 
     Args:
@@ -42,14 +43,14 @@ def task_named(
         BadTask: nothing is found, or the arguments contradict each other.
     """
     options = options or TaskOptions()
-    if data is not None and not isinstance(data, str | Path | Task):
+    if data is not None and not isinstance(data, str | Path | Learnable):
         found = type(data).__name__
         raise BadInput(f"{verb} requires a table's path, file.py:name or an actlab.Task; got {found}.")
     if options.text is not None:
         if data is not None or target is not None or task is not None:
             raise BadTask("--text names the whole task: leave out a table, a file, --target and --task.")
         _refuse_for_tables(options, verb=verb)
-        found_task = text_task(str(options.text))
+        found_task: Learnable = text_task(str(options.text))
     elif isinstance(data, str | Path) and task is None and target is not None:
         found_task = table_task(
             str(data), target=target, kind=options.kind, header=options.header, without=tuple(options.without)
@@ -60,9 +61,9 @@ def task_named(
     return adjusted(found_task, epochs=options.epochs, rates=options.rates, metric=options.metric)
 
 
-def _named(data: str | Path | Task | None, *, target: str | None, task: str | None, verb: str) -> Task:
+def _named(data: str | Path | Learnable | None, *, target: str | None, task: str | None, verb: str) -> Learnable:
     """Return the task of a file, a built-in one, or `data` itself."""
-    if isinstance(data, Task):
+    if isinstance(data, Learnable):
         return data
     if data is None:
         if target is not None:
@@ -97,7 +98,7 @@ def _refuse_for_tables(options: TaskOptions, *, verb: str) -> None:
 
 
 def subject_named(
-    data: str | Path | Task | Subject | None,
+    data: str | Path | Learnable | Subject | None,
     *,
     target: str | None,
     task: str | None,
@@ -119,4 +120,10 @@ def subject_named(
         return named_subject(str(data), shapes=input)
     if input:
         raise BadTask(f"--input requires a model of yours: actlab {verb} file.py:name --input {input[0]}.")
-    return task_named(data, target=target, task=task, verb=verb)
+    found = task_named(data, target=target, task=task, verb=verb)
+    if isinstance(found, OwnTraining):
+        raise BadTask(
+            f"{verb} requires a model: task '{found.name}' is a training of your own, and shows none. Name a function"
+            " that returns a model, a batch and a loss; inside of the training, use actlab.watch."
+        )
+    return found

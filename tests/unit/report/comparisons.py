@@ -116,6 +116,7 @@ def _arm(name: str, tests: Sequence[float], *, curves: Sequence[Sequence[float]]
         valid=mean(tests) + 0.25,
         test=mean(tests),
         tests=tuple(tests),
+        beside={},
         diverged=sum(len(curve) < longest for curve in curves),
         runs=2 * len(tests),
         still_learning=0,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +19,7 @@ from actlab.study.compare import prepare
 from actlab.study.lots import LARGEST, LotTrainer, carry_out, lots_of
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Trial
-from actlab.study.runner import LocalRunner, Setting
+from actlab.study.runner import LocalRunner, Setting, all_of
 from actlab.train.builtin import builtin_task
 from actlab.train.lanes.training import Finished, Lane
 
@@ -80,7 +83,7 @@ def test_what_cannot_be_batched_runs_one_by_one_and_the_reason_is_noted(setting:
     wanted = trials(setting, "noisy")
     runner = LocalRunner()
     with runner.crew(setting) as crew:
-        found = list(crew(wanted))
+        found = list(crew(wanted, all_of))
     assert scores(found) == scores([carry_out(setting, trial) for trial in wanted])
     note = "The runs of noisy trained one by one: The model draws random numbers other than dropout."
     assert runner.notes(setting) == (note,)
@@ -106,3 +109,24 @@ def test_trials_that_stop_together_go_on_one_by_one(setting: Setting, monkeypatc
     assert scores(found) == scores([carry_out(setting, trial) for trial in wanted])
     assert not trainer.decisions["tanh"].together
     assert "tired" in trainer.decisions["tanh"].reason
+
+
+LEAN = """
+import sys
+from actlab.study.compare import compare
+from actlab.train.builtin import builtin_task
+from dataclasses import replace
+from pathlib import Path
+
+if __name__ == "__main__":
+    task = replace(builtin_task("diabetes"), epochs=1)
+    compare(task, candidates=["mish"], seeds=2, budget=1, splits="fixed")
+    print(sorted({"torch._dynamo", "sympy"} & set(sys.modules)))
+"""
+
+
+def test_a_study_does_not_import_the_compiler(tmp_path: Path) -> None:
+    script = tmp_path / "study.py"
+    script.write_text(LEAN, encoding="utf-8")
+    found = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, timeout=200)
+    assert found.stdout.strip() == "[]"

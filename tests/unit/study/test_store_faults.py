@@ -238,7 +238,7 @@ def test_no_column_holds_an_object_that_must_be_unpickled() -> None:
 def test_a_lost_connection_is_awaited_and_nothing_is_lost(server: Server, postgres: str) -> None:
     whole = compared(runner=InventingRunner())
     results: list[Any] = []
-    runner = InventingRunner(seconds=0.1)
+    runner = InventingRunner(seconds=0.03)
     running = threading.Thread(target=lambda: results.append(compared(store=postgres, runner=runner)))
     running.start()
     while len(runner.trials) < 5:

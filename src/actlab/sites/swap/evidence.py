@@ -114,6 +114,11 @@ def _in_other_mode(model: nn.Module) -> Iterator[None]:
 class Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
     """Note which of the memory that modules read and made is read after them."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: PyTorch would import its compiler (2 s) to exclude this mode; models run uncompiled here."""
+        return False
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # likewise
         self.evidence: list[Evidence] = []

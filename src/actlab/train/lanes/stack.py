@@ -144,8 +144,11 @@ def _has_hooks(module: nn.Module) -> bool:
     )
 
 
-def _sequential(stack: Stack, module: nn.Module) -> Layer:
-    layers = [stack._layer(child) for child in module]  # type: ignore[attr-defined]  # nn.Sequential is its only caller
+def _sequential(stack: Stack, module: nn.Sequential) -> Layer:
+    layers, is_product = [], False
+    for child in module:
+        layers.append((_over_product(child) if is_product else None) or stack._layer(child))
+        is_product = type(child) is nn.Linear and not _has_hooks(child)
 
     def run(x: Tensor) -> Tensor:
         for layer in layers:
@@ -153,6 +156,21 @@ def _sequential(stack: Stack, module: nn.Module) -> Layer:
         return x
 
     return run
+
+
+def _over_product(module: nn.Module) -> Layer | None:
+    """Return an activation that writes over its input, which a linear layer does not read again; None for others.
+
+    The products of many lanes do not fit into the cache, so that a second tensor of their size takes its time.
+    """
+    return None if _has_hooks(module) else _IN_PLACE.get(type(module))
+
+
+_IN_PLACE: Mapping[type[nn.Module], Layer] = {
+    nn.ReLU: torch.relu_,
+    nn.Sigmoid: torch.sigmoid_,
+    nn.Tanh: torch.tanh_,
+}
 
 
 def _linear(stack: Stack, module: nn.Module) -> Layer:

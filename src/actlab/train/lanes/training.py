@@ -103,7 +103,7 @@ class Batch:
         self.stack.stream.begin(number)
         with their_code(f"task '{self.task.name}': the model"):
             losses = self._losses(self.stack.layer(inputs), targets)
-            found = torch.autograd.grad(losses, list(trained.values()), torch.ones_like(losses), allow_unused=True)
+            found = torch.autograd.grad(losses.sum(), list(trained.values()), allow_unused=True)
         return losses.detach(), dict(zip(trained, found, strict=True))
 
     def metrics_on_valid(self) -> list[float | None]:
@@ -111,6 +111,15 @@ class Batch:
         return self._metrics(self.valid, self._tasks, [task.valid for task in self._tasks])
 
     def _metrics(self, rows: LaneRows, tasks: Sequence[Task], parts: Sequence[Examples]) -> list[float | None]:
+        found, wanted, finite = self._outputs(rows)
+        scores = scores_of(tasks, found, parts, wanted)
+        return [
+            score if is_finite and math.isfinite(score) else None
+            for score, is_finite in zip(scores, finite, strict=True)
+        ]
+
+    def _outputs(self, rows: LaneRows) -> tuple[Tensor, Tensor, list[bool]]:
+        """Return the outputs and the targets of all lanes, and whether each lane's outputs are finite."""
         self.stack.template.eval()
         outputs, targets = [], []
         for number, start in enumerate(range(0, rows.count, EVALUATED_AT_ONCE)):
@@ -120,18 +129,18 @@ class Batch:
                 outputs.append(self.stack.layer(inputs))
             targets.append(wanted)
         found, wanted = torch.cat(outputs, 1), torch.cat(targets, 1)
-        finite = found.isfinite().flatten(1).all(1).tolist()
-        scores = scores_of(tasks, found, parts, wanted)
-        return [
-            score if is_finite and math.isfinite(score) else None
-            for score, is_finite in zip(scores, finite, strict=True)
-        ]
+        return found, wanted, found.isfinite().flatten(1).all(1).tolist()
 
-    def metrics_on_test(self, values: dict[str, Tensor], lanes: Tensor) -> list[float | None]:
-        """Return the metric on the test rows of some lanes, with these values of theirs."""
+    def scores_on_test(self, values: dict[str, Tensor], lanes: Tensor) -> list[dict[str, float] | None]:
+        """Return all scores on the test rows of some lanes, with these values of theirs; None if one is not finite."""
         with self.stack.holding({name: each.index_select(0, lanes) for name, each in values.items()}):
             tasks = [self._tasks[lane] for lane in lanes.tolist()]
-            return self._metrics(self.test.keep(lanes), tasks, [task.test for task in tasks])
+            found, _, finite = self._outputs(self.test.keep(lanes))
+        every = (task.scores(own, task.test) for task, own in zip(tasks, found.unbind(), strict=True))
+        return [
+            scores if is_finite and all(map(math.isfinite, scores.values())) else None
+            for scores, is_finite in zip(every, finite, strict=True)
+        ]
 
     def keep(self, lanes: Tensor) -> None:
         """Keep these lanes; the others have ended."""
@@ -185,8 +194,8 @@ def each_run(lanes: Sequence[Lane], *, fixed: frozenset[str] = frozenset()) -> I
         better = [at for at, member in enumerate(members) if member.best == epoch + 1]
         batch.stack.copy_to(best, torch.tensor(better, dtype=torch.long))
         if done:
-            tests = batch.metrics_on_test(best, torch.tensor(done))
-            runs.update({at: _run(members[at], test) for at, test in zip(done, tests, strict=True)})
+            tests = batch.scores_on_test(best, torch.tensor(done))
+            runs.update({at: _run(members[at], scores) for at, scores in zip(done, tests, strict=True)})
         share = (time.perf_counter() - start) / len(members)
         for member in members:
             member.seconds += share
@@ -221,8 +230,8 @@ def _note(
     return runs, done
 
 
-def _run(member: _Member, test: float | None) -> Run:
+def _run(member: _Member, scores: dict[str, float] | None) -> Run:
     task, curve = member.lane.task, member.curve
-    if test is None:
+    if scores is None:
         return diverged(curve, task, steps=len(curve) * task.steps_per_epoch)
-    return finished(curve, task, best=member.best, test=test)
+    return finished(curve, task, best=member.best, scores=scores)

@@ -1,4 +1,4 @@
-"""The result of a study that is finished, by which it is reported without its task."""
+"""The result of a study that is finished, by which it is reported without its task; what a failed trial raised."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ def upgrade() -> None:
         sa.Column("version", sa.String(40), nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
     )
+    op.add_column("trials", sa.Column("beside", sa.JSON, nullable=False, server_default="{}"))
+    op.add_column("trials", sa.Column("message", sa.Text, nullable=False, server_default=""))
 
 
 def downgrade() -> None:
     """Drop the table of results."""
+    op.drop_column("trials", "message")
+    op.drop_column("trials", "beside")
     op.drop_table("results")
