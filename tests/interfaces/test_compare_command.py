@@ -103,13 +103,14 @@ def test_advise_takes_another_control_and_shows_what_is_usual(run: Run) -> None:
 
 
 def test_a_plan_is_saved_edited_and_run(run: Run, tmp_path: Path) -> None:
-    said = run("compare", "my_task.py", "--activations", "silu", *FAST, "--plan", "--save", "plan.toml", "--json")
+    said = run("compare", "my_task.py", "--activations", "silu,SiLU", *FAST, "--plan", "--save", "plan.toml", "--json")
     assert said.status == 0, said.err
     assert (said.json["can_decide"], said.json["trials"], said.json["file"]) == (False, 4, "plan.toml")
     assert "at least 6 seeds are needed" in said.json["verdict"]
+    assert said.json["notes"] == ["SiLU and silu are the same activation; it is compared once, as silu."]
     assert not (tmp_path / "actlab-runs.db").exists()
     plan = tmp_path / "plan.toml"
-    plan.write_text(plan.read_text().replace("seeds = 2", "seeds = 3").replace('["silu"]', '["silu", "tanh"]'))
+    plan.write_text(plan.read_text().replace("seeds = 2", "seeds = 3").replace('["silu", "SiLU"]', '["silu", "tanh"]'))
     said = run("compare", "plan.toml", "--jobs", "1", "--quiet", "--no-report", "--json")
     assert said.status == 0, said.err
     assert [arm["activation"] for arm in said.json["arms"]] == ["relu", "silu", "tanh"]

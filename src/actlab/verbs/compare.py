@@ -35,10 +35,12 @@ class Planned:
 
     Attributes:
         forecast: the plan, and what was computed and measured about it.
+        notes: choices that a reader should know, such as two names of one activation.
         file: the plan file, if one was written.
     """
 
     forecast: Forecast
+    notes: tuple[str, ...] = ()
     file: Path | None = None
 
     @property
@@ -48,11 +50,12 @@ class Planned:
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan, what it will take, and what it can decide."""
-        return {**self.forecast.to_json(), "file": None if self.file is None else str(self.file)}
+        file = None if self.file is None else str(self.file)
+        return {**self.forecast.to_json(), "notes": list(self.notes), "file": file}
 
     def lines(self) -> list[str]:
         """Return the same as text."""
-        lines = forecast_lines(self.forecast)
+        lines = [*forecast_lines(self.forecast), *(f"Note: {note}" for note in self.notes)]
         return lines if self.file is None else [*lines, "", f"Plan: {self.file}"]
 
 
@@ -140,9 +143,10 @@ def planned(
     asked = _asked(task, activations, target=target, plan=None, params=params or {}, options=options)
     text = None if save is None else _text(asked, folder=Path(save).resolve().parent)
     found = forecast(asked.study, runner=where, jobs=asked.options.jobs, progress=progress)
+    notes = tuple(note for note in asked.study.notes if note not in asked.study.plan.warnings())
     if save is None or text is None:
-        return Planned(found)
-    return Planned(found, write_whole(Path(save), text.encode()))
+        return Planned(found, notes)
+    return Planned(found, notes, write_whole(Path(save), text.encode()))
 
 
 @dataclass(frozen=True)
