@@ -33,7 +33,7 @@ from actlab.study.plan import Plan, Trial
 from actlab.study.setting import Setting as Setting
 from actlab.train.lanes.decide import Decision
 from actlab.train.load import Directions, directions_to
-from actlab.train.task import Task
+from actlab.train.task import Learnable
 
 Claim = Callable[[Sequence[Trial]], Sequence[Trial]]
 """Returns those of some trials that are to be run here; the others are run, or were, by another process."""
@@ -283,7 +283,7 @@ def _parcel(setting: Setting) -> bytes | None:
         return None
 
 
-Portable = tuple[Task | Directions, dict[str, Arm], Places | None, Plan]
+Portable = tuple[Learnable | Directions, dict[str, Arm], Places | None, Plan]
 
 
 def portable(setting: Setting) -> Portable:

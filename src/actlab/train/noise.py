@@ -88,7 +88,7 @@ class Drop(Protocol):
 
 
 def replacements(drop: Drop) -> Mapping[Function, Function]:
-    """Return what runs instead of PyTorch's functions that draw dropout; it returns None where it does not apply."""
+    """Return what runs instead of PyTorch's functions that draw dropout; it returns None if it does not apply."""
 
     def of_elements(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
         if not training:
@@ -148,7 +148,7 @@ class Replacing(TorchFunctionMode):
     """Run other functions instead of some of PyTorch's, within a block.
 
     Args:
-        table: what runs instead of a function; where it returns None, the function itself does.
+        table: what runs instead of a function; if it returns None, the function itself does.
     """
 
     def __init__(self, table: Mapping[Function, Function]) -> None:

@@ -30,6 +30,7 @@ from .memory import memory as memory
 from .report import Reported as Reported
 from .report import report as report
 from .report import stored as stored
+from .runner_lookup import runner_named as runner_named
 from .runs import Runs as Runs
 from .runs import runs as runs
 from .show import Shown as Shown

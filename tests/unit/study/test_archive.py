@@ -77,7 +77,7 @@ def test_a_study_is_found_by_name_or_number(kept: tuple[Path, Comparison]) -> No
 
 
 def test_reading_creates_no_file(tmp_path: Path) -> None:
-    with pytest.raises(BadStudy, match=r"there is no store '.*none\.db'"):
+    with pytest.raises(BadStudy, match=r"there is no store '.*none\.db'. --store names one"):
         Store.existing(tmp_path / "none.db")
     assert list(tmp_path.iterdir()) == []
 

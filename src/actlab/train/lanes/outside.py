@@ -42,7 +42,7 @@ class Outside:
 
     Attributes:
         lane: the number of the lane, as `torch.vmap` shows it; to be set within it.
-        table: what runs instead of a function; it returns None where it does not apply.
+        table: what runs instead of a function; it returns None if it does not apply.
     """
 
     def __init__(self, stream: Callable[[], Stream]) -> None:
