@@ -63,7 +63,7 @@ def compare(
     if last:
         _show_last(others["store"], task=task, plan=plan, json=json)
         return
-    values = {"target": target, "params": values_of(param), **others, **parsed(others)}
+    values = {"target": target, "params": values_of(param), "runner": runner, **others, **parsed(others)}
     if not (plan or no_report) and report.is_file():
         say(f"{report} exists and will be replaced; --report FILE names another file.")
     with ProgressBar(shown=not quiet) as progress:

@@ -20,7 +20,7 @@ def forecast_lines(forecast: Forecast, width: int | None = None) -> list[str]:
     head = (
         f"{name_text(forecast.plan.task)}: nothing of the study has been run. A pilot of {pilot.trials} training runs"
         f" ({', '.join(map(name_text, pilot.arms))}; {pilot.seeds} seeds at the middle learning rate) took"
-        f" {seconds_text(pilot.seconds * pilot.trials)} of training."
+        f" {seconds_text(pilot.seconds)}."
     )
     lines = [*wrap(head, wide), ""]
     for label, text in _rows(forecast):

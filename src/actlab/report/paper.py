@@ -91,7 +91,7 @@ def caption(comparison: Comparison) -> str:
         f" n = {look.seeds} paired seeds, {splits}; {rates}. Differences are from {control}."
         f" p-values and {intervals} come from the exact two-sided signed-rank test{correction}, at a total error of"
         f" {plan.alpha:g}. Differences within ±{comparison.region:.3g} {metric.unit} do not matter."
-        " Bold: cannot be told from the best."
+        " Bold: not distinguishable from the best."
     )
 
 

@@ -107,15 +107,15 @@ def rate_text(rate: float) -> str:
 
 
 def ratio_text(ratio: float | None) -> str:
-    """Return a cost relative to the control's; a dash if it was not measured.
+    """Return a cost relative to the control's, no more exact than it is; a dash if it was not measured.
 
     Example:
         >>> ratio_text(1.234), ratio_text(1.0), ratio_text(None)
-        ('1.23×', '1×', '–')
+        ('≈1.2×', '1×', '–')
     """
     if ratio is None:
         return NOTHING
-    return "1×" if ratio == 1 else f"{ratio:.2f}×"
+    return "1×" if ratio == 1 else f"≈{ratio:.1f}×"
 
 
 def step_time_text(cost: Cost, arm: str) -> str:
@@ -130,7 +130,7 @@ def step_time_text(cost: Cost, arm: str) -> str:
     low, high = cost.relative_low.get(arm), cost.relative_high.get(arm)
     if ratio is None or low is None or high is None or low == high == 1:
         return ratio_text(ratio)
-    return f"{ratio_text(ratio)} ({low:.2f}–{high:.2f}){'' if cost.is_steady(arm) else '*'}"
+    return f"{ratio:.2f}× ({low:.2f}–{high:.2f}){'' if cost.is_steady(arm) else '*'}"
 
 
 def steps_text(steps: float | None) -> str:

@@ -2,50 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, final
 
 import sqlalchemy as sa
 
 from actlab.errors import BadInput, BadStudy
 from actlab.jsonable import plain
+from actlab.sites.site_text import name_text
 from actlab.study.comparison import ArmResult, Comparison
-from actlab.study.plan import Plan
+from actlab.study.plan import Trial
 from actlab.study.schema import RESULTS
 from actlab.study.store import Store, StoredStudy
 from actlab.study.typed_values import read_as
 from actlab.study.verdict import UNDECIDED
-from actlab.train.loop import Epoch
 
 DECIDED = "decided"
 UNFINISHED = "unfinished"
+ANOTHER_VERSION = "another version"
 
 
 @final
 @dataclass(frozen=True)
 class Stored:
-    """A study in a store.
+    """A study in a store, and how far it is.
 
     Attributes:
-        number: its number in the store.
-        name: its name, by default that of its task.
-        attempt: which study of this name it is, counted from 1.
-        created: when it was begun.
-        planned: the number of trials that its plan asks for; more are run if the range of rates is extended. It is 0
-            if another version wrote the plan.
-        done: the number of trials that are stored.
-        state: "decided", "undecided" for some arm, or "unfinished".
+        study: the study.
+        state: "decided", "undecided" for some arm, "unfinished", or "another version" of actlab wrote its plan.
         verdict: the recommendation; empty if it is not finished.
     """
 
-    number: int
-    name: str
-    attempt: int
-    created: datetime
-    planned: int
-    done: int
+    study: StoredStudy
     state: str
     verdict: str
 
@@ -63,41 +51,34 @@ def studies(store: Store) -> tuple[Stored, ...]:
         result["state"].as_string().label("state"),
         result["verdict"].as_string().label("verdict"),
     )
-    results = {row.study_id: row for row in store.database.read(lambda connection: connection.execute(query).all())}
-    return tuple(_stored(each, results.get(each.id)) for each in reversed(store.studies()))
+    rows = store.database.read(lambda connection: connection.execute(query).all())
+    results = {row.study_id: (row.looks, str(row.state), str(row.verdict)) for row in rows}
+    return tuple(_stored(study, results.get(study.id)) for study in reversed(store.studies()))
 
 
-def _stored(study: StoredStudy, result: Any) -> Stored:
+def _stored(study: StoredStudy, result: tuple[Any, str, str] | None) -> Stored:
+    if study.plan is None:
+        return Stored(study, ANOTHER_VERSION, "")
     # After seeds were added, the stored result is that of an earlier look until they are done.
-    is_finished = result is not None and study.plan is not None and result.looks == list(study.plan.to_json()["looks"])
-    return Stored(
-        number=study.id,
-        name=study.name,
-        attempt=study.attempt,
-        created=study.created,
-        planned=study.planned or 0,
-        done=study.done,
-        state=str(result.state) if is_finished else UNFINISHED,
-        verdict=str(result.verdict) if is_finished else "",
-    )
+    if result is None or result[0] != list(study.plan.to_json()["looks"]):
+        return Stored(study, UNFINISHED, "")
+    return Stored(study, *result[1:])
 
 
 def study_named(store: Store, name: str | int | None = None) -> Stored:
-    """Return the newest study, the one with this number, or the newest one with this name.
+    """Return the newest study, the newest one with this name, or the one with this number.
 
     Raises:
         BadStudy: there is no such study.
     """
     every = studies(store)
-    where = store.database.shown
     if not every:
-        raise BadStudy(f"{where} holds no studies; run a comparison first.")
+        raise BadStudy(f"{store.database.shown} holds no studies; run a comparison first.")
     if name is None:
         return every[0]
-    text = str(name)
-    found = [one for one in every if one.name == text] or [one for one in every if str(one.number) == text]
+    found = [one for one in every if one.study.name == name] or [one for one in every if str(one.study.id) == str(name)]
     if not found:
-        raise BadStudy(f"{where} has no study '{text}'; `actlab runs` lists {len(every)}.")
+        raise BadStudy(f"{store.database.shown} has no study '{name}'; `actlab runs` lists {len(every)}.")
     return found[0]
 
 
@@ -108,31 +89,36 @@ def stored_values(comparison: Comparison) -> dict[str, Any]:
     return values | {"state": UNDECIDED if any(arm.verdict == UNDECIDED for arm in comparison.arms) else DECIDED}
 
 
-def comparison_of(store: Store, study: Stored) -> Comparison:
+def comparison_of(store: Store, stored: Stored) -> Comparison:
     """Return the comparison of a finished study, without running anything.
 
     Raises:
         BadStudy: the study is not finished, or its result cannot be read.
     """
-    values = store.result(study.number)
+    study = stored.study
+    shown = f"study {study.id} '{name_text(study.name)}'"
+    values = store.result(study.id)
     if values is None:
-        raise BadStudy(
-            f"study {study.number} '{study.name}' is not finished: {study.done:,} of {study.planned:,} trials are done."
-            " Continue it with --resume."
-        )
+        of_all = "" if study.planned is None else f" of {study.planned:,}"
+        raise BadStudy(f"{shown} is not finished: {study.done:,}{of_all} trials are done. Continue it with --resume.")
     try:
         found: Comparison = read_as(Comparison, values, at="the result")
-        rates = {trial: each.rate for trial, each in store.outcomes(study.number).items()}
-        curves = {
-            (trial.arm, rates[trial], trial.seed): curve
-            for trial, curve in store.curves(study.number, list(rates)).items()
-        }
-        return replace(found, arms=tuple(_with_curves(arm, found.plan, curves) for arm in found.arms))
+        return replace(found, arms=_with_curves(found, store, study.id))
     except (BadInput, KeyError, ValueError) as error:
-        raise BadStudy(f"the result of study {study.number} '{study.name}' cannot be read: {error}") from error
+        raise BadStudy(f"the result of {shown} cannot be read: {error}") from error
 
 
-def _with_curves(arm: ArmResult, plan: Plan, curves: Mapping[tuple[str, float, int], tuple[Epoch, ...]]) -> ArmResult:
-    """Return the result of an arm with the learning curves of the trials that its seeds chose."""
-    chosen = zip(arm.rates, plan.seeds, strict=False)  # the plan may have seeds beyond the look that was read
-    return replace(arm, curves=tuple(curves[arm.activation, rate, seed] for rate, seed in chosen))
+def _with_curves(found: Comparison, store: Store, study: int) -> tuple[ArmResult, ...]:
+    """Return the results of the arms with the learning curves of the trials that their seeds chose."""
+    plan = found.plan
+    first = found.rates.index(plan.points[0])
+    points = {plan.rate(point): point for point in range(-first, len(found.rates) - first)}
+    trials = {
+        arm.activation: [
+            Trial(arm.activation, points[rate], seed)
+            for rate, seed in zip(arm.rates, plan.seeds, strict=False)  # the plan may have seeds beyond this look
+        ]
+        for arm in found.arms
+    }
+    curves = store.curves(study, [trial for each in trials.values() for trial in each])
+    return tuple(replace(arm, curves=tuple(curves[trial] for trial in trials[arm.activation])) for arm in found.arms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any, final
 
@@ -13,15 +13,24 @@ import numpy as np
 
 from actlab.study.compare import Progress, Study
 from actlab.study.detectable import detectable, seeds_for_equivalence, seeds_to_detect
+from actlab.study.lots import LotTrainer, lots_of
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Plan, Trial
 from actlab.study.power import seeds_needed, smallest_p
-from actlab.study.runner import LocalRunner, Runner
+from actlab.study.runner import LocalRunner, Runner, all_of, one_thread
+from actlab.train.adjusted import adjusted
 from actlab.train.kinds import Metric
+from actlab.train.task import Task
 
 PILOT_SEEDS = 4
 PILOT_CANDIDATES = 2
 """The pilot trains the control and at most so many candidates, at the middle learning rate."""
+
+TIMED_LOT = 36
+"""Trials that are timed together at most; larger lots are hardly faster."""
+
+SHORTER = 10
+"""They train for this fraction of the task's epochs."""
 
 PILOT_STREAM = 2
 """The pilot's seeds are drawn from a stream that no study uses."""
@@ -36,7 +45,8 @@ class Pilot:
         arms: the arms that were trained, the control first.
         seeds: with how many seeds.
         trials: the number of trials.
-        seconds: the mean time of a trial.
+        seconds: the time that all of it took.
+        epochs: the mean number of epochs of a trial.
         control: the control's mean validation metric.
         deviation: the standard deviation of the paired differences from the control.
         low: the lower end of its 95 % interval.
@@ -47,6 +57,7 @@ class Pilot:
     seeds: int
     trials: int
     seconds: float
+    epochs: float
     control: float
     deviation: float
     low: float
@@ -62,8 +73,9 @@ class Forecast:
         plan: the plan.
         metric: the metric that the arms will be judged by.
         pilot: the trials that the forecast rests on.
-        parallel: how many trials run at once.
-        expected_seconds: the expected time of all trials, if the range of learning rates is not extended.
+        parallel: how many processes train at once.
+        trial_seconds: the time of a trial in one process, in lots as large as those of the study.
+        expected_seconds: the expected time of the study, if the range of learning rates is not extended.
         smallest_p: the smallest p-value that the test can reach at the last look.
         level: the level of the hardest of Holm's steps at that look; a smaller p-value is significant in any case.
         region: half the width of the region of practical equivalence.
@@ -78,6 +90,7 @@ class Forecast:
     metric: Metric
     pilot: Pilot
     parallel: float
+    trial_seconds: float
     expected_seconds: float
     smallest_p: float
     level: float
@@ -116,6 +129,7 @@ class Forecast:
             "seeds": len(self.plan.seeds),
             "trials": self.plan.trials,
             "parallel": self.parallel,
+            "trial_seconds": self.trial_seconds,
             "expected_seconds": self.expected_seconds,
             "smallest_p": self.smallest_p,
             "level": self.level,
@@ -137,7 +151,7 @@ class Forecast:
 def forecast(
     study: Study, *, runner: Runner | None = None, jobs: int = 1, progress: Progress | None = None
 ) -> Forecast:
-    """Run a warm-up and a small pilot, and say what the study will take and what it can decide.
+    """Run a small pilot and time a lot of trials, and say what the study will take and what it can decide.
 
     No trial of the study is run: the pilot has seeds of its own, and its test metrics are not read. The deviation of
     the paired differences comes from validation data at the middle learning rate.
@@ -152,8 +166,12 @@ def forecast(
         BadTask: the model or the loss raised.
     """
     plan, metric = study.plan, study.setting.task.metric
+    began = time.perf_counter()
     ran, parallel = _piloted(study, runner=runner, jobs=jobs, progress=progress)
-    pilot = _pilot(ran, arms=plan.arms[: 1 + PILOT_CANDIDATES])
+    pilot = _pilot(ran, arms=plan.arms[: 1 + PILOT_CANDIDATES], seconds=time.perf_counter() - began)
+    # What is not training happens once in a study too: processes start, and each arm is tried both ways.
+    start = max(0.0, pilot.seconds - sum(each.seconds for each in ran) / parallel)
+    trial = _trial_seconds(study, ran, jobs=jobs, epochs=pilot.epochs)
     region = study.setting.task.region(pilot.control)
     look = plan.looks[-1]
     level = look.alpha / plan.comparisons
@@ -164,7 +182,8 @@ def forecast(
         metric=metric,
         pilot=pilot,
         parallel=parallel,
-        expected_seconds=pilot.seconds * plan.trials / parallel,
+        trial_seconds=trial,
+        expected_seconds=start + trial * plan.trials / parallel,
         smallest_p=smallest_p(look.seeds),
         level=level,
         region=region,
@@ -178,22 +197,38 @@ def forecast(
 def _piloted(
     study: Study, *, runner: Runner | None, jobs: int, progress: Progress | None
 ) -> tuple[Sequence[Outcome], float]:
-    """Run a warm-up and the pilot; return the pilot's outcomes, and how many trials run at once."""
+    """Run the pilot; return its outcomes, and how many processes train at once."""
     plan = study.plan
-    point = len(plan.points) // 2
-    first, *seeds = _seeds(plan.seed, count=PILOT_SEEDS + 1)
-    trials = [Trial(arm, point, seed) for seed in seeds for arm in plan.arms[: 1 + PILOT_CANDIDATES]]
+    seeds = _seeds(plan.seed, count=PILOT_SEEDS)
+    trials = [Trial(arm, len(plan.points) // 2, seed) for seed in seeds for arm in plan.arms[: 1 + PILOT_CANDIDATES]]
     ran: list[Outcome] = []
     with (runner or LocalRunner(jobs)).crew(study.setting) as crew:
-        for _ in crew([Trial(plan.control, point, first)]):  # the first steps of a process are slower
-            _report(progress, 0, len(trials))
         start = time.perf_counter()
-        for outcome in crew(trials):
+        for outcome in crew(trials, all_of):
             ran.append(outcome)
             _report(progress, len(ran), len(trials))
         wall = time.perf_counter() - start
     at_once = jobs if runner is None else max(1.0, sum(each.seconds for each in ran) / wall)
     return ran, float(min(at_once, plan.trials))
+
+
+def _trial_seconds(study: Study, ran: Sequence[Outcome], *, jobs: int, epochs: float) -> float:
+    """Return the time of a trial, from a lot as large as those of the study that trains for a few epochs.
+
+    The pilot's own lots are small, and a small lot takes more time per trial.
+    """
+    plan, setting = study.plan, study.setting
+    if not isinstance(setting.task, Task):
+        return mean(each.seconds for each in ran)
+    seeds = _seeds(plan.seed, count=len(plan.seeds))
+    trials = [Trial(plan.control, point, seed) for seed in seeds for point in range(len(plan.points))]
+    lot = lots_of(trials, jobs=jobs)[0][:TIMED_LOT]
+    trainer = LotTrainer(replace(setting, task=adjusted(setting.task, epochs=max(1, setting.task.epochs // SHORTER))))
+    list(trainer.outcomes(lot[:1]))  # a warm-up: the first steps of a process are slower
+    with one_thread():
+        start = time.perf_counter()
+        trained = sum(len(each.curve) for each in trainer.outcomes(lot))
+        return (time.perf_counter() - start) / max(trained, 1) * epochs
 
 
 def _report(progress: Progress | None, done: int, total: int) -> None:
@@ -206,7 +241,7 @@ def _seeds(seed: int, *, count: int) -> tuple[int, ...]:
     return tuple(int(one) >> 1 for one in drawn)
 
 
-def _pilot(ran: Sequence[Outcome], *, arms: Sequence[str]) -> Pilot:
+def _pilot(ran: Sequence[Outcome], *, arms: Sequence[str], seconds: float) -> Pilot:
     values: Mapping[tuple[str, int], float] = {(each.trial.arm, each.trial.seed): each.valid for each in ran}
     control, *others = arms
     seeds = sorted({seed for _, seed in values})
@@ -218,7 +253,8 @@ def _pilot(ran: Sequence[Outcome], *, arms: Sequence[str]) -> Pilot:
         arms=tuple(arms),
         seeds=len(seeds),
         trials=len(ran),
-        seconds=mean(each.seconds for each in ran),
+        seconds=seconds,
+        epochs=mean(len(each.curve) for each in ran),
         control=mean(values[control, seed] for seed in seeds),
         deviation=deviation,
         low=low,

@@ -35,10 +35,12 @@ class Planned:
 
     Attributes:
         forecast: the plan, and what was computed and measured about it.
+        notes: choices that a reader should know, such as two names of one activation.
         file: the plan file, if one was written.
     """
 
     forecast: Forecast
+    notes: tuple[str, ...] = ()
     file: Path | None = None
 
     @property
@@ -48,11 +50,12 @@ class Planned:
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan, what it will take, and what it can decide."""
-        return {**self.forecast.to_json(), "file": None if self.file is None else str(self.file)}
+        file = None if self.file is None else str(self.file)
+        return {**self.forecast.to_json(), "notes": list(self.notes), "file": file}
 
     def lines(self) -> list[str]:
         """Return the same as text."""
-        lines = forecast_lines(self.forecast)
+        lines = [*forecast_lines(self.forecast), *(f"Note: {note}" for note in self.notes)]
         return lines if self.file is None else [*lines, "", f"Plan: {self.file}"]
 
 
@@ -116,7 +119,7 @@ def planned(
     save: str | Path | None = None,
     params: Mapping[str, float] | None = None,
     progress: Progress | None = None,
-    runner: Runner | None = None,
+    runner: str | Runner | None = None,
     **options: Any,
 ) -> Planned:
     """Say before a comparison what it will take and what it can decide; run a small pilot only.
@@ -129,19 +132,21 @@ def planned(
         save: Path of a plan file to write; none is written by default.
         params: Values for the parameters of candidates that are typed as formulas, such as `{"beta": 1.0}`.
         progress: Called after every trial of the pilot.
-        runner: Runs the pilot; this machine by default.
+        runner: Where the pilot runs: local (the default), ray or ray://HOST:PORT for a Ray cluster, or a runner.
 
     Raises:
         BadTask, BadTable, BadStudy, UnknownActivation, BadFormula: the message says what to change.
     """
+    where = runner_named(runner)
     if save is not None:
         check_place(Path(save))
     asked = _asked(task, activations, target=target, plan=None, params=params or {}, options=options)
     text = None if save is None else _text(asked, folder=Path(save).resolve().parent)
-    found = forecast(asked.study, runner=runner, jobs=asked.options.jobs, progress=progress)
+    found = forecast(asked.study, runner=where, jobs=asked.options.jobs, progress=progress)
+    notes = tuple(note for note in asked.study.notes if note not in asked.study.plan.warnings())
     if save is None or text is None:
-        return Planned(found)
-    return Planned(found, write_whole(Path(save), text.encode()))
+        return Planned(found, notes)
+    return Planned(found, notes, write_whole(Path(save), text.encode()))
 
 
 @dataclass(frozen=True)

@@ -54,8 +54,8 @@ def stored(run: str | int | None = None, *, store: str | Path = STORE) -> Advice
     Raises:
         BadStudy: there is no such study, or it is not finished.
     """
-    with Store.existing(store) as opened_store:
-        return Advice(comparison_of(opened_store, study_named(opened_store, run)))
+    with Store.existing(store) as opened:
+        return Advice(comparison_of(opened, study_named(opened, run)))
 
 
 def report(

@@ -22,7 +22,7 @@ class Runs:
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return one object per study."""
-        return [{**vars(row), "created": row.created.isoformat()} for row in self.rows]
+        return [_as_json(row) for row in self.rows]
 
     def lines(self) -> list[str]:
         """Return a table, one line per study."""
@@ -35,13 +35,30 @@ class Runs:
         ]
 
 
+def _as_json(row: Stored) -> dict[str, Any]:
+    study = row.study
+    return {
+        "number": study.id,
+        "name": study.name,
+        "attempt": study.attempt,
+        "created": study.created.isoformat(),
+        "version": study.version,
+        "done": study.done,
+        "planned": study.planned,
+        "state": row.state,
+        "verdict": row.verdict,
+    }
+
+
 def _cells(row: Stored) -> tuple[str, ...]:
+    study = row.study
+    planned = "?" if study.planned is None else f"{max(study.planned, study.done):,}"
     return (
-        str(row.number),
-        name_text(row.name, limit=24),
-        str(row.attempt),
-        f"{row.created:%Y-%m-%d %H:%M}",
-        f"{row.done:,} of {max(row.planned, row.done):,}",
+        str(study.id),
+        name_text(study.name, limit=24),
+        str(study.attempt),
+        f"{study.created:%Y-%m-%d %H:%M}",
+        f"{study.done:,} of {planned}",
         row.state,
         name_text(row.verdict, limit=VERDICT),
     )
@@ -56,5 +73,5 @@ def runs(store: str | Path = STORE) -> Runs:
     Raises:
         BadStudy: there is no such store, or it cannot be read.
     """
-    with Store.existing(store) as opened_store:
-        return Runs(studies(opened_store))
+    with Store.existing(store) as opened:
+        return Runs(studies(opened))

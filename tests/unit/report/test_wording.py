@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from actlab.report.chart import Compared
+from actlab.report.charts import step_cost
+from actlab.report.page import page
 from actlab.report.table import rows
+from actlab.report.terminal import comparison_lines
 from actlab.report.wording import p_text, with_minus_signs
 from actlab.sites.site_text import name_text
-from unit.report.comparisons import errors, made
+from actlab.study.comparison import Cost
+from unit.report.comparisons import TESTS, errors, made
 
 
 def test_a_row_holds_the_results_of_an_arm():
@@ -56,3 +63,24 @@ def test_sentences_have_minus_signs_in_their_numbers_and_names_keep_their_hyphen
 
 def test_step_times_are_no_more_exact_than_they_are():
     assert [row.step_time for row in rows(made())] == ["1×", "≈1.1×", "≈1.3×", "≈1.2×", "≈1.4×"]
+
+
+def test_step_times_have_their_interval_and_a_star_if_it_is_wide():
+    names = ("sigmoid", "relu", "gelu")
+    comparison = made({name: TESTS[name] for name in names})
+    cost = Cost(
+        1.0,
+        dict.fromkeys(names, 0.001),
+        {"sigmoid": 1.0, "relu": 1.2, "gelu": 0.8},
+        {"sigmoid": 1.0, "relu": 1.15, "gelu": 0.7},
+        {"sigmoid": 1.0, "relu": 1.25, "gelu": 0.82},
+    )
+    comparison = replace(comparison, cost=cost)
+    shown = {row.activation: row.step_time for row in rows(comparison)}
+    assert shown == {"sigmoid": "1×", "relu": "1.20× (1.15–1.25)", "gelu": "0.80× (0.70–0.82)*"}
+    lines = "\n".join(comparison_lines(comparison, width=220))
+    assert "0.80× (0.70–0.82)*" in lines
+    assert "* marks one that is wider than ±10 %" in lines
+    text = page(comparison, provenance={})
+    assert text.count("0.80× (0.70–0.82)*") == 2  # in the table and in the description of the chart
+    assert step_cost.facts(Compared(comparison)).arms[1].limits == (1.15, 1.25)

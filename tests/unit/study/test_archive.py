@@ -45,17 +45,12 @@ def test_studies_are_listed_with_their_state(kept: tuple[Path, Comparison], tmp_
     with Store(path) as store:
         store.begin("other", planned)
         newest, first = studies(store)
-        assert (newest.number, newest.name, newest.state, newest.done, newest.planned) == (
-            2,
-            "other",
-            "unfinished",
-            0,
-            24,
-        )
-        assert (first.name, first.attempt, first.verdict) == ("ring", 1, comparison.verdict)
+        assert (newest.study.id, newest.study.name, newest.study.done, newest.study.planned) == (2, "other", 0, 24)
+        assert newest.state == "unfinished"
+        assert (first.study.name, first.study.attempt, first.verdict) == ("ring", 1, comparison.verdict)
         is_open = any(arm.verdict == "undecided" for arm in comparison.arms)
         assert first.state == ("undecided" if is_open else "decided")
-        assert (first.done, first.planned) == (12, 12)
+        assert (first.study.done, first.study.planned) == (12, 12)
         with pytest.raises(BadStudy, match=r"study 2 'other' is not finished: 0 of 24 trials are done\. Continue it"):
             comparison_of(store, newest)
 
@@ -68,7 +63,7 @@ def test_a_study_whose_seeds_were_added_is_unfinished_until_they_are_done(tmp_pa
         assert [each.state for each in studies(store)] == ["unfinished"]
     second = compare(ring(), candidates=["tanh"], seeds=8, budget=1, store=path, resume=True)
     with Store(path) as store:
-        assert [(each.number, each.state != "unfinished") for each in studies(store)] == [(1, True)]
+        assert [(each.study.id, each.state != "unfinished") for each in studies(store)] == [(1, True)]
         assert comparison_of(store, studies(store)[0]) == second
 
 

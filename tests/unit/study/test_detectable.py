@@ -64,3 +64,8 @@ def test_noise_that_is_large_asks_for_more_seeds_than_the_cap() -> None:
     assert wide is not None
     assert narrow is not None
     assert wide < narrow
+
+
+def test_a_difference_in_the_other_direction_is_detected_as_often() -> None:
+    up, down = (detection_rate(effect, seeds=9, level=0.04) for effect in (1.0, -1.0))
+    assert up == pytest.approx(down, abs=0.03)

@@ -18,7 +18,8 @@ from actlab.study.forecast import Forecast, forecast
 from actlab.study.options import AdviseOptions
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Trial
-from actlab.study.runner import Crew, Setting
+from actlab.study.runner import Claim, Crew, Setting
+from actlab.train.loop import Epoch
 from unit.study.small_task import ring
 
 
@@ -34,12 +35,12 @@ class Scripted:
 
     @contextmanager
     def crew(self, setting: Setting) -> Iterator[Crew]:
-        def run(trials: Sequence[Trial]) -> Iterator[Outcome]:
+        def run(trials: Sequence[Trial], claim: Claim) -> Iterator[Outcome]:
             for trial in trials:
                 self.trials.append(trial)
                 place = len({each.seed for each in self.trials})
                 valid = 80.0 + (self.spread * (-1) ** place if trial.arm != setting.plan.control else 0.0)
-                yield Outcome(trial, 0.01, valid, math.nan, False, False, 1, 10, (), 0.5)
+                yield Outcome(trial, 0.01, valid, math.nan, False, False, 1, 10, (Epoch(1.0, valid),) * 8, 0.5)
 
         yield run
 
@@ -58,7 +59,7 @@ def test_no_trial_of_the_study_is_run() -> None:
     assert {trial.seed for trial in runner.trials} & set(planned.plan.seeds) == set()
     assert {trial.arm for trial in runner.trials} == {"relu", "tanh", "silu"}
     assert {trial.point for trial in runner.trials} == {1}
-    assert len(runner.trials) == 1 + 4 * 3
+    assert len(runner.trials) == 4 * 3
 
 
 def test_the_numbers_follow_from_the_pilot() -> None:
@@ -66,7 +67,8 @@ def test_the_numbers_follow_from_the_pilot() -> None:
     deviation = 2.0 * math.sqrt(4 / 3)  # +2, −2, +2, −2 about their mean
     assert forecast.pilot.deviation == pytest.approx(deviation)
     assert forecast.pilot.low < deviation < forecast.pilot.high
-    assert forecast.expected_seconds * forecast.parallel == pytest.approx(0.5 * forecast.plan.trials)
+    assert forecast.trial_seconds > 0
+    assert forecast.expected_seconds == pytest.approx(forecast.trial_seconds * 54 / forecast.parallel)
     assert forecast.smallest_p == 2 / 2**9
     shift = detectable(9, level=0.04)
     assert shift is not None

@@ -79,7 +79,10 @@ def test_a_plan_of_another_task_is_refused_with_what_differs(tmp_path: Path) -> 
     path = written(tmp_path, ring())
     plan = read_plan(path)
     check_task(plan, study(settled(plan, ring())), path)
-    with pytest.raises(BadStudy, match=r"belongs to another task, 'ring': the data differ\. Plan this one anew"):
+    with pytest.raises(
+        BadStudy,
+        match=r"another task, 'ring': the data, the model's first outputs differ\. Plan this",
+    ):
         check_task(plan, study(settled(plan, ring(seed=1))), path)
     with pytest.raises(BadStudy, match="the task's settings"):
         check_task(plan, study(settled(plan, ring(batch_size=12))), path)
