@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 
 from actlab.study.outcome import Outcome
-from actlab.study.plan import EXTENSION, MOST_EXTENSIONS, Plan, Trial
+from actlab.study.plan import EXTENSION, FARTHEST, MOST_EXTENSIONS, Plan, Trial
 from actlab.train.kinds import Metric
 
 Done = Mapping[Trial, Outcome]
@@ -39,8 +39,8 @@ def extension(plan: Plan, done: Done, *, points: Sequence[int], metric: Metric, 
     """Return the points by which the range is extended: beyond each end where an arm seems to get better still.
 
     It does if half of its seeds choose the end, or if it is best there on average, and better than in the middle of the
-    range by more than `region`. The range is the same for all arms. It is extended at most three times at each end, and
-    not at all if the plan has a single rate. The seeds of the first look decide.
+    range by more than `region`. The range is the same for all arms. It is extended at most three times at each end,
+    within a factor of forty, and not at all if the plan has a single rate. The seeds of the first look decide.
     """
     low, high = min(points), max(points)
     if low == high:
@@ -57,7 +57,8 @@ def extension(plan: Plan, done: Done, *, points: Sequence[int], metric: Metric, 
     most = EXTENSION * MOST_EXTENSIONS
     down = range(low - EXTENSION, low) if low > -most and is_open(low) else ()
     up = range(high + 1, high + 1 + EXTENSION) if high - len(plan.points) + 1 < most and is_open(high) else ()
-    return (*down, *up)
+    lowest, highest = plan.points[0] / FARTHEST, plan.points[-1] * FARTHEST
+    return tuple(point for point in (*down, *up) if lowest <= plan.rate(point) <= highest)
 
 
 def _rises_to(end: int, course: Sequence[float], *, metric: Metric, region: float) -> bool:

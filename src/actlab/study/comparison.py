@@ -135,7 +135,7 @@ class Comparison:
         target: the validation metric that `steps_to_target` counts up to.
         look: the index of the look that the verdicts come from.
         arms: the control, then the candidates.
-        group: the arms that cannot be told from the best, the best first: the truly best one is among them with 95 %
+        group: the arms that cannot be distinguished from the best, the best first: the truly best one is among them with 95 %
             probability.
         recommended: the arm to use.
         verdict: a recommendation in a few sentences.

@@ -36,6 +36,9 @@ EXTENSION = 2
 MOST_EXTENSIONS = 3
 """How often each end is extended at most."""
 
+FARTHEST = 40.0
+"""The range is extended to at most so many times its highest rate, and down to this part of its lowest."""
+
 
 @dataclass(frozen=True)
 class Look:

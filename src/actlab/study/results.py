@@ -10,7 +10,7 @@ from actlab.formula.activation import Activation
 from actlab.study.choice import Done, tuned
 from actlab.study.comparison import ArmResult, Comparison, Cost
 from actlab.study.outcome import Outcome
-from actlab.study.plan import Plan, Trial
+from actlab.study.plan import Plan, Trial, next_alpha
 from actlab.study.power import seeds_needed
 from actlab.study.setting import Setting
 from actlab.study.verdict import CONTROL, UNDECIDED, Judgement, best_group, judge, learned
@@ -46,7 +46,10 @@ def read(
     parts = [setting.task_of(seed) for seed in seeds]
     baseline = mean(_constant(each, "test") for each in parts)
     region = task.region(mean(tests[plan.control]))
-    judgements = judge(tests, metric=metric, region=region, alpha=plan.looks[look].alpha, seed=plan.seed)
+    alpha = plan.looks[look].alpha
+    left = next_alpha(plan.looks[: look + 1])
+    later = left / alpha if left > 0 else 1.0
+    judgements = judge(tests, metric=metric, region=region, alpha=alpha, seed=plan.seed, later=later)
     findings = Findings(
         control=plan.control,
         metric=metric,
@@ -56,7 +59,7 @@ def read(
         learned=learned(tests, metric=metric, baseline=baseline),
         seeds=len(seeds),
         judgements=judgements,
-        group=best_group(tests, metric=metric, alpha=plan.looks[look].alpha),
+        group=best_group(tests, metric=metric, alpha=alpha),
         operations={
             name: operations(arm.means) for name, arm in setting.arms.items() if isinstance(arm.means, Activation)
         },

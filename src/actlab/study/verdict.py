@@ -1,4 +1,4 @@
-"""Judge every arm against the control, and find the arms that cannot be told from the best."""
+"""Judge every arm against the control, and find the arms that cannot be distinguished from the best."""
 
 from __future__ import annotations
 
@@ -33,7 +33,13 @@ class Judgement:
 
 
 def judge(
-    tests: Mapping[str, Sequence[float]], *, metric: Metric, region: float, alpha: float, seed: int | None
+    tests: Mapping[str, Sequence[float]],
+    *,
+    metric: Metric,
+    region: float,
+    alpha: float,
+    seed: int | None,
+    later: float = 1.0,
 ) -> dict[str, Judgement]:
     """Judge every arm but the first, which is the control.
 
@@ -49,6 +55,7 @@ def judge(
         alpha: the error spent on this look.
         seed: the random seed of the resampling that estimates how many more seeds are needed; with None, they are not
             estimated.
+        later: the error of a further look, as a share of `alpha`: at that level more seeds will be judged.
     """
     control, *others = tests
     paired = {arm: SignedRank(_minus(tests[arm], tests[control])) for arm in others}
@@ -73,6 +80,7 @@ def judge(
         open_question = verdict == UNDECIDED or (verdict == MINOR and not shown.lies_within(region))
         more = None
         if open_question and seed is not None:
+            levels = Levels(step.alpha * later, alpha * later / len(others), region)
             more = _more(test, levels=levels, seed=seed, is_proved=verdict == MINOR)
         judgements[arm] = Judgement(difference, verdict, more)
     return judgements
@@ -95,7 +103,7 @@ def _minus(values: Sequence[float], control: Sequence[float]) -> tuple[float, ..
 
 
 def best_group(tests: Mapping[str, Sequence[float]], *, metric: Metric, alpha: float) -> tuple[str, ...]:
-    """Return the arms that cannot be told from the best, the best mean first.
+    """Return the arms that cannot be distinguished from the best, the best mean first.
 
     An arm is left out if another one is better by the one-sided signed-rank test, at the level `alpha` divided by the
     number of other arms. So the arm that is truly the best is in the group with a probability of at least 1 − `alpha`.

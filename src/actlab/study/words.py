@@ -24,7 +24,7 @@ class Findings:
         learned: with how many seeds each arm learned.
         seeds: with how many seeds each arm was run.
         judgements: the judgement of every arm but the control.
-        group: the arms that cannot be told from the best, the best first.
+        group: the arms that cannot be distinguished from the best, the best first.
         operations: how many operations an arm takes per element; arms whose formula is not known have no entry.
         least: the fewest seeds that can show a difference.
     """
@@ -104,7 +104,7 @@ def _about_control(findings: Findings) -> str:
 
 
 def recommended(findings: Findings) -> str:
-    """Return the arm to use: the cheapest that is better and cannot be told from the best; otherwise the control."""
+    """Return the arm to use: the cheapest that is better and cannot be distinguished from the best; otherwise the control."""
     better = findings.of(BETTER)
     if not better or findings.control in findings.group:
         return findings.control
@@ -130,7 +130,7 @@ def _advice(findings: Findings) -> str:
 
 
 def _others(best: str, findings: Findings) -> str:
-    """Say which arms cannot be told from the recommended one, and which others are better than the control."""
+    """Say which arms cannot be distinguished from the recommended one, and which others are better than the control."""
     equals = [arm for arm in findings.group if arm != best]
     behind = [arm for arm in findings.of(BETTER) if arm not in findings.group and arm != best]
     parts = []
@@ -139,7 +139,7 @@ def _others(best: str, findings: Findings) -> str:
         costs = [findings.operations.get(arm, math.inf) for arm in equals]
         if findings.operations.get(best, math.inf) <= min(costs):
             cheapest = f"; {best} is the cheapest of them"
-        parts.append(f"{_listed(equals)} cannot be told from it{cheapest}.")
+        parts.append(f"{_listed(equals)} cannot be distinguished from it{cheapest}.")
     if behind:
         parts.append(f"Better too, but behind: {_listed(behind)}.")
     return " ".join(parts)

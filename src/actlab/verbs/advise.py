@@ -23,7 +23,7 @@ from actlab.study.comparison import Comparison
 from actlab.study.guide import Hint, guide
 from actlab.study.next_seeds import seeds_to_settle
 from actlab.study.options import AdviseOptions, lists_options, task_options
-from actlab.study.runner import Runner
+from actlab.study.runner import Runner, start_early
 from actlab.train.task import Learnable, Task
 from actlab.verbs.comparing import own_activations, provenance, with_activations
 from actlab.verbs.runner_lookup import runner_named
@@ -150,6 +150,8 @@ def advise(
     where = runner_named(runner)
     if report is not None:
         check_place(Path(report))
+    if where is None and options.get("jobs", 1) > 1:
+        start_early()
     chosen = task_named(data, target=target, task=task, verb="advise", options=task_options(options))
     asked = with_activations(AdviseOptions(**options), params or {})
     found = advised(chosen, asked, say=say, warn=warn, progress=progress, runner=where)

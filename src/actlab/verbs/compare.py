@@ -19,7 +19,7 @@ from actlab.study.compare import Progress, Study
 from actlab.study.forecast import Forecast, forecast
 from actlab.study.options import AdviseOptions, lists_options, task_options
 from actlab.study.plan_file import PlanFile, check_task, read_plan, settled, task_of, write_plan
-from actlab.study.runner import LocalRunner, Runner
+from actlab.study.runner import LocalRunner, Runner, start_early
 from actlab.train.builtin import TASKS
 from actlab.train.options import TaskOptions
 from actlab.train.task import Learnable
@@ -101,6 +101,8 @@ def compare(
     where = runner_named(runner)
     if report is not None:
         check_place(Path(report))
+    if where is None and options.get("jobs", 1) > 1:
+        start_early()
     asked = _asked(task, activations, target=target, plan=plan, params=params or {}, options=options)
     announce(asked.study, say=say, warn=warn)
     comparison = carried_out(asked.study, asked.options, progress=progress, runner=where)

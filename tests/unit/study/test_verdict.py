@@ -85,7 +85,7 @@ def test_the_answer_is_the_cheapest_of_the_arms_that_cannot_be_told_from_the_bes
     assert recommended(found) == "up"
     assert overall(found).startswith("Replace relu by up: accuracy 92.40 points, +2.00 on average")
     assert overall(found).endswith(
-        "tanh cannot be told from it; up is the cheapest of them. Better too, but behind: behind."
+        "tanh cannot be distinguished from it; up is the cheapest of them. Better too, but behind: behind."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import final
 
@@ -45,15 +45,14 @@ class Lane:
     seed: int
 
 
-@dataclass
+@final
 class _Member:
     """What is known of a lane while it trains."""
 
-    place: int
-    lane: Lane
-    curve: list[Epoch] = field(default_factory=list)
-    best: int = 0
-    seconds: float = 0.0
+    def __init__(self, place: int, lane: Lane) -> None:
+        self.place, self.lane = place, lane
+        self.curve: list[Epoch] = []
+        self.best, self.seconds = 0, 0.0
 
 
 @final
