@@ -135,8 +135,8 @@ class Comparison:
         target: the validation metric that `steps_to_target` counts up to.
         look: the index of the look that the verdicts come from.
         arms: the control, then the candidates.
-        group: the arms that cannot be distinguished from the best, the best first: the truly best one is among them with 95 %
-            probability.
+        group: the arms that cannot be distinguished from the best, the best first; the truly best one is among them
+            with a probability of 95 %.
         recommended: the arm to use.
         verdict: a recommendation in a few sentences.
         notes: choices that a reader should know: what was replaced, left out, or run otherwise than requested.
