@@ -104,7 +104,7 @@ def _about_control(findings: Findings) -> str:
 
 
 def recommended(findings: Findings) -> str:
-    """Return the arm to use: the cheapest that is better and cannot be distinguished from the best; otherwise the control."""
+    """Return the arm to use: the control, or the cheapest that is better and not distinguishable from the best."""
     better = findings.of(BETTER)
     if not better or findings.control in findings.group:
         return findings.control
