@@ -78,7 +78,6 @@ def compare(
                 say=progress.say,
                 warn=say,
                 progress=progress.advance,
-                runner=runner,
                 **values,
             )
         except KeyboardInterrupt:

@@ -74,6 +74,7 @@ def check(
         StoppedEarly: Ctrl-C during the trial run; a KeyboardInterrupt whose `report` holds the findings so far.
 
     Example:
+        >>> from torch.nn import functional as F
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3), nn.Softmax(dim=1))
         >>> report = check(model, (torch.randn(16, 4), torch.arange(16) % 3), F.cross_entropy)
         >>> [finding.id for finding in report.findings]

@@ -32,7 +32,6 @@ class Node:
     size: int
     depth: int
     digest: str
-    _hash: int
 
     def __post_init__(self) -> None:
         # computed once from the children's own, so that no walk ever recurses
@@ -44,12 +43,11 @@ class Node:
             children=children,
             size=1 + sum(child.size for child in children),
             depth=1 + max((child.depth for child in children), default=0),
-            digest=(digest := sha256(content.encode()).hexdigest()[:24]),
-            _hash=int(digest[:15], 16),
+            digest=sha256(content.encode()).hexdigest()[:24],
         )
 
     def __hash__(self) -> int:
-        return self._hash
+        return int(self.digest[:15], 16)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Node) and self.digest == other.digest)

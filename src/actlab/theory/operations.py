@@ -23,7 +23,7 @@ def operations(act: Activation) -> int:
 
     Example:
         >>> from actlab.catalog.index import get
-        >>> operations(get("relu")) < operations(get("tanh")) < operations(get("gelu"))
+        >>> operations(get("relu")) < operations(get("gelu")) < operations(get("mish"))
         True
     """
     slopes = [act.derivative(name) for name in act.inputs]

@@ -47,13 +47,15 @@ def builtin_task(name: str = DEFAULT) -> Task:
     return replace(row.make(), sentence=row.sentence, origin=("builtin", name))
 
 
-def _digits(name: str, *, activation: type[nn.Module], sizes: tuple[int, ...], epochs: int) -> Task:
+def _digits(
+    name: str, *, activation: type[nn.Module], sizes: tuple[int, ...], epochs: int, rates: tuple[float, float]
+) -> Task:
     from sklearn.datasets import load_digits
 
     inputs, targets = load_digits(return_X_y=True)
     model = partial(mlp, activation, sizes=sizes)
     # Brightness from 0 to 1: all pixels have one scale, and some are always dark.
-    return Task(name, model, train=(inputs / 16, targets), epochs=epochs, batch_size=96, rates=(5e-4, 1e-2))
+    return Task(name, model, train=(inputs / 16, targets), epochs=epochs, batch_size=96, rates=rates)
 
 
 def _breast_cancer() -> Task:
@@ -80,12 +82,12 @@ TASKS = {
         Builtin(
             "digits",
             "Handwritten digits (1,797 images of 8 x 8 pixels) on a sigmoid network of eight hidden layers.",
-            partial(_digits, "digits", activation=nn.Sigmoid, sizes=(64, *[128] * 8, 10), epochs=11),
+            partial(_digits, "digits", activation=nn.Sigmoid, sizes=(64, *[32] * 8, 10), epochs=11, rates=(1e-3, 2e-2)),
         ),
         Builtin(
             "digits-relu",
             "Handwritten digits (1,797 images of 8 x 8 pixels) on a small ReLU network.",
-            partial(_digits, "digits-relu", activation=nn.ReLU, sizes=(64, 64, 64, 10), epochs=20),
+            partial(_digits, "digits-relu", activation=nn.ReLU, sizes=(64, 64, 64, 10), epochs=20, rates=(5e-4, 1e-2)),
         ),
         Builtin(
             "breast-cancer",

@@ -37,7 +37,9 @@ def family_wise_error(*, repeats: int, seeds: int, arms: int) -> float:
     wrong = 0
     for _ in range(repeats):
         tests = np.round(90 + chance.normal(0, 1, (arms, seeds)) * 4) / 4  # rounded: ties, as with accuracy
-        judged = judge({str(arm): list(row) for arm, row in enumerate(tests)}, metric=ACCURACY, alpha=0.05, seed=0)
+        judged = judge(
+            {str(arm): list(row) for arm, row in enumerate(tests)}, metric=ACCURACY, region=0.5, alpha=0.05, seed=None
+        )
         wrong += any(one.verdict in (BETTER, WORSE) for one in judged.values())
     return wrong / repeats
 

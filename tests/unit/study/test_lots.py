@@ -100,7 +100,7 @@ def test_trials_that_stop_together_go_on_one_by_one(setting: Setting, monkeypatc
     right = lots.each_run
 
     def stopping(lanes: Sequence[Lane], **settings: object) -> Iterator[Finished]:
-        yield next(right(lanes, **settings))  # type: ignore[arg-type]
+        yield next(right(lanes, **settings))  # type: ignore[arg-type]  # as it is called
         raise BadTask("task 'breast-cancer': the model raised ValueError: tired.")
 
     monkeypatch.setattr(lots, "each_run", stopping)

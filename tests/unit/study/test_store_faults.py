@@ -147,7 +147,7 @@ def test_a_locked_store_is_reported_after_a_while(tmp_path: Path, monkeypatch: p
 def test_a_store_that_may_only_be_read_is_read_and_not_written(tmp_path: Path) -> None:
     path = filled(tmp_path / "runs.db", 1)
     whole = read_all(path)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(0o755)
     path.chmod(0o444)
     tmp_path.chmod(0o555)

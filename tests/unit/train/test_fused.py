@@ -29,7 +29,7 @@ def gradients(number: int, lanes: int) -> dict[str, torch.Tensor | None]:
 
 def by_torch(make: object, values: dict[str, torch.Tensor], *, lane: int, rate: float) -> dict[str, torch.Tensor]:
     own = {name: nn.Parameter(each[lane].clone()) for name, each in values.items()}
-    optimizer = make(own.values(), lr=rate)  # type: ignore[operator]
+    optimizer = make(own.values(), lr=rate)  # type: ignore[operator]  # one of the optimizers
     for number in range(STEPS):
         for name, each in gradients(number, len(values["w"])).items():
             own[name].grad = None if each is None else each[lane].clone()
