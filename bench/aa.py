@@ -323,7 +323,7 @@ def main(asked: Options) -> None:
         for name, part in PARTS.items():
             if asked.only in ("", name):
                 for each in part(asked, store):
-                    keep("aa.csv", [each], asked=asked)
+                    keep("aa", [each], asked=asked)
 
 
 if __name__ == "__main__":
