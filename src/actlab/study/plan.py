@@ -178,7 +178,7 @@ class Plan:
 
     def sentences(self) -> tuple[str, ...]:
         """Say what will be run and what it can decide."""
-        size = f"{self.margin:.0%} of the control's metric" if self.margin_is_relative else f"{self.margin:g} points"
+        size = f"{self.margin:.0%} of the control's metric" if self.margin_is_relative else f"{self.margin:.3g} points"
         rates = f"one learning rate ({self.points[0]:.2g})"
         if len(self.points) > 1:
             span = f"from {self.points[0]:.2g} to {self.points[-1]:.2g}"
