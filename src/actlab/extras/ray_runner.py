@@ -13,7 +13,7 @@ from typing import Any, final
 
 import torch
 
-from actlab.errors import ActlabError, BadStudy, shortened
+from actlab.errors import ActlabError, BadInput, BadStudy, shortened
 from actlab.extras_import import need
 from actlab.study.lots import LotTrainer, lots_of
 from actlab.study.outcome import Outcome
@@ -43,6 +43,7 @@ class RayRunner:
         decisions: how the runs of each arm went, and why, as far as they have ended.
 
     Raises:
+        BadInput: the address is of another form.
         MissingExtra: Ray is not installed.
 
     Example:
@@ -51,6 +52,10 @@ class RayRunner:
 
     address: str | None = None
     decisions: dict[str, Decision] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.address is not None and not self.address.startswith("ray://"):
+            raise BadInput(f"address must begin with ray://, such as ray://head:10001; got '{self.address}'.")
 
     def notes(self, setting: Setting) -> tuple[str, ...]:
         """Return why trials were not run together."""

@@ -16,7 +16,7 @@ pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 
 import ray
 
-from actlab.errors import BadStudy, BadTask
+from actlab.errors import BadInput, BadStudy, BadTask
 from actlab.extras import ray_runner
 from actlab.extras.ray_runner import RayRunner
 from actlab.study.compare import compare
@@ -101,6 +101,6 @@ def test_a_cluster_that_cannot_be_reached_is_one_line() -> None:
 
 
 def test_an_address_that_is_none_is_one_line() -> None:
-    with pytest.raises(BadStudy, match="the Ray cluster 'ray:/head' cannot be reached") as raised:
-        compared(runner=RayRunner("ray:/head"))
+    with pytest.raises(BadInput, match=r"address must begin with ray://, such as .*; got 'ray:/head'") as raised:
+        RayRunner("ray:/head")
     assert "\n" not in str(raised.value)
