@@ -69,7 +69,7 @@ def study_named(store: Store, name: str | int | None = None) -> Stored:
     """Return the newest study, the newest one with this name, or the one with this number.
 
     Raises:
-        BadStudy: there is no such study.
+        BadStudy: the store does not hold the study.
     """
     every = studies(store)
     if not every:

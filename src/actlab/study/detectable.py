@@ -41,7 +41,7 @@ def detection_rate(effect: float, *, seeds: int, level: float) -> float:
 
 
 def equivalence_rate(region: float, *, seeds: int, level: float) -> float:
-    """Return the probability that the interval lies within ±`region` if there is no difference.
+    """Return the probability that the interval lies within ±`region` for arms that do not differ.
 
     Args:
         region: half the width of the region of practical equivalence, in standard deviations of the differences.
@@ -80,7 +80,7 @@ def seeds_to_detect(effect: float, *, level: float) -> int | None:
 
 
 def seeds_for_equivalence(region: float, *, level: float) -> int | None:
-    """Return the number of pairs that show equivalence with 80 % power if there is no difference; None above 200.
+    """Return the number of pairs that show equivalence with 80 % power for arms that do not differ; None above 200.
 
     Args:
         region: half the width of the region of practical equivalence, in standard deviations of the differences.

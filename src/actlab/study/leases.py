@@ -92,7 +92,7 @@ class _Leases:
         return claimed - done
 
     def _ended(self, connection: sa.Connection) -> list[str]:
-        """Return the owners of leases in this study that were processes of this machine and are no more."""
+        """Return the owners of leases in this study that were processes of this machine and have ended."""
         owners = sa.select(LEASES.c.owner).where(LEASES.c.study_id == self.study).distinct()
         return [owner for owner in connection.execute(owners).scalars() if _has_ended(owner)]
 
@@ -118,7 +118,7 @@ def _trials(connection: sa.Connection, query: Any) -> set[Trial]:
 
 
 def _has_ended(owner: str) -> bool:
-    """Return whether an owner was a process of this machine that is no more; False if that cannot be known."""
+    """Return whether an owner was a process of this machine that has ended; False if that cannot be known."""
     machine, _, rest = str(owner).rpartition(":")[0].rpartition(":")
     if os.name != "posix" or machine != _machine() or not rest.isdecimal():
         return False

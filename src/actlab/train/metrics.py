@@ -56,7 +56,7 @@ def with_metric(kind: Kind, metric: str | Metric, *, loss: Loss, task: str) -> K
         task: the name of the task, for errors.
 
     Raises:
-        BadTask: there is no such metric, or it is for another kind of task.
+        BadTask: the metric is unknown, or it is for another kind of task.
     """
     if isinstance(metric, Metric) and metric.function is not None:
         return replace(kind, metric=metric, score=partial(_by_function, metric.function, task), baseline=None)

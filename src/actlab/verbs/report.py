@@ -52,7 +52,7 @@ def stored(run: str | int | None = None, *, store: str | Path = STORE) -> Advice
         store: The file or database URL that holds it.
 
     Raises:
-        BadStudy: there is no such study, or it is not finished.
+        BadStudy: the store does not hold the study, or it is not finished.
     """
     with Store.existing(store) as opened:
         return Advice(comparison_of(opened, study_named(opened, run)))
@@ -78,8 +78,8 @@ def report(
         command: The command line, for the page.
 
     Raises:
-        BadStudy: there is no such study, or it is not finished.
-        BadInput: there is no such format, or the files cannot be written.
+        BadStudy: the store does not hold the study, or it is not finished.
+        BadInput: the format is unknown, or the files cannot be written.
     """
     if format not in FORMATS:
         raise BadInput(f"format must be one of {', '.join(FORMATS)}; got '{format}'.")

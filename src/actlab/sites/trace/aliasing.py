@@ -58,7 +58,7 @@ class Memory:
         self._writes: dict[int, list[Written]] = {}  # by storage
 
     def see(self, number: int) -> None:
-        """Note that the value was created or first read now; before the first write there is no need to."""
+        """Note that the value was created or first read now; this is needed only after the first write."""
         self._seen[number] = self._clock
 
     def write(self, number: int, tensor: Tensor) -> None:
