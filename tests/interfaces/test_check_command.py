@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from actlab.cli import main
+from command_line import Run, caller
 
 # A comment marks the line of the fault, so that an edit of this text cannot break the test.
 NET = """
@@ -40,36 +36,13 @@ right = {"model": Net(False), "batch": batch, "loss": nn.CrossEntropyLoss()}
 FAULT_LINE = 1 + NET.splitlines().index("            return torch.softmax(x, dim=-1)  # the fault")
 
 
-@dataclass(frozen=True)
-class Said:
-    """The output and the exit status of a call."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Said]
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     (tmp_path / "net.py").write_text(NET)
 
-    def call(*args: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["actlab", *args])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        return Said(int(end.value.code or 0), said.out, said.err)
-
-    return call
+    return caller(capsys, monkeypatch)
 
 
 def test_a_fault_is_reported_with_its_line_and_status_1(run: Run, tmp_path: Path) -> None:

@@ -10,20 +10,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from actlab import verbs
 from actlab.catalog.index import CATALOG
-from actlab.cli import main
 from actlab.cli.entry import command_files
 from actlab.cli.panels import Panel
 from actlab.measure.speed import summary
 from actlab.measure.speed.case import Case
 from actlab.measure.speed.timing import Speed, timed
 from actlab.verbs.show import SOURCES
+from command_line import Run, caller
 
 COMMANDS = dict(command_files())
 TASK = """
@@ -49,34 +48,10 @@ ready = (model(nn.ReLU), (torch.ones(2, 4), torch.zeros(2).long()), nn.CrossEntr
 """
 
 
-@dataclass(frozen=True)
-class Said:
-    """The output and the exit status of a call."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> object:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Said]
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     monkeypatch.chdir(tmp_path)
-
-    def call(*args: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["actlab", *args])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        return Said(int(end.value.code or 0), said.out, said.err)
-
-    return call
+    return caller(capsys, monkeypatch)
 
 
 def task_file(folder: Path, *, epochs: int = 2) -> str:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import actlab
-from actlab.cli import main
 from actlab.cli.next_command import resumed
 from actlab.study.runner import LocalRunner
+from command_line import Run, caller
 
 TASK = """
 import torch
@@ -31,35 +28,12 @@ def make_task():
 FAST = ("--seeds", "2", "--budget", "1", "--jobs", "1", "--quiet", "--no-report")
 
 
-@dataclass(frozen=True)
-class Said:
-    """The output and the exit status of a call."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> object:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Said]
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_task.py").write_text(TASK)
 
-    def call(*args: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["actlab", *args])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        return Said(int(end.value.code or 0), said.out, said.err)
-
-    return call
+    return caller(capsys, monkeypatch)
 
 
 def test_the_json_has_the_documented_keys(run: Run) -> None:
