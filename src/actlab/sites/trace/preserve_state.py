@@ -6,6 +6,7 @@ import copy
 import gc
 import random
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -39,14 +40,39 @@ def copy_of(model: nn.Module) -> nn.Module:
     return copied
 
 
+class _Stance:
+    """The blocks that now run compiled modules eagerly.
+
+    PyTorch's stance is one for all threads: of two blocks that overlap, the later end would restore what the other had
+    set. So the first to begin changes it and the last to end restores it.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.blocks = 0
+        self.whole = ExitStack()
+
+
+_stance = _Stance()
+
+
 @contextmanager
 def uncompiled() -> Iterator[None]:
     """Run modules that `torch.compile` has compiled eagerly within the block."""
     if "torch._dynamo" not in sys.modules:  # nothing is compiled, and its import takes a second
         yield
         return
-    with torch.compiler.set_stance("force_eager"):
+    with _stance.lock:
+        if _stance.blocks == 0:
+            _stance.whole.enter_context(torch.compiler.set_stance("force_eager"))
+        _stance.blocks += 1
+    try:
         yield
+    finally:
+        with _stance.lock:
+            _stance.blocks -= 1
+            if _stance.blocks == 0:
+                _stance.whole.close()
 
 
 @contextmanager
