@@ -122,6 +122,7 @@ METAVARS = {
     "seed": "N",
     "init": "NAME",
     "splits": "NAME",
+    "equal": "NAME",
     "store": "FILE",
 }
 

@@ -11,7 +11,7 @@ from actlab.study.compare import Progress, Study, prepare, run_study
 from actlab.study.comparison import Comparison
 from actlab.study.control_diagnosis import diagnosed
 from actlab.study.options import AdviseOptions
-from actlab.study.plan import Look
+from actlab.study.plan import Budget, Look
 from actlab.study.runner import LocalRunner, Runner
 from actlab.study.store import Store
 from actlab.train.task import Learnable, Task
@@ -70,8 +70,10 @@ def advise(
     return Advised(carried_out(study, options, progress=progress, runner=runner), diagnosis)
 
 
-def study_of(task: Learnable, options: AdviseOptions, *, looks: Sequence[Look] | None = None) -> Study:
-    """Return the study that the options ask for; no trial is run yet.
+def study_of(
+    task: Learnable, options: AdviseOptions, *, looks: Sequence[Look] | None = None, budget: Budget | None = None
+) -> Study:
+    """Return the study that the options ask for, with a budget that was measured before; no trial is run yet.
 
     Raises:
         BadTask, BadStudy, UnknownActivation, BadFormula: as `prepare`.
@@ -86,7 +88,18 @@ def study_of(task: Learnable, options: AdviseOptions, *, looks: Sequence[Look] |
         init=options.init,
         splits=options.splits,
         looks=looks,
+        equal=budget or _measured_before(task, options) or options.equal,
     )
+
+
+def _measured_before(task: Learnable, options: AdviseOptions) -> Budget | None:
+    """Return the budget that the study to resume has, so that nothing is measured anew."""
+    if options.equal != "seconds" or not options.resume or options.store is None:
+        return None
+    with Store(options.store) as trials:
+        plan = trials.newest_plan(task.name)
+    found = None if plan is None else plan.budget
+    return found if found is not None and found.equal == options.equal else None
 
 
 def announce(study: Study, *, say: Callable[[str], None], warn: Callable[[str], None] | None) -> None:

@@ -54,13 +54,14 @@ def carry_out(setting: Setting, trial: Trial) -> Outcome:
         BadTask: the model or the loss raised.
     """
     start = time.perf_counter()
-    task, rate = setting.task_of(trial.seed), setting.plan.rate(trial.point)
+    task, rate = setting.task_of(trial.seed, arm=trial.arm), setting.plan.rate(trial.point)
     arm = setting.arms[trial.arm]
     if isinstance(task, OwnTraining):
         assert arm.build is not None  # only the activation of a model that is there is left as it is
         run = carry_out_own(task, arm.build, rate=rate, seed=trial.seed)
     else:
-        run = train(model_of(task, arm, where=setting.where, seed=trial.seed), task, rate=rate, seed=trial.seed)
+        model = model_of(task, arm, where=setting.where, seed=trial.seed)
+        run = train(model, task, rate=rate, seed=trial.seed, clip=arm.clip)
     return _outcome(trial, run, rate=rate, seconds=time.perf_counter() - start)
 
 
@@ -104,7 +105,7 @@ class LotTrainer:
         """
         left = dict.fromkeys(lot)
         if isinstance(self.setting.task, Task):
-            lanes = self._lanes(lot, self.setting.task)
+            lanes = self._lanes(lot)
             decision = self._decided(lot[0].arm, lanes)
             if decision.together:
                 try:
@@ -118,13 +119,14 @@ class LotTrainer:
         for trial in left:
             yield carry_out(self.setting, trial)
 
-    def _lanes(self, lot: Sequence[Trial], task: Task) -> list[Lane]:
+    def _lanes(self, lot: Sequence[Trial]) -> list[Lane]:
         arm, where = self.setting.arms[lot[0].arm], self.setting.where
         seeds = dict.fromkeys(trial.seed for trial in lot)
-        tasks = {seed: task.with_split(seed) if self.setting.has_splits else task for seed in seeds}
+        found = {seed: self.setting.task_of(seed, arm=arm.name) for seed in seeds}
+        tasks = {seed: task for seed, task in found.items() if isinstance(task, Task)}
         models = {seed: model_of(tasks[seed], arm, where=where, seed=seed) for seed in seeds}
         rate = self.setting.plan.rate
-        return [Lane(tasks[trial.seed], models[trial.seed], rate(trial.point), trial.seed) for trial in lot]
+        return [Lane(tasks[trial.seed], models[trial.seed], rate(trial.point), trial.seed, arm.clip) for trial in lot]
 
     def _decided(self, arm: str, lanes: Sequence[Lane]) -> Decision:
         known = self.decisions.get(arm)

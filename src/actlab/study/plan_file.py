@@ -14,9 +14,9 @@ from textwrap import wrap
 from typing import Any, final
 
 from actlab.errors import BadInput, BadStudy
-from actlab.study.arm import INITS
+from actlab.study.arm_text import INITS
 from actlab.study.compare import Study
-from actlab.study.plan import SPLITS, Look
+from actlab.study.plan import EQUAL, SPLITS, TRIALS, Budget, Look, Plan
 from actlab.study.typed_values import read_as
 from actlab.train.adjusted import adjusted
 from actlab.train.load import ORIGINS
@@ -82,6 +82,7 @@ class ReplicatesOf:
     seed: int
     splits: str
     init: str
+    equal: str = TRIALS
 
 
 @final
@@ -97,6 +98,7 @@ class PlanFile:
         replicates: how the replicates are drawn.
         looks: when the test set is read, and the error that each look may spend.
         contents: digests of what the results depend on, apart from what the file says.
+        budget: what the arms have the same of besides trials, if it was measured.
     """
 
     format: int
@@ -106,6 +108,7 @@ class PlanFile:
     replicates: ReplicatesOf
     looks: tuple[Look, ...]
     contents: Mapping[str, str]
+    budget: Budget | None = None
 
 
 def write_plan(
@@ -145,13 +148,14 @@ def write_plan(
         ),
         _section(
             "replicates",
-            {"seed": plan.seed, "splits": plan.splits, "init": plan.init},
+            {"seed": plan.seed, "splits": plan.splits, "init": plan.init, **_equal(plan)},
             about=[
                 'The master random seed; splits = "per-seed" or "fixed"; init = "as-is" or "gain". The number of seeds'
                 " is that of the last look."
             ],
         ),
         *_looks(plan.looks),
+        *_budget(plan),
         _section(
             "contents",
             _contents(study, task=task),
@@ -275,6 +279,20 @@ def _looks(looks: tuple[Look, ...]) -> list[str]:
     ]
 
 
+def _equal(plan: Plan) -> dict[str, str]:
+    return {} if plan.budget is None else {"equal": plan.budget.equal}
+
+
+def _budget(plan: Plan) -> list[str]:
+    """Return the section of the measured budget; sizes of models are computed anew."""
+    budget = plan.budget
+    if budget is None or budget.equal != "seconds":
+        return []
+    values = {"equal": budget.equal, "amounts": dict(budget.amounts), "settings": dict(budget.settings)}
+    about = "The time of a step of each arm, relative to the control's, and the epochs that follow, as measured."
+    return [_section("budget", values, about=[about])]
+
+
 def _section(name: str, values: Mapping[str, Any], *, about: list[str] | None = None) -> str:
     rows = [f"{_key(key)} = {_value(value)}" for key, value in values.items()]
     return "\n".join([*_comment(about or []), f"[{name}]", *rows])
@@ -303,7 +321,13 @@ def _value(value: Any) -> str:
     return repr(value)
 
 
-_SECTIONS: Mapping[str, type] = {"task": TaskOf, "arms": ArmsOf, "rates": RatesOf, "replicates": ReplicatesOf}
+_SECTIONS: Mapping[str, type] = {
+    "task": TaskOf,
+    "arms": ArmsOf,
+    "rates": RatesOf,
+    "replicates": ReplicatesOf,
+    "budget": Budget,
+}
 
 
 def _refuse_unknown(values: Mapping[str, Any], *, path: Path) -> None:
@@ -338,6 +362,11 @@ def _check(plan: PlanFile, *, path: Path) -> None:
     require(drawn.seed >= 0, "replicates.seed", "at least 0", drawn.seed)
     require(drawn.splits in SPLITS, "replicates.splits", " or ".join(SPLITS), drawn.splits)
     require(drawn.init in INITS, "replicates.init", " or ".join(INITS), drawn.init)
+    require(drawn.equal in EQUAL, "replicates.equal", " or ".join(EQUAL), drawn.equal)
+    if plan.budget is not None:
+        require(
+            plan.budget.equal == drawn.equal, "budget.equal", f"that of replicates, {drawn.equal}", plan.budget.equal
+        )
     seeds, errors = [look.seeds for look in plan.looks], [look.alpha for look in plan.looks]
     increasing = bool(seeds) and seeds[0] >= 2 and sorted(set(seeds)) == seeds
     require(increasing, "looks.seeds", "increasing numbers from 2", seeds)

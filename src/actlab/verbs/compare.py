@@ -15,6 +15,7 @@ from actlab.report.forecast import forecast_lines
 from actlab.report.page import write_report
 from actlab.report.written import check_place, write_whole
 from actlab.study.advise import announce, carried_out, study_of
+from actlab.study.arm_text import variant
 from actlab.study.compare import Progress, Study
 from actlab.study.forecast import Forecast, forecast
 from actlab.study.options import AdviseOptions, lists_options, task_options
@@ -24,7 +25,7 @@ from actlab.train.builtin import TASKS
 from actlab.train.options import TaskOptions
 from actlab.train.task import Learnable
 from actlab.verbs.advise import Advice
-from actlab.verbs.comparing import own_activations, provenance, with_activations
+from actlab.verbs.comparing import Choice, own_activations, provenance, with_activations
 from actlab.verbs.runner_lookup import runner_named
 from actlab.verbs.task_lookup import task_named
 
@@ -66,7 +67,7 @@ _listed = partial(lists_options, without=_OF_STUDY)
 @partial(_listed, before="plan")
 def compare(
     task: str | Path | Learnable | None = None,
-    activations: Sequence[str | Activation] | None = None,
+    activations: Sequence[Choice] | None = None,
     *,
     target: str | None = None,
     plan: str | Path | None = None,
@@ -115,7 +116,7 @@ def compare(
 @partial(_listed, before="save")
 def planned(
     task: str | Path | Learnable | None = None,
-    activations: Sequence[str | Activation] | None = None,
+    activations: Sequence[Choice] | None = None,
     *,
     target: str | None = None,
     save: str | Path | None = None,
@@ -157,14 +158,14 @@ class _Asked:
 
     study: Study
     options: AdviseOptions
-    activations: tuple[str | Activation, ...]
-    against: str | Activation | None
+    activations: tuple[Choice, ...]
+    against: Choice | None
     params: Mapping[str, float]
 
 
 def _asked(
     task: str | Path | Learnable | None,
-    activations: Sequence[str | Activation] | None,
+    activations: Sequence[Choice] | None,
     *,
     target: str | None,
     plan: str | Path | None,
@@ -211,7 +212,7 @@ def _planned_before(
     plan = read_plan(path)
     chosen = task_of(plan, path) if task is None else settled(plan, task)
     asked = with_activations(_options(plan, typed), plan.arms.parameters)
-    study = study_of(chosen, asked, looks=plan.looks)
+    study = study_of(chosen, asked, looks=plan.looks, budget=plan.budget)
     check_task(plan, study, path)
     return _Asked(study, asked, plan.arms.candidates, plan.arms.control, plan.arms.parameters)
 
@@ -225,6 +226,7 @@ def _options(plan: PlanFile, typed: AdviseOptions) -> AdviseOptions:
         seed=plan.replicates.seed,
         init=plan.replicates.init,
         splits=plan.replicates.splits,
+        equal=plan.replicates.equal,
     )
 
 
@@ -257,7 +259,8 @@ def _text(asked: _Asked, *, folder: Path) -> str:
     Raises:
         BadInput: an activation is an object, which a file cannot hold.
     """
-    for one in (*asked.activations, asked.against):
+    arms = [variant(one) for one in (*asked.activations, asked.against) if one is not None]
+    for one in (act for arm in arms for act in (arm.activation, *arm.groups.values())):
         if isinstance(one, Activation):
             raise BadInput(f"a plan file holds names and formulas; got the object {one.name}. Name it as file.py:name.")
     plan = asked.study.plan
