@@ -13,9 +13,12 @@ MARKS = {"control": "○", "better": "▲", "worse": "▼", "minor": "⬟", "equ
 
 NOTHING = "–"
 
+ON_FRONT = "†"
+"""Marks the arms that no other arm beats in both result and cost."""
+
 STEP_TIMES = (
     "Step times are relative to the control's, with a 95 % interval; * marks one that is wider than ±10 %, as other"
-    " programs kept the machine busy."
+    f" programs kept the machine busy; {ON_FRONT} marks arms that no other one beats in both test metric and step time."
 )
 
 _HYPHEN = re.compile(r"(?<!\S)-(?=\d)")

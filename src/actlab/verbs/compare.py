@@ -225,6 +225,11 @@ def _options(plan: PlanFile, typed: AdviseOptions) -> AdviseOptions:
         seed=plan.replicates.seed,
         init=plan.replicates.init,
         splits=plan.replicates.splits,
+        measure=plan.measuring.measures,
+        noise_levels=plan.measuring.noise_levels or None,
+        label_noise=plan.measuring.label_noise,
+        target_metric=plan.measuring.target,
+        watts=plan.measuring.watts,
     )
 
 
