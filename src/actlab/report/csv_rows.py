@@ -54,7 +54,7 @@ def _measured(comparison: Comparison) -> Iterable[Sequence[Any]]:
             ratio = (timing.relative, None, timing.low, timing.high, None, None)
             yield task, cost.arm, "cost", f"{name}, relative to the control", None, "", *ratio
         counts = (
-            ("kept for backward", "bytes", cost.kept_bytes),
+            ("saved for backward", "bytes", cost.saved_bytes),
             ("parameters", "", cost.parameters),
             ("product FLOPs", "per row", cost.product_flops),
             ("activation operations", "per row", cost.activation_operations),

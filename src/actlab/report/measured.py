@@ -111,11 +111,11 @@ def _cost_tables(comparison: Comparison) -> Iterator[MeasuredTable]:
             "costs",
             "Cost in detail",
             "Times of one batch on one thread, and relative to the control's with a 95 % interval; forward includes the"
-            " loss. “Kept” is what the batch keeps for backward beyond parameters, buffers and the batch itself."
+            " loss. “Saved” is what the batch saves for backward beyond parameters, buffers and the batch itself."
             " Operations are those of one row forward: of matrix products and convolutions, and apart from them of the"
             f" compared activations (an elementary function counts 12); {ON_FRONT} marks arms that no other one beats"
             " in both the test metric and all operations.",
-            ("activation", "forward", "backward", "kept", "parameters", "product FLOPs", "activation operations"),
+            ("activation", "forward", "backward", "saved", "parameters", "product FLOPs", "activation operations"),
             tuple(_cost_row(costs[arm.activation], is_on_front=arm.activation in fronts) for arm in ranked(comparison)),
         )
     energies = {each.arm: each.step for each in comparison.cost.energy}
@@ -149,7 +149,7 @@ def _cost_row(cost: ArmCost, *, is_on_front: bool) -> tuple[Cell, ...]:
         _name(cost.arm),
         _time(cost.forward),
         _time(cost.backward),
-        Cell(size(cost.kept_bytes)),
+        Cell(size(cost.saved_bytes)),
         Cell(f"{cost.parameters:,}"),
         Cell(f"{cost.product_flops:,}"),
         Cell(NOTHING if operations is None else f"{operations:,}{ON_FRONT if is_on_front else ''}"),

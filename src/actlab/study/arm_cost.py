@@ -35,7 +35,7 @@ class ArmCost:
         arm: its name.
         forward: the time of the forward pass of a batch, to the loss.
         backward: the time of the backward pass of a batch.
-        kept_bytes: the bytes that a batch keeps for backward, beyond parameters, buffers and the batch itself.
+        saved_bytes: the bytes that a batch saves for backward, beyond parameters, buffers and the batch itself.
         parameters: the number of trained parameters.
         product_flops: floating-point operations of matrix products and convolutions, forward, per row.
         activation_operations: operations of the compared activations, forward, per row; None if their formula is not
@@ -45,7 +45,7 @@ class ArmCost:
     arm: str
     forward: Timing
     backward: Timing
-    kept_bytes: int
+    saved_bytes: int
     parameters: int
     product_flops: int
     activation_operations: int | None

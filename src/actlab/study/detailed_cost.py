@@ -58,7 +58,7 @@ def detailed_costs(setting: Setting, task: Task) -> tuple[ArmCost, ...]:
             arm=name,
             forward=timing_of(ahead[name], ahead[control]),
             backward=timing_of(back[name], back[control]),
-            kept_bytes=_kept_bytes(model, task),
+            saved_bytes=_saved_bytes(model, task),
             parameters=sum(each.numel() for each in model.parameters() if each.requires_grad),
             product_flops=_product_flops(model, task),
             activation_operations=_activation_operations(setting.arms[name], elements),
@@ -78,7 +78,7 @@ def timing_of(own: Sequence[float], control: Sequence[float]) -> Timing:
     return Timing(median(own), median(ratios), ratios[INSIDE], ratios[-1 - INSIDE])
 
 
-def _kept_bytes(model: nn.Module, task: Task) -> int:
+def _saved_bytes(model: nn.Module, task: Task) -> int:
     batch, noise = task.train.first(task.batch_size), PlainNoise(model, 0)
     there = [each for each in leaves((batch.inputs, batch.targets)) if isinstance(each, Tensor)]
     with torch.random.fork_rng(devices=[]):

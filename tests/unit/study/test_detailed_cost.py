@@ -71,7 +71,7 @@ def test_what_is_kept_for_backward_is_measured() -> None:
     task = Task("t", lambda act: nn.Sequential(nn.Linear(4, 16), act(), nn.Linear(16, 2)), train=ROWS, batch_size=20)
     setting = prepare(task, candidates=[Arm("cube", Squared)], seeds=2, budget=1).setting
     relu, cube = detailed_costs(setting, task)
-    assert cube.kept_bytes - relu.kept_bytes == 2 * 20 * 16 * 4
+    assert cube.saved_bytes - relu.saved_bytes == 2 * 20 * 16 * 4
     assert cube.activation_operations is None
 
 
