@@ -223,6 +223,7 @@ def run_study(
     cost = _cost(setting, {arm.activation: arm.rate for arm in found.arms}, since=start)
     ends = at_ends(choices, points=points)
     notes = (
+        *filter(None, [plan.measuring.label_sentence]),
         *study.notes,
         *runner.notes(setting),
         *_notes(found, ends),

@@ -92,19 +92,25 @@ class Measuring:
             task = with_metrics(task, CALIBRATION)
         return task
 
+    @property
+    def label_sentence(self) -> str:
+        """How many labels are wrong, and which; empty if none are."""
+        if not self.label_noise:
+            return ""
+        return (
+            f"With each seed, {100 * self.label_noise:.3g} % of the training and validation labels are wrong, the same"
+            " for all arms; the test labels stay as they are."
+        )
+
     def sentences(self) -> tuple[str, ...]:
         """Say what is measured beside the metric."""
-        found = []
-        if self.label_noise:
-            found.append(
-                f"With each seed, {_percent(self.label_noise)} of the training and validation labels are wrong, the"
-                " same for all arms; the test labels stay as they are."
-            )
+        found = [self.label_sentence] if self.label_noise else []
         if NOISE in self.measures:
             levels = ", ".join(f"{level:g}" for level in self.noise_levels)
             found.append(
                 f"The chosen models are judged again with noise in the test inputs, of {levels} standard deviations of"
-                " each input, the same for all arms of a seed. These differences are shown, not tested."
+                " each input (of integers, so large a share is replaced), the same for all arms of a seed. These"
+                " differences are shown, not tested."
             )
         if CALIBRATED in self.measures:
             found.append("Log loss, Brier score and calibration error are shown beside the metric, not tested.")
@@ -163,7 +169,3 @@ def _why_not(name: str, task: Learnable) -> str:
     if name == CALIBRATED and task.kind.reads is None:
         return f"requires classes; '{task.name}' is judged by {task.metric.name}."
     return ""
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"

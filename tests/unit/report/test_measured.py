@@ -99,7 +99,7 @@ def test_the_chart_of_noise_has_a_line_for_each_arm() -> None:
     assert {line.arm: line.means for line in lines.arms}["relu"] == (91.0, 50.0)
     (picture,) = input_noise.CHART.draw(lines)
     assert b"<svg" in picture.svg
-    assert "relu: 91.00 without noise, 50.00 with noise of 0.3 standard deviations" in picture.alt_text
+    assert "relu: 91.00 without noise, 50.00 with noise of size 0.3" in picture.alt_text
     assert input_noise.CHART.draw(input_noise.facts(Compared(made()))) == ()
 
 

@@ -48,6 +48,12 @@ class Slow(nn.Module):
         return SlowBackward.apply(x)
 
 
+class SlowForward(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.002)
+        return x.relu()
+
+
 @pytest.mark.parametrize(
     "model",
     [Mixed, lambda act: nn.Sequential(nn.Linear(4, 16), act(), nn.Linear(16, 8), act(), nn.Linear(8, 2))],
@@ -82,6 +88,13 @@ def test_a_slow_backward_pass_is_slow_backward_alone() -> None:
     assert slow.backward.seconds > 0.002 > slow.forward.seconds
     assert slow.backward.relative >= slow.backward.low > 2
     assert relu.forward.relative == relu.backward.high == 1
+
+
+def test_a_slow_forward_pass_is_slow_forward_alone() -> None:
+    task = Task("t", lambda act: nn.Sequential(nn.Linear(4, 8), act(), nn.Linear(8, 2)), train=ROWS)
+    setting = prepare(task, candidates=[Arm("slow", SlowForward)], seeds=2, budget=1).setting
+    _, slow = detailed_costs(setting, task)
+    assert slow.forward.seconds > 0.002 > slow.backward.seconds
 
 
 def test_ratios_are_of_the_same_round() -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from actlab.errors import BadStudy
+from actlab.report.paper import caption
 from actlab.study.advise import study_of
 from actlab.study.archive import comparison_of, study_named
 from actlab.study.compare import compare, prepare
@@ -186,6 +187,17 @@ def test_a_comparison_measures_everything_and_its_report_survives_the_store(tmp_
         again = comparison_of(store, study_named(store))
     assert (again.measured, again.cost, again.target_sentence) == (found.measured, found.cost, found.target_sentence)
     assert set(found.to_json()["fronts"]) == {"step time", "operations"}
+
+
+def test_wrong_labels_are_said_with_the_plan_and_with_the_result() -> None:
+    found = compare(ring(), candidates=["tanh"], seeds=2, budget=1, measuring=Measuring(label_noise=0.2))
+    sentence = (
+        "With each seed, 20 % of the training and validation labels are wrong, the same for all arms; the test labels"
+        " stay as they are."
+    )
+    assert sentence in found.notes
+    assert sentence in found.plan.sentences()
+    assert sentence in caption(found)
 
 
 def test_without_a_request_nothing_more_is_measured() -> None:

@@ -68,7 +68,7 @@ def svg(lines: Lines) -> bytes:
                 linewidth=1.4,
             )
         ax.set_xticks(list(places), [f"{level:g}" if level else "none" for level in lines.levels])
-        ax.set_xlabel("noise in the inputs (standard deviations)")
+        ax.set_xlabel("size of the noise in the inputs")
         ax.set_ylabel(f"test {metric_label(lines.metric, limit=40)}")
         _name_ends(ax, lines)
         return image(figure, "svg")
@@ -99,7 +99,7 @@ def alt_text(lines: Lines) -> str:
     """Describe the lines in words."""
     each = "; ".join(
         f"{line.arm}: {number_text(line.means[0], lines.places)} without noise,"
-        f" {number_text(line.means[-1], lines.places)} with noise of {lines.levels[-1]:g} standard deviations"
+        f" {number_text(line.means[-1], lines.places)} with noise of size {lines.levels[-1]:g}"
         for line in lines.arms
     )
     return f"Test {lines.metric.name}, in {lines.metric.unit}, by the noise in the inputs. {each}."
