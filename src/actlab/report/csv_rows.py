@@ -47,6 +47,10 @@ def _measured(comparison: Comparison) -> Iterable[Sequence[Any]]:
             found = each.difference
             ends = (found.mean, found.low, found.high, found.pairs) if found else (None,) * 4
             yield task, each.arm, of.measure, of.name, of.level, of.unit, each.mean, *ends, None
+            if each.change is not None:
+                found = each.change_difference
+                ends = (found.mean, found.low, found.high, found.pairs) if found else (None,) * 4
+                yield task, each.arm, of.measure, f"change of {of.name}", of.level, of.unit, each.change, *ends, None
     nothing = (None,) * 5
     for cost in comparison.cost.arms:
         for name, timing in (("forward", cost.forward), ("backward", cost.backward)):

@@ -11,7 +11,7 @@ from actlab.report.wording import NOTHING, ON_FRONT, change_text, number_text, p
 from actlab.sites.site_text import name_text
 from actlab.study.arm_cost import ArmCost, Timing
 from actlab.study.comparison import OPERATIONS, Comparison
-from actlab.study.measured import ArmValue, Measured
+from actlab.study.measured import ArmValue, Measured, ShownDifference
 from actlab.study.measuring import CALIBRATED, NOISE
 
 SHOWN = "Differences from the control have 95 % intervals, each for itself: they are shown, not tested."
@@ -61,6 +61,14 @@ def _tables(comparison: Comparison) -> Iterator[MeasuredTable]:
             ("activation", *(f"noise {each.level:g}" if each.level else "no noise" for each in noise)),
             _rows(comparison, noise),
         )
+        yield MeasuredTable(
+            "change",
+            "What the noise changes",
+            f"The same less the result without noise, in {metric.unit}; mean, and by how much it differs from what"
+            f" it changes of the control. {SHOWN}",
+            ("activation", *(f"noise {each.level:g}" for each in noise[1:])),
+            _changes(comparison, noise[1:]),
+        )
     calibration = [each for each in comparison.measured if each.measure == CALIBRATED]
     if calibration:
         yield MeasuredTable(
@@ -84,6 +92,19 @@ def _rows(comparison: Comparison, columns: Sequence[Measured]) -> tuple[tuple[Ce
     )
 
 
+def _changes(comparison: Comparison, columns: Sequence[Measured]) -> tuple[tuple[Cell, ...], ...]:
+    values = [{value.arm: value for value in each.arms} for each in columns]
+    places = places_of(comparison.metric, region=comparison.region)
+
+    def cell(value: ArmValue) -> Cell:
+        change = NOTHING if value.change is None else change_text(value.change, places)
+        return Cell(change, _difference(value.change_difference, places))
+
+    return tuple(
+        (_name(arm.activation), *(cell(each[arm.activation]) for each in values)) for arm in ranked(comparison)
+    )
+
+
 def _name(arm: str) -> Cell:
     return Cell(name_text(arm))
 
@@ -95,13 +116,15 @@ def _places(column: Measured, comparison: Comparison) -> int:
 
 
 def _cell(value: ArmValue, places: int) -> Cell:
-    if value.mean is None:
-        return Cell(NOTHING)
-    mean, found = number_text(value.mean, places), value.difference
+    text = NOTHING if value.mean is None else number_text(value.mean, places)
+    return Cell(text, _difference(value.difference, places))
+
+
+def _difference(found: ShownDifference | None, places: int) -> str:
     if found is None:
-        return Cell(mean)
+        return ""
     ends = f"{change_text(found.low, places)} to {change_text(found.high, places)}"
-    return Cell(mean, f"{change_text(found.mean, places)} ({ends})")
+    return f"{change_text(found.mean, places)} ({ends})"
 
 
 def _cost_tables(comparison: Comparison) -> Iterator[MeasuredTable]:

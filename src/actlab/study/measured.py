@@ -48,12 +48,16 @@ class ArmValue:
         values: one value a seed; None for a run that diverged and has none.
         mean: their mean over the seeds that have one; None if none has.
         difference: the difference from the control; None for the control, and without pairs.
+        change: under noise, the mean of what it changes; None otherwise.
+        change_difference: by how much it changes more than of the control; None as for the difference.
     """
 
     arm: str
     values: tuple[float | None, ...]
     mean: float | None
     difference: ShownDifference | None
+    change: float | None = None
+    change_difference: ShownDifference | None = None
 
 
 @final
@@ -93,10 +97,15 @@ def measured_on_request(
     """
     found = []
     if NOISE in measuring.measures:
-        for level in (0.0, *measuring.noise_levels):
+        clean = {arm: [run.test for run in each] for arm, each in runs.items()}
+        found.append(_of_arms(NOISE, metric, clean, level=0.0))
+        for level in measuring.noise_levels:
             name = noise_name(level)
             values = {arm: [run.beside.get(name, run.test) for run in each] for arm, each in runs.items()}
-            found.append(_of_arms(NOISE, metric, values, level=level))
+            changes = {
+                arm: [one - other for one, other in zip(own, clean[arm], strict=True)] for arm, own in values.items()
+            }
+            found.append(_of_arms(NOISE, metric, values, level=level, changes=changes))
     if CALIBRATED in measuring.measures:
         for each in (METRICS[name].metric for name in CALIBRATION):
             scores = {arm: [_score(run, each, metric=metric) for run in own] for arm, own in runs.items()}
@@ -117,16 +126,25 @@ def names_beside(measuring: Measuring) -> frozenset[str]:
     )
 
 
+Values = Mapping[str, Sequence[float | None]]
+
+
 def _of_arms(
-    measure: str, metric: Metric, values: Mapping[str, Sequence[float | None]], *, level: float | None
+    measure: str, metric: Metric, values: Values, *, level: float | None, changes: Values | None = None
 ) -> Measured:
     control, *_ = values
+
+    def difference(arm: str, each: Values) -> ShownDifference | None:
+        return None if arm == control else shown_difference(each[arm], each[control])
+
     arms = tuple(
         ArmValue(
-            arm,
-            tuple(own),
-            _mean(own),
-            None if arm == control else shown_difference(own, values[control]),
+            arm=arm,
+            values=tuple(own),
+            mean=_mean(own),
+            difference=difference(arm, values),
+            change=_mean(changes[arm]) if changes else None,
+            change_difference=difference(arm, changes) if changes else None,
         )
         for arm, own in values.items()
     )

@@ -30,7 +30,14 @@ def measured() -> Comparison:
 
     def of(measure: str, name: str, level: float | None, values: list[float]) -> Measured:
         arms = tuple(
-            ArmValue(arm, (value,) * 8, value, None if arm == names[0] else ShownDifference(-1.5, -2.0, 0.25, 8))
+            ArmValue(
+                arm,
+                (value,) * 8,
+                value,
+                None if arm == names[0] else ShownDifference(-1.5, -2.0, 0.25, 8),
+                -5.0 if level else None,
+                ShownDifference(0.75, 0.5, 1.0, 8) if level and arm != names[0] else None,
+            )
             for arm, value in zip(names, values, strict=True)
         )
         return Measured(measure, name, "points", measure == "noise", level, arms)
@@ -56,12 +63,14 @@ def measured() -> Comparison:
 
 
 def test_there_is_a_table_for_each_thing_that_was_measured() -> None:
-    noise, calibration, costs, energy = measured_tables(measured())
+    noise, change, calibration, costs, energy = measured_tables(measured())
     assert noise.heads == ("activation", "no noise", "noise 0.3")
     relu = noise.rows[1]
     assert [cell.text for cell in relu] == ["relu", "91.00", "50.00"]
     assert relu[2].small == "−1.50 (−2.00 to +0.25)"
     assert noise.rows[0][1].small == ""
+    assert (change.heads, change.rows[0][1].small) == (("activation", "noise 0.3"), "")
+    assert (change.rows[1][1].text, change.rows[1][1].small) == ("−5.00", "+0.75 (+0.50 to +1.00)")
     assert calibration.rows[1][1].text == "3.00"
     assert [cell.text for cell in costs.rows[1][1:]] == ["2 ms", "2 ms", "12.3 kB", "2,114", "4,096", "24†"]
     assert costs.rows[-1][-1].text == "60"  # softplus is the worst and takes the most operations
@@ -114,6 +123,8 @@ def test_rows_of_csv_hold_every_value() -> None:
     relu = [row for row in rows if row["activation"] == "relu"]
     noise = next(row for row in relu if row["level"] == "0.3")
     assert (noise["measure"], noise["value"], noise["difference_low"], noise["pairs"]) == ("noise", "50.0", "-2.0", "8")
+    change = next(row for row in relu if row["name"] == "change of accuracy")
+    assert (change["value"], change["difference_low"], change["level"]) == ("-5.0", "0.5", "0.3")
     assert {row["name"] for row in relu if row["measure"] == "cost"} >= {"forward", "backward", "parameters"}
     energy = next(row for row in relu if row["measure"] == "energy")
     assert (energy["name"], energy["value"], energy["source"]) == (

@@ -161,6 +161,12 @@ def test_the_differences_are_paired_and_a_run_that_diverged_is_kept_as_a_constan
     assert difference is not None
     assert difference.mean == pytest.approx((2 + 3 + 4 + 5 + 6 - 35) / 6)
     assert (difference.low, difference.high, difference.pairs) == (-35.0, 6.0, 6)
+    assert (noisy.arms[0].change, clean.arms[1].change) == (-10.0, None)
+    change = noisy.arms[1].change_difference
+    assert change is not None
+    # tanh loses 9, 8, 7, 6 and 5 with the first five seeds, and nothing in the run that diverged; relu always loses 10.
+    assert (change.low, change.high) == (1.0, 10.0)
+    assert change.mean == pytest.approx((1 + 2 + 3 + 4 + 5 + 10) / 6)
 
 
 def test_calibration_leaves_out_the_pairs_of_a_run_that_diverged() -> None:
