@@ -25,7 +25,7 @@ def test_everything_is_measured_stored_and_reported(
     assert [each["level"] for each in found["measured"]] == [0.0, 0.5, 2.0, None, None, None]
     assert found["target"] == 50.0
     assert {each["step"]["kind"] for each in found["cost"]["energy"]} <= {"measured", "estimated"}
-    assert set(found["fronts"]) == {"step time", "operations"}
+    assert set(found["cost"]["fronts"]) == {"step time", "operations"}
     assert call(monkeypatch, "report", "--format", "csv", "--out", "tables") == 0
     with (tmp_path / "tables" / "measured.csv").open(encoding="utf-8") as file:
         assert {row["measure"] for row in csv.DictReader(file)} == {"noise", "calibration", "cost", "energy"}

@@ -108,7 +108,7 @@ def _arm(arm: ArmResult, comparison: Comparison) -> Sequence[Any]:
         cost.relative_low.get(name),
         cost.relative_high.get(name),
         arm.missed_target,
-        arm.seconds_to_target,
+        cost.seconds_to_target.get(name),
         int(name in comparison.fronts.get(STEP_TIME, ())),
     )
 

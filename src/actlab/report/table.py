@@ -97,6 +97,7 @@ def tone(comparison: Comparison) -> str:
 def _row(arm: ArmResult, comparison: Comparison) -> Row:
     places = places_of(comparison.metric, region=comparison.region)
     difference = arm.difference
+    seconds = comparison.cost.seconds_to_target.get(arm.activation)
     is_on_front = arm.activation in comparison.fronts.get(STEP_TIME, ())
     return Row(
         activation=name_text(arm.activation),
@@ -112,7 +113,7 @@ def _row(arm: ArmResult, comparison: Comparison) -> Row:
         rate=rate_text(arm.rate),
         diverged=f"{arm.diverged} of {arm.runs}",
         steps=steps_text(arm.steps_to_target),
-        seconds="" if arm.seconds_to_target is None else seconds_text(arm.seconds_to_target),
+        seconds="" if seconds is None else seconds_text(seconds),
         missed=f"{arm.missed_target} of {len(arm.tests)} never" if arm.missed_target else "",
         step_time=step_time_text(comparison.cost, arm.activation) + (ON_FRONT if is_on_front else ""),
         sentence=with_minus_signs(arm.sentence),

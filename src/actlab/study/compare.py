@@ -220,7 +220,7 @@ def run_study(
             is_last = look + 1 == len(plan.looks)
             if is_last or (is_settled(found) and not plan.looks[look + 1].added):
                 break
-    cost = _cost(setting, {arm.activation: arm.rate for arm in found.arms}, since=start)
+    cost = _cost(setting, found.arms, since=start)
     ends = at_ends(choices, points=points)
     notes = (
         *filter(None, [plan.measuring.label_sentence]),
@@ -230,30 +230,26 @@ def run_study(
         *_failures(work.done),
         *_yardstick(found, setting),
     )
-    result = replace(found, notes=notes, cost=cost, arms=tuple(_with_seconds(arm, cost) for arm in found.arms))
+    result = replace(found, notes=notes, cost=cost)
     store.keep_result(number, stored_values(result))
     return result
 
 
-def _cost(setting: Setting, rates: Mapping[str, float], *, since: float) -> Cost:
-    """Return the times of a training step, and the other costs that the plan asks for."""
-    cost, task, measuring = measured_cost(setting, rates, since=since), setting.task, setting.plan.measuring
+def _cost(setting: Setting, arms: Sequence[ArmResult], *, since: float) -> Cost:
+    """Return the times of a training step and to the target, and the other costs that the plan asks for."""
+    rates, task, measuring = {arm.activation: arm.rate for arm in arms}, setting.task, setting.plan.measuring
+    cost = measured_cost(setting, rates, since=since)
     if isinstance(task, OwnTraining):
         return cost
+    steps = {arm.activation: arm.steps_to_target for arm in arms}
+    seconds = {arm: count * cost.step_seconds[arm] for arm, count in steps.items() if count is not None}
+    cost = replace(cost, seconds_to_target=seconds)
     if COST in measuring.measures:
         cost = replace(cost, arms=detailed_costs(setting, task))
     if ENERGY in measuring.measures:
         energy = energies(setting, task, rates=rates, step_seconds=cost.step_seconds, watts=measuring.watts)
         cost = replace(cost, energy=energy)
     return replace(cost, seconds=time.perf_counter() - since)
-
-
-def _with_seconds(arm: ArmResult, cost: Cost) -> ArmResult:
-    """Return the result of an arm with the seconds to the target: the steps, times a step timed alone."""
-    seconds = cost.step_seconds.get(arm.activation)
-    if arm.steps_to_target is None or seconds is None:
-        return arm
-    return replace(arm, seconds_to_target=arm.steps_to_target * seconds)
 
 
 def _range(plan: Plan, work: _Work, *, task: Learnable) -> tuple[int, ...]:

@@ -76,7 +76,6 @@ class ArmResult:
         more_seeds: for an undecided arm, how many more seeds would probably settle it; None above the cap.
         sentence: the verdict in words.
         missed_target: with how many seeds the validation metric never reaches the target.
-        seconds_to_target: the steps to the target, times a step timed alone; None as for the steps.
     """
 
     activation: str
@@ -101,7 +100,6 @@ class ArmResult:
     more_seeds: int | None
     sentence: str
     missed_target: int = 0
-    seconds_to_target: float | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +112,7 @@ class Cost:
         relative_step: the same, relative to the control.
         relative_low: the lower end of its 95 % interval.
         relative_high: the upper end.
+        seconds_to_target: the steps to the target of every arm that reaches it, times a step timed alone.
         arms: times forward and backward, memory and operations of every arm, if they were asked for.
         energy: the energy of a training step of every arm, if it was asked for.
     """
@@ -123,6 +122,7 @@ class Cost:
     relative_step: dict[str, float]
     relative_low: dict[str, float] = field(default_factory=dict)
     relative_high: dict[str, float] = field(default_factory=dict)
+    seconds_to_target: dict[str, float] = field(default_factory=dict)
     arms: tuple[ArmCost, ...] = ()
     energy: tuple[ArmEnergy, ...] = ()
 
@@ -203,9 +203,10 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values; infinite numbers become the strings "inf" and "-inf"."""
-        plain = finite({**asdict(self), "fronts": self.fronts})
+        plain = finite(asdict(self))
         assert isinstance(plain, dict)
-        return plain
+        # The fronts depend on times, which differ from run to run.
+        return {**plain, "cost": {**plain["cost"], "fronts": finite(self.fronts)}}
 
 
 def finite(value: Any) -> Any:

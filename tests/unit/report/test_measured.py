@@ -44,6 +44,7 @@ def measured() -> Comparison:
 
     cost = replace(
         plain.cost,
+        seconds_to_target={"relu": 0.5},
         arms=tuple(ArmCost(arm, TIMED, TIMED, 12345, 2114, 4096, 12 * n) for n, arm in enumerate(names, start=1)),
         energy=(
             *(ArmEnergy(arm, estimated(watts=65.0, seconds=0.002)) for arm in names[:-1]),
@@ -58,7 +59,7 @@ def measured() -> Comparison:
             of("noise", "accuracy", 0.3, [60.0, 50.0, 60.5, 61.0, 51.0]),
             of("calibration", "expected calibration error", None, [2.0, 3.0, 2.5, 2.25, 9.0]),
         ),
-        arms=tuple(replace(arm, missed_target=number, seconds_to_target=0.5) for number, arm in enumerate(plain.arms)),
+        arms=tuple(replace(arm, missed_target=number) for number, arm in enumerate(plain.arms)),
     )
 
 
@@ -96,7 +97,7 @@ def test_the_page_shows_them_escaped_and_nothing_without_a_request() -> None:
         assert part in text
     assert "<no> counter" not in text
     assert "&lt;no&gt; counter" in text
-    assert "1 of 8 never" in text
+    assert "<small>500 ms</small><small>1 of 8 never</small>" in text
     without = page(made(), provenance={})
     assert "Noise in the inputs" not in without
     assert "never" not in without.partition("</table>")[0]

@@ -183,16 +183,19 @@ def test_calibration_leaves_out_the_pairs_of_a_run_that_diverged() -> None:
 
 
 def test_a_comparison_measures_everything_and_its_report_survives_the_store(tmp_path: Path) -> None:
-    found = compare(ring(), candidates=["tanh"], seeds=2, budget=1, store=tmp_path / "runs.db", measuring=ALL)
+    measuring = replace(ALL, target=1.0)
+    found = compare(ring(), candidates=["tanh"], seeds=2, budget=1, store=tmp_path / "runs.db", measuring=measuring)
     assert [each.level for each in found.measured] == [0.0, *LEVELS, None, None, None]
     assert found.measured[0].arms[1].values == found.arms[1].tests
     assert found.arms[0].beside == {}
+    relu, cost = found.arms[0], found.cost
+    assert cost.seconds_to_target["relu"] == pytest.approx(relu.steps_to_target * cost.step_seconds["relu"])
     assert [each.arm for each in found.cost.arms] == ["relu", "tanh"]
     assert {each.step.kind for each in found.cost.energy} <= {"measured", "unavailable"}
     with Store(tmp_path / "runs.db") as store:
         again = comparison_of(store, study_named(store))
     assert (again.measured, again.cost, again.target_sentence) == (found.measured, found.cost, found.target_sentence)
-    assert set(found.to_json()["fronts"]) == {"step time", "operations"}
+    assert set(found.to_json()["cost"]["fronts"]) == {"step time", "operations"}
 
 
 def test_wrong_labels_are_said_with_the_plan_and_with_the_result() -> None:
