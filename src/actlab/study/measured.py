@@ -47,7 +47,7 @@ class ArmValue:
         arm: the name of the arm.
         values: one value a seed; None for a run that diverged and has none.
         mean: their mean over the seeds that have one; None if none has.
-        difference: the difference from the control; None for the control, and without pairs.
+        difference: the difference from the control; None for the control, without pairs, and without noise.
         change: under noise, the mean of what it changes; None otherwise.
         change_difference: by how much it changes more than of the control; None as for the difference.
     """
@@ -135,7 +135,8 @@ def _of_arms(
     control, *_ = values
 
     def difference(arm: str, each: Values) -> ShownDifference | None:
-        return None if arm == control else shown_difference(each[arm], each[control])
+        # Without noise, the verdict has the difference, with the interval that was tested.
+        return None if arm == control or level == 0 else shown_difference(each[arm], each[control])
 
     arms = tuple(
         ArmValue(

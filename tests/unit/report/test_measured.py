@@ -34,7 +34,7 @@ def measured() -> Comparison:
                 arm,
                 (value,) * 8,
                 value,
-                None if arm == names[0] else ShownDifference(-1.5, -2.0, 0.25, 8),
+                None if arm == names[0] or level == 0 else ShownDifference(-1.5, -2.0, 0.25, 8),
                 -5.0 if level else None,
                 ShownDifference(0.75, 0.5, 1.0, 8) if level and arm != names[0] else None,
             )
@@ -69,7 +69,7 @@ def test_there_is_a_table_for_each_thing_that_was_measured() -> None:
     relu = noise.rows[1]
     assert [cell.text for cell in relu] == ["relu", "91.00", "50.00"]
     assert relu[2].small == "−1.50 (−2.00 to +0.25)"
-    assert noise.rows[0][1].small == ""
+    assert noise.rows[0][2].small == noise.rows[1][1].small == ""
     assert (change.heads, change.rows[0][1].small) == (("activation", "noise 0.3"), "")
     assert (change.rows[1][1].text, change.rows[1][1].small) == ("−5.00", "+0.75 (+0.50 to +1.00)")
     assert calibration.rows[1][1].text == "3.00"

@@ -156,6 +156,7 @@ def test_the_differences_are_paired_and_a_run_that_diverged_is_kept_as_a_constan
     clean, noisy = measured_on_request(runs, metric=ACCURACY, measuring=Measuring(("noise",), (0.3,)))
     assert (clean.level, noisy.level) == (0.0, 0.3)
     assert noisy.arms[0].difference is None
+    assert clean.arms[1].difference is None  # the verdict has it, with another interval
     assert noisy.arms[1].values == (82.0, 84.0, 86.0, 88.0, 90.0, 50.0)
     difference = noisy.arms[1].difference
     assert difference is not None
