@@ -10,6 +10,7 @@ from types import MappingProxyType
 from actlab.formula.activation import Activation
 from actlab.report.chart import Compared
 from actlab.report.diagnosis import Diagnosis
+from actlab.report.measured import measured_tables
 from actlab.report.sections import sections
 from actlab.report.table import rows, tone
 from actlab.report.template import rendered
@@ -71,8 +72,10 @@ def page(
         summary=_summary(comparison),
         step_times=STEP_TIMES,
         diagnosis=diagnosis,
+        measured=measured_tables(comparison),
         charts=[list(group) for _, group in groupby(charts, key=lambda chart: chart.is_half)],
         target=number_text(comparison.target, places),
+        target_sentence=f" ({comparison.target_sentence})" if comparison.target_sentence else "",
         region=words["region"],
         alpha=f"{plan.alpha:g}",
         provenance={**provenance, "Seed": str(plan.seed), "Task digest": plan.fingerprint[:16]},

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from actlab.diagnosis.report import Report
 from actlab.study.compare import Progress, Study, prepare, run_study
 from actlab.study.comparison import Comparison
 from actlab.study.control_diagnosis import diagnosed
+from actlab.study.measuring import measuring_of
 from actlab.study.options import AdviseOptions
 from actlab.study.plan import Budget, Look
 from actlab.study.runner import LocalRunner, Runner
@@ -78,7 +79,15 @@ def study_of(
     Raises:
         BadTask, BadStudy, UnknownActivation, BadFormula: as `prepare`.
     """
-    return prepare(
+    measuring, notes = measuring_of(
+        task,
+        measure=options.measure,
+        noise_levels=options.noise_levels,
+        label_noise=options.label_noise,
+        target=options.target_metric,
+        watts=options.watts,
+    )
+    study = prepare(
         task,
         candidates=list(CANDIDATES if options.activations is None else options.activations),
         against=options.against,
@@ -89,7 +98,9 @@ def study_of(
         splits=options.splits,
         looks=looks,
         equal=budget or _measured_before(task, options) or options.equal,
+        measuring=measuring,
     )
+    return replace(study, notes=(*study.notes, *notes))
 
 
 def _measured_before(task: Learnable, options: AdviseOptions) -> Budget | None:

@@ -9,8 +9,6 @@ from functools import cache
 from math import inf
 from typing import final
 
-import torch
-
 from actlab.errors import BadStudy
 from actlab.study.arm import Arm, model_of, placed
 from actlab.study.cost import measured_cost
@@ -20,8 +18,6 @@ from actlab.study.setting import Setting
 from actlab.train.factory_options import offered
 from actlab.train.own_training import OwnTraining
 from actlab.train.task import Learnable, Task
-from actlab.train.tree import called_with
-from actlab.user_code import their_code
 
 WIDTH = "width"
 
@@ -134,15 +130,9 @@ def _parameters(arm: Arm, task: Task, where: Places | None) -> int:
 
 
 def _operations(arm: Arm, task: Task, where: Places | None) -> int:
-    """Return the floating-point operations of a forward pass of one row, in products and convolutions."""
-    from torch.utils.flop_counter import FlopCounterMode  # 0.3 s that only who asks for it pays
+    from actlab.study.detailed_cost import product_flops  # 0.3 s that only who asks for it pays
 
-    model = model_of(task, arm, where=where, seed=0).eval()
-    few, named = called_with(task.train.first(1).inputs)
-    counting = FlopCounterMode(display=False)
-    with their_code(f"task '{task.name}': the model in evaluation mode"), counting, torch.no_grad():
-        model(*few, **named)
-    return int(counting.get_total_flops())
+    return product_flops(model_of(task, arm, where=where, seed=0), task)
 
 
 def equally_long(setting: Setting) -> Budget:

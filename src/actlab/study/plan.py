@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from actlab.errors import BadStudy
+from actlab.errors import BadInput, BadStudy
 from actlab.study.arm_text import INITS, described
+from actlab.study.measuring import NOTHING_MORE, Measuring
 from actlab.study.power import seeds_needed, smallest_p
 
 ALPHA = 0.05
@@ -125,6 +126,7 @@ class Plan:
         seed: the master random seed, from which all others are drawn.
         contents: a digest of each thing that the results depend on: data, model, loss, code and activations.
         budget: what the arms have the same of besides trials; None if nothing else was asked for.
+        measuring: what is measured beside the metric, and the share of wrong labels.
     """
 
     task: str
@@ -140,6 +142,7 @@ class Plan:
     seed: int
     contents: Mapping[str, str] = field(default_factory=dict)
     budget: Budget | None = None
+    measuring: Measuring = NOTHING_MORE
 
     def __post_init__(self) -> None:
         _check(self)
@@ -233,6 +236,7 @@ class Plan:
             f"Differences of less than {size} do not matter. {_INIT_SENTENCES[self.init]}",
             *(() if self.budget is None else (self.budget.sentence(self.arms),)),
             *filter(None, map(described, self.arms)),
+            *self.measuring.sentences(),
         )
 
     def _looks(self) -> str:
@@ -270,9 +274,9 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain values."""
-        values = asdict(self)
-        unused = [name for name in ("contents", "budget") if not values[name]]
-        return {name: each for name, each in values.items() if name not in unused}
+        values = {**asdict(self), "measuring": self.measuring.to_json()}
+        # A plan that uses nothing of a later version has the digest that it had.
+        return {name: each for name, each in values.items() if each or name not in ("contents", "measuring", "budget")}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Plan:
@@ -283,10 +287,11 @@ class Plan:
         """
         try:
             lists = {name: tuple(values[name]) for name in ("arms", "points", "seeds")}
-            looks = tuple(Look(**look) for look in values["looks"])
+            read = {"looks": tuple(Look(**look) for look in values["looks"])}
+            measuring = Measuring.from_json(values.get("measuring", {}))
             budget = {"budget": Budget(**values["budget"])} if values.get("budget") else {}
-            return cls(**{**values, **lists, **budget, "looks": looks})
-        except (KeyError, TypeError) as error:
+            return cls(**{**values, **lists, **read, **budget, "measuring": measuring})
+        except (AttributeError, BadInput, KeyError, TypeError) as error:
             raise BadStudy("the stored plan was written by another version of actlab.") from error
 
     def digest(self) -> str:

@@ -16,6 +16,7 @@ from typing import Any, final
 from actlab.errors import BadInput, BadStudy
 from actlab.study.arm_text import INITS
 from actlab.study.compare import Study
+from actlab.study.measuring import MEASURES, NOTHING_MORE, Measuring
 from actlab.study.plan import EQUAL, SPLITS, TRIALS, Budget, Look, Plan
 from actlab.study.typed_values import read_as
 from actlab.train.adjusted import adjusted
@@ -99,6 +100,7 @@ class PlanFile:
         looks: when the test set is read, and the error that each look may spend.
         contents: digests of what the results depend on, apart from what the file says.
         budget: what the arms have the same of besides trials, if it was measured.
+        measuring: what is measured beside the metric, and the share of wrong labels.
     """
 
     format: int
@@ -109,6 +111,7 @@ class PlanFile:
     looks: tuple[Look, ...]
     contents: Mapping[str, str]
     budget: Budget | None = None
+    measuring: Measuring = NOTHING_MORE
 
 
 def write_plan(
@@ -156,6 +159,7 @@ def write_plan(
         ),
         *_looks(plan.looks),
         *_budget(plan),
+        *_measuring(plan.measuring),
         _section(
             "contents",
             _contents(study, task=task),
@@ -293,6 +297,12 @@ def _budget(plan: Plan) -> list[str]:
     return [_section("budget", values, about=[about])]
 
 
+def _measuring(measuring: Measuring) -> list[str]:
+    values = {name: list(each) if isinstance(each, tuple) else each for name, each in measuring.to_json().items()}
+    about = [f"What is measured beside the metric: {', '.join(MEASURES)}."]
+    return [_section("measuring", values, about=about)] if values else []
+
+
 def _section(name: str, values: Mapping[str, Any], *, about: list[str] | None = None) -> str:
     rows = [f"{_key(key)} = {_value(value)}" for key, value in values.items()]
     return "\n".join([*_comment(about or []), f"[{name}]", *rows])
@@ -327,6 +337,7 @@ _SECTIONS: Mapping[str, type] = {
     "rates": RatesOf,
     "replicates": ReplicatesOf,
     "budget": Budget,
+    "measuring": Measuring,
 }
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 from actlab.study.arm import Arm
 from actlab.study.places import Places
 from actlab.study.plan import PER_SEED, Plan
 from actlab.train.adjusted import adjusted
+from actlab.train.own_training import OwnTraining
 from actlab.train.task import Learnable
 
 
@@ -29,21 +30,25 @@ class Setting:
     plan: Plan
 
     def task_of(self, seed: int, *, arm: str | None = None) -> Learnable:
-        """Return the task with the split of the rows that a seed has, and the number of epochs that an arm has."""
-        task = self.task if arm is None else self._task_of_arm(arm)
-        return task.with_split(seed) if self.has_splits else task
+        """Return the task of a seed: with its split of the rows, its noise, and the epochs of an arm."""
+        epochs = None if arm is None else self.plan.epochs_of(arm)
+        task = self.task if epochs is None else self._with_epochs(epochs)
+        if isinstance(task, OwnTraining):
+            return task
+        task = task.with_split(seed) if self.has_splits else task
+        return self.plan.measuring.applied(task, seed=seed)
 
-    def _task_of_arm(self, arm: str) -> Learnable:
-        epochs = self.plan.epochs_of(arm)
-        return self.task if epochs is None else _with_epochs(self.task, epochs)
+    def _with_epochs(self, epochs: int) -> Learnable:
+        if epochs not in self._tasks:  # a task is checked anew when it is changed
+            self._tasks[epochs] = adjusted(self.task, epochs=epochs)
+        return self._tasks[epochs]
+
+    @cached_property
+    def _tasks(self) -> dict[int, Learnable]:
+        """The task by other numbers of epochs, as far as they were asked for."""
+        return {}
 
     @property
     def has_splits(self) -> bool:
         """Whether every seed has its own split of the rows."""
         return self.plan.splits == PER_SEED
-
-
-@lru_cache(maxsize=64)
-def _with_epochs(task: Learnable, epochs: int) -> Learnable:
-    """Return the task with another number of epochs; it is checked anew only once."""
-    return adjusted(task, epochs=epochs)
