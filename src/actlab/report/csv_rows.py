@@ -21,15 +21,21 @@ REPLICATE_COLUMNS = ("task", "activation", "replicate", "seed", "learning_rate",
 
 def arms_csv(comparison: Comparison) -> str:
     """Return one row for each arm, the control first; a cell is empty if it does not apply."""
-    return _table(ARM_COLUMNS, (_arm(arm, comparison) for arm in comparison.arms))
+    return csv_table(ARM_COLUMNS, (_arm(arm, comparison) for arm in comparison.arms))
 
 
 def replicates_csv(comparison: Comparison) -> str:
     """Return one row for each arm and seed: the learning rate that the seed chose, and the test metric with it."""
-    return _table(REPLICATE_COLUMNS, (row for arm in comparison.arms for row in _replicates(arm, comparison)))
+    return csv_table(REPLICATE_COLUMNS, replicate_rows(comparison))
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def replicate_rows(comparison: Comparison) -> Iterable[Sequence[Any]]:
+    """Return the rows of `replicates_csv`, in the order of `REPLICATE_COLUMNS`."""
+    return (row for arm in comparison.arms for row in _replicates(arm, comparison))
+
+
+def csv_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a CSV table with a row of names."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

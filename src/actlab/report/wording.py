@@ -142,11 +142,11 @@ def seconds_text(seconds: float) -> str:
     """Return a duration for reading.
 
     Example:
-        >>> seconds_text(0.0042), seconds_text(7.34), seconds_text(123.0), seconds_text(7384)
-        ('4.2 ms', '7.3 s', '2 min 3 s', '2 h 3 min')
+        >>> seconds_text(0.0042), seconds_text(0.62), seconds_text(7.34), seconds_text(123.0), seconds_text(7384)
+        ('4.2 ms', '620 ms', '7.3 s', '2 min 3 s', '2 h 3 min')
     """
     if seconds < 0.9995:
-        return f"{1000 * seconds:.2g} ms"
+        return f"{1000 * seconds:.2g} ms" if seconds < 0.0995 else f"{1000 * seconds:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)

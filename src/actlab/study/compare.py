@@ -177,6 +177,7 @@ def run_study(
     store: Store,
     name: str,
     resume: bool = False,
+    number: int | None = None,
     seeds: int | None = None,
     progress: Progress | None = None,
     runner: Runner | None = None,
@@ -188,6 +189,7 @@ def run_study(
         store: where its trials are stored.
         name: its name in the store.
         resume: continue the newest stored study of this name.
+        number: continue the stored study of this number instead.
         seeds: the number of seeds to go on to when it is resumed; by default those that it has.
         progress: called after every trial.
         runner: runs the trials; by default this machine.
@@ -197,9 +199,10 @@ def run_study(
     """
     start = time.perf_counter()
     runner = runner or LocalRunner()
-    number, plan = (
-        store.resume(name, study.plan, seeds=seeds) if resume else (store.begin(name, study.plan), study.plan)
-    )
+    if resume or number is not None:
+        number, plan = store.resume(name, study.plan, seeds=seeds, number=number)
+    else:
+        number, plan = store.begin(name, study.plan), study.plan
     setting = replace(study.setting, plan=plan)
     with runner.crew(setting) as crew, leases(store, number) as claim:
         work = _Work(plan.trials, store, number, crew, progress, claim=claim)
