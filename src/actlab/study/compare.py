@@ -17,6 +17,7 @@ from actlab.study.arm import INITS, Arm, arms_of, check_arms, control_of
 from actlab.study.choice import at_ends, chosen, extension
 from actlab.study.comparison import Comparison
 from actlab.study.cost import measured_cost
+from actlab.study.earlier import likeness
 from actlab.study.leases import leases
 from actlab.study.outcome import Outcome
 from actlab.study.plan import (
@@ -225,7 +226,7 @@ def run_study(
         *_yardstick(found, setting),
     )
     result = replace(found, notes=notes, cost=cost)
-    store.keep_result(number, stored_values(result))
+    store.keep_result(number, stored_values(result), about=vars(likeness(setting.task)))
     return result
 
 

@@ -228,9 +228,16 @@ class Store:
         trials = {Trial(row.arm, row.point, row.seed): row for row in rows}
         return {trial: self._outcome(row) for trial, row in trials.items() if trial not in known}
 
-    def keep_result(self, study: int, values: Mapping[str, Any]) -> None:
-        """Store the result of a study; it takes the place of an earlier one, of fewer seeds."""
+    def keep_result(self, study: int, values: Mapping[str, Any], *, about: Mapping[str, Any]) -> None:
+        """Store the result of a study; it takes the place of an earlier one, of fewer seeds.
+
+        Args:
+            study: the number of the study.
+            values: the result as plain values.
+            about: what its task is like, by which it is found: data, target and rows.
+        """
         row = {"study_id": study, "comparison": dict(values), "version": _version(), "created": datetime.now(UTC)}
+        row |= about
         insert = self.database.insert(RESULTS).values(row)
         # Two processes that shared the study end at the same moment.
         kept = insert.on_conflict_do_update(index_elements=[RESULTS.c.study_id], set_=row)

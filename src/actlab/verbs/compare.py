@@ -16,7 +16,9 @@ from actlab.report.page import write_report
 from actlab.report.written import check_place, write_whole
 from actlab.study.advise import announce, carried_out, study_of
 from actlab.study.compare import Progress, Study
+from actlab.study.earlier import earlier_in
 from actlab.study.forecast import Forecast, forecast
+from actlab.study.guide import guide
 from actlab.study.options import AdviseOptions, lists_options, task_options
 from actlab.study.plan_file import PlanFile, check_task, read_plans, settled, task_of, write_plan, write_plans
 from actlab.study.runner import LocalRunner, Runner, start_early
@@ -24,7 +26,7 @@ from actlab.study.suite import Suite, suite_of
 from actlab.train.builtin import TASKS
 from actlab.train.options import TaskOptions
 from actlab.train.subject import names_program
-from actlab.train.task import Learnable
+from actlab.train.task import Learnable, Task
 from actlab.verbs.advise import Advice
 from actlab.verbs.comparing import own_activations, provenance, with_activations
 from actlab.verbs.runner_lookup import runner_named
@@ -137,11 +139,20 @@ def compare(
             runner=where,
         )
     announce(asked.study, say=say, warn=warn)
+    chosen = asked.study.setting.task
+    known = earlier_in(asked.options.store, chosen, resume=asked.options.resume)
     comparison = carried_out(asked.study, asked.options, progress=progress, runner=where)
     if report is None:
-        return Advice(comparison)
-    own = own_activations(asked.options)
-    return Advice(comparison, write_report(comparison, Path(report), provenance=provenance(command), own=own))
+        return Advice(comparison, earlier=known)
+    path = write_report(
+        comparison,
+        Path(report),
+        provenance=provenance(command),
+        own=own_activations(asked.options),
+        guide=guide(chosen) if isinstance(chosen, Task) else (),
+        earlier=known,
+    )
+    return Advice(comparison, path, earlier=known)
 
 
 @overload

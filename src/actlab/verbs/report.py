@@ -20,6 +20,7 @@ from actlab.report.suite_paper import suite_csv, suite_latex, suite_markdown
 from actlab.report.written import check_place, write_whole
 from actlab.study.archive import comparison_of, study_named
 from actlab.study.comparison import Comparison
+from actlab.study.earlier import earlier_than
 from actlab.study.store import Store
 from actlab.study.suite_store import conclusion_of, suite_named
 from actlab.verbs.advise import Advice
@@ -64,7 +65,8 @@ def stored(run: str | int | None = None, *, store: str | Path = STORE) -> Advice
         suite = suite_named(opened, run)
         if suite is not None:
             return SuiteAdvice(*conclusion_of(opened, suite), number=suite.shown)
-        return Advice(comparison_of(opened, study_named(opened, run)))
+        study = study_named(opened, run)
+        return Advice(comparison_of(opened, study), earlier=earlier_than(opened, study.study.id))
 
 
 def report(
@@ -108,9 +110,8 @@ def report(
                 f" them, such as `actlab report {first} --format {format}`."
             )
     else:
-        comparison = found.comparison
-        texts = {name: partial(text, comparison, command) for name, text in TEXTS.items()}
-        tables = {name: partial(make, comparison) for name, make in FILES.items()}
+        texts = {name: partial(text, found, command) for name, text in TEXTS.items()}
+        tables = {name: partial(make, found.comparison) for name, make in FILES.items()}
     if not is_many:
         text = texts[format]()
         return Reported(text) if place is None else Reported(files=(write_whole(place, text.encode()),))
@@ -149,16 +150,12 @@ def _json_text(values: Any) -> str:
     return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _json(comparison: Comparison, command: str) -> str:
-    return _json_text(Advice(comparison).to_json())
-
-
-TEXTS: Mapping[str, Callable[[Comparison, str], str]] = {
-    "html": lambda comparison, command: page(comparison, provenance=provenance(command)),
-    "json": _json,
-    "markdown": lambda comparison, command: markdown_table(comparison),
-    "latex": lambda comparison, command: latex_table(comparison),
-    "bibtex": lambda comparison, command: bibliography(arm.activation for arm in comparison.arms),
+TEXTS: Mapping[str, Callable[[Advice, str], str]] = {
+    "html": lambda found, command: page(found.comparison, provenance=provenance(command), earlier=found.earlier),
+    "json": lambda found, command: _json_text(found.to_json()),
+    "markdown": lambda found, command: markdown_table(found.comparison),
+    "latex": lambda found, command: latex_table(found.comparison),
+    "bibtex": lambda found, command: bibliography(arm.activation for arm in found.comparison.arms),
 }
 FILES: Mapping[str, Callable[[Comparison], Mapping[str, bytes]]] = {
     "csv": lambda comparison: {
