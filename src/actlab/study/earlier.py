@@ -10,6 +10,7 @@ from typing import Any, final
 import sqlalchemy as sa
 from torch import Tensor
 
+from actlab.study.again import is_again
 from actlab.study.database import sqlite_file
 from actlab.study.schema import RESULTS
 from actlab.study.store import Store
@@ -185,7 +186,7 @@ def _run(row: Any) -> EarlierRun | None:
         return None
 
     def of(verdict: str) -> tuple[str, ...]:
-        return tuple(name for name, each in verdicts.items() if each == verdict)
+        return tuple(name for name, each in verdicts.items() if each == verdict and not is_again(name))
 
     return EarlierRun(
         study=row.study_id,

@@ -15,6 +15,7 @@ from statistics import mean
 from typing import final
 
 from actlab.sites.site_text import name_text
+from actlab.study.again import is_again, original
 from actlab.study.comparison import Comparison, Difference
 from actlab.study.plan import Look, Plan, next_alpha
 from actlab.study.power import seeds_needed, smallest_p
@@ -292,12 +293,14 @@ def _arm(arm: str, gains: Sequence[float], judgement: Judgement | None, *, findi
     if judgement is None:
         return OverallArm(arm, 0.0, wins, ties, losses, None, CONTROL, f"{arm}, the control.")
     difference = judgement.difference
+    label = f"{arm} ({original(arm)} again: A/A)" if is_again(arm) else arm
     claim = "proved, but not shown to matter" if judgement.verdict == MINOR else judgement.verdict
     is_open = math.isinf(difference.low) or math.isinf(difference.high)
-    interval = "" if is_open else f" ({difference.level:.1%} interval {difference.low:.2f} to {difference.high:.2f})"
+    ends = f"{difference.low:.2f} to {difference.high:.2f}"
+    interval = "" if is_open else f" ({difference.level:.1%} interval {ends})"
     sentence = (
-        f"{arm}: {claim}; {difference.mean:+.2f} regions on average{interval}; ahead of {findings.control} by more than"
-        f" matters on {wins}, behind on {losses} of {len(gains)} tasks."
+        f"{label}: {claim}; {difference.mean:+.2f} regions on average{interval}; ahead of {findings.control} by more"
+        f" than matters on {wins}, behind on {losses} of {len(gains)} tasks."
     )
     return OverallArm(arm, difference.mean, wins, ties, losses, difference, judgement.verdict, sentence)
 
@@ -335,7 +338,7 @@ def _verdict(findings: Findings, arms: Sequence[OverallArm], *, alpha: float) ->
     if best_name != control:
         chosen = by_name[best_name]
         assert chosen.difference is not None
-        equals = [arm for arm in findings.group if arm != best_name]
+        equals = [arm for arm in findings.group if arm != best_name and not is_again(arm)]
         beside = (
             f" {', '.join(equals)} cannot be distinguished from it." if equals and best_name in findings.group else ""
         )
@@ -344,7 +347,7 @@ def _verdict(findings: Findings, arms: Sequence[OverallArm], *, alpha: float) ->
             f" {chosen.difference.low:.2f} and {chosen.difference.high:.2f}), ahead by more than matters on"
             f" {chosen.wins}, behind on {chosen.losses}.{beside}{_open(findings)}"
         )
-    if len(findings.of(EQUIVALENT)) == len(findings.judgements):
+    if findings.compared and len(findings.of(EQUIVALENT)) == len(findings.compared):
         return f"No difference that matters over {tasks} tasks: keep {control}, or take the cheapest."
     named = {
         "equivalent": findings.of(EQUIVALENT),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import geometric_mean, mean, median
 
 from actlab.formula.activation import Activation
+from actlab.study.again import is_again
 from actlab.study.choice import Done, tuned
 from actlab.study.comparison import ArmResult, Comparison, Cost
 from actlab.study.outcome import Outcome
@@ -107,8 +108,8 @@ def _constant(task: Learnable, part: str) -> float:
 
 
 def is_settled(found: Comparison) -> bool:
-    """Return whether every arm is decided."""
-    return all(arm.verdict != UNDECIDED for arm in found.arms)
+    """Return whether every arm is decided, but for those that repeat another one."""
+    return all(arm.verdict != UNDECIDED or is_again(arm.activation) for arm in found.arms)
 
 
 def _near_best(values: Sequence[float], *, metric: Metric, baseline: float) -> float:

@@ -18,6 +18,7 @@ from actlab.report.paper import latex_table, markdown_table
 from actlab.report.suite_page import suite_page
 from actlab.report.suite_paper import suite_csv, suite_latex, suite_markdown
 from actlab.report.written import check_place, write_whole
+from actlab.study.again import original
 from actlab.study.archive import comparison_of, study_named
 from actlab.study.comparison import Comparison
 from actlab.study.earlier import earlier_than
@@ -137,7 +138,7 @@ def _of_suite(found: SuiteAdvice, command: str) -> dict[str, Callable[[], str]]:
         "json": lambda: _json_text(found.to_json()),
         "markdown": lambda: suite_markdown(overall, comparisons),
         "latex": lambda: suite_latex(overall, comparisons),
-        "bibtex": lambda: bibliography(arm.activation for arm in overall.arms),
+        "bibtex": lambda: bibliography(original(arm.activation) for arm in overall.arms),
     }
 
 
@@ -155,7 +156,7 @@ TEXTS: Mapping[str, Callable[[Advice, str], str]] = {
     "json": lambda found, command: _json_text(found.to_json()),
     "markdown": lambda found, command: markdown_table(found.comparison),
     "latex": lambda found, command: latex_table(found.comparison),
-    "bibtex": lambda found, command: bibliography(arm.activation for arm in found.comparison.arms),
+    "bibtex": lambda found, command: bibliography(original(arm.activation) for arm in found.comparison.arms),
 }
 FILES: Mapping[str, Callable[[Comparison], Mapping[str, bytes]]] = {
     "csv": lambda comparison: {
