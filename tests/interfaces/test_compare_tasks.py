@@ -138,6 +138,7 @@ def test_a_table_alone_may_be_named_with_its_target(run: Run) -> None:
     said = run("compare", "first.csv:kind", "--activations", "tanh", *FAST, "--no-report", "--json")
     assert (said.status, said.json["task"]) == (0, "first")
     assert "has no column 'kinds'. Did you mean 'kind'?" in run("compare", "first.csv:kinds").err
+    assert run("sites", "first.csv:kind").out.endswith("2 sites.\n")
 
 
 REFUSED = {

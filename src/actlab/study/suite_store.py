@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, final
 
 import sqlalchemy as sa
 
-from actlab.errors import BadInput, BadStudy
+from actlab.catalog.index import get
+from actlab.errors import ActlabError, BadInput, BadStudy
+from actlab.formula.activation import Activation
 from actlab.jsonable import plain
 from actlab.study.archive import ANOTHER_VERSION, DECIDED, UNFINISHED, Stored, comparison_of, studies
 from actlab.study.comparison import Comparison
 from actlab.study.database import damaged
 from actlab.study.fitting import fits
-from actlab.study.over_tasks import Overall
+from actlab.study.over_tasks import Overall, conclude
 from actlab.study.plan import Plan
 from actlab.study.schema import STUDIES, SUITE_STUDIES, SUITES
 from actlab.study.store import Store, row_of
 from actlab.study.typed_values import read_as
 from actlab.study.verdict import UNDECIDED
+from actlab.theory.operations import operations
 
 SIGN = "S"
 """The number of a suite is shown with this letter before it, since studies have numbers too."""
@@ -127,6 +130,8 @@ def suites(store: Store, every: Sequence[Stored]) -> tuple[StoredSuite, ...]:
     rows = {row.id: row for row in store.database.read(lambda connection: connection.execute(query).all())}
     found = []
     for number, tasks, members in reversed(_rows(store)):
+        if not set(members) <= set(by_number):
+            raise damaged(store.database.shown, f"a study of suite {number} is missing")
         row, own = rows[number], tuple(by_number[each] for each in members)
         state, verdict = _state(row.conclusion, own)
         found.append(StoredSuite(number, tasks, _utc(row.created), row.version, own, state, verdict))
@@ -147,6 +152,8 @@ def _state(conclusion: Any, members: Sequence[Stored]) -> tuple[str, str]:
 def conclusion_of(store: Store, suite: StoredSuite) -> tuple[Overall, tuple[Comparison, ...]]:
     """Return the conclusion of a finished suite and the comparisons that it rests on, without running anything.
 
+    If the comparisons have changed since, such as by seeds that were added to one of them, they are concluded anew.
+
     Raises:
         BadStudy: the suite is not finished, or its conclusion cannot be read.
     """
@@ -162,7 +169,38 @@ def conclusion_of(store: Store, suite: StoredSuite) -> tuple[Overall, tuple[Comp
         overall: Overall = read_as(Overall, values, at="the conclusion")
     except BadInput as error:
         raise BadStudy(f"the conclusion of suite {suite.shown} cannot be read: {error}") from error
-    return overall, tuple(comparison_of(store, member) for member in suite.members)
+    comparisons = tuple(comparison_of(store, member) for member in suite.members)
+    arms = {tuple(arm.activation for arm in found.arms) for found in comparisons}
+    if len(arms) > 1:
+        raise damaged(store.database.shown, f"the studies of suite {suite.shown} have different arms")
+    anew = conclude(
+        comparisons,
+        names=suite.tasks,
+        studies=[member.study.id for member in suite.members],
+        operations=_operations(*arms),
+    )
+    if _found(anew) == _found(overall):
+        return overall, comparisons
+    return replace(
+        anew, notes=(*anew.notes, "The studies have changed since all was run; concluded anew.")
+    ), comparisons
+
+
+def _found(overall: Overall) -> tuple[object, ...]:
+    return overall.tasks, overall.arms, overall.pairs, overall.group
+
+
+def _operations(names: Sequence[str]) -> dict[str, int]:
+    """Return how many operations each arm takes per element, of those that the catalog knows or that are formulas."""
+    found = {}
+    for name in names:
+        try:
+            act = get(name)
+        except ActlabError:
+            continue
+        if isinstance(act, Activation):
+            found[name] = operations(act)
+    return found
 
 
 def suite_named(store: Store, name: str | int | None = None) -> StoredSuite | None:

@@ -141,7 +141,8 @@ def subject_named(
     """
     if isinstance(data, Subject):
         return data
-    if isinstance(data, str | Path) and target is None and task is None and names_program(str(data)):
+    is_program = isinstance(data, str | Path) and names_program(str(data)) and not is_table(data, target)
+    if is_program and target is None and task is None:
         return named_subject(str(data), shapes=input)
     if input:
         raise BadTask(f"--input requires a model of yours: actlab {verb} file.py:name --input {input[0]}.")

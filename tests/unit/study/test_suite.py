@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from actlab.errors import BadStudy
 from actlab.study.archive import studies
 from actlab.study.compare import prepare, run_study
+from actlab.study.earlier import earlier, likeness
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Trial
 from actlab.study.runner import Claim, Crew, LocalRunner, Setting
@@ -99,6 +101,58 @@ def test_it_continues_its_own_studies_and_not_newer_ones_of_the_same_name(tmp_pa
     rest = InventingRunner()
     assert ran(tmp_path / "a.db", rest, resume=True).number == 1
     assert rest.trials == []
+
+
+def test_a_study_that_has_changed_since_is_concluded_anew(tmp_path: Path) -> None:
+    whole = ran(tmp_path / "a.db", InventingRunner())
+    with Store(tmp_path / "a.db") as store:
+        run_study(suite().studies[0], store=store, name="ring0", resume=True, seeds=4, runner=InventingRunner())
+        kept = suite_named(store)
+        assert kept is not None
+        overall, comparisons = conclusion_of(store, kept)
+    assert [task.seeds for task in overall.tasks] == [4, 2, 2]
+    assert overall.notes == ("The studies have changed since all was run; concluded anew.",)
+    assert overall.arms != whole.overall.arms
+    assert len(comparisons[0].control.tests) == 4
+
+
+FAULTS = {
+    "tasks": ("UPDATE suites SET tasks = '[1, 2, 3]'", "the tasks of suite 1 have a value of another type"),
+    "count": ("DELETE FROM suite_studies WHERE place = 2", "the tasks of suite 1 have a value of another type"),
+    "study": ("UPDATE suite_studies SET study_id = 99 WHERE place = 0", "a study of suite 1 is missing"),
+    "arms": ("UPDATE suites SET conclusion = '{\"arms\": 3}'", "the conclusion of suite S1 cannot be read"),
+    "form": ("UPDATE suites SET conclusion = '[]'", "suite S1 is not finished"),
+    "json": ("UPDATE suites SET conclusion = '{'", "a stored value is not JSON"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_damaged_suite_is_said(tmp_path: Path, fault: str) -> None:
+    ran(tmp_path / "a.db", InventingRunner())
+    change, message = FAULTS[fault]
+    with closing(sqlite3.connect(tmp_path / "a.db")) as raw:
+        raw.execute(change)
+        raw.commit()
+
+    def read() -> None:
+        with Store.existing(tmp_path / "a.db") as store:
+            kept = suite_named(store)
+            assert kept is not None
+            conclusion_of(store, kept)
+
+    with pytest.raises(BadStudy, match=message):
+        read()
+
+
+def test_it_is_kept_on_a_server_too(url: str) -> None:
+    with Store(url) as store:
+        found = run_suite(suite(count=2), store=store, runner=InventingRunner())
+        again = run_suite(suite(count=2), store=store, runner=InventingRunner(), resume=True)
+        kept = suite_named(store, f"S{found.number}")
+        assert kept is not None
+        assert conclusion_of(store, kept)[0] == again.overall
+        known = earlier(store, likeness(ring()))
+        assert [run.task for run in known.runs] == ["ring1", "ring0"]
 
 
 def test_seeds_are_added_to_every_study_and_the_level_falls(tmp_path: Path) -> None:
