@@ -19,7 +19,7 @@ from actlab.study.database import damaged
 from actlab.study.fitting import fits
 from actlab.study.over_tasks import Overall, conclude
 from actlab.study.plan import Plan
-from actlab.study.schema import STUDIES, SUITE_STUDIES, SUITES
+from actlab.study.schema import LOCKS, STUDIES, SUITE_STUDIES, SUITES
 from actlab.study.store import Store, row_of
 from actlab.study.typed_values import read_as
 from actlab.study.verdict import UNDECIDED
@@ -58,10 +58,23 @@ class StoredSuite:
         return f"{SIGN}{self.id}"
 
 
-def begin_suite(store: Store, names: Sequence[str], plans: Sequence[Plan]) -> tuple[int, tuple[int, ...]]:
-    """Add a suite and a study for each of its tasks, all or none; return its number and those of the studies."""
+def begin_suite(
+    store: Store, names: Sequence[str], plans: Sequence[Plan], *, join: bool = False
+) -> tuple[int, tuple[int, ...]]:
+    """Add a suite and a study for each of its tasks, all or none; return its number and those of the studies.
+
+    Args:
+        store: the store.
+        names: the names of the tasks.
+        plans: the plans of the studies.
+        join: whether a suite of these tasks that another process has just begun is returned instead.
+    """
 
     def add(connection: sa.Connection) -> tuple[int, tuple[int, ...]]:
+        connection.exec_driver_sql(LOCKS[connection.dialect.name])
+        there = _newest(_rows(connection, store), names) if join else None
+        if there is not None:
+            return there
         row = {"tasks": list(names), "version": row_of("", plans[0])["version"], "created": datetime.now(UTC)}
         suite = connection.execute(sa.insert(SUITES).values(row).returning(SUITES.c.id)).scalar_one()
         studies = []
@@ -98,15 +111,20 @@ def resumed_suite(
     Raises:
         BadStudy: its studies have other plans or more seeds; the message says what differs.
     """
-    for number, tasks, members in reversed(_rows(store)):
-        if tasks == tuple(names):
-            # Adding seeds may have been interrupted between two studies: all go on to the largest number.
-            pairs = list(zip(plans, members, strict=True))
-            most = max(len(store.resume(plan.task, plan, number=each)[1].seeds) for plan, each in pairs)
-            for plan, each in pairs:
-                store.resume(plan.task, plan, seeds=seeds or most, number=each)
-            return number, members
-    return begin_suite(store, names, plans)
+    there = _newest(store.database.read(lambda connection: _rows(connection, store)), names)
+    number, members = there or begin_suite(store, names, plans, join=True)
+    # Adding seeds may have been interrupted between two studies: all go on to the largest number.
+    pairs = list(zip(plans, members, strict=True))
+    most = max(len(store.resume(plan.task, plan, number=each)[1].seeds) for plan, each in pairs)
+    for plan, each in pairs:
+        store.resume(plan.task, plan, seeds=seeds or most, number=each)
+    return number, members
+
+
+def _newest(
+    rows: Sequence[tuple[int, tuple[str, ...], tuple[int, ...]]], names: Sequence[str]
+) -> tuple[int, tuple[int, ...]] | None:
+    return next(((number, members) for number, tasks, members in reversed(rows) if tasks == tuple(names)), None)
 
 
 def keep_conclusion(store: Store, suite: int, overall: Overall) -> None:
@@ -129,7 +147,8 @@ def suites(store: Store, every: Sequence[Stored]) -> tuple[StoredSuite, ...]:
     query = sa.select(SUITES.c.id, SUITES.c.version, SUITES.c.created, SUITES.c.conclusion).order_by(SUITES.c.id)
     rows = {row.id: row for row in store.database.read(lambda connection: connection.execute(query).all())}
     found = []
-    for number, tasks, members in reversed(_rows(store)):
+    known = store.database.read(lambda connection: _rows(connection, store))
+    for number, tasks, members in reversed(known):
         if not set(members) <= set(by_number):
             raise damaged(store.database.shown, f"a study of suite {number} is missing")
         row, own = rows[number], tuple(by_number[each] for each in members)
@@ -225,7 +244,7 @@ def suite_named(store: Store, name: str | int | None = None) -> StoredSuite | No
     raise BadStudy(f"{store.database.shown} has no suite {name}; `actlab runs` lists {len(found)}.")
 
 
-def _rows(store: Store) -> list[tuple[int, tuple[str, ...], tuple[int, ...]]]:
+def _rows(connection: sa.Connection, store: Store) -> list[tuple[int, tuple[str, ...], tuple[int, ...]]]:
     """Return number, tasks and studies of every suite, the oldest first.
 
     Raises:
@@ -235,7 +254,7 @@ def _rows(store: Store) -> list[tuple[int, tuple[str, ...], tuple[int, ...]]]:
     query = query.order_by(SUITES.c.id, SUITE_STUDIES.c.place)
     members: dict[int, list[int]] = {}
     tasks: dict[int, Any] = {}
-    for row in store.database.read(lambda connection: connection.execute(query).all()):
+    for row in connection.execute(query):
         members.setdefault(row.id, []).append(row.study_id)
         tasks[row.id] = row.tasks
     found = []

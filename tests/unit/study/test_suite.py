@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -19,7 +21,7 @@ from actlab.study.plan import Trial
 from actlab.study.runner import Claim, Crew, LocalRunner, Setting
 from actlab.study.store import Store
 from actlab.study.suite import Suite, SuiteResult, run_suite, suite_of
-from actlab.study.suite_store import conclusion_of, suite_named, suites
+from actlab.study.suite_store import begin_suite, conclusion_of, resumed_suite, suite_named, suites
 from small_study import InventingRunner
 from unit.study.small_task import ring
 
@@ -153,6 +155,23 @@ def test_it_is_kept_on_a_server_too(url: str) -> None:
         assert conclusion_of(store, kept)[0] == again.overall
         known = earlier(store, likeness(ring()))
         assert [run.task for run in known.runs] == ["ring1", "ring0"]
+
+
+def test_processes_that_begin_the_same_suite_at_once_share_it(url: str) -> None:
+    plans = [study.plan for study in suite().studies]
+
+    def resumed(_: int) -> tuple[int, tuple[int, ...]]:
+        with Store(url) as store:
+            gate.wait()
+            return resumed_suite(store, suite().names, plans)
+
+    Store(url).close()
+    gate = Barrier(4)
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(resumed, range(4))) == {(1, (1, 2, 3))}
+    with Store(url) as store:
+        assert len(studies(store)) == TASKS
+        assert begin_suite(store, suite().names, plans) == (2, (4, 5, 6))
 
 
 def test_seeds_are_added_to_every_study_and_the_level_falls(tmp_path: Path) -> None:
