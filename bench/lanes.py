@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -26,6 +26,7 @@ from actlab.train.fused import optimizer_of
 from actlab.train.lanes.decide import decide
 from actlab.train.lanes.training import Batch, Lane, train_lanes
 from actlab.train.loop import step, train
+from actlab.train.mlp import mlp
 from actlab.train.noise import PlainNoise
 from actlab.train.task import OPTIMIZERS, Task
 
@@ -82,6 +83,12 @@ def images(name: str, model: Callable[[], nn.Module], *, shape: Sequence[int]) -
     return Task(name, model, **parts, epochs=4, batch_size=32)
 
 
+def deep() -> Task:
+    """Make a task of the built-in digits for eight hidden layers of 128 units."""
+    model = partial(mlp, nn.Sigmoid, sizes=(64, *[128] * 8, 10))
+    return replace(builtin_task("digits"), name="eight hidden layers", model=model, optimizer="adam", origin=())
+
+
 @dataclass(frozen=True)
 class Case:
     """A task, and the activation in it: that of its model, or another."""
@@ -96,6 +103,7 @@ CASES: Mapping[str, Case] = {
     "digits-relu": Case(partial(builtin_task, "digits-relu")),
     "digits-relu with a typed formula": Case(partial(builtin_task, "digits-relu"), "x*tanh(softplus(x))"),
     "digits": Case(partial(builtin_task, "digits")),
+    "eight hidden layers": Case(deep),
     "transformer": Case(partial(images, "transformer", Transformer, shape=(8, 8))),
     "convolutions": Case(partial(images, "convolutions", Convolutions, shape=(1, 8, 8))),
 }

@@ -180,3 +180,16 @@ def test_a_plan_that_does_not_fit_is_refused(run: Run, tmp_path: Path, edit: tup
     plan.write_text(changed)
     said = run("compare", "plan.toml")
     assert (said.status, message in said.err) == (2, True), said.err
+
+
+def test_what_is_measured_beside_the_metric_is_measured_on_every_task(run: Run, tmp_path: Path) -> None:
+    tables = ("first.csv:kind", "second.csv:y", "--activations", "tanh", *FAST, "--measure", "noise")
+    said = run("compare", *tables, "--plan", "--save", "plan.toml")
+    assert said.status == 0, said.err
+    assert '[measuring]\nmeasures = ["noise"]' in (tmp_path / "plan.toml").read_text()
+    said = run("compare", "plan.toml", "--jobs", "1", "--quiet", "--no-report", "--json")
+    assert said.status == 0, said.err
+    assert all(task["comparison"]["measured"] for task in said.json["tasks"])
+    assert run("report", "--format", "csv", "--out", "data").status == 0
+    measured = pd.read_csv(tmp_path / "data" / "measured.csv")
+    assert set(measured["task"]) == {"first", "second"}

@@ -13,7 +13,18 @@ import typer
 
 from actlab import verbs
 from actlab.cli.next_command import say_how_to_go_on, say_interrupted
-from actlab.cli.options import BuiltIn, Json, Quiet, RunnerName, Target, columns_of, listed, rates_of, values_of
+from actlab.cli.options import (
+    BuiltIn,
+    Json,
+    Quiet,
+    RunnerName,
+    Target,
+    columns_of,
+    levels_of,
+    listed,
+    rates_of,
+    values_of,
+)
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import STOPPED, say, show_answer
 from actlab.cli.progress import ProgressBar
@@ -87,6 +98,8 @@ def parsed(typed: dict[str, Any]) -> dict[str, Any]:
         "jobs": _jobs(typed["jobs"]),
         "rates": None if typed["rates"] is None else rates_of(typed["rates"]),
         "without": columns_of(typed["without"]),
+        "measure": listed(typed["measure"]) or (),
+        "noise_levels": None if typed["noise_levels"] is None else levels_of(typed["noise_levels"]),
     }
 
 
@@ -105,6 +118,8 @@ TYPED: dict[str, tuple[Any, Any, str]] = {
     "against": (str | None, None, ""),
     "rates": (str | None, None, ""),
     "without": (str | None, None, " Separate them with commas."),
+    "measure": (str | None, None, " Separate them with commas."),
+    "noise_levels": (str | None, None, " Separate them with commas."),
     "jobs": (int | None, None, " Default: one per processor."),
     "store": (str, "actlab-runs.db", ""),
 }
@@ -123,6 +138,11 @@ METAVARS = {
     "seed": "N",
     "init": "NAME",
     "splits": "NAME",
+    "measure": "LIST",
+    "noise_levels": "LIST",
+    "label_noise": "SHARE",
+    "target_metric": "VALUE",
+    "watts": "WATTS",
     "store": "FILE",
 }
 

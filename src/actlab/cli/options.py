@@ -107,6 +107,18 @@ def rates_of(text: str) -> tuple[float, float]:
         raise BadInput(f"--rates must be LOW,HIGH, such as 1e-4,1e-2; got '{text}'.") from error
 
 
+def levels_of(text: str) -> tuple[float, ...]:
+    """Parse the sizes of the noise, typed as numbers separated by commas.
+
+    Raises:
+        BadInput: one of them is not a number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise BadInput(f"--noise-levels must be numbers, such as 0.1,0.3,1; got '{text}'.") from error
+
+
 def counts(text: str, *, of: str) -> list[int]:
     """Parse integers separated by commas, such as 1000000 or 1e6.
 

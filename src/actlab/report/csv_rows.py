@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from actlab.report.table import spread
-from actlab.study.comparison import ArmResult, Comparison
+from actlab.study.comparison import STEP_TIME, ArmResult, Comparison
 
 ARM_COLUMNS = (
     *("task", "activation", "verdict", "in_group", "recommended", "metric", "unit", "seeds", "test_mean", "test_sd"),
     *("valid_mean", "difference_mean", "difference_estimate", "difference_low", "difference_high", "level", "p"),
     *("p_holm", "learning_rate", "diverged", "runs", "still_learning", "epochs", "steps_to_target", "step_time"),
-    *("step_time_low", "step_time_high"),
+    *("step_time_low", "step_time_high", "missed_target", "seconds_to_target", "on_front"),
 )
 REPLICATE_COLUMNS = ("task", "activation", "replicate", "seed", "learning_rate", "test", "difference", "epochs")
 
@@ -27,6 +27,48 @@ def arms_csv(comparison: Comparison) -> str:
 def replicates_csv(comparison: Comparison) -> str:
     """Return one row for each arm and seed: the learning rate that the seed chose, and the test metric with it."""
     return csv_table(REPLICATE_COLUMNS, replicate_rows(comparison))
+
+
+MEASURED_COLUMNS = (
+    *("task", "activation", "measure", "name", "level", "unit", "value"),
+    *("difference_mean", "difference_low", "difference_high", "pairs", "source"),
+)
+
+
+def measured_csv(comparison: Comparison) -> str:
+    """Return one row for each arm and each thing that was measured on request; a difference is from the control."""
+    return csv_table(MEASURED_COLUMNS, measured_rows(comparison))
+
+
+def measured_rows(comparison: Comparison) -> Iterable[Sequence[Any]]:
+    """Return the rows of `measured_csv`, in the order of `MEASURED_COLUMNS`."""
+    task = comparison.task
+    for of in comparison.measured:
+        for each in of.arms:
+            found = each.difference
+            ends = (found.mean, found.low, found.high, found.pairs) if found else (None,) * 4
+            yield task, each.arm, of.measure, of.name, of.level, of.unit, each.mean, *ends, None
+            if each.change is not None:
+                found = each.change_difference
+                ends = (found.mean, found.low, found.high, found.pairs) if found else (None,) * 4
+                yield task, each.arm, of.measure, f"change of {of.name}", of.level, of.unit, each.change, *ends, None
+    nothing = (None,) * 5
+    for cost in comparison.cost.arms:
+        for name, timing in (("forward", cost.forward), ("backward", cost.backward)):
+            yield task, cost.arm, "cost", name, None, "seconds", timing.seconds, *nothing
+            ratio = (timing.relative, None, timing.low, timing.high, None, None)
+            yield task, cost.arm, "cost", f"{name}, relative to the control", None, "", *ratio
+        counts = (
+            ("saved for backward", "bytes", cost.saved_bytes),
+            ("parameters", "", cost.parameters),
+            ("product FLOPs", "per row", cost.product_flops),
+            ("activation operations", "per row", cost.activation_operations),
+        )
+        for name, unit, value in counts:
+            yield task, cost.arm, "cost", name, None, unit, value, *nothing
+    for arm in comparison.cost.energy:
+        step = arm.step
+        yield task, arm.arm, "energy", step.kind, None, "joules per step", step.joules, *(None,) * 4, step.source
 
 
 def replicate_rows(comparison: Comparison) -> Iterable[Sequence[Any]]:
@@ -72,6 +114,9 @@ def _arm(arm: ArmResult, comparison: Comparison) -> Sequence[Any]:
         cost.relative_step.get(name),
         cost.relative_low.get(name),
         cost.relative_high.get(name),
+        arm.missed_target,
+        cost.seconds_to_target.get(name),
+        int(name in comparison.fronts.get(STEP_TIME, ())),
     )
 
 

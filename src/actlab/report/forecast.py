@@ -46,6 +46,7 @@ def _rows(forecast: Forecast) -> list[tuple[str, str]]:
         ("learning rates", f"{len(plan.points)}{span}"),
         ("replicates", f"{len(plan.seeds)} seeds"),
         ("training runs", f"{plan.trials:,}"),
+        *(("measured", sentence) for sentence in plan.measuring.sentences()),
         (
             "expected time",
             f"about {seconds_text(forecast.expected_seconds)}, {at_once}; more if the range of learning rates has to be"

@@ -12,6 +12,7 @@ from actlab.report.chart import Compared
 from actlab.report.diagnosis import Diagnosis
 from actlab.report.earlier_text import earlier_head, earlier_sentences
 from actlab.report.guide_text import hint_sentence
+from actlab.report.measured import measured_tables
 from actlab.report.sections import sections
 from actlab.report.table import rows, tone
 from actlab.report.template import rendered
@@ -85,8 +86,10 @@ def page(
         guide=[hint_sentence(hint) for hint in guide],
         earlier_head="" if earlier is None else earlier_head(earlier),
         earlier=[] if earlier is None else earlier_sentences(earlier),
+        measured=measured_tables(comparison),
         charts=[list(group) for _, group in groupby(charts, key=lambda chart: chart.is_half)],
         target=number_text(comparison.target, places),
+        target_sentence=f" ({comparison.target_sentence})" if comparison.target_sentence else "",
         region=words["region"],
         alpha=f"{plan.alpha:g}",
         provenance={**provenance, "Seed": str(plan.seed), "Task digest": plan.fingerprint[:16]},

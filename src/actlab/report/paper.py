@@ -86,9 +86,10 @@ def caption(comparison: Comparison) -> str:
     intervals = "simultaneous intervals" if plan.comparisons > 1 else "intervals"
     task, control = name_text(comparison.task), name_text(comparison.control.activation)
     better = "more" if metric.larger_is_better else "less"
+    labels = f" {plan.measuring.label_sentence}" if plan.measuring.label_noise else ""
     return (
         f"{task}: test {metric.name} in {metric.unit} ({better} is better), mean ± standard deviation over"
-        f" n = {look.seeds} paired seeds, {splits}; {rates}. Differences are from {control}."
+        f" n = {look.seeds} paired seeds, {splits}; {rates}.{labels} Differences are from {control}."
         f" p-values and {intervals} come from the exact two-sided signed-rank test{correction}, at a total error of"
         f" {plan.alpha:g}. Differences within ±{comparison.region:.3g} {metric.unit} do not matter."
         " Bold: not distinguishable from the best."

@@ -50,14 +50,15 @@ def charts(page: Page) -> tuple[Chart[Any, Any], ...]:
 
 
 def sections(page: Page, data: Any, *, words: Mapping[str, str]) -> tuple[Section, ...]:
-    """Draw all charts of a page.
+    """Draw all charts of a page, without those that have nothing to show or to say.
 
     Args:
         page: which page.
         data: `Compared` for the comparison page, `Quantities` for the diagnosis page.
         words: values for the fields of the charts' texts.
     """
-    return tuple(_section(chart, data, words=words) for chart in charts(page))
+    drawn = (_section(chart, data, words=words) for chart in charts(page))
+    return tuple(section for section in drawn if section.panels or section.notes or section.empty)
 
 
 def _section(chart: Chart[Any, Any], data: Any, *, words: Mapping[str, str]) -> Section:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from actlab.report.csv_rows import REPLICATE_COLUMNS, csv_table, replicate_rows
+from actlab.report.csv_rows import (
+    MEASURED_COLUMNS,
+    REPLICATE_COLUMNS,
+    csv_table,
+    measured_rows,
+    replicate_rows,
+)
 from actlab.report.paper import latex_text, markdown_text
 from actlab.report.suite_table import arm_rows, task_rows
 from actlab.report.wording import NOTHING
@@ -76,7 +83,7 @@ def caption(overall: Overall) -> str:
 
 
 def suite_csv(overall: Overall, comparisons: Sequence[Comparison]) -> dict[str, str]:
-    """Return the tables by file name: arms over all, arms on each task, pairs of arms, replicates."""
+    """Return the tables by file name: arms over all, arms on each task, pairs of arms, replicates, measures."""
     arms = [
         (
             arm.activation,
@@ -104,17 +111,24 @@ def suite_csv(overall: Overall, comparisons: Sequence[Comparison]) -> dict[str, 
         for pair in overall.pairs
         for each in (pair, pair.turned())
     ]
-    replicates = [
-        (task.task, *row[1:])
-        for task, found in zip(overall.tasks, comparisons, strict=True)
-        for row in replicate_rows(found)
-    ]
-    return {
+    tables = {
         "overall.csv": csv_table(OVERALL_COLUMNS, arms),
         "tasks.csv": csv_table(TASK_COLUMNS, tasks),
         "matrix.csv": csv_table(MATRIX_COLUMNS, pairs),
-        "replicates.csv": csv_table(REPLICATE_COLUMNS, replicates),
+        "replicates.csv": csv_table(REPLICATE_COLUMNS, _of_all(overall, comparisons, rows=replicate_rows)),
     }
+    if not any(found.is_measured for found in comparisons):
+        return tables
+    return {**tables, "measured.csv": csv_table(MEASURED_COLUMNS, _of_all(overall, comparisons, rows=measured_rows))}
+
+
+def _of_all(
+    overall: Overall, comparisons: Sequence[Comparison], *, rows: Callable[[Comparison], Iterable[Sequence[Any]]]
+) -> Iterable[Sequence[Any]]:
+    """Yield the rows of all comparisons, each with the name of its task among them."""
+    for task, found in zip(overall.tasks, comparisons, strict=True):
+        for row in rows(found):
+            yield task.task, *row[1:]
 
 
 Rows = list[list[str]]

@@ -7,6 +7,7 @@ from statistics import stdev
 
 from actlab.report.wording import (
     NOTHING,
+    ON_FRONT,
     change_text,
     interval_text,
     level_text,
@@ -14,13 +15,14 @@ from actlab.report.wording import (
     p_text,
     places_of,
     rate_text,
+    seconds_text,
     step_time_text,
     steps_text,
     with_minus_signs,
 )
 from actlab.sites.site_text import name_text
 from actlab.study.again import is_again
-from actlab.study.comparison import ArmResult, Comparison
+from actlab.study.comparison import STEP_TIME, ArmResult, Comparison
 from actlab.study.verdict import BETTER, UNDECIDED
 
 
@@ -42,6 +44,8 @@ class Row:
         rate: the learning rate chosen for it.
         diverged: how many of its runs diverged.
         steps: median training steps until the target is reached.
+        seconds: these steps, times a step timed alone; empty if that is not known.
+        missed: how many seeds never reach the target; empty if all do.
         step_time: the time of one training step, relative to the control's, with its interval.
         sentence: what was found about it.
         beside: name and mean of each metric beside that of the task.
@@ -60,6 +64,8 @@ class Row:
     rate: str
     diverged: str
     steps: str
+    seconds: str
+    missed: str
     step_time: str
     sentence: str
     beside: tuple[tuple[str, str], ...] = ()
@@ -92,6 +98,8 @@ def tone(comparison: Comparison) -> str:
 def _row(arm: ArmResult, comparison: Comparison) -> Row:
     places = places_of(comparison.metric, region=comparison.region)
     difference = arm.difference
+    seconds = comparison.cost.seconds_to_target.get(arm.activation)
+    is_on_front = arm.activation in comparison.fronts.get(STEP_TIME, ())
     return Row(
         activation=name_text(arm.activation),
         full_name=arm.activation,
@@ -106,7 +114,9 @@ def _row(arm: ArmResult, comparison: Comparison) -> Row:
         rate=rate_text(arm.rate),
         diverged=f"{arm.diverged} of {arm.runs}",
         steps=steps_text(arm.steps_to_target),
-        step_time=step_time_text(comparison.cost, arm.activation),
+        seconds="" if seconds is None else seconds_text(seconds),
+        missed=f"{arm.missed_target} of {len(arm.tests)} never" if arm.missed_target else "",
+        step_time=step_time_text(comparison.cost, arm.activation) + (ON_FRONT if is_on_front else ""),
         sentence=with_minus_signs(arm.sentence),
         beside=tuple((name, f"{value:.4g}".replace("-", "−")) for name, value in arm.beside.items()),
     )

@@ -13,6 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from actlab.report.measured import MeasuredTable, measured_tables
 from actlab.report.table import Row, rows
 from actlab.report.wording import MARKS, NOTHING, STEP_TIMES, number_text, places_of, seconds_text, with_minus_signs
 from actlab.sites.site_text import name_text
@@ -43,7 +44,7 @@ class Column:
     @property
     def width(self) -> int:
         """Width of the widest cell."""
-        return max(map(cell_len, (*self.heading.split("\n"), *self.cells)))
+        return max(cell_len(line) for text in (self.heading, *self.cells) for line in text.split("\n"))
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class ComparisonTable:
             yield Text(f"Columns hidden in this width: {', '.join(left_out)}.", style="dim")
         if any(column.heading == STEP_TIME for column in shown):
             yield Text(STEP_TIMES, style="dim")
+        for table in measured_tables(self.comparison):
+            yield from _measured(table)
         yield ""
         yield Text(with_minus_signs(self.comparison.verdict), style="bold")
         for note in self.comparison.notes:
@@ -94,7 +97,7 @@ def columns(table: Sequence[Row]) -> tuple[Column, ...]:
         Column("valid", tuple(row.valid for row in table), gives_way=6),
         Column("rate", tuple(row.rate for row in table), gives_way=4),
         Column("diverged", tuple(row.diverged for row in table), gives_way=1 if any_diverged else 5),
-        Column("steps to\ntarget", tuple(row.steps for row in table), gives_way=7),
+        Column("steps to\ntarget", tuple(f"{row.steps}\n{row.missed}".strip() for row in table), gives_way=7),
         Column(STEP_TIME, tuple(row.step_time for row in table), gives_way=3),
     )
 
@@ -137,6 +140,19 @@ def _cells(shown: Sequence[Column], *, number: int, style: str) -> Iterator[Text
     for column in shown:
         # As Text, because brackets in a name would be read as markup.
         yield Text(column.cells[number], style=style if column.is_text else "")
+
+
+def _measured(measured: MeasuredTable) -> Iterator[Text | Table | str]:
+    """Yield the heading of a table, the table, and how to read it."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, BETWEEN - 1, 0, 0), show_edge=False, pad_edge=False)
+    for number, head in enumerate(measured.heads):
+        table.add_column(Text(head), justify="right" if number else "left", vertical="top")
+    for row in measured.rows:
+        table.add_row(*(Text(f"{cell.text}\n{cell.small}".rstrip("\n")) for cell in row))
+    yield ""
+    yield Text(measured.title, style="bold")
+    yield table
+    yield Text(measured.about, style="dim")
 
 
 def _what_is_measured(comparison: Comparison) -> str:

@@ -13,9 +13,12 @@ MARKS = {"control": "○", "better": "▲", "worse": "▼", "minor": "⬟", "equ
 
 NOTHING = "–"
 
+ON_FRONT = "†"
+"""Marks the arms that no other arm beats in both result and cost."""
+
 STEP_TIMES = (
     "Step times are relative to the control's, with a 95 % interval; * marks one that is wider than ±10 %, as other"
-    " programs kept the machine busy."
+    f" programs kept the machine busy; {ON_FRONT} marks arms that no other one beats in both test metric and step time."
 )
 
 _HYPHEN = re.compile(r"(?<!\S)-(?=\d)")
@@ -142,11 +145,11 @@ def seconds_text(seconds: float) -> str:
     """Return a duration for reading.
 
     Example:
-        >>> seconds_text(0.0042), seconds_text(0.62), seconds_text(7.34), seconds_text(123.0), seconds_text(7384)
-        ('4.2 ms', '620 ms', '7.3 s', '2 min 3 s', '2 h 3 min')
+        >>> seconds_text(0.0042), seconds_text(0.503), seconds_text(7.34), seconds_text(123.0), seconds_text(7384)
+        ('4.2 ms', '500 ms', '7.3 s', '2 min 3 s', '2 h 3 min')
     """
     if seconds < 0.9995:
-        return f"{1000 * seconds:.2g} ms" if seconds < 0.0995 else f"{1000 * seconds:.0f} ms"
+        return f"{float(f'{1000 * seconds:.2g}'):g} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)

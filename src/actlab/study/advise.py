@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from actlab.diagnosis.report import Report
@@ -11,6 +11,7 @@ from actlab.study.compare import Progress, Study, prepare, run_study
 from actlab.study.comparison import Comparison
 from actlab.study.control_diagnosis import diagnosed
 from actlab.study.earlier import Earlier, earlier_in
+from actlab.study.measuring import measuring_of
 from actlab.study.options import AdviseOptions
 from actlab.study.plan import Look
 from actlab.study.runner import LocalRunner, Runner
@@ -80,7 +81,15 @@ def study_of(task: Learnable, options: AdviseOptions, *, looks: Sequence[Look] |
     Raises:
         BadTask, BadStudy, UnknownActivation, BadFormula: as `prepare`.
     """
-    return prepare(
+    measuring, notes = measuring_of(
+        task,
+        measure=options.measure,
+        noise_levels=options.noise_levels,
+        label_noise=options.label_noise,
+        target=options.target_metric,
+        watts=options.watts,
+    )
+    study = prepare(
         task,
         candidates=list(CANDIDATES if options.activations is None else options.activations),
         against=options.against,
@@ -90,7 +99,9 @@ def study_of(task: Learnable, options: AdviseOptions, *, looks: Sequence[Look] |
         init=options.init,
         splits=options.splits,
         looks=looks,
+        measuring=measuring,
     )
+    return replace(study, notes=(*study.notes, *notes))
 
 
 def announce(study: Study, *, say: Callable[[str], None], warn: Callable[[str], None] | None) -> None:

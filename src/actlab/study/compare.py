@@ -16,10 +16,12 @@ from actlab.study.again import HINT, is_again, kept_apart, original, repeated
 from actlab.study.archive import stored_values
 from actlab.study.arm import INITS, Arm, arms_of, check_arms, control_of
 from actlab.study.choice import at_ends, chosen, extension
-from actlab.study.comparison import Comparison
+from actlab.study.comparison import ArmResult, Comparison, Cost
 from actlab.study.cost import measured_cost
+from actlab.study.detailed_cost import detailed_costs, energies
 from actlab.study.earlier import likeness
 from actlab.study.leases import leases
+from actlab.study.measuring import COST, ENERGY, NOTHING_MORE, Measuring
 from actlab.study.outcome import Outcome
 from actlab.study.plan import (
     BUDGET,
@@ -65,6 +67,7 @@ def prepare(
     init: str = "as-is",
     splits: str | None = None,
     looks: Sequence[Look] | None = None,
+    measuring: Measuring = NOTHING_MORE,
 ) -> Study:
     """Plan and check a study; no trial is run yet.
 
@@ -79,6 +82,7 @@ def prepare(
         splits: "per-seed" if every seed splits the rows anew, or "fixed"; by default per seed on small data.
         looks: after how many seeds the test set is read, and the significance level each time; by default once, at
             the end, at 0.04, which leaves 0.01 for seeds that are added later.
+        measuring: what is measured beside the metric, from `measuring_of`.
 
     Raises:
         BadStudy: the plan cannot be carried out.
@@ -110,6 +114,7 @@ def prepare(
         init=init,
         seed=seed,
         contents={**task.contents(), **{f"the activation {arm.name}": arm.digest() for arm in arms}},
+        measuring=measuring,
     )
     setting = Setting(task, {arm.name: arm for arm in arms}, where, plan)
     notes = (*task.notes, *([where.sentence()] if where else []), *merged, *plan.warnings())
@@ -130,6 +135,7 @@ def compare(
     init: str = "as-is",
     splits: str | None = None,
     looks: Sequence[Look] | None = None,
+    measuring: Measuring = NOTHING_MORE,
     progress: Progress | None = None,
     runner: Runner | None = None,
 ) -> Comparison:
@@ -148,6 +154,7 @@ def compare(
         init: "as-is", or "gain".
         splits: "per-seed" or "fixed".
         looks: when the test set is read.
+        measuring: what is measured beside the metric.
         progress: called after every trial.
         runner: runs the trials; by default this machine, with `jobs` processes.
 
@@ -163,6 +170,7 @@ def compare(
         init=init,
         splits=splits,
         looks=looks,
+        measuring=measuring,
     )
     with Store(store) as trials:
         return run_study(
@@ -220,9 +228,10 @@ def run_study(
             is_last = look + 1 == len(plan.looks)
             if is_last or (is_settled(found) and not plan.looks[look + 1].added):
                 break
-    cost = measured_cost(setting, {arm.activation: arm.rate for arm in found.arms}, since=start)
+    cost = _cost(setting, found.arms, since=start)
     ends = at_ends(choices, points=points)
     notes = (
+        *filter(None, [plan.measuring.label_sentence]),
         *study.notes,
         *runner.notes(setting),
         *_notes(found, ends),
@@ -232,6 +241,23 @@ def run_study(
     result = replace(found, notes=notes, cost=cost)
     store.keep_result(number, stored_values(result), about=vars(likeness(setting.task)))
     return result
+
+
+def _cost(setting: Setting, arms: Sequence[ArmResult], *, since: float) -> Cost:
+    """Return the times of a training step and to the target, and the other costs that the plan asks for."""
+    rates, task, measuring = {arm.activation: arm.rate for arm in arms}, setting.task, setting.plan.measuring
+    cost = measured_cost(setting, rates, since=since)
+    if isinstance(task, OwnTraining):
+        return cost
+    steps = {arm.activation: arm.steps_to_target for arm in arms}
+    seconds = {arm: count * cost.step_seconds[arm] for arm, count in steps.items() if count is not None}
+    cost = replace(cost, seconds_to_target=seconds)
+    if COST in measuring.measures:
+        cost = replace(cost, arms=detailed_costs(setting, task))
+    if ENERGY in measuring.measures:
+        energy = energies(setting, task, rates=rates, step_seconds=cost.step_seconds, watts=measuring.watts)
+        cost = replace(cost, energy=energy)
+    return replace(cost, seconds=time.perf_counter() - since)
 
 
 def _range(plan: Plan, work: _Work, *, task: Learnable) -> tuple[int, ...]:
@@ -290,6 +316,8 @@ def _yardstick(found: Comparison, setting: Setting) -> tuple[str, ...]:
     task = setting.task
     if isinstance(task, OwnTraining) or not task.origin or task.origin[0] != "table":
         return ()
+    if found.plan.measuring.label_noise:
+        return ()  # it would be fitted to the labels without noise
     from actlab.train.boosting import boosted, boosted_sentence  # imports scikit-learn's ensembles
 
     score = boosted(task, splits=found.plan.seeds[:BOOSTED_SPLITS] if setting.has_splits else None)

@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from actlab.study.arm_cost import ArmCost, ArmEnergy
+from actlab.study.front import front
+from actlab.study.measured import Measured
 from actlab.study.plan import Plan
 from actlab.train.kinds import Metric
 from actlab.train.loop import Epoch
+
+STEP_TIME, OPERATIONS = "step time", "operations"
 
 STEADY = 0.1
 """The share by which the ends of the interval of a step time may differ from it."""
@@ -70,6 +75,7 @@ class ArmResult:
         verdict: "control", "better", "worse", "minor", "equivalent" or "undecided".
         more_seeds: for an undecided arm, how many more seeds would probably settle it; None above the cap.
         sentence: the verdict in words.
+        missed_target: with how many seeds the validation metric never reaches the target.
     """
 
     activation: str
@@ -93,6 +99,7 @@ class ArmResult:
     verdict: str
     more_seeds: int | None
     sentence: str
+    missed_target: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,9 @@ class Cost:
         relative_step: the same, relative to the control.
         relative_low: the lower end of its 95 % interval.
         relative_high: the upper end.
+        seconds_to_target: the steps to the target of every arm that reaches it, times a step timed alone.
+        arms: times forward and backward, memory and operations of every arm, if they were asked for.
+        energy: the energy of a training step of every arm, if it was asked for.
     """
 
     seconds: float
@@ -112,6 +122,9 @@ class Cost:
     relative_step: dict[str, float]
     relative_low: dict[str, float] = field(default_factory=dict)
     relative_high: dict[str, float] = field(default_factory=dict)
+    seconds_to_target: dict[str, float] = field(default_factory=dict)
+    arms: tuple[ArmCost, ...] = ()
+    energy: tuple[ArmEnergy, ...] = ()
 
     def is_steady(self, arm: str) -> bool:
         """Return whether the interval of an arm's relative step time lies within 10 % of it."""
@@ -141,6 +154,8 @@ class Comparison:
         verdict: a recommendation in a few sentences.
         notes: choices that a reader should know: what was replaced, left out, or run otherwise than requested.
         cost: times, which differ from run to run.
+        target_sentence: how the target was chosen.
+        measured: what was measured beside the metric on request.
     """
 
     task: str
@@ -158,17 +173,40 @@ class Comparison:
     verdict: str
     notes: tuple[str, ...]
     cost: Cost
+    target_sentence: str = ""
+    measured: tuple[Measured, ...] = ()
 
     @property
     def control(self) -> ArmResult:
         """The arm that the others are compared with."""
         return self.arms[0]
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether anything was measured beside the metric on request."""
+        return bool(self.measured or self.cost.arms or self.cost.energy)
+
+    @property
+    def fronts(self) -> dict[str, tuple[str, ...]]:
+        """The arms that no other arm beats in both the mean test metric and a cost, by the name of the cost.
+
+        The costs are the median time of a training step and, if it was asked for, the operations of a row. For display.
+        """
+        gains = {arm.activation: self.metric.gain(arm.test, over=0.0) for arm in self.arms}
+        operations = {
+            each.arm: float(each.product_flops + each.activation_operations)
+            for each in self.cost.arms
+            if each.activation_operations is not None
+        }
+        costs = {STEP_TIME: self.cost.relative_step, OPERATIONS: operations}
+        return {name: front(gains, each) for name, each in costs.items() if each}
+
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values; infinite numbers become the strings "inf" and "-inf"."""
         plain = finite(asdict(self))
         assert isinstance(plain, dict)
-        return plain
+        # The fronts depend on times, which differ from run to run.
+        return {**plain, "cost": {**plain["cost"], "fronts": finite(self.fronts)}}
 
 
 def finite(value: Any) -> Any:

@@ -105,7 +105,7 @@ class LotTrainer:
         """
         left = dict.fromkeys(lot)
         if isinstance(self.setting.task, Task):
-            lanes = self._lanes(lot, self.setting.task)
+            lanes = self._lanes(lot)
             decision = self._decided(lot[0].arm, lanes)
             if decision.together:
                 try:
@@ -119,10 +119,10 @@ class LotTrainer:
         for trial in left:
             yield carry_out(self.setting, trial)
 
-    def _lanes(self, lot: Sequence[Trial], task: Task) -> list[Lane]:
+    def _lanes(self, lot: Sequence[Trial]) -> list[Lane]:
         arm, where = self.setting.arms[lot[0].arm], self.setting.where
         seeds = dict.fromkeys(trial.seed for trial in lot)
-        tasks = {seed: task.with_split(seed) if self.setting.has_splits else task for seed in seeds}
+        tasks = {seed: task for seed in seeds if isinstance(task := self.setting.task_of(seed), Task)}
         streams = {seed: stream_of(lot[0].arm, seed) for seed in seeds}
         models = {seed: model_of(tasks[seed], arm, where=where, seed=streams[seed]) for seed in seeds}
         rate = self.setting.plan.rate

@@ -40,6 +40,25 @@ class AdviseOptions:
         str | None,
         "How the rows are split into three parts: per-seed, or fixed. Default: per seed on small data.",
     ] = None
+    measure: Annotated[
+        Sequence[str],
+        "Measure beside the metric: noise (in the test inputs), calibration, cost (times forward and backward, memory,"
+        " operations) and energy; or all.",
+    ] = ()
+    noise_levels: Annotated[
+        Sequence[float] | None,
+        "Sizes of the noise, in standard deviations of each input (of integers: the share that is replaced). Default:"
+        " 0.1, 0.3 and 1.",
+    ] = None
+    label_noise: Annotated[
+        float, "Share of the training and validation labels to make wrong, the same for all activations of a seed."
+    ] = 0.0
+    target_metric: Annotated[
+        float | None,
+        "Validation metric that the steps to target count up to. Default: what the control reaches, less what does not"
+        " matter.",
+    ] = None
+    watts: Annotated[float | None, "Power by which energy is estimated where no counter can be read."] = None
     store: Annotated[
         str | Path | None, "File or database URL in which to store the runs, so that a study can be resumed."
     ] = None

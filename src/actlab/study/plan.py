@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from actlab.errors import BadStudy
+from actlab.errors import BadInput, BadStudy
 from actlab.study.arm import INITS
+from actlab.study.measuring import NOTHING_MORE, Measuring
 from actlab.study.power import seeds_needed, smallest_p
 
 ALPHA = 0.05
@@ -89,6 +90,7 @@ class Plan:
         init: "as-is", or "gain" for weights drawn with the second-moment gain of each arm.
         seed: the master random seed, from which all others are drawn.
         contents: a digest of each thing that the results depend on: data, model, loss, code and activations.
+        measuring: what is measured beside the metric, and the share of wrong labels.
     """
 
     task: str
@@ -103,6 +105,7 @@ class Plan:
     init: str
     seed: int
     contents: Mapping[str, str] = field(default_factory=dict)
+    measuring: Measuring = NOTHING_MORE
 
     def __post_init__(self) -> None:
         _check(self)
@@ -190,6 +193,7 @@ class Plan:
             f" {_CHOICE if len(self.points) > 1 else ''}{_SPLIT_SENTENCES[self.splits]}",
             f"{self._looks()} {self._power()}",
             f"Differences of less than {size} do not matter. {_INIT_SENTENCES[self.init]}",
+            *self.measuring.sentences(),
         )
 
     def _looks(self) -> str:
@@ -227,8 +231,9 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain values."""
-        values = asdict(self)
-        return values if self.contents else {name: each for name, each in values.items() if name != "contents"}
+        values = {**asdict(self), "measuring": self.measuring.to_json()}
+        # A plan that uses nothing of a later version has the digest that it had.
+        return {name: each for name, each in values.items() if each or name not in ("contents", "measuring")}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Plan:
@@ -239,8 +244,10 @@ class Plan:
         """
         try:
             lists = {name: tuple(values[name]) for name in ("arms", "points", "seeds")}
-            return cls(**{**values, **lists, "looks": tuple(Look(**look) for look in values["looks"])})
-        except (KeyError, TypeError) as error:
+            read = {"looks": tuple(Look(**look) for look in values["looks"])}
+            measuring = Measuring.from_json(values.get("measuring", {}))
+            return cls(**{**values, **lists, **read, "measuring": measuring})
+        except (AttributeError, BadInput, KeyError, TypeError) as error:
             raise BadStudy("the stored plan was written by another version of actlab.") from error
 
     def digest(self) -> str:

@@ -16,6 +16,7 @@ from typing import Any, final
 from actlab.errors import BadInput, BadStudy
 from actlab.study.arm import INITS
 from actlab.study.compare import Study
+from actlab.study.measuring import MEASURES, NOTHING_MORE, Measuring
 from actlab.study.plan import SPLITS, Look
 from actlab.study.typed_values import read_as
 from actlab.train.adjusted import adjusted
@@ -97,6 +98,7 @@ class PlanFile:
         replicates: how the replicates are drawn.
         looks: when the test set is read, and the error that each look may spend.
         contents: digests of what the results depend on, apart from what the file says.
+        measuring: what is measured beside the metric, and the share of wrong labels.
     """
 
     format: int
@@ -106,6 +108,7 @@ class PlanFile:
     replicates: ReplicatesOf
     looks: tuple[Look, ...]
     contents: Mapping[str, str]
+    measuring: Measuring = NOTHING_MORE
 
 
 def write_plan(
@@ -152,6 +155,7 @@ def write_plan(
             ],
         ),
         *_looks(plan.looks),
+        *_measuring(plan.measuring),
         _section(
             "contents",
             _contents(study, task=task),
@@ -210,6 +214,7 @@ def write_plans(
             about=["The master random seed; the number of seeds is that of the last look."],
         ),
         *_looks(plan.looks),
+        *_measuring(plan.measuring),
         *(_of_one(study, name=name, folder=folder) for study, name in zip(studies, names, strict=True)),
     ]
     return "\n\n".join(sections) + "\n"
@@ -385,6 +390,12 @@ def _looks(looks: tuple[Look, ...]) -> list[str]:
     ]
 
 
+def _measuring(measuring: Measuring) -> list[str]:
+    values = {name: list(each) if isinstance(each, tuple) else each for name, each in measuring.to_json().items()}
+    about = [f"What is measured beside the metric: {', '.join(MEASURES)}."]
+    return [_section("measuring", values, about=about)] if values else []
+
+
 def _section(name: str, values: Mapping[str, Any], *, about: list[str] | None = None) -> str:
     rows = [f"{_key(key)} = {_value(value)}" for key, value in values.items()]
     return "\n".join([*_comment(about or []), f"[{name}]", *rows])
@@ -413,7 +424,13 @@ def _value(value: Any) -> str:
     return repr(value)
 
 
-_SECTIONS: Mapping[str, type] = {"task": TaskOf, "arms": ArmsOf, "rates": RatesOf, "replicates": ReplicatesOf}
+_SECTIONS: Mapping[str, type] = {
+    "task": TaskOf,
+    "arms": ArmsOf,
+    "rates": RatesOf,
+    "replicates": ReplicatesOf,
+    "measuring": Measuring,
+}
 
 
 def _refuse_unknown(values: Mapping[str, Any], *, path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import geometric_mean, mean, median
 
 from actlab.formula.activation import Activation
 from actlab.study.again import is_again
 from actlab.study.choice import Done, tuned
 from actlab.study.comparison import ArmResult, Comparison, Cost
+from actlab.study.measured import measured_on_request, names_beside
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Plan, Trial, next_alpha
 from actlab.study.power import seeds_needed
@@ -68,8 +69,10 @@ def read(
     )
     constant = mean(_constant(each, "valid") for each in parts)
     values = {arm: tuned(plan, done, arm=arm, points=points, look=look) for arm in plan.arms}
-    target = _near_best([mean(run.valid for run in each) for each in runs.values()], metric=metric, baseline=constant)
+    reached = {arm: mean(run.valid for run in each) for arm, each in runs.items()}
+    target, target_sentence = _target(reached, findings, wanted=plan.measuring.target, baseline=constant)
     good = _near_best([value for each in values.values() for value in each], metric=metric, baseline=constant)
+    own = task.beside if isinstance(task, Task) else ()
     arms = tuple(
         _arm(
             arm,
@@ -80,6 +83,7 @@ def read(
             findings=findings,
             targets=(target, good),
             metric=metric,
+            beside=_beside(runs[arm], without=names_beside(plan.measuring) - {each.name for each in own}),
         )
         for arm in plan.arms
     )
@@ -99,6 +103,8 @@ def read(
         verdict=overall(findings),
         notes=(),
         cost=Cost(0.0, {}, {}),
+        target_sentence=target_sentence,
+        measured=measured_on_request(runs, metric=metric, measuring=plan.measuring),
     )
 
 
@@ -110,6 +116,28 @@ def _constant(task: Learnable, part: str) -> float:
 def is_settled(found: Comparison) -> bool:
     """Return whether every arm is decided, but for those that repeat another one."""
     return all(arm.verdict != UNDECIDED or is_again(arm.activation) for arm in found.arms)
+
+
+def _target(
+    reached: Mapping[str, float], findings: Findings, *, wanted: float | None, baseline: float
+) -> tuple[float, str]:
+    """Return the validation metric that the steps to target count up to, and how it was chosen.
+
+    Args:
+        reached: the mean validation metric of every arm, the control first.
+        findings: whether the control learned, and the size of a difference that does not matter.
+        wanted: the target that the plan fixes.
+        baseline: the validation metric of the best constant prediction.
+    """
+    metric, control = findings.metric, findings.control
+    if wanted is not None:
+        return wanted, "as the plan fixes it"
+    if findings.learns(control):
+        region = findings.region if metric.larger_is_better else -findings.region
+        return reached[control] - region, f"what {control} reaches, less what does not matter"
+    best = _near_best(list(reached.values()), metric=metric, baseline=baseline)
+    how = "nine tenths of the way from the best constant prediction to the best arm"
+    return best, f"{how}, as {control} does not learn"
 
 
 def _near_best(values: Sequence[float], *, metric: Metric, baseline: float) -> float:
@@ -128,9 +156,11 @@ def _arm(
     findings: Findings,
     targets: tuple[float, float],
     metric: Metric,
+    beside: Mapping[str, float],
 ) -> ArmResult:
     own = [outcome for trial, outcome in done.items() if trial.arm == arm]
     judgement: Judgement | None = findings.judgements.get(arm)
+    steps = [_first_step(run, target=targets[0], metric=metric) for run in runs]
     good = _good_rates(tuned, rates, target=targets[1], metric=metric)
     return ArmResult(
         activation=arm,
@@ -141,12 +171,12 @@ def _arm(
         valid=mean(run.valid for run in runs),
         test=findings.means[arm],
         tests=tuple(run.test for run in runs),
-        beside=_beside(runs),
+        beside=beside,
         diverged=sum(outcome.diverged for outcome in own),
         runs=len(own),
         still_learning=sum(run.still_learning for run in runs),
         epochs=median(len(run.curve) for run in runs),
-        steps_to_target=_steps_to(targets[0], runs=runs, metric=metric),
+        steps_to_target=middle if math.isfinite(middle := median(steps)) else None,
         good_rates=math.log10(good[1] / good[0]) if good else 0.0,
         good_range=good,
         learned=findings.learned[arm],
@@ -154,23 +184,18 @@ def _arm(
         verdict=judgement.verdict if judgement else CONTROL,
         more_seeds=judgement.more_seeds if judgement else None,
         sentence=arm_sentence(arm, findings),
+        missed_target=sum(map(math.isinf, steps)),
     )
 
 
-def _beside(runs: Sequence[Outcome]) -> dict[str, float]:
+def _beside(runs: Sequence[Outcome], *, without: Collection[str]) -> dict[str, float]:
     """Return the mean of each metric beside the task's, over the runs that have it: a run that diverged has none."""
-    names = dict.fromkeys(name for run in runs for name in run.beside)
+    names = dict.fromkeys(name for run in runs for name in run.beside if name not in without)
     return {name: mean(run.beside[name] for run in runs if name in run.beside) for name in names}
 
 
-def _steps_to(target: float, *, runs: Sequence[Outcome], metric: Metric) -> float | None:
-    """Return the median steps until the validation metric reaches the target; None if fewer than half do."""
-    steps = [_first_step(run, target=target, metric=metric) for run in runs]
-    middle = median(steps)
-    return middle if math.isfinite(middle) else None
-
-
 def _first_step(run: Outcome, *, target: float, metric: Metric) -> float:
+    """Return the number of training steps until the validation metric reaches the target; infinite if it never does."""
     for number, epoch in enumerate(run.curve):
         if not metric.is_better(target, than=epoch.valid):
             return (number + 1) * run.steps / len(run.curve)

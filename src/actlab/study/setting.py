@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from actlab.study.arm import Arm
 from actlab.study.places import Places
 from actlab.study.plan import PER_SEED, Plan
+from actlab.train.own_training import OwnTraining
 from actlab.train.task import Learnable
 
 
@@ -27,8 +28,11 @@ class Setting:
     plan: Plan
 
     def task_of(self, seed: int) -> Learnable:
-        """Return the task with the split of the rows that a seed has."""
-        return self.task.with_split(seed) if self.has_splits else self.task
+        """Return the task of a seed: with its split of the rows and its noise."""
+        if isinstance(self.task, OwnTraining):
+            return self.task
+        task = self.task.with_split(seed) if self.has_splits else self.task
+        return self.plan.measuring.applied(task, seed=seed)
 
     @property
     def has_splits(self) -> bool:

@@ -121,6 +121,11 @@ def suite_of(studies: Sequence[Study]) -> Suite:
                     f"the {what} must be the same on all tasks; got {_listed(one)} on {first.task} and"
                     f" {_listed(other)} on {plan.task}."
                 )
+        if plan.measuring != first.measuring:
+            raise BadStudy(
+                f"what is measured must be the same on all tasks; it differs on {first.task} and {plan.task}. Let each"
+                " plan file have the same [measuring]."
+            )
     twice = [print_ for print_, count in Counter(study.plan.fingerprint for study in studies).items() if count > 1]
     if twice:
         name = next(study.plan.task for study in studies if study.plan.fingerprint == twice[0])

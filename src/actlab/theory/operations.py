@@ -30,6 +30,17 @@ def operations(act: Activation) -> int:
     return sum(map(_weight, dict.fromkeys(walk(act.expression, *slopes))))
 
 
+def value_operations(act: Activation) -> int:
+    """Return the number of operations per element of the value alone, counted as in `operations`.
+
+    Example:
+        >>> from actlab.catalog.index import get
+        >>> value_operations(get("relu")), value_operations(get("tanh"))
+        (2, 12)
+    """
+    return sum(map(_weight, dict.fromkeys(walk(act.expression))))
+
+
 def _weight(node: object) -> int:
     match node:
         case Input() | ParamRef() | Number() | Constant():

@@ -48,14 +48,21 @@ def builtin_task(name: str = DEFAULT) -> Task:
 
 
 def _digits(
-    name: str, *, activation: type[nn.Module], sizes: tuple[int, ...], epochs: int, rates: tuple[float, float]
+    name: str,
+    *,
+    activation: type[nn.Module],
+    sizes: tuple[int, ...],
+    epochs: int,
+    rates: tuple[float, float],
+    optimizer: str = "adam",
 ) -> Task:
     from sklearn.datasets import load_digits
 
     inputs, targets = load_digits(return_X_y=True)
     model = partial(mlp, activation, sizes=sizes)
     # Brightness from 0 to 1: all pixels have one scale, and some are always dark.
-    return Task(name, model, train=(inputs / 16, targets), epochs=epochs, batch_size=96, rates=rates)
+    rows = (inputs / 16, targets)
+    return Task(name, model, train=rows, epochs=epochs, batch_size=96, optimizer=optimizer, rates=rates)
 
 
 def _breast_cancer() -> Task:
@@ -81,8 +88,16 @@ TASKS = {
     for row in (
         Builtin(
             "digits",
-            "Handwritten digits (1,797 images of 8 x 8 pixels) on a sigmoid network of eight hidden layers.",
-            partial(_digits, "digits", activation=nn.Sigmoid, sizes=(64, *[32] * 8, 10), epochs=11, rates=(1e-3, 2e-2)),
+            "Handwritten digits (1,797 images of 8 x 8 pixels) on a sigmoid network of five hidden layers.",
+            partial(
+                _digits,
+                "digits",
+                activation=nn.Sigmoid,
+                sizes=(64, *[32] * 5, 10),
+                epochs=24,
+                rates=(0.03, 0.25),
+                optimizer="momentum",
+            ),
         ),
         Builtin(
             "digits-relu",

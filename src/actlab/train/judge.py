@@ -37,3 +37,12 @@ def judged(model: nn.Module, task: Task, part: Examples, *, beside: bool = True)
     if scores and all(map(math.isfinite, scores.values())):
         return scores, True
     return {task.metric.name: task.baseline(part)}, False
+
+
+def judged_on_test(model: nn.Module, task: Task) -> tuple[dict[str, float], bool]:
+    """Return the scores on the test part as `judged`, and the task's metric with each size of noise in its inputs."""
+    scores, is_finite = judged(model, task, task.test)
+    if is_finite and task.noise is not None:
+        for name, part in task.noise.parts(task.test, task.train):
+            scores[name] = judged(model, task, part, beside=False)[0][task.metric.name]
+    return scores, is_finite

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from actlab.train.examples import Examples
 from actlab.train.fused import Optimizer, optimizer_of
-from actlab.train.judge import judged
+from actlab.train.judge import judged, judged_on_test
 from actlab.train.noise import PlainNoise
 from actlab.train.plateau import has_ended, is_still_learning
 from actlab.train.run import Epoch as Epoch
@@ -49,7 +49,7 @@ def _train(model: nn.Module, task: Task, *, rate: float, seed: int) -> Run:
         if not best or task.metric.is_better(valid, than=curve[best - 1].valid):
             best, weights = len(curve), _copied(model)
     model.load_state_dict(weights)
-    scores, is_finite = judged(model, task, task.test)
+    scores, is_finite = judged_on_test(model, task)
     if not is_finite:
         return diverged(curve, task, steps=len(curve) * task.steps_per_epoch)
     return finished(curve, task, best=best, scores=scores)

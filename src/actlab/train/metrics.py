@@ -25,6 +25,12 @@ UNBALANCED = 3
 """From this ratio of the commonest to the rarest class on, a constant prediction has a high accuracy."""
 
 
+BINS = 15
+"""Bins of the expected calibration error, of equal width."""
+
+CALIBRATION_ERROR = Metric("expected calibration error", "points", False, 0.5, False)
+
+
 @dataclass(frozen=True)
 class OfClasses:
     """A metric of what outputs say about classes."""
@@ -61,6 +67,7 @@ def with_metric(kind: Kind, metric: str | Metric, *, loss: Loss, task: str) -> K
     if isinstance(metric, Metric) and metric.function is not None:
         return replace(kind, metric=metric, score=partial(_by_function, metric.function, task), baseline=None)
     name = _normal(metric if isinstance(metric, str) else metric.name)
+    name = OTHER_NAMES.get(name, name)
     if name == LOSS.name:
         return replace(kind, metric=LOSS, score=partial(_loss, loss), baseline=None)
     if name == _normal(kind.metric.name):
@@ -83,6 +90,15 @@ def _judged(kind: Kind, by: OfClasses | OfNumbers) -> Kind:
     assert kind.reads is not None
     score = partial(_score_of_classes, kind.reads, by.value)
     return replace(kind, metric=by.metric, score=score, baseline=partial(_best_class, kind.reads, by))
+
+
+def check_judge(metric: Metric, *, task: str) -> None:
+    """Raise `BadTask` if a metric cannot judge alone: a constant prediction is perfectly calibrated."""
+    if metric == CALIBRATION_ERROR:
+        raise BadTask(
+            f"task '{task}': metric must be one that a constant prediction does not have best; got {metric.name}. Judge"
+            " by log loss or brier, which are best for calibrated probabilities, and name ece in beside."
+        )
 
 
 def is_unbalanced(targets: Tensor) -> bool:
@@ -229,6 +245,25 @@ def _perplexity(said: Said) -> float:
     return math.exp(_cross_entropy(said))
 
 
+def _brier(said: Said) -> float:
+    """Return the Brier score, the mean squared error of the probabilities; of two classes that of the second alone."""
+    shares = said.shares.exp()
+    wrong = (shares - torch.eye(shares.shape[1], dtype=shares.dtype)[said.classes]).square()
+    return (wrong[:, 1] if shares.shape[1] == 2 else wrong.sum(1)).mean().item()
+
+
+def _calibration_error(said: Said) -> float:
+    """Return the expected calibration error in points: how far confidence and accuracy differ, averaged over the rows.
+
+    Source:
+        Guo et al. 2017, arXiv:1706.04599: bins of equal width over the probability of the predicted class.
+    """
+    confidence, right = said.shares.exp().amax(1), (said.chosen == said.classes).double()
+    places = (confidence * BINS).ceil().long().sub_(1).clamp_(0, BINS - 1)
+    gaps = torch.zeros(BINS, dtype=torch.double).index_add_(0, places, confidence - right)
+    return 100.0 * (gaps.abs().sum() / len(right)).item()
+
+
 def _error(outputs: Tensor, targets: Tensor, unit: float) -> float:
     return unit * (outputs.reshape(targets.shape).double() - targets.double()).square().mean().sqrt().item()
 
@@ -258,7 +293,14 @@ METRICS: dict[str, OfClasses | OfNumbers] = {
     "cross entropy": OfClasses(Metric("cross-entropy", "nats", False, 0.02, True), _cross_entropy),
     "bits": OfClasses(Metric("cross-entropy per target", "bits", False, 0.02, True), _bits),
     "perplexity": OfClasses(Metric("perplexity", "equally likely choices", False, 0.02, True), _perplexity),
+    "brier": OfClasses(Metric("Brier score", "squared probability", False, 0.02, True), _brier),
+    "ece": OfClasses(CALIBRATION_ERROR, _calibration_error),
     "rmse": OfNumbers(ERROR, _error),
     "mae": OfNumbers(Metric("mean absolute error", "units of the target", False, 0.02, True), _absolute_error),
     "r2": OfNumbers(Metric("explained variance R²", "points", True, 0.5, False), _explained),
 }
+
+OTHER_NAMES = {"log loss": "cross entropy"}
+
+CALIBRATION = ("cross entropy", "brier", "ece")
+"""The metrics that judge the probabilities of the classes, not only the choice of one."""

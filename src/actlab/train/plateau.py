@@ -3,49 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import mean
 
-from actlab.train.kinds import Metric
 from actlab.train.task import Task
 
 MOST = 4
 """A run takes at most this many times the epochs that its task asks for."""
 
 
-def last_gain(values: Sequence[float], *, metric: Metric, targets: int | None = None) -> int:
-    """Return the number of epochs up to the last gain that matters; gains too small to matter add up.
-
-    Args:
-        values: the validation metric of every epoch.
-        metric: the metric, whose margin says what matters.
-        targets: the number of targets that it is measured on.
-
-    Example:
-        >>> from actlab.train.kinds import ACCURACY
-        >>> last_gain([50.0, 80.0, 80.2, 80.4, 80.6, 80.6], metric=ACCURACY)
-        5
-    """
-    reached, epochs = values[0], 1
-    for number, value in enumerate(values[1:], start=2):
-        if metric.gain(value, over=reached) > metric.region(reached, targets=targets):
-            reached, epochs = value, number
-    return epochs
-
-
 def has_ended(values: Sequence[float], task: Task) -> bool:
     """Return whether a run ends here: at its plateau, or at the largest number of epochs.
 
-    It is at its plateau if it trained for at least `task.epochs` epochs and gained nothing that matters in the second
-    half.
+    At the plateau, the metric's mean over the last quarter of the epochs is not better than over the quarter around the
+    middle, by more than the region of practical equivalence.
 
     Args:
         values: the validation metric of every epoch so far.
-        task: the task.
+        task: the task, at whose number of epochs no run ends earlier.
     """
-    trained = len(values)
-    return trained >= task.epochs * MOST or (trained >= task.epochs and not is_still_learning(values, task))
+    trained, quarter = len(values), _quarter(values)
+    at_plateau = not _gains(values, task, since=(trained - quarter) // 2)
+    return trained >= task.epochs * MOST or (trained >= task.epochs and at_plateau)
 
 
 def is_still_learning(values: Sequence[float], task: Task) -> bool:
-    """Return whether the validation metric gained something that matters in the second half of the epochs."""
-    targets = task.valid.target_count
-    return 2 * last_gain(values, metric=task.metric, targets=targets) > len(values)
+    """Return whether as many epochs as the last quarter of a run might still gain what matters: that quarter did."""
+    return _gains(values, task, since=max(len(values) - 2 * _quarter(values), 0))
+
+
+def _quarter(values: Sequence[float]) -> int:
+    return max(len(values) // 4, 1)
+
+
+def _gains(values: Sequence[float], task: Task, *, since: int) -> bool:
+    """Return whether the mean of the last quarter is better than of the quarter that starts at an epoch.
+
+    Means, as on few rows the metric of single epochs jumps by more than what matters.
+    """
+    quarter = _quarter(values)
+    late, early = mean(values[-quarter:]), mean(values[since : since + quarter])
+    return task.metric.gain(late, over=early) > task.metric.region(early, targets=task.valid.target_count)

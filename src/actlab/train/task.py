@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import torch
@@ -18,8 +18,9 @@ from actlab.train.contents import behavior_of, digest_of, sources
 from actlab.train.evaluate import outputs_on
 from actlab.train.examples import Drawn, Examples, Rows, examples
 from actlab.train.factory import FEW, Build, build, check_loss, outputs_of, takes_activation
+from actlab.train.input_noise import InputNoise
 from actlab.train.kinds import ACCURACY, ERROR, Kind, Loss, Metric
-from actlab.train.metrics import LOSS, LOSS_ALONE, by_loss, with_metric
+from actlab.train.metrics import LOSS, LOSS_ALONE, by_loss, check_judge, with_metric
 from actlab.train.own_training import OwnTraining
 from actlab.train.recipe import OPTIMIZERS as OPTIMIZERS
 from actlab.train.recipe import check_recipe
@@ -97,6 +98,7 @@ class Task:
     target_unit: float
     notes: tuple[str, ...]
     origin: tuple[str, ...]
+    noise: InputNoise | None = field(default=None, init=False)  # set by `perturbed` alone
 
     # The arguments are named like the fields, so that dataclasses.replace returns a checked copy.
     @renamed_keyword("optimiser", "optimizer")
@@ -387,6 +389,7 @@ class Task:
             else:
                 found = Settled(by_loss(loss or kind.loss) if kind.name == LOSS_ALONE else kind, loss or kind.loss)
             judged = with_metric(found.kind, metric or found.kind.metric, loss=found.loss, task=self.name)
+            check_judge(judged.metric, task=self.name)
             self._set(kind=judged, loss=found.loss, metric=judged.metric, beside=())
             parts = {"train": self.train, "valid": self.valid, "test": self.test}
             self._set(**as_asked(parts, kind=judged.name))

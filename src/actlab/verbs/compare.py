@@ -332,6 +332,11 @@ def _options(plan: PlanFile, typed: AdviseOptions) -> AdviseOptions:
         seed=plan.replicates.seed,
         init=plan.replicates.init,
         splits=plan.replicates.splits,
+        measure=plan.measuring.measures,
+        noise_levels=plan.measuring.noise_levels or None,
+        label_noise=plan.measuring.label_noise,
+        target_metric=plan.measuring.target,
+        watts=plan.measuring.watts,
     )
 
 
@@ -352,8 +357,9 @@ def _refuse_fixed(
     ]
     named += [name for name, value in (("target", target), ("param", params)) if value]
     if named:
+        typed_as = " ".join(f"--{each.replace('_', '-')}" for each in named)
         raise BadStudy(
-            f"the plan '{path}' fixes {', '.join(named)}: edit the file, or leave out --{' --'.join(named)}."
+            f"the plan '{path}' fixes {', '.join(named)}: edit the file, or leave out {typed_as}."
             + (" With --resume, --seeds adds seeds." if "seeds" in named else "")
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from actlab.errors import BadInput
 from actlab.report.bibtex import bibliography
-from actlab.report.csv_rows import arms_csv, replicates_csv
+from actlab.report.csv_rows import arms_csv, measured_csv, replicates_csv
 from actlab.report.figures import figures
 from actlab.report.page import page
 from actlab.report.paper import latex_table, markdown_table
@@ -162,6 +162,7 @@ FILES: Mapping[str, Callable[[Comparison], Mapping[str, bytes]]] = {
     "csv": lambda comparison: {
         "arms.csv": arms_csv(comparison).encode(),
         "replicates.csv": replicates_csv(comparison).encode(),
+        **({"measured.csv": measured_csv(comparison).encode()} if comparison.is_measured else {}),
     },
     "svg": lambda comparison: figures(comparison, "svg"),
     "png": lambda comparison: figures(comparison, "png"),

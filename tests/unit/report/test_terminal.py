@@ -27,7 +27,7 @@ def test_a_wide_terminal_holds_everything():
     lines = comparison_lines(made(), 140)
     assert not any(line.startswith("Columns hidden") for line in lines)
     relu = next(line for line in lines if line.startswith("relu"))
-    assert relu.split()[-4:] == ["of", "16", "1,234", "≈1.1×"]
+    assert relu.split()[-4:] == ["of", "16", "1,234", "≈1.1×†"]
 
 
 def test_verdict_and_notes_come_last():

@@ -45,14 +45,14 @@ def test_its_rows_are_split_as_those_of_the_arm_that_it_repeats() -> None:
     setting = prepared("relu#2")
     seed = setting.plan.seeds[0]
     trials = [Trial(arm, point, seed) for arm in ("relu", "relu#2") for point in range(2)]
-    parts = [lane.task.test.inputs for lane in LotTrainer(setting)._lanes(trials, ring())]
+    parts = [lane.task.test.inputs for lane in LotTrainer(setting)._lanes(trials)]
     assert all(part.equal(parts[0]) for part in parts)
 
 
 def test_lanes_and_the_plain_loop_draw_the_same_numbers() -> None:
     setting = prepared("relu#2")
     trials = [Trial("relu#2", point, seed) for seed in setting.plan.seeds for point in range(2)]
-    lanes = LotTrainer(setting)._lanes(trials, ring())
+    lanes = LotTrainer(setting)._lanes(trials)
     for trial, lane in zip(trials, lanes, strict=True):
         stream = stream_of("relu#2", trial.seed)
         alone = model_of(ring(), setting.arms["relu"], where=setting.where, seed=stream)

@@ -11,6 +11,8 @@ from torch import nn
 
 from actlab.study.arm import Arm
 from actlab.study.choice import at_ends, chosen, extension
+from actlab.study.comparison import Comparison
+from actlab.study.measuring import Measuring
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Look, Plan, Trial
 from actlab.study.results import read
@@ -83,8 +85,9 @@ def test_the_arms_at_an_end_of_the_range_are_named() -> None:
     assert at_ends(choices, points=POINTS) == {"tanh": 3}
 
 
-def test_targets_lie_nine_tenths_of_the_way_from_the_baseline_to_the_best(task: Task) -> None:
-    plan = plan_of("relu", "tanh")
+def with_curves(task: Task, *, wanted: float | None = None) -> Comparison:
+    """Return the result of a control that reaches 100, and of an arm that reaches 80."""
+    plan = replace(plan_of("relu", "tanh"), measuring=Measuring(target=wanted))
     done = outcomes({"relu": [(95.0, 100.0, 60.0)] * 6, "tanh": [(96.0, 94.0, 95.0)] * 6})
     curves = {"relu": (60.0, 94.0, 95.0, 100.0), "tanh": (50.0, 60.0, 70.0, 80.0)}
     choices = {"relu": (1,) * 6, "tanh": (1,) * 6}
@@ -94,10 +97,37 @@ def test_targets_lie_nine_tenths_of_the_way_from_the_baseline_to_the_best(task: 
             epochs = tuple(Epoch(1.0, value) for value in curve)
             done[trial] = replace(done[trial], valid=curve[-1], test=curve[-1] - 1, curve=epochs)
     setting = Setting(task, {arm: Arm(arm, None) for arm in plan.arms}, None, plan)
+    return read(plan, done, choices=choices, points=POINTS, look=0, setting=setting)
+
+
+def test_the_target_is_what_the_control_reaches_less_what_does_not_matter(task: Task) -> None:
+    found = with_curves(task)
+    assert (found.region, found.target) == (15.0, 85.0)
+    assert found.target_sentence == "what relu reaches, less what does not matter"
+    relu, tanh = found.arms
+    assert (relu.steps_to_target, relu.missed_target) == (8.0, 0)
+    assert (tanh.steps_to_target, tanh.missed_target) == (None, 6)
+
+
+def test_the_plan_can_fix_the_target(task: Task) -> None:
+    found = with_curves(task, wanted=60.0)
+    assert (found.target, found.target_sentence) == (60.0, "as the plan fixes it")
+    assert [arm.steps_to_target for arm in found.arms] == [4.0, 8.0]
+
+
+def test_a_control_that_does_not_learn_sets_no_target(task: Task) -> None:
+    plan = plan_of("relu", "tanh")
+    done = outcomes({"relu": [(50.0, 50.0, 50.0)] * 6, "tanh": [(100.0, 100.0, 100.0)] * 6})
+    setting = Setting(task, {arm: Arm(arm, None) for arm in plan.arms}, None, plan)
+    choices = {"relu": (1,) * 6, "tanh": (1,) * 6}
     found = read(plan, done, choices=choices, points=POINTS, look=0, setting=setting)
     assert (task.baseline(task.valid), found.target) == (50.0, 95.0)
-    relu, tanh = found.arms
-    assert (relu.steps_to_target, tanh.steps_to_target) == (12.0, None)
+    assert found.target_sentence.startswith("nine tenths of the way")
+    assert [arm.steps_to_target for arm in found.arms] == [None, 16.0]
+
+
+def test_the_range_of_good_rates_comes_near_the_best(task: Task) -> None:
+    relu, tanh = with_curves(task).arms
     assert (relu.good_range, tanh.good_range) == ((0.001, 0.01), (0.001, 0.03))
     assert relu.good_rates == pytest.approx(1)
     assert (relu.valid, relu.test, tanh.test) == (100.0, 99.0, 79.0)

@@ -43,7 +43,7 @@ def first_gradients(arm: Arm) -> tuple[float, float]:
 
 def test_the_default_network_fails_for_the_textbook_reason() -> None:
     first, last = first_gradients(Arm("sigmoid", None))
-    assert first < 1e-5 * last  # the gradient vanishes on its way back through eight sigmoid layers
+    assert first < 1e-3 * last  # the gradient vanishes on its way back through five sigmoid layers
     first, last = first_gradients(Arm("tanh", nn.Tanh))
     assert first > 1e-2 * last
 
@@ -53,7 +53,7 @@ def test_the_default_network_does_not_learn_and_alternatives_do() -> None:
     _, where = control_of(task)
     arms = (Arm("sigmoid", None), Arm("tanh", nn.Tanh), Arm("relu", nn.ReLU))
     with one_thread():
-        runs = [train(model_of(task, arm, where=where, seed=11), task, rate=2.5e-3, seed=11) for arm in arms]
+        runs = [train(model_of(task, arm, where=where, seed=11), task, rate=0.08, seed=11) for arm in arms]
     valid = {arm.name: run.valid for arm, run in zip(arms, runs, strict=True)}
     baseline = task.baseline(task.valid)
     assert valid["sigmoid"] <= baseline + 0.5, valid

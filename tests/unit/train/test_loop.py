@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from actlab.train.kinds import ACCURACY, ERROR
 from actlab.train.loop import step_seconds, train
-from actlab.train.plateau import MOST, has_ended, is_still_learning, last_gain
+from actlab.train.plateau import MOST, has_ended, is_still_learning
 from actlab.train.task import Task
 
 
@@ -65,7 +65,8 @@ def test_the_weights_of_the_best_epoch_count(task: Task) -> None:
 
 
 def test_a_run_goes_on_to_its_plateau(task: Task) -> None:
-    slow = train(fresh(task, seed=3), task, rate=5e-4, seed=0)
+    by_loss = replace(task, metric="loss")
+    slow = train(fresh(by_loss), by_loss, rate=5e-4, seed=0)
     assert len(slow.curve) == MOST * task.epochs
     assert slow.still_learning
     quick = train(fresh(task), task, rate=0.1, seed=0)
@@ -73,24 +74,26 @@ def test_a_run_goes_on_to_its_plateau(task: Task) -> None:
     assert not quick.still_learning
 
 
-def test_small_gains_add_up_and_noise_does_not() -> None:
-    rising = [50 + 0.2 * number for number in range(40)]
-    assert last_gain(rising, metric=ACCURACY) >= 38
-    flat = [50.0, *[80.0, 80.4] * 19]
-    assert last_gain(flat, metric=ACCURACY) == 2
-    falling = [2.0 * 0.97**number for number in range(40)]
-    assert last_gain(falling, metric=ERROR) >= 39
-    assert last_gain([2.0, 1.99, 1.98, 1.97], metric=ERROR) == 1
-    # Of 100 targets, three must change before a gain counts.
-    assert [last_gain([50.0, value], metric=ACCURACY, targets=100) for value in (52.0, 54.0)] == [1, 2]
+def test_slow_gains_count_and_noise_does_not(task: Task) -> None:
+    of = partial(is_still_learning, task=task)
+    matters = task.metric.region(50.0, targets=len(task.valid))
+    rising = [50 + matters / 15 * number for number in range(80)]
+    assert of(rising)
+    assert not of([50.0, *[80.0, 80.0 + 2 * matters] * 20])
+    assert not of(list(reversed(rising)))
+    # Three targets must change before a gain counts.
+    assert [of([50.0, 50.0 + rows * 100 / len(task.valid)]) for rows in (2, 4)] == [False, True]
+    error = replace(task, metric="loss")
+    assert is_still_learning([2.0 * 0.97**number for number in range(40)], error)
+    assert not is_still_learning([2.0, 1.99, 1.98, 1.97], error)
 
 
-def test_a_run_ends_when_nothing_was_gained_in_its_second_half(task: Task) -> None:
-    early = [50.0, *[80.0] * 19]
-    assert [has_ended(early[:length], task) for length in (7, 8)] == [False, True]
+def test_a_run_ends_when_nothing_was_gained_since_its_middle(task: Task) -> None:
+    early = [50.0] * 4 + [80.0] * 16
+    assert [has_ended(early[:length], task) for length in (7, 8, 11)] == [False, False, True]
     late = [10.0] * 19 + [50.0]
-    assert (has_ended(late, task), is_still_learning(late, task)) == (False, True)
-    late += [50.0] * 12
+    assert not has_ended(late, task)
+    late += [50.0] * 7 + [90.0] * (task.epochs * MOST - 27)
     assert (has_ended(late, task), is_still_learning(late, task)) == (True, True)
 
 

@@ -31,6 +31,13 @@ def scored(kind: str, metric: str, outputs: Tensor, targets: Tensor, unit: float
     return with_metric(KINDS[kind], metric, loss=KINDS[kind].loss, task="t").score(outputs, targets, unit)
 
 
+def binned(right: Any, confidence: Any) -> float:
+    """Return the expected calibration error with fifteen bins."""
+    right, confidence = np.asarray(right), np.asarray(confidence)
+    bins = [(confidence > low / 15) & (confidence <= (low + 1) / 15) for low in range(15)]
+    return 100 * sum(each.mean() * abs(right[each].mean() - confidence[each].mean()) for each in bins if each.any())
+
+
 OF_MANY = {
     "accuracy": lambda said, shares: 100 * judge.accuracy_score(CLASSES, said),
     "balanced accuracy": lambda said, shares: 100 * judge.balanced_accuracy_score(CLASSES, said),
@@ -42,6 +49,8 @@ OF_MANY = {
     "cross entropy": lambda said, shares: judge.log_loss(CLASSES, shares),
     "bits": lambda said, shares: judge.log_loss(CLASSES, shares) / np.log(2),
     "perplexity": lambda said, shares: np.exp(judge.log_loss(CLASSES, shares)),
+    "brier": lambda said, shares: judge.brier_score_loss(CLASSES, shares),
+    "ece": lambda said, shares: binned(said == CLASSES, shares.amax(1)),
 }
 OF_TWO = {
     "accuracy": lambda said, share: 100 * judge.accuracy_score(BITS, said),
@@ -54,6 +63,8 @@ OF_TWO = {
     "cross entropy": lambda said, share: judge.log_loss(BITS, share),
     "bits": lambda said, share: judge.log_loss(BITS, share) / np.log(2),
     "perplexity": lambda said, share: np.exp(judge.log_loss(BITS, share)),
+    "brier": lambda said, share: judge.brier_score_loss(BITS, share),
+    "ece": lambda said, share: binned(said == BITS, torch.maximum(share, 1 - share)),
 }
 OF_NUMBERS = {
     "rmse": lambda: judge.root_mean_squared_error(NUMBERS, GUESSES),
@@ -109,6 +120,8 @@ def test_the_baseline_is_the_best_constant_of_the_training_targets(name: str) ->
         "cross entropy": entropy,
         "bits": entropy / np.log(2),
         "perplexity": np.exp(entropy),
+        "brier": share * (1 - share),
+        "ece": 0.0,
     }
     assert kind.baseline(BITS, BITS, 1.0) == pytest.approx(expected[name])
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actlab.report.chart import Chart, Compared, Picture
+from actlab.report.chart import Chart, Compared, Key, Picture
 from actlab.report.labels import apart, uncrossed
-from actlab.report.style import COLORS, LINES, MARKERS, PAPER, WIDE, WIDE_TEXT, axes, image, look
+from actlab.report.style import COLORS, LINES, MARKERS, PAPER, QUIET, WIDE, WIDE_TEXT, axes, image, look
 from actlab.report.table import ranked, spread
 from actlab.report.wording import STEP_TIMES, metric_label, number_text, places_of, step_time_text
 from actlab.sites.site_text import name_text
+from actlab.study.comparison import STEP_TIME
 from actlab.train.kinds import Metric
 
 if TYPE_CHECKING:
@@ -35,10 +36,19 @@ class Price:
 
 @dataclass(frozen=True)
 class Prices:
-    """What all arms whose steps were timed reach and cost; `missing` names the others."""
+    """What all arms whose steps were timed reach and cost.
+
+    Attributes:
+        arms: these arms, best first.
+        missing: the names of the others.
+        front: the arms that no other one beats in both, the cheapest first.
+        metric: the metric.
+        places: decimal places of its values.
+    """
 
     arms: tuple[Price, ...]
     missing: tuple[str, ...]
+    front: tuple[str, ...]
     metric: Metric
     places: int
 
@@ -62,13 +72,27 @@ def facts(data: Compared) -> Prices:
         if arm.activation in relative
     )
     missing = tuple(arm.activation for arm in comparison.arms if arm.activation not in relative)
-    return Prices(arms, missing, comparison.metric, places_of(comparison.metric, region=comparison.region))
+    return Prices(
+        arms=arms,
+        missing=missing,
+        front=comparison.fronts.get(STEP_TIME, ()),
+        metric=comparison.metric,
+        places=places_of(comparison.metric, region=comparison.region),
+    )
 
 
 def svg(prices: Prices) -> bytes:
     """Draw a point with an error bar for every arm."""
     with look(points=WIDE_TEXT, text_as="none"):
         figure, ax = axes(WIDE, 300)
+        of = {price.arm: price for price in prices.arms}
+        ax.plot(
+            [of[arm].relative_step for arm in prices.front],
+            [of[arm].test for arm in prices.front],
+            color=QUIET,
+            linewidth=1,
+            linestyle=(0, (1, 2)),
+        )
         for price in prices.arms:
             ax.errorbar(
                 price.relative_step,
@@ -92,7 +116,11 @@ def alt_text(prices: Prices) -> str:
     each = "; ".join(
         f"{price.arm}: {number_text(price.test, prices.places)} at {price.step_time}" for price in prices.arms
     )
-    return f"Test {prices.metric.name}, in {prices.metric.unit}, against the time of a training step. {each}."
+    front = ", ".join(prices.front)
+    return (
+        f"Test {prices.metric.name}, in {prices.metric.unit}, against the time of a training step. {each}. No other arm"
+        f" is better in both than: {front}."
+    )
 
 
 def draw(prices: Prices) -> tuple[Picture, ...]:
@@ -145,6 +173,7 @@ CHART = Chart(
     facts=facts,
     draw=draw,
     notes=notes,
+    legend=lambda prices: (Key("dotted", "joins the arms (†) that no other one beats in both"),) if prices.arms else (),
     empty="No step was timed.",
     is_half=True,
 )

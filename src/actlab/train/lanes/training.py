@@ -132,14 +132,32 @@ class Batch:
 
     def scores_on_test(self, values: dict[str, Tensor], lanes: Tensor) -> list[dict[str, float] | None]:
         """Return all scores on the test rows of some lanes, with these values of theirs; None if one is not finite."""
+        tasks = [self._tasks[lane] for lane in lanes.tolist()]
         with self.stack.holding({name: each.index_select(0, lanes) for name, each in values.items()}):
-            tasks = [self._tasks[lane] for lane in lanes.tolist()]
             found, _, finite = self._outputs(self.test.keep(lanes))
-        every = (task.scores(own, task.test) for task, own in zip(tasks, found.unbind(), strict=True))
+            noisy = self._scores_with_noise(tasks)
+        every = [task.scores(own, task.test) for task, own in zip(tasks, found.unbind(), strict=True)]
         return [
-            scores if is_finite and all(map(math.isfinite, scores.values())) else None
-            for scores, is_finite in zip(every, finite, strict=True)
+            {**scores, **more} if is_finite and all(map(math.isfinite, scores.values())) else None
+            for scores, more, is_finite in zip(every, noisy, finite, strict=True)
         ]
+
+    def _scores_with_noise(self, tasks: Sequence[Task]) -> list[dict[str, float]]:
+        """Return each lane's metric on its test rows with each size of noise in their inputs, by name."""
+        scores: list[dict[str, float]] = [{} for _ in tasks]
+        distinct = {id(task): task for task in tasks}
+        # Lanes of one seed share a task, and so the rows with noise.
+        levels = zip(
+            *([] if task.noise is None else task.noise.parts(task.test, task.train) for task in distinct.values()),
+            strict=True,
+        )
+        for level in levels:
+            own = {key: part for key, (_, part) in zip(distinct, level, strict=True)}
+            parts = [own[id(task)] for task in tasks]
+            found = self._metrics(lane_rows(parts), tasks, parts)
+            for each, task, part, score in zip(scores, tasks, parts, found, strict=True):
+                each[level[0][0]] = task.baseline(part) if score is None else score
+        return scores
 
     def keep(self, lanes: Tensor) -> None:
         """Keep these lanes; the others have ended."""
