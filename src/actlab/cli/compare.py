@@ -23,7 +23,7 @@ PLACE = Place(Panel.CHOICE, 2)
 TasksOrPlan = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="TASK...",
+        metavar="TASK",
         help="The task: a built-in one (`actlab tasks` lists them), a CSV file with --target or as data.csv:column, or"
         " file.py:name, where the name is an actlab.Task or a function that returns one; or a plan file, such as"
         " plan.toml. Several are compared on each, with one conclusion over all. Default: the built-in example.",
