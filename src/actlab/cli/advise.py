@@ -138,6 +138,7 @@ METAVARS = {
     "seed": "N",
     "init": "NAME",
     "splits": "NAME",
+    "equal": "NAME",
     "measure": "LIST",
     "noise_levels": "LIST",
     "label_noise": "SHARE",

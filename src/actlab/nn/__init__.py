@@ -3,6 +3,7 @@
 from actlab.nn.functions import functional as functional
 from actlab.nn.modules import ActivationModule as ActivationModule
 from actlab.nn.modules import FewBit as FewBit
+from actlab.nn.modules import inputs_of as inputs_of
 from actlab.nn.modules import module as module
 from actlab.nn.recurrent.cells import GRUCell as GRUCell
 from actlab.nn.recurrent.cells import LSTMCell as LSTMCell

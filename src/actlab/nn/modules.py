@@ -196,6 +196,19 @@ class Gated(ActivationModule):
         return split(x, layout=self.layout, dim=self.dim)
 
 
+def inputs_of(module: nn.Module) -> int:
+    """Return how many inputs an activation module takes for each output: two if it is a gated unit of a packed tensor.
+
+    A model's factory asks it how wide to make the layer before its activation.
+
+    Example:
+        >>> [inputs_of(each) for each in (nn.ReLU(), nn.GLU(), module("swiglu", layout="value_first"))]
+        [1, 2, 2]
+    """
+    is_packed = isinstance(module, Gated) and module.layout != "two"
+    return 2 if is_packed or isinstance(module, nn.GLU) else 1
+
+
 @final
 class AsPyTorch(_Unscripted):
     """An activation by PyTorch's own operator, for results that must match PyTorch bit for bit."""

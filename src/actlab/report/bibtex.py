@@ -13,6 +13,7 @@ from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
 from actlab.report.paper import latex_text
 from actlab.sites.site_text import name_text
+from actlab.study.arm_text import activation_of
 
 _DATED = re.compile(r"(?P<authors>[^,].*?) (?P<year>(?:19|20)\d\d)(?:,? (?P<rest>.*))?$")
 _ARXIV = re.compile(r"arXiv:(?P<id>\d{4}\.\d{4,5})")
@@ -25,7 +26,7 @@ def bibliography(names: Iterable[str], *, own: Mapping[str, Activation] = Mappin
     """Return an entry for every source of these activations, and a comment for an activation that has none.
 
     Args:
-        names: the names of the activations.
+        names: the names of the activations, or of arms.
         own: the user's own activations, by name.
 
     Example:
@@ -43,7 +44,7 @@ def bibliography(names: Iterable[str], *, own: Mapping[str, Activation] = Mappin
     sources: dict[str, str] = {}
     cited: dict[str, list[str]] = {}
     unknown = []
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(map(activation_of, names)):
         act = _found(name, own)
         if act is None or not act.source:
             unknown.append(f"% {name_text(name)}: its source is not known")

@@ -8,6 +8,7 @@ from textwrap import wrap
 
 from actlab.report.wording import number_text, places_of, seconds_text
 from actlab.sites.site_text import name_text
+from actlab.study.arm_text import described
 from actlab.study.forecast import Forecast
 
 LABEL = 19
@@ -43,6 +44,8 @@ def _rows(forecast: Forecast) -> list[tuple[str, str]]:
     at_once = f"{forecast.parallel:.2g} at a time" if forecast.parallel > 1 else "one at a time"
     return [
         ("arms", f"{len(plan.arms)}: {name_text(plan.control)} (the control), {arms}"),
+        *(("", name_text(each, 200)) for each in map(described, plan.arms) if each),
+        *([] if plan.budget is None else [("budget", name_text(plan.budget.sentence(plan.arms), 2000))]),
         ("learning rates", f"{len(plan.points)}{span}"),
         ("replicates", f"{len(plan.seeds)} seeds"),
         ("training runs", f"{plan.trials:,}"),

@@ -17,9 +17,12 @@ from actlab.report.measured import MeasuredTable, measured_tables
 from actlab.report.table import Row, rows
 from actlab.report.wording import MARKS, NOTHING, STEP_TIMES, number_text, places_of, seconds_text, with_minus_signs
 from actlab.sites.site_text import name_text
+from actlab.study.arm_text import activation_of
 from actlab.study.comparison import Comparison
 
 NAME = 24
+ARM_NAME = 40
+"""Names are cut to so many characters; those of arms with factors, to more."""
 STEP_TIME = "step\ntime"
 BETWEEN = 2  # spaces between two columns, one of them from the box
 STYLES = {
@@ -87,7 +90,7 @@ def columns(table: Sequence[Row]) -> tuple[Column, ...]:
     # A divergence must not be hidden.
     any_diverged = any(not row.diverged.startswith("0 ") for row in table)
     return (
-        Column("activation", tuple(name_text(row.activation, NAME) for row in table), is_text=True),
+        Column("activation", tuple(map(_shown_name, (row.activation for row in table))), is_text=True),
         Column("verdict", tuple(f"{MARKS[row.verdict]} {row.verdict}" for row in table), is_text=True),
         Column("test", tuple(f"{row.test} ± {row.spread}" for row in table)),
         Column("difference", tuple(row.difference for row in table)),
@@ -100,6 +103,10 @@ def columns(table: Sequence[Row]) -> tuple[Column, ...]:
         Column("steps to\ntarget", tuple(f"{row.steps}\n{row.missed}".strip() for row in table), gives_way=7),
         Column(STEP_TIME, tuple(row.step_time for row in table), gives_way=3),
     )
+
+
+def _shown_name(name: str) -> str:
+    return name_text(name, NAME if activation_of(name) == name else ARM_NAME)
 
 
 def _beside(table: Sequence[Row]) -> Iterator[Column]:

@@ -71,12 +71,12 @@ def sites(model: nn.Module, *inputs: Any, **kwargs: Any) -> Sites:
         >>> [(site.activation, site.path, site.spelling) for site in found]
         [('relu', '1', 'nn.ReLU')]
     """
-    trace = _with_autograd(model, inputs, kwargs)
+    trace = recorded(model, inputs, kwargs)
     return Sites(routed(trace), trace.unseen)
 
 
-def _with_autograd(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
-    """Record a pass with autograd, which knows of calls that no function mode sees, such as scripted ones.
+def recorded(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
+    """Record a pass of the model with autograd, which knows of calls that no function mode sees, such as scripted ones.
 
     Nothing is saved for backward, so the pass takes the memory of inference. A model that runs a backward pass itself,
     or does what autograd refuses, such as writing into chunks, runs once more without that.

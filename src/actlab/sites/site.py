@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, Literal, final
 
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
+
+Group = Literal["hidden", "gate", "block", "output"]
+"""What a model does with the result of a site."""
+
+GROUPS: tuple[Group, ...] = ("hidden", "gate", "block", "output")
 
 # A line of the user's code: its function's name, the line counted from the function's first, and the column; and the
 # lines that lead to a call, the innermost first.

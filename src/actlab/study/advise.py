@@ -13,7 +13,7 @@ from actlab.study.control_diagnosis import diagnosed
 from actlab.study.earlier import Earlier, earlier_in
 from actlab.study.measuring import measuring_of
 from actlab.study.options import AdviseOptions
-from actlab.study.plan import Look
+from actlab.study.plan import Budget, Look
 from actlab.study.runner import LocalRunner, Runner
 from actlab.study.store import Store
 from actlab.train.task import Learnable, Task
@@ -75,8 +75,10 @@ def advise(
     return Advised(carried_out(study, options, progress=progress, runner=runner), diagnosis, known)
 
 
-def study_of(task: Learnable, options: AdviseOptions, *, looks: Sequence[Look] | None = None) -> Study:
-    """Return the study that the options ask for; no trial is run yet.
+def study_of(
+    task: Learnable, options: AdviseOptions, *, looks: Sequence[Look] | None = None, budget: Budget | None = None
+) -> Study:
+    """Return the study that the options ask for, with a budget that was measured before; no trial is run yet.
 
     Raises:
         BadTask, BadStudy, UnknownActivation, BadFormula: as `prepare`.
@@ -99,9 +101,20 @@ def study_of(task: Learnable, options: AdviseOptions, *, looks: Sequence[Look] |
         init=options.init,
         splits=options.splits,
         looks=looks,
+        equal=budget or _measured_before(task, options) or options.equal,
         measuring=measuring,
     )
     return replace(study, notes=(*study.notes, *notes))
+
+
+def _measured_before(task: Learnable, options: AdviseOptions) -> Budget | None:
+    """Return the budget that the study to resume has, so that nothing is measured anew."""
+    if options.equal != "seconds" or not options.resume or options.store is None:
+        return None
+    with Store(options.store) as trials:
+        plan = trials.newest_plan(task.name)
+    found = None if plan is None else plan.budget
+    return found if found is not None and found.equal == options.equal else None
 
 
 def announce(study: Study, *, say: Callable[[str], None], warn: Callable[[str], None] | None) -> None:

@@ -18,6 +18,8 @@ from actlab.study.arm import Arm
 
 _AGAIN = re.compile(r"(?P<of>.*\S)\s*#(?P<number>[2-9]|[1-9]\d+)", re.DOTALL)
 
+Named = TypeVar("Named")
+
 STREAM = 3
 """Distinguishes the streams of repeated arms from those that are drawn elsewhere from a master seed."""
 
@@ -48,6 +50,11 @@ def original(name: str) -> str:
     return found["of"] if found else name
 
 
+def original_of(one: Named) -> Named | str:
+    """Return what an arm that is named by its text repeats; another one as it is."""
+    return original(one) if isinstance(one, str) else one
+
+
 def stream_of(name: str, seed: int) -> int:
     """Return the seed of what an arm draws, apart from the split of the rows.
 
@@ -60,9 +67,6 @@ def stream_of(name: str, seed: int) -> int:
         return seed
     drawn = np.random.SeedSequence([seed, STREAM, int(found["number"])]).generate_state(1)
     return int(drawn[0]) >> 1
-
-
-Named = TypeVar("Named")
 
 
 def kept_apart(candidate: Named) -> Named | Arm:

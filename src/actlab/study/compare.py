@@ -11,15 +11,15 @@ from statistics import mean
 from typing import final
 
 from actlab.errors import BadStudy, shortened
-from actlab.formula.activation import Activation
 from actlab.study.again import HINT, is_again, kept_apart, original, repeated
 from actlab.study.archive import stored_values
-from actlab.study.arm import INITS, Arm, arms_of, check_arms, control_of
+from actlab.study.arm import INITS, Arm, Named, arms_of, check_arms, control_of, placed
 from actlab.study.choice import at_ends, chosen, extension
 from actlab.study.comparison import ArmResult, Comparison, Cost
 from actlab.study.cost import measured_cost
 from actlab.study.detailed_cost import detailed_costs, energies
 from actlab.study.earlier import likeness
+from actlab.study.equal import check_equal, equally_large, equally_long
 from actlab.study.leases import leases
 from actlab.study.measuring import COST, ENERGY, NOTHING_MORE, Measuring
 from actlab.study.outcome import Outcome
@@ -28,6 +28,8 @@ from actlab.study.plan import (
     FIXED,
     OWN,
     PER_SEED,
+    TRIALS,
+    Budget,
     Look,
     Plan,
     Trial,
@@ -41,7 +43,7 @@ from actlab.study.runner import Claim, Crew, LocalRunner, Runner, Setting
 from actlab.study.signed_rank import SignedRank
 from actlab.study.store import Store
 from actlab.train.own_training import OwnTraining
-from actlab.train.task import Learnable
+from actlab.train.task import Learnable, Task
 
 Progress = Callable[[int, int, float | None, str], None]
 """Called after every trial with the number done, the total, the seconds left (None if unknown), and a label."""
@@ -59,21 +61,22 @@ class Study:
 def prepare(
     task: Learnable,
     *,
-    candidates: Sequence[str | Activation | Arm],
-    against: str | Activation | None = None,
+    candidates: Sequence[Named],
+    against: Named | None = None,
     seeds: int | None = None,
     budget: int | None = None,
     seed: int = 0,
     init: str = "as-is",
     splits: str | None = None,
     looks: Sequence[Look] | None = None,
+    equal: str | Budget = TRIALS,
     measuring: Measuring = NOTHING_MORE,
 ) -> Study:
     """Plan and check a study; no trial is run yet.
 
     Args:
         task: the task to learn.
-        candidates: names, formulas, activations or arms to compare with the control.
+        candidates: names, formulas, activations or arms, with or without factors, to compare with the control.
         against: the control; by default the model's own activation.
         seeds: number of seeds; by default the fewest that can reach significance.
         budget: number of learning rates to try per arm; by default 8.
@@ -82,6 +85,8 @@ def prepare(
         splits: "per-seed" if every seed splits the rows anew, or "fixed"; by default per seed on small data.
         looks: after how many seeds the test set is read, and the significance level each time; by default once, at
             the end, at 0.04, which leaves 0.01 for seeds that are added later.
+        equal: what all arms have the same of: "trials", also "seconds", "parameters" or "flops"; or such a budget that
+            was measured before.
         measuring: what is measured beside the metric, from `measuring_of`.
 
     Raises:
@@ -90,15 +95,24 @@ def prepare(
         UnknownActivation: a candidate is not in the catalog.
     """
     _check_numbers(seeds=seeds, budget=budget, seed=seed, init=init)
+    check_equal(equal if isinstance(equal, str) else equal.equal, task)
     own, where = control_of(task)
-    arms, merged = arms_of(own, [kept_apart(one) for one in candidates], against=against)
-    arms, again = repeated(arms)
-    merged = (*merged, *([HINT] if merged else []), *again)
     if init == "gain" and isinstance(task, OwnTraining):
         raise BadStudy(f"init must be as-is: task '{task.name}' builds its models itself. Draw their weights there.")
-    if init == "gain":
-        arms = tuple(_with_gain(arm) for arm in arms)
+    named = [kept_apart(one) for one in candidates]
+    arms, merged = arms_of(own, named, against=against, task=task, init=init)
+    arms, again = repeated(arms)
+    merged = (*merged, *([HINT] if merged else []), *again)
+    arms = tuple(placed(_with_gain(arm) if (arm.factors.init or init) == "gain" else arm, task) for arm in arms)
+    shared = equal if isinstance(equal, Budget) else None
+    if shared is not None and shared.settings.get(arms[0].name, task.epochs) != task.epochs:
+        raise BadStudy(
+            f"the budget must give the control, {arms[0].name}, the epochs of the task, {task.epochs}; got"
+            f" {shared.settings[arms[0].name]}. Leave out the budget: it is measured anew."
+        )
     check_arms(task, arms, where=where)
+    if equal in ("parameters", "flops") and isinstance(task, Task):
+        arms, shared = equally_large(arms, task=task, where=where, equal=equal)
     first = next_alpha(())
     count = seeds or (looks[-1].seeds if looks else seeds_needed(len(arms) - 1, alpha=first))
     plan = Plan(
@@ -114,9 +128,13 @@ def prepare(
         init=init,
         seed=seed,
         contents={**task.contents(), **{f"the activation {arm.name}": arm.digest() for arm in arms}},
+        budget=shared,
         measuring=measuring,
     )
     setting = Setting(task, {arm.name: arm for arm in arms}, where, plan)
+    if equal == "seconds":
+        plan = replace(plan, budget=equally_long(setting))
+        setting = replace(setting, plan=plan)
     notes = (*task.notes, *([where.sentence()] if where else []), *merged, *plan.warnings())
     return Study(plan, setting, notes)
 
@@ -124,7 +142,7 @@ def prepare(
 def compare(
     task: Learnable,
     *,
-    candidates: Sequence[str | Activation | Arm],
+    candidates: Sequence[Named],
     seeds: int | None = None,
     budget: int | None = None,
     jobs: int = 1,
@@ -135,6 +153,7 @@ def compare(
     init: str = "as-is",
     splits: str | None = None,
     looks: Sequence[Look] | None = None,
+    equal: str | Budget = TRIALS,
     measuring: Measuring = NOTHING_MORE,
     progress: Progress | None = None,
     runner: Runner | None = None,
@@ -154,6 +173,7 @@ def compare(
         init: "as-is", or "gain".
         splits: "per-seed" or "fixed".
         looks: when the test set is read.
+        equal: what all arms have the same of.
         measuring: what is measured beside the metric.
         progress: called after every trial.
         runner: runs the trials; by default this machine, with `jobs` processes.
@@ -170,6 +190,7 @@ def compare(
         init=init,
         splits=splits,
         looks=looks,
+        equal=equal,
         measuring=measuring,
     )
     with Store(store) as trials:

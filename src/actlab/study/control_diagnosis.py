@@ -12,7 +12,10 @@ from torch import nn
 from actlab.diagnosis.check import check
 from actlab.diagnosis.report import Report
 from actlab.diagnosis.trial_run import StepsDone
-from actlab.sites.find import Sites, sites
+from actlab.rules.site_groups import site_groups
+from actlab.sites.find import Sites, recorded
+from actlab.sites.recognize.routes import routed
+from actlab.sites.site import Group
 from actlab.study.arm import model_of, named_arm
 from actlab.telemetry.settings import Settings
 from actlab.train.subject import Subject
@@ -91,14 +94,15 @@ def _timed(progress: Progress) -> StepsDone:
     return report
 
 
-def located(subject: Task | Subject) -> Sites:
-    """Find where the model of a task, or a model with a batch, applies an activation."""
+def located(subject: Task | Subject) -> tuple[Sites, tuple[Group, ...]]:
+    """Find where the model of a task, or a model with a batch, applies an activation, and the group of each site."""
     if isinstance(subject, Task):
         model, inputs = control_model(subject, seed=0), next(batches(subject, seed=0))[0]
     else:
         model, inputs = subject.model, subject.inputs
     positional, named = called_with(inputs)
-    return sites(model, *positional, **named)
+    trace = recorded(model, positional, dict(named))
+    return Sites(routed(trace), trace.unseen), site_groups(trace)
 
 
 def control_model(task: Task, *, seed: int) -> nn.Module:

@@ -33,7 +33,8 @@ def measured_cost(setting: Setting, rates: Mapping[str, float], *, since: float)
     with one_thread():
         for number in range(ROUNDS):
             for name in Random(number).sample(list(models), len(models)):
-                seconds = step_seconds(models[name], task, rate=rates[name], steps=STEPS, warm=WARM)
+                clip = setting.arms[name].clip
+                seconds = step_seconds(models[name], task, rate=rates[name], steps=STEPS, warm=WARM, clip=clip)
                 taken[name].append(median(seconds))
     return cost_of(taken, seconds=time.perf_counter() - since)
 

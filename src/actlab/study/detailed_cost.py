@@ -60,7 +60,7 @@ def detailed_costs(setting: Setting, task: Task) -> tuple[ArmCost, ...]:
             backward=timing_of(back[name], back[control]),
             saved_bytes=_saved_bytes(model, task),
             parameters=sum(each.numel() for each in model.parameters() if each.requires_grad),
-            product_flops=_product_flops(model, task),
+            product_flops=product_flops(model, task),
             activation_operations=_activation_operations(setting.arms[name], elements),
         )
         for name, model in models.items()
@@ -85,7 +85,7 @@ def _saved_bytes(model: nn.Module, task: Task) -> int:
         return kept_by(partial(forward, model.train(), task, noise=noise), model=model, there_anyway=there).total
 
 
-def _product_flops(model: nn.Module, task: Task) -> int:
+def product_flops(model: nn.Module, task: Task) -> int:
     """Return the operations of matrix products and convolutions for one row; a product and a sum count two."""
     with torch.random.fork_rng(devices=[]), FlopCounterMode(display=False) as counter:
         forward(model.train(), task, noise=PlainNoise(model, 0))
@@ -93,7 +93,10 @@ def _product_flops(model: nn.Module, task: Task) -> int:
 
 
 def _activation_operations(arm: Arm, elements: float | None) -> int | None:
-    if elements is None or not isinstance(arm.means, Activation):
+    """Return the operations of an arm's activations; None if they are not all where the control's are."""
+    if elements is None or not isinstance(arm.means, Activation) or len(arm.means.inputs) > 1:
+        return None
+    if not arm.is_activation_alone:
         return None
     return round(elements * value_operations(arm.means))
 
@@ -160,7 +163,7 @@ def energies(
             for name in models
         )
     taken: dict[str, list[Energy]] = {name: [] for name in models}
-    steps = {name: _step(model, task, rate=rates[name]) for name, model in models.items()}
+    steps = {name: _step(model, task, rate=rates[name], clip=setting.arms[name].clip) for name, model in models.items()}
     with one_thread(), torch.random.fork_rng(devices=[]):
         for number in range(ENERGY_ROUNDS):
             for name in Random(number).sample(list(models), len(models)):
@@ -171,9 +174,9 @@ def energies(
     )
 
 
-def _step(model: nn.Module, task: Task, *, rate: float) -> partial[Tensor]:
+def _step(model: nn.Module, task: Task, *, rate: float, clip: float | None) -> partial[Tensor]:
     """Return one training step as a function without arguments."""
     optimizer = optimizer_of(OPTIMIZERS[task.optimizer], model.train(), rate=rate)
     rows = torch.arange(min(task.batch_size, len(task.train)))
     noise = PlainNoise(model, 0)
-    return partial(step, model, task, optimizer=optimizer, rows=rows, noise=noise, number=0)
+    return partial(step, model, task, optimizer=optimizer, rows=rows, noise=noise, number=0, clip=clip)

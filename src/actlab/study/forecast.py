@@ -223,7 +223,8 @@ def _trial_seconds(study: Study, ran: Sequence[Outcome], *, jobs: int, epochs: f
     seeds = _seeds(plan.seed, count=len(plan.seeds))
     trials = [Trial(plan.control, point, seed) for seed in seeds for point in range(len(plan.points))]
     lot = lots_of(trials, jobs=jobs)[0][:TIMED_LOT]
-    trainer = LotTrainer(replace(setting, task=adjusted(setting.task, epochs=max(1, setting.task.epochs // SHORTER))))
+    shorter = adjusted(setting.task, epochs=max(1, setting.task.epochs // SHORTER))
+    trainer = LotTrainer(replace(setting, task=shorter, plan=replace(plan, budget=None)))
     list(trainer.outcomes(lot[:1]))  # a warm-up: the first steps of a process are slower
     with one_thread():
         start = time.perf_counter()

@@ -55,13 +55,14 @@ def carry_out(setting: Setting, trial: Trial) -> Outcome:
         BadTask: the model or the loss raised.
     """
     start = time.perf_counter()
-    task, rate = setting.task_of(trial.seed), setting.plan.rate(trial.point)
+    task, rate = setting.task_of(trial.seed, arm=trial.arm), setting.plan.rate(trial.point)
     arm, seed = setting.arms[trial.arm], stream_of(trial.arm, trial.seed)
     if isinstance(task, OwnTraining):
         assert arm.build is not None  # only the activation of a model that is there is left as it is
         run = carry_out_own(task, arm.build, rate=rate, seed=seed)
     else:
-        run = train(model_of(task, arm, where=setting.where, seed=seed), task, rate=rate, seed=seed)
+        model = model_of(task, arm, where=setting.where, seed=seed)
+        run = train(model, task, rate=rate, seed=seed, clip=arm.clip)
     return _outcome(trial, run, rate=rate, seconds=time.perf_counter() - start)
 
 
@@ -122,11 +123,15 @@ class LotTrainer:
     def _lanes(self, lot: Sequence[Trial]) -> list[Lane]:
         arm, where = self.setting.arms[lot[0].arm], self.setting.where
         seeds = dict.fromkeys(trial.seed for trial in lot)
-        tasks = {seed: task for seed in seeds if isinstance(task := self.setting.task_of(seed), Task)}
-        streams = {seed: stream_of(lot[0].arm, seed) for seed in seeds}
+        found = {seed: self.setting.task_of(seed, arm=arm.name) for seed in seeds}
+        tasks = {seed: task for seed, task in found.items() if isinstance(task, Task)}
+        streams = {seed: stream_of(arm.name, seed) for seed in seeds}
         models = {seed: model_of(tasks[seed], arm, where=where, seed=streams[seed]) for seed in seeds}
         rate = self.setting.plan.rate
-        return [Lane(tasks[trial.seed], models[trial.seed], rate(trial.point), streams[trial.seed]) for trial in lot]
+        return [
+            Lane(tasks[trial.seed], models[trial.seed], rate(trial.point), streams[trial.seed], arm.clip)
+            for trial in lot
+        ]
 
     def _decided(self, arm: str, lanes: Sequence[Lane]) -> Decision:
         known = self.decisions.get(arm)

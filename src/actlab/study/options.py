@@ -10,6 +10,7 @@ from textwrap import fill
 from typing import Annotated, Any, TypeVar, final, get_type_hints
 
 from actlab.formula.activation import Activation
+from actlab.study.arm_text import Variant
 from actlab.train.options import TaskOptions
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -21,11 +22,13 @@ class AdviseOptions:
     """What to compare, how thoroughly, and where to store the runs; each field's annotation describes it."""
 
     activations: Annotated[
-        Sequence[str | Activation] | None,
-        "Candidates: names, formulas or file.py:name. Default: eight common activations.",
+        Sequence[str | Activation | Variant] | None,
+        "Candidates: names, formulas or file.py:name, each with factors such as @norm=batch. Default: eight common"
+        " activations.",
     ] = None
     against: Annotated[
-        str | Activation | None, "The control: a name, formula or file.py:name. Default: the model's own activation."
+        str | Activation | Variant | None,
+        "The control: a name, formula or file.py:name. Default: the model's own activation.",
     ] = None
     seeds: Annotated[
         int | None, "Number of seeds. Default: the fewest that can reach significance. With --resume, seeds are added."
@@ -40,6 +43,11 @@ class AdviseOptions:
         str | None,
         "How the rows are split into three parts: per-seed, or fixed. Default: per seed on small data.",
     ] = None
+    equal: Annotated[
+        str,
+        "What all arms have the same of: trials, seconds of training, or, by the width of the model, parameters or"
+        " flops.",
+    ] = "trials"
     measure: Annotated[
         Sequence[str],
         "Measure beside the metric: noise (in the test inputs), calibration, cost (times forward and backward, memory,"

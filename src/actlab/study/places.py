@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from actlab.catalog.index import get
-from actlab.errors import BadInput, BadTask
+from actlab.errors import BadInput, BadTask, UnknownActivation
 from actlab.formula.activation import Activation
 from actlab.rules.dataflow import is_move
 from actlab.sites.recognize.routes import routed
@@ -70,7 +71,7 @@ def places(task: Task) -> Places:
             trace = traced(model, *called_with(task.train.first(FEW).inputs)).trace
         except BadInput as error:
             raise BadTask(f"task '{task.name}': {error}") from error
-    found = _found(model, trace)
+    found = activations_of(model, trace)
     reasons = _reasons_to_stay(model, trace, found)
     hidden = Counter(each.name for place, each in found.items() if place not in reasons)
     while hidden:
@@ -103,39 +104,53 @@ def put(model: nn.Module, where: Places, *, activation: Build, task: Task) -> nn
     Raises:
         BadInput: an activation cannot be put there.
     """
+    modules: dict[str, Replace] = {path: lambda old: activation() for path in where.modules}
+    return put_each(model, modules, dict.fromkeys(where.calls, activation), task=task)
+
+
+Replace = Callable[[nn.Module], nn.Module]
+"""Returns the module that takes the place of another one."""
+
+
+def put_each(model: nn.Module, modules: Mapping[str, Replace], calls: Mapping[str, Build], *, task: Task) -> nn.Module:
+    """Replace the modules at these paths, and the activations at these sites; the weights stay the same.
+
+    Raises:
+        BadInput: an activation cannot be put there.
+    """
     few, named = called_with(task.train.first(FEW).inputs)
-    old = {path: model.get_submodule(path) for path in where.modules}
+    old = {path: model.get_submodule(path) for path in modules}
     first = {id(module): path for path, module in reversed(old.items())}
-    done = swap(model, {path: activation() for path in first.values()})
+    done = swap(model, {path: modules[path](old[path]) for path in first.values()})
     for path, module in old.items():
         parent, _, name = path.rpartition(".")
         model.get_submodule(parent)._modules[name] = model.get_submodule(first[id(module)])
     with suppress(BadInput):  # what the model raises is reported when the arm is checked or trained
         done.prove(few, named)
     unchanged = done.unchanged
-    if where.calls:
-        unchanged += swap(model, {name: activation() for name in where.calls}, *few, **named).unchanged
+    if calls:
+        unchanged += swap(model, {name: build() for name, build in calls.items()}, *few, **named).unchanged
     if unchanged:
         raise BadInput("; ".join(f"{each.place} stays: {each.why}" for each in unchanged) + ".")
     return model
 
 
 @dataclass(frozen=True)
-class _Found:
+class FoundActivation:
     """An activation: its name, and the site if it is not a module that can be exchanged."""
 
     name: str
     site: Site | None = None
 
 
-def _found(model: nn.Module, trace: Trace) -> dict[str, _Found]:
+def activations_of(model: nn.Module, trace: Trace) -> dict[str, FoundActivation]:
     """Return the element-wise activations by the names of their places."""
     modules = model.named_modules(remove_duplicate=False)  # a module may be shared
-    found = {path: _Found(name) for path, module in modules if path and (name := name_of(module)) is not None}
+    found = {path: FoundActivation(name) for path, module in modules if path and (name := name_of(module)) is not None}
     for site in routed(trace):
         name = _name_of(site)
         if name is not None and site.path not in found:
-            found[place_name(site)] = _Found(name, site)
+            found[place_name(site)] = FoundActivation(name, site)
     return found
 
 
@@ -145,13 +160,20 @@ def _name_of(site: Site) -> str | None:
     if not isinstance(act, Activation) or len(act.inputs) != 1:
         return None
     name = site.activation if site.gate is None else act.name
-    if get(name) == act or site.trainable or site.gate is not None:
+    if site.trainable or site.gate is not None or _is_what_its_name_says(act, name):
         return name
     values = ", ".join(f"{param.name}={param.value:g}" for param in act.params)
     return f"{name}({values})" if values else name
 
 
-def _reasons_to_stay(model: nn.Module, trace: Trace, found: dict[str, _Found]) -> dict[str, str]:
+def _is_what_its_name_says(act: Activation, name: str) -> bool:
+    try:
+        return get(name) == act
+    except UnknownActivation:  # one that the user declared
+        return True
+
+
+def _reasons_to_stay(model: nn.Module, trace: Trace, found: dict[str, FoundActivation]) -> dict[str, str]:
     called = {id(model.get_submodule(step.path)) for step in trace.steps}
     last = {
         place_name(trace.sites[at]): trace.sites[at].path
@@ -175,7 +197,7 @@ def _site_behind(trace: Trace, number: int) -> int | None:
     return None if step is None else trace.site_of.get(step.place)
 
 
-def _refused(model: nn.Module, wanted: dict[str, _Found], *, task: Task) -> dict[str, str]:
+def _refused(model: nn.Module, wanted: dict[str, FoundActivation], *, task: Task) -> dict[str, str]:
     """Return the places of calls that a swap refuses, with the reasons."""
     calls = {each.site.name: place for place, each in wanted.items() if each.site is not None}
     if not calls:
@@ -191,7 +213,7 @@ def _not_inspected(trace: Trace) -> list[tuple[str, str]]:
             if "softmax" not in one.why]  # fmt: skip
 
 
-def _nothing_found(task: Task, found: dict[str, _Found], reasons: dict[str, str]) -> str:
+def _nothing_found(task: Task, found: dict[str, FoundActivation], reasons: dict[str, str]) -> str:
     names = ", ".join(f"{each.name} at {place} ({reasons[place]})" for place, each in found.items())
     return (
         f"task '{task.name}': the model must have a hidden activation to replace; got {names or 'none'}."

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from actlab.errors import BadInput, BadStudy
-from actlab.study.arm import INITS
+from actlab.study.arm_text import INITS, described
 from actlab.study.measuring import NOTHING_MORE, Measuring
 from actlab.study.power import seeds_needed, smallest_p
 
@@ -71,6 +71,41 @@ class Trial:
     seed: int
 
 
+TRIALS = "trials"
+EQUAL = (TRIALS, "seconds", "parameters", "flops")
+"""What all arms have the same of, besides trials."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What all arms have the same of, and how each arm was changed for it.
+
+    Attributes:
+        equal: "seconds", "parameters" or "flops".
+        amounts: by arm, the time of a training step relative to the control's, the number of parameters, or the
+            floating-point operations of a forward pass of one row.
+        settings: by arm, the epochs, or the width of the model.
+    """
+
+    equal: str
+    amounts: Mapping[str, float]
+    settings: Mapping[str, int]
+
+    def sentence(self, arms: Sequence[str]) -> str:
+        """Say what is equal, with the numbers of each arm, the control first."""
+        control, *others = arms
+        if self.equal == "seconds":
+            epochs = {arm: _count(self.settings[arm], "epoch") for arm in arms}
+            each = ", ".join(f"{arm} {self.amounts[arm]:.2f} ({epochs[arm]})" for arm in others)
+            return (
+                f"Equal seconds: the arms train for as long as {control} ({epochs[control]}). Time of a step, relative"
+                f" to it: {each}."
+            )
+        each = ", ".join(f"{arm} {self.amounts[arm]:,.0f} (width {self.settings[arm]})" for arm in arms)
+        what = "parameters" if self.equal == "parameters" else "floating-point operations forward per row"
+        return f"Equal {what}, by the width of the model: {each}."
+
+
 @dataclass(frozen=True)
 class Plan:
     """A study, fixed before its first run.
@@ -90,6 +125,7 @@ class Plan:
         init: "as-is", or "gain" for weights drawn with the second-moment gain of each arm.
         seed: the master random seed, from which all others are drawn.
         contents: a digest of each thing that the results depend on: data, model, loss, code and activations.
+        budget: what the arms have the same of besides trials; None if nothing else was asked for.
         measuring: what is measured beside the metric, and the share of wrong labels.
     """
 
@@ -105,6 +141,7 @@ class Plan:
     init: str
     seed: int
     contents: Mapping[str, str] = field(default_factory=dict)
+    budget: Budget | None = None
     measuring: Measuring = NOTHING_MORE
 
     def __post_init__(self) -> None:
@@ -139,6 +176,10 @@ class Plan:
     def trials(self) -> int:
         """The number of training runs, if the range of rates is not extended."""
         return len(self.arms) * len(self.points) * len(self.seeds)
+
+    def epochs_of(self, arm: str) -> int | None:
+        """Return the epochs that an arm trains for at least, if not as many as the task asks for."""
+        return self.budget.settings[arm] if self.budget is not None and self.budget.equal == "seconds" else None
 
     def rate(self, point: int) -> float:
         """Return the learning rate at a point of the grid, or beyond its ends."""
@@ -193,6 +234,8 @@ class Plan:
             f" {_CHOICE if len(self.points) > 1 else ''}{_SPLIT_SENTENCES[self.splits]}",
             f"{self._looks()} {self._power()}",
             f"Differences of less than {size} do not matter. {_INIT_SENTENCES[self.init]}",
+            *(() if self.budget is None else (self.budget.sentence(self.arms),)),
+            *filter(None, map(described, self.arms)),
             *self.measuring.sentences(),
         )
 
@@ -233,7 +276,7 @@ class Plan:
         """Return the plan as plain values."""
         values = {**asdict(self), "measuring": self.measuring.to_json()}
         # A plan that uses nothing of a later version has the digest that it had.
-        return {name: each for name, each in values.items() if each or name not in ("contents", "measuring")}
+        return {name: each for name, each in values.items() if each or name not in ("contents", "measuring", "budget")}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Plan:
@@ -246,7 +289,8 @@ class Plan:
             lists = {name: tuple(values[name]) for name in ("arms", "points", "seeds")}
             read = {"looks": tuple(Look(**look) for look in values["looks"])}
             measuring = Measuring.from_json(values.get("measuring", {}))
-            return cls(**{**values, **lists, **read, "measuring": measuring})
+            budget = {"budget": Budget(**values["budget"])} if values.get("budget") else {}
+            return cls(**{**values, **lists, **read, **budget, "measuring": measuring})
         except (AttributeError, BadInput, KeyError, TypeError) as error:
             raise BadStudy("the stored plan was written by another version of actlab.") from error
 
@@ -321,5 +365,19 @@ def _check(plan: Plan) -> None:
         raise BadStudy(f"looks must have increasing numbers of seeds and end with all {len(plan.seeds)}; got {sizes}.")
     if not all(look.alpha > 0 for look in plan.looks) or plan.alpha >= 0.5:
         raise BadStudy(f"the error must be above 0 at each look and below 0.5 in total; got {plan.alpha:g}.")
+    if plan.budget is not None:
+        _check_budget(plan, plan.budget)
     if plan.splits not in (*SPLITS, OWN):
         raise BadStudy(f"splits must be {' or '.join(SPLITS)}; got '{plan.splits}'.")
+
+
+def _check_budget(plan: Plan, budget: Budget) -> None:
+    if budget.equal not in EQUAL[1:]:
+        raise BadStudy(f"equal must be one of {', '.join(EQUAL)}; got '{budget.equal}'.")
+    if not set(plan.arms) == set(budget.amounts) == set(budget.settings):
+        raise BadStudy(
+            f"the budget must name each arm: {', '.join(plan.arms)}; got {', '.join(budget.settings)}. Leave out the"
+            " budget: it is measured anew."
+        )
+    if min(budget.amounts.values()) <= 0 or min(budget.settings.values()) < 1:
+        raise BadStudy(f"the budget must have positive numbers; got {dict(budget.amounts)}, {dict(budget.settings)}.")

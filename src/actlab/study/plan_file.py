@@ -14,10 +14,10 @@ from textwrap import wrap
 from typing import Any, final
 
 from actlab.errors import BadInput, BadStudy
-from actlab.study.arm import INITS
+from actlab.study.arm_text import INITS
 from actlab.study.compare import Study
 from actlab.study.measuring import MEASURES, NOTHING_MORE, Measuring
-from actlab.study.plan import SPLITS, Look
+from actlab.study.plan import EQUAL, SPLITS, TRIALS, Budget, Look, Plan
 from actlab.study.typed_values import read_as
 from actlab.train.adjusted import adjusted
 from actlab.train.load import ORIGINS
@@ -83,6 +83,7 @@ class ReplicatesOf:
     seed: int
     splits: str
     init: str
+    equal: str = TRIALS
 
 
 @final
@@ -98,6 +99,7 @@ class PlanFile:
         replicates: how the replicates are drawn.
         looks: when the test set is read, and the error that each look may spend.
         contents: digests of what the results depend on, apart from what the file says.
+        budget: what the arms have the same of besides trials, if it was measured.
         measuring: what is measured beside the metric, and the share of wrong labels.
     """
 
@@ -108,6 +110,7 @@ class PlanFile:
     replicates: ReplicatesOf
     looks: tuple[Look, ...]
     contents: Mapping[str, str]
+    budget: Budget | None = None
     measuring: Measuring = NOTHING_MORE
 
 
@@ -148,13 +151,14 @@ def write_plan(
         ),
         _section(
             "replicates",
-            {"seed": plan.seed, "splits": plan.splits, "init": plan.init},
+            {"seed": plan.seed, "splits": plan.splits, "init": plan.init, **_equal(plan)},
             about=[
                 'The master random seed; splits = "per-seed" or "fixed"; init = "as-is" or "gain". The number of seeds'
                 " is that of the last look."
             ],
         ),
         *_looks(plan.looks),
+        *_budget(plan),
         *_measuring(plan.measuring),
         _section(
             "contents",
@@ -210,7 +214,7 @@ def write_plans(
         _section("rates", {"count": len(plan.points)}, about=["Learning rates, evenly spaced in the logarithm."]),
         _section(
             "replicates",
-            {"seed": plan.seed, "init": plan.init},
+            {"seed": plan.seed, "init": plan.init, **_equal(plan)},
             about=["The master random seed; the number of seeds is that of the last look."],
         ),
         *_looks(plan.looks),
@@ -233,7 +237,8 @@ def _of_one(study: Study, *, name: str, folder: Path) -> str:
     }
     about = [f"Task {name}; its lowest and highest learning rate; digests of what its results depend on."]
     contents = _section("tasks.contents", _contents(study, task=task))
-    return f"{_section('[tasks]', values, about=about)}\n\n{contents}"
+    budget = _budget(study.plan, name="tasks.budget")
+    return "\n\n".join([_section("[tasks]", values, about=about), *budget, contents])
 
 
 def read_plans(path: Path) -> tuple[PlanFile, ...]:
@@ -286,7 +291,9 @@ def _of_tasks(values: Mapping[str, Any], *, path: Path) -> list[Mapping[str, Any
             if name in task:
                 shared = plan.get(section, {})
                 plan[section] = {**shared, name: task[name]} if isinstance(shared, dict) else shared
-        plan["task"] = {name: each for name, each in task.items() if name not in (*OF_EACH, "contents")}
+        plan["task"] = {name: each for name, each in task.items() if name not in (*OF_EACH, "contents", "budget")}
+        if "budget" in task:
+            plan["budget"] = task["budget"]
         plan["contents"] = task.get("contents", {})
         plans.append(plan)
     return plans
@@ -390,6 +397,20 @@ def _looks(looks: tuple[Look, ...]) -> list[str]:
     ]
 
 
+def _equal(plan: Plan) -> dict[str, str]:
+    return {} if plan.budget is None else {"equal": plan.budget.equal}
+
+
+def _budget(plan: Plan, *, name: str = "budget") -> list[str]:
+    """Return the section of the measured budget; sizes of models are computed anew."""
+    budget = plan.budget
+    if budget is None or budget.equal != "seconds":
+        return []
+    values = {"equal": budget.equal, "amounts": dict(budget.amounts), "settings": dict(budget.settings)}
+    about = "The time of a step of each arm, relative to the control's, and the epochs that follow, as measured."
+    return [_section(name, values, about=[about])]
+
+
 def _measuring(measuring: Measuring) -> list[str]:
     values = {name: list(each) if isinstance(each, tuple) else each for name, each in measuring.to_json().items()}
     about = [f"What is measured beside the metric: {', '.join(MEASURES)}."]
@@ -429,6 +450,7 @@ _SECTIONS: Mapping[str, type] = {
     "arms": ArmsOf,
     "rates": RatesOf,
     "replicates": ReplicatesOf,
+    "budget": Budget,
     "measuring": Measuring,
 }
 
@@ -465,6 +487,11 @@ def _check(plan: PlanFile, *, path: Path) -> None:
     require(drawn.seed >= 0, "replicates.seed", "at least 0", drawn.seed)
     require(drawn.splits in SPLITS, "replicates.splits", " or ".join(SPLITS), drawn.splits)
     require(drawn.init in INITS, "replicates.init", " or ".join(INITS), drawn.init)
+    require(drawn.equal in EQUAL, "replicates.equal", " or ".join(EQUAL), drawn.equal)
+    if plan.budget is not None:
+        require(
+            plan.budget.equal == drawn.equal, "budget.equal", f"that of replicates, {drawn.equal}", plan.budget.equal
+        )
     seeds, errors = [look.seeds for look in plan.looks], [look.alpha for look in plan.looks]
     increasing = bool(seeds) and seeds[0] >= 2 and sorted(set(seeds)) == seeds
     require(increasing, "looks.seeds", "increasing numbers from 2", seeds)

@@ -63,7 +63,9 @@ def read(
         judgements=judgements,
         group=best_group(tests, metric=metric, alpha=alpha),
         operations={
-            name: operations(arm.means) for name, arm in setting.arms.items() if isinstance(arm.means, Activation)
+            name: operations(arm.means)
+            for name, arm in setting.arms.items()
+            if isinstance(arm.means, Activation) and arm.is_activation_alone
         },
         least=seeds_needed(plan.comparisons, alpha=plan.looks[-1].alpha),
     )

@@ -181,6 +181,11 @@ class Store:
             self.database.write(lambda connection: connection.execute(changed))
         return int(row.id), longer
 
+    def newest_plan(self, name: str) -> Plan | None:
+        """Return the plan of the newest study of this name; None if there is none of this version."""
+        query = sa.select(STUDIES.c.plan).where(STUDIES.c.name == name).order_by(STUDIES.c.attempt.desc()).limit(1)
+        return next((_plan(row.plan) for row in self._all(query)), None)
+
     def keep(self, study: int, outcome: Outcome) -> None:
         """Store a trial and end its lease; a trial that is already stored stays unchanged.
 
@@ -399,8 +404,11 @@ _DIGESTS = ("contents", "fingerprint")
 
 
 def _without_seeds(plan: Any) -> dict[str, Any]:
-    """Return a plan as it is stored, without what more seeds change."""
+    """Return a plan as it is stored, without what more seeds change, and without measured times."""
     values = json.loads(json.dumps(plan)) if isinstance(plan, Mapping) else {}
+    budget = values.get("budget")
+    if isinstance(budget, dict) and budget.get("equal") == "seconds":
+        values["budget"] = {"equal": "seconds"}
     return {name: each for name, each in values.items() if name not in ("seeds", "looks")}
 
 

@@ -26,7 +26,8 @@ class Findings:
         seeds: with how many seeds each arm was run.
         judgements: the judgement of every arm but the control.
         group: the arms that cannot be distinguished from the best, the best first.
-        operations: how many operations an arm takes per element; arms whose formula is not known have no entry.
+        operations: how many operations an arm takes per element; arms whose formula is not known, or
+            that change more than their activation, have no entry.
         least: the fewest seeds that can show a difference.
     """
 
@@ -159,7 +160,8 @@ def _others(best: str, findings: Findings) -> str:
     if equals and best in findings.group:
         cheapest = ""
         costs = [findings.operations.get(arm, math.inf) for arm in equals]
-        if findings.operations.get(best, math.inf) <= min(costs):
+        cost = findings.operations.get(best, math.inf)
+        if math.isfinite(cost) and cost <= min(costs):
             cheapest = f"; {best} is the cheapest of them"
         parts.append(f"{_listed(equals)} cannot be distinguished from it{cheapest}.")
     if behind:

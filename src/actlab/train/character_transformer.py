@@ -6,19 +6,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from actlab.nn.modules import inputs_of
+from actlab.train.factory import Build
+
 WIDTH = 32
 HEADS = 2
 BLOCKS = 2
+INNER = 4 * WIDTH
 
 
 class Block(nn.Module):
     """Causal self-attention and a feed-forward network, each added to its input after a layer normalization."""
 
-    def __init__(self, activation: type[nn.Module]) -> None:
+    def __init__(self, activation: Build, *, width: int = INNER) -> None:
         super().__init__()
         self.before_attention, self.before_network = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.queries_keys_values, self.mixed = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.network = nn.Sequential(nn.Linear(WIDTH, 4 * WIDTH), activation(), nn.Linear(4 * WIDTH, WIDTH))
+        act = activation()
+        self.network = nn.Sequential(nn.Linear(WIDTH, inputs_of(act) * width), act, nn.Linear(width, WIDTH))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the next representation of every character; shape (rows, length, width) as `x`."""
@@ -31,12 +36,22 @@ class Block(nn.Module):
 
 
 class CharacterTransformer(nn.Module):
-    """A transformer whose output at each place is one logit for each character that may follow."""
+    """A transformer whose output at each place is one logit for each character that may follow.
 
-    def __init__(self, activation: type[nn.Module], *, characters: int, length: int) -> None:
+    Args:
+        activation: makes the activation of the feed-forward networks, which may be a gated unit that halves its input.
+        characters: the number of codes.
+        length: the most characters of a row.
+        depth: the number of blocks.
+        width: the number of units in each feed-forward network, behind the activation.
+    """
+
+    def __init__(
+        self, activation: Build, *, characters: int, length: int, depth: int = BLOCKS, width: int = INNER
+    ) -> None:
         super().__init__()
         self.characters, self.places = nn.Embedding(characters, WIDTH), nn.Embedding(length, WIDTH)
-        self.blocks = nn.Sequential(*(Block(activation) for _ in range(BLOCKS)))
+        self.blocks = nn.Sequential(*(Block(activation, width=width) for _ in range(depth)))
         self.last, self.logits = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, characters)
 
     def forward(self, codes: Tensor) -> Tensor:

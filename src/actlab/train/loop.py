@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from actlab.train.clipping import clip_gradients
 from actlab.train.examples import Examples
 from actlab.train.fused import Optimizer, optimizer_of
 from actlab.train.judge import judged, judged_on_test
@@ -19,8 +20,10 @@ from actlab.train.task import OPTIMIZERS, Task
 from actlab.user_code import their_code
 
 
-def train(model: nn.Module, task: Task, *, rate: float, seed: int) -> Run:
+def train(model: nn.Module, task: Task, *, rate: float, seed: int, clip: float | None = None) -> Run:
     """Train `model`, in place, at one learning rate, to its plateau; leave it with the weights of its best epoch.
+
+    Gradients are clipped to the norm `clip`, if it is not None.
 
     The order of the rows is drawn from `seed`, and so is dropout, from a stream that batched lanes share. What else the
     model draws comes from PyTorch's global generator, seeded likewise and restored afterwards.
@@ -29,17 +32,17 @@ def train(model: nn.Module, task: Task, *, rate: float, seed: int) -> Run:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _train(model, task, rate=rate, seed=seed)
+        return _train(model, task, rate=rate, seed=seed, clip=clip)
 
 
-def _train(model: nn.Module, task: Task, *, rate: float, seed: int) -> Run:
+def _train(model: nn.Module, task: Task, *, rate: float, seed: int, clip: float | None) -> Run:
     order, noise = torch.Generator().manual_seed(seed), PlainNoise(model, seed)
     optimizer = optimizer_of(OPTIMIZERS[task.optimizer], model, rate=rate)
     curve: list[Epoch] = []
     best, weights = 0, _copied(model)
     while not curve or not has_ended([each.valid for each in curve], task):
         first_step = len(curve) * task.steps_per_epoch
-        loss = _epoch(model, task, optimizer=optimizer, order=order, noise=noise, first_step=first_step)
+        loss = _epoch(model, task, optimizer=optimizer, order=order, noise=noise, first_step=first_step, clip=clip)
         if loss is None:
             return diverged(curve, task, steps=len(curve) * task.steps_per_epoch)
         valid, is_finite = _metric(model, task, part=task.valid)
@@ -95,6 +98,7 @@ def _epoch(
     order: torch.Generator,
     noise: PlainNoise,
     first_step: int,
+    clip: float | None,
 ) -> float | None:
     """Train one epoch and return the mean loss, or None as soon as a loss is not finite."""
     total = 0.0
@@ -104,7 +108,7 @@ def _epoch(
         rows = shuffled[start : start + task.batch_size]
         if len(rows) == 1 and len(task.train) > 1:
             continue  # BatchNorm cannot take a batch of one
-        loss = step(model, task, optimizer=optimizer, rows=rows, noise=noise, number=number)
+        loss = step(model, task, optimizer=optimizer, rows=rows, noise=noise, number=number, clip=clip)
         if not loss.isfinite():
             return None
         total += loss.item() * len(rows)
@@ -119,6 +123,7 @@ def step(
     rows: Tensor,
     noise: PlainNoise,
     number: int,
+    clip: float | None = None,
 ) -> Tensor:
     """Train one step, the run's step of this number, and return the loss of the batch."""
     optimizer.zero_grad()
@@ -126,6 +131,8 @@ def step(
         batch = task.train.at(rows)
         loss = task.loss(noise.apply(model, batch.inputs, step=number), batch.targets)
         torch.autograd.backward(loss)
+    if clip is not None:
+        clip_gradients(model.parameters(), norm=clip)
     optimizer.step()
     return loss.detach()
 
@@ -136,7 +143,9 @@ def _metric(model: nn.Module, task: Task, *, part: Examples) -> tuple[float, boo
     return scores[task.metric.name], is_finite
 
 
-def step_seconds(model: nn.Module, task: Task, *, rate: float, steps: int = 30, warm: int = 5) -> list[float]:
+def step_seconds(
+    model: nn.Module, task: Task, *, rate: float, steps: int = 30, warm: int = 5, clip: float | None = None
+) -> list[float]:
     """Return the seconds of each of a few training steps, after a warm-up."""
     optimizer = optimizer_of(OPTIMIZERS[task.optimizer], model, rate=rate)
     rows = torch.arange(min(task.batch_size, len(task.train)))
@@ -146,6 +155,6 @@ def step_seconds(model: nn.Module, task: Task, *, rate: float, steps: int = 30, 
     with torch.random.fork_rng(devices=[]):
         for number in range(warm + steps):
             start = time.perf_counter()
-            step(model, task, optimizer=optimizer, rows=rows, noise=noise, number=number)
+            step(model, task, optimizer=optimizer, rows=rows, noise=noise, number=number, clip=clip)
             seconds.append(time.perf_counter() - start)
     return seconds[warm:]

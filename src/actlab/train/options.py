@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, final
 
+Option = bool | int | float | str
+"""The value of an option of a model's factory."""
+
 
 @final
 @dataclass(frozen=True)

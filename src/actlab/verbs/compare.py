@@ -15,6 +15,8 @@ from actlab.report.forecast import forecast_lines
 from actlab.report.page import write_report
 from actlab.report.written import check_place, write_whole
 from actlab.study.advise import announce, carried_out, study_of
+from actlab.study.again import original_of
+from actlab.study.arm_text import variant
 from actlab.study.compare import Progress, Study
 from actlab.study.earlier import earlier_in
 from actlab.study.forecast import Forecast, forecast
@@ -28,7 +30,7 @@ from actlab.train.options import TaskOptions
 from actlab.train.subject import names_program
 from actlab.train.task import Learnable, Task
 from actlab.verbs.advise import Advice
-from actlab.verbs.comparing import own_activations, provenance, with_activations
+from actlab.verbs.comparing import Choice, own_activations, provenance, with_activations
 from actlab.verbs.runner_lookup import runner_named
 from actlab.verbs.suites import PlannedSuite, SuiteAdvice, compare_tasks, listed_tasks, names_several, plan_tasks
 from actlab.verbs.task_lookup import is_table, task_named
@@ -74,17 +76,15 @@ TaskName = str | Path | Learnable
 @overload
 def compare(
     task: list[TaskName] | list[str] | tuple[TaskName, ...],
-    activations: Sequence[str | Activation] | None = None,
+    activations: Sequence[Choice] | None = None,
     **options: Any,
 ) -> SuiteAdvice: ...
 @overload
-def compare(
-    task: TaskName | None = None, activations: Sequence[str | Activation] | None = None, **options: Any
-) -> Advice: ...
+def compare(task: TaskName | None = None, activations: Sequence[Choice] | None = None, **options: Any) -> Advice: ...
 @partial(_listed, before="plan")
 def compare(
     task: TaskName | Sequence[TaskName] | None = None,
-    activations: Sequence[str | Activation] | None = None,
+    activations: Sequence[Choice] | None = None,
     *,
     target: str | None = None,
     plan: str | Path | None = None,
@@ -158,17 +158,15 @@ def compare(
 @overload
 def planned(
     task: list[TaskName] | list[str] | tuple[TaskName, ...],
-    activations: Sequence[str | Activation] | None = None,
+    activations: Sequence[Choice] | None = None,
     **options: Any,
 ) -> PlannedSuite: ...
 @overload
-def planned(
-    task: TaskName | None = None, activations: Sequence[str | Activation] | None = None, **options: Any
-) -> Planned: ...
+def planned(task: TaskName | None = None, activations: Sequence[Choice] | None = None, **options: Any) -> Planned: ...
 @partial(_listed, before="save")
 def planned(
     task: TaskName | Sequence[TaskName] | None = None,
-    activations: Sequence[str | Activation] | None = None,
+    activations: Sequence[Choice] | None = None,
     *,
     target: str | None = None,
     save: str | Path | None = None,
@@ -218,14 +216,14 @@ class _Asked:
 
     study: Study
     options: AdviseOptions
-    activations: tuple[str | Activation, ...]
-    against: str | Activation | None
+    activations: tuple[Choice, ...]
+    against: Choice | None
     params: Mapping[str, float]
 
 
 def _asked_each(
     task: TaskName | Sequence[TaskName] | None,
-    activations: Sequence[str | Activation] | None,
+    activations: Sequence[Choice] | None,
     *,
     target: str | None,
     plan: str | Path | None,
@@ -317,7 +315,7 @@ def _planned_before(
     for plan in plans:
         chosen = task_of(plan, path) if task is None else settled(plan, task)
         asked = with_activations(_options(plan, typed), plan.arms.parameters)
-        study = study_of(chosen, asked, looks=plan.looks)
+        study = study_of(chosen, asked, looks=plan.looks, budget=plan.budget)
         check_task(plan, study, path)
         found.append(_Asked(study, asked, plan.arms.candidates, plan.arms.control, plan.arms.parameters))
     return found
@@ -332,6 +330,7 @@ def _options(plan: PlanFile, typed: AdviseOptions) -> AdviseOptions:
         seed=plan.replicates.seed,
         init=plan.replicates.init,
         splits=plan.replicates.splits,
+        equal=plan.replicates.equal,
         measure=plan.measuring.measures,
         noise_levels=plan.measuring.noise_levels or None,
         label_noise=plan.measuring.label_noise,
@@ -370,7 +369,8 @@ def _text(asked: _Asked, *, suite: Suite | None, folder: Path) -> str:
     Raises:
         BadInput: an activation is an object, which a file cannot hold.
     """
-    for one in (*asked.activations, asked.against):
+    typed = [variant(original_of(one)) for one in (*asked.activations, asked.against) if one is not None]
+    for one in (act for arm in typed for act in (arm.activation, *arm.groups.values())):
         if isinstance(one, Activation):
             raise BadInput(f"a plan file holds names and formulas; got the object {one.name}. Name it as file.py:name.")
     plan = asked.study.plan

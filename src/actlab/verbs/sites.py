@@ -9,7 +9,7 @@ from typing import Any
 
 from actlab.jsonable import plain
 from actlab.report.site_table import site_lines
-from actlab.sites.site import Site, Unseen
+from actlab.sites.site import Group, Site, Unseen
 from actlab.study.control_diagnosis import located
 from actlab.train.subject import Subject
 from actlab.train.task import Task
@@ -18,22 +18,32 @@ from actlab.verbs.task_lookup import subject_named
 
 @dataclass(frozen=True)
 class Located:
-    """The places where a model applies an activation, and the parts that could not be inspected."""
+    """The places where a model applies an activation, and the parts that could not be inspected.
+
+    Attributes:
+        sites: the places.
+        unseen: the parts.
+        root: the folder that paths are relative to.
+        groups: the group of each site: hidden, gate, block or output.
+    """
 
     sites: tuple[Site, ...]
     unseen: tuple[Unseen, ...]
     root: Path
+    groups: tuple[Group, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return one object per site, and the parts that could not be inspected."""
         return {
-            "sites": [plain(site.to_json()) for site in self.sites],
+            "sites": [
+                {**plain(site.to_json()), "group": group} for site, group in zip(self.sites, self.groups, strict=True)
+            ],
             "unseen": plain(self.unseen),
         }
 
     def lines(self) -> list[str]:
         """Return a table of the sites, then the parts that could not be inspected."""
-        return site_lines(self.sites, self.unseen, root=self.root)
+        return site_lines(self.sites, self.unseen, root=self.root, groups=self.groups)
 
 
 def sites(
@@ -54,5 +64,5 @@ def sites(
     Raises:
         BadTask, BadTable, BadInput: the message says what to change.
     """
-    found = located(subject_named(data, target=target, task=task, verb="sites", input=input))
-    return Located(tuple(found), tuple(found.unseen), Path.cwd())
+    found, groups = located(subject_named(data, target=target, task=task, verb="sites", input=input))
+    return Located(found.found, found.unseen, Path.cwd(), groups)

@@ -18,8 +18,10 @@ from actlab.study.arm import model_of, named_arm
 from actlab.study.compare import compare, prepare
 from actlab.study.lots import LotTrainer, carry_out
 from actlab.study.next_seeds import seeds_to_settle
+from actlab.study.options import AdviseOptions
 from actlab.study.plan import Trial
 from actlab.study.setting import Setting
+from actlab.verbs.comparing import with_activations
 from small_study import InventingRunner
 from unit.report.comparisons import TESTS, made
 from unit.study.small_task import ring
@@ -134,3 +136,11 @@ def test_a_stored_one_is_resumed(tmp_path: Path) -> None:
     rest = InventingRunner()
     compare(ring(), **settings, resume=True, runner=rest)  # type: ignore[arg-type]  # mixed values
     assert rest.trials == []
+
+
+def test_an_arm_with_factors_is_repeated_with_them() -> None:
+    arms = prepared("relu@clip=1", "relu@clip=1#2").arms
+    assert list(arms) == ["relu", "relu@clip=1", "relu@clip=1#2"]
+    assert arms["relu@clip=1#2"].clip == arms["relu@clip=1"].clip == 1.0
+    options = AdviseOptions(activations=["relu@clip=1", "relu@clip=1#2"])
+    assert with_activations(options, {}).activations == ["relu@clip=1", "relu@clip=1#2"]

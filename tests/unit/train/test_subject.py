@@ -191,7 +191,7 @@ def test_a_built_in_task_is_placed_in_the_file_that_makes_its_model() -> None:
     assert (Path(path).name, line) == ("mlp.py", mlp.__code__.co_firstlineno)
     text = "layers += [activation()] if number else []"
     expected = next(at for at, each in enumerate(Path(path).read_text().splitlines(), start=1) if text in each)
-    assert {(site.file, site.line) for site in located(task)} == {(path, expected)}
+    assert {(site.file, site.line) for site in located(task)[0]} == {(path, expected)}
 
 
 def test_a_model_that_is_made_in_no_code_of_pythons_is_placed_at_the_task() -> None:

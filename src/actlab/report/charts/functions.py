@@ -14,6 +14,7 @@ from actlab.report.style import COLORS, DERIVATIVE, PANEL, PANEL_TEXT, QUIET, ax
 from actlab.report.table import ranked
 from actlab.sites.site_text import name_text
 from actlab.study.again import is_again
+from actlab.study.arm_text import activation_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +34,8 @@ def facts(data: Compared) -> Shapes:
     missing: list[tuple[str, str]] = []
     for name in (arm.activation for arm in ranked(data.comparison) if not is_again(arm.activation)):
         try:
-            act = data.own.get(name) or get(name)
+            base = activation_of(name)
+            act = data.own.get(base) or get(base)
         except ActlabError:
             missing.append((name, "not in the catalog"))
             continue

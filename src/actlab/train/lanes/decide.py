@@ -132,7 +132,15 @@ class _Alone:
         """Take a step and return its loss and gradients."""
         rows = _rows(self.lane.task, number)
         task = self.lane.task
-        loss = step(self.model, task, optimizer=self.optimizer, rows=rows, noise=self.noise, number=number)
+        loss = step(
+            self.model,
+            task,
+            optimizer=self.optimizer,
+            rows=rows,
+            noise=self.noise,
+            number=number,
+            clip=self.lane.clip,
+        )
         return loss, {
             name: None if each.grad is None else each.grad.clone() for name, each in self.model.named_parameters()
         }

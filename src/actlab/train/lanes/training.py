@@ -12,6 +12,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from actlab.train.clipping import clipped
 from actlab.train.examples import Examples
 from actlab.train.fused import LaneOptimizer
 from actlab.train.lanes.rows import LaneRows, lane_rows
@@ -37,12 +38,14 @@ class Lane:
         model: the model with its initial weights; lanes may share it, since it is read only.
         rate: the learning rate.
         seed: what the order of the rows and the dropout are drawn from.
+        clip: the norm to which its gradients are clipped; the same for all lanes of a batch.
     """
 
     task: Task
     model: nn.Module
     rate: float
     seed: int
+    clip: float | None = None
 
 
 @final
@@ -73,7 +76,7 @@ class Batch:
         self.train, self.valid, self.test = (
             lane_rows([getattr(lane.task, part) for lane in lanes]) for part in ("train", "valid", "test")
         )
-        self._losses = losses_of(self.task)
+        self._losses, self._clip = losses_of(self.task), lanes[0].clip
         self._orders = {lane.seed: torch.Generator().manual_seed(lane.seed) for lane in lanes}
 
     def epoch(self, number: int) -> Tensor:
@@ -96,14 +99,15 @@ class Batch:
         return losses
 
     def gradients(self, rows: Tensor, *, number: int) -> tuple[Tensor, dict[str, Tensor | None]]:
-        """Return the loss of each lane's batch and the gradients of all parameters."""
+        """Return the loss of each lane's batch and the gradients of all parameters, clipped if they are to be."""
         inputs, targets = self.train.take(rows)
         trained = self.stack.trained
         self.stack.stream.begin(number)
         with their_code(f"task '{self.task.name}': the model"):
             losses = self._losses(self.stack.layer(inputs), targets)
             found = torch.autograd.grad(losses.sum(), list(trained.values()), allow_unused=True)
-        return losses.detach(), dict(zip(trained, found, strict=True))
+        gradients: dict[str, Tensor | None] = dict(zip(trained, found, strict=True))
+        return losses.detach(), gradients if self._clip is None else clipped(gradients, norm=self._clip)
 
     def metrics_on_valid(self) -> list[float | None]:
         """Return each lane's metric on its validation rows; None if an output or the metric is not finite."""
