@@ -10,6 +10,7 @@ import pytest
 
 import actlab
 from actlab.cli.next_command import resumed
+from actlab.study.again import HINT
 from actlab.study.runner import LocalRunner
 from command_line import Run, caller
 
@@ -81,7 +82,7 @@ def test_a_plan_is_saved_edited_and_run(run: Run, tmp_path: Path) -> None:
     assert said.status == 0, said.err
     assert (said.json["can_decide"], said.json["trials"], said.json["file"]) == (False, 4, "plan.toml")
     assert "at least 6 seeds are needed" in said.json["verdict"]
-    assert said.json["notes"] == ["SiLU and silu are the same activation; it is compared once, as silu."]
+    assert said.json["notes"] == ["SiLU and silu are the same activation; it is compared once, as silu.", HINT]
     assert not (tmp_path / "actlab-runs.db").exists()
     plan = tmp_path / "plan.toml"
     plan.write_text(plan.read_text().replace("seeds = 2", "seeds = 3").replace('["silu", "SiLU"]', '["silu", "tanh"]'))

@@ -36,7 +36,8 @@ TableOrTask = Annotated[
     typer.Argument(
         metavar="TASK",
         help="The task: file.py:name, where the name is an actlab.Task or a function that returns one; a CSV file with"
-        " --target; a folder of images, in a folder for each class; or an .npz file. Default: the built-in example.",
+        " --target, or as data.csv:column; a folder of images, in a folder for each class; or an .npz file. Default:"
+        " the built-in example.",
     ),
 ]
 

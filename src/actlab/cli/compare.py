@@ -20,19 +20,19 @@ from actlab.errors import BadInput
 from actlab.study.options import options, with_parameters
 
 PLACE = Place(Panel.CHOICE, 2)
-TaskOrPlan = Annotated[
-    str | None,
+TasksOrPlan = Annotated[
+    list[str] | None,
     typer.Argument(
         metavar="TASK",
-        help="The task: a built-in one (`actlab tasks` lists them), a CSV file with --target, or file.py:name, where"
-        " the name is an actlab.Task or a function that returns one; or a plan file, such as plan.toml. Default: the"
-        " built-in example.",
+        help="The task: a built-in one (`actlab tasks` lists them), a CSV file with --target or as data.csv:column, or"
+        " file.py:name, where the name is an actlab.Task or a function that returns one; or a plan file, such as"
+        " plan.toml. Several are compared on each, with one conclusion over all. Default: the built-in example.",
     ),
 ]
 
 
 def compare(
-    task: TaskOrPlan = None,
+    tasks: TasksOrPlan = None,
     target: Target = None,
     *,
     plan: Annotated[
@@ -57,11 +57,12 @@ def compare(
     json: Json = False,
     **others: Any,
 ) -> None:
-    """Compare activations on a task fairly; plan the comparison first with --plan."""
+    """Compare activations on one task or several, fairly; plan the comparison first with --plan."""
+    task = tasks[0] if tasks and len(tasks) == 1 else tasks or None
     if save is not None and not plan:
         raise BadInput("--save requires --plan; add it.")
     if last:
-        _show_last(others["store"], task=task, plan=plan, json=json)
+        _show_last(others["store"], tasks=tasks or [], plan=plan, json=json)
         return
     values = {"target": target, "params": values_of(param), "runner": runner, **others, **parsed(others)}
     if not (plan or no_report) and report.is_file():
@@ -91,9 +92,9 @@ def compare(
     say_how_to_go_on(answer.seeds_to_settle)
 
 
-def _show_last(store: str, *, task: str | None, plan: bool, json: bool) -> None:
-    if task is not None or plan:
-        raise BadInput(f"--last shows a stored comparison; leave out {'--plan' if task is None else task}.")
+def _show_last(store: str, *, tasks: list[str], plan: bool, json: bool) -> None:
+    if tasks or plan:
+        raise BadInput(f"--last shows a stored comparison; leave out {' '.join(tasks) or '--plan'}.")
     show_answer(verbs.stored(None, store=store), as_json=json)
 
 

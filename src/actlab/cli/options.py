@@ -41,8 +41,8 @@ def model_argument(verb: str, tuples: str) -> Any:
     return typer.Argument(
         metavar="MODEL",
         help=f"What to {verb}: file.py:name or package.module:name, where the name is an actlab.Task, {tuples}, a model"
-        " with --input, or a function that returns one; or a CSV file with --target. Default: the built-in example"
-        " network.",
+        " with --input, or a function that returns one; or a CSV file with --target, or as data.csv:column. Default:"
+        " the built-in example network.",
     )
 
 

@@ -20,7 +20,9 @@ PLACE = Place(Panel.CHOICE, 4)
 def command(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="RUN", help="Number or name of a run; `actlab runs` lists them. Default: the newest."),
+        typer.Argument(
+            metavar="RUN", help="Number or name of a run, such as S1; `actlab runs` lists them. Default: the newest."
+        ),
     ] = None,
     store: StoreOption = "actlab-runs.db",
     format: Annotated[

@@ -69,6 +69,7 @@ class RayRunner:
             BadStudy: the cluster cannot be reached, the task cannot be sent to it, or a trial's process dies each time.
             BadTask: the model or the loss raised.
         """
+        self.decisions.clear()  # those of another study, of arms with the same names
         # Ray reports a process that died on standard output, where the answer belongs.
         with redirect_stdout(sys.stderr), _connected(self.address):
             try:

@@ -21,12 +21,12 @@ REPLICATE_COLUMNS = ("task", "activation", "replicate", "seed", "learning_rate",
 
 def arms_csv(comparison: Comparison) -> str:
     """Return one row for each arm, the control first; a cell is empty if it does not apply."""
-    return _table(ARM_COLUMNS, (_arm(arm, comparison) for arm in comparison.arms))
+    return csv_table(ARM_COLUMNS, (_arm(arm, comparison) for arm in comparison.arms))
 
 
 def replicates_csv(comparison: Comparison) -> str:
     """Return one row for each arm and seed: the learning rate that the seed chose, and the test metric with it."""
-    return _table(REPLICATE_COLUMNS, (row for arm in comparison.arms for row in _replicates(arm, comparison)))
+    return csv_table(REPLICATE_COLUMNS, replicate_rows(comparison))
 
 
 MEASURED_COLUMNS = (
@@ -37,10 +37,11 @@ MEASURED_COLUMNS = (
 
 def measured_csv(comparison: Comparison) -> str:
     """Return one row for each arm and each thing that was measured on request; a difference is from the control."""
-    return _table(MEASURED_COLUMNS, _measured(comparison))
+    return csv_table(MEASURED_COLUMNS, measured_rows(comparison))
 
 
-def _measured(comparison: Comparison) -> Iterable[Sequence[Any]]:
+def measured_rows(comparison: Comparison) -> Iterable[Sequence[Any]]:
+    """Return the rows of `measured_csv`, in the order of `MEASURED_COLUMNS`."""
     task = comparison.task
     for of in comparison.measured:
         for each in of.arms:
@@ -70,7 +71,13 @@ def _measured(comparison: Comparison) -> Iterable[Sequence[Any]]:
         yield task, arm.arm, "energy", step.kind, None, "joules per step", step.joules, *(None,) * 4, step.source
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def replicate_rows(comparison: Comparison) -> Iterable[Sequence[Any]]:
+    """Return the rows of `replicates_csv`, in the order of `REPLICATE_COLUMNS`."""
+    return (row for arm in comparison.arms for row in _replicates(arm, comparison))
+
+
+def csv_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a CSV table with a row of names."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -16,11 +16,13 @@ def guide_lines(hints: Sequence[Hint], width: int | None = None) -> list[str]:
     if not hints:
         return []
     wide = width or get_terminal_size().columns
-    sentences = [f"{_place(hint)}: {hint.activation}, as {hint.reason} ({hint.source})." for hint in hints]
-    return [
-        HEAD,
-        *(line for each in sentences for line in wrap(each, wide, initial_indent="- ", subsequent_indent="  ")),
-    ]
+    lines = (wrap(hint_sentence(hint), wide, initial_indent="- ", subsequent_indent="  ") for hint in hints)
+    return [HEAD, *(line for each in lines for line in each)]
+
+
+def hint_sentence(hint: Hint) -> str:
+    """Return a recommendation with its reason and its source."""
+    return f"{_place(hint)}: {hint.activation}, as {hint.reason} ({hint.source})."
 
 
 def _place(hint: Hint) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +10,8 @@ from types import MappingProxyType
 from actlab.formula.activation import Activation
 from actlab.report.chart import Compared
 from actlab.report.diagnosis import Diagnosis
+from actlab.report.earlier_text import earlier_head, earlier_sentences
+from actlab.report.guide_text import hint_sentence
 from actlab.report.measured import measured_tables
 from actlab.report.sections import sections
 from actlab.report.table import rows, tone
@@ -18,6 +20,8 @@ from actlab.report.wording import STEP_TIMES, number_text, places_of, seconds_te
 from actlab.report.written import write_whole
 from actlab.sites.site_text import name_text
 from actlab.study.comparison import Comparison
+from actlab.study.earlier import Earlier
+from actlab.study.guide import Hint
 
 
 def write_report(
@@ -27,6 +31,8 @@ def write_report(
     provenance: Mapping[str, str],
     own: Mapping[str, Activation] = MappingProxyType({}),
     diagnosis: Diagnosis | None = None,
+    guide: Sequence[Hint] = (),
+    earlier: Earlier | None = None,
 ) -> Path:
     """Write the report atomically and return its path.
 
@@ -36,11 +42,14 @@ def write_report(
         provenance: the page's provenance in order: versions, command, date.
         own: the user's own activations, by the names of their arms.
         diagnosis: findings about the control; the page has no such section if left out.
+        guide: what is usual for such a network and such a loss.
+        earlier: what earlier runs showed on similar tasks.
 
     Raises:
         BadInput: the file cannot be written.
     """
-    return write_whole(path, page(comparison, provenance=provenance, own=own, diagnosis=diagnosis).encode())
+    text = page(comparison, provenance=provenance, own=own, diagnosis=diagnosis, guide=guide, earlier=earlier)
+    return write_whole(path, text.encode())
 
 
 def page(
@@ -49,6 +58,8 @@ def page(
     provenance: Mapping[str, str],
     own: Mapping[str, Activation] = MappingProxyType({}),
     diagnosis: Diagnosis | None = None,
+    guide: Sequence[Hint] = (),
+    earlier: Earlier | None = None,
 ) -> str:
     """Return the report as HTML: the same text for the same comparison and provenance."""
     plan, metric, places = comparison.plan, comparison.metric, _places(comparison)
@@ -72,6 +83,9 @@ def page(
         summary=_summary(comparison),
         step_times=STEP_TIMES,
         diagnosis=diagnosis,
+        guide=[hint_sentence(hint) for hint in guide],
+        earlier_head="" if earlier is None else earlier_head(earlier),
+        earlier=[] if earlier is None else earlier_sentences(earlier),
         measured=measured_tables(comparison),
         charts=[list(group) for _, group in groupby(charts, key=lambda chart: chart.is_half)],
         target=number_text(comparison.target, places),

@@ -33,14 +33,14 @@ _LATEX = {
 def markdown_table(comparison: Comparison) -> str:
     """Return a table with a caption that says what was compared, how often, and by which test."""
     names = [
-        f"**{_in_markdown(row.full_name)}**" if _in_group(row, comparison) else _in_markdown(row.full_name)
+        f"**{markdown_text(row.full_name)}**" if _in_group(row, comparison) else markdown_text(row.full_name)
         for row in rows(comparison)
     ]
-    cells = [[name, *map(_in_markdown, each[1:])] for name, each in zip(names, _cells(comparison), strict=True)]
+    cells = [[name, *map(markdown_text, each[1:])] for name, each in zip(names, _cells(comparison), strict=True)]
     align = [":--", *["--:"] * 4, ":--"]
     lines = [HEADINGS, align, *cells]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{table}\n\n{_in_markdown(caption(comparison))}\n"
+    return f"{table}\n\n{markdown_text(caption(comparison))}\n"
 
 
 def latex_table(comparison: Comparison) -> str:
@@ -124,5 +124,6 @@ def _in_group(row: Row, comparison: Comparison) -> bool:
     return row.full_name in comparison.group
 
 
-def _in_markdown(text: str) -> str:
+def markdown_text(text: str) -> str:
+    """Return a text on one line in which Markdown reads every character as itself."""
     return _MARKDOWN.sub(r"\\\1", name_text(text, limit=len(text) + 1))

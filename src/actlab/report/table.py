@@ -21,6 +21,7 @@ from actlab.report.wording import (
     with_minus_signs,
 )
 from actlab.sites.site_text import name_text
+from actlab.study.again import is_again
 from actlab.study.comparison import STEP_TIME, ArmResult, Comparison
 from actlab.study.verdict import BETTER, UNDECIDED
 
@@ -88,7 +89,7 @@ def spread(values: tuple[float, ...]) -> float:
 
 def tone(comparison: Comparison) -> str:
     """Return the verdict of the whole comparison: the control can be improved on, matched, or neither is known."""
-    verdicts = {arm.verdict for arm in comparison.arms[1:]}
+    verdicts = {arm.verdict for arm in comparison.arms[1:] if not is_again(arm.activation)} or {UNDECIDED}
     if BETTER in verdicts:
         return BETTER
     return verdicts.pop() if len(verdicts) == 1 else UNDECIDED

@@ -10,6 +10,7 @@ from actlab.diagnosis.report import Report
 from actlab.study.compare import Progress, Study, prepare, run_study
 from actlab.study.comparison import Comparison
 from actlab.study.control_diagnosis import diagnosed
+from actlab.study.earlier import Earlier, earlier_in
 from actlab.study.measuring import measuring_of
 from actlab.study.options import AdviseOptions
 from actlab.study.plan import Budget, Look
@@ -35,10 +36,12 @@ class Advised:
     Attributes:
         comparison: the control against the candidates.
         diagnosis: the findings about the control alone; None if it was not diagnosed.
+        earlier: what earlier runs showed on similar tasks; None without a store.
     """
 
     comparison: Comparison
     diagnosis: Report | None
+    earlier: Earlier | None = None
 
 
 def advise(
@@ -64,11 +67,12 @@ def advise(
         BadTask, BadStudy, UnknownActivation, BadFormula: the message says what to change.
     """
     study = study_of(task, options)
+    known = earlier_in(options.store, task, resume=options.resume)
     announce(study, say=say, warn=warn)
     diagnosis = None
     if options.diagnose and isinstance(task, Task):
         diagnosis = _diagnosis(task, seed=options.seed, say=say, progress=progress)
-    return Advised(carried_out(study, options, progress=progress, runner=runner), diagnosis)
+    return Advised(carried_out(study, options, progress=progress, runner=runner), diagnosis, known)
 
 
 def study_of(

@@ -12,6 +12,7 @@ from actlab.jsonable import plain
 from actlab.sites.site_text import name_text
 from actlab.study.comparison import ArmResult, Comparison
 from actlab.study.plan import Trial
+from actlab.study.results import is_settled
 from actlab.study.schema import RESULTS
 from actlab.study.store import Store, StoredStudy
 from actlab.study.typed_values import read_as
@@ -86,7 +87,7 @@ def stored_values(comparison: Comparison) -> dict[str, Any]:
     """Return a comparison as plain values without its learning curves, which the trials hold."""
     values: dict[str, Any] = plain(replace(comparison, arms=tuple(replace(arm, curves=()) for arm in comparison.arms)))
     values["metric"].pop("function", None)
-    return values | {"state": UNDECIDED if any(arm.verdict == UNDECIDED for arm in comparison.arms) else DECIDED}
+    return values | {"state": DECIDED if is_settled(comparison) else UNDECIDED}
 
 
 def comparison_of(store: Store, stored: Stored) -> Comparison:

@@ -11,12 +11,14 @@ from statistics import mean
 from typing import final
 
 from actlab.errors import BadStudy, shortened
+from actlab.study.again import HINT, is_again, kept_apart, original, repeated
 from actlab.study.archive import stored_values
 from actlab.study.arm import INITS, Arm, Named, arms_of, check_arms, control_of, placed
 from actlab.study.choice import at_ends, chosen, extension
 from actlab.study.comparison import ArmResult, Comparison, Cost
 from actlab.study.cost import measured_cost
 from actlab.study.detailed_cost import detailed_costs, energies
+from actlab.study.earlier import likeness
 from actlab.study.equal import check_equal, equally_large, equally_long
 from actlab.study.leases import leases
 from actlab.study.measuring import COST, ENERGY, NOTHING_MORE, Measuring
@@ -38,6 +40,7 @@ from actlab.study.plan import (
 from actlab.study.power import seeds_needed
 from actlab.study.results import is_settled, read
 from actlab.study.runner import Claim, Crew, LocalRunner, Runner, Setting
+from actlab.study.signed_rank import SignedRank
 from actlab.study.store import Store
 from actlab.train.own_training import OwnTraining
 from actlab.train.task import Learnable, Task
@@ -96,7 +99,10 @@ def prepare(
     own, where = control_of(task)
     if init == "gain" and isinstance(task, OwnTraining):
         raise BadStudy(f"init must be as-is: task '{task.name}' builds its models itself. Draw their weights there.")
-    arms, merged = arms_of(own, candidates, against=against, task=task, init=init)
+    named = [kept_apart(one) for one in candidates]
+    arms, merged = arms_of(own, named, against=against, task=task, init=init)
+    arms, again = repeated(arms)
+    merged = (*merged, *([HINT] if merged else []), *again)
     arms = tuple(placed(_with_gain(arm) if (arm.factors.init or init) == "gain" else arm, task) for arm in arms)
     shared = equal if isinstance(equal, Budget) else None
     if shared is not None and shared.settings.get(arms[0].name, task.epochs) != task.epochs:
@@ -205,6 +211,7 @@ def run_study(
     store: Store,
     name: str,
     resume: bool = False,
+    number: int | None = None,
     seeds: int | None = None,
     progress: Progress | None = None,
     runner: Runner | None = None,
@@ -216,6 +223,7 @@ def run_study(
         store: where its trials are stored.
         name: its name in the store.
         resume: continue the newest stored study of this name.
+        number: continue the stored study of this number instead.
         seeds: the number of seeds to go on to when it is resumed; by default those that it has.
         progress: called after every trial.
         runner: runs the trials; by default this machine.
@@ -225,9 +233,10 @@ def run_study(
     """
     start = time.perf_counter()
     runner = runner or LocalRunner()
-    number, plan = (
-        store.resume(name, study.plan, seeds=seeds) if resume else (store.begin(name, study.plan), study.plan)
-    )
+    if resume or number is not None:
+        number, plan = store.resume(name, study.plan, seeds=seeds, number=number)
+    else:
+        number, plan = store.begin(name, study.plan), study.plan
     setting = replace(study.setting, plan=plan)
     with runner.crew(setting) as crew, leases(store, number) as claim:
         work = _Work(plan.trials, store, number, crew, progress, claim=claim)
@@ -251,7 +260,7 @@ def run_study(
         *_yardstick(found, setting),
     )
     result = replace(found, notes=notes, cost=cost)
-    store.keep_result(number, stored_values(result))
+    store.keep_result(number, stored_values(result), about=vars(likeness(setting.task)))
     return result
 
 
@@ -297,12 +306,26 @@ def _notes(found: Comparison, ends: Mapping[str, int]) -> tuple[str, ...]:
     if ends and len(tried) > 1:
         each = ", ".join(f"{arm} ({count} of {len(found.arms[0].tests)} seeds)" for arm, count in ends.items())
         notes.append(f"Chose an end of the learning rates, so a better one may lie beyond: {each}.")
+    notes += _noise(found)
     learning = [arm for arm in found.arms if 2 * arm.still_learning >= len(arm.tests)]
     if learning:
         each = ", ".join(f"{arm.activation} ({arm.still_learning} of {len(arm.tests)} seeds)" for arm in learning)
         longest = max(len(curve) for arm in learning for curve in arm.curves)
         notes.append(f"Still learning after {longest} epochs: {each}. Ask for more epochs to see where it ends.")
     return tuple(notes)
+
+
+def _noise(found: Comparison) -> list[str]:
+    """Say of each A/A comparison how far the two arms are apart, by noise alone."""
+    tests = {arm.activation: arm.tests for arm in found.arms}
+    notes = []
+    for name in filter(is_again, tests):
+        test = SignedRank(tuple(one - two for one, two in zip(tests[name], tests[original(name)], strict=True)))
+        notes.append(
+            f"A/A: {name} differs from {original(name)} by {test.mean:+.3g} {found.metric.unit} on average (p ="
+            f" {test.p:.2g}, not corrected), with the same activation: by noise alone."
+        )
+    return notes
 
 
 BOOSTED_SPLITS = 3

@@ -9,6 +9,7 @@ from itertools import groupby, pairwise
 from typing import final
 
 from actlab.errors import BadTask
+from actlab.study.again import stream_of
 from actlab.study.arm import model_of
 from actlab.study.outcome import Outcome
 from actlab.study.plan import Trial
@@ -55,13 +56,13 @@ def carry_out(setting: Setting, trial: Trial) -> Outcome:
     """
     start = time.perf_counter()
     task, rate = setting.task_of(trial.seed, arm=trial.arm), setting.plan.rate(trial.point)
-    arm = setting.arms[trial.arm]
+    arm, seed = setting.arms[trial.arm], stream_of(trial.arm, trial.seed)
     if isinstance(task, OwnTraining):
         assert arm.build is not None  # only the activation of a model that is there is left as it is
-        run = carry_out_own(task, arm.build, rate=rate, seed=trial.seed)
+        run = carry_out_own(task, arm.build, rate=rate, seed=seed)
     else:
-        model = model_of(task, arm, where=setting.where, seed=trial.seed)
-        run = train(model, task, rate=rate, seed=trial.seed, clip=arm.clip)
+        model = model_of(task, arm, where=setting.where, seed=seed)
+        run = train(model, task, rate=rate, seed=seed, clip=arm.clip)
     return _outcome(trial, run, rate=rate, seconds=time.perf_counter() - start)
 
 
@@ -124,9 +125,13 @@ class LotTrainer:
         seeds = dict.fromkeys(trial.seed for trial in lot)
         found = {seed: self.setting.task_of(seed, arm=arm.name) for seed in seeds}
         tasks = {seed: task for seed, task in found.items() if isinstance(task, Task)}
-        models = {seed: model_of(tasks[seed], arm, where=where, seed=seed) for seed in seeds}
+        streams = {seed: stream_of(arm.name, seed) for seed in seeds}
+        models = {seed: model_of(tasks[seed], arm, where=where, seed=streams[seed]) for seed in seeds}
         rate = self.setting.plan.rate
-        return [Lane(tasks[trial.seed], models[trial.seed], rate(trial.point), trial.seed, arm.clip) for trial in lot]
+        return [
+            Lane(tasks[trial.seed], models[trial.seed], rate(trial.point), streams[trial.seed], arm.clip)
+            for trial in lot
+        ]
 
     def _decided(self, arm: str, lanes: Sequence[Lane]) -> Decision:
         known = self.decisions.get(arm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actlab.study.again import is_again
 from actlab.study.comparison import Comparison
 from actlab.study.more_seeds import CAP
 from actlab.study.plan import ALPHA
@@ -15,7 +16,7 @@ def seeds_to_settle(comparison: Comparison) -> int | None:
     It is None if no arm is undecided, if more than 200 seeds would be needed, or if the plan has no error left to spend
     on another look.
     """
-    more = [arm.more_seeds for arm in comparison.arms if arm.verdict == UNDECIDED]
+    more = [arm.more_seeds for arm in comparison.arms if arm.verdict == UNDECIDED and not is_again(arm.activation)]
     wanted = [seeds for seeds in more if seeds is not None]
     plan = comparison.plan
     if not wanted or len(wanted) < len(more) or plan.alpha >= ALPHA:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -169,8 +169,80 @@ def write_plan(
     return "\n\n".join(sections) + "\n"
 
 
-def read_plan(path: Path) -> PlanFile:
-    """Read a plan file.
+def write_plans(
+    studies: Sequence[Study],
+    *,
+    names: Sequence[str],
+    sentences: Sequence[str],
+    control: str,
+    candidates: tuple[str, ...],
+    parameters: Mapping[str, float],
+    folder: Path,
+) -> str:
+    """Return the text of a plan file with several tasks; the arms, the seeds and the looks are those of all.
+
+    Args:
+        studies: one for each task.
+        names: the name of each task among them.
+        sentences: what will be run and what it can decide over all tasks.
+        control, candidates, parameters, folder: as for `write_plan`.
+
+    Raises:
+        BadStudy: a task was built in Python.
+    """
+    plan = studies[0].plan
+    for study in studies:
+        if not _origin(study.setting.task, folder=folder):
+            raise BadStudy(
+                f"a plan file with several tasks requires tasks from files or built-in ones; '{study.plan.task}' was"
+                " built in Python. Save a plan for it alone."
+            )
+    head = [
+        f"The plan of a comparison on several tasks, written by actlab {version('actlab')}.",
+        "Run it: actlab compare FILE. Before the first run it may be edited; afterwards, keep it.",
+        "",
+        *sentences,
+    ]
+    sections = [
+        "\n".join(_comment(head)),
+        f"format = {FORMAT}",
+        _section(
+            "arms",
+            {"control": control, "candidates": list(candidates), **_if_any(parameters=dict(parameters))},
+            about=["Names, formulas or file.py:name. All others are compared with the control."],
+        ),
+        _section("rates", {"count": len(plan.points)}, about=["Learning rates, evenly spaced in the logarithm."]),
+        _section(
+            "replicates",
+            {"seed": plan.seed, "init": plan.init, **_equal(plan)},
+            about=["The master random seed; the number of seeds is that of the last look."],
+        ),
+        *_looks(plan.looks),
+        *_measuring(plan.measuring),
+        *(_of_one(study, name=name, folder=folder) for study, name in zip(studies, names, strict=True)),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _of_one(study: Study, *, name: str, folder: Path) -> str:
+    task = study.setting.task
+    low, high = task.rates
+    values = {
+        "name": task.name,
+        **_origin(task, folder=folder),
+        "epochs": task.epochs,
+        "lowest": low,
+        "highest": high,
+        "splits": study.plan.splits,
+    }
+    about = [f"Task {name}; its lowest and highest learning rate; digests of what its results depend on."]
+    contents = _section("tasks.contents", _contents(study, task=task))
+    budget = _budget(study.plan, name="tasks.budget")
+    return "\n\n".join([_section("[tasks]", values, about=about), *budget, contents])
+
+
+def read_plans(path: Path) -> tuple[PlanFile, ...]:
+    """Read a plan file: one plan, or one for each of its tasks.
 
     Raises:
         BadStudy: the file cannot be read, or a field is unknown, missing or of another type.
@@ -186,6 +258,48 @@ def read_plan(path: Path) -> PlanFile:
             f"the plan '{path}' has format {values['format']!r}; this actlab reads {FORMAT}. Write a new one with"
             " --plan --save."
         )
+    return tuple(_read(each, path=path) for each in _of_tasks(values, path=path))
+
+
+def read_plan(path: Path) -> PlanFile:
+    """Read a plan file with a single task.
+
+    Raises:
+        BadStudy: as `read_plans`, or the file has several tasks.
+    """
+    plans = read_plans(path)
+    if len(plans) > 1:
+        raise BadStudy(f"the plan '{path}' must have a single task; got {len(plans)}.")
+    return plans[0]
+
+
+OF_EACH: Mapping[str, str] = {"lowest": "rates", "highest": "rates", "splits": "replicates"}
+"""What each of several tasks says itself, and the section where a plan of a single task has it."""
+
+
+def _of_tasks(values: Mapping[str, Any], *, path: Path) -> list[Mapping[str, Any]]:
+    """Return the values of a plan for each of the tasks."""
+    if "tasks" not in values:
+        return [values]
+    tasks = values["tasks"]
+    if "task" in values or not isinstance(tasks, list) or not tasks or not all(isinstance(one, dict) for one in tasks):
+        raise BadStudy(f"the plan '{path}' must have one [task], or several [[tasks]]; got another form.")
+    plans: list[Mapping[str, Any]] = []
+    for task in tasks:
+        plan = {name: each for name, each in values.items() if name != "tasks"}
+        for name, section in OF_EACH.items():
+            if name in task:
+                shared = plan.get(section, {})
+                plan[section] = {**shared, name: task[name]} if isinstance(shared, dict) else shared
+        plan["task"] = {name: each for name, each in task.items() if name not in (*OF_EACH, "contents", "budget")}
+        if "budget" in task:
+            plan["budget"] = task["budget"]
+        plan["contents"] = task.get("contents", {})
+        plans.append(plan)
+    return plans
+
+
+def _read(values: Mapping[str, Any], *, path: Path) -> PlanFile:
     _refuse_unknown(values, path=path)
     try:
         found: PlanFile = read_as(PlanFile, values, at="the plan")
@@ -287,14 +401,14 @@ def _equal(plan: Plan) -> dict[str, str]:
     return {} if plan.budget is None else {"equal": plan.budget.equal}
 
 
-def _budget(plan: Plan) -> list[str]:
+def _budget(plan: Plan, *, name: str = "budget") -> list[str]:
     """Return the section of the measured budget; sizes of models are computed anew."""
     budget = plan.budget
     if budget is None or budget.equal != "seconds":
         return []
     values = {"equal": budget.equal, "amounts": dict(budget.amounts), "settings": dict(budget.settings)}
     about = "The time of a step of each arm, relative to the control's, and the epochs that follow, as measured."
-    return [_section("budget", values, about=[about])]
+    return [_section(name, values, about=[about])]
 
 
 def _measuring(measuring: Measuring) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from statistics import geometric_mean, mean, median
 
 from actlab.formula.activation import Activation
+from actlab.study.again import is_again
 from actlab.study.choice import Done, tuned
 from actlab.study.comparison import ArmResult, Comparison, Cost
 from actlab.study.measured import measured_on_request, names_beside
@@ -115,8 +116,8 @@ def _constant(task: Learnable, part: str) -> float:
 
 
 def is_settled(found: Comparison) -> bool:
-    """Return whether every arm is decided."""
-    return all(arm.verdict != UNDECIDED for arm in found.arms)
+    """Return whether every arm is decided, but for those that repeat another one."""
+    return all(arm.verdict != UNDECIDED or is_again(arm.activation) for arm in found.arms)
 
 
 def _target(

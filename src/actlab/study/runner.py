@@ -108,6 +108,7 @@ class LocalRunner:
             BadStudy: a worker process died.
             BadTask: the model or the loss raised.
         """
+        self.decisions.clear()  # those of another study, of arms with the same names
         parcel = _parcel(setting) if self.jobs > 1 else None
         if parcel is None:
             yield partial(_here, LotTrainer(setting), self.decisions)

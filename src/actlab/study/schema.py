@@ -78,6 +78,31 @@ RESULTS = sa.Table(
     sa.Column("comparison", sa.JSON, nullable=False),
     sa.Column("version", sa.String(40), nullable=False),
     sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+    # What the task is like, by which results of similar tasks are found; none in a row of an older version.
+    sa.Column("data", sa.String(40)),
+    sa.Column("target", sa.String(40)),
+    sa.Column("rows", sa.BigInteger),
+    sa.Index("results_about", "data", "target", "rows"),
+)
+
+# Comparisons of the same arms on several tasks, with what was concluded over all.
+SUITES = sa.Table(
+    "suites",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("tasks", sa.JSON, nullable=False),
+    sa.Column("version", sa.String(40), nullable=False),
+    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("conclusion", sa.JSON),
+)
+
+# The studies of a suite, one for each task.
+SUITE_STUDIES = sa.Table(
+    "suite_studies",
+    METADATA,
+    sa.Column("suite_id", sa.Integer, sa.ForeignKey("suites.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("study_id", sa.Integer, sa.ForeignKey("studies.id", ondelete="CASCADE"), nullable=False),
 )
 
 

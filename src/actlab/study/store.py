@@ -145,19 +145,14 @@ class Store:
 
     def _added(self, name: str, plan: Plan, *, attempt: int) -> int | None:
         """Add a study and return its number; None if the attempt is taken."""
-        row = {
-            "name": name,
-            "attempt": attempt,
-            "digest": plan.digest(),
-            "plan": plan.to_json(),
-            "version": _version(),
-            "created": datetime.now(UTC),
-        }
+        row = row_of(name, plan, attempt=attempt)
         added = self.database.insert(STUDIES).values(row).on_conflict_do_nothing().returning(STUDIES.c.id)
         return self.database.write(lambda connection: connection.execute(added).scalar_one_or_none())
 
-    def resume(self, name: str, plan: Plan, *, seeds: int | None = None) -> tuple[int, Plan]:
+    def resume(self, name: str, plan: Plan, *, seeds: int | None = None, number: int | None = None) -> tuple[int, Plan]:
         """Return number and plan of the newest study of this name, or of a new one if there is none.
+
+        With `number`, it is the study of this number, which is there.
 
         The stored plan may have other seeds and looks than `plan`: its own go on to count, and if `seeds` is larger
         than their number, seeds and one more look are added, and stored.
@@ -165,13 +160,14 @@ class Store:
         Raises:
             BadStudy: the newest study of this name has another plan or more seeds; the message says what differs.
         """
-        newest = sa.select(STUDIES.c.id, STUDIES.c.plan, STUDIES.c.digest).where(STUDIES.c.name == name)
+        wanted = STUDIES.c.name == name if number is None else STUDIES.c.id == number
+        newest = sa.select(STUDIES.c.id, STUDIES.c.plan, STUDIES.c.digest).where(wanted)
         newest = newest.order_by(STUDIES.c.attempt.desc()).limit(1)
         row = next(iter(self._all(newest)), None)
         if row is None:
-            number = self._added(name, plan, attempt=1)
+            begun = self._added(name, plan, attempt=1)
             # None: another process has just begun it, and is joined
-            return self.resume(name, plan, seeds=seeds) if number is None else (number, plan)
+            return self.resume(name, plan, seeds=seeds) if begun is None else (begun, plan)
         if _without_seeds(row.plan) != _without_seeds(plan.to_json()):
             raise BadStudy(_refusal(name, _without_seeds(row.plan), _without_seeds(plan.to_json())))
         self._check_plan(row)
@@ -237,9 +233,16 @@ class Store:
         trials = {Trial(row.arm, row.point, row.seed): row for row in rows}
         return {trial: self._outcome(row) for trial, row in trials.items() if trial not in known}
 
-    def keep_result(self, study: int, values: Mapping[str, Any]) -> None:
-        """Store the result of a study; it takes the place of an earlier one, of fewer seeds."""
+    def keep_result(self, study: int, values: Mapping[str, Any], *, about: Mapping[str, Any]) -> None:
+        """Store the result of a study; it takes the place of an earlier one, of fewer seeds.
+
+        Args:
+            study: the number of the study.
+            values: the result as plain values.
+            about: what its task is like, by which it is found: data, target and rows.
+        """
         row = {"study_id": study, "comparison": dict(values), "version": _version(), "created": datetime.now(UTC)}
+        row |= about
         insert = self.database.insert(RESULTS).values(row)
         # Two processes that shared the study end at the same moment.
         kept = insert.on_conflict_do_update(index_elements=[RESULTS.c.study_id], set_=row)
@@ -287,6 +290,18 @@ class Store:
     def _check(self, found: Outcome | StoredStudy, what: str) -> None:
         if not fits(found, type(found)):
             raise damaged(self.database.shown, f"{what} has a value of another type")
+
+
+def row_of(name: str, plan: Plan, *, attempt: int = 1) -> dict[str, Any]:
+    """Return the row of a new study."""
+    return {
+        "name": name,
+        "attempt": attempt,
+        "digest": plan.digest(),
+        "plan": plan.to_json(),
+        "version": _version(),
+        "created": datetime.now(UTC),
+    }
 
 
 AT_ONCE = 500

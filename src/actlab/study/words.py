@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from actlab.study.again import is_again, original
 from actlab.study.more_seeds import CAP
 from actlab.study.verdict import BETTER, EQUIVALENT, MINOR, UNDECIDED, WORSE, Judgement
 from actlab.train.kinds import Metric
@@ -46,9 +47,14 @@ class Findings:
         """Return whether an arm learned with at least half of the seeds."""
         return 2 * self.learned[arm] >= self.seeds
 
+    @property
+    def compared(self) -> Mapping[str, Judgement]:
+        """The judgements of all arms but those that repeat another one, for an A/A comparison."""
+        return {arm: judgement for arm, judgement in self.judgements.items() if not is_again(arm)}
+
     def of(self, verdict: str) -> list[str]:
-        """Return the arms with this verdict, the best first."""
-        arms = [arm for arm, judgement in self.judgements.items() if judgement.verdict == verdict]
+        """Return the arms with this verdict, the best first, without those that repeat another one."""
+        arms = [arm for arm, judgement in self.compared.items() if judgement.verdict == verdict]
         return sorted(arms, key=lambda arm: -self.metric.gain(self.means[arm], over=self.baseline))
 
 
@@ -63,7 +69,8 @@ def arm_sentence(arm: str, findings: Findings) -> str:
         f"{value}, {difference.mean:+.2f} against {findings.control}"
         f" ({difference.level:.1%} interval {difference.low:.2f} to {difference.high:.2f})"
     )
-    return f"{arm} is {_claim(judgement, findings)}; {found}{_if_not_learned(arm, findings)}."
+    label = f"{arm} ({original(arm)} again: A/A)" if is_again(arm) else arm
+    return f"{label} is {_claim(judgement, findings)}; {found}{_if_not_learned(arm, findings)}."
 
 
 def _claim(judgement: Judgement, findings: Findings) -> str:
@@ -82,7 +89,20 @@ def overall(findings: Findings) -> str:
     """Summarize the comparison in a few sentences."""
     if not any(findings.learns(arm) for arm in findings.means):
         return _nothing_learns(findings)
-    return " ".join(part for part in (_about_control(findings), _advice(findings), _undecided(findings)) if part)
+    parts = (_about_control(findings), _advice(findings), _undecided(findings), _again(findings))
+    return " ".join(part for part in parts if part)
+
+
+def _again(findings: Findings) -> str:
+    """Say what was found about the control against itself."""
+    sentences = []
+    for arm, judgement in findings.judgements.items():
+        if is_again(arm) and original(arm) == findings.control:
+            claimed = judgement.verdict in (BETTER, WORSE, MINOR)
+            said = f"it is called {judgement.verdict}, which is false" if claimed else "no difference is claimed"
+            mean = f"{judgement.difference.mean:+.3g} {findings.metric.unit}"
+            sentences.append(f"A/A: {arm} is {findings.control} again, {mean} from it by noise alone; {said}.")
+    return " ".join(sentences)
 
 
 def _nothing_learns(findings: Findings) -> str:
@@ -117,10 +137,12 @@ def _advice(findings: Findings) -> str:
     best = recommended(findings)
     if best != findings.control:
         return f"Replace {findings.control} by {best}: {_change(best, findings)}. {_others(best, findings)}".rstrip()
+    if not findings.compared:
+        return ""
     keep = f"keep {findings.control}"
-    if len(findings.of(EQUIVALENT)) == len(findings.judgements):
+    if len(findings.of(EQUIVALENT)) == len(findings.compared):
         return f"No difference that matters (all within {_size(findings)}): {keep}, or take the cheapest."
-    if len(findings.of(WORSE)) == len(findings.judgements):
+    if len(findings.of(WORSE)) == len(findings.compared):
         return f"Every candidate is worse: {keep}."
     if not findings.learns(findings.control):
         return "No candidate is shown to be better."
@@ -132,7 +154,7 @@ def _advice(findings: Findings) -> str:
 
 def _others(best: str, findings: Findings) -> str:
     """Say which arms cannot be distinguished from the recommended one, and which others are better than the control."""
-    equals = [arm for arm in findings.group if arm != best]
+    equals = [arm for arm in findings.group if arm != best and not is_again(arm)]
     behind = [arm for arm in findings.of(BETTER) if arm not in findings.group and arm != best]
     parts = []
     if equals and best in findings.group:

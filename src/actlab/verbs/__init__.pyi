@@ -9,6 +9,10 @@ from .check import Checked as Checked
 from .check import check as check
 from .compare import Planned as Planned
 from .compare import compare as compare
+from .compare import compare as compare
+from .compare import compare as compare
+from .compare import planned as planned
+from .compare import planned as planned
 from .compare import planned as planned
 from .comparing import own_activations as own_activations
 from .comparing import provenance as provenance
@@ -39,6 +43,13 @@ from .show import show as show
 from .show import source as source
 from .sites import Located as Located
 from .sites import sites as sites
+from .suites import PlannedSuite as PlannedSuite
+from .suites import SuiteAdvice as SuiteAdvice
+from .suites import compare_tasks as compare_tasks
+from .suites import listed_tasks as listed_tasks
+from .suites import names_several as names_several
+from .suites import plan_tasks as plan_tasks
+from .task_lookup import is_table as is_table
 from .task_lookup import subject_named as subject_named
 from .task_lookup import task_named as task_named
 from .tasks import Tasks as Tasks

@@ -10,6 +10,7 @@ from typing import Any
 from actlab.diagnosis.report import Report
 from actlab.jsonable import plain
 from actlab.report.diagnosis import diagnosis
+from actlab.report.earlier_text import earlier_lines
 from actlab.report.finding_table import FindingTable, table_lines
 from actlab.report.guide_text import guide_lines
 from actlab.report.health_facts import health
@@ -20,6 +21,7 @@ from actlab.rules.remedies import REMEDIES
 from actlab.study.advise import advise as advised
 from actlab.study.compare import Progress
 from actlab.study.comparison import Comparison
+from actlab.study.earlier import Earlier
 from actlab.study.guide import Hint, guide
 from actlab.study.next_seeds import seeds_to_settle
 from actlab.study.options import AdviseOptions, lists_options, task_options
@@ -39,12 +41,14 @@ class Advice:
         report: the path of the HTML report, if one was written.
         diagnosis: the findings about the control before the comparison, if it was diagnosed.
         guide: what is usual for such a network and such a loss; a measurement outranks it.
+        earlier: what earlier runs in the store showed on similar tasks; a measurement outranks it too.
     """
 
     comparison: Comparison
     report: Path | None = None
     diagnosis: Report | None = None
     guide: tuple[Hint, ...] = ()
+    earlier: Earlier | None = None
 
     @property
     def verdict(self) -> str:
@@ -72,6 +76,7 @@ class Advice:
             "report": None if self.report is None else str(self.report),
             "diagnosis": None if self.diagnosis is None else _diagnosis(self.diagnosis),
             "guide": plain(self.guide),
+            "earlier": None if self.earlier is None else plain(self.earlier),
             "error_rate": self.comparison.plan.error_rate,
             "seeds_to_settle": self.seeds_to_settle,
             "next_step": self.next_step,
@@ -85,6 +90,9 @@ class Advice:
             lines = [*_diagnosis_lines(self.diagnosis, control=self.comparison.control.activation), "", *lines]
         if self.guide:
             lines += ["", *guide_lines(self.guide)]
+        known = earlier_lines(self.earlier)
+        if known:
+            lines += ["", *known]
         return lines if self.report is None else [*lines, "", f"Report: {self.report}"]
 
 
@@ -157,9 +165,15 @@ def advise(
     found = advised(chosen, asked, say=say, warn=warn, progress=progress, runner=where)
     hints = guide(chosen) if isinstance(chosen, Task) else ()
     if report is None:
-        return Advice(found.comparison, None, found.diagnosis, hints)
+        return Advice(found.comparison, None, found.diagnosis, hints, found.earlier)
     shown = None if found.diagnosis is None else diagnosis(found.diagnosis, root=Path.cwd())
     path = write_report(
-        found.comparison, Path(report), provenance=provenance(command), own=own_activations(asked), diagnosis=shown
+        found.comparison,
+        Path(report),
+        provenance=provenance(command),
+        own=own_activations(asked),
+        diagnosis=shown,
+        guide=hints,
+        earlier=found.earlier,
     )
-    return Advice(found.comparison, path, found.diagnosis, hints)
+    return Advice(found.comparison, path, found.diagnosis, hints, found.earlier)

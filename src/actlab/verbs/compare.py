@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from actlab.errors import BadInput, BadStudy
 from actlab.formula.activation import Activation
@@ -15,19 +15,25 @@ from actlab.report.forecast import forecast_lines
 from actlab.report.page import write_report
 from actlab.report.written import check_place, write_whole
 from actlab.study.advise import announce, carried_out, study_of
+from actlab.study.again import original_of
 from actlab.study.arm_text import variant
 from actlab.study.compare import Progress, Study
+from actlab.study.earlier import earlier_in
 from actlab.study.forecast import Forecast, forecast
+from actlab.study.guide import guide
 from actlab.study.options import AdviseOptions, lists_options, task_options
-from actlab.study.plan_file import PlanFile, check_task, read_plan, settled, task_of, write_plan
+from actlab.study.plan_file import PlanFile, check_task, read_plans, settled, task_of, write_plan, write_plans
 from actlab.study.runner import LocalRunner, Runner, start_early
+from actlab.study.suite import Suite, suite_of
 from actlab.train.builtin import TASKS
 from actlab.train.options import TaskOptions
-from actlab.train.task import Learnable
+from actlab.train.subject import names_program
+from actlab.train.task import Learnable, Task
 from actlab.verbs.advise import Advice
 from actlab.verbs.comparing import Choice, own_activations, provenance, with_activations
 from actlab.verbs.runner_lookup import runner_named
-from actlab.verbs.task_lookup import task_named
+from actlab.verbs.suites import PlannedSuite, SuiteAdvice, compare_tasks, listed_tasks, names_several, plan_tasks
+from actlab.verbs.task_lookup import is_table, task_named
 
 
 @dataclass(frozen=True)
@@ -64,9 +70,20 @@ _OF_STUDY = ("activations", "diagnose")
 _listed = partial(lists_options, without=_OF_STUDY)
 
 
+TaskName = str | Path | Learnable
+
+
+@overload
+def compare(
+    task: list[TaskName] | list[str] | tuple[TaskName, ...],
+    activations: Sequence[Choice] | None = None,
+    **options: Any,
+) -> SuiteAdvice: ...
+@overload
+def compare(task: TaskName | None = None, activations: Sequence[Choice] | None = None, **options: Any) -> Advice: ...
 @partial(_listed, before="plan")
 def compare(
-    task: str | Path | Learnable | None = None,
+    task: TaskName | Sequence[TaskName] | None = None,
     activations: Sequence[Choice] | None = None,
     *,
     target: str | None = None,
@@ -79,11 +96,15 @@ def compare(
     progress: Progress | None = None,
     runner: str | Runner | None = None,
     **options: Any,
-) -> Advice:
+) -> Advice | SuiteAdvice:
     """Compare activations on a task fairly, and judge every one of them against a control.
 
+    A list of tasks, or a plan file with several, is compared on each of them, with one conclusion over all: the answer
+    is then a `SuiteAdvice`.
+
     Args:
-        task: A built-in task's name, a table's path, `file.py:name`, a plan file (`.toml`), or a `Task`.
+        task: A built-in task's name, a table's path, `data.csv:column`, `file.py:name`, a plan file (`.toml`), or a
+            `Task`; or a list of these.
         activations: Candidates: names, formulas or `file.py:name`; by default eight common activations.
         target: The table column to predict.
         {options}
@@ -104,18 +125,47 @@ def compare(
         check_place(Path(report))
     if where is None and options.get("jobs", 1) > 1:
         start_early()
-    asked = _asked(task, activations, target=target, plan=plan, params=params or {}, options=options)
+    each = _asked_each(task, activations, target=target, plan=plan, params=params or {}, options=options)
+    asked = each[0]
+    if names_several(task) or len(each) > 1:
+        return compare_tasks(
+            _suite(each),
+            asked.options,
+            report=None if report is None else Path(report),
+            command=command,
+            say=say,
+            warn=warn,
+            progress=progress,
+            runner=where,
+        )
     announce(asked.study, say=say, warn=warn)
+    chosen = asked.study.setting.task
+    known = earlier_in(asked.options.store, chosen, resume=asked.options.resume)
     comparison = carried_out(asked.study, asked.options, progress=progress, runner=where)
     if report is None:
-        return Advice(comparison)
-    own = own_activations(asked.options)
-    return Advice(comparison, write_report(comparison, Path(report), provenance=provenance(command), own=own))
+        return Advice(comparison, earlier=known)
+    path = write_report(
+        comparison,
+        Path(report),
+        provenance=provenance(command),
+        own=own_activations(asked.options),
+        guide=guide(chosen) if isinstance(chosen, Task) else (),
+        earlier=known,
+    )
+    return Advice(comparison, path, earlier=known)
 
 
+@overload
+def planned(
+    task: list[TaskName] | list[str] | tuple[TaskName, ...],
+    activations: Sequence[Choice] | None = None,
+    **options: Any,
+) -> PlannedSuite: ...
+@overload
+def planned(task: TaskName | None = None, activations: Sequence[Choice] | None = None, **options: Any) -> Planned: ...
 @partial(_listed, before="save")
 def planned(
-    task: str | Path | Learnable | None = None,
+    task: TaskName | Sequence[TaskName] | None = None,
     activations: Sequence[Choice] | None = None,
     *,
     target: str | None = None,
@@ -124,11 +174,14 @@ def planned(
     progress: Progress | None = None,
     runner: str | Runner | None = None,
     **options: Any,
-) -> Planned:
+) -> Planned | PlannedSuite:
     """Say before a comparison what it will take and what it can decide; run a small pilot only.
 
+    For a list of tasks, or a plan file with several, the answer is a `PlannedSuite`.
+
     Args:
-        task: A built-in task's name, a table's path, `file.py:name`, a plan file (`.toml`), or a `Task`.
+        task: A built-in task's name, a table's path, `data.csv:column`, `file.py:name`, a plan file (`.toml`), or a
+            `Task`; or a list of these.
         activations: Candidates: names, formulas or `file.py:name`; by default eight common activations.
         target: The table column to predict.
         {options}
@@ -143,8 +196,13 @@ def planned(
     where = runner_named(runner)
     if save is not None:
         check_place(Path(save))
-    asked = _asked(task, activations, target=target, plan=None, params=params or {}, options=options)
-    text = None if save is None else _text(asked, folder=Path(save).resolve().parent)
+    each = _asked_each(task, activations, target=target, plan=None, params=params or {}, options=options)
+    asked = each[0]
+    suite = _suite(each) if names_several(task) or len(each) > 1 else None
+    text = None if save is None else _text(asked, suite=suite, folder=Path(save).resolve().parent)
+    if suite is not None:
+        answer = PlannedSuite(suite, plan_tasks(suite, asked.options, progress=progress, runner=where))
+        return answer if save is None or text is None else replace(answer, file=write_whole(Path(save), text.encode()))
     found = forecast(asked.study, runner=where, jobs=asked.options.jobs, progress=progress)
     notes = tuple(note for note in asked.study.notes if note not in asked.study.plan.warnings())
     if save is None or text is None:
@@ -163,25 +221,66 @@ class _Asked:
     params: Mapping[str, float]
 
 
-def _asked(
-    task: str | Path | Learnable | None,
+def _asked_each(
+    task: TaskName | Sequence[TaskName] | None,
     activations: Sequence[Choice] | None,
     *,
     target: str | None,
     plan: str | Path | None,
     params: Mapping[str, float],
     options: dict[str, Any],
-) -> _Asked:
-    if isinstance(task, str | Path) and str(task).endswith(".toml"):
-        task, plan = None, task
+) -> list[_Asked]:
+    """Return the study of every task that is named, in a plan file or directly."""
     about_task = task_options(options)
     typed = AdviseOptions(**options, activations=activations, diagnose=False)
     LocalRunner(typed.jobs)  # refuses a number of jobs that is not possible, before anything is built
+    tasks = listed_tasks(task)
+    files = [one for one in tasks if isinstance(one, str | Path) and str(one).endswith(".toml")]
+    if plan is not None and len(tasks) == 1 and not files:
+        return _planned_before(Path(plan), tasks[0], typed=typed, about_task=about_task, target=target, params=params)
     if plan is not None:
-        return _planned_before(Path(plan), task, typed=typed, about_task=about_task, target=target, params=params)
-    chosen = _task(task, target=target, options=about_task)
+        raise BadInput(f"plan requires an actlab.Task beside it; got {len(tasks)} tasks. Pass the plan file alone.")
+    if files and len(files) < len(tasks):
+        raise BadInput(f"plan files and tasks cannot be named together; got {files[0]} beside others.")
+    if files:
+        return [
+            asked
+            for file in files
+            for asked in _planned_before(
+                Path(file), None, typed=typed, about_task=about_task, target=target, params=params
+            )
+        ]
+    if not tasks:
+        raise BadInput("a comparison over tasks requires two tasks or more; got an empty list.")
     asked = with_activations(typed, params)
-    return _Asked(study_of(chosen, asked), asked, tuple(activations or ()), typed.against, params)
+    found = [_task(one, target=own, options=each) for one, own, each in _each_with_options(tasks, target, about_task)]
+    return [_Asked(study_of(one, asked), asked, tuple(activations or ()), typed.against, params) for one in found]
+
+
+_OF_TABLES = ("kind", "header", "without")
+
+
+def _each_with_options(
+    tasks: Sequence[TaskName | None], target: str | None, options: TaskOptions
+) -> list[tuple[TaskName | None, str | None, TaskOptions]]:
+    """Return every task with its target and options: of several, those of tables are for the tables among them."""
+    if len(tasks) == 1:
+        return [(tasks[0], target, options)]
+    targets = [target if _may_be_table(one) else None for one in tasks]
+    tables = [is_table(one, own) for one, own in zip(tasks, targets, strict=True)]
+    usual = TaskOptions()
+    others = replace(options, **{name: getattr(usual, name) for name in _OF_TABLES}) if any(tables) else options
+    return [
+        (one, own, options if of_table else others) for one, own, of_table in zip(tasks, targets, tables, strict=True)
+    ]
+
+
+def _may_be_table(task: object) -> bool:
+    return isinstance(task, str | Path) and str(task) not in TASKS and not names_program(str(task))
+
+
+def _suite(each: Sequence[_Asked]) -> Suite:
+    return suite_of([asked.study for asked in each])
 
 
 def _task(task: str | Path | Learnable | None, *, target: str | None, options: TaskOptions) -> Learnable:
@@ -200,8 +299,8 @@ def _planned_before(
     about_task: TaskOptions,
     target: str | None,
     params: Mapping[str, float],
-) -> _Asked:
-    """Return the study of a plan file; only how it is run can be chosen.
+) -> list[_Asked]:
+    """Return the studies of a plan file, one for each of its tasks; only how they are run can be chosen.
 
     Raises:
         BadStudy: something is asked for that the plan fixes, or it belongs to another task.
@@ -209,12 +308,17 @@ def _planned_before(
     if task is not None and not isinstance(task, Learnable):
         raise BadInput(f"plan requires an actlab.Task beside it; got '{task}'. Pass the plan file alone.")
     _refuse_fixed(path, typed=typed, about_task=about_task, target=target, params=params)
-    plan = read_plan(path)
-    chosen = task_of(plan, path) if task is None else settled(plan, task)
-    asked = with_activations(_options(plan, typed), plan.arms.parameters)
-    study = study_of(chosen, asked, looks=plan.looks, budget=plan.budget)
-    check_task(plan, study, path)
-    return _Asked(study, asked, plan.arms.candidates, plan.arms.control, plan.arms.parameters)
+    plans = read_plans(path)
+    if task is not None and len(plans) > 1:
+        raise BadStudy(f"the plan '{path}' has {len(plans)} tasks of its own; got task '{task.name}' beside it.")
+    found = []
+    for plan in plans:
+        chosen = task_of(plan, path) if task is None else settled(plan, task)
+        asked = with_activations(_options(plan, typed), plan.arms.parameters)
+        study = study_of(chosen, asked, looks=plan.looks, budget=plan.budget)
+        check_task(plan, study, path)
+        found.append(_Asked(study, asked, plan.arms.candidates, plan.arms.control, plan.arms.parameters))
+    return found
 
 
 def _options(plan: PlanFile, typed: AdviseOptions) -> AdviseOptions:
@@ -259,21 +363,23 @@ def _refuse_fixed(
         )
 
 
-def _text(asked: _Asked, *, folder: Path) -> str:
+def _text(asked: _Asked, *, suite: Suite | None, folder: Path) -> str:
     """Return the text of the plan file.
 
     Raises:
         BadInput: an activation is an object, which a file cannot hold.
     """
-    arms = [variant(one) for one in (*asked.activations, asked.against) if one is not None]
-    for one in (act for arm in arms for act in (arm.activation, *arm.groups.values())):
+    typed = [variant(original_of(one)) for one in (*asked.activations, asked.against) if one is not None]
+    for one in (act for arm in typed for act in (arm.activation, *arm.groups.values())):
         if isinstance(one, Activation):
             raise BadInput(f"a plan file holds names and formulas; got the object {one.name}. Name it as file.py:name.")
     plan = asked.study.plan
-    return write_plan(
-        asked.study,
-        control=plan.control if asked.against is None else str(asked.against),
-        candidates=tuple(map(str, asked.activations)) or plan.arms[1:],
-        parameters=asked.params,
-        folder=folder,
-    )
+    arms: dict[str, Any] = {
+        "control": plan.control if asked.against is None else str(asked.against),
+        "candidates": tuple(map(str, asked.activations)) or plan.arms[1:],
+        "parameters": asked.params,
+        "folder": folder,
+    }
+    if suite is None:
+        return write_plan(asked.study, **arms)
+    return write_plans(suite.studies, names=suite.names, sentences=(*suite.warnings(), *suite.sentences()), **arms)

@@ -13,6 +13,7 @@ from actlab.catalog.own_file import names_own_file
 from actlab.errors import BadInput, BadParam
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
+from actlab.study.again import is_again, original_of
 from actlab.study.arm_text import Variant, variant
 from actlab.study.options import AdviseOptions
 from actlab.study.secrets import command_without_secrets
@@ -34,7 +35,7 @@ def with_activations(options: AdviseOptions, params: Mapping[str, float]) -> Adv
         BadInput: an activation acts along an axis.
         BadStudy: a factor cannot be read.
     """
-    arms = [variant(one) for one in (*(options.activations or ()), *_control(options))]
+    arms = [variant(original_of(one)) for one in (*(options.activations or ()), *_control(options))]
     typed = [one for arm in arms for one in (arm.activation, *arm.groups.values())]
     words = {word for one in typed if isinstance(one, str) for word in re.findall(r"[A-Za-z_]\w*", one)}
     for name in params:
@@ -47,7 +48,7 @@ def with_activations(options: AdviseOptions, params: Mapping[str, float]) -> Adv
 
 def own_activations(options: AdviseOptions) -> dict[str, Activation]:
     """Return the activations among the options that are objects, by name."""
-    arms = [variant(one) for one in (*(options.activations or ()), *_control(options))]
+    arms = [variant(original_of(one)) for one in (*(options.activations or ()), *_control(options))]
     return {arm.activation.name: arm.activation for arm in arms if isinstance(arm.activation, Activation)}
 
 
@@ -56,6 +57,8 @@ def _control(options: AdviseOptions) -> tuple[Choice, ...]:
 
 
 def _with_loaded(one: Choice, params: Mapping[str, float]) -> Choice:
+    if isinstance(one, str) and is_again(one):
+        return one
     arm = variant(one)
     activation = _loaded(arm.activation, params)
     groups = {group: _loaded(act, params) for group, act in arm.groups.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,8 +33,9 @@ def task_named(
     """Return the task: `data` itself, a table and its target, a task file, a built-in one, or the built-in example.
 
     Args:
-        data: a path (of a table, a folder of images or an .npz file), `file.py:name`, or a `Task`.
-        target: the table column to predict.
+        data: a path (of a table, a folder of images or an .npz file), `data.csv:column` for a table with its target,
+            `file.py:name`, or a `Task`.
+        target: the table column to predict, unless the table is named with its own.
         task: the name of a built-in task.
         verb: the command that asks, for error messages.
         options: how the task is read and trained.
@@ -43,6 +45,7 @@ def task_named(
         BadTask: nothing is found, or the arguments contradict each other.
     """
     options = options or TaskOptions()
+    data, target = _with_own_target(data, target)
     if data is not None and not isinstance(data, str | Path | Learnable):
         found = type(data).__name__
         raise BadInput(f"{verb} requires a table's path, file.py:name or an actlab.Task; got {found}.")
@@ -59,6 +62,28 @@ def task_named(
         _refuse_for_tables(options, verb=verb)
         found_task = _named(data, target=target, task=task, verb=verb)
     return adjusted(found_task, epochs=options.epochs, rates=options.rates, metric=options.metric)
+
+
+_WITH_TARGET = re.compile(r"(?P<path>.+?\.(?:csv|tsv|tab|data|txt)):(?P<target>.+)", re.IGNORECASE | re.DOTALL)
+
+
+def _with_own_target(
+    data: str | Path | Learnable | None, target: str | None
+) -> tuple[str | Path | Learnable | None, str | None]:
+    """Return a table and its target, if `data` names both as `data.csv:column`."""
+    found = _WITH_TARGET.fullmatch(data) if isinstance(data, str) and not Path(data).exists() else None
+    return (found["path"], found["target"]) if found else (data, target)
+
+
+def is_table(data: object, target: str | None) -> bool:
+    """Return whether `data` is read as a table: it has a target.
+
+    Example:
+        >>> is_table("wine.csv:cultivar", None), is_table("wine.csv", "cultivar"), is_table("digits-relu", None)
+        (True, True, False)
+    """
+    own, column = _with_own_target(data, target) if isinstance(data, str | Path) else (None, None)
+    return isinstance(own, str | Path) and column is not None
 
 
 def _named(data: str | Path | Learnable | None, *, target: str | None, task: str | None, verb: str) -> Learnable:
@@ -116,7 +141,8 @@ def subject_named(
     """
     if isinstance(data, Subject):
         return data
-    if isinstance(data, str | Path) and target is None and task is None and names_program(str(data)):
+    is_program = isinstance(data, str | Path) and names_program(str(data)) and not is_table(data, target)
+    if is_program and target is None and task is None:
         return named_subject(str(data), shapes=input)
     if input:
         raise BadTask(f"--input requires a model of yours: actlab {verb} file.py:name --input {input[0]}.")

@@ -13,6 +13,7 @@ from actlab.report.shape import ENDS, Line, Shape, shape
 from actlab.report.style import COLORS, DERIVATIVE, PANEL, PANEL_TEXT, QUIET, axes, image, look
 from actlab.report.table import ranked
 from actlab.sites.site_text import name_text
+from actlab.study.again import is_again
 from actlab.study.arm_text import activation_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def facts(data: Compared) -> Shapes:
     """Return the shapes of all arms that are the user's own, that the catalog knows, or that are formulas."""
     found: list[Shape] = []
     missing: list[tuple[str, str]] = []
-    for name in (arm.activation for arm in ranked(data.comparison)):
+    for name in (arm.activation for arm in ranked(data.comparison) if not is_again(arm.activation)):
         try:
             base = activation_of(name)
             act = data.own.get(base) or get(base)
