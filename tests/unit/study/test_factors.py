@@ -221,6 +221,7 @@ def test_arms_that_differ_in_a_factor_are_two() -> None:
 def test_the_plan_says_what_the_factors_are() -> None:
     said = studied(ring(), "relu@norm=batch@clip=2").plan.sentences()
     assert "relu@norm=batch@clip=2: batch normalization before each activation; gradients clipped to norm 2." in said
+    assert studied(ring(), "relu@depth=3", "relu@depth=3#2").plan.factors() == ("relu@depth=3: depth 3.",)
 
 
 @pytest.mark.parametrize(
