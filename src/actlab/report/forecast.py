@@ -8,7 +8,6 @@ from textwrap import wrap
 
 from actlab.report.wording import number_text, places_of, seconds_text
 from actlab.sites.site_text import name_text
-from actlab.study.arm_text import described
 from actlab.study.forecast import Forecast
 
 LABEL = 19
@@ -44,7 +43,7 @@ def _rows(forecast: Forecast) -> list[tuple[str, str]]:
     at_once = f"{forecast.parallel:.2g} at a time" if forecast.parallel > 1 else "one at a time"
     return [
         ("arms", f"{len(plan.arms)}: {name_text(plan.control)} (the control), {arms}"),
-        *(("", name_text(each, 200)) for each in map(described, plan.arms) if each),
+        *(("", name_text(each, 200)) for each in plan.factors()),
         *([] if plan.budget is None else [("budget", name_text(plan.budget.sentence(plan.arms), 2000))]),
         ("learning rates", f"{len(plan.points)}{span}"),
         ("replicates", f"{len(plan.seeds)} seeds"),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from actlab.errors import BadInput, BadStudy
+from actlab.study.again import is_again
 from actlab.study.arm_text import INITS, described
 from actlab.study.measuring import NOTHING_MORE, Measuring
 from actlab.study.power import seeds_needed, smallest_p
@@ -235,9 +236,13 @@ class Plan:
             f"{self._looks()} {self._power()}",
             f"Differences of less than {size} do not matter. {_INIT_SENTENCES[self.init]}",
             *(() if self.budget is None else (self.budget.sentence(self.arms),)),
-            *filter(None, map(described, self.arms)),
+            *self.factors(),
             *self.measuring.sentences(),
         )
+
+    def factors(self) -> tuple[str, ...]:
+        """Return a sentence for each arm that has factors; one that repeats another arm has that one's."""
+        return tuple(filter(None, (described(arm) for arm in self.arms if not is_again(arm))))
 
     def _looks(self) -> str:
         """Say when the test set is read, and at which significance level."""

@@ -9,10 +9,6 @@ from .check import Checked as Checked
 from .check import check as check
 from .compare import Planned as Planned
 from .compare import compare as compare
-from .compare import compare as compare
-from .compare import compare as compare
-from .compare import planned as planned
-from .compare import planned as planned
 from .compare import planned as planned
 from .comparing import own_activations as own_activations
 from .comparing import provenance as provenance

@@ -14,6 +14,7 @@ from actlab.errors import BadStudy
 from actlab.study.arm import model_of
 from actlab.study.changes import LastAxisBatchNorm
 from actlab.study.compare import Study, compare, prepare
+from actlab.study.detailed_cost import detailed_costs
 from actlab.study.lots import LotTrainer, carry_out
 from actlab.study.plan import Plan, Trial
 from actlab.train.own_training import OwnTraining
@@ -220,6 +221,7 @@ def test_arms_that_differ_in_a_factor_are_two() -> None:
 def test_the_plan_says_what_the_factors_are() -> None:
     said = studied(ring(), "relu@norm=batch@clip=2").plan.sentences()
     assert "relu@norm=batch@clip=2: batch normalization before each activation; gradients clipped to norm 2." in said
+    assert studied(ring(), "relu@depth=3", "relu@depth=3#2").plan.factors() == ("relu@depth=3: depth 3.",)
 
 
 @pytest.mark.parametrize(
@@ -272,6 +274,16 @@ def test_clipping_changes_the_result() -> None:
     found = compare(ring(optimizer="sgd", rates=(0.1, 0.3)), candidates=["own@clip=0.001"], seeds=2, budget=1)
     losses = [arm.curves[0][-1].loss for arm in found.arms]
     assert losses[0] < losses[1]  # steps of a thousandth of a gradient learn nothing
+
+
+def test_what_an_arm_costs_counts_its_factors() -> None:
+    task = ring()
+    study = studied(task, "tanh", "relu@norm=batch", "relu@width=16", "swiglu")
+    costs = {each.arm: each for each in detailed_costs(study.setting, task)}
+    assert costs["relu@norm=batch"].parameters == costs["relu"].parameters + 2 * 2 * 8
+    assert costs["relu@width=16"].product_flops > costs["relu"].product_flops
+    known = [name for name, cost in costs.items() if cost.activation_operations is not None]
+    assert known == ["relu", "tanh"]  # of the others, it is not known how many elements pass where
 
 
 def test_a_stored_plan_with_factors_is_read_again() -> None:
