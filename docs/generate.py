@@ -63,7 +63,7 @@ def verbs_stub() -> str:
     """Return the stub of `actlab.verbs`, by which verbs are imported when first used: the public names of its files."""
     rows = []
     for file in sorted(VERBS.glob("[!_]*.py")):
-        defined = [each.name for each in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(each, DEFINED)]
+        defined = {each.name for each in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(each, DEFINED)}
         rows += [f"from .{file.stem} import {name} as {name}" for name in sorted(defined) if not name.startswith("_")]
     return "\n".join(rows) + "\n"
 

@@ -87,7 +87,7 @@ def main() -> None:
             "",
             "Verdicts:",
             "",
-            *table(("hidden layers", "recommended", "cannot be told from the best"), recommended),
+            *table(("hidden layers", "recommended", "as good as the best"), recommended),
             "",
             cost(list(results.values()), jobs=options.jobs),
         ],

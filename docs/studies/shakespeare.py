@@ -31,7 +31,7 @@ def main() -> None:
     ).comparison
     print()
     budget = found.plan.budget
-    sizes = [(name, f"{budget.settings[name]}", f"{budget.amounts[name]:,}") for name in found.plan.arms]
+    sizes = [(name, f"{budget.settings[name]}", f"{int(budget.amounts[name]):,}") for name in found.plan.arms]
     publish(
         "shakespeare",
         [
