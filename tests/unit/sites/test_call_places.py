@@ -68,16 +68,16 @@ def test_a_call_belongs_to_the_module_that_self_is_when_it_is_made():
     class Rebinds(nn.Module):
         def __init__(self):
             super().__init__()
-            self.inner = nn.ModuleList([nn.Identity()])
+            self.inner = nn.ModuleList([nn.Identity(), nn.Identity(), nn.Identity()])
 
         def forward(self, x):
-            x = torch.tanh(x)
-            x = torch.tanh(x)
-            self = self.inner[0]
-            return torch.tanh(x)
+            for part in list(self.inner):
+                x = torch.tanh(x)
+                self = part
+            return x
 
     trace = traced(Rebinds(), (torch.randn(2, 3),)).trace
-    assert [step.path for step in trace.steps] == ["", "", "inner.0"]
+    assert [step.path for step in trace.steps] == ["", "inner.0", "inner.1"]
 
 
 def test_one_line_that_calls_several_functions_with_several_settings():
