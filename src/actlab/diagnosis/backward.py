@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, final
 
@@ -26,18 +27,22 @@ class BackwardPass:
 
     Nothing is added to the gradients of the model's parameters: each gradient is measured and dropped.
 
+    Args:
+        model: whose parameters' gradients are read.
+        plain: the values whose tensors are known to be one strided block of numbers; it may grow during the pass.
+
     Attributes:
         result: what the backward pass gave; None until it ran, and if it could not be run.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, plain: Container[int] = ()) -> None:
         self.result: Backward | None = None
         self._parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
         self._made: list[tuple[Any, int]] = []  # the node of autograd behind a tensor, with the place of its step
         self._maker: dict[int, int] = {}  # the place of the step, by value that autograd did not track at first
         self._tracked: set[int] = set()
         self._untracked: set[int] = set()
-        self._memory = _Memory()
+        self._memory = _Memory(plain)
         self._own = OwnFunctions()
 
     def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
@@ -50,12 +55,15 @@ class BackwardPass:
             for number, tensor in zip(step.inputs, inputs, strict=True):
                 if number not in tracked and tensor.requires_grad:
                     self._note(number, tensor, self._maker.get(number))
+            self._memory.note(place, step.inputs, inputs)  # those that are tracked were noted when they became so
+        self._memory.note(place, step.outputs, outputs)
+        self._memory.steps.append(step)
         for number, tensor in zip(step.outputs, outputs, strict=True):
             if tensor.requires_grad:
-                self._note(number, tensor, place)
+                tracked.add(number)
+                self._made.append((tensor.grad_fn, place))
             else:
                 self._maker[number] = place
-        self._memory.note(step, inputs, outputs)
 
     def run(self, loss: Tensor) -> None:
         """Run the backward pass of the loss before its graph is freed."""
@@ -92,7 +100,7 @@ class BackwardPass:
         """Attribute the nodes behind each tensor that no earlier step has to the step that made it."""
         found: dict[Any, int] = {}
         for last, maker in self._made:
-            waiting = [last]
+            waiting = [] if last is None else [last]
             while waiting:
                 node = waiting.pop()
                 if node not in found and not _is_leaf(node):
@@ -152,45 +160,58 @@ class BackwardPass:
 
 @final
 class _Memory:
-    """Which steps overwrite the memory of which tensors, by autograd's count of versions."""
+    """Which steps overwrite the memory of which tensors, by autograd's count of versions.
 
-    def __init__(self) -> None:
-        self._version: dict[int, int] = {}  # by storage
-        self._writes: list[tuple[int, int]] = []
-        self._storage: dict[int, int | None] = {}  # by value
-        self._steps: dict[int, Step] = {}  # by place
+    Args:
+        plain: the values whose tensors are known to be one strided block of numbers.
 
-    def note(self, step: Step, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
-        """Note the tensors that a step reads, as they were before, and makes."""
-        self._steps[step.place] = step
-        for number, tensor in zip((*step.inputs, *step.outputs), (*inputs, *outputs), strict=True):
-            if number not in self._storage:
-                self._note(step.place, number, tensor)
+    Attributes:
+        steps: those whose tensors are noted.
+    """
 
-    def _note(self, place: int, number: int, tensor: Tensor) -> None:
-        storage = self._storage[number] = _storage(tensor)
-        if storage is None:
-            return
-        version = tensor._version
-        if version > self._version.get(storage, version):
-            self._writes.append((place, storage))
-        self._version[storage] = version
+    def __init__(self, plain: Container[int]) -> None:
+        self.steps: list[Step] = []
+        self._plain = plain
+        # by place and value, its storage and version: an array, since there are as many as calls
+        self._noted = array("q")
+
+    def note(self, place: int, numbers: tuple[int, ...], tensors: tuple[Tensor, ...]) -> None:
+        """Note the tensors that a step reads, as they were before, or makes."""
+        plain, noted = self._plain, self._noted
+        for number, tensor in zip(numbers, tensors, strict=True):
+            try:
+                storage = tensor.untyped_storage()._cdata if number in plain else _storage(tensor)
+                noted.extend((place, number, storage, tensor._version))
+            except RuntimeError:  # without memory, or of inference, which counts no versions
+                self._noted.extend((place, number, 0, 0))
 
     def written_after(self, place: int) -> int | None:
         """Return the place of the first step after this one that overwrites what it read or made."""
-        step = self._steps.get(place)
-        mine = set() if step is None else {self._storage[number] for number in (*step.inputs, *step.outputs)}
-        return next((at for at, storage in self._writes if at > place and storage in mine), None)
+        storage_of: dict[int, int] = {}
+        latest: dict[int, int] = {}  # version by storage
+        writes: list[tuple[int, int]] = []
+        for at in range(0, len(self._noted), 4):
+            by, number, storage, version = self._noted[at : at + 4]
+            if number in storage_of:
+                continue
+            storage_of[number] = storage
+            if version > latest.get(storage, version):
+                writes.append((by, storage))
+            latest[storage] = version
+        step = next((each for each in self.steps if each.place == place), None)
+        mine = set() if step is None else {storage_of[number] for number in (*step.inputs, *step.outputs)}
+        return next((at for at, storage in writes if at > place and storage in mine - {0}), None)
 
 
-def _storage(tensor: Tensor) -> int | None:
-    """Return the identity of the memory; None if the tensor has none, or counts no versions."""
-    if _is_wrapped(tensor) or tensor.is_inference() or tensor.layout is not torch.strided:
-        return None
-    try:
-        return int(tensor.untyped_storage()._cdata)
-    except (NotImplementedError, RuntimeError):  # a tensor subclass without memory
-        return None
+def _storage(tensor: Tensor) -> int:
+    """Return the identity of the memory.
+
+    Raises:
+        RuntimeError: the tensor has none.
+    """
+    if _is_wrapped(tensor) or tensor.layout is not torch.strided:
+        raise RuntimeError
+    return int(tensor.untyped_storage()._cdata)
 
 
 def _kind(gradient: Tensor | None) -> Gradient:

@@ -29,6 +29,7 @@ from actlab.sites.recognize.traced import traced
 from actlab.sites.trace.calls import tensors_within
 from actlab.sites.trace.preserve_state import uncollected
 from actlab.sites.trace.readable import shape_of
+from actlab.sites.trace.recorder import Repeated
 from actlab.sites.trace.run import Loss, Recorded, in_mode, unwrapped
 from actlab.sites.trace.trace import Step, Trace
 from actlab.telemetry.settings import Settings
@@ -127,10 +128,13 @@ def _examined(
 ) -> tuple[Recorded, Context]:
     """Run one forward and one backward pass, and one pass in evaluation mode."""
     args, kwargs = called_with(inputs)
-    observed, backward = Observed(), BackwardPass(model)
+    observed = Observed()
+    backward = BackwardPass(model, observed.plain)
 
-    def observe(step: Step, read: tuple[Tensor, ...], made: tuple[Tensor, ...]) -> None:
-        observed(step, read, made)
+    def observe(
+        step: Step, read: tuple[Tensor, ...], made: tuple[Tensor, ...], repeated: Repeated | None = None
+    ) -> None:
+        observed(step, read, made, repeated)
         backward(step, read, made)
 
     with in_mode(model, training=True), lenient(), torch.enable_grad():

@@ -183,7 +183,7 @@ def numbers_come_back(trace: Trace, value: int) -> Step | None:
     As many numbers are taken out on one line of the code as come back, or they come back on that line.
     """
     maker, held = trace.maker(value), trace.values[value]
-    if not (held.origin == "constant" or (maker is not None and not maker.inputs)):
+    if held.origin != "constant" and (maker is None or maker.inputs):
         return None
     size = math.prod(held.shape)
     first = min((reader.place for reader in trace.readers(value)), default=-1) if maker is None else maker.place

@@ -229,7 +229,8 @@ def upstream(trace: Trace, *values: int | None) -> frozenset[int]:
         step = maker(waiting.pop())
         if step is not None and step.place not in found:
             found.add(step.place)
-            waiting += numbers_read(step)
+            if not _reads_shape(step.function):
+                waiting += step.inputs
     return frozenset(found)
 
 
@@ -279,6 +280,13 @@ def is_layer(trace: Trace, step: Step | None) -> bool:
     if found is None:
         found = trace.are_layers[step.place] = _is_layer(trace, step)
     return found
+
+
+def layers(trace: Trace) -> Iterator[Step]:
+    """Yield the steps that multiply by parameters."""
+    for step in trace.steps:
+        if step.function in _MAY_BE_LAYERS and is_layer(trace, step):
+            yield step
 
 
 def _is_layer(trace: Trace, step: Step) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, final
@@ -17,6 +17,7 @@ from actlab.rules.dataflow import PRODUCTS
 from actlab.rules.non_finite import NotFinite, not_finite
 from actlab.sites.recognize.torch_ops import LAYERS
 from actlab.sites.trace.readable import is_readable
+from actlab.sites.trace.recorder import Repeated
 from actlab.sites.trace.trace import Step, Trace
 
 REGRESSIONS = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
@@ -81,6 +82,38 @@ class Shares:
 
 
 @final
+class Samples:
+    """Some numbers of each of many values."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, Tensor] = {}
+        self._rows: dict[int, tuple[Tensor, int]] = {}
+
+    def keep(self, number: int, sample: Tensor) -> None:
+        """Keep the sample of one value."""
+        self._kept[number] = sample
+        self._rows.pop(number, None)
+
+    def keep_rows(self, numbers: Sequence[int | None], rows: Tensor) -> None:
+        """Keep a row as the sample of each value; None for a row without one."""
+        self._rows.update([(number, (rows, at)) for at, number in enumerate(numbers) if number is not None])
+
+    def get(self, number: int) -> Tensor | None:
+        """Return the sample of a value; None if it has none."""
+        row = self._rows.get(number)
+        return self._kept.get(number) if row is None else row[0][row[1]]
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._rows or number in self._kept
+
+    def __getitem__(self, number: int) -> Tensor:
+        found = self.get(number)
+        if found is None:
+            raise KeyError(number)
+        return found
+
+
+@final
 class Observed:
     """Observe the numbers of a pass while it runs.
 
@@ -96,6 +129,7 @@ class Observed:
         rows: by the place of a linear layer, a few rows of its input and output, if `samples` has only some numbers.
         shares: by the place of a softmax of the model, how it distributes.
         samples: by value of the model, some of its numbers, at the same places of all tensors of one shape.
+        plain: the values whose tensors are one strided block of numbers.
     """
 
     def __init__(self) -> None:
@@ -109,17 +143,63 @@ class Observed:
         self.zero_derivatives: set[int] = set()
         self.rows: dict[int, tuple[Tensor, Tensor]] = {}
         self.shares: dict[int, Shares] = {}
-        self.samples: dict[int, Tensor] = {}
-        self._sampled: set[int] = set()  # values that were looked at, whether or not a sample is kept
+        self.samples = Samples()
+        self.plain: set[int] = set()
+        self._sampled: set[int] = set()  # values that were looked at, whether or not a sample is kept; or else small
         self._small: set[int] = set()  # results whose numbers are all read together with others
-        self._readable: set[int] = set()
         self._waiting: list[_Waiting] = []
+        # by the identity of what calls have in common, that, and what keeps their other numbers
+        self._alike: dict[int, tuple[Repeated, tuple[_Keep, ...]]] = {}
 
-    def __call__(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
-        if not self._are_readable(step, inputs, outputs):
-            return  # sparse and nested tensors, and those inside torch.vmap
-        for keep in _kept_of(step.part, step.function):
+    def __call__(
+        self,
+        step: Step,
+        inputs: tuple[Tensor, ...],
+        outputs: tuple[Tensor, ...],
+        repeated: Repeated | None = None,
+    ) -> None:
+        known = None if repeated is None else self._alike.get(id(repeated))
+        if known is None or not self._again(step, inputs, outputs, known[1]):
+            self._first(step, inputs, outputs, repeated)
+
+    def _first(
+        self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], repeated: Repeated | None
+    ) -> None:
+        plain = self.plain
+        if not plain.issuperset(step.inputs):
+            if not all(map(is_readable, inputs)):
+                return  # sparse and nested tensors, and those inside torch.vmap
+            plain.update(step.inputs)
+        if not all(map(is_readable, outputs)):
+            return
+        plain.update(step.outputs)
+        keeps = _kept_of(step.part, step.function)
+        for keep in keeps:
             keep(self, step, inputs, outputs)
+        if repeated is not None:
+            self._alike[id(repeated)] = repeated, tuple(keep for keep in keeps if keep is not Observed.keep_numbers)
+
+    def _again(
+        self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], keeps: tuple[_Keep, ...]
+    ) -> bool:
+        """Observe small results of a call whose like has made plain tensors of plain ones; return whether they are."""
+        small, made = self._small, step.outputs
+        if not small.issuperset(step.inputs):
+            if not self.plain.issuperset(step.inputs):
+                return False
+            if step.part == "model":
+                for number, tensor in zip(step.inputs, inputs, strict=True):
+                    self._keep_sample(number, tensor)
+        if not _are_small(outputs):
+            return False
+        small.update(made)
+        self.plain.update(made)
+        self._waiting.append((step, inputs, outputs))
+        for keep in keeps:
+            keep(self, step, inputs, outputs)
+        if len(self._waiting) >= _MOST_WAITING:
+            self.settle()
+        return True
 
     def settle(self) -> None:
         """Read the small results that wait for it, those of one shape together; call it before one is overwritten."""
@@ -127,7 +207,8 @@ class Observed:
         alike: dict[Any, tuple[list[_Waiting], list[int], list[Tensor]]] = {}
         for each in waiting:
             for number, tensor in zip(each[0].outputs, each[2], strict=True):
-                kind = tensor.shape, tensor.dtype, tensor.device
+                kind: Any = (tensor.shape, tensor.dtype)
+                kind = kind if tensor.is_cpu else (*kind, tensor.device)
                 group = alike.get(kind)
                 if group is None:
                     group = alike[kind] = [], [], []
@@ -142,10 +223,12 @@ class Observed:
                 suspects.update({each[0].place: each for each in steps})
             if rows.numel():
                 self.size.update(zip(numbers, rows.float().square().mean(1).tolist(), strict=True))
-                self.samples.update(
-                    (number, row)
-                    for each, number, tensor, row in zip(steps, numbers, tensors, rows.unbind(), strict=True)
-                    if each[0].part == "model" and not _is_weight(tensor)
+                self.samples.keep_rows(
+                    [
+                        None if each[0].part != "model" or (tensor.is_leaf and tensor.requires_grad) else number
+                        for each, number, tensor in zip(steps, numbers, tensors, strict=True)
+                    ],
+                    rows,
                 )
         for _, each in sorted(suspects.items()):
             self._judge(*each)
@@ -165,26 +248,14 @@ class Observed:
         read, made = (self.samples[number].view(trace.values[number].shape) for number in ends)
         return (_few_rows(read), _few_rows(made)) if read.dim() and made.dim() else None
 
-    def _are_readable(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> bool:
-        readable = self._readable
-        if not readable.issuperset(step.inputs):
-            if not all(map(is_readable, inputs)):
-                return False
-            readable.update(step.inputs)
-        if not all(map(is_readable, outputs)):
-            return False
-        readable.update(step.outputs)
-        return True
-
     def keep_numbers(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
-        is_of_model = step.part == "model"
-        if is_of_model and not self._sampled.issuperset(step.inputs):
+        is_of_model, small = step.part == "model", self._small
+        if is_of_model and not small.issuperset(step.inputs):
             for number, tensor in zip(step.inputs, inputs, strict=True):
                 self._keep_sample(number, tensor)
         if _are_small(outputs):
             self._waiting.append((step, inputs, outputs))
-            self._sampled.update(step.outputs)
-            self._small.update(step.outputs)
+            small.update(step.outputs)
             if len(self._waiting) >= _MOST_WAITING:
                 self.settle()
             return
@@ -200,10 +271,11 @@ class Observed:
             self.faults.update({} if fault is None else {step.place: fault})
 
     def _keep_sample(self, number: int, tensor: Tensor) -> None:
-        if number not in self._sampled:
+        if number not in self._sampled and number not in self._small:
             self._sampled.add(number)
             sample = _sample(tensor)
-            self.samples.update({} if sample is None else {number: sample})
+            if sample is not None:
+                self.samples.keep(number, sample)
 
     def keep_compared(self, step: Step, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> None:
         self.tensors[step.place] = tuple(tensor.detach() for tensor in inputs)
@@ -268,7 +340,9 @@ def _place_of_input(layer: Step) -> int:
 
 
 def _are_small(tensors: tuple[Tensor, ...]) -> bool:
-    return all(tensor.numel() <= _SAMPLED and tensor.is_floating_point() for tensor in tensors)
+    if len(tensors) == 1:  # the usual case
+        return tensors[0].numel() <= _SAMPLED and tensors[0].dtype.is_floating_point
+    return all(tensor.numel() <= _SAMPLED and tensor.dtype.is_floating_point for tensor in tensors)
 
 
 def _is_finite(tensor: Tensor) -> bool:

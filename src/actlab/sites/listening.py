@@ -133,11 +133,11 @@ class Listening(TorchFunctionMode):
         self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], frame: FrameType
     ) -> tuple[Site | None, int, Site | None]:
         """Return the sites that this call begins and ends, and the index of the input of the first."""
-        (path, _, file, line, _), _ = self._places.of(frame)
+        path, _, file, line, _ = self._places.of(frame).place
         key = (path, file, line, name)
         if key not in self._followed and key not in self._met:  # perhaps of a module that was added meanwhile
             self._places = CallPlaces(places_of(self._model))
-            (path, *_), _ = self._places.of(frame)
+            path = self._places.of(frame).place.path
             key = (path, file, line, name)
             self._met.add(key)
         at = self._seen.get(key, 0)
@@ -227,6 +227,7 @@ class Listening(TorchFunctionMode):
         """End the innermost pass of this thread; return what reported or recorded it."""
         _, mode = self._running.pop()
         if mode is not None:
+            self._places.forget()
             mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
             self._turn.release()
         return mode

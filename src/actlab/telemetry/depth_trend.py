@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
-from statistics import median
+from itertools import pairwise
 from typing import Any, final
+
+import numpy as np
 
 from actlab.telemetry.settings import Settings
 
@@ -58,13 +59,22 @@ _MOST_PLACES = 200
 """The slope is that between at most so many sites, evenly spaced."""
 
 
+def _median_slope(places: np.ndarray[Any, Any], logs: np.ndarray[Any, Any]) -> float:
+    """Return the median of the slopes between all pairs of at least two places."""
+    one, other = np.triu_indices(len(places), 1)
+    with np.errstate(invalid="ignore"):  # between two infinite sizes
+        slopes = np.sort((logs[other] - logs[one]) / (places[other] - places[one]))
+    middle = len(slopes) // 2
+    return float(slopes[middle]) if len(slopes) % 2 else float(slopes[middle - 1] + slopes[middle]) / 2
+
+
 def course(sizes: Sequence[float]) -> Course | None:
     """Return the trend of positive sizes; None for fewer than two."""
     if len(sizes) < 2:
         return None
     logs = [math.log(size) for size in sizes]
     places = range(0, len(logs), -(-len(logs) // _MOST_PLACES))  # the number of pairs grows with the square
-    slope = median((logs[b] - logs[a]) / (b - a) for a, b in combinations(places, 2))
+    slope = _median_slope(np.array(places), np.array([logs[at] for at in places]))
     steps = [after - before for before, after in pairwise(logs)]
     along = [step for step in steps if step * slope > 0]
     way = abs(logs[-1] - logs[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import sys
 
 import pytest
 import torch
@@ -257,6 +258,50 @@ def test_a_check_leaves_nothing_for_the_garbage_collector():
         check(model, batch, F.cross_entropy)
         left.append(gc.collect())
     assert min(left) == 0, left
+
+
+class Recurrent(nn.Module):
+    """A recurrent network that is written out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates, self.head = nn.Linear(8, 12), nn.Linear(4, 3)
+
+    def forward(self, x):
+        state = memory = x.new_zeros(len(x), 4)
+        for each in x.unbind(1):
+            forget, new, out = self.gates(torch.cat([each, state], 1)).chunk(3, 1)
+            memory = torch.sigmoid(forget) * memory + torch.tanh(new)
+            state = torch.sigmoid(out) * torch.tanh(memory)
+        return self.head(state)
+
+
+def test_a_check_grows_no_faster_than_the_calls_of_a_loop_and_analyzes_a_repeated_call_once():
+    model = Recurrent()
+
+    def calls(length):
+        """Count the Python functions that a check runs: unlike its time, they are the same every time."""
+        batch, count = (torch.randn(4, length, 4), torch.arange(4) % 3), 0
+
+        def called(frame, event, argument):
+            nonlocal count
+            count += event == "call"
+
+        sys.setprofile(called)
+        try:
+            check(model, batch, F.cross_entropy)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    calls(10)  # formulas are recognized once
+    short, middle, long = map(calls, (40, 80, 160))
+    assert long - middle <= 2.1 * (middle - short)
+    assert (long - middle) / (80 * 10) < MOST_CALLS
+
+
+MOST_CALLS = 70
+"""Functions that a check runs for each call of PyTorch; there were twice as many when each call was analyzed anew."""
 
 
 def test_a_loss_that_refuses_its_inputs_is_replaced_and_recorded():

@@ -47,6 +47,31 @@ def test_every_value_of_a_long_loop_has_its_sample():
     assert ends == torch.arange(3000).cumsum(0).tolist()
 
 
+def test_whole_numbers_have_no_sample_though_the_same_line_has_made_others():
+    class Mixed(nn.Module):
+        def forward(self, x):
+            for each in (x, x, x.long(), x):
+                y = each + 1
+            return y
+
+    trace, found = observed(Mixed(), torch.arange(4.0))
+    sums = [step.outputs[0] for step in trace.steps if step.function == "add"]
+    assert [number in found.samples for number in sums] == [True, True, False, True]
+    assert [number in found.size for number in sums] == [True, True, False, True]
+
+
+def test_a_large_result_is_read_at_once_though_the_same_line_has_made_small_ones():
+    class Grows(nn.Module):
+        def forward(self, x):
+            for _ in range(4):
+                x = torch.cat([x, x])
+            return x
+
+    trace, found = observed(Grows(), torch.ones(256))
+    assert [len(found.samples[step.outputs[0]]) for step in trace.steps] == [512] * 4
+    assert len(found.size) == 1
+
+
 def test_numbers_whose_sum_overflows_are_finite():
     class Large(nn.Module):
         def forward(self, x):

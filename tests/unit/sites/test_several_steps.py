@@ -105,3 +105,23 @@ def test_a_loop_over_time_with_transposed_weights_is_one_site():
 
     (site,) = sites(Recurrent(), rows())
     assert site.calls == 5
+
+
+def test_a_formula_is_found_in_a_loop_that_begins_with_zeros_and_single_numbers():
+    class Begins(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(6, 6)
+
+        def forward(self, x):
+            state, means = torch.zeros_like(x), x.mean()
+            for _ in range(4):
+                state = self.layer(x + state * torch.sigmoid(state))
+                means = means * torch.sigmoid(means) + state
+            return state + means
+
+    found = sites(Begins(), rows())
+    assert sorted((site.activation, site.calls) for site in found if site.activation == "silu") == [
+        ("silu", 3),
+        ("silu", 3),
+    ]

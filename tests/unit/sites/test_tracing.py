@@ -35,7 +35,7 @@ def test_dataflow_leads_from_the_loss_to_the_input():
 def test_an_observer_gets_the_inputs_before_an_in_place_call():
     seen = {}
 
-    def observe(step, inputs, outputs):
+    def observe(step, inputs, outputs, repeated):
         seen[step.function] = [each.detach().clone() for each in (inputs[0], outputs[0])]
 
     model, x = Between(lambda x: x.relu_()), rows()

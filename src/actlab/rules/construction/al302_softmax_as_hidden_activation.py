@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from actlab.rules.axes import sources
 from actlab.rules.construction.layers import AFFINE, units_axis
 from actlab.rules.context import Context
-from actlab.rules.dataflow import Made, behind, data_of, is_layer, sole
+from actlab.rules.dataflow import Made, behind, data_of, is_layer, layers, sole
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.trace.trace import Step
 
@@ -44,8 +44,8 @@ def softmax_as_hidden_activation(context: Context) -> Iterator[Found]:
         Humbatova et al. 2020, arXiv:1910.11015
     """
     trace = context.trace
-    for step in trace.steps:
-        if step.part == "loss" or not is_layer(trace, step):
+    for step in layers(trace):
+        if step.part == "loss":
             continue
         value = data_of(trace, step)
         made = None if value is None else sole(trace, behind(trace, value, AFFINE))

@@ -45,6 +45,8 @@ def selu_with_dropout(context: Context) -> Iterator[Found]:
     """
     reported: set[str] = set()
     for step in context.trace.steps:
+        if step.function != "mul" and step.function not in DROPOUTS:
+            continue
         dropped = _dropped(context, step)
         if dropped is None or step.arguments.get("p", 0.5) == 0:
             continue

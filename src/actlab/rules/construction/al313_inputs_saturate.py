@@ -10,7 +10,6 @@ from actlab.rules.context import Context
 from actlab.rules.dataflow import behind, biased, data_of, is_layer
 from actlab.rules.rule import Found, found, rule
 from actlab.sites.recognize.torch_ops import MOVES
-from actlab.sites.site import Site
 from actlab.sites.trace.trace import Step
 from actlab.telemetry.observed_activation import measured
 from actlab.theory.predicates import saturated_sides
@@ -53,18 +52,21 @@ def inputs_saturate(context: Context, *, large: float = 10.0, saturated_share: f
     References:
         LeCun et al. 1998, Efficient BackProp
     """
-    trace, reported = context.trace, set[Site]()
-    for step in trace.steps:
-        site = trace.site_at(step)
-        if site is None or site in reported or step.place not in trace.source_of or step.place not in context.matters:
+    trace, reported, matters = context.trace, set[int](), context.matters
+    before = dict[int, int | None]()  # by the place of what computes an activation's input
+    for place, source in sorted(trace.source_of.items()):
+        at, step, maker = trace.site_of.get(place), trace.steps[place], trace.maker(source)
+        if at is None or at in reported or maker is None or place not in matters:
             continue
-        data = _input_before(context, trace.source(step))
+        if maker.place not in before:
+            before[maker.place] = _input_before(context, source)
+        data, site = before[maker.place], trace.sites[at]
         act = site.formula
         if data is None or site.gate is not None or not isinstance(act, Activation) or len(act.inputs) != 1:
             continue
         if len(saturated_sides(act)) < 2 or not set(step.outputs).isdisjoint(trace.outputs):
             continue
-        numbers, z = context.observed.samples.get(data), context.observed.samples.get(trace.source(step))
+        numbers, z = context.observed.samples.get(data), context.observed.samples.get(source)
         if numbers is None or z is None or len(z) < _FEWEST or not bool(z.isfinite().all()):
             continue
         size = math.sqrt(float(numbers.double().square().mean()))
@@ -72,7 +74,7 @@ def inputs_saturate(context: Context, *, large: float = 10.0, saturated_share: f
         flat = known.pair(z.double())[1].abs() < context.settings.saturated_floor * known.bound
         share = float(flat.double().mean())
         if size > large and share > saturated_share:
-            reported.add(site)
+            reported.add(at)
             yield found(
                 f"{site.activation} at {site.name} is saturated on {share:.0%} of {len(z)} numbers: the layer before it"
                 f" reads the input, whose numbers lie between {float(numbers.min()):.3g} and"

@@ -18,6 +18,7 @@ from actlab.rules.dataflow import (
     data_of,
     einsum_weight,
     is_layer,
+    layers,
     parameter_behind,
     parameters_of,
     sole,
@@ -57,8 +58,8 @@ class LayerPair:
 def layer_pairs(context: Context) -> list[LayerPair]:
     """Return pairs of layers with only affine steps in between; intentional patterns are left out."""
     found = []
-    for second in context.trace.steps:
-        pair = _pair(context, second) if second.part == "model" and is_layer(context.trace, second) else None
+    for second in layers(context.trace):
+        pair = _pair(context, second) if second.part == "model" else None
         if pair is not None and _sums_over(context, pair) and not _is_intentional(context, pair.first, second):
             found.append(pair)
     return found
@@ -159,7 +160,7 @@ def _is_layer_of(context: Context, value: int, source: int) -> bool:
 def is_shared(context: Context, layer: Step) -> bool:
     """Return whether several calls multiply by the layer's parameters."""
     own = parameters_of(context.trace, layer)
-    names = [parameters_of(context.trace, step) for step in context.trace.steps if is_layer(context.trace, step)]
+    names = [parameters_of(context.trace, step) for step in layers(context.trace)]
     return any(sum(name in each for each in names) > 1 for name in own)
 
 

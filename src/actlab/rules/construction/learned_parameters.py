@@ -13,9 +13,9 @@ from actlab.sites.trace.trace import Trace
 def activation_parameters(trace: Trace) -> Mapping[str, tuple[Site, frozenset[tuple[str, ...]]]]:
     """Return, by the name of each parameter of an activation, its first site and the weights it is applied after."""
     found: dict[str, tuple[Site, frozenset[tuple[str, ...]]]] = {}
-    for step in trace.steps:
-        site = trace.site_at(step)
-        if site is None or step.function in LAYERS:
+    for place, at in sorted(trace.site_of.items()):
+        step, site = trace.steps[place], trace.sites[at]
+        if step.function in LAYERS:
             continue
         for name in parameters_of(trace, step):
             weights = _nearest_weights(trace, step.inputs)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 from actlab.formula.activation import Activation
 from actlab.rules.construction.layers import DROPOUTS, weight_of
@@ -18,8 +17,7 @@ _PRESERVES_SIZE = MOVES | DROPOUTS | {"max_pool1d", "max_pool2d", "max_pool3d", 
 
 
 @final
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """A layer and the activation right after it.
 
     Attributes:
@@ -43,11 +41,16 @@ def stages(context: Context) -> list[Stage]:
     found = list[Stage]()
     layers = dict[int, tuple[float, int] | None]()  # by the place of a layer, its scale and what it reads
     scales = dict[tuple[int, ...], float]()  # by the memory of a weight, and its shape
-    for step in context.trace.steps:
-        site = context.trace.site_at(step)
-        if site is None or step.part == "loss" or not step.inputs or site.gate is not None:
+    before = dict[int, Step | None]()  # by the place of what computes an activation's input, the layer that it moves
+    trace = context.trace
+    for place, at in sorted(trace.site_of.items()):
+        step, site = trace.steps[place], trace.sites[at]
+        maker = trace.maker(step.inputs[0]) if step.inputs else None
+        if maker is None or step.part == "loss" or site.gate is not None or not isinstance(site.formula, Activation):
             continue
-        layer = _layer_before(context, step.inputs[0]) if isinstance(site.formula, Activation) else None
+        if maker.place not in before:
+            before[maker.place] = _layer_before(context, step.inputs[0])
+        layer = before[maker.place]
         if layer is None:
             continue
         if layer.place not in layers:
@@ -79,13 +82,16 @@ def _layer_before(context: Context, value: int) -> Step | None:
 
 def _output(context: Context, step: Step) -> int:
     """Return the output of the whole activation whose first step this is."""
-    at, last = context.trace.site_of[step.place], step
+    site_of, last = context.trace.site_of, step
+    at = site_of[step.place]
     while True:
-        readers = (reader for reader in context.trace.readers(last.outputs[0]) if reader.place > last.place)
-        following = next((reader for reader in readers if context.trace.site_of.get(reader.place) == at), None)
-        if following is None:
-            return last.outputs[0]
-        last = following
+        output = last.outputs[0]
+        for reader in context.trace.readers(output):
+            if site_of.get(reader.place) == at and reader.place > last.place:
+                last = reader
+                break
+        else:
+            return output
 
 
 def chains(context: Context) -> list[list[Stage]]:

@@ -117,6 +117,9 @@ def _through_numbers(context: Context, cuts: Cuts) -> Iterator[Found]:
     """Report parameters whose layer's numbers are taken out of a tensor and come back as a constant."""
     trace = context.trace
     for value in trace.values:
+        maker = trace.maker(value.number)
+        if value.origin != "constant" and (maker is None or maker.inputs):
+            continue  # computed of other tensors
         taken = numbers_come_back(trace, value.number)
         if taken is None or not any(reader.place in context.to_loss for reader in trace.readers(value.number)):
             continue

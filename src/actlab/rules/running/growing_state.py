@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from actlab.rules.context import Context
-from actlab.rules.dataflow import data_of, is_layer, parameters_of, sole, spot_of, upstream
+from actlab.rules.dataflow import data_of, layers, parameters_of, sole, spot_of, upstream
 from actlab.rules.rule import Found, found
 from actlab.sites.trace.trace import Step
 from actlab.telemetry.depth_trend import course
@@ -37,8 +37,8 @@ def growing_state(context: Context) -> Iterator[Found]:
 def _recurrent_calls(context: Context) -> Iterator[list[Step]]:
     """Yield the calls of each layer whose output comes back to it as input."""
     by_weight: dict[str, list[Step]] = {}
-    for step in context.trace.steps:
-        if step.part == "model" and is_layer(context.trace, step):
+    for step in layers(context.trace):
+        if step.part == "model":
             weight = parameters_of(context.trace, step)[-1 if step.function == "addmm" else 0]
             by_weight.setdefault(weight, []).append(step)
     for calls in by_weight.values():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import final
+from types import MappingProxyType
+from typing import NamedTuple, final
 
 from actlab.formula.activation import Activation, typed
 from actlab.formula.expr import Call, Div, Expr, Input, Mul, ParamRef, expr, input_names, param_names, walk
@@ -31,8 +32,7 @@ _ONE = expr(1)
 
 
 @final
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """An activation found among the steps.
 
     Attributes:
@@ -50,7 +50,7 @@ class Found:
     source: int
     gate: Activation | None = None
     written: str = ""
-    learned: Learned = field(default_factory=dict)
+    learned: Learned = MappingProxyType({})
     trainable: tuple[str, ...] = ()
 
 
@@ -77,7 +77,8 @@ def composites(follower: FormulaFollower, trace: Trace) -> list[Found]:
     for step in reversed(trace.steps):
         if step.place in used or step.part == "loss" or not step.outputs:
             continue
-        written = [each for each in _written(follower, trace, step) if used.isdisjoint(each.steps)]
+        ways = _written(follower, trace, step)
+        written = [each for each in ways if used.isdisjoint(each.steps)] if ways else []
         if not written:
             continue
         one = _named(follower, trace, step, written) or _unnamed(follower, trace, step, written)
@@ -92,6 +93,8 @@ def _written(follower: FormulaFollower, trace: Trace, last: Step) -> list[_Writt
     made = follower.pointwise.get(last.outputs[0])
     if made is None or made.root is None or not isinstance(made.formula, Expr) or made.root in trace.of_weights:
         return []
+    if last.inputs == (made.root,) and last.place in follower.activations:
+        return []  # a site by itself
     whole = _cone(follower, trace, last, root=made.root, start=made.root)
     if whole is None or _are_alone(follower, trace, whole):
         return []

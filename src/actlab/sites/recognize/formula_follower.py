@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -17,12 +18,15 @@ from actlab.formula.substitute import substitute
 from actlab.lower.to_numpy import program
 from actlab.sites.recognize.learned_parameters import learned_in, trained_in, with_learned
 from actlab.sites.recognize.symbolic import COMPARED, LARGEST, SAME_NUMBERS, TRANSLATED, X
-from actlab.sites.recognize.torch_ops import AFTER_WEIGHTS, AnyActivation, known
-from actlab.sites.trace.recorder import Call
+from actlab.sites.recognize.torch_ops import AFTER_WEIGHTS, ALONE, AnyActivation, known
+from actlab.sites.trace.recorder import Call, Repeated
 from actlab.sites.trace.trace import Step, Value
 
 # Functions that fill a tensor with one number.
 _FILLED = {"zeros_like": 0.0, "zeros": 0.0, "new_zeros": 0.0, "ones_like": 1.0, "ones": 1.0, "new_ones": 1.0}
+
+# What they are may follow from the numbers of their other tensors.
+_OF_OTHERS = ALONE | {"clamp"}
 
 # Functions that read a mask as zeros and ones.
 _OF_MASKS = frozenset({"mul"}) | SAME_NUMBERS
@@ -57,6 +61,22 @@ class Weight:
     is_trained: bool
 
 
+class _Alike(NamedTuple):
+    """What is known of calls that differ only in their tensors.
+
+    Attributes:
+        repeated: what they have in common; its identity must not be reused.
+        act: the activation that they are.
+        is_written: whether their result may be a formula of one value.
+        results: by the identity of the formula of what they read, that formula, and the one of their result.
+    """
+
+    repeated: Repeated
+    act: AnyActivation | None
+    is_written: bool
+    results: dict[int, tuple[Expr | Compare, Expr | Compare | None]]
+
+
 _LARGEST_WEIGHT = 1 << 16
 """Largest weight that may be a parameter of an activation: one number per channel, not a matrix."""
 
@@ -85,15 +105,66 @@ class FormulaFollower:
         self._kinds: dict[tuple[str, str], AnyActivation | None] = {}
         self._written: dict[tuple[Any, ...], Expr | Compare | None] = {}
         self._ways: dict[tuple[str, ...], int] = {}
+        self._calls: dict[int, _Alike] = {}  # by the identity of what calls have in common
 
     def follow(self, call: Call) -> None:
-        """Note what a step computes."""
-        step, arguments = call.step, call.arguments
+        """Note what a step computes, and what of it other calls have in common."""
+        step = call.step
         self._values, self._read = call.values, call.read
         act = self._known(call)
-        self._follow(step, arguments, act, call.results)
+        self._follow(step, call.arguments, act, call.results)
         if step.function in _FILLED and step.outputs:
             self._filled[step.outputs[0]] = _FILLED[step.function]
+        repeated = call.repeated
+        if repeated is None or not repeated.is_flat or not step.outputs or step.place in self.learned:
+            return
+        if len(step.inputs) != 1 and step.function in _OF_OTHERS:
+            return
+        known = self._calls.setdefault(id(repeated), _Alike(repeated, act, _is_written(step.function, act), {}))
+        read = self._of_data(step.inputs[0], call.values) if len(step.inputs) == 1 else None
+        if read is not None:
+            made = self.pointwise.get(step.outputs[0])
+            known.results.setdefault(id(read[1]), (read[1], None if made is None else made.formula))
+
+    def follow_again(self, step: Step, values: Sequence[Value], repeated: Repeated) -> bool:
+        """Note what a step computes of data, if that follows from earlier calls; return whether it does."""
+        known = self._calls.get(id(repeated))
+        if known is None:
+            return False
+        act = known.act
+        if act is not None:
+            self.activations[step.place] = act
+            if isinstance(act, AxisActivation):
+                return True
+        if not known.is_written:
+            return not all(map(self._is_of_weights, step.inputs))
+        root = -1
+        formula: Expr | Compare = X
+        for number in step.inputs:
+            read = self._of_data(number, values)
+            if read is None:
+                return False
+            if read[0] != root >= 0:
+                return True  # a formula of two values
+            root, formula = read
+        if len(step.inputs) != 1 or len(step.outputs) != 1:
+            return False
+        result = known.results.get(id(formula))
+        if result is None:
+            return False
+        if result[1] is not None:
+            self.pointwise[step.outputs[0]] = Pointwise(root, result[1])
+        return True
+
+    def _of_data(self, number: int, values: Sequence[Value]) -> tuple[int, Expr | Compare] | None:
+        """Return a value as a formula of another one; None for weights, inputs, single numbers and filled tensors."""
+        _, shape, _, origin, _ = values[number]
+        if number in self._filled or prod(shape) == 1:
+            return None
+        known = self.pointwise.get(number)
+        if known is None:
+            return None if origin else (number, X)
+        return None if known.root is None else (known.root, known.formula)
 
     def _known(self, call: Call) -> AnyActivation | None:
         """Return the activation that the function of a step is, found once for the same call without learned ones."""
@@ -126,7 +197,7 @@ class FormulaFollower:
         """Note the step's result as a formula of one value, if it is computed element-wise."""
         if isinstance(act, AxisActivation) or not step.outputs:
             return
-        is_written = act is not None or step.function in _WRITTEN
+        is_written = _is_written(step.function, act)
         if not is_written and not all(map(self._is_of_weights, step.inputs)):
             return
         operands: list[Pointwise | float | None] = []
@@ -245,6 +316,11 @@ def _ours(arguments: Mapping[str, Any]) -> AnyActivation | None:
 
 def _if_small(formula: Expr | Compare | None) -> Expr | Compare | None:
     return formula if formula is not None and sum(1 for _ in walk(formula)) <= LARGEST else None
+
+
+def _is_written(function: str, act: AnyActivation | None) -> bool:
+    """Return whether the result may be written as a formula."""
+    return act is not None or function in _WRITTEN
 
 
 _NUMBERS = (int, float)

@@ -78,6 +78,8 @@ def _singles(follower: FormulaFollower, trace: Trace) -> Iterator[Found]:
 
 
 def _source(step: Step, trace: Trace) -> int:
+    if len(step.inputs) == 1:
+        return step.inputs[0]
     return next((value for value in step.inputs if not trace.values[value].origin.startswith("parameter")),
                 step.inputs[0])  # fmt: skip
 
@@ -108,8 +110,7 @@ def _as_gated(trace: Trace, found: Found) -> Found | None:
     value, gate = trace.values[others[0]], trace.values[found.source]
     if value.shape != gate.shape or not _are_projected(trace, others[0], found.source):
         return None
-    return replace(
-        found,
+    return found._replace(
         activation=get(name),
         steps=(*found.steps, readers[0].place),
         gate=found.activation,
@@ -121,7 +122,7 @@ def _as_gated(trace: Trace, found: Found) -> Found | None:
 def _are_projected(trace: Trace, value: int, gate: int) -> bool:
     """Return whether both come from a layer, and neither is projected from the other, as in self-attention."""
     layers = [_layer_behind(trace, each) for each in (value, gate)]
-    return all(
+    return None not in layers and all(
         layer is not None and other not in (_unmoved(trace, each) for each in layer.inputs)
         for layer, other in zip(layers, (_unmoved(trace, gate), _unmoved(trace, value)), strict=True)
     )
@@ -175,10 +176,15 @@ def _merged(trace: Trace, found: Sequence[Found]) -> tuple[list[Site], dict[int,
     known: dict[tuple[Any, ...], int] = {}
     counted: Counter[str] = Counter()
     weights = _weights(trace)
+    numbers: dict[Any, int] = {}  # equal activations have one
+    number_of: dict[int, int] = {}  # by identity, since most calls of a loop have the same
     for each in found:
+        act = number_of.get(id(each.activation))
+        if act is None:
+            act = number_of[id(each.activation)] = numbers.setdefault(each.activation, len(numbers))
         first = trace.steps[each.steps[0]]
         place = (first.path, first.file, first.line, trace.instructions[first.place], first.spelling)
-        key = (*place, each.activation, weights.get(each.source, frozenset()))
+        key = (*place, act, weights.get(each.source, frozenset()))
         if key not in known:
             known[key] = len(sites)
             calls.append(0)
@@ -199,7 +205,9 @@ def _weights(trace: Trace) -> Mapping[int, frozenset[str]]:
         own = none
         if step.function in LINEAR:
             own = frozenset([names[value] for value in step.inputs if value in names])
-        if not own:
+        if not own and len(step.inputs) == 1:
+            own = found.get(step.inputs[0], none)
+        elif not own:
             behind = {found.get(value, none) for value in step.inputs}
             own = none.union(*behind) if len(behind) != 1 else behind.pop()
         for value in step.outputs:
@@ -209,7 +217,7 @@ def _weights(trace: Trace) -> Mapping[int, frozenset[str]]:
 
 def _weight_names(trace: Trace) -> Mapping[int, str]:
     """Return for each weight and each value computed from weights alone how it is computed: `T(parameter w)`."""
-    names = {each.number: each.origin for each in trace.values if each.origin.startswith("parameter")}
+    names = {each.number: each.origin for each in trace.values if each.origin and each.origin.startswith("parameter")}
     for step in trace.steps:
         if step.outputs and step.outputs[0] in trace.of_weights:
             of = [names.get(value, trace.values[value].origin) for value in step.inputs]
@@ -266,7 +274,7 @@ def _spelling(trace: Trace, found: Found) -> str:
 def _opaque(trace: Trace) -> Iterator[Unseen]:
     """Yield functions that cannot be followed, and fused calls that contain an activation."""
     scripted = {each.path.rpartition(".")[0] for each in trace.unseen if each.what == "a scripted module"}
-    hidden = [value for value in trace.values if value.origin.startswith("opaque")]
+    hidden = [value for value in trace.values if value.origin and value.origin.startswith("opaque")]
     for path, origin in dict.fromkeys((_path_of_readers(trace, value.number), value.origin) for value in hidden):
         what, why = _unshown(origin.removeprefix("opaque "))
         if path not in scripted or what.startswith("autograd"):  # a scripted module is listed already

@@ -18,6 +18,9 @@ _FLAT = frozenset({"sign", "sgn", "round", "floor", "ceil", "trunc", "fix", "hea
 _CASTS = frozenset({"float", "double", "half", "bfloat16", "to", "type", "type_as", "mul"})
 _COUNTS = frozenset({"int", "long", "short", "byte", "bool"})
 _SPLITS = frozenset({"view", "reshape", "unflatten", "view_as", "reshape_as", "stack"})
+_LARGEST = frozenset({"max", "maximum", "fmax", "amax"})
+_CHOICES = frozenset({"topk", "kthvalue", "sort", "argsort", "argmax"})
+_OF_INTEREST = _FLAT | _CASTS | _LARGEST | _CHOICES | {"where", "div"}
 _KEEPS = frozenset({"mul", "where", "masked_fill", "scatter", "__setitem__"})
 _SOFT = frozenset({"softmax", "log_softmax", "logsumexp", "exp"})
 
@@ -32,7 +35,12 @@ def unnamed(trace: Trace, follower: FormulaFollower) -> tuple[Unseen, ...]:
     found = [
         each
         for step in trace.steps
-        if step.part == "model" and step.outputs and step.inputs and step.place not in trace.site_of
+        if step.function in _OF_INTEREST
+        and (step.function != "mul" or len(step.inputs) == 1)
+        and step.part == "model"
+        and step.outputs
+        and step.inputs
+        and step.place not in trace.site_of
         for each in (
             _step_function(trace, follower, step),
             _maxout(trace, step),
@@ -111,7 +119,7 @@ def _reduces_a_group(trace: Trace, step: Step) -> bool:
 
 def _winners(trace: Trace, step: Step) -> Unseen | None:
     """Return a choice of the largest units that multiplies or masks the units themselves."""
-    if step.function not in {"topk", "kthvalue", "sort", "argsort", "argmax"}:
+    if step.function not in _CHOICES:
         return None
     units, chosen = _sizes_of(trace, step.inputs[0]), set(step.outputs)
     if not any(_is_behind_layer(trace, value) for value in units):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import FrameType, MethodType, MethodWrapperType
-from typing import Any, NamedTuple, Protocol, final
+from typing import Any, Protocol, final
 from weakref import ReferenceType, ref
 
 import torch
@@ -16,38 +16,80 @@ from torch.overrides import TorchFunctionMode
 
 from actlab.nn.torch_function import is_shown
 from actlab.sites.trace.aliasing import Memory
-from actlab.sites.trace.call_places import CallPlaces
+from actlab.sites.trace.call_places import CallPlace, CallPlaces
 from actlab.sites.trace.call_stack import Stack
 from actlab.sites.trace.calls import argument_names, is_in_place, name_of, settings_in, spelling_of, tensors_in
 from actlab.sites.trace.readable import shape_of
 from actlab.sites.trace.source_location import places_of
 from actlab.sites.trace.trace import Part, Step, Trace, Value
 
-# Called with every step, the tensors that it reads, as they are before the call, and those that it makes.
-Observer = Callable[[Step, tuple[Tensor, ...], tuple[Tensor, ...]], None]
+# Called with every step, the tensors that it reads, as they are before the call, those that it makes, and what it has
+# in common with other calls, if that is known.
+Observer = Callable[[Step, tuple[Tensor, ...], tuple[Tensor, ...], "Repeated | None"], None]
 
 
 @final
-class Call(NamedTuple):
+@dataclass(frozen=True, eq=False, slots=True)
+class Repeated:
+    """What calls of one function from one place have in common, if all their arguments but tensors are the same.
+
+    Attributes:
+        function: of PyTorch.
+        step: one of the calls; the others have other inputs and outputs, and another place.
+        is_flat: whether each of its tensors is an argument by itself, in no list.
+    """
+
+    function: Function
+    step: Step
+    is_flat: bool
+
+
+@final
+class Call:
     """A step that was just recorded, with its tensors.
 
     Attributes:
         step: the step.
-        arguments: all its arguments by name.
-        read: by the identity of each tensor argument, the number of its value before the call.
         results: the tensors that it makes.
         values: all values recorded so far.
+        repeated: what it has in common with other calls; None if that is not known.
     """
 
-    step: Step
-    arguments: Mapping[str, Any]
-    read: Mapping[int, int]
-    results: Sequence[Tensor]
-    values: Sequence[Value]
+    __slots__ = ("_about", "_arguments", "_given", "_read", "repeated", "results", "step", "values")
+
+    def __init__(
+        self,
+        step: Step,
+        read: Sequence[Tensor],
+        results: Sequence[Tensor],
+        values: Sequence[Value],
+        *,
+        about: Function,
+        given: tuple[tuple[Any, ...], Mapping[str, Any]],
+        repeated: Repeated | None,
+    ) -> None:
+        self.step, self.results, self.values, self.repeated = step, results, values, repeated
+        self._read, self._about, self._given = read, about, given
+        self._arguments: Mapping[str, Any] | None = None
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """All arguments by name."""
+        if self._arguments is None:
+            self._arguments = self._about.named(*self._given)
+        return self._arguments
+
+    @property
+    def read(self) -> Mapping[int, int]:
+        """By the identity of each tensor argument, the number of its value before the call."""
+        return dict(zip(map(id, self._read), self.step.inputs, strict=True))
 
 
 class Follower(Protocol):
     """What derives more from each recorded step."""
+
+    def follow_again(self, step: Step, values: Sequence[Value], repeated: Repeated) -> bool:
+        """Take note of a step, if what it has in common with earlier ones is enough for it; return whether it is."""
 
     def follow(self, call: Call) -> None:
         """Take note of a step."""
@@ -109,6 +151,8 @@ class Function:
         is_escape: whether it takes numbers out of a tensor.
         is_in_place: whether it overwrites its first argument, by its name.
         arguments: the names of its arguments, and the index of those whose name is unknown.
+        is_plain: whether a call overwrites nothing that its named arguments do not ask for, and raises no
+            `RuntimeError` that is of interest.
     """
 
     function: Callable[..., Any]
@@ -119,6 +163,7 @@ class Function:
     is_in_place: bool
     spelling: str
     arguments: tuple[str, ...]
+    is_plain: bool
 
     def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return all arguments of a call by name, or by index if the name is unknown."""
@@ -130,8 +175,11 @@ class Function:
         return found
 
 
-# The arguments by name, the tensors among them, whether the first is overwritten, their numbers, and their values.
-_Begun = tuple[dict[str, Any], list[Tensor], bool, tuple[int, ...], tuple[Tensor, ...]]
+# The tensors that a call reads, whether the first is overwritten, their numbers, and their values.
+_Begun = tuple[list[Tensor], bool, tuple[int, ...], tuple[Tensor, ...]]
+
+# The types of arguments that two calls may have in common.
+_SETTINGS = frozenset({bool, int, str, type(None)})
 
 
 @final
@@ -184,7 +232,12 @@ class Recorder(TorchFunctionMode):
         self._keeps, self._spares = keeps, spares
         self.broken: Exception | None = None
         self._about: dict[Hashable, Function] = {}
-        self._maker: dict[int, int] = {}  # by value, the place of the step that made it
+        self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._maker: dict[int, int] = {}  # by a value that was written in place, the place of the step that made it
+
+    def __exit__(self, *raised: Any) -> None:
+        self._places.forget()
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
 
     def given(self, tensors: list[Tensor], origin: str) -> None:
         """Register tensors that come from outside."""
@@ -218,8 +271,6 @@ class Recorder(TorchFunctionMode):
         self.steps.append(step)
         self.instructions.append(instruction)
         self.stacks.append(stack)
-        for number in step.outputs:
-            self._maker[number] = step.place
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -234,7 +285,15 @@ class Recorder(TorchFunctionMode):
             self.escapes.append(self._bare(about, (self.number(args[0]),), sys._getframe(1)))
         if about.is_silent:
             return func(*args, **kwargs)
-        with torch._C.DisableTorchFunction():  # no other mode, nor the class of a tensor, notices what is done here
+        if about.is_plain and not (kwargs and ("out" in kwargs or kwargs.get("inplace") is True)):
+            result = (about.stand_in or func)(*args, **kwargs)
+            with torch._C.DisableTorchFunction():  # no other mode, nor the class of a tensor, notices what is done here
+                try:
+                    self._noted(about, args, kwargs, result, sys._getframe(1))
+                except Exception as error:
+                    self._break(error)
+            return result
+        with torch._C.DisableTorchFunction():
             try:
                 begun = self._begin(about, args, kwargs)
             except Exception as error:
@@ -243,12 +302,12 @@ class Recorder(TorchFunctionMode):
             result = (about.stand_in or func)(*args, **kwargs)
         except RuntimeError:
             if about.name == "grad" and self.broken is None:
-                self.without_gradient.append(self._bare(about, begun[3], sys._getframe(1)))
+                self.without_gradient.append(self._bare(about, begun[2], sys._getframe(1)))
             raise
         if self.broken is None:
             with torch._C.DisableTorchFunction():
                 try:
-                    self._end(about, begun, result, sys._getframe(1))
+                    self._end(about, begun, args, kwargs, result, sys._getframe(1))
                 except Exception as error:
                     self._break(error)
         return result
@@ -280,6 +339,9 @@ class Recorder(TorchFunctionMode):
                 is_in_place(func),
                 spelling_of(func),
                 (*names, *map(str, range(len(names), _USUAL_ARGUMENTS))),
+                not is_in_place(func)
+                and {"inplace", "out"}.isdisjoint(names)
+                and name not in {"grad", "activation", "__setitem__"},
             )
             self._about[key] = found
         return found
@@ -295,55 +357,105 @@ class Recorder(TorchFunctionMode):
         before = tuple([tensor.detach().clone() for tensor in read]) if copies else tuple(read)
         if overwrites and self._keeps and read:
             self._overwritten[numbers[0]] = read[0].detach().clone()
-        return arguments, read, overwrites, numbers, before
+        return read, overwrites, numbers, before
 
-    def _end(self, about: Function, begun: _Begun, result: Any, frame: FrameType) -> None:
-        arguments, read, overwrites, numbers, before = begun
-        made = [result] if isinstance(result, Tensor) else tensors_in((result,))
+    def _end(
+        self,
+        about: Function,
+        begun: _Begun,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        result: Any,
+        frame: FrameType,
+    ) -> None:
+        read, overwrites, numbers, before = begun
+        made = (result,) if isinstance(result, Tensor) else tuple(tensors_in((result,)))
         if about.name == "__setitem__":
-            made = read[:1]
+            made = tuple(read[:1])
         if made:
-            self._note(about, arguments, numbers, read, before, made, frame)
+            call = self._places.of(frame)
+            step = self._described(about, call, about.named(args, kwargs))
+            step = self._note(about, step, call, (args, kwargs), read, numbers, before, made)
             if overwrites:
-                self._memory.write(self._numbers[id(made[0])][0], made[0])
+                number = self._numbers[id(made[0])][0]
+                self._maker[number] = step.place
+                self._memory.write(number, made[0])
         elif about.name == "grad":
             self.without_gradient.append(self._bare(about, numbers, frame))
 
-    def _note(
-        self,
-        about: Function,
-        arguments: dict[str, Any],
-        numbers: tuple[int, ...],
-        read: list[Tensor],
-        before: tuple[Tensor, ...],
-        made: list[Tensor],
-        frame: FrameType,
+    def _noted(
+        self, about: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any, frame: FrameType
     ) -> None:
-        (path, module, file, line, instruction), stack = self._places.of(frame)
+        """Record a call that has overwritten nothing."""
+        made = (result,) if isinstance(result, Tensor) else tuple(tensors_in((result,)))
+        read, key = _kind_of(args)
+        if kwargs or key is None:
+            read, key = tensors_in(about.named(args, kwargs)), None
+        found = []
+        for tensor in read:  # as `number`, for the usual case
+            number, seen = self._numbers.get(id(tensor), _UNSEEN)
+            is_known = seen() is tensor and not self._memory.is_written
+            found.append(number if is_known else self.number(tensor))
+        numbers = tuple(found)
+        if not made:
+            return
+        call = self._places.of(frame)
+        key = None if key is None else (id(about), self.part, *key)
+        repeated: Repeated | None = None if key is None else call.repeated.get(key)
+        if repeated is None:
+            step = self._described(about, call, about.named(args, kwargs))
+            if key is not None:
+                is_flat = not any(isinstance(each, _SEQUENCES) for each in args)
+                repeated = call.repeated[key] = Repeated(about, step, is_flat)
+        else:
+            step = repeated.step
+        self._note(about, step, call, (args, kwargs), read, numbers, tuple(read), made, repeated)
+
+    def _described(self, about: Function, call: CallPlace, arguments: dict[str, Any]) -> Step:
+        """Return a step without its place and its values."""
+        path, module, file, line, _ = call.place
         in_model, spelling, settings = self.part == "model", about.spelling, settings_in(arguments)
         if about.name == "activation":
             spelling = _spelling_of_ours(arguments)
             settings |= _state_of_ours(arguments)
         elif module and in_model:
             spelling = f"nn.{module}"
+        return Step(-1, about.name, spelling, self.part, path if in_model else "", file, line, (), (), settings)
+
+    def _note(
+        self,
+        about: Function,
+        alike: Step,
+        call: CallPlace,
+        given: tuple[tuple[Any, ...], Mapping[str, Any]],
+        read: list[Tensor],
+        numbers: tuple[int, ...],
+        before: tuple[Tensor, ...],
+        made: tuple[Tensor, ...],
+        repeated: Repeated | None = None,
+    ) -> Step:
         outputs = tuple([self._new(tensor, origin="") for tensor in made])
-        step = Step(
-            len(self.steps), about.name, spelling, self.part, path if in_model else "", file, line, numbers, outputs,
-            settings,
-        )  # fmt: skip
-        self._add(step, instruction=instruction, stack=stack)
+        _, function, spelling, part, path, file, line, _, _, settings = alike
+        # as `Step(...)`, which takes twice the time
+        step: Step = _tuple(
+            Step, (len(self.steps), function, spelling, part, path, file, line, numbers, outputs, settings)
+        )
+        self.steps.append(step)
+        self.instructions.append(call.place.instruction)
+        self.stacks.append(call.stack)
         if self._follower is not None:
-            by_tensor = dict(zip(map(id, read), numbers, strict=True))
-            self._follower.follow(Call(step, arguments, by_tensor, made, self.values))
+            if repeated is None or not self._follower.follow_again(step, self.values, repeated):
+                self._follower.follow(Call(step, read, made, self.values, about=about, given=given, repeated=repeated))
             if self._keeps and self._follower.needs_tensors(step):
                 for number, tensor in zip((*numbers, *outputs), (*before, *made), strict=True):
                     self._alive.setdefault(number, (tensor, _version(tensor)))
         if self._observe is not None:
-            self._observe(step, before, tuple(made))
+            self._observe(step, before, made, repeated)
+        return step
 
     def _bare(self, about: Function, numbers: tuple[int, ...], frame: FrameType) -> Step:
         """Return the call that the frame makes, which computes no tensor."""
-        place, _ = self._places.of(frame)
+        place = self._places.of(frame).place
         path = place.path if self.part == "model" else ""
         return Step(
             len(self.steps), about.name, about.spelling, self.part, path, place.file, place.line, numbers, (), {}
@@ -351,7 +463,11 @@ class Recorder(TorchFunctionMode):
 
     def _new(self, tensor: Tensor, *, origin: str) -> int:
         number = len(self.values)
-        self.values.append(Value(number, shape_of(tensor), _dtype(tensor.dtype), origin, tensor.requires_grad))
+        shape = None if tensor.is_nested else self._shapes.get(tensor.shape)
+        if shape is None:
+            shape = shape_of(tensor)
+            self._shapes[shape] = shape  # one tuple for many tensors
+        self.values.append(_tuple(Value, (number, shape, _dtype(tensor.dtype), origin, tensor.requires_grad)))
         self._numbers[id(tensor)] = number, ref(tensor)
         if self._memory.is_written:
             self._memory.see(number)
@@ -388,6 +504,33 @@ class Recorder(TorchFunctionMode):
 
 # What is known of a tensor that was not met yet.
 _UNSEEN: tuple[int, Callable[[], Tensor | None]] = (-1, lambda: None)
+
+
+_tuple: Callable[..., Any] = tuple.__new__
+
+_SEQUENCES = (list, tuple)
+
+
+def _kind_of(args: tuple[Any, ...]) -> tuple[list[Tensor], tuple[Any, ...] | None]:
+    """Return the tensors among the arguments, and what two calls have in common whose other arguments are the same.
+
+    That is None if an argument is neither a tensor nor a list of tensors nor a number that equals no other but itself.
+    """
+    read: list[Tensor] = []
+    key: list[Any] = []
+    for value in args:
+        kind = type(value)
+        if isinstance(value, Tensor):
+            read.append(value)
+            key.append(Tensor)
+        elif kind in _SETTINGS or (kind is float and value != 0):  # 0.0 equals -0.0
+            key += (kind, value)  # 1 equals 1.0 and True
+        elif isinstance(value, _SEQUENCES) and all(isinstance(each, Tensor) for each in value):
+            read += value
+            key += (kind, len(value))
+        else:
+            return [], None
+    return read, tuple(key)
 
 
 @cache

@@ -123,8 +123,9 @@ class Trace:
     @cached_property
     def of_weights(self) -> frozenset[int]:
         """The values computed from weights alone: a softplus that keeps a parameter positive is not a site."""
-        fixed = {value.number for value in self.values if value.origin.startswith(("buffer", "constant"))}
-        found = {value.number for value in self.values if value.origin.startswith("parameter")}
+        given = [value for value in self.values if value.origin]
+        fixed = {value.number for value in given if value.origin.startswith(("buffer", "constant"))}
+        found = {value.number for value in given if value.origin.startswith("parameter")}
         for step in self.steps:
             if not found.isdisjoint(step.inputs) and all(value in found or value in fixed for value in step.inputs):
                 found.update(step.outputs)
