@@ -107,7 +107,7 @@ def _summary(comparison: Comparison) -> tuple[tuple[str, str], ...]:
         ("activations", str(len(comparison.arms))),
         ("seeds for each", str(seeds)),
         ("training runs", f"{runs:,}"),
-        ("best constant prediction", number_text(comparison.baseline, _places(comparison))),
+        (comparison.baseline_name.removeprefix("the "), number_text(comparison.baseline, _places(comparison))),
     )
     took = comparison.cost.seconds
     return (*summary, ("total time", seconds_text(took))) if took > 0 else summary

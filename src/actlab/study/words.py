@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from actlab.study.again import is_again, original
 from actlab.study.more_seeds import CAP
 from actlab.study.verdict import BETTER, EQUIVALENT, MINOR, UNDECIDED, WORSE, Judgement
-from actlab.train.kinds import Metric
+from actlab.train.kinds import CONSTANT, Metric
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Findings:
     Attributes:
         control: the name of the control.
         metric: the metric.
-        baseline: the test metric of the best constant prediction.
+        baseline: the test metric of what has learned nothing.
         region: half the width of the region of practical equivalence.
         means: the mean test metric of every arm, the control first.
         learned: with how many seeds each arm learned.
@@ -29,6 +29,7 @@ class Findings:
         operations: how many operations an arm takes per element; arms whose formula is not known, or
             that change more than their activation, have no entry.
         least: the fewest seeds that can show a difference.
+        baseline_name: what has learned nothing.
     """
 
     control: str
@@ -42,6 +43,7 @@ class Findings:
     group: tuple[str, ...]
     operations: Mapping[str, int]
     least: int = 1
+    baseline_name: str = CONSTANT
 
     def learns(self, arm: str) -> bool:
         """Return whether an arm learned with at least half of the seeds."""
@@ -109,7 +111,7 @@ def _nothing_learns(findings: Findings) -> str:
     best = max(findings.means, key=lambda arm: findings.metric.gain(findings.means[arm], over=findings.baseline))
     return (
         f"Nothing learns: the best arm, {best}, reaches {_amount(findings.means[best], findings.metric)} where"
-        f" {_constant(findings)}. The activation is not what keeps this network from learning: look at the data,"
+        f" {_baseline(findings)}. The activation is not what keeps this network from learning: look at the data,"
         " the learning rates and the number of epochs."
     )
 
@@ -119,7 +121,7 @@ def _about_control(findings: Findings) -> str:
     if findings.learns(control):
         return ""
     return (
-        f"{control} does not learn: {_amount(findings.means[control], findings.metric)} where {_constant(findings)}"
+        f"{control} does not learn: {_amount(findings.means[control], findings.metric)} where {_baseline(findings)}"
         f" ({findings.learned[control]} of {findings.seeds} seeds learned)."
     )
 
@@ -207,13 +209,17 @@ def _if_not_learned(arm: str, findings: Findings) -> str:
     return f"; it does not learn ({findings.learned[arm]} of {findings.seeds} seeds)"
 
 
-def _constant(findings: Findings) -> str:
-    what = "the commonest class" if findings.metric.larger_is_better else "the mean"
-    return f"always answering {what} gives {findings.baseline:.2f}"
+def _baseline(findings: Findings) -> str:
+    return f"{findings.baseline_name} has {_number(findings.baseline, findings.metric)}"
 
 
 def _amount(value: float, metric: Metric) -> str:
-    return f"{metric.name} {value:.2f} {metric.unit}" if metric.larger_is_better else f"{metric.name} {value:.4g}"
+    unit = f" {metric.unit}" if metric.larger_is_better else ""
+    return f"{metric.name} {_number(value, metric)}{unit}"
+
+
+def _number(value: float, metric: Metric) -> str:
+    return f"{value:.2f}" if metric.larger_is_better else f"{value:.4g}"
 
 
 def _size(findings: Findings) -> str:

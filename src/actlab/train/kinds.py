@@ -66,6 +66,10 @@ class Metric:
         return max(region, 100.0 * FEWEST_TARGETS / targets) if self.is_share and targets else region
 
 
+CONSTANT, UNTRAINED = "the best constant prediction", "an untrained model"
+"""What has learned nothing: by its metric is judged whether an arm learned, and a run that diverged has it."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of task.

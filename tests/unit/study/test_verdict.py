@@ -154,7 +154,7 @@ def test_a_control_that_does_not_learn_is_named_with_the_number_it_fails_by() ->
     assert found.learned == {"sigmoid": 0, "tanh": 9, "relu": 9}
     text = overall(found)
     assert text.startswith(
-        "sigmoid does not learn: accuracy 10.10 points where always answering the commonest class gives 10.00"
+        "sigmoid does not learn: accuracy 10.10 points where the best constant prediction has 10.00"
         " (0 of 9 seeds learned). Replace sigmoid by tanh: accuracy 90.40 points, +80.30 on average"
     )
     assert text.endswith(" Better too, but behind: relu.")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FAR = 1.6
-"""Multiple of the best constant prediction's error above which a learning curve is cut off."""
+"""Multiple of the baseline's error above which a learning curve is cut off."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Course:
         median: the median over the seeds.
         inner: lower and upper quartile.
         outer: lowest and highest seed.
-        ended: how many seeds diverged before the last epoch; from then on they count as the best constant prediction.
+        ended: how many seeds diverged before the last epoch; from then on they count as the baseline.
         seeds: how many seeds there are.
     """
 
@@ -50,17 +50,18 @@ class Course:
 
 @dataclass(frozen=True)
 class Courses:
-    """The learning curves of all arms, on the same axes; the best constant prediction may lie outside of them."""
+    """The learning curves of all arms, on the same axes; the baseline may lie outside of them."""
 
     arms: tuple[Course, ...]
     limits: Limits
     baseline: float
+    baseline_name: str
     metric: Metric
     places: int
 
     @property
     def shows_baseline(self) -> bool:
-        """Whether the best constant prediction lies within the axes."""
+        """Whether the baseline lies within the axes."""
         return self.limits[0] <= self.baseline <= self.limits[1]
 
 
@@ -79,6 +80,7 @@ def facts(data: Compared) -> Courses:
         arms=arms,
         limits=padded(shown or [comparison.baseline]),
         baseline=comparison.baseline,
+        baseline_name=comparison.baseline_name,
         metric=comparison.metric,
         places=places_of(comparison.metric, region=comparison.region),
     )
@@ -134,7 +136,11 @@ def draw(courses: Courses) -> tuple[Picture, ...]:
 
 def legend(courses: Courses) -> tuple[Key, ...]:
     """Explain lines and bands."""
-    baseline = (Key("dotted", "best constant prediction, {baseline}"),) if courses.shows_baseline else ()
+    baseline = (
+        (Key("dotted", f"{courses.baseline_name.removeprefix('the ')}, {{baseline}}"),)
+        if courses.shows_baseline
+        else ()
+    )
     return (
         Key("", "median over the seeds"),
         Key("inner", "middle half of the seeds"),
