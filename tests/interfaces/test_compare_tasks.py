@@ -193,3 +193,32 @@ def test_what_is_measured_beside_the_metric_is_measured_on_every_task(run: Run, 
     assert run("report", "--format", "csv", "--out", "data").status == 0
     measured = pd.read_csv(tmp_path / "data" / "measured.csv")
     assert set(measured["task"]) == {"first", "second"}
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_epochs_of_equal_seconds_are_those_of_the_run_that_is_resumed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, from_file: bool
+) -> None:
+    how = ("--jobs", "1", "--quiet", "--no-report", "--json")
+    equal = ("--equal", "seconds", "--seeds", "2", "--budget", "1", "--epochs", "6")
+    asked: tuple[str, ...] = ("first.csv:kind", "second.csv:y", "--activations", "tanh", *equal)
+    if from_file:
+        said = run("compare", *asked, *how[:2], "--quiet", "--plan", "--save", "p.toml")
+        assert said.status == 0, said.err
+        sections = (tmp_path / "p.toml").read_text().split("\n\n")
+        kept = [each for each in sections if "[tasks.budget]" not in each]
+        assert len(kept) == len(sections) - 2
+        (tmp_path / "p.toml").write_text("\n\n".join(kept))
+        asked = ("p.toml",)
+    first = run("compare", *asked, *how)
+    assert first.status == 0, first.err
+    newer = run("compare", "second.csv:y", "--activations", "silu", *equal, *how)
+    assert newer.status == 0, newer.err
+    monkeypatch.delattr("actlab.study.compare.equally_long")  # nothing is measured anew
+    resumed = run("compare", *asked, *how, "--resume")
+    assert resumed.status == 0, resumed.err
+    assert _budgets(resumed) == _budgets(first)
+
+
+def _budgets(run: Run) -> list[object]:
+    return [task["comparison"]["plan"]["budget"] for task in run.json["tasks"]]

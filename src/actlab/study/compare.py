@@ -19,7 +19,7 @@ from actlab.study.comparison import ArmResult, Comparison, Cost
 from actlab.study.cost import measured_cost
 from actlab.study.detailed_cost import detailed_costs, energies
 from actlab.study.earlier import likeness
-from actlab.study.equal import check_equal, equally_large, equally_long
+from actlab.study.equal import check_equal, equally_large, equally_long, fits_plan
 from actlab.study.leases import leases
 from actlab.study.measuring import COST, ENERGY, NOTHING_MORE, Measuring
 from actlab.study.outcome import Outcome
@@ -70,6 +70,7 @@ def prepare(
     splits: str | None = None,
     looks: Sequence[Look] | None = None,
     equal: str | Budget = TRIALS,
+    known: Budget | None = None,
     measuring: Measuring = NOTHING_MORE,
 ) -> Study:
     """Plan and check a study; no trial is run yet.
@@ -86,7 +87,8 @@ def prepare(
         looks: after how many seeds the test set is read, and the significance level each time; by default once, at
             the end, at 0.04, which leaves 0.01 for seeds that are added later.
         equal: what all arms have the same of: "trials", also "seconds", "parameters" or "flops"; or such a budget that
-            was measured before.
+            was measured before, which must fit.
+        known: the budget of a stored study, which is used instead of a new measurement if it fits.
         measuring: what is measured beside the metric, from `measuring_of`.
 
     Raises:
@@ -133,7 +135,8 @@ def prepare(
     )
     setting = Setting(task, {arm.name: arm for arm in arms}, where, plan)
     if equal == "seconds":
-        plan = replace(plan, budget=equally_long(setting))
+        fits = known is not None and fits_plan(known, plan, epochs=task.epochs)
+        plan = replace(plan, budget=known if fits else equally_long(setting))
         setting = replace(setting, plan=plan)
     notes = (*task.notes, *([where.sentence()] if where else []), *merged, *plan.warnings())
     return Study(plan, setting, notes)

@@ -10,10 +10,11 @@ from math import inf
 from typing import final
 
 from actlab.errors import BadStudy
+from actlab.study.again import original
 from actlab.study.arm import Arm, model_of, placed
 from actlab.study.cost import measured_cost
 from actlab.study.places import Places
-from actlab.study.plan import EQUAL, TRIALS, Budget
+from actlab.study.plan import EQUAL, TRIALS, Budget, Plan
 from actlab.study.setting import Setting
 from actlab.train.factory_options import offered
 from actlab.train.own_training import OwnTraining
@@ -140,8 +141,16 @@ def equally_long(setting: Setting) -> Budget:
     plan = setting.plan
     rate = plan.points[len(plan.points) // 2]
     cost = measured_cost(setting, dict.fromkeys(plan.arms, rate), since=time.perf_counter())
-    ratios = {arm: float(f"{cost.relative_step[arm]:.4g}") for arm in plan.arms}
+    # An arm that repeats another one differs from it by noise alone, which the time of its step would not be.
+    ratios = {arm: float(f"{cost.relative_step[original(arm)]:.4g}") for arm in plan.arms}
     return Budget("seconds", ratios, epochs_of(ratios, epochs=setting.task.epochs))
+
+
+def fits_plan(budget: Budget, plan: Plan, *, epochs: int) -> bool:
+    """Return whether a budget of seconds is one of these arms, with these epochs of the control."""
+    return (
+        budget.equal == "seconds" and set(budget.settings) == set(plan.arms) and budget.settings[plan.control] == epochs
+    )
 
 
 def epochs_of(ratios: Mapping[str, float], *, epochs: int) -> dict[str, int]:
