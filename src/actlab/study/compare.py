@@ -11,7 +11,7 @@ from statistics import mean
 from typing import final
 
 from actlab.errors import BadStudy, shortened
-from actlab.study.again import HINT, is_again, kept_apart, original, repeated
+from actlab.study.again import HINT, check_control, is_again, kept_apart, original, repeated
 from actlab.study.archive import stored_values
 from actlab.study.arm import INITS, Arm, Named, arms_of, check_arms, control_of, placed
 from actlab.study.choice import at_ends, chosen, extension
@@ -42,6 +42,7 @@ from actlab.study.results import is_settled, read
 from actlab.study.runner import Claim, Crew, LocalRunner, Runner, Setting
 from actlab.study.signed_rank import SignedRank
 from actlab.study.store import Store
+from actlab.train.kinds import after_number
 from actlab.train.own_training import OwnTraining
 from actlab.train.task import Learnable, Task
 
@@ -101,6 +102,7 @@ def prepare(
     own, where = control_of(task)
     if init == "gain" and isinstance(task, OwnTraining):
         raise BadStudy(f"init must be as-is: task '{task.name}' builds its models itself. Draw their weights there.")
+    check_control(against)
     named = [kept_apart(one) for one in candidates]
     arms, merged = arms_of(own, named, against=against, task=task, init=init)
     arms, again = repeated(arms)
@@ -256,7 +258,8 @@ def run_study(
     ends = at_ends(choices, points=points)
     notes = (
         *filter(None, [plan.measuring.label_sentence]),
-        *study.notes,
+        *(note for note in study.notes if note not in study.plan.warnings()),
+        *plan.warnings(),  # of the stored plan, which may have other seeds
         *runner.notes(setting),
         *_notes(found, ends),
         *_failures(work.done),
@@ -325,8 +328,8 @@ def _noise(found: Comparison) -> list[str]:
     for name in filter(is_again, tests):
         test = SignedRank(tuple(one - two for one, two in zip(tests[name], tests[original(name)], strict=True)))
         notes.append(
-            f"A/A: {name} differs from {original(name)} by {test.mean:+.3g} {found.metric.unit} on average (p ="
-            f" {test.p:.2g}, not corrected), with the same activation: by noise alone."
+            f"A/A: {name} differs from {original(name)} by {test.mean:+.3g}{after_number(found.metric.unit)} on average"
+            f" (p = {test.p:.2g}, not corrected), with the same activation: by noise alone."
         )
     return notes
 

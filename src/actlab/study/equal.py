@@ -51,7 +51,7 @@ def equally_large(
     """Return the arms with the widths at which their models are nearest to the control's in size, and the sizes.
 
     Args:
-        arms: the arms, the control first; only the control may name a width.
+        arms: the arms, the control first; only the control, and what repeats it, may name a width.
         task: the task, whose factory offers a width.
         where: the activations of its model, unless the factory takes the activation.
         equal: "parameters", or "flops".
@@ -63,7 +63,7 @@ def equally_large(
     usual = offered(task.model)[WIDTH]
     assert isinstance(usual, int)
     control, *others = arms
-    named = next((arm.name for arm in others if WIDTH in arm.factors.options), None)
+    named = next((arm.name for arm in others if WIDTH in arm.factors.options and not _repeats(arm, control)), None)
     if named is not None:
         raise BadStudy(f"the arm {named} must have no width where {equal} are equal: it follows. Leave out @width=.")
 
@@ -77,6 +77,11 @@ def equally_large(
         sizes[arm.name] = float(sized(widths[arm.name]))
         found.append(sizer.at(widths[arm.name]))
     return tuple(found), Budget(equal, sizes, widths)
+
+
+def _repeats(arm: Arm, other: Arm) -> bool:
+    """Return whether the arm repeats the other one."""
+    return original(arm.name) == other.name
 
 
 @final

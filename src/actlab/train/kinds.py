@@ -20,6 +20,20 @@ FEWEST_TARGETS = 3
 """A share of right answers is not compared more finely than by so many test targets."""
 
 
+OWN_UNITS = "its own units"
+"""The unit of a metric of the user's: it is not repeated after every number."""
+
+
+def after_number(unit: str) -> str:
+    """Return what follows a number with this unit.
+
+    Example:
+        >>> after_number("points"), after_number(OWN_UNITS)
+        (' points', '')
+    """
+    return "" if unit == OWN_UNITS else f" {unit}"
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric, and the size of a difference that does not matter.

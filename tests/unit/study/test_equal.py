@@ -76,6 +76,14 @@ def test_equal_parameters_by_width() -> None:
     assert said.startswith("Equal parameters, by the width of the model: relu 2,594 (width 48), tanh 2,594 (width 48)")
 
 
+def test_what_repeats_the_control_has_its_width() -> None:
+    study = studied(wide(), "relu@width=8#2", "tanh", against="relu@width=8", equal="parameters")
+    assert study.plan.budget is not None
+    assert study.plan.budget.settings == {"relu@width=8": 8, "relu@width=8#2": 8, "tanh": 8}
+    with pytest.raises(BadStudy, match="the arm tanh@width=8 must have no width"):
+        studied(wide(), "tanh@width=8", "tanh@width=8#2", equal="parameters")
+
+
 def test_equal_operations_by_width() -> None:
     study = studied(wide(), "swiglu", equal="flops")
     assert study.plan.budget is not None
