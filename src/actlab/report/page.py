@@ -22,6 +22,7 @@ from actlab.sites.site_text import name_text
 from actlab.study.comparison import Comparison
 from actlab.study.earlier import Earlier
 from actlab.study.guide import Hint
+from actlab.train.kinds import after_number
 
 
 def write_report(
@@ -68,7 +69,7 @@ def page(
         "unit": metric.unit,
         "better": "Up" if metric.larger_is_better else "Down",
         "control": name_text(comparison.control.activation),
-        "region": f"{comparison.region:.3g} {metric.unit}",
+        "region": f"{comparison.region:.3g}{after_number(metric.unit)}",
         "baseline": number_text(comparison.baseline, places),
     }
     charts = sections("comparison", Compared(comparison, own), words=words)

@@ -9,6 +9,7 @@ from actlab.report.table import Row, rows
 from actlab.report.wording import NOTHING
 from actlab.sites.site_text import name_text
 from actlab.study.comparison import Comparison
+from actlab.train.kinds import after_number
 
 HEADINGS = ("Activation", "Test", "Difference", "Interval", "p (Holm)", "Verdict")
 
@@ -91,7 +92,7 @@ def caption(comparison: Comparison) -> str:
         f"{task}: test {metric.name} in {metric.unit} ({better} is better), mean ± standard deviation over"
         f" n = {look.seeds} paired seeds, {splits}; {rates}.{labels} Differences are from {control}."
         f" p-values and {intervals} come from the exact two-sided signed-rank test{correction}, at a total error of"
-        f" {plan.alpha:g}. Differences within ±{comparison.region:.3g} {metric.unit} do not matter."
+        f" {plan.alpha:g}. Differences within ±{comparison.region:.3g}{after_number(metric.unit)} do not matter."
         " Bold: not distinguishable from the best."
     )
 

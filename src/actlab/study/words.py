@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from actlab.study.again import is_again, original
 from actlab.study.more_seeds import CAP
 from actlab.study.verdict import BETTER, EQUIVALENT, MINOR, UNDECIDED, WORSE, Judgement
-from actlab.train.kinds import CONSTANT, Metric
+from actlab.train.kinds import CONSTANT, Metric, after_number
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _again(findings: Findings) -> str:
         if is_again(arm) and original(arm) == findings.control:
             claimed = judgement.verdict in (BETTER, WORSE, MINOR)
             said = f"it is called {judgement.verdict}, which is false" if claimed else "no difference is claimed"
-            mean = f"{judgement.difference.mean:+.3g} {findings.metric.unit}"
+            mean = f"{judgement.difference.mean:+.3g}{after_number(findings.metric.unit)}"
             sentences.append(f"A/A: {arm} is {findings.control} again, {mean} from it by noise alone; {said}.")
     return " ".join(sentences)
 
@@ -214,7 +214,7 @@ def _baseline(findings: Findings) -> str:
 
 
 def _amount(value: float, metric: Metric) -> str:
-    unit = f" {metric.unit}" if metric.larger_is_better else ""
+    unit = after_number(metric.unit) if metric.larger_is_better else ""
     return f"{metric.name} {_number(value, metric)}{unit}"
 
 
@@ -223,7 +223,7 @@ def _number(value: float, metric: Metric) -> str:
 
 
 def _size(findings: Findings) -> str:
-    return f"{findings.region:.3g} {findings.metric.unit}"
+    return f"{findings.region:.3g}{after_number(findings.metric.unit)}"
 
 
 def _listed(names: Sequence[str]) -> str:

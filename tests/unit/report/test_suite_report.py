@@ -86,6 +86,15 @@ def test_the_terminal_is_never_overrun(width: int) -> None:
     assert any(line.startswith("Note: table-3: left out: id.") for line in lines)
 
 
+@pytest.mark.parametrize(("width", "hidden"), [(200, ()), (90, ("metrics",)), (50, ("metrics", "standard deviations"))])
+def test_the_terminal_says_what_it_hides(width: int, hidden: tuple[str, ...]) -> None:
+    text = " ".join("\n".join(suite_lines(*several(), width=width)).split())
+    said = f"Hidden in this width: {', '.join(hidden)}." if hidden else ""
+    assert said in text
+    assert ("Hidden in this width" in text) == bool(hidden)
+    assert ("± standard deviation" in text) == ("standard deviations" not in hidden)
+
+
 def test_the_tables_of_a_paper_have_a_row_for_each_task() -> None:
     overall, found = several()
     markdown, latex = suite_markdown(overall, found), suite_latex(overall, found)

@@ -165,6 +165,7 @@ def test_results_name_what_has_learned_nothing() -> None:
     found = read(plan, done, choices=dict.fromkeys(plan.arms, (0,) * 6), points=POINTS, look=0, setting=setting)
     assert found.baseline_name == UNTRAINED
     assert f"where {UNTRAINED} has" in found.verdict
+    assert "its own units" not in found.verdict  # it does not follow a number
     assert found.target_sentence == f"nine tenths of the way from {UNTRAINED} to the best arm, as relu does not learn"
     assert f"An untrained model has {found.baseline:.1f}" in " ".join("\n".join(comparison_lines(found)).split())
     assert "best constant prediction" not in page(found, provenance={})

@@ -13,7 +13,7 @@ from actlab.report.style import COLORS, INK, PANEL, PANEL_TEXT, QUIET, axes, ima
 from actlab.report.table import ranked
 from actlab.report.wording import metric_label, number_text, places_of
 from actlab.study.comparison import ArmResult
-from actlab.train.kinds import Metric
+from actlab.train.kinds import Metric, after_number
 from actlab.train.loop import Epoch
 
 if TYPE_CHECKING:
@@ -114,8 +114,9 @@ def alt_text(course: Course, courses: Courses) -> str:
     first, last = (number_text(course.median[end], places) for end in (0, -1))
     low, high = (number_text(value, places) for value in course.outer[-1])
     return (
-        f"Learning curve of {course.arm}: the median validation {metric.name} goes from {first} {metric.unit} after"
-        f" the first epoch to {last} after epoch {course.epochs[-1]}, where the seeds lie between {low} and {high}."
+        f"Learning curve of {course.arm}: the median validation {metric.name} goes from"
+        f" {first}{after_number(metric.unit)} after the first epoch to {last} after epoch {course.epochs[-1]}, where"
+        f" the seeds lie between {low} and {high}."
     )
 
 
