@@ -222,3 +222,10 @@ def test_epochs_of_equal_seconds_are_those_of_the_run_that_is_resumed(
 
 def _budgets(run: Run) -> list[object]:
     return [task["comparison"]["plan"]["budget"] for task in run.json["tasks"]]
+
+
+@pytest.mark.parametrize("tasks", [("diabetes", "digits-relu"), ("first.csv:kind", "second.csv:y")])
+def test_a_target_that_no_table_needs_is_refused(run: Run, tasks: tuple[str, ...]) -> None:
+    said = run("compare", *tasks, "--target", "a", "--activations", "tanh", *FAST, "--no-report")
+    assert said.status == 2
+    assert f"target requires a table that is named without one; got {', '.join(tasks)}." in said.err

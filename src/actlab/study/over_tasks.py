@@ -297,7 +297,7 @@ def _arm(arm: str, gains: Sequence[float], judgement: Judgement | None, *, findi
     claim = "proved, but not shown to matter" if judgement.verdict == MINOR else judgement.verdict
     is_open = math.isinf(difference.low) or math.isinf(difference.high)
     ends = f"{difference.low:.2f} to {difference.high:.2f}"
-    interval = "" if is_open else f" ({difference.level:.1%} interval {ends})"
+    interval = "" if is_open else f" ({100 * difference.level:.3g} % interval {ends})"
     sentence = (
         f"{label}: {claim}; {difference.mean:+.2f} regions on average{interval}; ahead of {findings.control} by more"
         f" than matters on {wins}, behind on {losses} of {len(gains)} tasks."

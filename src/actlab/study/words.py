@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from actlab.study.again import is_again, original
+from actlab.study.comparison import Difference
 from actlab.study.more_seeds import CAP
 from actlab.study.verdict import BETTER, EQUIVALENT, MINOR, UNDECIDED, WORSE, Judgement
 from actlab.train.kinds import CONSTANT, Metric, after_number
@@ -62,14 +63,14 @@ class Findings:
 
 def arm_sentence(arm: str, findings: Findings) -> str:
     """Describe the result of one arm in a line."""
-    value = _amount(findings.means[arm], findings.metric)
+    value = _amount(findings.means[arm], findings)
     if arm == findings.control:
         return f"{arm}, the control: {value}{_if_not_learned(arm, findings)}."
     judgement = findings.judgements[arm]
     difference = judgement.difference
     found = (
-        f"{value}, {difference.mean:+.2f} against {findings.control}"
-        f" ({difference.level:.1%} interval {difference.low:.2f} to {difference.high:.2f})"
+        f"{value}, {_number(difference.mean, findings, sign='+')} against {findings.control}"
+        f" ({100 * difference.level:.3g} % interval {_ends(difference, findings, between=' to ')})"
     )
     label = f"{arm} ({original(arm)} again: A/A)" if is_again(arm) else arm
     return f"{label} is {_claim(judgement, findings)}; {found}{_if_not_learned(arm, findings)}."
@@ -110,7 +111,7 @@ def _again(findings: Findings) -> str:
 def _nothing_learns(findings: Findings) -> str:
     best = max(findings.means, key=lambda arm: findings.metric.gain(findings.means[arm], over=findings.baseline))
     return (
-        f"Nothing learns: the best arm, {best}, reaches {_amount(findings.means[best], findings.metric)} where"
+        f"Nothing learns: the best arm, {best}, reaches {_amount(findings.means[best], findings)} where"
         f" {_baseline(findings)}. The activation is not what keeps this network from learning: look at the data,"
         " the learning rates and the number of epochs."
     )
@@ -121,7 +122,7 @@ def _about_control(findings: Findings) -> str:
     if findings.learns(control):
         return ""
     return (
-        f"{control} does not learn: {_amount(findings.means[control], findings.metric)} where {_baseline(findings)}"
+        f"{control} does not learn: {_amount(findings.means[control], findings)} where {_baseline(findings)}"
         f" ({findings.learned[control]} of {findings.seeds} seeds learned)."
     )
 
@@ -198,9 +199,13 @@ def _seeds_to_settle(more: int | None, findings: Findings) -> str:
 def _change(arm: str, findings: Findings) -> str:
     difference = findings.judgements[arm].difference
     return (
-        f"{_amount(findings.means[arm], findings.metric)}, {difference.mean:+.2f} on average"
-        f" (between {difference.low:.2f} and {difference.high:.2f})"
+        f"{_amount(findings.means[arm], findings)}, {_number(difference.mean, findings, sign='+')} on average"
+        f" (between {_ends(difference, findings, between=' and ')})"
     )
+
+
+def _ends(difference: Difference, findings: Findings, *, between: str) -> str:
+    return f"{_number(difference.low, findings)}{between}{_number(difference.high, findings)}"
 
 
 def _if_not_learned(arm: str, findings: Findings) -> str:
@@ -210,16 +215,20 @@ def _if_not_learned(arm: str, findings: Findings) -> str:
 
 
 def _baseline(findings: Findings) -> str:
-    return f"{findings.baseline_name} has {_number(findings.baseline, findings.metric)}"
+    return f"{findings.baseline_name} has {_number(findings.baseline, findings)}"
 
 
-def _amount(value: float, metric: Metric) -> str:
+def _amount(value: float, findings: Findings) -> str:
+    metric = findings.metric
     unit = after_number(metric.unit) if metric.larger_is_better else ""
-    return f"{metric.name} {_number(value, metric)}{unit}"
+    return f"{metric.name} {_number(value, findings)}{unit}"
 
 
-def _number(value: float, metric: Metric) -> str:
-    return f"{value:.2f}" if metric.larger_is_better else f"{value:.4g}"
+def _number(value: float, findings: Findings, *, sign: str = "") -> str:
+    """Return a number with the decimal places of the tables."""
+    if math.isinf(value):
+        return "+∞" if value > 0 else "−∞"
+    return f"{value:{sign}.{findings.metric.places(findings.region)}f}"
 
 
 def _size(findings: Findings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ Loss = Callable[[Any, Any], Tensor]
 FEWEST_TARGETS = 3
 """A share of right answers is not compared more finely than by so many test targets."""
 
+
+POINTS = "points"
 
 OWN_UNITS = "its own units"
 """The unit of a metric of the user's: it is not repeated after every number."""
@@ -55,6 +58,19 @@ class Metric:
     margin_is_relative: bool
     is_share: bool = False
     function: Callable[[Any, Any], float] | None = field(default=None, compare=False, repr=False)
+
+    def places(self, region: float) -> int:
+        """Return the number of decimal places for values of the metric.
+
+        Points have two; another unit has two digits beyond the region of practical equivalence.
+
+        Example:
+            >>> ACCURACY.places(0.5), ERROR.places(1.07), ERROR.places(0.004)
+            (2, 2, 5)
+        """
+        if self.unit == POINTS or not 0 < region < math.inf:
+            return 2
+        return min(9, max(0, 2 - math.floor(math.log10(region))))
 
     def is_better(self, value: float, than: float) -> bool:
         """Return whether the value is strictly better than another."""

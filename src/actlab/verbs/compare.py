@@ -272,6 +272,11 @@ def _each_with_options(
         return [(tasks[0], target, options)]
     targets = [target if _may_be_table(one) else None for one in tasks]
     tables = [is_table(one, own) for one, own in zip(tasks, targets, strict=True)]
+    if target is not None and all(own is None or is_table(one, None) for one, own in zip(tasks, targets, strict=True)):
+        raise BadInput(
+            f"target requires a table that is named without one; got {', '.join(map(str, tasks))}. Leave out"
+            f" --target {target}."
+        )
     usual = TaskOptions()
     others = replace(options, **{name: getattr(usual, name) for name in _OF_TABLES}) if any(tables) else options
     return [
