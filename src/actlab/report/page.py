@@ -81,6 +81,7 @@ def page(
         tone=tone(comparison),
         rows=rows(comparison),
         verdict=with_minus_signs(comparison.verdict),
+        notes=[with_minus_signs(note) for note in comparison.notes],
         summary=_summary(comparison),
         step_times=STEP_TIMES,
         diagnosis=diagnosis,

@@ -41,7 +41,7 @@ def suite_lines(overall: Overall, comparisons: Sequence[Comparison], width: int 
         *_matrix(overall, wide),
         "",
         *wrap(with_minus_signs(overall.verdict), wide),
-        *(line for note in _notes(overall, comparisons) for line in wrap(f"Note: {note}", wide)),
+        *(line for note in _notes(overall, comparisons) for line in wrap(f"Note: {with_minus_signs(note)}", wide)),
     ]
 
 

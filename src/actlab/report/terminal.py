@@ -73,7 +73,7 @@ class ComparisonTable:
         yield ""
         yield Text(with_minus_signs(self.comparison.verdict), style="bold")
         for note in self.comparison.notes:
-            yield Text(f"Note: {note}", style="dim")
+            yield Text(f"Note: {with_minus_signs(note)}", style="dim")
 
 
 def comparison_lines(comparison: Comparison, width: int | None = None) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from actlab.study.again import is_again
 from actlab.study.arm_cost import ArmCost, ArmEnergy
 from actlab.study.front import front
 from actlab.study.measured import Measured
@@ -192,16 +193,20 @@ class Comparison:
     def fronts(self) -> dict[str, tuple[str, ...]]:
         """The arms that no other arm beats in both the mean test metric and a cost, by the name of the cost.
 
-        The costs are the median time of a training step and, if it was asked for, the operations of a row. For display.
+        The costs are the median time of a training step and, if it was asked for, the operations of a row. An arm that
+        repeats another one is left out: it differs by noise alone. For display.
         """
-        gains = {arm.activation: self.metric.gain(arm.test, over=0.0) for arm in self.arms}
+        gains = {
+            arm.activation: self.metric.gain(arm.test, over=0.0) for arm in self.arms if not is_again(arm.activation)
+        }
         operations = {
             each.arm: float(each.product_flops + each.activation_operations)
             for each in self.cost.arms
             if each.activation_operations is not None
         }
         costs = {STEP_TIME: self.cost.relative_step, OPERATIONS: operations}
-        return {name: front(gains, each) for name, each in costs.items() if each}
+        compared = {name: {arm: cost for arm, cost in each.items() if arm in gains} for name, each in costs.items()}
+        return {name: front(gains, each) for name, each in compared.items() if each}
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values; infinite numbers become the strings "inf" and "-inf"."""

@@ -196,7 +196,11 @@ def run_suite(
         comparisons,
         names=suite.names,
         studies=members,
-        operations={name: operations(arm.means) for name, arm in arms.items() if isinstance(arm.means, Activation)},
+        operations={
+            name: operations(arm.means)
+            for name, arm in arms.items()
+            if isinstance(arm.means, Activation) and arm.is_activation_alone
+        },
     )
     keep_conclusion(store, number, overall)
     return SuiteResult(overall, tuple(comparisons), number)

@@ -92,11 +92,11 @@ def overall(findings: Findings) -> str:
     """Summarize the comparison in a few sentences."""
     if not any(findings.learns(arm) for arm in findings.means):
         return _nothing_learns(findings)
-    parts = (_about_control(findings), _advice(findings), _undecided(findings), _again(findings))
+    parts = (_about_control(findings), _advice(findings), _undecided(findings), about_repetitions(findings))
     return " ".join(part for part in parts if part)
 
 
-def _again(findings: Findings) -> str:
+def about_repetitions(findings: Findings) -> str:
     """Say what was found about the control against itself."""
     sentences = []
     for arm, judgement in findings.judgements.items():
