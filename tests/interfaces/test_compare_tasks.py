@@ -229,3 +229,34 @@ def test_a_target_that_no_table_needs_is_refused(run: Run, tasks: tuple[str, ...
     said = run("compare", *tasks, "--target", "a", "--activations", "tanh", *FAST, "--no-report")
     assert said.status == 2
     assert f"target requires a table that is named without one; got {', '.join(tasks)}." in said.err
+
+
+OWN = """
+import actlab
+
+
+def train(activation, rate, seed, budget):
+    return 0.5 + rate * (seed % 7)
+
+
+def game():
+    return actlab.Task.from_training("game", train, baseline=0.0, metric="return")
+"""
+
+
+@pytest.mark.parametrize("tasks", [("own.py:game",), ("own.py:game", "first.csv:kind")])
+def test_the_plan_of_a_training_of_ones_own_can_be_run(run: Run, tmp_path: Path, tasks: tuple[str, ...]) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    planned = run("compare", *tasks, "--activations", "tanh", *FAST, "--plan", "--save", "p.toml")
+    assert planned.status == 0, planned.err
+    said = run("compare", "p.toml", *FAST[-3:], "--no-report", "--json")
+    assert said.status == 0, said.err
+    text = (tmp_path / "p.toml").read_text().replace('file = "own.py:game"', 'built_in = "diabetes"')
+    (tmp_path / "p.toml").write_text(text)
+    edited = run("compare", "p.toml", *FAST[-3:], "--no-report")
+    assert (edited.status, "splits must be per-seed or fixed for task 'diabetes'; got 'own'" in edited.err) == (2, True)
+
+
+def test_a_task_without_a_name_is_refused(run: Run) -> None:
+    said = run("compare", "", "diabetes", "--activations", "tanh", *FAST, "--no-report")
+    assert (said.status, said.err.startswith("BadTask: a task must have a name; got ''.")) == (2, True)

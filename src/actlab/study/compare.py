@@ -28,6 +28,7 @@ from actlab.study.plan import (
     FIXED,
     OWN,
     PER_SEED,
+    SPLITS,
     TRIALS,
     Budget,
     Look,
@@ -432,6 +433,8 @@ def _splits(task: Learnable, splits: str | None) -> str:
     """
     if isinstance(task, OwnTraining):
         return OWN
+    if splits == OWN:
+        raise BadStudy(f"splits must be {' or '.join(SPLITS)} for task '{task.name}'; got '{splits}'.")
     if splits == PER_SEED and not task.can_resplit:
         raise BadStudy(f"splits must be {FIXED}: task '{task.name}' has training, validation and test rows of its own.")
     if splits is not None:

@@ -17,7 +17,7 @@ from actlab.errors import BadInput, BadStudy
 from actlab.study.arm_text import INITS
 from actlab.study.compare import Study
 from actlab.study.measuring import MEASURES, NOTHING_MORE, Measuring
-from actlab.study.plan import EQUAL, SPLITS, TRIALS, Budget, Look, Plan
+from actlab.study.plan import EQUAL, OWN, SPLITS, TRIALS, Budget, Look, Plan
 from actlab.study.typed_values import read_as
 from actlab.train.adjusted import adjusted
 from actlab.train.load import ORIGINS
@@ -485,7 +485,8 @@ def _check(plan: PlanFile, *, path: Path) -> None:
     require(rates.lowest <= rates.highest < math.inf, "rates.highest", "at least rates.lowest", rates.highest)
     require(rates.count >= 1, "rates.count", "at least 1", rates.count)
     require(drawn.seed >= 0, "replicates.seed", "at least 0", drawn.seed)
-    require(drawn.splits in SPLITS, "replicates.splits", " or ".join(SPLITS), drawn.splits)
+    # OWN is of a training of the user's; for another task, `prepare` refuses it.
+    require(drawn.splits in (*SPLITS, OWN), "replicates.splits", " or ".join(SPLITS), drawn.splits)
     require(drawn.init in INITS, "replicates.init", " or ".join(INITS), drawn.init)
     require(drawn.equal in EQUAL, "replicates.equal", " or ".join(EQUAL), drawn.equal)
     if plan.budget is not None:
