@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import actlab
 from actlab.study.runner import LocalRunner
+from actlab.study.store import Store
 from command_line import Run, caller
 
 FAST = ("--seeds", "2", "--budget", "1", "--epochs", "1", "--jobs", "1", "--quiet")
@@ -260,3 +262,19 @@ def test_the_plan_of_a_training_of_ones_own_can_be_run(run: Run, tmp_path: Path,
 def test_a_task_without_a_name_is_refused(run: Run) -> None:
     said = run("compare", "", "diabetes", "--activations", "tanh", *FAST, "--no-report")
     assert (said.status, said.err.startswith("BadTask: a task must have a name; got ''.")) == (2, True)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_an_interruption_says_whether_anything_is_stored(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(import_module("actlab.verbs.compare"), "compare_tasks", interrupted)
+    if stored:
+        Store(tmp_path / "actlab-runs.db").close()
+    said = run("compare", *NAMED, *FAST, "--no-report")
+    assert said.status == 130
+    assert ("Interrupted before the first run; nothing is stored." in said.err) != stored
+    assert ("Finished runs are stored in actlab-runs.db. To continue: actlab compare" in said.err) == stored
