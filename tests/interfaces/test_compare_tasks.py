@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import actlab
+from actlab.study.plan_file import read_plans, task_of
 from actlab.study.runner import LocalRunner
 from actlab.study.store import Store
 from command_line import Run, caller
@@ -278,3 +280,23 @@ def test_an_interruption_says_whether_anything_is_stored(
     assert said.status == 130
     assert ("Interrupted before the first run; nothing is stored." in said.err) != stored
     assert ("Finished runs are stored in actlab-runs.db. To continue: actlab compare" in said.err) == stored
+
+
+def test_plans_of_texts_images_and_arrays_can_be_run(run: Run, tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    (tmp_path / "book.txt").write_text("".join(chance.choice(list("abc "), size=5200)))
+    np.savez(tmp_path / "rows.npz", inputs=chance.normal(size=(80, 3)), targets=np.arange(80) % 2)
+    for number in range(60):
+        folder = tmp_path / "pictures" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = chance.integers(0, 255, size=(8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    for task in (("--text", "book.txt"), ("pictures", "rows.npz")):
+        planned = run("compare", *task, "--activations", "tanh", *FAST, "--plan", "--save", "p.toml")
+        assert planned.status == 0, planned.err
+        assert "built in Python" not in (tmp_path / "p.toml").read_text()
+        settings = read_plans(tmp_path / "p.toml")
+        for plan in settings:
+            assert task_of(plan, tmp_path / "p.toml").name == plan.task.name
+    said = run("compare", "p.toml", *FAST[-3:], "--no-report")
+    assert said.status == 0, said.err

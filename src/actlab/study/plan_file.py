@@ -42,6 +42,10 @@ class TaskOf:
         kind: the kind of the table's task, if it was named.
         header: whether the table's first row names its columns.
         without: the table's columns that are left out.
+        text: the path of a text file.
+        images: the path of a folder of images.
+        side: the number of pixels along a side of the images; 0 for the usual one.
+        arrays: the path of an .npz file.
     """
 
     name: str
@@ -53,6 +57,15 @@ class TaskOf:
     kind: str = ""
     header: bool = True
     without: tuple[str, ...] = ()
+    text: str = ""
+    images: str = ""
+    side: int = 0
+    arrays: str = ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Everything that it could be built from; more than one is a mistake."""
+        return tuple(filter(None, (self.built_in, self.file, self.table, self.text, self.images, self.arrays)))
 
 
 @final
@@ -324,6 +337,11 @@ def task_of(plan: PlanFile, path: Path) -> Learnable:
     elif where.table:
         header = "header" if where.header else ""
         task = ORIGINS["table"](str(folder / where.table), where.target, where.kind, header, *where.without)
+    elif where.text or where.arrays:
+        kind = "text" if where.text else "arrays"
+        task = ORIGINS[kind](str(folder / (where.text or where.arrays)))
+    elif where.images:
+        task = ORIGINS["images"](str(folder / where.images), *([str(where.side)] if where.side else []))
     else:
         raise BadStudy(
             f"the task '{where.name}' of the plan '{path}' was built in Python. Run the plan there:"
@@ -374,6 +392,10 @@ def _origin(task: Learnable, *, folder: Path) -> dict[str, Any]:
             kind, header, *without = rest or ("", "header")
             named = _if_any(kind=kind, without=without) | ({} if header else {"header": False})
             return {"table": _relative(path, folder), "target": target, **named}
+        case ("text" | "arrays" as kind, path):
+            return {kind: _relative(path, folder)}
+        case ("images", path, side):
+            return {"images": _relative(path, folder), "side": int(side)}
         case _:
             return {}
 
@@ -475,8 +497,9 @@ def _check(plan: PlanFile, *, path: Path) -> None:
             raise BadStudy(f"the plan '{path}': {field} must be {requirement}; got {value!r}.")
 
     task, arms, rates, drawn = plan.task, plan.arms, plan.rates, plan.replicates
-    sources = [each for each in (task.built_in, task.file, task.table) if each]
-    require(len(sources) <= 1, "task", "one of built_in, file and table", sources)
+    one = "one of built_in, file, table, text, images and arrays"
+    require(len(task.sources) <= 1, "task", one, list(task.sources))
+    require(task.side >= 0, "task.side", "at least 1", task.side)
     require(not task.table or bool(task.target), "task.target", "a column of the table", task.target)
     require(task.epochs >= 1, "task.epochs", "at least 1", task.epochs)
     require(bool(arms.control), "arms.control", "an activation", arms.control)
