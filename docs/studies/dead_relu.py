@@ -119,7 +119,7 @@ def lines(found: Found, *, seconds: float, options: Asked) -> list[str]:
         f"{': ' if over else ''}{'; '.join(named(cell, found) for cell in over)}.",
         "",
         f"In the {len(learned)} settings with {LEARNED:.0f} points or more, {min(shares, default=0):.0f} to"
-        f" {max(shares, default=0):.0f} % are dead. {diverged} networks diverged, and are left out of the shares.",
+        f" {max(shares, default=0):.0f} % are dead. Left out of the shares, as they diverged: {diverged}.",
         "",
         f"Cost: {networks} networks in {seconds / 60:.1f} minutes with {options.jobs} processes.",
     ]

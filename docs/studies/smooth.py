@@ -97,7 +97,7 @@ def main() -> None:
             "",
             *verdicts(clean),
             "",
-            *(f"With {share:.0%} wrong labels: {found.verdict}" for share, found in results.items() if share),
+            *(f"- With {share:.0%} wrong labels: {found.verdict}" for share, found in results.items() if share),
             "",
             cost(list(results.values()), jobs=options.jobs),
         ],
