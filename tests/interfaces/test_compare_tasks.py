@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import actlab
+from actlab.study.plan_file import read_plans, task_of
 from actlab.study.runner import LocalRunner
+from actlab.study.store import Store
 from command_line import Run, caller
 
 FAST = ("--seeds", "2", "--budget", "1", "--epochs", "1", "--jobs", "1", "--quiet")
@@ -193,3 +197,106 @@ def test_what_is_measured_beside_the_metric_is_measured_on_every_task(run: Run, 
     assert run("report", "--format", "csv", "--out", "data").status == 0
     measured = pd.read_csv(tmp_path / "data" / "measured.csv")
     assert set(measured["task"]) == {"first", "second"}
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_epochs_of_equal_seconds_are_those_of_the_run_that_is_resumed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, from_file: bool
+) -> None:
+    how = ("--jobs", "1", "--quiet", "--no-report", "--json")
+    equal = ("--equal", "seconds", "--seeds", "2", "--budget", "1", "--epochs", "6")
+    asked: tuple[str, ...] = ("first.csv:kind", "second.csv:y", "--activations", "tanh", *equal)
+    if from_file:
+        said = run("compare", *asked, *how[:2], "--quiet", "--plan", "--save", "p.toml")
+        assert said.status == 0, said.err
+        sections = (tmp_path / "p.toml").read_text().split("\n\n")
+        kept = [each for each in sections if "[tasks.budget]" not in each]
+        assert len(kept) == len(sections) - 2
+        (tmp_path / "p.toml").write_text("\n\n".join(kept))
+        asked = ("p.toml",)
+    first = run("compare", *asked, *how)
+    assert first.status == 0, first.err
+    newer = run("compare", "second.csv:y", "--activations", "silu", *equal, *how)
+    assert newer.status == 0, newer.err
+    monkeypatch.delattr("actlab.study.compare.equally_long")  # nothing is measured anew
+    resumed = run("compare", *asked, *how, "--resume")
+    assert resumed.status == 0, resumed.err
+    assert _budgets(resumed) == _budgets(first)
+
+
+def _budgets(run: Run) -> list[object]:
+    return [task["comparison"]["plan"]["budget"] for task in run.json["tasks"]]
+
+
+@pytest.mark.parametrize("tasks", [("diabetes", "digits-relu"), ("first.csv:kind", "second.csv:y")])
+def test_a_target_that_no_table_needs_is_refused(run: Run, tasks: tuple[str, ...]) -> None:
+    said = run("compare", *tasks, "--target", "a", "--activations", "tanh", *FAST, "--no-report")
+    assert said.status == 2
+    assert f"target requires a table that is named without one; got {', '.join(tasks)}." in said.err
+
+
+OWN = """
+import actlab
+
+
+def train(activation, rate, seed, budget):
+    return 0.5 + rate * (seed % 7)
+
+
+def game():
+    return actlab.Task.from_training("game", train, baseline=0.0, metric="return")
+"""
+
+
+@pytest.mark.parametrize("tasks", [("own.py:game",), ("own.py:game", "first.csv:kind")])
+def test_the_plan_of_a_training_of_ones_own_can_be_run(run: Run, tmp_path: Path, tasks: tuple[str, ...]) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    planned = run("compare", *tasks, "--activations", "tanh", *FAST, "--plan", "--save", "p.toml")
+    assert planned.status == 0, planned.err
+    said = run("compare", "p.toml", *FAST[-3:], "--no-report", "--json")
+    assert said.status == 0, said.err
+    text = (tmp_path / "p.toml").read_text().replace('file = "own.py:game"', 'built_in = "diabetes"')
+    (tmp_path / "p.toml").write_text(text)
+    edited = run("compare", "p.toml", *FAST[-3:], "--no-report")
+    assert (edited.status, "splits must be per-seed or fixed for task 'diabetes'; got 'own'" in edited.err) == (2, True)
+
+
+def test_a_task_without_a_name_is_refused(run: Run) -> None:
+    said = run("compare", "", "diabetes", "--activations", "tanh", *FAST, "--no-report")
+    assert (said.status, said.err.startswith("BadTask: a task must have a name; got ''.")) == (2, True)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_an_interruption_says_whether_anything_is_stored(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(import_module("actlab.verbs.compare"), "compare_tasks", interrupted)
+    if stored:
+        Store(tmp_path / "actlab-runs.db").close()
+    said = run("compare", *NAMED, *FAST, "--no-report")
+    assert said.status == 130
+    assert ("Interrupted before the first run; nothing is stored." in said.err) != stored
+    assert ("Finished runs are stored in actlab-runs.db. To continue: actlab compare" in said.err) == stored
+
+
+def test_plans_of_texts_images_and_arrays_can_be_run(run: Run, tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    (tmp_path / "book.txt").write_text("".join(chance.choice(list("abc "), size=5200)))
+    np.savez(tmp_path / "rows.npz", inputs=chance.normal(size=(80, 3)), targets=np.arange(80) % 2)
+    for number in range(60):
+        folder = tmp_path / "pictures" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = chance.integers(0, 255, size=(8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    for task in (("--text", "book.txt"), ("pictures", "rows.npz")):
+        planned = run("compare", *task, "--activations", "tanh", *FAST, "--plan", "--save", "p.toml")
+        assert planned.status == 0, planned.err
+        assert "built in Python" not in (tmp_path / "p.toml").read_text()
+        settings = read_plans(tmp_path / "p.toml")
+        for plan in settings:
+            assert task_of(plan, tmp_path / "p.toml").name == plan.task.name
+    said = run("compare", "p.toml", *FAST[-3:], "--no-report")
+    assert said.status == 0, said.err

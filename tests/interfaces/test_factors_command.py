@@ -139,6 +139,9 @@ def test_equal_seconds_are_stored_in_the_plan_and_resumed(
         (("--activations", "tanh", "--against", "relu@width=none"), "width must be an integer, as its default 8 is"),
         (("--activations", "swsh@clip=1"), "no activation is named 'swsh'"),
         (("--activations", "tanh@gate=swsh"), "no activation is named 'swsh'"),
+        (("--activations", "relu#1"), "the arm 'relu#1' must have # and a number from 2 on at its end"),
+        (("--activations", "relu#2@norm=batch"), "such as relu#2 or relu@norm=batch#2, if it repeats another one."),
+        (("--activations", "tanh", "--against", "relu#2"), "the control must be without # and a number"),
         (("--activations", "tanh", "--equal", "money"), "equal must be one of trials, seconds, parameters, flops"),
     ],
 )

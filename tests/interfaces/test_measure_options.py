@@ -38,7 +38,7 @@ def test_everything_is_measured_stored_and_reported(
     [
         (("--measure", "speed"), "measure must be of noise, calibration, cost, energy, or all; got 'speed'"),
         (("--noise-levels", "much"), "--noise-levels must be numbers, such as 0.1,0.3,1; got 'much'"),
-        (("--label-noise", "1.5"), "label noise must be a share from 0 to below 1; got 1.5"),
+        (("--label-noise", "1.5"), "label noise must be at least 0 and below 1; got 1.5"),
         (("--watts", "-3"), "watts must be positive; got -3"),
         (("--metric", "ece"), "Judge by log loss or brier"),
     ],

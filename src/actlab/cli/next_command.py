@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from actlab.cli.printed import say
+from actlab.study.database import sqlite_file
 from actlab.study.secrets import HIDDEN, without_secrets
 
 
@@ -38,7 +39,11 @@ def say_how_to_go_on(seeds: int | None) -> None:
 
 
 def say_interrupted(store: str) -> None:
-    """Say where finished runs are stored, and the command that continues."""
+    """Say where finished runs are stored, if any are, and the command that continues."""
+    file = sqlite_file(store)
+    if file is not None and not file.exists():
+        say("Interrupted before the first run; nothing is stored.")
+        return
     say(f"Interrupted. Finished runs are stored in {without_secrets(store)}. To continue: {_typed()}")
 
 

@@ -9,6 +9,7 @@ from textwrap import wrap
 from actlab.report.wording import number_text, places_of, seconds_text
 from actlab.sites.site_text import name_text
 from actlab.study.forecast import Forecast
+from actlab.train.kinds import after_number
 
 LABEL = 19
 
@@ -34,7 +35,7 @@ def _rows(forecast: Forecast) -> list[tuple[str, str]]:
     places = places_of(metric, region=forecast.region)
 
     def size(value: float) -> str:
-        return f"{number_text(value, places)} {metric.unit}"
+        return f"{number_text(value, places)}{after_number(metric.unit)}"
 
     arms = ", ".join(map(name_text, plan.arms[1:]))
     span = (

@@ -74,9 +74,9 @@ def _tables(comparison: Comparison) -> Iterator[MeasuredTable]:
         yield MeasuredTable(
             "calibration",
             "Calibration",
-            "Whether probabilities are as high as they should be, on the test rows; less is better. Log loss is the"
-            " cross-entropy in nats; the calibration error, in points, is the mean gap between confidence and accuracy"
-            f" in 15 bins. {SHOWN}",
+            "Whether probabilities are as high as they should be, on the test rows; less is better. The cross-entropy,"
+            " or log loss, is in nats; the calibration error, in points, is the mean gap between confidence and"
+            f" accuracy in 15 bins. {SHOWN}",
             ("activation", *(each.name for each in calibration)),
             _rows(comparison, calibration),
         )

@@ -22,6 +22,7 @@ from actlab.sites.site_text import name_text
 from actlab.study.comparison import Comparison
 from actlab.study.earlier import Earlier
 from actlab.study.guide import Hint
+from actlab.train.kinds import after_number
 
 
 def write_report(
@@ -68,7 +69,7 @@ def page(
         "unit": metric.unit,
         "better": "Up" if metric.larger_is_better else "Down",
         "control": name_text(comparison.control.activation),
-        "region": f"{comparison.region:.3g} {metric.unit}",
+        "region": f"{comparison.region:.3g}{after_number(metric.unit)}",
         "baseline": number_text(comparison.baseline, places),
     }
     charts = sections("comparison", Compared(comparison, own), words=words)
@@ -80,6 +81,7 @@ def page(
         tone=tone(comparison),
         rows=rows(comparison),
         verdict=with_minus_signs(comparison.verdict),
+        notes=[with_minus_signs(note) for note in comparison.notes],
         summary=_summary(comparison),
         step_times=STEP_TIMES,
         diagnosis=diagnosis,
@@ -107,7 +109,7 @@ def _summary(comparison: Comparison) -> tuple[tuple[str, str], ...]:
         ("activations", str(len(comparison.arms))),
         ("seeds for each", str(seeds)),
         ("training runs", f"{runs:,}"),
-        ("best constant prediction", number_text(comparison.baseline, _places(comparison))),
+        (comparison.baseline_name.removeprefix("the "), number_text(comparison.baseline, _places(comparison))),
     )
     took = comparison.cost.seconds
     return (*summary, ("total time", seconds_text(took))) if took > 0 else summary

@@ -9,6 +9,8 @@ from actlab.report.table import Row, rows
 from actlab.report.wording import NOTHING
 from actlab.sites.site_text import name_text
 from actlab.study.comparison import Comparison
+from actlab.study.plan import FIXED, OWN, PER_SEED
+from actlab.train.kinds import after_number
 
 HEADINGS = ("Activation", "Test", "Difference", "Interval", "p (Holm)", "Verdict")
 
@@ -70,6 +72,13 @@ def latex_table(comparison: Comparison) -> str:
     )
 
 
+_SPLITS = {
+    PER_SEED: "each with its own split of the rows",
+    FIXED: "all with the same split of the rows",
+    OWN: "on the data of the training itself",
+}
+
+
 def caption(comparison: Comparison) -> str:
     """Return the caption: what was measured, the number of replicates, the test and its correction."""
     plan, metric = comparison.plan, comparison.metric
@@ -79,20 +88,18 @@ def caption(comparison: Comparison) -> str:
         if len(comparison.rates) > 1
         else f"the learning rate was {comparison.rates[0]:.2g}"
     )
-    splits = (
-        "each with its own split of the rows" if plan.splits == "per-seed" else "all with the same split of the rows"
-    )
     correction = f" with Holm's correction for {plan.comparisons} comparisons" if plan.comparisons > 1 else ""
     intervals = "simultaneous intervals" if plan.comparisons > 1 else "intervals"
     task, control = name_text(comparison.task), name_text(comparison.control.activation)
     better = "more" if metric.larger_is_better else "less"
     labels = f" {plan.measuring.label_sentence}" if plan.measuring.label_noise else ""
+    budget = "" if plan.budget is None else f" {plan.budget.sentence(plan.arms)}"
     return (
         f"{task}: test {metric.name} in {metric.unit} ({better} is better), mean ± standard deviation over"
-        f" n = {look.seeds} paired seeds, {splits}; {rates}.{labels} Differences are from {control}."
-        f" p-values and {intervals} come from the exact two-sided signed-rank test{correction}, at a total error of"
-        f" {plan.alpha:g}. Differences within ±{comparison.region:.3g} {metric.unit} do not matter."
-        " Bold: not distinguishable from the best."
+        f" n = {look.seeds} paired seeds, {_SPLITS[plan.splits]}; {rates}.{labels}{budget} Differences are from"
+        f" {control}. p-values and {intervals} come from the exact two-sided signed-rank test{correction}, at a total"
+        f" error of {plan.alpha:g}. Differences within ±{comparison.region:.3g}{after_number(metric.unit)} do not"
+        " matter. Bold: not distinguishable from the best."
     )
 
 

@@ -42,7 +42,11 @@ def suite_page(overall: Overall, comparisons: Sequence[Comparison], *, provenanc
         matrix=matrix(overall),
         matrix_sentence=MATRIX_SENTENCE,
         plan=plan,
-        notes=[(task.task, found.notes) for task, found in zip(overall.tasks, comparisons, strict=True) if found.notes],
+        notes=[
+            (task.task, [with_minus_signs(note) for note in found.notes])
+            for task, found in zip(overall.tasks, comparisons, strict=True)
+            if found.notes
+        ],
         provenance={**provenance, "Seed": str(plan.seed)},
     )
 

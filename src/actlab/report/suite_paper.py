@@ -33,7 +33,7 @@ def suite_markdown(overall: Overall, comparisons: Sequence[Comparison]) -> str:
     align = [":--", *["--:"] * len(overall.arms)]
     lines = [headings, align, *body, *foot]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{table}\n\n{markdown_text(caption(overall))}\n"
+    return f"{table}\n\n{markdown_text(caption(overall, comparisons))}\n"
 
 
 def suite_latex(overall: Overall, comparisons: Sequence[Comparison]) -> str:
@@ -47,7 +47,7 @@ def suite_latex(overall: Overall, comparisons: Sequence[Comparison]) -> str:
         "% requires \\usepackage{booktabs}\n"
         "\\begin{table}\n"
         "  \\centering\n"
-        f"  \\caption{{{latex_text(caption(overall))}}}\n"
+        f"  \\caption{{{latex_text(caption(overall, comparisons))}}}\n"
         "  \\label{tab:activations-over-tasks}\n"
         f"  \\begin{{tabular}}{{l{'r' * len(overall.arms)}}}\n"
         "    \\toprule\n"
@@ -62,7 +62,7 @@ def suite_latex(overall: Overall, comparisons: Sequence[Comparison]) -> str:
     )
 
 
-def caption(overall: Overall) -> str:
+def caption(overall: Overall, comparisons: Sequence[Comparison]) -> str:
     """Return the caption: what was measured, the scale that the tasks share, the test and its correction."""
     compared = len(overall.arms) - 1
     correction = f" with Holm's correction for {compared} comparisons" if compared > 1 else ""
@@ -73,9 +73,12 @@ def caption(overall: Overall) -> str:
         f" better, region ±{task.region:.3g}"
         for task in overall.tasks
     )
+    plan = comparisons[0].plan
+    labels = f" {plan.measuring.label_sentence}" if plan.measuring.label_noise else ""
+    budget = "" if plan.budget is None else f" On each task, all arms have equal {plan.budget.equal}."
     return (
         f"Test metrics, mean ± standard deviation over n = {each} paired seeds, on {len(overall.tasks)} tasks"
-        f" ({metrics}). Bold: not distinguishable from the best on that task. Below: the mean gain over"
+        f" ({metrics}).{labels}{budget} Bold: not distinguishable from the best on that task. Below: the mean gain over"
         f" {name_text(overall.control)} in regions of practical equivalence, p-values of the exact two-sided"
         f" signed-rank test over the tasks{correction} at an error of {overall.alpha:g}, and the tasks won, tied and"
         " lost by more than the region."

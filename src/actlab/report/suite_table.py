@@ -21,6 +21,7 @@ from actlab.report.wording import (
 from actlab.sites.site_text import name_text
 from actlab.study.comparison import Comparison
 from actlab.study.over_tasks import Overall, OverallArm, Pair
+from actlab.train.kinds import after_number
 
 PLACES = 2
 """Decimal places of a gain in regions."""
@@ -129,7 +130,7 @@ def task_rows(overall: Overall, comparisons: Sequence[Comparison]) -> tuple[Task
             )
             for arm, gain in zip(found.arms, task.gains, strict=True)
         )
-        region = f"{number_text(task.region, places)} {task.unit}"
+        region = f"{number_text(task.region, places)}{after_number(task.unit)}"
         rows.append(TaskRow(name_text(task.task), task.task, task.study, task.metric, region, cells))
     return tuple(rows)
 

@@ -14,7 +14,7 @@ from rich.measure import measure_renderables
 from rich.table import Table
 from rich.text import Text
 
-from actlab.report.suite_table import MATRIX_SENTENCE, Cell, arm_rows, counts_text, marked, matrix, task_rows
+from actlab.report.suite_table import MATRIX_SENTENCE, arm_rows, counts_text, marked, matrix, task_rows
 from actlab.report.wording import MARKS, change_text, p_text, seconds_text, with_minus_signs
 from actlab.sites.site_text import name_text
 from actlab.study.comparison import Comparison
@@ -22,30 +22,35 @@ from actlab.study.over_tasks import SCALE_SENTENCE, Overall
 
 NAME = 24
 SHORT = 14
+METRICS, DEVIATIONS = "metrics", "standard deviations"
 
 
 def suite_lines(overall: Overall, comparisons: Sequence[Comparison], width: int | None = None) -> list[str]:
     """Return a comparison over tasks as plain lines, by default as wide as the terminal."""
     wide = width or get_terminal_size().columns
     took = f", {seconds_text(overall.seconds)}" if overall.seconds > 0 else ""
-    marks = ", ".join(f"{mark} {word}" for word, mark in MARKS.items() if word != "control")
+    table, hidden = _tasks(overall, comparisons, wide)
     return [
         *wrap(f"{len(overall.tasks)} tasks, {len(overall.arms)} activations{took}. {SCALE_SENTENCE}", wide),
         "",
-        *_tasks(overall, comparisons, wide),
-        *wrap(
-            f"Test metrics, mean ± standard deviation of the seeds; {marked(Cell('', verdict='control')).strip()}"
-            f" marks the control; verdicts on each task alone: {marks}.",
-            wide,
-        ),
+        *table,
+        *wrap(_legend(hidden), wide),
         "",
         *_arms(overall, wide),
         "",
         *_matrix(overall, wide),
         "",
         *wrap(with_minus_signs(overall.verdict), wide),
-        *(line for note in _notes(overall, comparisons) for line in wrap(f"Note: {note}", wide)),
+        *(line for note in _notes(overall, comparisons) for line in wrap(f"Note: {with_minus_signs(note)}", wide)),
     ]
+
+
+def _legend(hidden: Sequence[str]) -> str:
+    """Explain the table of tasks, and say what was hidden."""
+    marks = ", ".join(f"{mark} {word}" for word, mark in MARKS.items() if word != "control")
+    shown = "mean over the seeds" if DEVIATIONS in hidden else "mean ± standard deviation of the seeds"
+    rest = f" Hidden in this width: {', '.join(hidden)}." if hidden else ""
+    return f"Test metrics, {shown}; {MARKS['control']} marks the control; verdicts on each task alone: {marks}.{rest}"
 
 
 def _notes(overall: Overall, comparisons: Sequence[Comparison]) -> Iterable[str]:
@@ -56,8 +61,8 @@ def _notes(overall: Overall, comparisons: Sequence[Comparison]) -> Iterable[str]
             yield f"{name_text(task.task)}: {note}"
 
 
-def _tasks(overall: Overall, comparisons: Sequence[Comparison], wide: int) -> list[str]:
-    """Return the table of tasks; where it is too wide, without the metrics, and then without the deviations."""
+def _tasks(overall: Overall, comparisons: Sequence[Comparison], wide: int) -> tuple[list[str], tuple[str, ...]]:
+    """Return the table of tasks, and what is hidden where it is too wide: the metrics, then the deviations too."""
     rows = task_rows(overall, comparisons)
     arms = [name_text(arm.activation, SHORT) for arm in overall.arms]
     start = [[name_text(row.full_name, NAME), str(row.study)] for row in rows]
@@ -73,7 +78,8 @@ def _tasks(overall: Overall, comparisons: Sequence[Comparison], wide: int) -> li
         text_table(headings, [list(chain(*parts)) for parts in lines], texts=(0, 2) if "metric" in headings else (0,))
         for headings, lines in shapes
     ]
-    return drawn(next((table for table in tables if _width(table) <= wide), tables[-1]), wide)
+    chosen = next((number for number, table in enumerate(tables) if _width(table) <= wide), len(tables) - 1)
+    return drawn(tables[chosen], wide), (METRICS, DEVIATIONS)[:chosen]
 
 
 def _arms(overall: Overall, wide: int) -> list[str]:

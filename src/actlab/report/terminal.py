@@ -73,7 +73,7 @@ class ComparisonTable:
         yield ""
         yield Text(with_minus_signs(self.comparison.verdict), style="bold")
         for note in self.comparison.notes:
-            yield Text(f"Note: {note}", style="dim")
+            yield Text(f"Note: {with_minus_signs(note)}", style="dim")
 
 
 def comparison_lines(comparison: Comparison, width: int | None = None) -> list[str]:
@@ -167,8 +167,9 @@ def _what_is_measured(comparison: Comparison) -> str:
     direction = "more" if metric.larger_is_better else "less"
     seeds = comparison.plan.looks[comparison.look].seeds
     took = f", {seconds_text(comparison.cost.seconds)}" if comparison.cost.seconds > 0 else ""
-    constant = number_text(comparison.baseline, places_of(metric, region=comparison.region))
+    name = comparison.baseline_name
+    baseline = number_text(comparison.baseline, places_of(metric, region=comparison.region))
     return (
         f"Test {metric.name} in {metric.unit}, {direction} is better; mean ± standard deviation of {seeds} seeds{took}."
-        f" The best constant prediction has {constant}."
+        f" {name[:1].upper()}{name[1:]} has {baseline}."
     )

@@ -31,18 +31,8 @@ def metric_label(metric: Metric, *, limit: int) -> str:
 
 
 def places_of(metric: Metric, *, region: float) -> int:
-    """Return the number of decimal places for values of the metric.
-
-    Shares have two; errors have two digits beyond the region of practical equivalence.
-
-    Example:
-        >>> from actlab.train.kinds import ACCURACY, ERROR
-        >>> places_of(ACCURACY, region=0.5), places_of(ERROR, region=1.07), places_of(ERROR, region=0.004)
-        (2, 2, 5)
-    """
-    if metric.larger_is_better or not 0 < region < math.inf:
-        return 2
-    return min(9, max(0, 2 - math.floor(math.log10(region))))
+    """Return the number of decimal places for values of the metric."""
+    return metric.places(region)
 
 
 def number_text(value: float, places: int) -> str:

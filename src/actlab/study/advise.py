@@ -16,6 +16,8 @@ from actlab.study.options import AdviseOptions
 from actlab.study.plan import Budget, Look
 from actlab.study.runner import LocalRunner, Runner
 from actlab.study.store import Store
+from actlab.study.suite import names_of
+from actlab.study.suite_store import newest_plans
 from actlab.train.task import Learnable, Task
 
 DEFAULTS = AdviseOptions()
@@ -66,7 +68,7 @@ def advise(
     Raises:
         BadTask, BadStudy, UnknownActivation, BadFormula: the message says what to change.
     """
-    study = study_of(task, options)
+    study = study_of(task, options, known=stored_budget(task, options))
     known = earlier_in(options.store, task, resume=options.resume)
     announce(study, say=say, warn=warn)
     diagnosis = None
@@ -76,9 +78,21 @@ def advise(
 
 
 def study_of(
-    task: Learnable, options: AdviseOptions, *, looks: Sequence[Look] | None = None, budget: Budget | None = None
+    task: Learnable,
+    options: AdviseOptions,
+    *,
+    looks: Sequence[Look] | None = None,
+    budget: Budget | None = None,
+    known: Budget | None = None,
 ) -> Study:
-    """Return the study that the options ask for, with a budget that was measured before; no trial is run yet.
+    """Return the study that the options ask for; no trial is run yet.
+
+    Args:
+        task: the task to learn.
+        options: what to compare, and how thoroughly.
+        looks: when the test set is read.
+        budget: a budget that was measured before, such as that of a plan file, which must fit.
+        known: the budget of the stored study that is continued.
 
     Raises:
         BadTask, BadStudy, UnknownActivation, BadFormula: as `prepare`.
@@ -101,20 +115,33 @@ def study_of(
         init=options.init,
         splits=options.splits,
         looks=looks,
-        equal=budget or _measured_before(task, options) or options.equal,
+        equal=budget or options.equal,
+        known=known,
         measuring=measuring,
     )
     return replace(study, notes=(*study.notes, *notes))
 
 
-def _measured_before(task: Learnable, options: AdviseOptions) -> Budget | None:
-    """Return the budget that the study to resume has, so that nothing is measured anew."""
-    if options.equal != "seconds" or not options.resume or options.store is None:
+def stored_budget(task: Learnable, options: AdviseOptions) -> Budget | None:
+    """Return the budget of the study that is continued, so that nothing is measured anew; None if none is."""
+    if not _continues_times(options):
         return None
     with Store(options.store) as trials:
         plan = trials.newest_plan(task.name)
-    found = None if plan is None else plan.budget
-    return found if found is not None and found.equal == options.equal else None
+    return None if plan is None else plan.budget
+
+
+def stored_budgets(tasks: Sequence[Learnable], options: AdviseOptions) -> tuple[Budget | None, ...]:
+    """Return the same for every task of a suite, from the studies of the suite that is continued."""
+    if not _continues_times(options):
+        return (None,) * len(tasks)
+    with Store(options.store) as trials:
+        plans = newest_plans(trials, names_of(tasks))
+    return tuple(None if plan is None else plan.budget for plan in plans)
+
+
+def _continues_times(options: AdviseOptions) -> bool:
+    return options.equal == "seconds" and options.resume and options.store is not None
 
 
 def announce(study: Study, *, say: Callable[[str], None], warn: Callable[[str], None] | None) -> None:

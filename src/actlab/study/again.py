@@ -18,6 +18,9 @@ from actlab.study.arm import Arm
 
 _AGAIN = re.compile(r"(?P<of>.*\S)\s*#(?P<number>[2-9]|[1-9]\d+)", re.DOTALL)
 
+_MISPLACED = re.compile(r"#\s*\d*\s*(@|$)")
+"""A number of a repetition at any place, also where it cannot stand; not a # within the path of a file."""
+
 Named = TypeVar("Named")
 
 STREAM = 3
@@ -69,12 +72,30 @@ def stream_of(name: str, seed: int) -> int:
     return int(drawn[0]) >> 1
 
 
+def check_control(against: object) -> None:
+    """Raise `BadStudy` if a control such as `relu#2` repeats another arm."""
+    if isinstance(against, str) and _MISPLACED.search(against):
+        raise BadStudy(
+            f"the control must be without # and a number, as candidates repeat it; got '{shortened(against)}'. Name"
+            f" {shortened(against.partition('#')[0])} as the control, and add the number to a candidate."
+        )
+
+
 def kept_apart(candidate: Named) -> Named | Arm:
-    """Return a candidate such as `relu#2` as an arm that is merged with no other; another one as it is."""
+    """Return a candidate such as `relu#2` as an arm that is merged with no other; another one as it is.
+
+    Raises:
+        BadStudy: it has a # that is not followed by a number from 2 on, or not at its end.
+    """
     if isinstance(candidate, str) and is_again(candidate.strip()):
         found = _AGAIN.fullmatch(candidate.strip())
         assert found is not None
         return Arm(f"{found['of']}#{found['number']}", None)
+    if isinstance(candidate, str) and _MISPLACED.search(candidate):
+        raise BadStudy(
+            f"the arm '{shortened(candidate)}' must have # and a number from 2 on at its end, such as relu#2 or"
+            " relu@norm=batch#2, if it repeats another one."
+        )
     return candidate
 
 

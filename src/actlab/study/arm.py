@@ -329,4 +329,14 @@ def check_arms(task: Learnable, arms: Sequence[Arm], *, where: Places | None) ->
         try:
             task.check_model(model_of(task, arm, where=where, seed=0))
         except (BadTask, BadInput) as error:
-            raise BadStudy(f"the arm {arm.name} cannot be trained: {error}") from error
+            raise BadStudy(f"the arm {arm.name} cannot be trained: {error}{_if_gated(arm)}") from error
+
+
+def _if_gated(arm: Arm) -> str:
+    """Say what a factory of the user's must do for a gated unit; nothing of another arm."""
+    if not is_gated(arm.means):
+        return ""
+    return (
+        f". {arm.name} halves its input, so the layer before it must be twice as wide: multiply its width by"
+        " actlab.nn.inputs_of(activation()) in the factory."
+    )

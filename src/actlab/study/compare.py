@@ -11,7 +11,7 @@ from statistics import mean
 from typing import final
 
 from actlab.errors import BadStudy, shortened
-from actlab.study.again import HINT, is_again, kept_apart, original, repeated
+from actlab.study.again import HINT, check_control, is_again, kept_apart, original, repeated
 from actlab.study.archive import stored_values
 from actlab.study.arm import INITS, Arm, Named, arms_of, check_arms, control_of, placed
 from actlab.study.choice import at_ends, chosen, extension
@@ -19,7 +19,7 @@ from actlab.study.comparison import ArmResult, Comparison, Cost
 from actlab.study.cost import measured_cost
 from actlab.study.detailed_cost import detailed_costs, energies
 from actlab.study.earlier import likeness
-from actlab.study.equal import check_equal, equally_large, equally_long
+from actlab.study.equal import check_equal, equally_large, equally_long, fits_plan
 from actlab.study.leases import leases
 from actlab.study.measuring import COST, ENERGY, NOTHING_MORE, Measuring
 from actlab.study.outcome import Outcome
@@ -28,6 +28,7 @@ from actlab.study.plan import (
     FIXED,
     OWN,
     PER_SEED,
+    SPLITS,
     TRIALS,
     Budget,
     Look,
@@ -42,6 +43,7 @@ from actlab.study.results import is_settled, read
 from actlab.study.runner import Claim, Crew, LocalRunner, Runner, Setting
 from actlab.study.signed_rank import SignedRank
 from actlab.study.store import Store
+from actlab.train.kinds import after_number
 from actlab.train.own_training import OwnTraining
 from actlab.train.task import Learnable, Task
 
@@ -70,6 +72,7 @@ def prepare(
     splits: str | None = None,
     looks: Sequence[Look] | None = None,
     equal: str | Budget = TRIALS,
+    known: Budget | None = None,
     measuring: Measuring = NOTHING_MORE,
 ) -> Study:
     """Plan and check a study; no trial is run yet.
@@ -86,7 +89,8 @@ def prepare(
         looks: after how many seeds the test set is read, and the significance level each time; by default once, at
             the end, at 0.04, which leaves 0.01 for seeds that are added later.
         equal: what all arms have the same of: "trials", also "seconds", "parameters" or "flops"; or such a budget that
-            was measured before.
+            was measured before, which must fit.
+        known: the budget of a stored study, which is used instead of a new measurement if it fits.
         measuring: what is measured beside the metric, from `measuring_of`.
 
     Raises:
@@ -99,6 +103,7 @@ def prepare(
     own, where = control_of(task)
     if init == "gain" and isinstance(task, OwnTraining):
         raise BadStudy(f"init must be as-is: task '{task.name}' builds its models itself. Draw their weights there.")
+    check_control(against)
     named = [kept_apart(one) for one in candidates]
     arms, merged = arms_of(own, named, against=against, task=task, init=init)
     arms, again = repeated(arms)
@@ -133,7 +138,8 @@ def prepare(
     )
     setting = Setting(task, {arm.name: arm for arm in arms}, where, plan)
     if equal == "seconds":
-        plan = replace(plan, budget=equally_long(setting))
+        fits = known is not None and fits_plan(known, plan, epochs=task.epochs)
+        plan = replace(plan, budget=known if fits else equally_long(setting))
         setting = replace(setting, plan=plan)
     notes = (*task.notes, *([where.sentence()] if where else []), *merged, *plan.warnings())
     return Study(plan, setting, notes)
@@ -253,7 +259,8 @@ def run_study(
     ends = at_ends(choices, points=points)
     notes = (
         *filter(None, [plan.measuring.label_sentence]),
-        *study.notes,
+        *(note for note in study.notes if note not in study.plan.warnings()),
+        *plan.warnings(),  # of the stored plan, which may have other seeds
         *runner.notes(setting),
         *_notes(found, ends),
         *_failures(work.done),
@@ -322,8 +329,8 @@ def _noise(found: Comparison) -> list[str]:
     for name in filter(is_again, tests):
         test = SignedRank(tuple(one - two for one, two in zip(tests[name], tests[original(name)], strict=True)))
         notes.append(
-            f"A/A: {name} differs from {original(name)} by {test.mean:+.3g} {found.metric.unit} on average (p ="
-            f" {test.p:.2g}, not corrected), with the same activation: by noise alone."
+            f"A/A: {name} differs from {original(name)} by {test.mean:+.3g}{after_number(found.metric.unit)} on average"
+            f" (p = {test.p:.2g}, not corrected), with the same activation: by noise alone."
         )
     return notes
 
@@ -426,6 +433,8 @@ def _splits(task: Learnable, splits: str | None) -> str:
     """
     if isinstance(task, OwnTraining):
         return OWN
+    if splits == OWN:
+        raise BadStudy(f"splits must be {' or '.join(SPLITS)} for task '{task.name}'; got '{splits}'.")
     if splits == PER_SEED and not task.can_resplit:
         raise BadStudy(f"splits must be {FIXED}: task '{task.name}' has training, validation and test rows of its own.")
     if splits is not None:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from actlab.study.again import is_again
 from actlab.study.arm_cost import ArmCost, ArmEnergy
 from actlab.study.front import front
 from actlab.study.measured import Measured
 from actlab.study.plan import Plan
-from actlab.train.kinds import Metric
+from actlab.train.kinds import CONSTANT, Metric
 from actlab.train.loop import Epoch
 
 STEP_TIME, OPERATIONS = "step time", "operations"
@@ -62,7 +63,7 @@ class ArmResult:
         test: the mean test metric over the seeds.
         tests: the test metric of every seed, in the order of the plan's seeds.
         beside: the mean over the seeds of each metric beside the task's, on the test part, by name.
-        diverged: how many trials diverged, at any learning rate; they score as the best constant prediction.
+        diverged: how many trials diverged, at any learning rate; they score as the baseline.
         runs: the number of trials.
         still_learning: with how many seeds training ended at the largest number of epochs and was still gaining.
         epochs: the median number of epochs.
@@ -143,7 +144,7 @@ class Comparison:
         plan: what was fixed before the run.
         rates: the learning rates that were tried, with those by which the range was extended.
         metric: the metric that the arms are judged by.
-        baseline: the test metric of the best constant prediction.
+        baseline: the test metric of what has learned nothing.
         region: half the width of the region of practical equivalence, in the metric's unit.
         target: the validation metric that `steps_to_target` counts up to.
         look: the index of the look that the verdicts come from.
@@ -156,6 +157,7 @@ class Comparison:
         cost: times, which differ from run to run.
         target_sentence: how the target was chosen.
         measured: what was measured beside the metric on request.
+        baseline_name: what has learned nothing: the best constant prediction, or an untrained model.
     """
 
     task: str
@@ -175,6 +177,7 @@ class Comparison:
     cost: Cost
     target_sentence: str = ""
     measured: tuple[Measured, ...] = ()
+    baseline_name: str = CONSTANT
 
     @property
     def control(self) -> ArmResult:
@@ -190,16 +193,20 @@ class Comparison:
     def fronts(self) -> dict[str, tuple[str, ...]]:
         """The arms that no other arm beats in both the mean test metric and a cost, by the name of the cost.
 
-        The costs are the median time of a training step and, if it was asked for, the operations of a row. For display.
+        The costs are the median time of a training step and, if it was asked for, the operations of a row. An arm that
+        repeats another one is left out: it differs by noise alone. For display.
         """
-        gains = {arm.activation: self.metric.gain(arm.test, over=0.0) for arm in self.arms}
+        gains = {
+            arm.activation: self.metric.gain(arm.test, over=0.0) for arm in self.arms if not is_again(arm.activation)
+        }
         operations = {
             each.arm: float(each.product_flops + each.activation_operations)
             for each in self.cost.arms
             if each.activation_operations is not None
         }
         costs = {STEP_TIME: self.cost.relative_step, OPERATIONS: operations}
-        return {name: front(gains, each) for name, each in costs.items() if each}
+        compared = {name: {arm: cost for arm, cost in each.items() if arm in gains} for name, each in costs.items()}
+        return {name: front(gains, each) for name, each in compared.items() if each}
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values; infinite numbers become the strings "inf" and "-inf"."""

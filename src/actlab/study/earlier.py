@@ -175,18 +175,19 @@ def earlier_than(store: Store, study: int) -> Earlier | None:
 
 
 def _run(row: Any) -> EarlierRun | None:
-    """Return what a stored result says; None if another version wrote it in another form."""
+    """Return what a stored result says; None if it compares no two activations, or another version wrote it."""
     arms = row.arms if isinstance(row.arms, list) else []
     verdicts = {
         arm["activation"]: str(arm.get("verdict"))
         for arm in arms
         if isinstance(arm, Mapping) and isinstance(arm.get("activation"), str)
     }
+    verdicts = {name: verdict for name, verdict in verdicts.items() if not is_again(name)}
     if len(verdicts) < 2:
         return None
 
     def of(verdict: str) -> tuple[str, ...]:
-        return tuple(name for name, each in verdicts.items() if each == verdict and not is_again(name))
+        return tuple(name for name, each in verdicts.items() if each == verdict)
 
     return EarlierRun(
         study=row.study_id,

@@ -10,10 +10,11 @@ from math import inf
 from typing import final
 
 from actlab.errors import BadStudy
+from actlab.study.again import original
 from actlab.study.arm import Arm, model_of, placed
 from actlab.study.cost import measured_cost
 from actlab.study.places import Places
-from actlab.study.plan import EQUAL, TRIALS, Budget
+from actlab.study.plan import EQUAL, TRIALS, Budget, Plan
 from actlab.study.setting import Setting
 from actlab.train.factory_options import offered
 from actlab.train.own_training import OwnTraining
@@ -50,7 +51,7 @@ def equally_large(
     """Return the arms with the widths at which their models are nearest to the control's in size, and the sizes.
 
     Args:
-        arms: the arms, the control first; only the control may name a width.
+        arms: the arms, the control first; only the control, and what repeats it, may name a width.
         task: the task, whose factory offers a width.
         where: the activations of its model, unless the factory takes the activation.
         equal: "parameters", or "flops".
@@ -62,7 +63,7 @@ def equally_large(
     usual = offered(task.model)[WIDTH]
     assert isinstance(usual, int)
     control, *others = arms
-    named = next((arm.name for arm in others if WIDTH in arm.factors.options), None)
+    named = next((arm.name for arm in others if WIDTH in arm.factors.options and not _repeats(arm, control)), None)
     if named is not None:
         raise BadStudy(f"the arm {named} must have no width where {equal} are equal: it follows. Leave out @width=.")
 
@@ -76,6 +77,11 @@ def equally_large(
         sizes[arm.name] = float(sized(widths[arm.name]))
         found.append(sizer.at(widths[arm.name]))
     return tuple(found), Budget(equal, sizes, widths)
+
+
+def _repeats(arm: Arm, other: Arm) -> bool:
+    """Return whether the arm repeats the other one."""
+    return original(arm.name) == other.name
 
 
 @final
@@ -140,8 +146,16 @@ def equally_long(setting: Setting) -> Budget:
     plan = setting.plan
     rate = plan.points[len(plan.points) // 2]
     cost = measured_cost(setting, dict.fromkeys(plan.arms, rate), since=time.perf_counter())
-    ratios = {arm: float(f"{cost.relative_step[arm]:.4g}") for arm in plan.arms}
+    # An arm that repeats another one differs from it by noise alone, which the time of its step would not be.
+    ratios = {arm: float(f"{cost.relative_step[original(arm)]:.4g}") for arm in plan.arms}
     return Budget("seconds", ratios, epochs_of(ratios, epochs=setting.task.epochs))
+
+
+def fits_plan(budget: Budget, plan: Plan, *, epochs: int) -> bool:
+    """Return whether a budget of seconds is one of these arms, with these epochs of the control."""
+    return (
+        budget.equal == "seconds" and set(budget.settings) == set(plan.arms) and budget.settings[plan.control] == epochs
+    )
 
 
 def epochs_of(ratios: Mapping[str, float], *, epochs: int) -> dict[str, int]:

@@ -19,7 +19,7 @@ from actlab.study.plan import Plan, Trial
 from actlab.study.power import seeds_needed, smallest_p
 from actlab.study.runner import LocalRunner, Runner, all_of, one_thread
 from actlab.train.adjusted import adjusted
-from actlab.train.kinds import Metric
+from actlab.train.kinds import Metric, after_number
 from actlab.train.task import Task
 
 PILOT_SEEDS = 4
@@ -103,7 +103,7 @@ class Forecast:
     @property
     def verdict(self) -> str:
         """Whether the plan can decide, and what would."""
-        seeds, margin = len(self.plan.seeds), f"{self.region:.3g} {self.metric.unit}"
+        seeds, margin = len(self.plan.seeds), f"{self.region:.3g}{after_number(self.metric.unit)}"
         if not self.plan.can_decide():
             return (
                 f"This plan cannot decide: with {seeds} seeds no difference can be shown, however clear; at least"

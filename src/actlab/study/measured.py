@@ -87,8 +87,8 @@ def measured_on_request(
 ) -> tuple[Measured, ...]:
     """Return what was measured beside the metric, from the runs that the seeds chose.
 
-    A run that diverged counts under noise as in the metric, as the best constant prediction, which no noise changes. It
-    has no calibration.
+    A run that diverged counts under noise as in the metric, as the baseline, which no noise changes. It has no
+    calibration.
 
     Args:
         runs: the runs of every arm, paired by seed; the control first.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from math import isfinite
 from typing import Any, final
 
 from actlab.errors import BadStudy, BadTask
@@ -56,9 +57,11 @@ class Measuring:
             shown = ", ".join(f"{level:g}" for level in levels)
             raise BadStudy(f"noise levels must be positive and increasing, such as 0.1,0.3,1; got {shown}.")
         if not 0 <= self.label_noise < 1:
-            raise BadStudy(f"label noise must be a share from 0 to below 1; got {self.label_noise:g}.")
+            raise BadStudy(f"label noise must be at least 0 and below 1; got {self.label_noise:g}.")
         if self.watts is not None and not 0 < self.watts < float("inf"):
             raise BadStudy(f"watts must be positive; got {self.watts:g}.")
+        if self.target is not None and not isfinite(self.target):
+            raise BadStudy(f"the target metric must be a finite number; got {self.target:g}.")
 
     def to_json(self) -> dict[str, Any]:
         """Return what differs from the usual, as plain values."""

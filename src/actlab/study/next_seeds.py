@@ -13,9 +13,11 @@ from actlab.study.verdict import UNDECIDED
 def seeds_to_settle(comparison: Comparison) -> int | None:
     """Return the number of seeds in all that should settle every undecided arm.
 
-    It is None if no arm is undecided, if more than 200 seeds would be needed, or if the plan has no error left to spend
-    on another look.
+    It is None if no arm is undecided, if no arm learns, if more than 200 seeds would be needed, or if the plan has no
+    error left to spend on another look.
     """
+    if not any(2 * arm.learned >= len(arm.tests) for arm in comparison.arms):
+        return None
     more = [arm.more_seeds for arm in comparison.arms if arm.verdict == UNDECIDED and not is_again(arm.activation)]
     wanted = [seeds for seeds in more if seeds is not None]
     plan = comparison.plan

@@ -18,8 +18,8 @@ class Outcome:
         rate: its learning rate.
         valid: the validation metric with the weights of the best epoch.
         test: the test metric with the same weights; it is read only if the trial's seed chose this learning rate.
-        diverged: whether a loss or an output was not finite; the metrics are then those of the best constant
-            prediction.
+        diverged: whether a loss or an output was not finite; the metrics are then those of what has
+            learned nothing.
         still_learning: whether it ended at the largest number of epochs and was still gaining.
         best: the number of epochs after which the validation metric was best.
         steps: the number of training steps.

@@ -21,7 +21,7 @@ from actlab.study.plan import Look, Plan, next_alpha
 from actlab.study.power import seeds_needed, smallest_p
 from actlab.study.signed_rank import SignedRank
 from actlab.study.verdict import BETTER, CONTROL, EQUIVALENT, MINOR, UNDECIDED, WORSE, Judgement, best_group, judge
-from actlab.study.words import Findings, recommended
+from actlab.study.words import Findings, about_repetitions, recommended
 from actlab.train.kinds import Metric
 
 SCALE = Metric("gain over the control", "regions", True, 1.0, False)
@@ -241,10 +241,16 @@ def conclude(
         alpha=alpha,
         smallest_p=smallest_p(len(tasks)),
         tasks_needed=findings.least,
-        verdict=" ".join(filter(None, (_verdict(findings, overall_arms, alpha=alpha), _disagreement(tasks, arms)))),
+        verdict=_joined(
+            _verdict(findings, overall_arms, alpha=alpha), about_repetitions(findings), _disagreement(tasks, arms)
+        ),
         notes=tuple(notes if capped else ()),
         seconds=sum(found.cost.seconds for found in comparisons),
     )
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
 
 
 def _on_task(found: Comparison, *, name: str, study: int) -> OnTask:
@@ -297,7 +303,7 @@ def _arm(arm: str, gains: Sequence[float], judgement: Judgement | None, *, findi
     claim = "proved, but not shown to matter" if judgement.verdict == MINOR else judgement.verdict
     is_open = math.isinf(difference.low) or math.isinf(difference.high)
     ends = f"{difference.low:.2f} to {difference.high:.2f}"
-    interval = "" if is_open else f" ({difference.level:.1%} interval {ends})"
+    interval = "" if is_open else f" ({100 * difference.level:.3g} % interval {ends})"
     sentence = (
         f"{label}: {claim}; {difference.mean:+.2f} regions on average{interval}; ahead of {findings.control} by more"
         f" than matters on {wins}, behind on {losses} of {len(gains)} tasks."
@@ -326,7 +332,7 @@ def _verdict(findings: Findings, arms: Sequence[OverallArm], *, alpha: float) ->
     tasks, control = findings.seeds, findings.control
     by_name = {arm.activation: arm for arm in arms}
     if tasks < findings.least:
-        best = max(arms, key=lambda arm: arm.gain)
+        best = max((arm for arm in arms if not is_again(arm.activation)), key=lambda arm: arm.gain)
         ahead = (
             f"{best.activation} is ahead on average, by {best.gain:.2f} regions"
             if best.activation != control
@@ -347,7 +353,9 @@ def _verdict(findings: Findings, arms: Sequence[OverallArm], *, alpha: float) ->
             f" {chosen.difference.low:.2f} and {chosen.difference.high:.2f}), ahead by more than matters on"
             f" {chosen.wins}, behind on {chosen.losses}.{beside}{_open(findings)}"
         )
-    if findings.compared and len(findings.of(EQUIVALENT)) == len(findings.compared):
+    if not findings.compared:
+        return ""
+    if len(findings.of(EQUIVALENT)) == len(findings.compared):
         return f"No difference that matters over {tasks} tasks: keep {control}, or take the cheapest."
     named = {
         "equivalent": findings.of(EQUIVALENT),

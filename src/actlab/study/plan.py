@@ -223,7 +223,8 @@ class Plan:
 
     def sentences(self) -> tuple[str, ...]:
         """Say what will be run and what it can decide."""
-        size = f"{self.margin:.0%} of the control's metric" if self.margin_is_relative else f"{self.margin:.3g} points"
+        unit = "" if self.splits == OWN else " points"  # a training of the user's has a unit of its own
+        size = f"{self.margin:.0%} of the control's metric" if self.margin_is_relative else f"{self.margin:.3g}{unit}"
         rates = f"one learning rate ({self.points[0]:.2g})"
         if len(self.points) > 1:
             span = f"from {self.points[0]:.2g} to {self.points[-1]:.2g}"

@@ -17,7 +17,7 @@ from actlab.errors import BadInput, BadStudy
 from actlab.study.arm_text import INITS
 from actlab.study.compare import Study
 from actlab.study.measuring import MEASURES, NOTHING_MORE, Measuring
-from actlab.study.plan import EQUAL, SPLITS, TRIALS, Budget, Look, Plan
+from actlab.study.plan import EQUAL, OWN, SPLITS, TRIALS, Budget, Look, Plan
 from actlab.study.typed_values import read_as
 from actlab.train.adjusted import adjusted
 from actlab.train.load import ORIGINS
@@ -42,6 +42,10 @@ class TaskOf:
         kind: the kind of the table's task, if it was named.
         header: whether the table's first row names its columns.
         without: the table's columns that are left out.
+        text: the path of a text file.
+        images: the path of a folder of images.
+        side: the number of pixels along a side of the images; 0 for the usual one.
+        arrays: the path of an .npz file.
     """
 
     name: str
@@ -53,6 +57,15 @@ class TaskOf:
     kind: str = ""
     header: bool = True
     without: tuple[str, ...] = ()
+    text: str = ""
+    images: str = ""
+    side: int = 0
+    arrays: str = ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Everything that it could be built from; more than one is a mistake."""
+        return tuple(filter(None, (self.built_in, self.file, self.table, self.text, self.images, self.arrays)))
 
 
 @final
@@ -324,6 +337,11 @@ def task_of(plan: PlanFile, path: Path) -> Learnable:
     elif where.table:
         header = "header" if where.header else ""
         task = ORIGINS["table"](str(folder / where.table), where.target, where.kind, header, *where.without)
+    elif where.text or where.arrays:
+        kind = "text" if where.text else "arrays"
+        task = ORIGINS[kind](str(folder / (where.text or where.arrays)))
+    elif where.images:
+        task = ORIGINS["images"](str(folder / where.images), *([str(where.side)] if where.side else []))
     else:
         raise BadStudy(
             f"the task '{where.name}' of the plan '{path}' was built in Python. Run the plan there:"
@@ -374,6 +392,10 @@ def _origin(task: Learnable, *, folder: Path) -> dict[str, Any]:
             kind, header, *without = rest or ("", "header")
             named = _if_any(kind=kind, without=without) | ({} if header else {"header": False})
             return {"table": _relative(path, folder), "target": target, **named}
+        case ("text" | "arrays" as kind, path):
+            return {kind: _relative(path, folder)}
+        case ("images", path, side):
+            return {"images": _relative(path, folder), "side": int(side)}
         case _:
             return {}
 
@@ -475,8 +497,9 @@ def _check(plan: PlanFile, *, path: Path) -> None:
             raise BadStudy(f"the plan '{path}': {field} must be {requirement}; got {value!r}.")
 
     task, arms, rates, drawn = plan.task, plan.arms, plan.rates, plan.replicates
-    sources = [each for each in (task.built_in, task.file, task.table) if each]
-    require(len(sources) <= 1, "task", "one of built_in, file and table", sources)
+    one = "one of built_in, file, table, text, images and arrays"
+    require(len(task.sources) <= 1, "task", one, list(task.sources))
+    require(task.side >= 0, "task.side", "at least 1", task.side)
     require(not task.table or bool(task.target), "task.target", "a column of the table", task.target)
     require(task.epochs >= 1, "task.epochs", "at least 1", task.epochs)
     require(bool(arms.control), "arms.control", "an activation", arms.control)
@@ -485,7 +508,8 @@ def _check(plan: PlanFile, *, path: Path) -> None:
     require(rates.lowest <= rates.highest < math.inf, "rates.highest", "at least rates.lowest", rates.highest)
     require(rates.count >= 1, "rates.count", "at least 1", rates.count)
     require(drawn.seed >= 0, "replicates.seed", "at least 0", drawn.seed)
-    require(drawn.splits in SPLITS, "replicates.splits", " or ".join(SPLITS), drawn.splits)
+    # OWN is of a training of the user's; for another task, `prepare` refuses it.
+    require(drawn.splits in (*SPLITS, OWN), "replicates.splits", " or ".join(SPLITS), drawn.splits)
     require(drawn.init in INITS, "replicates.init", " or ".join(INITS), drawn.init)
     require(drawn.equal in EQUAL, "replicates.equal", " or ".join(EQUAL), drawn.equal)
     if plan.budget is not None:

@@ -22,7 +22,7 @@ from actlab.train.kinds import Metric
 from actlab.train.task import Learnable, Task
 
 NEAR = 0.9
-"""The share of the way from the best constant prediction to the best arm that a target or a good rate must reach."""
+"""The share of the way from the baseline to the best arm that a target or a good rate must reach."""
 
 
 def read(
@@ -46,7 +46,7 @@ def read(
     }
     tests = {arm: tuple(run.test for run in each) for arm, each in runs.items()}
     parts = [setting.task_of(seed) for seed in seeds]
-    baseline = mean(_constant(each, "test") for each in parts)
+    baseline = mean(_baseline(each, "test") for each in parts)
     region = task.region(mean(tests[plan.control]))
     alpha = plan.looks[look].alpha
     left = next_alpha(plan.looks[: look + 1])
@@ -56,6 +56,7 @@ def read(
         control=plan.control,
         metric=metric,
         baseline=baseline,
+        baseline_name=task.baseline_name,
         region=region,
         means={arm: mean(values) for arm, values in tests.items()},
         learned=learned(tests, metric=metric, baseline=baseline),
@@ -69,11 +70,11 @@ def read(
         },
         least=seeds_needed(plan.comparisons, alpha=plan.looks[-1].alpha),
     )
-    constant = mean(_constant(each, "valid") for each in parts)
+    lowest = mean(_baseline(each, "valid") for each in parts)
     values = {arm: tuned(plan, done, arm=arm, points=points, look=look) for arm in plan.arms}
     reached = {arm: mean(run.valid for run in each) for arm, each in runs.items()}
-    target, target_sentence = _target(reached, findings, wanted=plan.measuring.target, baseline=constant)
-    good = _near_best([value for each in values.values() for value in each], metric=metric, baseline=constant)
+    target, target_sentence = _target(reached, findings, wanted=plan.measuring.target, baseline=lowest)
+    good = _near_best([value for each in values.values() for value in each], metric=metric, baseline=lowest)
     own = task.beside if isinstance(task, Task) else ()
     arms = tuple(
         _arm(
@@ -107,11 +108,12 @@ def read(
         cost=Cost(0.0, {}, {}),
         target_sentence=target_sentence,
         measured=measured_on_request(runs, metric=metric, measuring=plan.measuring),
+        baseline_name=task.baseline_name,
     )
 
 
-def _constant(task: Learnable, part: str) -> float:
-    """Return the metric of the best constant prediction on a part; of a training of the user's, on any."""
+def _baseline(task: Learnable, part: str) -> float:
+    """Return the metric on a part of what has learned nothing; of a training of the user's, on any."""
     return task.baseline(getattr(task, part)) if isinstance(task, Task) else task.baseline()
 
 
@@ -129,7 +131,7 @@ def _target(
         reached: the mean validation metric of every arm, the control first.
         findings: whether the control learned, and the size of a difference that does not matter.
         wanted: the target that the plan fixes.
-        baseline: the validation metric of the best constant prediction.
+        baseline: the validation metric of what has learned nothing.
     """
     metric, control = findings.metric, findings.control
     if wanted is not None:
@@ -138,12 +140,12 @@ def _target(
         region = findings.region if metric.larger_is_better else -findings.region
         return reached[control] - region, f"what {control} reaches, less what does not matter"
     best = _near_best(list(reached.values()), metric=metric, baseline=baseline)
-    how = "nine tenths of the way from the best constant prediction to the best arm"
+    how = f"nine tenths of the way from {findings.baseline_name} to the best arm"
     return best, f"{how}, as {control} does not learn"
 
 
 def _near_best(values: Sequence[float], *, metric: Metric, baseline: float) -> float:
-    """Return the metric nine tenths of the way from the best constant prediction to the best of these values."""
+    """Return the metric nine tenths of the way from the baseline to the best of these values."""
     best = max(values, key=lambda value: metric.gain(value, over=baseline))
     return baseline + NEAR * (best - baseline)
 

@@ -186,6 +186,12 @@ class Store:
         query = sa.select(STUDIES.c.plan).where(STUDIES.c.name == name).order_by(STUDIES.c.attempt.desc()).limit(1)
         return next((_plan(row.plan) for row in self._all(query)), None)
 
+    def plan_of(self, study: int) -> Plan | None:
+        """Return the plan of a study; None if it is of another version."""
+        return next(
+            (_plan(row.plan) for row in self._all(sa.select(STUDIES.c.plan).where(STUDIES.c.id == study))), None
+        )
+
     def keep(self, study: int, outcome: Outcome) -> None:
         """Store a trial and end its lease; a trial that is already stored stays unchanged.
 

@@ -19,6 +19,7 @@ from actlab.study.runner import Runner
 from actlab.study.store import Store
 from actlab.study.suite_store import begin_suite, keep_conclusion, resumed_suite
 from actlab.theory.operations import operations
+from actlab.train.task import Learnable
 
 
 @final
@@ -130,20 +131,20 @@ def suite_of(studies: Sequence[Study]) -> Suite:
     if twice:
         name = next(study.plan.task for study in studies if study.plan.fingerprint == twice[0])
         raise BadStudy(f"every task must be named once; got {name} twice.")
-    return Suite(tuple(studies), _names(studies))
+    return Suite(tuple(studies), names_of([study.setting.task for study in studies]))
 
 
 def _listed(values: Sequence[object]) -> str:
     return f"{len(values)} ({', '.join(map(str, values[:6]))}{', …' if len(values) > 6 else ''})"
 
 
-def _names(studies: Sequence[Study]) -> tuple[str, ...]:
+def names_of(tasks: Sequence[Learnable]) -> tuple[str, ...]:
     """Return a name for each task: its own, with its target if another has the same, and a number if need be."""
-    names = [study.plan.task for study in studies]
+    names = [task.name for task in tasks]
     doubled = {name for name, count in Counter(names).items() if count > 1}
-    for place, study in enumerate(studies):
-        if names[place] in doubled and study.setting.task.origin[:1] == ("table",):
-            names[place] = f"{names[place]}:{study.setting.task.origin[2]}"
+    for place, task in enumerate(tasks):
+        if names[place] in doubled and task.origin[:1] == ("table",):
+            names[place] = f"{names[place]}:{task.origin[2]}"
     counts: Counter[str] = Counter()
     unique = []
     for name in names:
@@ -195,7 +196,11 @@ def run_suite(
         comparisons,
         names=suite.names,
         studies=members,
-        operations={name: operations(arm.means) for name, arm in arms.items() if isinstance(arm.means, Activation)},
+        operations={
+            name: operations(arm.means)
+            for name, arm in arms.items()
+            if isinstance(arm.means, Activation) and arm.is_activation_alone
+        },
     )
     keep_conclusion(store, number, overall)
     return SuiteResult(overall, tuple(comparisons), number)

@@ -127,6 +127,12 @@ def _newest(
     return next(((number, members) for number, tasks, members in reversed(rows) if tasks == tuple(names)), None)
 
 
+def newest_plans(store: Store, names: Sequence[str]) -> tuple[Plan | None, ...]:
+    """Return the plans of the newest suite of these tasks; None for each if there is none of this version."""
+    there = _newest(store.database.read(lambda connection: _rows(connection, store)), names)
+    return tuple(store.plan_of(study) for study in there[1]) if there is not None else (None,) * len(names)
+
+
 def keep_conclusion(store: Store, suite: int, overall: Overall) -> None:
     """Store the conclusion of a suite; it takes the place of an earlier one, of fewer seeds."""
     changed = sa.update(SUITES).where(SUITES.c.id == suite).values(conclusion=plain(overall))

@@ -20,7 +20,7 @@ UNDECIDED = "undecided"
 CONTROL = "control"
 
 SHARE_TO_LEARN = 0.2
-"""A network has learned if it gains more than this share of the best arm's gain over a constant prediction."""
+"""A network has learned if it gains more than this share of the best arm's gain over the baseline."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def judge(
 def learned(tests: Mapping[str, Sequence[float]], *, metric: Metric, baseline: float) -> dict[str, int]:
     """Return with how many seeds each arm learned.
 
-    It learned if it gains more over the best constant prediction than a fifth of what the best arm gains on average,
+    It learned if it gains more over the baseline than a fifth of what the best arm gains on average,
     and more than the region of practical equivalence.
     """
     gains = {arm: [metric.gain(value, over=baseline) for value in values] for arm, values in tests.items()}

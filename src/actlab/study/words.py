@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from actlab.study.again import is_again, original
+from actlab.study.comparison import Difference
 from actlab.study.more_seeds import CAP
 from actlab.study.verdict import BETTER, EQUIVALENT, MINOR, UNDECIDED, WORSE, Judgement
-from actlab.train.kinds import Metric
+from actlab.train.kinds import CONSTANT, Metric, after_number
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Findings:
     Attributes:
         control: the name of the control.
         metric: the metric.
-        baseline: the test metric of the best constant prediction.
+        baseline: the test metric of what has learned nothing.
         region: half the width of the region of practical equivalence.
         means: the mean test metric of every arm, the control first.
         learned: with how many seeds each arm learned.
@@ -29,6 +30,7 @@ class Findings:
         operations: how many operations an arm takes per element; arms whose formula is not known, or
             that change more than their activation, have no entry.
         least: the fewest seeds that can show a difference.
+        baseline_name: what has learned nothing.
     """
 
     control: str
@@ -42,6 +44,7 @@ class Findings:
     group: tuple[str, ...]
     operations: Mapping[str, int]
     least: int = 1
+    baseline_name: str = CONSTANT
 
     def learns(self, arm: str) -> bool:
         """Return whether an arm learned with at least half of the seeds."""
@@ -60,14 +63,14 @@ class Findings:
 
 def arm_sentence(arm: str, findings: Findings) -> str:
     """Describe the result of one arm in a line."""
-    value = _amount(findings.means[arm], findings.metric)
+    value = _amount(findings.means[arm], findings)
     if arm == findings.control:
         return f"{arm}, the control: {value}{_if_not_learned(arm, findings)}."
     judgement = findings.judgements[arm]
     difference = judgement.difference
     found = (
-        f"{value}, {difference.mean:+.2f} against {findings.control}"
-        f" ({difference.level:.1%} interval {difference.low:.2f} to {difference.high:.2f})"
+        f"{value}, {_number(difference.mean, findings, sign='+')} against {findings.control}"
+        f" ({100 * difference.level:.3g} % interval {_ends(difference, findings, between=' to ')})"
     )
     label = f"{arm} ({original(arm)} again: A/A)" if is_again(arm) else arm
     return f"{label} is {_claim(judgement, findings)}; {found}{_if_not_learned(arm, findings)}."
@@ -89,18 +92,18 @@ def overall(findings: Findings) -> str:
     """Summarize the comparison in a few sentences."""
     if not any(findings.learns(arm) for arm in findings.means):
         return _nothing_learns(findings)
-    parts = (_about_control(findings), _advice(findings), _undecided(findings), _again(findings))
+    parts = (_about_control(findings), _advice(findings), _undecided(findings), about_repetitions(findings))
     return " ".join(part for part in parts if part)
 
 
-def _again(findings: Findings) -> str:
+def about_repetitions(findings: Findings) -> str:
     """Say what was found about the control against itself."""
     sentences = []
     for arm, judgement in findings.judgements.items():
         if is_again(arm) and original(arm) == findings.control:
             claimed = judgement.verdict in (BETTER, WORSE, MINOR)
             said = f"it is called {judgement.verdict}, which is false" if claimed else "no difference is claimed"
-            mean = f"{judgement.difference.mean:+.3g} {findings.metric.unit}"
+            mean = f"{judgement.difference.mean:+.3g}{after_number(findings.metric.unit)}"
             sentences.append(f"A/A: {arm} is {findings.control} again, {mean} from it by noise alone; {said}.")
     return " ".join(sentences)
 
@@ -108,8 +111,8 @@ def _again(findings: Findings) -> str:
 def _nothing_learns(findings: Findings) -> str:
     best = max(findings.means, key=lambda arm: findings.metric.gain(findings.means[arm], over=findings.baseline))
     return (
-        f"Nothing learns: the best arm, {best}, reaches {_amount(findings.means[best], findings.metric)} where"
-        f" {_constant(findings)}. The activation is not what keeps this network from learning: look at the data,"
+        f"Nothing learns: the best arm, {best}, reaches {_amount(findings.means[best], findings)} where"
+        f" {_baseline(findings)}. The activation is not what keeps this network from learning: look at the data,"
         " the learning rates and the number of epochs."
     )
 
@@ -119,7 +122,7 @@ def _about_control(findings: Findings) -> str:
     if findings.learns(control):
         return ""
     return (
-        f"{control} does not learn: {_amount(findings.means[control], findings.metric)} where {_constant(findings)}"
+        f"{control} does not learn: {_amount(findings.means[control], findings)} where {_baseline(findings)}"
         f" ({findings.learned[control]} of {findings.seeds} seeds learned)."
     )
 
@@ -196,9 +199,13 @@ def _seeds_to_settle(more: int | None, findings: Findings) -> str:
 def _change(arm: str, findings: Findings) -> str:
     difference = findings.judgements[arm].difference
     return (
-        f"{_amount(findings.means[arm], findings.metric)}, {difference.mean:+.2f} on average"
-        f" (between {difference.low:.2f} and {difference.high:.2f})"
+        f"{_amount(findings.means[arm], findings)}, {_number(difference.mean, findings, sign='+')} on average"
+        f" (between {_ends(difference, findings, between=' and ')})"
     )
+
+
+def _ends(difference: Difference, findings: Findings, *, between: str) -> str:
+    return f"{_number(difference.low, findings)}{between}{_number(difference.high, findings)}"
 
 
 def _if_not_learned(arm: str, findings: Findings) -> str:
@@ -207,17 +214,25 @@ def _if_not_learned(arm: str, findings: Findings) -> str:
     return f"; it does not learn ({findings.learned[arm]} of {findings.seeds} seeds)"
 
 
-def _constant(findings: Findings) -> str:
-    what = "the commonest class" if findings.metric.larger_is_better else "the mean"
-    return f"always answering {what} gives {findings.baseline:.2f}"
+def _baseline(findings: Findings) -> str:
+    return f"{findings.baseline_name} has {_number(findings.baseline, findings)}"
 
 
-def _amount(value: float, metric: Metric) -> str:
-    return f"{metric.name} {value:.2f} {metric.unit}" if metric.larger_is_better else f"{metric.name} {value:.4g}"
+def _amount(value: float, findings: Findings) -> str:
+    metric = findings.metric
+    unit = after_number(metric.unit) if metric.larger_is_better else ""
+    return f"{metric.name} {_number(value, findings)}{unit}"
+
+
+def _number(value: float, findings: Findings, *, sign: str = "") -> str:
+    """Return a number with the decimal places of the tables."""
+    if math.isinf(value):
+        return "+∞" if value > 0 else "−∞"
+    return f"{value:{sign}.{findings.metric.places(findings.region)}f}"
 
 
 def _size(findings: Findings) -> str:
-    return f"{findings.region:.3g} {findings.metric.unit}"
+    return f"{findings.region:.3g}{after_number(findings.metric.unit)}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actlab.train.kinds import OF_SHARES
+from actlab.train.kinds import OF_SHARES, after_number
 from actlab.train.task import Task
 
 MAX_ROWS = 10_000
@@ -61,7 +61,8 @@ def boosted_sentence(task: Task, score: float, *, network: float) -> str:
         'The network is far behind it, so its activation is not the question: change the network or its training first.'
     """
     metric = task.metric
-    said = f"Gradient boosting (scikit-learn, default settings) has {score:.4g} {metric.unit} on the same test rows"
+    value = f"{score:.4g}{after_number(metric.unit)}"
+    said = f"Gradient boosting (scikit-learn, default settings) has {value} on the same test rows"
     lead = metric.gain(score, over=network)
     if lead > FAR * task.region(network):
         return (

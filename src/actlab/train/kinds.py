@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,22 @@ Loss = Callable[[Any, Any], Tensor]
 
 FEWEST_TARGETS = 3
 """A share of right answers is not compared more finely than by so many test targets."""
+
+
+POINTS = "points"
+
+OWN_UNITS = "its own units"
+"""The unit of a metric of the user's: it is not repeated after every number."""
+
+
+def after_number(unit: str) -> str:
+    """Return what follows a number with this unit.
+
+    Example:
+        >>> after_number("points"), after_number(OWN_UNITS)
+        (' points', '')
+    """
+    return "" if unit == OWN_UNITS else f" {unit}"
 
 
 @dataclass(frozen=True)
@@ -42,6 +59,19 @@ class Metric:
     is_share: bool = False
     function: Callable[[Any, Any], float] | None = field(default=None, compare=False, repr=False)
 
+    def places(self, region: float) -> int:
+        """Return the number of decimal places for values of the metric.
+
+        Points have two; another unit has two digits beyond the region of practical equivalence.
+
+        Example:
+            >>> ACCURACY.places(0.5), ERROR.places(1.07), ERROR.places(0.004)
+            (2, 2, 5)
+        """
+        if self.unit == POINTS or not 0 < region < math.inf:
+            return 2
+        return min(9, max(0, 2 - math.floor(math.log10(region))))
+
     def is_better(self, value: float, than: float) -> bool:
         """Return whether the value is strictly better than another."""
         return value > than if self.larger_is_better else value < than
@@ -64,6 +94,10 @@ class Metric:
         """
         region = self.margin * abs(control) if self.margin_is_relative else self.margin
         return max(region, 100.0 * FEWEST_TARGETS / targets) if self.is_share and targets else region
+
+
+CONSTANT, UNTRAINED = "the best constant prediction", "an untrained model"
+"""What has learned nothing: by its metric is judged whether an arm learned, and a run that diverged has it."""
 
 
 @dataclass(frozen=True)

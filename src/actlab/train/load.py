@@ -19,10 +19,10 @@ def _from_table(path: str, target: str, kind: str = "", header: str = "header", 
     return table_task(path, target=target, kind=kind, header=bool(header), without=without)
 
 
-def _from_images(path: str, side: str) -> Task:
+def _from_images(path: str, side: str = "") -> Task:
     from actlab.train.images import image_task
 
-    return image_task(path, side=int(side))
+    return image_task(path, side=int(side)) if side else image_task(path)
 
 
 def _from_arrays(path: str) -> Task:

@@ -28,7 +28,7 @@ def train(model: nn.Module, task: Task, *, rate: float, seed: int, clip: float |
     The order of the rows is drawn from `seed`, and so is dropout, from a stream that batched lanes share. What else the
     model draws comes from PyTorch's global generator, seeded likewise and restored afterwards.
 
-    A divergence ends the run; `diverged` is then set, and the scores are those of the best constant prediction.
+    A divergence ends the run; `diverged` is then set, and the scores are the baseline of the task.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -74,7 +74,7 @@ def finished(curve: Sequence[Epoch], task: Task, *, best: int, scores: Mapping[s
 
 
 def diverged(curve: Sequence[Epoch], task: Task, *, steps: int) -> Run:
-    """Return the result of a run that diverged, which scores as the best constant prediction."""
+    """Return the result of a run that diverged, which scores as the baseline."""
     return Run(
         curve=tuple(curve),
         best=0,

@@ -18,7 +18,7 @@ from actlab.errors import BadTask
 from actlab.train.contents import digest_of, sources
 from actlab.train.examples import article
 from actlab.train.factory import Build
-from actlab.train.kinds import Metric
+from actlab.train.kinds import OWN_UNITS, Metric
 from actlab.train.run import Epoch, Run
 from actlab.user_code import their_code
 
@@ -80,7 +80,7 @@ class OwnTraining:
         *,
         baseline: float,
         metric: str = "score",
-        unit: str = "its own units",
+        unit: str = OWN_UNITS,
         larger_is_better: bool = True,
         margin: float | None = None,
         activation: str = "relu",

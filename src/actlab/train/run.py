@@ -21,8 +21,8 @@ class Run:
     Attributes:
         curve: one point per epoch, up to a divergence.
         best: the number of epochs after which the validation metric was best, the first of equals; its weights count.
-        valid: the metric on the validation part with these weights; after a divergence, that of the best constant
-            prediction.
+        valid: the metric on the validation part with these weights; after a divergence, that of what has
+            learned nothing.
         test: the same on the test part.
         diverged: whether a loss or an output was not finite.
         still_learning: whether the run ended at the largest number of epochs and was still gaining.

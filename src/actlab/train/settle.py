@@ -13,6 +13,7 @@ from actlab.train.examples import Examples, article
 from actlab.train.factory import FEW
 from actlab.train.kinds import (
     KINDS,
+    OWN_UNITS,
     Kind,
     Loss,
     Metric,
@@ -156,7 +157,7 @@ def metrics_beside(kind: Kind, targets: Any) -> tuple[str, ...]:
 def metric_of(function: Callable[[Any, Any], float], *, larger_is_better: bool) -> Metric:
     """Return the metric of a user's function; 2 % of the control's value do not matter."""
     name = getattr(function, "__name__", type(function).__name__).replace("_", " ").strip("<>")
-    return Metric(name, "its own units", larger_is_better, 0.02, True, function=function)
+    return Metric(name, OWN_UNITS, larger_is_better, 0.02, True, function=function)
 
 
 def _described(targets: Tensor) -> str:

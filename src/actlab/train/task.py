@@ -19,7 +19,7 @@ from actlab.train.evaluate import outputs_on
 from actlab.train.examples import Drawn, Examples, Rows, examples
 from actlab.train.factory import FEW, Build, build, check_loss, outputs_of, takes_activation
 from actlab.train.input_noise import InputNoise
-from actlab.train.kinds import ACCURACY, ERROR, Kind, Loss, Metric
+from actlab.train.kinds import ACCURACY, CONSTANT, ERROR, UNTRAINED, Kind, Loss, Metric
 from actlab.train.metrics import LOSS, LOSS_ALONE, by_loss, check_judge, with_metric
 from actlab.train.own_training import OwnTraining
 from actlab.train.recipe import OPTIMIZERS as OPTIMIZERS
@@ -314,7 +314,7 @@ class Task:
     @property
     def baseline_name(self) -> str:
         """What the baseline is the metric of."""
-        return "an untrained model" if self.kind.baseline is None else "the best constant prediction"
+        return UNTRAINED if self.kind.baseline is None else CONSTANT
 
     def check_model(self, model: nn.Module) -> None:
         """Run a few rows through the model and the loss, forward and backward.

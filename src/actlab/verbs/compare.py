@@ -14,7 +14,7 @@ from actlab.jsonable import plain
 from actlab.report.forecast import forecast_lines
 from actlab.report.page import write_report
 from actlab.report.written import check_place, write_whole
-from actlab.study.advise import announce, carried_out, study_of
+from actlab.study.advise import announce, carried_out, stored_budget, stored_budgets, study_of
 from actlab.study.again import original_of
 from actlab.study.arm_text import variant
 from actlab.study.compare import Progress, Study
@@ -22,6 +22,7 @@ from actlab.study.earlier import earlier_in
 from actlab.study.forecast import Forecast, forecast
 from actlab.study.guide import guide
 from actlab.study.options import AdviseOptions, lists_options, task_options
+from actlab.study.plan import Budget
 from actlab.study.plan_file import PlanFile, check_task, read_plans, settled, task_of, write_plan, write_plans
 from actlab.study.runner import LocalRunner, Runner, start_early
 from actlab.study.suite import Suite, suite_of
@@ -237,24 +238,27 @@ def _asked_each(
     tasks = listed_tasks(task)
     files = [one for one in tasks if isinstance(one, str | Path) and str(one).endswith(".toml")]
     if plan is not None and len(tasks) == 1 and not files:
-        return _planned_before(Path(plan), tasks[0], typed=typed, about_task=about_task, target=target, params=params)
+        return _planned_before([Path(plan)], tasks[0], typed=typed, about_task=about_task, target=target, params=params)
     if plan is not None:
         raise BadInput(f"plan requires an actlab.Task beside it; got {len(tasks)} tasks. Pass the plan file alone.")
     if files and len(files) < len(tasks):
         raise BadInput(f"plan files and tasks cannot be named together; got {files[0]} beside others.")
     if files:
-        return [
-            asked
-            for file in files
-            for asked in _planned_before(
-                Path(file), None, typed=typed, about_task=about_task, target=target, params=params
-            )
-        ]
+        paths = [Path(file) for file in files]
+        return _planned_before(paths, None, typed=typed, about_task=about_task, target=target, params=params)
     if not tasks:
         raise BadInput("a comparison over tasks requires two tasks or more; got an empty list.")
     asked = with_activations(typed, params)
     found = [_task(one, target=own, options=each) for one, own, each in _each_with_options(tasks, target, about_task)]
-    return [_Asked(study_of(one, asked), asked, tuple(activations or ()), typed.against, params) for one in found]
+    return [
+        _Asked(study_of(one, asked, known=budget), asked, tuple(activations or ()), typed.against, params)
+        for one, budget in zip(found, _known(found, asked), strict=True)
+    ]
+
+
+def _known(tasks: Sequence[Learnable], options: AdviseOptions) -> tuple[Budget | None, ...]:
+    """Return the budget of every study that is continued; of several tasks, of the run that is continued."""
+    return stored_budgets(tasks, options) if len(tasks) > 1 else (stored_budget(tasks[0], options),)
 
 
 _OF_TABLES = ("kind", "header", "without")
@@ -268,6 +272,11 @@ def _each_with_options(
         return [(tasks[0], target, options)]
     targets = [target if _may_be_table(one) else None for one in tasks]
     tables = [is_table(one, own) for one, own in zip(tasks, targets, strict=True)]
+    if target is not None and all(own is None or is_table(one, None) for one, own in zip(tasks, targets, strict=True)):
+        raise BadInput(
+            f"target requires a table that is named without one; got {', '.join(map(str, tasks))}. Leave out"
+            f" --target {target}."
+        )
     usual = TaskOptions()
     others = replace(options, **{name: getattr(usual, name) for name in _OF_TABLES}) if any(tables) else options
     return [
@@ -292,7 +301,7 @@ def _task(task: str | Path | Learnable | None, *, target: str | None, options: T
 
 
 def _planned_before(
-    path: Path,
+    paths: Sequence[Path],
     task: Learnable | str | Path | None,
     *,
     typed: AdviseOptions,
@@ -300,22 +309,23 @@ def _planned_before(
     target: str | None,
     params: Mapping[str, float],
 ) -> list[_Asked]:
-    """Return the studies of a plan file, one for each of its tasks; only how they are run can be chosen.
+    """Return the studies of plan files, one for each of their tasks; only how they are run can be chosen.
 
     Raises:
-        BadStudy: something is asked for that the plan fixes, or it belongs to another task.
+        BadStudy: something is asked for that a plan fixes, or it belongs to another task.
     """
     if task is not None and not isinstance(task, Learnable):
         raise BadInput(f"plan requires an actlab.Task beside it; got '{task}'. Pass the plan file alone.")
-    _refuse_fixed(path, typed=typed, about_task=about_task, target=target, params=params)
-    plans = read_plans(path)
+    for path in paths:
+        _refuse_fixed(path, typed=typed, about_task=about_task, target=target, params=params)
+    plans = [(plan, path) for path in paths for plan in read_plans(path)]
     if task is not None and len(plans) > 1:
-        raise BadStudy(f"the plan '{path}' has {len(plans)} tasks of its own; got task '{task.name}' beside it.")
+        raise BadStudy(f"the plan '{paths[0]}' has {len(plans)} tasks of its own; got task '{task.name}' beside it.")
+    tasks = [task_of(plan, path) if task is None else settled(plan, task) for plan, path in plans]
+    options = [with_activations(_options(plan, typed), plan.arms.parameters) for plan, _ in plans]
     found = []
-    for plan in plans:
-        chosen = task_of(plan, path) if task is None else settled(plan, task)
-        asked = with_activations(_options(plan, typed), plan.arms.parameters)
-        study = study_of(chosen, asked, looks=plan.looks, budget=plan.budget)
+    for (plan, path), chosen, asked, known in zip(plans, tasks, options, _known(tasks, options[0]), strict=True):
+        study = study_of(chosen, asked, looks=plan.looks, budget=plan.budget, known=known)
         check_task(plan, study, path)
         found.append(_Asked(study, asked, plan.arms.candidates, plan.arms.control, plan.arms.parameters))
     return found

@@ -45,6 +45,8 @@ def task_named(
         BadTask: nothing is found, or the arguments contradict each other.
     """
     options = options or TaskOptions()
+    if isinstance(data, str) and not data.strip():
+        raise BadTask(f"a task must have a name; got '{data}'. Name a table, file.py:name or a built-in task.")
     data, target = _with_own_target(data, target)
     if data is not None and not isinstance(data, str | Path | Learnable):
         found = type(data).__name__

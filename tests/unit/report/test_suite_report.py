@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from actlab.report.paper import markdown_table
 from actlab.report.suite_page import suite_page
 from actlab.report.suite_paper import suite_csv, suite_latex, suite_markdown
 from actlab.report.suite_table import arm_rows, matrix, task_rows
 from actlab.report.suite_terminal import suite_lines
 from actlab.study.comparison import Comparison
+from actlab.study.measuring import Measuring
 from actlab.study.over_tasks import Overall, conclude
+from actlab.study.plan import Budget
 from actlab.train.kinds import ACCURACY, ERROR
 from unit.report.comparisons import made
 
@@ -86,6 +90,15 @@ def test_the_terminal_is_never_overrun(width: int) -> None:
     assert any(line.startswith("Note: table-3: left out: id.") for line in lines)
 
 
+@pytest.mark.parametrize(("width", "hidden"), [(200, ()), (90, ("metrics",)), (50, ("metrics", "standard deviations"))])
+def test_the_terminal_says_what_it_hides(width: int, hidden: tuple[str, ...]) -> None:
+    text = " ".join("\n".join(suite_lines(*several(), width=width)).split())
+    said = f"Hidden in this width: {', '.join(hidden)}." if hidden else ""
+    assert said in text
+    assert ("Hidden in this width" in text) == bool(hidden)
+    assert ("± standard deviation" in text) == ("standard deviations" not in hidden)
+
+
 def test_the_tables_of_a_paper_have_a_row_for_each_task() -> None:
     overall, found = several()
     markdown, latex = suite_markdown(overall, found), suite_latex(overall, found)
@@ -96,6 +109,22 @@ def test_the_tables_of_a_paper_have_a_row_for_each_task() -> None:
     assert latex.count("\\midrule") == 2
     assert "table-0 & 60.04 $\\pm$ 0.03 & \\textbf{62.04" in latex
     assert "signed-rank test over the tasks with Holm's correction for 3 comparisons at an error of 0.04" in latex
+
+
+def test_the_caption_says_what_else_was_the_same() -> None:
+    overall, found = several()
+    plan = replace(
+        found[0].plan,
+        measuring=Measuring(label_noise=0.1),
+        budget=Budget("seconds", dict.fromkeys(found[0].plan.arms, 1.0), dict.fromkeys(found[0].plan.arms, 3)),
+    )
+    changed = [replace(each, plan=plan) for each in found]
+    for text in (suite_markdown(overall, changed), suite_latex(overall, changed).replace("\\", "")):
+        assert "With each seed, 10 % of the training and validation labels are wrong" in text
+        assert "On each task, all arms have equal seconds." in text
+    assert "labels are wrong" not in suite_markdown(overall, found)
+    assert "Equal seconds: the arms train for as long as" in markdown_table(changed[0])
+    assert "on the data of the training itself" in markdown_table(replace(found[0], plan=replace(plan, splits="own")))
 
 
 def test_the_csv_tables_hold_unrounded_numbers() -> None:

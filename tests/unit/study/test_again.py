@@ -144,3 +144,8 @@ def test_an_arm_with_factors_is_repeated_with_them() -> None:
     assert arms["relu@clip=1#2"].clip == arms["relu@clip=1"].clip == 1.0
     options = AdviseOptions(activations=["relu@clip=1", "relu@clip=1#2"])
     assert with_activations(options, {}).activations == ["relu@clip=1", "relu@clip=1#2"]
+
+
+def test_it_is_on_no_front() -> None:
+    found = made({"sigmoid": TESTS["sigmoid"], "sigmoid#2": TESTS["relu"]}, costs={"sigmoid": 1.0, "sigmoid#2": 0.9})
+    assert found.fronts == {"step time": ("sigmoid",)}

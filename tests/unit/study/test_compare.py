@@ -165,6 +165,19 @@ def test_an_interrupted_study_resumes_where_it_stopped(tmp_path: Path, compariso
         found(store=store, resume=True, budget=3)
 
 
+def test_the_warning_of_a_resumed_study_is_that_of_the_seeds_it_has(tmp_path: Path) -> None:
+    def warnings(seeds: int, **changes: object) -> list[str]:
+        notes = found(store=tmp_path / "runs.db", seeds=seeds, **changes).notes
+        return [note for note in notes if "can be shown, however clear" in note]
+
+    assert warnings(2) == [
+        "With 2 seeds no difference between 2 arms can be shown, however clear; at least 6 are needed."
+    ]
+    longer = ["With 4 seeds no difference between 2 arms can be shown, however clear; at least 9 are needed."]
+    assert warnings(4, resume=True) == longer
+    assert warnings(11, resume=True) == []
+
+
 def test_added_seeds_use_those_that_were_run_and_spend_the_error_that_was_left(
     tmp_path: Path, comparison: Comparison
 ) -> None:

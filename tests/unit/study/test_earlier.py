@@ -58,6 +58,12 @@ def test_a_run_is_said_with_its_verdicts_and_its_place() -> None:
     )
 
 
+def test_what_compares_an_activation_with_itself_alone_says_nothing() -> None:
+    with several("wine") as store:
+        kept(store, made({"sigmoid": TESTS["sigmoid"], "sigmoid#2": TESTS["tanh"]}, task="noise"))
+        assert names(earlier(store, ROWS)) == ["wine"]
+
+
 def test_only_what_is_similar_counts() -> None:
     with Store(None) as store:
         alike = {

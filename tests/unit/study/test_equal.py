@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,9 @@ from actlab.errors import BadStudy
 from actlab.study import equal as equalizing
 from actlab.study.arm import model_of
 from actlab.study.compare import Study, prepare, run_study
+from actlab.study.comparison import Cost
 from actlab.study.plan import Budget, Plan
+from actlab.study.setting import Setting
 from actlab.study.store import Store
 from actlab.train.character_transformer import CharacterTransformer
 from actlab.train.cnn import cnn
@@ -73,6 +76,14 @@ def test_equal_parameters_by_width() -> None:
     assert said.startswith("Equal parameters, by the width of the model: relu 2,594 (width 48), tanh 2,594 (width 48)")
 
 
+def test_what_repeats_the_control_has_its_width() -> None:
+    study = studied(wide(), "relu@width=8#2", "tanh", against="relu@width=8", equal="parameters")
+    assert study.plan.budget is not None
+    assert study.plan.budget.settings == {"relu@width=8": 8, "relu@width=8#2": 8, "tanh": 8}
+    with pytest.raises(BadStudy, match="the arm tanh@width=8 must have no width"):
+        studied(wide(), "tanh@width=8", "tanh@width=8#2", equal="parameters")
+
+
 def test_equal_operations_by_width() -> None:
     study = studied(wide(), "swiglu", equal="flops")
     assert study.plan.budget is not None
@@ -128,6 +139,32 @@ def test_a_resumed_study_uses_the_stored_epochs() -> None:
         assert plan is not None
         assert plan.budget == before
         assert store.newest_plan("another") is None
+
+
+def test_an_arm_that_repeats_another_one_trains_for_as_many_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def noisy(setting: Setting, rates: Mapping[str, float], *, since: float) -> Cost:
+        times = {arm: 1.0 + 0.3 * place for place, arm in enumerate(rates)}
+        return Cost(0.0, times, times)
+
+    monkeypatch.setattr(equalizing, "measured_cost", noisy)
+    budget = studied(ring(epochs=12), "relu#2", "tanh", "tanh#2", equal="seconds").plan.budget
+    assert budget is not None
+    assert budget.settings["relu#2"] == budget.settings["relu"] == 12
+    assert budget.settings["tanh#2"] == budget.settings["tanh"] < 12
+    assert budget.amounts["tanh#2"] == budget.amounts["tanh"]
+
+
+def test_a_stored_budget_of_other_arms_or_epochs_is_measured_anew() -> None:
+    stored = Budget("seconds", {"relu": 1.0, "tanh": 2.0}, {"relu": 4, "tanh": 2})
+    assert studied(ring(epochs=4), "tanh", equal="seconds", known=stored).plan.budget == stored
+    for other in (
+        studied(ring(epochs=4), "silu", equal="seconds", known=stored),
+        studied(ring(epochs=5), "tanh", equal="seconds", known=stored),
+    ):
+        assert other.plan.budget is not None
+        assert set(other.plan.budget.settings) == set(other.plan.arms)
+        assert other.plan.budget.settings["relu"] == other.setting.task.epochs
+    assert studied(ring(epochs=4), "tanh", known=stored).plan.budget is None
 
 
 def test_a_plan_that_asks_for_nothing_new_has_no_new_field() -> None:

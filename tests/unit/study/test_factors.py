@@ -289,3 +289,12 @@ def test_what_an_arm_costs_counts_its_factors() -> None:
 def test_a_stored_plan_with_factors_is_read_again() -> None:
     study = studied(ring(), "swiglu", equal="parameters")
     assert Plan.from_json(study.plan.to_json()) == study.plan
+
+
+def test_a_factory_that_does_not_make_room_for_a_gated_unit_is_shown_how() -> None:
+    def narrow(activation: Any) -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 8), activation(), nn.Linear(8, 2))
+
+    task = task_of(narrow, 2)
+    with pytest.raises(BadStudy, match=r"glu cannot be trained: .*\. glu halves its input, .* actlab\.nn\.inputs_of"):
+        prepare(task, candidates=["glu"], seeds=2, budget=1)

@@ -67,7 +67,8 @@ def test_all_leaves_out_what_the_task_does_not_allow_and_says_so() -> None:
         ({"noise_levels": (1.0, 0.5)}, "noise levels must be positive and increasing, such as 0.1,0.3,1; got 1, 0.5"),
         ({"noise_levels": (-1.0,)}, "got -1"),
         ({"noise_levels": (math.nan,)}, "got nan"),
-        ({"label_noise": 1.0}, "label noise must be a share from 0 to below 1; got 1"),
+        ({"target": float("nan")}, "the target metric must be a finite number; got nan"),
+        ({"label_noise": 1.0}, "label noise must be at least 0 and below 1; got 1"),
         ({"label_noise": math.nan}, "got nan"),
         ({"watts": 0.0}, "watts must be positive; got 0"),
     ],
@@ -108,7 +109,7 @@ def test_a_plan_file_holds_what_is_measured(tmp_path: Path) -> None:
     with pytest.raises(BadStudy, match=r"unknown field 'measuring\.label_nois'"):
         read_plan(tmp_path / "bad.toml")
     (tmp_path / "bad.toml").write_text(text.replace("label_noise = 0.25", "label_noise = 7.0"))
-    with pytest.raises(BadStudy, match="label noise must be a share"):
+    with pytest.raises(BadStudy, match="label noise must be at least 0"):
         read_plan(tmp_path / "bad.toml")
 
 

@@ -36,3 +36,10 @@ def test_nothing_is_asked_for_if_it_cannot_be_settled() -> None:
         assert seeds_to_settle(replace(comparison, arms=arms)) is None
     assert seeds_to_settle(replace(comparison, arms=(comparison.arms[0], replace(open_arm, more_seeds=192)))) == 200
     assert seeds_to_settle(with_alpha(comparison, 0.05)) is None  # no error is left for another look
+
+
+def test_nothing_is_asked_for_if_nothing_learns() -> None:
+    comparison = with_alpha(made({name: TESTS[name] for name in ("sigmoid", "tanh")}), 0.04)
+    arms = tuple(replace(arm, learned=3) for arm in comparison.arms)
+    assert seeds_to_settle(replace(comparison, arms=arms)) is None
+    assert seeds_to_settle(replace(comparison, arms=(arms[0], replace(arms[1], learned=4)))) is not None

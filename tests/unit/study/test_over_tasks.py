@@ -99,6 +99,16 @@ def test_equal_arms_are_equivalent_over_tasks() -> None:
     assert overall.verdict == "No difference that matters over 8 tasks: keep relu, or take the cheapest."
 
 
+def test_what_repeats_an_arm_is_neither_ahead_nor_recommended() -> None:
+    few = concluded(*several(3, {"relu": 0.0, "relu#2": 3.0, "gelu": 1.0}))
+    assert "gelu is ahead on average" in few.verdict
+    assert "A/A: relu#2 is relu again, " in few.verdict
+    alone = concluded(*several(8, {"relu": 0.0, "relu#2": 0.0}))
+    assert alone.verdict.startswith("A/A: relu#2 is relu again, ")
+    assert alone.verdict.endswith("by noise alone; no difference is claimed.")
+    assert alone.recommended == "relu"
+
+
 def test_too_few_tasks_cannot_decide_however_clear_they_are() -> None:
     overall = concluded(*several(5, {"relu": 0.0, "gelu": 30.0}))
     assert (overall.can_decide, overall.tasks_needed, overall.smallest_p) == (False, 6, 2 / 2**5)

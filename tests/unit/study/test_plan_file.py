@@ -120,7 +120,10 @@ FAULTS = {
     "alpha = 0.04": ("alpha = 0.0", "looks.alpha must be above 0"),
     "alpha = 0.04\n": ("alpha = 0.04\nadded = true\n", "unknown field 'looks.0.added'; choose from seeds, alpha"),
     "epochs = 3": ("epochs = 0", "task.epochs must be at least 1; got 0"),
-    'built_in = "diabetes"': ('built_in = "diabetes"\nfile = "x.py:y"', "task must be one of built_in, file and table"),
+    'built_in = "diabetes"': (
+        'built_in = "diabetes"\nfile = "x.py:y"',
+        "task must be one of built_in, file, table, text, images and arrays",
+    ),
     'candidates = ["tanh", "silu"]': ("candidates = []", "arms.candidates must be one activation or more"),
     "format = 1": ("format = 2", "has format 2; this actlab reads 1"),
     "[rates]": ("[rats]", "unknown field 'rats'; choose from format, task, arms, rates"),

@@ -7,8 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from actlab.report.page import page
+from actlab.report.terminal import comparison_lines
 from actlab.study.arm import Arm
 from actlab.study.choice import at_ends, chosen, extension
 from actlab.study.comparison import Comparison
@@ -17,7 +20,7 @@ from actlab.study.outcome import Outcome
 from actlab.study.plan import Look, Plan, Trial
 from actlab.study.results import read
 from actlab.study.runner import Setting
-from actlab.train.kinds import ACCURACY, ERROR
+from actlab.train.kinds import ACCURACY, CONSTANT, ERROR, UNTRAINED
 from actlab.train.loop import Epoch
 from actlab.train.task import Task
 
@@ -147,3 +150,23 @@ def test_no_test_metric_counts_but_those_of_the_chosen_rates(task: Task) -> None
         if choices[trial.arm][trial.seed] != trial.point:
             done[trial] = replace(done[trial], test=float("nan"))
     assert result() == before
+
+
+def test_results_name_what_has_learned_nothing() -> None:
+    def distance(outputs: Tensor, targets: Tensor) -> float:
+        return float((outputs - targets).norm(dim=1).mean())
+
+    rows = (torch.eye(2).repeat(20, 1), torch.eye(2).repeat(20, 1))
+    own = Task("t", lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU()), train=rows, metric=distance, epochs=1)
+    assert own.baseline_name == UNTRAINED
+    plan = plan_of("relu", "tanh")
+    setting = Setting(own, {arm: Arm(arm, None) for arm in plan.arms}, None, plan)
+    done = outcomes({"relu": [(own.baseline(own.test),) * 3] * 6, "tanh": [(own.baseline(own.test),) * 3] * 6})
+    found = read(plan, done, choices=dict.fromkeys(plan.arms, (0,) * 6), points=POINTS, look=0, setting=setting)
+    assert found.baseline_name == UNTRAINED
+    assert f"where {UNTRAINED} has" in found.verdict
+    assert "its own units" not in found.verdict  # it does not follow a number
+    assert found.target_sentence == f"nine tenths of the way from {UNTRAINED} to the best arm, as relu does not learn"
+    assert f"An untrained model has {found.baseline:.1f}" in " ".join("\n".join(comparison_lines(found)).split())
+    assert "best constant prediction" not in page(found, provenance={})
+    assert "best constant prediction" in page(replace(found, baseline_name=CONSTANT), provenance={})

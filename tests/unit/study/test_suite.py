@@ -17,6 +17,7 @@ from actlab.study.archive import studies
 from actlab.study.compare import prepare, run_study
 from actlab.study.earlier import earlier, likeness
 from actlab.study.outcome import Outcome
+from actlab.study.over_tasks import conclude
 from actlab.study.plan import Trial
 from actlab.study.runner import Claim, Crew, LocalRunner, Setting
 from actlab.study.store import Store
@@ -241,3 +242,18 @@ def test_what_is_not_the_same_on_all_tasks_is_refused() -> None:
 def test_tasks_of_one_name_are_distinguished() -> None:
     tasks = [ring(seed=0), ring(seed=1)]
     assert suite_of([prepare(task, candidates=["tanh"], seeds=2) for task in tasks]).names == ("ring", "ring (2)")
+
+
+def test_of_equals_arms_with_factors_come_after_those_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    def concluded(comparisons: object, **arguments: object) -> object:
+        asked.update(arguments)
+        return conclude(comparisons, **arguments)  # type: ignore[arg-type]  # as they came
+
+    monkeypatch.setattr("actlab.study.suite.conclude", concluded)
+    tasks = [replace(ring(seed=number), name=f"ring{number}") for number in range(2)]
+    mixed = suite_of([prepare(task, candidates=["silu", "relu@norm=batch"], seeds=2, budget=1) for task in tasks])
+    with Store(tmp_path / "a.db") as store:
+        run_suite(mixed, store=store, runner=InventingRunner())
+    assert asked["operations"].keys() == {"relu", "silu"}  # type: ignore[attr-defined]  # what a norm costs is unknown

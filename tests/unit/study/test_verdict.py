@@ -10,7 +10,7 @@ import pytest
 from actlab.study.power import seeds_needed
 from actlab.study.verdict import best_group, judge, learned
 from actlab.study.words import Findings, arm_sentence, overall, recommended
-from actlab.train.kinds import ACCURACY, ERROR, Metric
+from actlab.train.kinds import ACCURACY, ERROR, OWN_UNITS, Metric
 
 STEPS = np.arange(9) / 10
 
@@ -154,7 +154,7 @@ def test_a_control_that_does_not_learn_is_named_with_the_number_it_fails_by() ->
     assert found.learned == {"sigmoid": 0, "tanh": 9, "relu": 9}
     text = overall(found)
     assert text.startswith(
-        "sigmoid does not learn: accuracy 10.10 points where always answering the commonest class gives 10.00"
+        "sigmoid does not learn: accuracy 10.10 points where the best constant prediction has 10.00"
         " (0 of 9 seeds learned). Replace sigmoid by tanh: accuracy 90.40 points, +80.30 on average"
     )
     assert text.endswith(" Better too, but behind: relu.")
@@ -198,3 +198,12 @@ def test_with_too_few_seeds_the_verdict_names_the_minimum(more: int | None, sent
     judgement = replace(found.judgements["gelu"], more_seeds=more)
     text = overall(replace(found, judgements={"gelu": judgement}))
     assert text == f"No candidate is shown to be better: keep relu. Undecided: gelu. {sentence}"
+
+
+def test_sentences_have_the_decimal_places_of_the_metric() -> None:
+    few = findings(relu=90 + STEPS[:2], tanh=91 + STEPS[:2])
+    assert "tanh is undecided" in arm_sentence("tanh", few)
+    assert "accuracy 91.05 points, +1.00 against relu (95 % interval −∞ to +∞)" in arm_sentence("tanh", few)
+    score = Metric("score", OWN_UNITS, True, 0.02, True)
+    small = findings(score, baseline=0.1, relu=0.5 + STEPS / 100, up=0.55 + STEPS / 100)
+    assert "Replace relu by up: score 0.5540, +0.0500 on average (between 0.0500 and 0.0500)." in overall(small)

@@ -13,14 +13,14 @@ from actlab.report.style import COLORS, INK, PANEL, PANEL_TEXT, QUIET, axes, ima
 from actlab.report.table import ranked
 from actlab.report.wording import metric_label, number_text, places_of
 from actlab.study.comparison import ArmResult
-from actlab.train.kinds import Metric
+from actlab.train.kinds import Metric, after_number
 from actlab.train.loop import Epoch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FAR = 1.6
-"""Multiple of the best constant prediction's error above which a learning curve is cut off."""
+"""Multiple of the baseline's error above which a learning curve is cut off."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Course:
         median: the median over the seeds.
         inner: lower and upper quartile.
         outer: lowest and highest seed.
-        ended: how many seeds diverged before the last epoch; from then on they count as the best constant prediction.
+        ended: how many seeds diverged before the last epoch; from then on they count as the baseline.
         seeds: how many seeds there are.
     """
 
@@ -50,17 +50,18 @@ class Course:
 
 @dataclass(frozen=True)
 class Courses:
-    """The learning curves of all arms, on the same axes; the best constant prediction may lie outside of them."""
+    """The learning curves of all arms, on the same axes; the baseline may lie outside of them."""
 
     arms: tuple[Course, ...]
     limits: Limits
     baseline: float
+    baseline_name: str
     metric: Metric
     places: int
 
     @property
     def shows_baseline(self) -> bool:
-        """Whether the best constant prediction lies within the axes."""
+        """Whether the baseline lies within the axes."""
         return self.limits[0] <= self.baseline <= self.limits[1]
 
 
@@ -79,6 +80,7 @@ def facts(data: Compared) -> Courses:
         arms=arms,
         limits=padded(shown or [comparison.baseline]),
         baseline=comparison.baseline,
+        baseline_name=comparison.baseline_name,
         metric=comparison.metric,
         places=places_of(comparison.metric, region=comparison.region),
     )
@@ -112,8 +114,9 @@ def alt_text(course: Course, courses: Courses) -> str:
     first, last = (number_text(course.median[end], places) for end in (0, -1))
     low, high = (number_text(value, places) for value in course.outer[-1])
     return (
-        f"Learning curve of {course.arm}: the median validation {metric.name} goes from {first} {metric.unit} after"
-        f" the first epoch to {last} after epoch {course.epochs[-1]}, where the seeds lie between {low} and {high}."
+        f"Learning curve of {course.arm}: the median validation {metric.name} goes from"
+        f" {first}{after_number(metric.unit)} after the first epoch to {last} after epoch {course.epochs[-1]}, where"
+        f" the seeds lie between {low} and {high}."
     )
 
 
@@ -134,7 +137,11 @@ def draw(courses: Courses) -> tuple[Picture, ...]:
 
 def legend(courses: Courses) -> tuple[Key, ...]:
     """Explain lines and bands."""
-    baseline = (Key("dotted", "best constant prediction, {baseline}"),) if courses.shows_baseline else ()
+    baseline = (
+        (Key("dotted", f"{courses.baseline_name.removeprefix('the ')}, {{baseline}}"),)
+        if courses.shows_baseline
+        else ()
+    )
     return (
         Key("", "median over the seeds"),
         Key("inner", "middle half of the seeds"),
