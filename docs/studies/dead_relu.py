@@ -15,7 +15,7 @@ from itertools import product
 from statistics import mean
 
 import torch
-from page import Asked, asked, interval, publish, table
+from page import Asked, asked, interval, publish, table, took
 from torch import nn
 
 import actlab
@@ -121,7 +121,7 @@ def lines(found: Found, *, seconds: float, options: Asked) -> list[str]:
         f"In the {len(learned)} settings with {LEARNED:.0f} points or more, {min(shares, default=0):.0f} to"
         f" {max(shares, default=0):.0f} % are dead. Left out of the shares, as they diverged: {diverged}.",
         "",
-        f"Cost: {networks} networks in {seconds / 60:.1f} minutes with {options.jobs} processes.",
+        took(f"{networks} networks", seconds, jobs=options.jobs),
     ]
 
 

@@ -108,5 +108,9 @@ def _row(arm: ArmResult, comparison: Comparison) -> Iterator[str]:
 def cost(comparisons: Sequence[Comparison], *, jobs: int) -> str:
     """Say how many trials the comparisons ran, and how long they took."""
     trials = sum(arm.runs for each in comparisons for arm in each.arms)
-    seconds = sum(each.cost.seconds for each in comparisons)
-    return f"Cost: {trials:,} trials in {seconds / 60:.1f} minutes with {jobs} processes."
+    return took(f"{trials:,} trials", sum(each.cost.seconds for each in comparisons), jobs=jobs)
+
+
+def took(what: str, seconds: float, *, jobs: int) -> str:
+    """Say how long something took in so many processes."""
+    return f"Cost: {what} in {seconds / 60:.1f} minutes with {jobs} process{'' if jobs == 1 else 'es'}."
