@@ -197,10 +197,11 @@ def test_an_interrupted_run_says_the_command_that_continues(run: Run, monkeypatc
 
 
 def test_an_undecided_run_ends_with_the_exact_command(run: Run) -> None:
-    said = run("compare", "my_task.py", "--activations", "tanh", "--seeds", "7", *FAST[2:])
+    typed = ("compare", "my_task.py", "--activations", "tanh", "--epochs", "10", *FAST[2:])
+    said = run(*typed, "--seeds", "7")
     found = run("compare", "--last", "--json").json
     seeds = found["seeds_to_settle"]
     assert found["arms"][1]["verdict"] == "undecided"
-    line = f"actlab compare my_task.py --activations tanh {' '.join(FAST[2:])} --seeds {seeds} --resume\n"
+    line = f"actlab {' '.join(typed)} --seeds {seeds} --resume\n"
     assert said.err.endswith(f"To settle what is undecided: {line}")
     assert found["next_step"] == f"The same call with the same store, seeds={seeds} and resume=True."

@@ -75,6 +75,7 @@ def test_a_study_runs_with_all_options(
 def test_a_table_without_names_is_said_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert call(monkeypatch, "advise", str(flowers(tmp_path)), "--target", "kind", "-q") == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 
 from actlab.cli.printed import say
-from actlab.study.database import sqlite_file
 from actlab.study.secrets import HIDDEN, without_secrets
 
 
@@ -40,6 +39,8 @@ def say_how_to_go_on(seeds: int | None) -> None:
 
 def say_interrupted(store: str) -> None:
     """Say where finished runs are stored, if any are, and the command that continues."""
+    from actlab.study.database import sqlite_file  # imports SQLAlchemy
+
     file = sqlite_file(store)
     if file is not None and not file.exists():
         say("Interrupted before the first run; nothing is stored.")
