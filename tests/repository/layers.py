@@ -33,7 +33,8 @@ LAYERS: tuple[Mapping[str, frozenset[str]], ...] = (
     {"remedy": frozenset(), "discover": frozenset()},
     {"report": frozenset({"matplotlib", "jinja2", "rich"}), "extras": frozenset()},
     {"verbs": frozenset()},
-    {"cli": frozenset({"typer", "click", "rich"}), "web": frozenset({"starlette"})},
+    {"web": frozenset({"starlette", "uvicorn", "latex2mathml", "markdown_it", "typer"})},
+    {"cli": frozenset({"typer", "click", "rich"})},
     {"__main__": frozenset()},
 )
 # Inside a package: its modules and sub-packages in layers, the lowest first. A package without a row is not ordered.

@@ -80,7 +80,7 @@ COUNTEREXAMPLES = {
         {"sites/trace/run.py": "from actlab.sites.helpers import one", "sites/helpers.py": ""},
         "sites.helpers belongs to no layer of sites",
     ),
-    "interfaces": ({"cli.py": "from actlab.web import page"}, "may not import web"),
+    "interfaces": ({"web.py": "from actlab.cli import app"}, "may not import cli"),
     "targets": (
         {"lower/to_torch.py": "from actlab.lower.to_numpy import text", "lower/to_numpy.py": ""},
         "lower.to_torch may not know lower.to_numpy",

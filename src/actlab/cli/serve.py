@@ -1,0 +1,38 @@
+"""The command `actlab serve`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from actlab.cli.options import BuiltIn, Shapes, Target, model_argument
+from actlab.cli.panels import Panel, Place
+from actlab.cli.runs import StoreOption
+from actlab.extras_import import need
+
+PLACE = Place(Panel.MODELS, 4)
+
+
+def command(
+    data: Annotated[str | None, model_argument("show", "a tuple (model, (inputs, targets), loss)")] = None,
+    target: Target = None,
+    task: BuiltIn = None,
+    input: Shapes = None,
+    store: StoreOption = "actlab-runs.db",
+    port: Annotated[
+        int | None, typer.Option(metavar="N", help="Port on this machine; by default 8421, or a free one.")
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
+) -> None:
+    """Open the workbench in the browser: functions, your network, a playground, comparisons, lessons.
+
+    It listens on this machine alone and serves until Ctrl-C, which stops the trainings that it started.
+    """
+    need("starlette", extra="web")
+    need("uvicorn", extra="web")
+    from actlab.web.server import serve
+    from actlab.web.workbench import Workbench
+
+    bench = Workbench(data=data, target=target, task=task, input=tuple(input or ()), store=store)
+    serve(bench, port=port, open_browser=not no_browser)

@@ -1,0 +1,77 @@
+"""Serve the workbench on this machine alone."""
+
+from __future__ import annotations
+
+import socket
+import webbrowser
+from contextlib import closing
+
+import uvicorn
+
+from actlab.errors import BadInput
+from actlab.web.answers import log
+from actlab.web.application import application
+from actlab.web.workbench import Workbench
+
+HOST = "127.0.0.1"
+PORT = 8421
+_LIMIT = 65535
+
+
+def serve(bench: Workbench, *, port: int | None = None, open_browser: bool = True) -> None:
+    """Print the address and serve until Ctrl-C.
+
+    Args:
+        bench: what to show.
+        port: the port; by default 8421, or any free one if that is in use.
+        open_browser: open the address in the user's browser.
+
+    Raises:
+        BadInput: the port is in use or is none.
+    """
+    with closing(bound(port)) as listener:
+        address = address_of(bench, listener)
+        print(address, flush=True)
+        if open_browser and not webbrowser.open(address):
+            log("No browser could be opened; open the address above.")
+        server(bench).run(sockets=[listener])
+
+
+def server(bench: Workbench) -> uvicorn.Server:
+    """Return the server of a workbench, not yet running."""
+    settings = uvicorn.Config(
+        application(bench),
+        log_level="error",
+        access_log=False,
+        # a page that listens to events never ends its request
+        timeout_graceful_shutdown=1,
+        server_header=False,
+    )
+    return uvicorn.Server(settings)
+
+
+def address_of(bench: Workbench, listener: socket.socket) -> str:
+    """Return the first address, which holds the token."""
+    return f"http://{HOST}:{listener.getsockname()[1]}/?token={bench.token}"
+
+
+def bound(port: int | None) -> socket.socket:
+    """Return a socket on the port of the loopback interface.
+
+    Raises:
+        BadInput: the port is in use or is none.
+    """
+    if port is not None and not 0 <= port <= _LIMIT:
+        raise BadInput(f"--port must be from 0 (any free one) to {_LIMIT}; got {port}.")
+    for wanted in (PORT, 0) if port is None else (port,):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, wanted))
+        except OSError as error:
+            listener.close()
+            if port is not None:
+                raise BadInput(f"--port {port} cannot be used: {error.strerror}. Name another, or none.") from error
+        else:
+            return listener
+    raise BadInput("no port of this machine is free.")
