@@ -117,6 +117,8 @@ def cases() -> Iterator[Case]:
         ("x*sigmoid(beta*x)", {"beta": 1.75}),
         ("where(x < a, sin(x)**2, log1p(x**2)/x)", {"a": 0.5}),
         ("x**3 - x", {}),
+        ("max(x, 2*x) - 0*x", {}),
+        ("where(x*normal_cdf(x) < -0.125, x/3, x)", {}),
         ("-x**2 + 2**-x", {}),
         ("|x|**p", {"p": 1.5}),
         ("erfc(x) - erf(x/3)", {}),
@@ -269,6 +271,14 @@ def test_each_function_of_ours_keeps_fifteen_digits(run: Run, text: str, largest
             float(abs(answer[0] / case.exact[0](mpf(row[0])) - 1)) for row, answer in zip(rows, answers, strict=True)
         ]
     assert max(errors) < 2e-15, f"{text} at {rows[errors.index(max(errors))]}: relative error {max(errors)}"
+
+
+@pytest.mark.parametrize(
+    "text", ["softplus(x) - (x + 0.875)", "(exp(x) - exp(-x))/(exp(x) + exp(-x))", "x*(1 - tanh(x))"]
+)
+def test_limits_of_formulas_that_cancel(run: Run, text: str) -> None:
+    case = case_of(get(text))
+    refuse_wrong_limits(case, run(case))
 
 
 def test_a_formula_that_cancels_is_found(run: Run) -> None:

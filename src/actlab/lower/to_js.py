@@ -200,8 +200,9 @@ _LIMIT_FAR = """
 /**
  * The limit at an infinite input of a function that computes NaN there (infinity times 0); NaN if there is none.
  *
- * It is read off values ever farther out. With two infinite inputs, the limits in either order must agree. A finite
- * input beyond 1e100, whose powers overflow, gets the limit if that is finite.
+ * It is read off values ever farther out; what settles before 1000 counts, because further out a difference of large
+ * numbers rounds to 0. With two infinite inputs, the limits in either order must agree. A finite input beyond 1e100,
+ * whose powers overflow, gets the limit if that is finite.
  */
 function limitFar(inputs, f, swings) {
   const infinite = inputs.filter((x) => Math.abs(x) === Infinity).length;
@@ -212,7 +213,8 @@ function limitFar(inputs, f, swings) {
     const settle = (places) => settled(places.map((place) => [place, at(place)]), swings);
     if (infinite > 1) return settle([5, 10, 15, 20, 25]);
     const limit = settle([1e1, 1e2, 1e4, 1e8, 1e16, 1e32, 1e64, 1e100]);
-    return Number.isNaN(limit) && !swings ? settle([5, 10, 20, 40, 80, 160, 320, 640]) : limit;
+    const nearer = swings ? NaN : settle([5, 10, 20, 40, 80, 160, 320, 640]);
+    return Number.isNaN(limit) || (Number.isFinite(limit) && Number.isFinite(nearer)) ? nearer : limit;
   });
   const usable = infinite ? found : found.filter(Number.isFinite);
   return usable.length > 0 && usable.every((each) => each === usable[0]) ? usable[0] : NaN;
@@ -226,7 +228,7 @@ function settled(pairs, swings) {
   const [third, second, last] = values.slice(-3);
   if ([third, second, last].some(Number.isNaN)) return NaN;
   if (third === second && second === last && !(swings && Math.abs(last) === Infinity)) return last;
-  const near = 1e-13 * Math.abs(last);
+  const near = 3e-13 * Math.abs(last);
   if (Math.abs(last - second) <= near && Math.abs(second - third) <= near) return last;
   const sizes = values.slice(-5).map(Math.abs);
   const all = (holds) => sizes.slice(1).every((size, k) => holds(size, sizes[k]));
@@ -494,7 +496,8 @@ def _may_be_nan(node: Node, varying: set[Node]) -> bool:
     if node not in varying:
         return False
     if isinstance(node, Add | Sub | Mul | Div):
-        return all(child in varying for child in node.children)
+        fixed = [child for child in (node.left, node.right) if child not in varying]
+        return not fixed or constant_value(fixed[0]) == 0
     return isinstance(node, Pow) or (isinstance(node, Call) and node.atom in _UNDEFINED_SOMEWHERE)
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
 from mpmath import mp, mpf
 
 import browser
+import strategies
 from actlab.catalog.index import CATALOG, get
-from actlab.errors import CannotLower
+from actlab.errors import ActlabError, CannotLower
 from actlab.formula.activation import activation
 from actlab.formula.along_axis import REDUCTIONS as ALL_REDUCTIONS
 from actlab.formula.along_axis import AxisActivation
@@ -29,7 +31,7 @@ X, A = Input("x"), ParamRef("a")
 CALL = """
 async ([text, name, args]) => {
   const module = await import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
-  return module[name](...args);
+  return name === "rows" ? args[0].map((x) => module.f(x)) : module[name](...args);
 }
 """
 
@@ -180,6 +182,30 @@ def test_a_deep_formula_runs(call):
         nested = where(k > X, nested, k)
     assert call(written(deep), "f", 2) == 402
     assert call(written(nested), "f", -1.5) == -1.5
+
+
+def test_generated_formulas_equal_numpy(call):
+    found: list[Expr] = []
+
+    @given(strategies.formulas)
+    def collect(formula):
+        found.append(formula)
+
+    collect()
+    places = [-50.5, -2.25, -0.75, 0.0, 0.375, 1.875, 7.0]
+    compared = 0
+    for formula in found:
+        try:
+            text, program = written(formula, -formula), to_numpy.program([formula, X], [X])
+        except ActlabError:
+            continue  # a constant part has no finite value
+        with np.errstate(all="ignore"):
+            values = program.function(np.array(places))[0]
+        wanted = [[value, -value] for value in np.broadcast_to(values, len(places)).tolist()]
+        answers = np.array(call(text, "rows", places), dtype=float)
+        np.testing.assert_allclose(answers, wanted, rtol=1e-9, atol=1e-12, err_msg=text)
+        compared += 1
+    assert compared > 80
 
 
 def test_helpers_are_added_only_where_used():
