@@ -506,12 +506,15 @@ def _may_mislead(outputs: Sequence[Expr]) -> bool:
 
     There, `x >= 2 * x` compares infinity with itself, and `x * normal_cdf(x) < 1` compares NaN.
     """
-    varying = _varying(outputs)
-    moving = {node for node in walk(*outputs) if any(isinstance(below, Input) for below in walk(node))}
+    varying, moving, doubtful = _varying(outputs), set[Node](), set[Node]()
     for node in walk(*outputs):
+        if isinstance(node, Input) or not moving.isdisjoint(node.children):
+            moving.add(node)
+        if _may_be_nan(node, varying) or not doubtful.isdisjoint(node.children):
+            doubtful.add(node)
         if isinstance(node, Compare) or (isinstance(node, Call) and node.atom in ("min", "max")):
             sides = [child for child in node.children if child in moving]
-            if len(sides) > 1 or any(_may_be_nan(below, varying) for below in walk(*sides)):
+            if len(sides) > 1 or not doubtful.isdisjoint(sides):
                 return True
     return False
 
