@@ -18,10 +18,10 @@ from actlab import verbs
 from actlab.catalog.index import CATALOG
 from actlab.cli.entry import command_files
 from actlab.cli.panels import Panel
+from actlab.lower.choose import SOURCES
 from actlab.measure.speed import summary
 from actlab.measure.speed.case import Case
 from actlab.measure.speed.timing import Speed, timed
-from actlab.verbs.show import SOURCES
 from command_line import Run, caller
 
 COMMANDS = dict(command_files())
@@ -121,6 +121,13 @@ def test_a_printed_program_runs_without_actlab(run: Run, tmp_path: Path, target:
     # mish and its derivative at -1 and 2, computed independently with mpmath
     expected = [-0.30340146137410894, 1.9439589595339946, 0.059216755877394948, 1.0693179342794896]
     assert [float(word) for word in ended.stdout.split()] == pytest.approx(expected, rel=1e-12)
+
+
+def test_show_javascript(run: Run) -> None:
+    """The browser runs it in the contract tests."""
+    out = run("show", "leaky_relu", "--source", "javascript").out
+    assert "export function leaky_relu(x, negative_slope = 0.01) {" in out
+    assert "export function leaky_relu_derivative(x, negative_slope = 0.01) {" in out
 
 
 def test_show_latex(run: Run) -> None:

@@ -11,7 +11,7 @@ from actlab import verbs
 from actlab.cli.options import Formula, Json, Params, values_of
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import say, show_answer
-from actlab.lower.choose import TARGETS
+from actlab.lower.choose import SOURCES
 
 PLACE = Place(Panel.ACTIVATIONS, 2)
 
@@ -23,7 +23,7 @@ def command(
         str | None,
         typer.Option(
             metavar="TARGET",
-            help=f"Print it for another program, which needs no actlab: {', '.join((*TARGETS, 'latex'))}.",
+            help=f"Print it for another program, which needs no actlab: {', '.join(SOURCES)}.",
         ),
     ] = None,
     plot: Annotated[

@@ -1,4 +1,4 @@
-"""The targets that can be run, by name."""
+"""The targets by name: those that can be run from Python, and those that a formula is printed for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from actlab.errors import CannotLower
 from actlab.formula.expr import Expr
-from actlab.lower import to_mpmath, to_numpy, to_torch
+from actlab.lower import to_js, to_mpmath, to_numpy, to_torch
 from actlab.lower.straight_line import Leaf, Program
 
 
@@ -22,6 +22,9 @@ class Lowering(Protocol):
 TARGETS: Mapping[str, Lowering] = MappingProxyType(
     {"numpy": to_numpy.program, "torch": to_torch.program, "mpmath": to_mpmath.program}
 )
+
+SOURCES = (*TARGETS, to_js.TARGET, "latex")
+"""What a formula can be printed as."""
 
 
 def lowering(target: str) -> Lowering:

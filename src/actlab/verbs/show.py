@@ -13,7 +13,7 @@ from actlab.formula.derivative import derivative
 from actlab.formula.expr import Input
 from actlab.formula.text import text
 from actlab.jsonable import plain
-from actlab.lower.choose import TARGETS
+from actlab.lower.choose import SOURCES
 from actlab.lower.standalone import standalone
 from actlab.lower.to_latex import latex
 from actlab.measure.accuracy.stored import kept
@@ -21,9 +21,6 @@ from actlab.report.shown import shown_lines
 from actlab.theory.gains import gain as gain_of
 from actlab.theory.properties import properties
 from actlab.verbs.activation_lookup import AnyActivation, activation_named, param_facts
-
-SOURCES = (*TARGETS, "latex")
-"""What `source` can print a formula as."""
 
 
 @dataclass(frozen=True)
