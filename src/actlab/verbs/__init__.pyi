@@ -27,6 +27,9 @@ from .gain import gain as gain
 from .list import Listing as Listing
 from .list import listing as listing
 from .memory import memory as memory
+from .program import JavaScript as JavaScript
+from .program import javascript as javascript
+from .program import program_of as program_of
 from .report import Reported as Reported
 from .report import report as report
 from .report import stored as stored
