@@ -11,13 +11,20 @@ import pytest
 
 
 @contextmanager
-def empty_page() -> Iterator[Any]:
-    """Open an empty page of a browser without a window; skip the test where Chromium or Playwright is missing."""
+def chromium() -> Iterator[Any]:
+    """Start a browser without a window; skip the test where Chromium or Playwright is missing."""
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     executable = shutil.which("chromium")
     if executable is None:
         pytest.skip("no program named chromium")
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield browser.new_page()
+        yield browser
         browser.close()
+
+
+@contextmanager
+def empty_page() -> Iterator[Any]:
+    """Open an empty page of a new browser."""
+    with chromium() as browser:
+        yield browser.new_page()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import webbrowser
-from contextlib import closing
+from contextlib import closing, suppress
 
 import uvicorn
 
@@ -34,7 +34,9 @@ def serve(bench: Workbench, *, port: int | None = None, open_browser: bool = Tru
         print(address, flush=True)
         if open_browser and not webbrowser.open(address):
             log("No browser could be opened; open the address above.")
-        server(bench).run(sockets=[listener])
+        # Ctrl-C is how it ends, once the pages have closed what they started
+        with suppress(KeyboardInterrupt):
+            server(bench).run(sockets=[listener])
 
 
 def server(bench: Workbench) -> uvicorn.Server:
