@@ -95,7 +95,7 @@ def program_of(act: AnyActivation) -> JavaScript:
 
 def over_gate(act: Activation) -> JavaScript:
     """Return the program of a gated unit over its gate alone: its value is the first parameter, at 1."""
-    value, gate = act.inputs
+    value = act.inputs[0]
     held = Param(1.0, name=value)
     formula = substitute(act.expression, {Input(value): ParamRef(value)})
     return program_of(typed(act.name, formula, (held, *act.params)))
