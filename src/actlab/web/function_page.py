@@ -93,8 +93,8 @@ def _details(request: Request) -> Response:
     del program["javascript"]
     return json_answer(
         {
-            "mathematics": mathml(facts["latex"], is_block=True),
-            "derivatives": {name: mathml(each, is_block=True) for name, each in facts["latex_derivatives"].items()},
+            "mathematics": mathml(facts["latex"]),
+            "derivatives": {name: mathml(each) for name, each in facts["latex_derivatives"].items()},
             "program": program,
             "code": {
                 name: verbs.source(formula, target).text

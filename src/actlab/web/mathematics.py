@@ -5,11 +5,11 @@ from __future__ import annotations
 from latex2mathml.converter import convert
 
 
-def mathml(latex: str, *, is_block: bool = False) -> str:
+def mathml(latex: str) -> str:
     """Return a formula of LaTeX's mathematics mode as MathML, which browsers draw by themselves.
 
     Example:
         >>> mathml("x^{2}").startswith("<math")
         True
     """
-    return str(convert(latex, display="block" if is_block else "inline"))
+    return str(convert(latex))

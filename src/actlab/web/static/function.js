@@ -4,6 +4,8 @@ import {mountFunction} from "./figure_function.js";
 import {lines, look} from "./plot.js";
 
 const MOST = 8;
+/** Smaller errors are drawn at this height. */
+const LEAST_ULP = 0.01;
 const asked = (/** @type {string} */ path, /** @type {string} */ formula) => `${path}?f=${encodeURIComponent(formula)}`;
 
 const address = new URLSearchParams(location.search);
@@ -87,7 +89,14 @@ async function draw() {
 /** @param {any} limits */
 const interval = (limits) => (limits ? `${limits.lower_attained ? "[" : "("}${shown(limits.lower)}, ${shown(limits.upper)}${limits.upper_attained ? "]" : ")"}` : "–");
 /** @param {any} line */
-const asymptote = (line) => (line ? (numberOf(line.slope) === 0 ? shown(line.intercept) : `${shown(line.slope)} x + ${shown(line.intercept)}`) : "none");
+function asymptote(line) {
+  const [slope, intercept] = [numberOf(line.slope), numberOf(line.intercept)];
+  if (slope === 0) return shown(intercept);
+  const rise = slope === 1 ? "x" : slope === -1 ? "−x" : `${shown(slope)} x`;
+  return intercept === 0 ? rise : `${rise} ${intercept < 0 ? "−" : "+"} ${shown(Math.abs(intercept))}`;
+}
+/** Return what a function tends to on a side. @param {any} facts @param {"left" | "right"} side */
+const tends = (facts, side) => (facts.asymptotes?.[side] ? asymptote(facts.asymptotes[side]) : shown(facts.limits?.[side]));
 /** @param {any} value */
 const yesNo = (value) => (value === null || value === undefined ? "unknown" : value ? "yes" : "no");
 /** @param {any} facts @param {string} side */
@@ -101,8 +110,8 @@ const ROWS = [
   ["Range", (facts) => interval(facts.range)],
   ["Value at 0", (facts) => shown(facts.value_at_zero)],
   ["Derivative at 0", (facts) => shown(facts.derivative_at_zero)],
-  ["Tends on the left to", (facts) => asymptote(facts.asymptotes?.left) === "none" ? shown(facts.limits?.left) : asymptote(facts.asymptotes.left)],
-  ["Tends on the right to", (facts) => asymptote(facts.asymptotes?.right) === "none" ? shown(facts.limits?.right) : asymptote(facts.asymptotes.right)],
+  ["Tends on the left to", (facts) => tends(facts, "left")],
+  ["Tends on the right to", (facts) => tends(facts, "right")],
   ["Kinks at", (facts) => (facts.kinks.length ? facts.kinks.map((/** @type {any} */ kink) => shown(kink.at ?? kink)).join(", ") : "none")],
   ["Monotone", (facts) => (facts.monotone ? facts.direction || "yes" : yesNo(facts.monotone))],
   ["Symmetry", (facts) => (facts.odd ? "odd" : facts.even ? "even" : "none")],
@@ -248,7 +257,7 @@ byId("measure").addEventListener("click", async () => {
       const series = part.rows.map((/** @type {any} */ row, /** @type {number} */ at) => ({label: `${row.name}, ${row.direction === "forward" ? "value" : "derivative"}`, ...look(at), points: true}));
       const sign = part.sign < 0 ? "−" : "+";
       const chart = lines(byId("exactness"), {series, height: 200, log: true, x: `input ${sign}2^…`, y: "ULP", label: `Largest errors for inputs of sign ${sign}`});
-      chart.draw(part.exponents, part.rows.map((/** @type {any} */ row) => row.ulp.map((/** @type {any} */ ulp) => (ulp === null || ulp === 0 ? null : numberOf(ulp)))));
+      chart.draw(part.exponents, part.rows.map((/** @type {any} */ row) => row.ulp.map((/** @type {any} */ ulp) => (ulp === null ? null : Math.max(LEAST_ULP, numberOf(ulp))))));
     }
     byId("measuring").textContent = "";
   } catch (error) {
