@@ -12,12 +12,12 @@ from actlab.catalog.own_file import names_own_file
 from actlab.errors import BadFormula, BadInput
 from actlab.formula.activation import Activation
 from actlab.jsonable import plain
-from actlab.lessons import figures
+from actlab.lessons import figures, training_figures
 from actlab.lessons.lines import Lines
 from actlab.lessons.state import State, finite
 from actlab.verbs.program import program_of
 
-FIGURES: Mapping[str, Callable[[State], Lines]] = {**figures.FIGURES}
+FIGURES: Mapping[str, Callable[[State], Lines]] = {**figures.FIGURES, **training_figures.FIGURES}
 """Every figure of computed lines, by name."""
 
 SHOWN = ("value", "derivative")
