@@ -24,7 +24,7 @@ from actlab.lessons.training_numbers import number
 
 STUDIED = ("relu", "leaky_relu", "hard_swish", "gelu", "silu", "mish", "tanh")
 TASKS = ("digits-relu", "diabetes", "breast-cancer", "wine", "phoneme")
-LOGITS = np.linspace(-8, 8, 161)
+LOGITS = np.linspace(-8, 8, 33)
 
 
 def noise(state: State) -> Lines:
@@ -43,7 +43,7 @@ def noise(state: State) -> Lines:
         for label, table, columns in sources
     ]
     return Lines(
-        "noise: share of an input's standard deviation, or of wrong labels",
+        "noise (share)",
         "change of the test accuracy (points)",
         "noise",
         settings,
@@ -124,8 +124,8 @@ def _gradients(state: State, settings: Mapping[str, Mapping[str, float | str]], 
         for label, options in settings.items()
     ]
     return Lines(
-        "layer; the last is next to the loss",
-        "size of the gradient over that at the last layer",
+        "layer",
+        "share of the last layer's gradient",
         choice,
         found,
         log=True,
@@ -154,14 +154,14 @@ def _end(table: str, row: float, column: str, end: str) -> float:
 
 def clipping(state: State) -> Lines:
     """Return the norm of a gradient after clipping by the norm before it."""
-    x = np.linspace(0, 10, 101)
+    x = np.linspace(0, 10, 21)
     settings = [
         Setting(
             f"{limit:g}", x.tolist(), [Series("clipped", np.minimum(x, limit).tolist()), Series("as it is", x.tolist())]
         )
         for limit in (1.0, 0.1, 5.0)
     ]
-    return Lines("norm of the gradient", "norm of the gradient that is used", "largest norm", settings)
+    return Lines("norm of the gradient", "norm after clipping", "largest norm", settings)
 
 
 def speed(state: State) -> Lines:
@@ -183,7 +183,7 @@ def sixteen_bits(state: State) -> Lines:
     """Return PyTorch's gradient of sigmoid and tanh in 16 and 32 bits; where it is exactly 0, the line ends."""
     settings = []
     for name in ("sigmoid", "tanh"):
-        x = np.linspace(0, 20, 401)
+        x = np.linspace(0, 20, 81)
         series = [
             Series(f"{dtype}".removeprefix("torch."), np.where(found > 0, found, np.nan).tolist())
             for dtype in (torch.float32, torch.float16, torch.bfloat16)
@@ -202,7 +202,7 @@ def _gradient_in(name: str, dtype: torch.dtype, x: np.ndarray) -> np.ndarray:
 
 def gated_sizes(state: State) -> Lines:
     """Return the parameters of a feed-forward network in a transformer, ordinary and gated, in millions."""
-    width = np.linspace(0, 4096, 65)
+    width = np.linspace(0, 4096, 17)
     settings = []
     for label, ratio in (("4 units per input", 4.0), ("8/3 units per input", 8 / 3)):
         series = [
@@ -232,7 +232,7 @@ def luck(state: State) -> Lines:
         Setting(f"{seeds}", arms, [Series("lead by luck", [lead_of_luck(each, seeds) for each in arms])])
         for seeds in (1, 5, 10, 30)
     ]
-    return Lines("equally good arms", "lead of the best (standard deviations of one run)", "seeds", settings)
+    return Lines("equally good arms", "lead of the best (deviations of one run)", "seeds", settings)
 
 
 def places(state: State) -> Lines:

@@ -39,8 +39,8 @@ def number(table: str, row: str | float, column: str | float, end: str = "value"
 
     Args:
         table: a study's or a benchmark's table.
-        row: its row, as `slug` writes it.
-        column: its column, as `slug` writes it.
+        row: its row, as the table or `slug` writes it.
+        column: its column, likewise.
         end: value, low or high.
 
     Raises:
@@ -86,4 +86,4 @@ def slug(text: str) -> str:
 
 
 def _name(key: str | float) -> str:
-    return key if isinstance(key, str) else f"{key:g}"
+    return slug(key) if isinstance(key, str) else f"{key:g}"
