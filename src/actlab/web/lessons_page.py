@@ -173,7 +173,7 @@ def _figure_data(figure: Figure, state: State, medium: Medium) -> dict[str, Any]
                 query = f"{urlencode({'f': curve['label']})}&{parameters}"
                 curve["program"] = medium.program(curve["program"], query)
             return {"kind": figure.kind, "data": data}
-        data = draw.lines(state) if figure.kind == "lines" else medium.playground(state)
+        data = draw.lines(state) if figure.kind == "lines" else {}
         return {"kind": figure.kind, "data": data}
     except ActlabError as error:
         return {"kind": figure.kind, "error": str(error)}
