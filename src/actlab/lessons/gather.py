@@ -1,7 +1,6 @@
-"""Gather what the lessons on training quote from the benchmarks: `python -m actlab.lessons.gather`.
+"""Gather what the lessons on training quote from the benchmarks, for `python -m actlab.lessons.generate`.
 
-Run it in a checkout after a script in bench/ has written new results. The numbers are stored beside the lessons: an
-installed package does not contain bench/results.
+The numbers are stored beside the lessons, since an installed package does not contain bench/results.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
-
-import typer
 
 from actlab.lessons.training_numbers import FILE, slug
 
@@ -93,13 +90,8 @@ def _sentences(folder: Path) -> Iterator[Row]:
         yield (table, row, column, value, low, high)
 
 
-def main() -> None:
+def write() -> None:
     """Write the file beside the lessons."""
     rows = gathered(ROOT)
     with FILE.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([HEAD, *rows])
-    typer.echo(f"{len(rows)} numbers in {FILE}")
-
-
-if __name__ == "__main__":
-    main()

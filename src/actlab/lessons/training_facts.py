@@ -11,13 +11,16 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 from torch.nn.init import calculate_gain
 
+from actlab.catalog.index import get
 from actlab.errors import BadInput
+from actlab.formula.activation import Activation
 from actlab.lessons.facts import slope, value
 from actlab.lessons.signal import DEFAULT_WEIGHTS, shares
 from actlab.lessons.training_numbers import number
 from actlab.theory.evaluate import evaluator, of_x
 from actlab.theory.operations import OPERATIONS_OF_A_CALL
 from actlab.theory.properties import properties
+from actlab.theory.record import Extremum, Unknown
 from actlab.train.builtin import builtin_task
 from actlab.verbs.activation_lookup import activation_named
 
@@ -82,9 +85,9 @@ def false_alarm(tests: float) -> float:
     return float(1 - (1 - ERROR) ** tests)
 
 
-def pytorch_gain(name: str) -> float:
-    """Return what torch.nn.init.calculate_gain gives for an activation."""
-    return float(calculate_gain(name))
+def pytorch_gain_of_tanh() -> float:
+    """Return what torch.nn.init.calculate_gain has for tanh."""
+    return float(calculate_gain("tanh"))
 
 
 def floor_of_guessing(classes: float) -> float:
@@ -117,30 +120,39 @@ def rows(task: str) -> int:
 
 def lowest(formula: str) -> float:
     """Return where an activation has its minimum."""
-    minimum = properties(activation_named(formula)).minimum
-    if minimum is None:
-        raise BadInput(f"{formula} has no minimum.")
-    return minimum.at
+    return _minimum(formula).at
 
 
 def least(formula: str) -> float:
     """Return the minimum of an activation."""
-    minimum = properties(activation_named(formula)).minimum
-    if minimum is None:
-        raise BadInput(f"{formula} has no minimum.")
-    return minimum.value
+    return _minimum(formula).value
+
+
+def _minimum(formula: str) -> Extremum:
+    found = properties(activation_named(formula)).minimum
+    if not isinstance(found, Extremum):
+        raise BadInput(f"{formula} has no known minimum.")
+    return found
 
 
 def slope_jump(formula: str) -> float:
-    """Return how much the derivative jumps at the first kink; 0 without one."""
+    """Return how much the derivative jumps at the first kink."""
     kinks = properties(activation_named(formula)).kinks
-    return float(kinks[0].right_slope) - float(kinks[0].left_slope) if kinks else 0.0  # type: ignore[arg-type]
+    if isinstance(kinks, Unknown) or not kinks:
+        raise BadInput(f"{formula} has no known kink.")
+    left, right = kinks[0].left_slope, kinks[0].right_slope
+    if isinstance(left, Unknown) or isinstance(right, Unknown):
+        raise BadInput(f"{formula}: the derivatives beside its first kink are not known.")
+    return right - left
 
 
 def largest_gap(formula: str, other: str) -> float:
     """Return the largest distance between two activations from -8 to 8."""
     x = np.linspace(-8, 8, 160_001)
-    one, two = (evaluator((of_x(activation_named(each)),))(x)[0] for each in (formula, other))  # type: ignore[arg-type]
+    acts = (get(formula), get(other))
+    if not all(isinstance(act, Activation) for act in acts):
+        raise BadInput(f"two element-wise activations are required; got {formula} and {other}.")
+    one, two = (evaluator((of_x(act),))(x)[0] for act in acts if isinstance(act, Activation))
     return float(np.abs(one - two).max())
 
 
@@ -189,7 +201,7 @@ FACTS: Mapping[str, Callable[..., float | int | str]] = {
     "lowest": lowest,
     "measured": number,
     "per_layer": per_layer,
-    "pytorch_gain": pytorch_gain,
+    "pytorch_gain_of_tanh": pytorch_gain_of_tanh,
     "quotient": quotient,
     "rows": rows,
     "seeds_for_a_claim": seeds_for_a_claim,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from actlab.lessons.lines import Lines, Series, Setting
-from actlab.lessons.signal import SETTINGS, shares
+from actlab.lessons.signal import DEFAULT_WEIGHTS, SETTINGS, shares
 from actlab.lessons.state import State
 from actlab.lessons.training_facts import (
     ERROR,
@@ -102,34 +102,25 @@ def wrong_and_sure(state: State) -> Lines:
 def gradients_by_weights(state: State) -> Lines:
     """Return the size of the gradient from layer to layer before training, for several spreads of the weights."""
     spreads = {"1/3, PyTorch's own": 1 / 3, "1": 1.0, "2": 2.0, "4": 4.0, "16": 16.0}
-    return _gradients(
-        state, {label: {"weights": value} for label, value in spreads.items()}, "spread of the weights σw²"
-    )
+    return _gradients(state, {label: ("default", spread) for label, spread in spreads.items()}, "spread of the weights")
 
 
 def gradients_by_remedy(state: State) -> Lines:
     """Return the size of the gradient from layer to layer before training, without and with a remedy."""
     labels = ("none", "weights drawn by the gain", "batch normalization", "residual connections")
-    return _gradients(
-        state, {label: {"setting": setting} for label, setting in zip(labels, SETTINGS, strict=True)}, "remedy"
-    )
+    remedies = {label: (setting, DEFAULT_WEIGHTS) for label, setting in zip(labels, SETTINGS, strict=True)}
+    return _gradients(state, remedies, "remedy")
 
 
-def _gradients(state: State, settings: Mapping[str, Mapping[str, float | str]], choice: str) -> Lines:
+def _gradients(state: State, settings: Mapping[str, tuple[str, float]], choice: str) -> Lines:
     layers = state.count("layers", 8, most=50)
     names = state.texts("f") or ("sigmoid", "tanh", "relu")
-    x = [float(layer) for layer in range(1, layers + 1)]
+    x = list(range(1, layers + 1))
     found = [
-        Setting(label, x, [Series(name, shares(name, layers, **options)) for name in names])  # type: ignore[arg-type]
-        for label, options in settings.items()
+        Setting(label, x, [Series(name, shares(name, layers, setting=setting, weights=weights)) for name in names])
+        for label, (setting, weights) in settings.items()
     ]
-    return Lines(
-        "layer",
-        "share of the last layer's gradient",
-        choice,
-        found,
-        log=True,
-    )
+    return Lines("layer", "share of the last layer's gradient", choice, found, log=True)
 
 
 def depth(state: State) -> Lines:

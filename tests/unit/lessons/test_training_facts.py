@@ -253,7 +253,7 @@ ORACLES: dict[str, Callable[..., float]] = {
     "lowest": lowest,
     "measured": measured,
     "per_layer": lambda name, setting="default", weights=1 / 3: arrives(name, 8, setting, weights) ** (1 / 7),
-    "pytorch_gain": lambda name: {"tanh": 5 / 3}[name],
+    "pytorch_gain_of_tanh": lambda: 5 / 3,
     "quotient": lambda table, row, column, other, another: (
         measured(table, row, column) / measured(table, other, another)
     ),
@@ -327,7 +327,9 @@ def test_theory_agrees_with_a_network(name: str, setting: str):
         ("{{measured depth 5 sigmoid}}", "no number 'value' was measured for depth 5 sigmoid"),
         ("{{measured depth 6 sigmoid low}}", "no number 'low'"),
         ("{{arrives relu 8 warm}}", "a setting is one of default, gain, batch, residual; got 'warm'"),
-        ("{{least sigmoid}}", "sigmoid has no minimum"),
+        ("{{least sigmoid}}", "sigmoid has no known minimum"),
+        ("{{slope_jump gelu}}", "gelu has no known kink"),
+        ("{{largest_gap softmax relu}}", "two element-wise activations are required; got softmax and relu"),
         ("{{sigmoid_loss_slope hinge 1}}", "the loss must be one of cross-entropy, squared; got 'hinge'"),
         ("{{arrives sign 8}}", "sign"),
     ],
