@@ -43,6 +43,7 @@ generate: $(INSTALLED) ## Write the data and the pages that follow from the code
 	@echo "Its kernels' evaluation strategies and certificates: seconds for a new activation, minutes after a change of the kernels."
 	$(BIN)/python -m actlab.kernels.generate
 	$(BIN)/python -m actlab.measure.accuracy.generate
+	$(BIN)/python -m actlab.lessons.generate
 	$(BIN)/python docs/generate.py
 
 bench: $(INSTALLED) ## Measure everything in bench/ and append to bench/results.
