@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
+from urllib.parse import urlencode
 
 from actlab.catalog.index import CATALOG, get
 from actlab.catalog.own_file import names_own_file
@@ -116,12 +117,20 @@ def activation_of(text: str, state: State) -> Activation:
     """Return the activation of a figure, with the parameters that the figure's state names."""
     if names_own_file(text):
         raise BadFormula(f"a page runs no file; got '{text}'. Type the formula itself.")
-    names = set(state.values) - _OWN
     wanted = {param.name for param in CATALOG[text].params} if text in CATALOG else set(_WORD.findall(text))
-    act = get(text, **{name: state.number(name, 0.0) for name in sorted(names & wanted)})
+    act = get(text, **{name: state.number(name, 0.0) for name in _params(state) if name in wanted})
     if not isinstance(act, Activation) or len(act.inputs) != 1:
         raise BadFormula(f"{text}: an activation of one input is required.")
     return act
+
+
+def program_query(text: str, state: State) -> str:
+    """Return the state of a figure that shows one of this figure's activations alone, with the same parameters."""
+    return f"{urlencode({'f': text})}&{state.only(_params(state))}"
+
+
+def _params(state: State) -> list[str]:
+    return [name for name in state.values if name not in _OWN]
 
 
 def _sliders(acts: Sequence[Activation], state: State) -> list[Slider]:

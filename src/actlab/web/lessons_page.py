@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
-from urllib.parse import urlencode
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -168,10 +167,8 @@ def _figure_data(figure: Figure, state: State, medium: Medium) -> dict[str, Any]
     try:
         if figure.kind == "function":
             data = draw.function(state)
-            parameters = urlencode([(each["name"], each["value"]) for each in data["sliders"]])
             for curve in data["curves"]:
-                query = f"{urlencode({'f': curve['label']})}&{parameters}"
-                curve["program"] = medium.program(curve["program"], query)
+                curve["program"] = medium.program(curve["program"], draw.program_query(curve["label"], state))
             return {"kind": figure.kind, "data": data}
         data = draw.lines(state) if figure.kind == "lines" else {}
         return {"kind": figure.kind, "data": data}
