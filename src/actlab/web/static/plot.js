@@ -10,6 +10,9 @@ export const color = (name) => getComputedStyle(document.documentElement).getPro
 /** Return what tells the n-th curve apart. @param {number} at */
 export const look = (at) => ({color: COLORS[at % COLORS.length], dash: [undefined, [8, 4], [2, 3], [10, 3, 2, 3]][Math.floor(at / 2) % 4]});
 
+/** Return the whole decades around positive values. @param {any} _ @param {number | null} least @param {number | null} most */
+const decades = (_, least, most) => (least === null || most === null || !(least > 0) ? [1, 10] : [10 ** Math.floor(Math.log10(least)), 10 ** Math.max(Math.ceil(Math.log10(most)), Math.floor(Math.log10(least)) + 1)]);
+
 /**
  * Draw lines; the answer has `draw(x, ys)` for new data and `remove()`.
  * @param {HTMLElement} place
@@ -33,7 +36,7 @@ export function lines(place, options) {
       cursor: {drag: {x: false, y: false}, y: false}, padding: [10, 12, 0, 0],
       scales: {
         x: {time: false, ...(options.xlimits ? {range: () => options.xlimits} : {})},
-        y: {...(options.log ? {distr: 3} : {}), ...(options.ylimits ? {range: () => options.ylimits} : {})},
+        y: {...(options.log ? {distr: 3, range: decades} : {}), ...(options.ylimits ? {range: () => options.ylimits} : {})},
       },
       axes: [{...axis(options.x), size: 36}, {...axis(options.y), size: 56}],
       hooks: {drawClear: options.under ? [options.under] : []},
@@ -53,9 +56,10 @@ export function lines(place, options) {
   dark.addEventListener("change", make);
   return {
     element: box,
-    /** @param {ArrayLike<number>} x @param {ArrayLike<number | null>[]} ys values that are not finite leave a gap */
+    /** @param {ArrayLike<number>} x @param {ArrayLike<number | null>[]} ys values that cannot be drawn leave a gap */
     draw(x, ys) {
-      data = [Array.from(x), ...ys.map((y) => Array.from(y, (value) => (value === null || !Number.isFinite(value) ? null : value)))];
+      const drawable = (/** @type {number | null} */ value) => value !== null && Number.isFinite(value) && !(options.log && value <= 0);
+      data = [Array.from(x), ...ys.map((y) => Array.from(y, (value) => (drawable(value) ? value : null)))];
       chart.setData(data);
     },
     redraw: () => chart.redraw(),
