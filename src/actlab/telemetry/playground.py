@@ -1,4 +1,4 @@
-"""What a page shows of a playground's training: losses, the surface, each unit over the plane, dead units, gradients."""
+"""What a page shows of a playground's training: losses, surface, units over the plane, dead units, gradients."""
 
 from __future__ import annotations
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from actlab.catalog.index import CATALOG
-from actlab.errors import ActlabError, BadInput, BadTable
-from actlab.formula.activation import Activation
+from actlab.errors import BadInput, BadTable, shortened
 from actlab.train.playground.program import program_of
 from actlab.train.playground.state import (
     DATA,
@@ -28,12 +31,13 @@ from actlab.train.playground.state import (
     query_of,
 )
 from actlab.train.playground.table import MOST_BYTES, Table, read_table
-from actlab.web.answers import json_answer
+from actlab.web.answers import json_answer, log
 from actlab.web.playground_sessions import MOST_STEPS, Sessions, feed_of
 from actlab.web.shell import html
 from actlab.web.workbench import Page, Workbench
 
 _MOST_PROGRAM_STEPS = 100_000
+_MOST_STATE = 20_000
 
 
 def page(bench: Workbench) -> Page:
@@ -69,8 +73,116 @@ def page(bench: Workbench) -> Page:
             raise BadInput("an activation is required, such as tanh or x*sigmoid(1.7*x).")
         return json_answer({"label": activation_of(text).label})
 
-    async def start(request: Request) -> Response:
-        state = parse(_text_of(await request.body(), "state"))
-        return await run_in_threadpool(_started, sessions, state)
+    def start(request: Request, body: bytes) -> Response:
+        state = parse(_state_of(body))
+        name = sessions.start(state)
+        points = sessions.get(name).points
+        return json_answer({"id": name, "feed": feed_of(name), "state": query_of(state), "points": points})
 
-    return Page([Route("/playground", playground)])
+    def order(request: Request, body: bytes) -> Response:
+        session, verb = sessions.get(request.path_params["id"]), request.path_params["verb"]
+        if verb == "step":
+            session.step(_steps_of(body))
+        elif verb in {"play", "pause", "reset"}:
+            getattr(session, verb)()
+        elif verb == "close":
+            sessions.end(request.path_params["id"])
+        else:
+            raise BadInput(f"a training takes play, pause, step, reset and close; got '{shortened(verb)}'.")
+        return json_answer({})
+
+    def upload(request: Request, body: bytes) -> Response:
+        table = read_table(body, name=request.query_params.get("name", "table.csv"))
+        sessions.keep(table)
+        return json_answer(_facts(table))
+
+    def program(request: Request) -> Response:
+        asked = dict(request.query_params)
+        state = parse(asked.get("state", ""))
+        steps = asked.get("steps", "1000")
+        if not (steps.isascii() and steps.isdigit() and 1 <= int(steps) <= _MOST_PROGRAM_STEPS):
+            raise BadInput(f"steps must be a whole number from 1 to {_MOST_PROGRAM_STEPS:,}; got '{shortened(steps)}'.")
+        text = program_of(state, int(steps), table=sessions.table(state.table))
+        return PlainTextResponse(text, headers={"content-disposition": 'attachment; filename="playground.py"'})
+
+    routes = [
+        Route("/playground", playground),
+        Route("/api/playground/choices", choices),
+        Route("/api/playground/activation", activation),
+        Route("/api/playground/program", program),
+        Route("/api/playground/table", _with_body(upload), methods=["POST"]),
+        Route("/api/playground/{id}/{verb}", _with_body(order), methods=["POST"]),
+        Route("/api/playground", _with_body(start), methods=["POST"]),
+    ]
+    return Page(routes, sessions.close)
+
+
+def _with_body(action: Callable[[Request, bytes], Response]) -> Callable[[Request], Awaitable[Response]]:
+    """Return an endpoint that reads the body, then runs the action in a thread."""
+
+    async def endpoint(request: Request) -> Response:
+        return await run_in_threadpool(action, request, await request.body())
+
+    return endpoint
+
+
+def _table_named(bench: Workbench) -> Callable[[], Table | None]:
+    """Return a function that reads the table which was named on the command line, once."""
+
+    @cache
+    def read() -> Table | None:
+        if bench.data is None or Path(bench.data).suffix.lower() != ".csv" or not Path(bench.data).is_file():
+            return None
+        path = Path(bench.data)
+        try:
+            if path.stat().st_size > MOST_BYTES:
+                return None
+            return read_table(path.read_bytes(), name=path.name)
+        except (BadTable, OSError) as error:
+            log(f"playground: {error}")
+            return None
+
+    return read
+
+
+def _state_of(body: bytes) -> str:
+    state = _object_of(body).get("state", "")
+    if not isinstance(state, str) or len(state) > _MOST_STATE:
+        raise BadInput(f"state must be a query string of {_MOST_STATE:,} characters at most.")
+    return state
+
+
+def _steps_of(body: bytes) -> int:
+    steps = _object_of(body).get("steps", 1)
+    if not isinstance(steps, int) or not 1 <= steps <= MOST_STEPS:
+        raise BadInput(f"steps must be a whole number from 1 to {MOST_STEPS:,}; got {shortened(repr(steps))}.")
+    return steps
+
+
+def _object_of(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise BadInput("the request must hold JSON.") from error
+    if not isinstance(value, dict):
+        raise BadInput("the request must hold a JSON object.")
+    return value
+
+
+def _facts(table: Table) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "digest": table.digest,
+        "rows": len(table.rows),
+        "numeric": table.numeric,
+        "targets": table.targets,
+    }
+
+
+def _usable() -> list[str]:
+    """Return the names of the catalog's activations that a layer can have."""
+    found = []
+    for name in sorted(CATALOG):
+        with suppress(BadInput):
+            found.append(activation_of(name).name)
+    return found

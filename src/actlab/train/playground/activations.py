@@ -1,4 +1,4 @@
-"""The activations of a playground: PyTorch's modules where they are exact, otherwise the formula in PyTorch's operators.
+"""The activations of a playground: PyTorch's modules where they are exact, otherwise formulas in its operators.
 
 They are those of the exported program, so that it repeats the training to the bit.
 """

@@ -91,8 +91,8 @@ def initialize(linear: nn.Linear, how: str, gain: float, generator: torch.Genera
 
     Args:
         linear: the layer.
-        how: `default` is PyTorch's; `gain` is normal with the standard deviation gain/√inputs, `small` with 0.01, `large`
-            with 3; `zeros` is 0. All but the default set the biases to 0.
+        how: `default` is PyTorch's; `gain` is normal with the standard deviation gain/√inputs, `small` with 0.01,
+            `large` with 3; `zeros` is 0. All but the default set the biases to 0.
         gain: the gain of the activation that gives the layer its inputs; 1 if none does.
         generator: draws the weights.
     """
@@ -111,4 +111,5 @@ def batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tenso
     """Yield the numbers of the examples of each batch, without end; a last batch that is smaller is left out."""
     size = min(size, count)
     while True:
-        yield from torch.randperm(count, generator=generator)[: count - count % size].split(size)
+        order = torch.randperm(count, generator=generator)
+        yield from torch.split(order[: count - count % size], size)

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from actlab.errors import shortened, visible
 from actlab.formula.activation import Activation
 from actlab.lower.pytorch_source import learning_module
 from actlab.lower.standalone import learned_params
@@ -18,6 +19,14 @@ from actlab.train.playground.points import EDGE, points_of
 from actlab.train.playground.state import Layer, State, activation_of, query_of
 from actlab.train.playground.table import Table
 from actlab.train.playground.training import EVERY, initializations
+
+_IMPORTS = """\
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional"""
 
 
 def program_of(state: State, steps: int, *, table: Table | None = None) -> str:
@@ -34,7 +43,14 @@ def program_of(state: State, steps: int, *, table: Table | None = None) -> str:
     settings = "\n".join(f"    ({how!r}, {factor!r})," for how, factor in initializations(state))
     is_classes = points_of(state, table).is_classes
     loss = "binary_cross_entropy_with_logits" if is_classes else "mse_loss"
-    shared = [plain.stream, plain.uniform, plain.normal, plain.polar, plain.classes, *_draws(state)]
+    shared: list[Callable[..., Any]] = [
+        plain.stream,
+        plain.uniform,
+        plain.normal,
+        plain.polar,
+        plain.classes,
+        *_draws(state),
+    ]
     plain_text = [inspect.getsource(each).rstrip() for each in (*shared, plain.halves, plain.initialize, plain.batches)]
     main = f"""\
 torch.set_num_threads(1)
@@ -74,9 +90,10 @@ for step in range(1, {steps} + 1):
     optimizer.step()
     if step % {EVERY} == 0:
         log(step)"""
-    head = f'"""A playground of actlab as a program of its own: python playground.py\n\n/playground?{query_of(state)}\n"""'
-    imports = "import math\nfrom collections.abc import Iterator\n\nimport torch\nfrom torch import Tensor, nn\nfrom torch.nn import functional"
-    return "\n\n\n".join([f"{head}\n\n{imports}", *plain_text, *functions, main]) + "\n"
+    head = (
+        f'"""A playground of actlab as a program of its own: python playground.py\n\n/playground?{query_of(state)}\n"""'
+    )
+    return "\n\n\n".join([f"{head}\n\n{_IMPORTS}", *plain_text, *functions, main]) + "\n"
 
 
 def _names(state: State) -> dict[Activation, str]:
@@ -112,10 +129,10 @@ def _blocks(names: dict[Activation, str]) -> list[str]:
     return found
 
 
-_MODULE = '''\
+_MODULE = """\
 class {title}(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return {name}(x)'''
+        return {name}(x)"""
 
 
 def _title(name: str) -> str:
@@ -144,7 +161,7 @@ def _data_lines(state: State, names: dict[Activation, str], table: Table | None)
     if state.data == "table":
         points = points_of(state, table)
         named = zip(parts.split(", "), (points.train_x, points.train_y, points.test_x, points.test_y), strict=True)
-        about = f"# {', '.join(points.names)}: rows of the table, standardized\n"
+        about = f"# {visible(shortened(', '.join(points.names), limit=90))}: rows of the table, standardized\n"
         return about + "\n".join(f"{name} = torch.tensor({_list(value)}).double()" for name, value in named)
     if state.data == "function":
         return (

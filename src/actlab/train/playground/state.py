@@ -166,9 +166,9 @@ def query_of(state: State) -> str:
             pairs += [("layer", layer.text) for layer in value] or [("layer", "")]
         elif isinstance(value, bool):
             pairs += [(each.name, "1")] if value else []
-        elif each.name in {"table", "x1", "x2", "y"} and state.data != "table":
-            continue
-        elif each.name == "f" and state.data != "function":
+        elif (each.name in {"table", "x1", "x2", "y"} and state.data != "table") or (
+            each.name == "f" and state.data != "function"
+        ):
             continue
         else:
             pairs.append((each.name, repr(value) if isinstance(value, float) else str(value)))
@@ -198,7 +198,7 @@ def activation_of(text: str) -> Activation:
 def _params(text: str) -> dict[str, float]:
     found = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, value = (part.strip() for part in pair.partition("="))
+        name, _, value = (part.strip() for part in pair.partition("="))
         try:
             found[name] = float(value)
         except ValueError as error:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils import skip_init
 
 from actlab.errors import BadInput, NoMoment
 from actlab.theory.gains import gain
@@ -91,7 +91,7 @@ class Training:
             batch = next(self._order)
             optimizer.zero_grad()
             loss = loss_of(model(points.train_x[batch]).squeeze(1), points.train_y[batch])
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             self.step += 1
             self.diverged = not math.isfinite(loss.item())
@@ -101,7 +101,9 @@ class Training:
     def losses(self) -> Logged:
         """Measure the losses on all points now."""
         points = self.points
-        train, test = (self._mean_loss(x, y) for x, y in ((points.train_x, points.train_y), (points.test_x, points.test_y)))
+        train, test = (
+            self._mean_loss(x, y) for x, y in ((points.train_x, points.train_y), (points.test_x, points.test_y))
+        )
         return Logged(self.step, train, test)
 
     def _mean_loss(self, x: Tensor, y: Tensor) -> float:
@@ -136,7 +138,7 @@ def network_of(state: State) -> Network:
     """
     generator = plain.stream(state.seed, 1)
     modules: list[nn.Module] = []
-    places = []
+    places: list[int] = []
     for linear, (how, factor) in zip(_linears(state), initializations(state), strict=True):
         plain.initialize(linear, how, factor, generator)
         modules.append(linear)
@@ -175,8 +177,8 @@ def optimizer_of(state: State, model: nn.Module) -> torch.optim.Optimizer:
 def _linears(state: State) -> list[nn.Linear]:
     widths = [state.inputs, *(layer.width for layer in state.layers), 1]
     return [
-        skip_init(nn.Linear, before, after, dtype=torch.float64)
-        for before, after in zip(widths[:-1], widths[1:], strict=True)
+        nn.Linear(before, after, dtype=torch.float64, device="meta").to_empty(device="cpu")
+        for before, after in pairwise(widths)
     ]
 
 
