@@ -39,6 +39,23 @@ from actlab.web.workbench import Page, Workbench
 _MOST_PROGRAM_STEPS = 100_000
 _MOST_STATE = 20_000
 
+_DATA = (
+    ("circle", "circle in a ring"),
+    ("xor", "exclusive or"),
+    ("moons", "two moons"),
+    ("spiral", "two spirals"),
+    ("bananas", "apples and bananas"),
+    ("function", "y = f(x)"),
+    ("table", "your own table (CSV)"),
+)
+_PACES = (
+    ("10", "10 steps/s"),
+    ("60", "60 steps/s"),
+    ("300", "300 steps/s"),
+    ("1000", "1,000 steps/s"),
+    ("0", "no limit"),
+)
+
 
 def page(bench: Workbench) -> Page:
     """Return the page."""
@@ -46,12 +63,14 @@ def page(bench: Workbench) -> Page:
     named = _table_named(bench)
 
     def playground(request: Request) -> Response:
-        return html("playground.html.j2", title="Playground", here="/playground")
+        return html(
+            "playground.html.j2", title="Playground", here="/playground", limits=LIMITS, data=_DATA, paces=_PACES
+        )
 
     def choices(request: Request) -> Response:
-        table = named()
-        if table is not None:
-            sessions.keep(table)
+        if (first := named()) is not None:
+            sessions.keep(first)
+        table = sessions.table(request.query_params.get("table", "")) or first
         return json_answer(
             {
                 "state": query_of(State()),
@@ -82,13 +101,15 @@ def page(bench: Workbench) -> Page:
     def order(request: Request, body: bytes) -> Response:
         session, verb = sessions.get(request.path_params["id"]), request.path_params["verb"]
         if verb == "step":
-            session.step(_steps_of(body))
+            session.step(_whole_of(body, "steps", 1, MOST_STEPS))
+        elif verb == "pace":
+            session.limit(_whole_of(body, "pace", *map(int, LIMITS["pace"])))
         elif verb in {"play", "pause", "reset"}:
             getattr(session, verb)()
         elif verb == "close":
             sessions.end(request.path_params["id"])
         else:
-            raise BadInput(f"a training takes play, pause, step, reset and close; got '{shortened(verb)}'.")
+            raise BadInput(f"a training takes play, pause, step, pace, reset and close; got '{shortened(verb)}'.")
         return json_answer({})
 
     def upload(request: Request, body: bytes) -> Response:
@@ -152,11 +173,11 @@ def _state_of(body: bytes) -> str:
     return state
 
 
-def _steps_of(body: bytes) -> int:
-    steps = _object_of(body).get("steps", 1)
-    if not isinstance(steps, int) or not 1 <= steps <= MOST_STEPS:
-        raise BadInput(f"steps must be a whole number from 1 to {MOST_STEPS:,}; got {shortened(repr(steps))}.")
-    return steps
+def _whole_of(body: bytes, name: str, least: int, most: int) -> int:
+    value = _object_of(body).get(name, least)
+    if type(value) is not int or not least <= value <= most:
+        raise BadInput(f"{name} must be a whole number from {least} to {most:,}; got {shortened(repr(value))}.")
+    return value
 
 
 def _object_of(body: bytes) -> dict[str, Any]:

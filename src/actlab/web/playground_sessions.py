@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from threading import Condition, Lock, Semaphore, Thread
 from typing import Any, final
 
@@ -81,6 +82,10 @@ class Session:
     def reset(self) -> None:
         """Return to step 0, and pause."""
         self._order(reset=True)
+
+    def limit(self, pace: int) -> None:
+        """Change the most steps in a second; 0 is as many as the machine can do."""
+        self.state = replace(self.state, pace=pace)
 
     def close(self) -> None:
         """End the thread; it notices within a burst."""

@@ -74,17 +74,16 @@ export async function mount(place, params, {frames} = {}) {
   engine.begin();
 
   function live() {
-    const server = session({begun: (found) => { points = found.points; }, drawn: draw, refused: (problem) => complain(error, problem)});
-    const start = () => server.start(state.toString());
+    const server = session({query: () => state.toString(), begun: (found) => { points = found.points; }, drawn: draw, refused: (problem) => complain(error, problem)});
     return {
       begin: async () => {
         const choices = await getJson("/api/playground/choices").catch((problem) => complain(error, problem));
         if (!choices) return;
         const full = new URLSearchParams(choices.state);
         for (const name of full.keys()) if (!state.has(name)) full.getAll(name).forEach((value) => state.append(name, value));
-        const changed = whenStill(start, 200);
+        const changed = whenStill(server.start, 200);
         for (const name of wanted) controls.append(control(/** @type {any} */ (CONTROLS)[name], name, state, choices, changed));
-        await start();
+        await server.start();
       },
       toggle: () => server.order(latest?.playing ? "pause" : "play"),
       step: () => server.order("step"),

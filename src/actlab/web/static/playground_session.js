@@ -3,11 +3,12 @@ import {postJson} from "./page.js";
 import {listen} from "./live.js";
 
 /**
- * Return a session. `begun` gets the answer of every start, `drawn` every frame, `refused` an error, or nothing once it is over.
- * @param {{begun: (found: any) => void, drawn: (frame: any) => void, refused: (error?: any) => void}} on
+ * Return a session of the state that `query` answers with. `begun` gets the answer of every start, `drawn` every frame,
+ * `refused` an error, or nothing once it is over.
+ * @param {{query: () => string, begun: (found: any) => void, drawn: (frame: any) => void, refused: (error?: any) => void}} on
  */
 export function session(on) {
-  let id = "", query = "", turn = 0;
+  let id = "", turn = 0;
   let silence = () => {};
   const end = () => {
     silence();
@@ -15,19 +16,17 @@ export function session(on) {
     if (id) navigator.sendBeacon(`/api/playground/${id}/close`);
     id = "";
   };
-  /** Start anew from a query string. @param {string} wanted */
-  const start = async (wanted) => {
+  const start = async () => {
     const mine = ++turn;
-    query = wanted;
     end();
     try {
-      const found = await postJson("/api/playground", {state: query});
+      const found = await postJson("/api/playground", {state: on.query()});
       if (mine !== turn) return void navigator.sendBeacon(`/api/playground/${found.id}/close`);
       id = found.id;
       on.refused();
       on.begun(found);
       silence = listen(found.feed, (frame) => {
-        if (mine === turn && frame === null) start(query);
+        if (mine === turn && frame === null) start();
         else if (mine === turn) on.drawn(frame);
       });
     } catch (error) {
@@ -38,14 +37,14 @@ export function session(on) {
   const order = async (verb, value) => {
     try {
       if (id) await postJson(`/api/playground/${id}/${verb}`, value);
-      else await start(query);
+      else await start();
       on.refused();
     } catch (error) {
       on.refused(error);
     }
   };
   addEventListener("pagehide", () => { turn++; end(); });
-  addEventListener("pageshow", (event) => { if (event.persisted) start(query); });
+  addEventListener("pageshow", (event) => { if (event.persisted) start(); });
   return {start, order};
 }
 
