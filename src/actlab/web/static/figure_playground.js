@@ -74,7 +74,9 @@ export async function mount(place, params, {frames} = {}) {
   engine.begin();
 
   function live() {
-    const server = session({query: () => state.toString(), begun: (found) => { points = found.points; }, drawn: draw, refused: (problem) => complain(error, problem)});
+    const server = session({
+      query: () => state.toString(), begun: (found) => { points = found.points; }, drawn: draw, refused: (problem) => complain(error, problem),
+    });
     return {
       begin: async () => {
         const choices = await getJson("/api/playground/choices").catch((problem) => complain(error, problem));
@@ -115,15 +117,20 @@ function replay(frames, isPaused, draw) {
   };
 }
 
-/** Return a labeled control of the state. @param {any} kind @param {string} name @param {URLSearchParams} state @param {any} choices @param {() => void} changed */
+/**
+ * Return a labeled control of the state.
+ * @param {any} kind @param {string} name @param {URLSearchParams} state @param {any} choices @param {() => void} changed
+ */
 function control(kind, name, state, choices, changed) {
   const value = kind.get(state);
   const set = (/** @type {any} */ event) => { kind.set(state, event.target.value); changed(); };
   if (kind.options) {
     const options = kind.options(choices), all = options.includes(value) ? options : [...options, value];
-    return el("label", {class: "field"}, kind.label, el("select", {"data-test": name, onchange: set}, all.map((/** @type {string} */ each) => el("option", {selected: each === value}, each))));
+    const entries = all.map((/** @type {string} */ each) => el("option", {selected: each === value}, each));
+    return el("label", {class: "field"}, kind.label, el("select", {"data-test": name, onchange: set}, entries));
   }
   const list = kind.known ? `known-${Math.random().toString(36).slice(2)}` : undefined;
-  const input = el("input", {"data-test": name, type: kind.type || "text", value, list, min: 0, step: "any", autocomplete: "off", spellcheck: "false", oninput: set});
-  return el("label", {class: "field"}, kind.label, input, list ? el("datalist", {id: list}, kind.known(choices).map((/** @type {string} */ each) => el("option", {value: each}))) : null);
+  const input = el("input", {"data-test": name, type: kind.type || "text", value, list, min: 0, step: "any", autocomplete: "off", oninput: set});
+  const known = (list ? kind.known(choices) : []).map((/** @type {string} */ each) => el("option", {value: each}));
+  return el("label", {class: "field"}, kind.label, input, list ? el("datalist", {id: list}, known) : null);
 }

@@ -53,11 +53,12 @@ function changeLayers(layers) {
 }
 
 function legend() {
-  const tests = "Filled points train, hollow ones test.";
-  if (points.edges.length === 1) return `The line is what the network answers over x, from ${shown(-points.edges[0])} to ${shown(points.edges[0])}. ${tests}`;
-  const [across, up, target] = points.names;
-  const plane = `Across: ${across}, up: ${up}${state.get("data") === "table" ? " (standardized)" : `, each from ${shown(-points.edges[0])} to ${shown(points.edges[0])}`}.`;
-  return points.is_classes ? `Orange squares: ${points.labels[0]}; blue circles: ${points.labels[1]}. ${tests} ${plane}` : `From orange to blue: ${target}, low to high. ${tests} ${plane}`;
+  const tests = "Filled points train, hollow ones test.", [across, up, target] = points.names;
+  const reach = `from ${shown(-points.edges[0])} to ${shown(points.edges[0])}`;
+  if (points.edges.length === 1) return `The line is what the network answers over x, ${reach}. ${tests}`;
+  const plane = `Across: ${across}, up: ${up}, ${state.get("data") === "table" ? "standardized" : `each ${reach}`}.`;
+  const colors = points.is_classes ? `Orange squares: ${points.labels[0]}; blue circles: ${points.labels[1]}.` : `Orange to blue: ${target}, low to high.`;
+  return `${colors} ${tests} ${plane}`;
 }
 
 /** @param {any} frame */
@@ -72,7 +73,8 @@ function draw(frame) {
   chart.draw(frame);
   fill(byId("layer-table"), ...frame.layers.map(row));
   frame.layers.forEach(drawUnits);
-  byId("program").href = "/api/playground/program?" + new URLSearchParams({state: state.toString(), steps: String(Math.max(100, Math.min(frame.step, 100000)))});
+  const steps = String(Math.max(100, Math.min(frame.step, 100000)));
+  byId("program").href = "/api/playground/program?" + new URLSearchParams({state: state.toString(), steps});
   Object.assign(byId("surface"), {drawn: frame}); // for tests
 }
 
@@ -80,7 +82,8 @@ function draw(frame) {
 function row(layer, at) {
   const bar = el("span", {class: "bar-part", "aria-hidden": "true"});
   bar.style.width = `${60 * layer.dead_share}px`;
-  return el("tr", {}, el("th", {scope: "row"}, String(at + 1)), el("td", {}, bar, `${shown(100 * layer.dead_share, 3)} %`), el("td", {class: "number"}, shown(layer.gradient, 3)));
+  const dead = el("td", {}, bar, `${shown(100 * layer.dead_share, 3)} %`);
+  return el("tr", {}, el("th", {scope: "row"}, String(at + 1)), dead, el("td", {class: "number"}, shown(layer.gradient, 3)));
 }
 
 /** @param {any} layer @param {number} at */
@@ -92,14 +95,17 @@ function drawUnits(layer, at) {
   layer.units.forEach((/** @type {string} */ unit, /** @type {number} */ number) => {
     const canvas = /** @type {HTMLCanvasElement} */ (place.children[number]);
     drawUnit(canvas, unit);
-    canvas.title = `Unit ${number + 1}: outputs from ${shown(-layer.sizes[number], 3)} (orange) to ${shown(layer.sizes[number], 3)} (blue)`;
-    canvas.setAttribute("aria-label", `Layer ${at + 1}, unit ${number + 1}: outputs of at most ${shown(layer.sizes[number], 3)} in size`);
+    canvas.title = `Layer ${at + 1}, unit ${number + 1}: outputs of at most ${shown(layer.sizes[number], 3)} in size`;
+    canvas.setAttribute("aria-label", canvas.title);
   });
   const more = Number(layersOf(state)[at]?.width) - layer.units.length;
   /** @type {any} */ (cards[at].querySelector(".more")).textContent = more > 0 ? `and ${more} more` : "";
 }
 
-/** Check a formula as one types; a correct one is accepted. @param {HTMLInputElement} input @param {HTMLElement} error @param {(text: string) => void} accept */
+/**
+ * Check a formula as one types; a correct one is accepted.
+ * @param {HTMLInputElement} input @param {HTMLElement} error @param {(text: string) => void} accept
+ */
 function formulaBox(input, error, accept) {
   let turn = 0;
   const check = async () => {
@@ -124,12 +130,17 @@ function formulaBox(input, error, accept) {
 function card(layer, at) {
   const name = `Layer ${at + 1}`;
   const select = (/** @type {"normalization" | "initialization"} */ key, /** @type {string} */ label, /** @type {string[]} */ options) =>
-    el("label", {class: "field"}, label, el("select", {"data-test": `${key}-${at + 1}`, onchange: (/** @type {any} */ event) => changeLayer({[key]: event.target.value}, at)},
-      options.map((each) => el("option", {selected: each === layer[key]}, each))));
+    el("label", {class: "field"}, label, el("select", {
+      "data-test": `${key}-${at + 1}`, onchange: (/** @type {any} */ event) => changeLayer({[key]: event.target.value}, at),
+    }, options.map((each) => el("option", {selected: each === layer[key]}, each))));
   const error = el("p", {class: "error", id: `activation-error-${at + 1}`, "data-test": `activation-error-${at + 1}`, hidden: true});
-  const activation = el("input", {value: layer.activation, list: "activations", autocomplete: "off", spellcheck: "false", "data-test": `activation-${at + 1}`, "aria-describedby": error.id});
+  const activation = el("input", {
+    value: layer.activation, list: "activations", autocomplete: "off", spellcheck: "false", "data-test": `activation-${at + 1}`, "aria-describedby": error.id,
+  });
   checks.push(formulaBox(activation, error, (text) => { if (text !== layersOf(state)[at]?.activation) changeLayer({activation: text}, at); }));
-  const width = el("input", {type: "number", min: 1, max: choices.most_units, value: layer.width, "data-test": `width-${at + 1}`, oninput: () => changeLayer({width: width.value}, at)});
+  const width = el("input", {
+    type: "number", min: 1, max: choices.most_units, value: layer.width, "data-test": `width-${at + 1}`, oninput: () => changeLayer({width: width.value}, at),
+  });
   const remove = el("button", {type: "button", "aria-label": `Remove layer ${at + 1}`, "data-test": `remove-${at + 1}`, onclick: () => {
     changeLayers(layersOf(state).filter((_, place) => place !== at));
     byId("add").focus();

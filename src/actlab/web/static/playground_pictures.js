@@ -1,5 +1,5 @@
 // Pictures of a playground: the surface with its points, a unit over the plane, the losses.
-import {shown} from "./page.js";
+import {el, shown} from "./page.js";
 import {color, lines, look} from "./plot.js";
 
 /** Return the bytes of a base64 text. @param {string} text */
@@ -36,7 +36,10 @@ function fitted(canvas) {
   return {context, width, height};
 }
 
-/** Fill a canvas with a square picture of bytes. @param {CanvasRenderingContext2D} context @param {Uint8Array} bytes @param {number} width @param {number} height */
+/**
+ * Fill a canvas with a square picture of bytes.
+ * @param {CanvasRenderingContext2D} context @param {Uint8Array} bytes @param {number} width @param {number} height
+ */
 function paint(context, bytes, width, height) {
   const side = Math.round(Math.sqrt(bytes.length));
   const image = new ImageData(side, side);
@@ -60,7 +63,10 @@ export function drawUnit(canvas, text) {
   context.stroke();
 }
 
-/** Draw what the network answers and the points: circles and squares by class, test points hollow. @param {HTMLCanvasElement} canvas @param {any} frame @param {any} points */
+/**
+ * Draw what the network answers and the points: circles and squares by class, test points hollow.
+ * @param {HTMLCanvasElement} canvas @param {any} frame @param {any} points
+ */
 export function drawAnswer(canvas, frame, points) {
   const {context, width, height} = fitted(canvas);
   const isLine = points.edges.length === 1;
@@ -74,7 +80,7 @@ export function drawAnswer(canvas, frame, points) {
   for (const [rows, isTest] of [[points.train, false], [points.test, true]]) {
     for (const row of rows) {
       const target = row[row.length - 1], isSecond = !points.is_classes || target > 0.5;
-      const value = isLine ? 255 : points.is_classes ? 255 * target : Math.max(0, Math.min(255, 255 * (target - frame.low) / (frame.high - frame.low)));
+      const value = isLine ? 255 : Math.max(0, Math.min(255, 255 * (target - frame.low) / (frame.high - frame.low)));
       context.beginPath();
       if (isSecond) context.arc(across(row[0]), up(row[1]), 3, 0, 7);
       else context.rect(across(row[0]) - 2.7, up(row[1]) - 2.7, 5.4, 5.4);
@@ -106,12 +112,14 @@ export function sentence(frame) {
 
 /** Say why a training goes no further; empty while it may. @param {any} frame */
 export const trouble = (frame) => frame.error || (frame.diverged
-  ? `The training diverged at step ${frame.step}: the loss is not a finite number any more, so it was paused. Try a smaller learning rate, then reset.` : "");
+  ? `The training diverged at step ${frame.step}: the loss is not a finite number any more, so it was paused. `
+  + "Try a smaller learning rate, or reset." : "");
 
 /** Return a plot of the losses; `draw(frame)` shows those of a frame. @param {HTMLElement} place @param {number} height */
 export function lossPlot(place, height) {
   const series = [{label: "training loss", ...look(0)}, {label: "test loss", ...look(1), dash: [6, 4]}];
-  const chart = lines(place, {series, x: "step", height, label: "Training and test loss over the steps"});
+  const chart = lines(place, {series, x: "step", height, legend: false, label: "Training and test loss over the steps"});
+  place.append(el("p", {class: "quiet fine"}, "Solid: training loss, dashed: test loss."));
   return {
     draw(/** @type {any} */ frame) {
       const finite = frame.log.filter((/** @type {any[]} */ row) => Number.isFinite(row[1]));
