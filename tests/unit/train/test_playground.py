@@ -111,7 +111,7 @@ def test_columns_of_a_table_are_points():
     torch.testing.assert_close(x.var(dim=0, correction=0), torch.ones(2).double())
     tall = torch.cat([points.train_y, points.test_y])
     assert tall.sum() == 29  # heights 31 to 59
-    assert bool((x[tall == 1, 0].min() > x[tall == 0, 0].max()))
+    assert bool(x[tall == 1, 0].min() > x[tall == 0, 0].max())
     assert not points_of(table_state(table, y="noise"), table).is_classes
 
 
