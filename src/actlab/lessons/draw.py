@@ -6,18 +6,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
+from urllib.parse import urlencode
 
 from actlab.catalog.index import CATALOG, get
 from actlab.catalog.own_file import names_own_file
 from actlab.errors import BadFormula, BadInput
 from actlab.formula.activation import Activation
 from actlab.jsonable import plain
-from actlab.lessons import figures
+from actlab.lessons import figures, training_figures
 from actlab.lessons.lines import Lines
 from actlab.lessons.state import State, finite
 from actlab.verbs.program import program_of
 
-FIGURES: Mapping[str, Callable[[State], Lines]] = {**figures.FIGURES}
+FIGURES: Mapping[str, Callable[[State], Lines]] = {**figures.FIGURES, **training_figures.FIGURES}
 """Every figure of computed lines, by name."""
 
 SHOWN = ("value", "derivative")
@@ -74,7 +75,7 @@ def function(state: State) -> dict[str, Any]:
     formulas = state.texts("f")
     if not 1 <= len(formulas) <= MOST_CURVES:
         raise BadInput(f"f: from 1 to {MOST_CURVES} activations are required; got {len(formulas)}.")
-    acts = [_activation(text, state) for text in formulas]
+    acts = [activation_of(text, state) for text in formulas]
     curves = [
         Curve(text, tuple(param.name for param in act.params), program_of(act).text)
         for text, act in zip(formulas, acts, strict=True)
@@ -112,15 +113,24 @@ def workbench_address(kind: str, state: State) -> str:
     return f"/function?{shown}" if shown else ""
 
 
-def _activation(text: str, state: State) -> Activation:
+def activation_of(text: str, state: State) -> Activation:
+    """Return the activation of a figure, with the parameters that the figure's state names."""
     if names_own_file(text):
         raise BadFormula(f"a page runs no file; got '{text}'. Type the formula itself.")
-    names = set(state.values) - _OWN
     wanted = {param.name for param in CATALOG[text].params} if text in CATALOG else set(_WORD.findall(text))
-    act = get(text, **{name: state.number(name, 0.0) for name in sorted(names & wanted)})
+    act = get(text, **{name: state.number(name, 0.0) for name in _params(state) if name in wanted})
     if not isinstance(act, Activation) or len(act.inputs) != 1:
         raise BadFormula(f"{text}: an activation of one input is required.")
     return act
+
+
+def program_query(text: str, state: State) -> str:
+    """Return the state of a figure that shows one of this figure's activations alone, with the same parameters."""
+    return f"{urlencode({'f': text})}&{state.only(_params(state))}"
+
+
+def _params(state: State) -> list[str]:
+    return [name for name in state.values if name not in _OWN]
 
 
 def _sliders(acts: Sequence[Activation], state: State) -> list[Slider]:

@@ -11,8 +11,9 @@ import torch
 from actlab import verbs
 from actlab.errors import BadInput
 from actlab.formula.activation import Activation
-from actlab.lessons.measured import cell, leading_number, seconds
+from actlab.lessons.measured import cell, head, leading_number, rows, seconds
 from actlab.theory.evaluate import of_x, slope_of
+from actlab.theory.gains import moments
 from actlab.theory.multiprecision import precise
 from actlab.theory.properties import properties
 from actlab.theory.record import Unknown
@@ -49,17 +50,37 @@ def largest_slope(formula: str, **params: float) -> float:
 
 def infimum(formula: str, **params: float) -> float:
     """Return the greatest lower bound of the range."""
-    return _known(properties(_elementwise(formula, **params)).range, formula).lower
+    return _known(_known(properties(_elementwise(formula, **params)).range, formula).lower, formula)
 
 
 def supremum(formula: str, **params: float) -> float:
     """Return the least upper bound of the range."""
-    return _known(properties(_elementwise(formula, **params)).range, formula).upper
+    return _known(_known(properties(_elementwise(formula, **params)).range, formula).upper, formula)
 
 
 def study(name: str, table: float, row: float | str, column: str) -> float:
     """Return the number at the beginning of a cell of a study's tables, as its page in docs/studies has it."""
     return leading_number(cell(name, int(table), row if isinstance(row, str) else f"{row:g}", column))
+
+
+def count(name: str) -> int:
+    """Return the number of settings in which the study of dead units trained networks."""
+    return len(_dead_shares(name))
+
+
+def over(name: str, percent: float) -> int:
+    """Return in how many settings of the study of dead units more than a percentage were dead after training."""
+    return sum(share > percent for share in _dead_shares(name))
+
+
+def _dead_shares(name: str) -> list[float]:
+    return [
+        leading_number(cell(name, table, rate, column))
+        for table in (1, 2, 3)
+        for rate in rows(name, table)[1:]  # the first row is before training
+        for column in head(name, table)
+        if column.endswith("dead, %")
+    ]
 
 
 def microseconds(name: str, direction: str = "forward", contender: str = "eager") -> float:
@@ -70,6 +91,50 @@ def microseconds(name: str, direction: str = "forward", contender: str = "eager"
 def times(one: str, other: str, direction: str = "forward") -> float:
     """Return how many times as long one activation takes in PyTorch as another."""
     return seconds(one, direction, "eager") / seconds(other, direction, "eager")
+
+
+def mean(formula: str, **params: float) -> float:
+    """Return the mean output for a standard normal input."""
+    return moments(formula, **params).mean
+
+
+def variance(formula: str, **params: float) -> float:
+    """Return the variance of the output for a standard normal input."""
+    return moments(formula, **params).variance
+
+
+def square(formula: str, **params: float) -> float:
+    """Return the mean square of the output for a standard normal input."""
+    return moments(formula, **params).second
+
+
+def slope_square(formula: str, **params: float) -> float:
+    """Return the mean square of the derivative for a standard normal input."""
+    found = moments(formula, **params)
+    if found.slope_second is None:
+        raise BadInput(f"{formula}: {found.reason}.")
+    return found.slope_second
+
+
+def condition(formula: str, units: float) -> float:
+    """Return the condition number of learning a linear layer on the outputs of independent units.
+
+    It is the largest over the smallest eigenvalue of the mean of outputs times outputs, for standard normal inputs of
+    the units: the mean of the outputs makes one eigenvalue grow with their number.
+    """
+    return (units * mean(formula) ** 2 + variance(formula)) / variance(formula)
+
+
+def neuron(formula: str, bias: float, *pairs: float) -> float:
+    """Return the output of a neuron: its activation of the bias and of each weight times its input."""
+    weights, inputs = pairs[::2], pairs[1::2]
+    return value(formula, bias + sum(weight * x for weight, x in zip(weights, inputs, strict=True)))
+
+
+def exclusive_or(one: float, two: float) -> float:
+    """Return what the two-layer ReLU network of lesson 1 answers."""
+    first, second = neuron("relu", 0, 1, one, 1, two), neuron("relu", -1, 1, one, 1, two)
+    return neuron("identity", 0, 1, first, -2, second)
 
 
 @lru_cache(maxsize=64)
@@ -101,20 +166,29 @@ def _exactly(act: Activation, x: float, *, order: int) -> float:
 
 def _known(found: Known | Unknown, formula: str) -> Known:
     if isinstance(found, Unknown):
-        raise BadInput(f"{formula}: {found}.")
+        raise BadInput(f"{formula}: {found.reason}.")
     return found
 
 
 FACTS: Mapping[str, Callable[..., float | int | str]] = {
+    "condition": condition,
+    "count": count,
+    "exclusive_or": exclusive_or,
     "gain": gain,
     "infimum": infimum,
     "largest_slope": largest_slope,
+    "mean": mean,
     "microseconds": microseconds,
+    "neuron": neuron,
+    "over": over,
     "product": product,
     "slope": slope,
+    "slope_square": slope_square,
+    "square": square,
     "study": study,
     "supremum": supremum,
     "times": times,
+    "variance": variance,
     "zero_gradient_from": zero_gradient_from,
     "value": value,
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import log10
 
 import numpy as np
 
-from actlab.lessons.facts import largest_slope
+from actlab.lessons.facts import condition, largest_slope
 from actlab.lessons.lines import Lines, Series, Setting
-from actlab.lessons.measured import cell, leading_number
+from actlab.lessons.measured import cell, leading_number, rows
 from actlab.lessons.state import State
 
 
@@ -34,4 +35,51 @@ def arriving(state: State) -> Lines:
     )
 
 
-FIGURES: Mapping[str, Callable[[State], Lines]] = {"arriving": arriving, "shrinking": shrinking}
+def conditions(state: State) -> Lines:
+    """Return the condition number of learning a linear layer over the number of units that feed it."""
+    units = (1, 2, 4, 8, 16, 32, 64)
+    series = [Series(name, [condition(name, count) for count in units]) for name in state.texts("f")]
+    return Lines(x="units", y="condition number", choice="", settings=[Setting("", units, series)], log=True)
+
+
+def straight(state: State) -> Lines:
+    """Return the measured accuracy of networks of one hidden layer on apples and bananas, over their units."""
+    units = (2, 4, 8, 16, 64)
+    series = [
+        Series(name, [leading_number(cell("bananas", 1, f"{count}", name)) for count in units])
+        for name in state.texts("f")
+    ]
+    return Lines(x="units in the hidden layer", y="test accuracy, %", choice="", settings=[Setting("", units, series)])
+
+
+def dying(state: State) -> Lines:
+    """Return the measured share of dead ReLU units over the learning rate; the optimizer is the choice."""
+    settings = [_dying(table, optimizer) for table, optimizer in enumerate(("SGD", "momentum", "Adam"), start=1)]
+    return Lines(
+        x="learning rate, power of ten",
+        y="dead units, %",
+        choice="Optimizer",
+        settings=settings,
+        first=len(settings) - 1,
+    )
+
+
+def _dying(table: int, optimizer: str) -> Setting:
+    rates = rows("dead-relu", table)[1:]  # the first row is before training
+    series = [
+        Series(
+            f"{depth} hidden layers",
+            [leading_number(cell("dead-relu", table, rate, f"{depth} layers: dead, %")) for rate in rates],
+        )
+        for depth in (2, 4, 8)
+    ]
+    return Setting(optimizer, [log10(float(rate)) for rate in rates], series)
+
+
+FIGURES: Mapping[str, Callable[[State], Lines]] = {
+    "arriving": arriving,
+    "conditions": conditions,
+    "dying": dying,
+    "shrinking": shrinking,
+    "straight": straight,
+}

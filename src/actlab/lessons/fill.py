@@ -11,11 +11,11 @@ from inspect import signature
 from typing import final
 
 from actlab.errors import ActlabError, BadInput
-from actlab.lessons import facts
+from actlab.lessons import facts, training_facts
 
 Fact = Callable[..., float | int | str]
 
-FACTS: Mapping[str, Fact] = {**facts.FACTS}
+FACTS: Mapping[str, Fact] = {**facts.FACTS, **training_facts.FACTS}
 """Every fact that a text may use, by name."""
 
 DEFAULT_FORMAT = ".4g"
@@ -111,7 +111,7 @@ def number_text(value: float, form: str = DEFAULT_FORMAT) -> str:
     """Return a number as a text has it: a minus sign, and 1.2 × 10⁻⁵ for 1.2e-05."""
     text = format(value, form)
     text = _EXPONENT.sub(lambda found: f" × 10{(found[1] + found[2]).lstrip('+').translate(_RAISED)}", text)
-    return text.replace("-", "−")
+    return text.replace("-", "−").replace("%", " %")
 
 
 def _argument(word: str) -> float | str:

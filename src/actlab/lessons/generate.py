@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from actlab.lessons import gather
 from actlab.lessons.measured import FILE
 
 ROOT = Path(__file__).parents[3]
@@ -56,6 +57,7 @@ def _is_quoted(row: dict[str, str]) -> bool:
 
 def main() -> None:
     FILE.write_text(json.dumps(written(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    gather.write()
 
 
 if __name__ == "__main__":

@@ -37,12 +37,23 @@ def cell(study: str, table: int, row: str, column: str) -> str:
     tables = measured()["studies"].get(study, [])
     if not 1 <= table <= len(tables):
         raise BadInput(f"the study '{study}' has {len(tables)} tables; got table {table}.")
-    head, *rows = tables[table - 1]
-    found = [cells for cells in rows if cells[0] == row]
-    if column not in head or len(found) != 1:
+    columns, *others = tables[table - 1]
+    found = [cells for cells in others if cells[0] == row]
+    if column not in columns or len(found) != 1:
         raise BadInput(f"table {table} of the study '{study}' has no cell in row '{row}' and column '{column}'.")
-    text: str = found[0][head.index(column)]
+    text: str = found[0][columns.index(column)]
     return text
+
+
+def head(study: str, table: int) -> list[str]:
+    """Return the heads of the columns of a study's table, from 1 on."""
+    found: list[str] = measured()["studies"][study][table - 1][0]
+    return found
+
+
+def rows(study: str, table: int) -> list[str]:
+    """Return the first cell of each row of a study's table, from 1 on."""
+    return [cells[0] for cells in measured()["studies"][study][table - 1][1:]]
 
 
 def leading_number(text: str) -> float:

@@ -30,6 +30,8 @@ def _markdown() -> MarkdownIt:
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     markdown.inline.ruler.before("escape", "formula", _formula)
     markdown.add_render_rule("formula", _mathematics)
+    markdown.add_render_rule("table_open", lambda *_: '<div class="scroll"><table>')
+    markdown.add_render_rule("table_close", lambda *_: "</table></div>")
     markdown.add_render_rule("th_open", _cell)
     markdown.add_render_rule("td_open", _cell)
     return markdown

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
-from urllib.parse import urlencode
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -63,25 +62,25 @@ class Medium:
     """Where a lesson is shown: by the server, or as a file that needs none.
 
     Attributes:
-        address: of a lesson.
+        frame: the template around every page.
+        address: the address of a lesson.
         index: the address of the list of lessons.
         program: where a page finds a JavaScript module: its text and its query as this server knows it.
-        playground: the data of a playground figure, from its state.
         has_workbench: whether links to the other pages work.
     """
 
+    frame: str
     address: Callable[[Lesson], str]
     index: str
     program: Callable[[str, str], str]
-    playground: Callable[[State], dict[str, Any]]
     has_workbench: bool
 
 
 LIVE = Medium(
+    frame="layout.html.j2",
     address=lambda lesson: f"/lessons/{lesson.number}" if lesson.number else "/questions",
     index="/lessons",
     program=lambda text, query: f"{PROGRAM}?{query}",
-    playground=lambda state: {},
     has_workbench=True,
 )
 
@@ -98,7 +97,7 @@ def index_values(medium: Medium) -> dict[str, Any]:
         }
         for lesson in lessons()
     ]
-    return {"rows": rows}
+    return {"rows": rows, "frame": medium.frame}
 
 
 def lesson_values(lesson: Lesson, medium: Medium, *, presets: dict[int, State] | None = None) -> dict[str, Any]:
@@ -149,6 +148,7 @@ def lesson_values(lesson: Lesson, medium: Medium, *, presets: dict[int, State] |
     known = lessons()
     return {
         "title": f"{lesson.number}. {lesson.title}" if lesson.number else lesson.title,
+        "frame": medium.frame,
         "lesson": lesson,
         "sections": sections,
         "figures": Markup(json_text(figures).replace("<", "\\u003c")),
@@ -167,12 +167,10 @@ def _figure_data(figure: Figure, state: State, medium: Medium) -> dict[str, Any]
     try:
         if figure.kind == "function":
             data = draw.function(state)
-            parameters = urlencode([(each["name"], each["value"]) for each in data["sliders"]])
             for curve in data["curves"]:
-                query = f"{urlencode({'f': curve['label']})}&{parameters}"
-                curve["program"] = medium.program(curve["program"], query)
+                curve["program"] = medium.program(curve["program"], draw.program_query(curve["label"], state))
             return {"kind": figure.kind, "data": data}
-        data = draw.lines(state) if figure.kind == "lines" else medium.playground(state)
+        data = draw.lines(state) if figure.kind == "lines" else {}
         return {"kind": figure.kind, "data": data}
     except ActlabError as error:
         return {"kind": figure.kind, "error": str(error)}

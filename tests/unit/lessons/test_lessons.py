@@ -101,8 +101,14 @@ def test_wrong_state_is_refused(query: str, sentence: str):
 def test_parameters_of_the_state_are_the_sliders():
     data = draw.function(State("f=sigmoid(w*x%2Bb)&f=elu&w=3&b=-1&slider=w:-4:4"))
     assert [(each["name"], each["value"], each["least"], each["most"]) for each in data["sliders"]] == [
-        ("b", -1.0, -3.0, 1.0),
         ("w", 3.0, -4.0, 4.0),
-        ("alpha", 1.0, pytest.approx(0.01, abs=0.03), 3.0),
+        ("b", -1.0, -3.0, 1.0),
+        ("alpha", 1.0, pytest.approx(0.03), 3.0),
     ]
-    assert [curve["params"] for curve in data["curves"]] == [["b", "w"], ["alpha"]]
+    assert [curve["params"] for curve in data["curves"]] == [["w", "b"], ["alpha"]]
+
+
+def test_program_of_one_curve_alone_takes_its_arguments_in_the_same_order():
+    state = State("f=elu&f=b*x%2Balpha*x%2Bw&w=3&b=-1&alpha=2")
+    alone = [draw.function(State(draw.program_query(text, state)))["curves"] for text in state.texts("f")]
+    assert [curve for curves in alone for curve in curves] == draw.function(state)["curves"]

@@ -62,7 +62,8 @@ let drawing = 0;
 
 async function draw() {
   const mine = ++drawing;
-  const curves = [], sliders = [], flat = [];
+  /** @type {any[]} */ const sliders = [];
+  const curves = [], flat = [];
   for (const formula of state.formulas) {
     const {facts, details} = await about(formula);
     if (!facts.along) { flat.push(facts.name); continue; }
