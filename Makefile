@@ -1,13 +1,14 @@
 # What a newcomer types; `make help` lists it. Needs git, make and Python 3.11 or newer.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate bench
+.PHONY: help demo test check types-of-pages generate bench
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Each pytest process computes on one thread (tests/conftest.py), so two of them fill two cores.
 WORKERS ?= 2
+TSC := tools/javascript/node_modules/.bin/tsc
 # The tests that read the tree rather than run the program.
 CHECKS := tests/repository/test_imports.py tests/repository/test_repository_rules.py tests/repository/test_docs.py
 
@@ -25,7 +26,16 @@ check: $(INSTALLED) ## Check format, lint, types, import layers and the examples
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@$(MAKE) --no-print-directory types-of-pages
 	$(BIN)/python -m pytest $(CHECKS)
+
+# Where node is not installed, the types of the pages' JavaScript are not checked.
+types-of-pages:
+	@if command -v npm >/dev/null; then \
+		[ -x $(TSC) ] || npm install --silent --no-fund --no-audit --prefix tools/javascript && $(TSC) -p tools/javascript; \
+	else \
+		echo "npm is not installed: the types of the pages' JavaScript are not checked." >&2; \
+	fi
 
 generate: $(INSTALLED) ## Write the data and the pages that follow from the code: properties, certificates, docs.
 	@echo "The properties and moments of the catalog: a few minutes."
@@ -33,6 +43,7 @@ generate: $(INSTALLED) ## Write the data and the pages that follow from the code
 	@echo "Its kernels' evaluation strategies and certificates: seconds for a new activation, minutes after a change of the kernels."
 	$(BIN)/python -m actlab.kernels.generate
 	$(BIN)/python -m actlab.measure.accuracy.generate
+	$(BIN)/python -m actlab.lessons.generate
 	$(BIN)/python docs/generate.py
 
 bench: $(INSTALLED) ## Measure everything in bench/ and append to bench/results.

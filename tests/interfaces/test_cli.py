@@ -380,7 +380,8 @@ def test_every_command_has_a_place_of_its_own_in_the_help() -> None:
 
 
 def test_every_command_has_a_verb_in_the_file_of_its_name() -> None:
-    assert set(COMMANDS) <= {file.stem for file in Path(verbs.__path__[0]).glob("*.py")}
+    # serve shows the others' answers and has none
+    assert set(COMMANDS) - {"serve"} <= {file.stem for file in Path(verbs.__path__[0]).glob("*.py")}
 
 
 def test_version_prints_the_installed_version(run: Run) -> None:

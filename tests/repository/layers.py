@@ -33,7 +33,8 @@ LAYERS: tuple[Mapping[str, frozenset[str]], ...] = (
     {"remedy": frozenset(), "discover": frozenset()},
     {"report": frozenset({"matplotlib", "jinja2", "rich"}), "extras": frozenset()},
     {"verbs": frozenset()},
-    {"web": frozenset({"starlette", "uvicorn", "latex2mathml", "markdown_it", "typer"})},
+    {"lessons": frozenset()},
+    {"web": frozenset({"starlette", "uvicorn", "latex2mathml", "markdown_it", "markupsafe", "typer"})},
     {"cli": frozenset({"typer", "click", "rich"})},
     {"__main__": frozenset()},
 )

@@ -76,7 +76,8 @@ def get(text: str | Activation | AxisActivation, **params: float) -> Activation 
     Args:
         text: a name or alias (`"swish"`, `"LeakyReLU"`, `"nn.GELU"`), with another framework's meaning of it
             (`"jax:gelu"`), with parameters (`"swish(beta=1.5)"`), a formula (`"x*sigmoid(beta*x)"`; `value` and `gate`
-            for a gated one), or an activation, which is returned as it is.
+            for a gated one), a formula with values of its parameters (`"x*sigmoid(beta*x); beta=1.5"`), or an
+            activation, which is returned as it is.
         params: values for its parameters. Those of a formula that was typed train, and need a value.
 
     Raises:
@@ -92,11 +93,15 @@ def get(text: str | Activation | AxisActivation, **params: float) -> Activation 
         'swish(beta=1.5)'
         >>> get("x*sigmoid(beta*x)", beta=1.702).inputs
         ('x',)
+        >>> get("x*sigmoid(beta*x); beta=1.702").params[0].value
+        1.702
     """
     if isinstance(text, Activation | AxisActivation):
         return _bound(text, params)
     if not isinstance(text, str):
         raise BadInput(f"an activation must be a name, a formula or an Activation; got {type(text).__name__} {text!r}.")
+    text, typed_values = _apart(text)
+    params = typed_values | params
     named = _NAMED.fullmatch(text) if len(text) <= _LONGEST_NAMED else None
     found = _found(named["framework"], named["name"], params) if named else None
     if named is None or found is None:
@@ -104,6 +109,21 @@ def get(text: str | Activation | AxisActivation, **params: float) -> Activation 
     if named["bare"]:
         _refuse_bare(found, named["bare"].strip())
     return _bound(found, _merged(found.name, named["values"] or "", params))
+
+
+def _apart(text: str) -> tuple[str, dict[str, float]]:
+    """Take the values of parameters off the end of a formula: `x**a; a=2`."""
+    formula, *assigned = text.split(";")
+    values = {}
+    for each in assigned:
+        name, equals, value = (part.strip() for part in each.partition("="))
+        try:
+            values[name] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals or not name.isidentifier():
+            raise BadParam(f"after ';' a parameter gets its value, such as ; beta=1.5; got ';{shortened(each)}'.")
+    return formula, values
 
 
 def _refuse_bare(act: Activation | AxisActivation, number: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +24,10 @@ def command(
     port: Annotated[
         int | None, typer.Option(metavar="N", help="Port on this machine; by default 8421, or a free one.")
     ] = None,
+    lessons: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the lessons into this folder as pages that need no server, and stop."),
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
     """Open the workbench in the browser: functions, your network, a playground, comparisons, lessons.
@@ -31,6 +36,13 @@ def command(
     """
     need("starlette", extra="web")
     need("uvicorn", extra="web")
+    need("markdown_it", extra="web")
+    need("latex2mathml", extra="web")
+    if lessons is not None:
+        from actlab.web.lessons_export import export
+
+        typer.echo(export(lessons))
+        return
     from actlab.web.server import serve
     from actlab.web.workbench import Workbench
 

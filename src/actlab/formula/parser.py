@@ -197,7 +197,7 @@ class _Reader:
             self.refuse(f"'{token.module}{shortened(token.text)}' is neither a function nor a constant", token)
         return self.refuse(
             f"'{shortened(token.text)}' is neither the input x, pi, nor a parameter with a value "
-            f"(give one: {shortened(token.text, limit=20)}=1.0)",
+            f"(give one at the end: ; {shortened(token.text, limit=20)}=1.0)",
             token,
         )
 

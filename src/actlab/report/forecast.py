@@ -24,13 +24,14 @@ def forecast_lines(forecast: Forecast, width: int | None = None) -> list[str]:
         f" {seconds_text(pilot.seconds)}."
     )
     lines = [*wrap(head, wide), ""]
-    for label, text in _rows(forecast):
+    for label, text in forecast_rows(forecast):
         first, *others = wrap(text, max(wide - LABEL, 30), break_on_hyphens=False)
         lines += [f"{label:<{LABEL}}{first}", *(" " * LABEL + line for line in others)]
     return [*lines, "", *wrap(forecast.verdict, wide)]
 
 
-def _rows(forecast: Forecast) -> list[tuple[str, str]]:
+def forecast_rows(forecast: Forecast) -> list[tuple[str, str]]:
+    """Return what a comparison will take and what it can decide: labels and texts."""
     plan, metric, pilot = forecast.plan, forecast.metric, forecast.pilot
     places = places_of(metric, region=forecast.region)
 

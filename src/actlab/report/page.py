@@ -63,15 +63,7 @@ def page(
     earlier: Earlier | None = None,
 ) -> str:
     """Return the report as HTML: the same text for the same comparison and provenance."""
-    plan, metric, places = comparison.plan, comparison.metric, _places(comparison)
-    words = {
-        "metric": metric.name,
-        "unit": metric.unit,
-        "better": "Up" if metric.larger_is_better else "Down",
-        "control": name_text(comparison.control.activation),
-        "region": f"{comparison.region:.3g}{after_number(metric.unit)}",
-        "baseline": number_text(comparison.baseline, places),
-    }
+    plan, metric, words = comparison.plan, comparison.metric, words_of(comparison)
     charts = sections("comparison", Compared(comparison, own), words=words)
     return rendered(
         "comparison.html.j2",
@@ -82,7 +74,7 @@ def page(
         rows=rows(comparison),
         verdict=with_minus_signs(comparison.verdict),
         notes=[with_minus_signs(note) for note in comparison.notes],
-        summary=_summary(comparison),
+        summary=summary_of(comparison),
         step_times=STEP_TIMES,
         diagnosis=diagnosis,
         guide=[hint_sentence(hint) for hint in guide],
@@ -90,7 +82,7 @@ def page(
         earlier=[] if earlier is None else earlier_sentences(earlier),
         measured=measured_tables(comparison),
         charts=[list(group) for _, group in groupby(charts, key=lambda chart: chart.is_half)],
-        target=number_text(comparison.target, places),
+        target=number_text(comparison.target, _places(comparison)),
         target_sentence=f" ({comparison.target_sentence})" if comparison.target_sentence else "",
         region=words["region"],
         alpha=f"{plan.alpha:g}",
@@ -102,7 +94,21 @@ def _places(comparison: Comparison) -> int:
     return places_of(comparison.metric, region=comparison.region)
 
 
-def _summary(comparison: Comparison) -> tuple[tuple[str, str], ...]:
+def words_of(comparison: Comparison) -> dict[str, str]:
+    """Return the values for the fields of the charts' texts."""
+    metric = comparison.metric
+    return {
+        "metric": metric.name,
+        "unit": metric.unit,
+        "better": "Up" if metric.larger_is_better else "Down",
+        "control": name_text(comparison.control.activation),
+        "region": f"{comparison.region:.3g}{after_number(metric.unit)}",
+        "baseline": number_text(comparison.baseline, _places(comparison)),
+    }
+
+
+def summary_of(comparison: Comparison) -> tuple[tuple[str, str], ...]:
+    """Return how much was compared, and how long it took: labels and values."""
     seeds = comparison.plan.looks[comparison.look].seeds
     runs = sum(arm.runs for arm in comparison.arms)
     summary = (

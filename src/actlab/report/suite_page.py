@@ -33,7 +33,7 @@ def suite_page(overall: Overall, comparisons: Sequence[Comparison], *, provenanc
     return rendered(
         "suite.html.j2",
         overall=overall,
-        tone=_tone(overall),
+        tone=suite_tone(overall),
         verdict=with_minus_signs(overall.verdict),
         summary=summary,
         scale=SCALE_SENTENCE,
@@ -51,7 +51,8 @@ def suite_page(overall: Overall, comparisons: Sequence[Comparison], *, provenanc
     )
 
 
-def _tone(overall: Overall) -> str:
+def suite_tone(overall: Overall) -> str:
+    """Return the verdict of the whole: the control can be improved on, matched, or neither is known."""
     verdicts = {arm.verdict for arm in overall.arms[1:]}
     if BETTER in verdicts:
         return BETTER

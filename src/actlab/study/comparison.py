@@ -77,6 +77,7 @@ class ArmResult:
         more_seeds: for an undecided arm, how many more seeds would probably settle it; None above the cap.
         sentence: the verdict in words.
         missed_target: with how many seeds the validation metric never reaches the target.
+        diverged_seeds: the seeds whose run diverged at the learning rate that it chose.
     """
 
     activation: str
@@ -101,6 +102,7 @@ class ArmResult:
     more_seeds: int | None
     sentence: str
     missed_target: int = 0
+    diverged_seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -189,6 +189,7 @@ def _arm(
         more_seeds=judgement.more_seeds if judgement else None,
         sentence=arm_sentence(arm, findings),
         missed_target=sum(map(math.isinf, steps)),
+        diverged_seeds=tuple(run.trial.seed for run in runs if run.diverged),
     )
 
 

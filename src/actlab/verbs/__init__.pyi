@@ -17,7 +17,11 @@ from .configuration import Configuration as Configuration
 from .configuration import configuration as configuration
 from .configuration import prefixes as prefixes
 from .configuration import severity as severity
+from .curves import Curves as Curves
+from .curves import curves as curves
 from .draw import draw as draw
+from .exactness import Exactness as Exactness
+from .exactness import exactness as exactness
 from .explain import Explained as Explained
 from .explain import Kinds as Kinds
 from .explain import explain as explain
@@ -29,6 +33,7 @@ from .list import listing as listing
 from .memory import memory as memory
 from .program import JavaScript as JavaScript
 from .program import javascript as javascript
+from .program import over_gate as over_gate
 from .program import program_of as program_of
 from .report import Reported as Reported
 from .report import report as report

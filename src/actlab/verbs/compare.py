@@ -11,7 +11,7 @@ from typing import Any, overload
 from actlab.errors import BadInput, BadStudy
 from actlab.formula.activation import Activation
 from actlab.jsonable import plain
-from actlab.report.forecast import forecast_lines
+from actlab.report.forecast import forecast_lines, forecast_rows
 from actlab.report.page import write_report
 from actlab.report.written import check_place, write_whole
 from actlab.study.advise import announce, carried_out, stored_budget, stored_budgets, study_of
@@ -57,9 +57,10 @@ class Planned:
         return self.forecast.verdict
 
     def to_json(self) -> dict[str, Any]:
-        """Return the plan, what it will take, and what it can decide."""
+        """Return the plan, what it will take and what it can decide, as numbers and as rows of text."""
         file = None if self.file is None else str(self.file)
-        return {**self.forecast.to_json(), "notes": list(self.notes), "file": file}
+        rows = [{"label": label, "text": text} for label, text in forecast_rows(self.forecast)]
+        return {**self.forecast.to_json(), "rows": rows, "notes": list(self.notes), "file": file}
 
     def lines(self) -> list[str]:
         """Return the same as text."""

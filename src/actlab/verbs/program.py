@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from actlab.formula.activation import Activation, typed
 from actlab.formula.along_axis import AxisActivation
 from actlab.formula.derivative import derivative
 from actlab.formula.expr import Expr, Input, ParamRef
 from actlab.formula.param import Param
+from actlab.formula.substitute import substitute
 from actlab.lower import to_js
 from actlab.lower.straight_line import Leaf
 from actlab.verbs.activation_lookup import AnyActivation, activation_named, param_facts
@@ -89,6 +91,14 @@ def program_of(act: AnyActivation) -> JavaScript:
     }
     function = to_js.Function(NAME, tuple(named.values()), args, defaults=defaults)
     return JavaScript(to_js.module([function]), act.inputs, tuple(named), act.params)
+
+
+def over_gate(act: Activation) -> JavaScript:
+    """Return the program of a gated unit over its gate alone: its value is the first parameter, at 1."""
+    value = act.inputs[0]
+    held = Param(1.0, name=value)
+    formula = substitute(act.expression, {Input(value): ParamRef(value)})
+    return program_of(typed(act.name, formula, (held, *act.params)))
 
 
 def _with_derivatives(formula: Expr, by: Input) -> dict[str, Expr]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from actlab.catalog.frameworks import FRAMEWORKS
 from actlab.catalog.index import same_as
 from actlab.errors import ActlabError, CannotLower
 from actlab.formula.activation import Activation
@@ -57,7 +58,8 @@ def show(formula: str, **params: float) -> Shown:
     facts["exactness"] = _exactness(act)
     same = same_as(act)
     note = act.note if same is None else f"the same as {same}"
-    facts |= {"source": act.source, "aliases": list(act.aliases), "note": note, "same_as": same}
+    facts |= {"source": act.source, "aliases": list(act.aliases), "elsewhere": _elsewhere(act)}
+    facts |= {"note": note, "same_as": same}
     return Shown(act, plain(facts))
 
 
@@ -66,11 +68,22 @@ def _exactness(act: AnyActivation) -> dict[str, Any]:
     return {} if isinstance(act, AxisActivation) else kept(act)
 
 
+def _elsewhere(act: AnyActivation) -> dict[str, list[str]]:
+    """Return what other frameworks call the activation with these parameters, by framework."""
+    found: dict[str, list[str]] = {}
+    for framework, names in FRAMEWORKS.items():
+        same = [name for name, ours in names.items() if ours in {act.name, act.label}]
+        if same:
+            found[framework] = same
+    return found
+
+
 def _facts_along_axis(act: AxisActivation) -> dict[str, Any]:
     return {
         "formula": text(act.expression),
         "derivative": f"a matrix; times a vector v, with y the output: {text(act.jvp)}",
         "latex": latex(act.expression),
+        "latex_derivatives": {},
         "range": {"lower": act.lower, "upper": act.upper},
         "limits": {"left": None, "right": None},
         "minimum": None,
@@ -93,6 +106,7 @@ def _facts_of_each(act: Activation) -> dict[str, Any]:
         "derivative": next(iter(derivatives.values())),
         "derivatives": derivatives,
         "latex": latex(act.expression),
+        "latex_derivatives": {name: latex(derivative(act.expression, Input(name))) for name in act.inputs},
         **facts,
         "gains": gains,
         "unknown": unknown | missing,

@@ -21,7 +21,8 @@ DEEP = """
             layers += [nn.Linear(16, 16), nn.Sigmoid()]
         model = nn.Sequential(*layers, nn.Linear(16, 3))
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        return {"model": model, "batch": (torch.randn(64, 16), torch.arange(64) % 3), "loss": nn.CrossEntropyLoss(), "optimizer": optimizer}
+        batch = torch.randn(64, 16), torch.arange(64) % 3
+        return {"model": model, "batch": batch, "loss": nn.CrossEntropyLoss(), "optimizer": optimizer}
 """
 CNN = """
     import torch
@@ -52,7 +53,8 @@ GPT = """
 
     def make_task():
         torch.manual_seed(0)
-        model = GPT2LMHeadModel(GPT2Config(vocab_size=64, n_positions=16, n_embd=32, n_layer=4, n_head=2, use_cache=False))
+        config = GPT2Config(vocab_size=64, n_positions=16, n_embd=32, n_layer=4, n_head=2, use_cache=False)
+        model = GPT2LMHeadModel(config)
         tokens = torch.randint(64, (4, 16))
         return model, ({"input_ids": tokens}, tokens.roll(-1, 1)), loss
 """

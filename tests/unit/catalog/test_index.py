@@ -145,6 +145,19 @@ def test_a_typed_formula_s_parameters_train():
     assert act.key == get("quick_gelu").key
 
 
+def test_values_of_parameters_may_stand_at_the_end():
+    assert get("x*sigmoid(beta*x); beta=1.702") == get("x*sigmoid(beta*x)", beta=1.702)
+    assert get("max(a*x, b*x) ;a = -1e-3;b=2").params[0].value == -0.001
+    assert get("swish; beta=2").label == "swish(beta=2)"
+    assert get("x**2").label == "x**2"
+
+
+def test_a_value_that_is_no_number_is_refused():
+    for wrong in ("x*a; a", "x*a; a=", "x*a; =1", "x*a;", "x*a; a=1; 2=3", "x*a; a=x"):
+        with pytest.raises(BadParam, match="after ';' a parameter gets its value"):
+            get(wrong)
+
+
 def test_a_typed_formula_over_value_and_gate_is_gated():
     act = get("value*gelu(gate)")
     assert act.inputs == ("value", "gate")

@@ -110,7 +110,7 @@ def test_an_activation_is_a_function_with_parameters():
         ("x = 1", "found '=' where the formula should end"),
         ("x == 1", "found '==' where the formula should end"),
         ("geluu(x)", "there is no function 'geluu'; did you mean 'gelu'? (at character 1)."),
-        ("x*bate", "'bate' is neither the input x, pi, nor a parameter with a value (give one: bate=1.0)"),
+        ("x*bate", "'bate' is neither the input x, pi, nor a parameter with a value (give one at the end: ; bate=1.0)"),
         ("sigmoid", "'sigmoid' is a function and needs an argument: sigmoid(x)"),
         ("gelu*2", "'gelu' is a function and needs an argument: gelu(x)"),
         ("sigmoid(x, x)", "sigmoid takes 1 argument, got 2"),

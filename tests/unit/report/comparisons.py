@@ -37,8 +37,12 @@ def made(
     curves: Mapping[str, Sequence[Sequence[float]]] | None = None,
     costs: Mapping[str, float] | None = None,
     notes: tuple[str, ...] = (),
+    plateaus: bool = False,
 ) -> Comparison:
-    """Return a comparison with these test metrics, the control first."""
+    """Return a comparison with these test metrics, the control first.
+
+    A seed whose curve is shorter than another diverged, or, with `plateaus`, reached its plateau.
+    """
     names = tuple(tests)
     seeds = len(tests[names[0]])
     control = mean(tests[names[0]])
@@ -67,7 +71,9 @@ def made(
         region=findings.region,
         target=60.0,
         look=0,
-        arms=tuple(_arm(name, tests[name], curves=curves[name], findings=findings) for name in names),
+        arms=tuple(
+            _arm(name, tests[name], curves=curves[name], findings=findings, plateaus=plateaus) for name in names
+        ),
         group=findings.group,
         recommended=recommended(findings),
         verdict=overall(findings),
@@ -104,9 +110,13 @@ def _plan(names: tuple[str, ...], *, task: str, seeds: int, metric: Metric) -> P
     )
 
 
-def _arm(name: str, tests: Sequence[float], *, curves: Sequence[Sequence[float]], findings: Findings) -> ArmResult:
+def _arm(
+    name: str, tests: Sequence[float], *, curves: Sequence[Sequence[float]], findings: Findings, plateaus: bool
+) -> ArmResult:
     judgement = findings.judgements.get(name)
     longest = max(len(curve) for curve in curves)
+    # The seeds of `_plan` begin with 2.
+    diverged = () if plateaus else tuple(2 + at for at, curve in enumerate(curves) if len(curve) < max(1, longest))
     return ArmResult(
         activation=name,
         rate=0.01,
@@ -117,7 +127,7 @@ def _arm(name: str, tests: Sequence[float], *, curves: Sequence[Sequence[float]]
         test=mean(tests),
         tests=tuple(tests),
         beside={},
-        diverged=sum(len(curve) < longest for curve in curves),
+        diverged=len(diverged),
         runs=2 * len(tests),
         still_learning=0,
         epochs=float(longest),
@@ -129,4 +139,5 @@ def _arm(name: str, tests: Sequence[float], *, curves: Sequence[Sequence[float]]
         verdict=judgement.verdict if judgement else "control",
         more_seeds=judgement.more_seeds if judgement else None,
         sentence=arm_sentence(name, findings),
+        diverged_seeds=diverged,
     )

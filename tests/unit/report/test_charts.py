@@ -42,6 +42,13 @@ def test_a_seed_that_diverged_counts_as_the_best_constant_answer_from_there_on()
     assert course.outer[-1] == (10.0, 90.0)
 
 
+def test_a_seed_that_reached_its_plateau_stays_at_its_last_value():
+    curves = {name: [[50.0, 60.0, 70.0]] * 8 for name in TESTS} | {"relu": [[90.0]] * 8}
+    course = of(learning_curves.facts(compared(curves=curves, plateaus=True)), "relu")
+    assert course.ended == 0
+    assert course.median == (90.0, 90.0, 90.0)
+
+
 def test_no_epoch_leaves_no_curve():
     found = learning_curves.facts(compared(curves={name: [[]] * 8 for name in TESTS}))
     assert [course.epochs for course in found.arms] == [()] * 5

@@ -230,10 +230,12 @@ def test_a_class_names_its_modules(key, inputs):
     assert isinstance(network[0], actlab.nn.LSTM)
 
 
-def test_a_formula_with_a_parameter_names_the_module_to_use():
+def test_a_formula_with_a_parameter_needs_its_value():
     model = nn.Sequential(nn.Linear(6, 6), nn.ReLU())
-    with pytest.raises(BadFormula, match=re.escape("actlab.module('x*sigmoid(beta*x)', beta=1.0)")):
+    with pytest.raises(BadFormula, match=re.escape("(give one at the end: ; beta=1.0)")):
         swap(model, {"relu": "x*sigmoid(beta*x)"}, rows())
+    assert swap(model, {"relu": "x*sigmoid(beta*x); beta=1.5"}, rows()).changed
+    assert [each.item() for each in model[1].parameters()] == [1.5]
 
 
 @pytest.mark.parametrize("inputs", [(), (rows(),)], ids=["modules", "sites"])

@@ -112,6 +112,17 @@ def test_the_target_is_what_the_control_reaches_less_what_does_not_matter(task: 
     assert (tanh.steps_to_target, tanh.missed_target) == (None, 6)
 
 
+def test_the_seeds_that_diverged_at_their_own_rate_are_named(task: Task) -> None:
+    plan = plan_of("relu", "tanh")
+    done = outcomes({"relu": [(100.0, 100.0, 100.0)] * 6, "tanh": [(100.0, 100.0, 100.0)] * 6})
+    for trial in (Trial("tanh", 1, SEEDS[2]), Trial("tanh", 0, SEEDS[3])):
+        done[trial] = replace(done[trial], diverged=True)
+    setting = Setting(task, {arm: Arm(arm, None) for arm in plan.arms}, None, plan)
+    choices = {"relu": (1,) * 6, "tanh": (1,) * 6}
+    relu, tanh = read(plan, done, choices=choices, points=POINTS, look=0, setting=setting).arms
+    assert (relu.diverged_seeds, tanh.diverged_seeds) == ((), (SEEDS[2],))
+
+
 def test_the_plan_can_fix_the_target(task: Task) -> None:
     found = with_curves(task, wanted=60.0)
     assert (found.target, found.target_sentence) == (60.0, "as the plan fixes it")

@@ -124,7 +124,7 @@ def test_a_history_is_bounded_and_keeps_its_first_and_recent_steps():
     assert len(kept) <= MOST_STEPS
     assert kept[0] == 0
     assert kept[-100:] == list(range(1900, 2000))
-    assert history.at(1950).step == 1950 and history.at(None).step == 1999
+    assert (history.at(1950).step, history.at(None).step) == (1950, 1999)
 
 
 def test_a_history_of_a_large_network_keeps_fewer_steps():

@@ -12,7 +12,7 @@ from actlab.report.chart import Chart, Compared, Key, Picture
 from actlab.report.style import COLORS, INK, PANEL, PANEL_TEXT, QUIET, axes, image, look
 from actlab.report.table import ranked
 from actlab.report.wording import metric_label, number_text, places_of
-from actlab.study.comparison import ArmResult
+from actlab.study.comparison import ArmResult, Comparison
 from actlab.train.kinds import Metric, after_number
 from actlab.train.loop import Epoch
 
@@ -34,7 +34,8 @@ class Course:
         median: the median over the seeds.
         inner: lower and upper quartile.
         outer: lowest and highest seed.
-        ended: how many seeds diverged before the last epoch; from then on they count as the baseline.
+        ended: how many seeds diverged; from then on they count as the baseline. One that reached its plateau before the
+            last epoch stays at its last value.
         seeds: how many seeds there are.
     """
 
@@ -69,7 +70,7 @@ def facts(data: Compared) -> Courses:
     """Return the learning curves."""
     comparison = data.comparison
     longest = max((len(curve) for arm in comparison.arms for curve in arm.curves), default=0)
-    arms = tuple(_course(arm, length=longest, after=comparison.baseline) for arm in ranked(comparison))
+    arms = tuple(_course(arm, comparison, length=longest) for arm in ranked(comparison))
     shown = [value for arm in arms for pair in arm.inner for value in pair]
     if not comparison.metric.larger_is_better:
         last = [arm.median[-1] for arm in arms if arm.median]
@@ -151,8 +152,14 @@ def legend(courses: Courses) -> tuple[Key, ...]:
     )
 
 
-def _course(arm: ArmResult, *, length: int, after: float) -> Course:
-    runs = [_lengthened(curve, length=length, after=after) for curve in arm.curves]
+def _course(arm: ArmResult, comparison: Comparison, *, length: int) -> Course:
+    seeds = comparison.plan.seeds[: len(arm.curves)]
+    runs = [
+        _lengthened(
+            curve, length=length, after=comparison.baseline if seed in arm.diverged_seeds or not curve else None
+        )
+        for curve, seed in zip(arm.curves, seeds, strict=True)
+    ]
     each = list(zip(*runs, strict=True))
     return Course(
         arm=arm.activation,
@@ -161,14 +168,21 @@ def _course(arm: ArmResult, *, length: int, after: float) -> Course:
         median=tuple(median(values) for values in each),
         inner=tuple(_quartiles(values) for values in each),
         outer=tuple((min(values), max(values)) for values in each),
-        ended=sum(len(curve) < length for curve in arm.curves),
+        ended=len(arm.diverged_seeds),
         seeds=len(arm.curves),
     )
 
 
-def _lengthened(curve: Sequence[Epoch], *, length: int, after: float) -> list[float]:
-    """Fill the validation metrics to full length: leaving out a diverged seed would flatter the arm."""
-    return [epoch.valid for epoch in curve] + [after] * (length - len(curve))
+def _lengthened(curve: Sequence[Epoch], *, length: int, after: float | None) -> list[float]:
+    """Fill the validation metrics to full length: leaving out a diverged seed would flatter the arm.
+
+    Args:
+        curve: the epochs of a seed.
+        length: the number of epochs of the longest curve.
+        after: what a seed that diverged counts as; None for one that did not, which stays at its last value.
+    """
+    values = [epoch.valid for epoch in curve]
+    return values + [values[-1] if after is None else after] * (length - len(curve))
 
 
 def _quartiles(values: Sequence[float]) -> Limits:

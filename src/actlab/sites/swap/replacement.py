@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable
 from typing import Any, final
 
 from torch import Tensor, nn
 
 from actlab.catalog.index import get
-from actlab.errors import BadFormula, BadInput
+from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
 from actlab.nn.modules import ActivationModule, module
@@ -79,7 +78,7 @@ def make_replacement(
         if not callable(replacement):
             raise BadInput(f"{replacement!r} must be an activation, a module or a function.")
         return Applying(replacement)
-    act = _activation(replacement)
+    act = get(replacement)
     _refuse_unfit(act, site)
     if layout is not None:
         if len(act.inputs) == 1:
@@ -88,17 +87,6 @@ def make_replacement(
     if isinstance(act, AxisActivation):
         return module(act, dim=axis)
     return GateFirst(module(act, layout="two")) if len(act.inputs) == 2 else module(act)
-
-
-def _activation(replacement: str | Activation | AxisActivation) -> Activation | AxisActivation:
-    try:
-        return get(replacement)
-    except BadFormula as error:
-        name = re.search(r"give one: (\w+)=", str(error))
-        if name is None:
-            raise
-        made = f"actlab.module({replacement!r}, {name[1]}=1.0)"
-        raise BadFormula(f"the formula {replacement!r} has a parameter: replace by the module {made}.") from error
 
 
 def _made(kind: type) -> nn.Module:

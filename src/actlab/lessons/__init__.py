@@ -1,0 +1,1 @@
+"""The lessons: Markdown texts whose numbers and figures come from the program."""

@@ -1,0 +1,285 @@
+"""The comparison that a page has started: planned, run, watched and stopped."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import Any, final
+
+from actlab.errors import BadStudy, shortened
+from actlab.study.archive import UNFINISHED, studies
+from actlab.study.database import sqlite_file
+from actlab.study.store import Store
+from actlab.web.child import Child
+from actlab.web.comparison_order import Order, program
+from actlab.web.feeds import Feed
+from actlab.web.workbench import Workbench
+
+IDLE, RUNNING, STOPPING = "idle", "running", "stopping"
+STOPPED, FINISHED, FAILED = "stopped", "finished", "failed"
+
+_LOOK_SECONDS = 0.3
+_STOPPING_SECONDS = 10.0
+"""How long a comparison may take to stop before it is terminated; the trials that are stored stay."""
+
+_MISUSE = 2  # the exit status of `actlab` for what the user can correct
+
+
+@final
+@dataclass(frozen=True)
+class Now:
+    """The latest comparison, or plan of one, that a page has started.
+
+    Attributes:
+        state: "idle", "running", "stopping", "stopped", "finished" or "failed".
+        is_plan: whether it only says what the comparison will take and can decide.
+        task: the name of the task, as the form shows it.
+        activations: the candidates.
+        study: the number of the study in the store, once it has one.
+        done: the number of training runs that are stored.
+        planned: the number of training runs planned.
+        seconds: the time since the start.
+        seconds_left: the expected time to the end; None if it is not known.
+        sentence: what happened, in words.
+        plan: the answer of `actlab compare --plan --json`, once it is there.
+        command: the command line that continues it in a terminal.
+    """
+
+    state: str = IDLE
+    is_plan: bool = False
+    task: str = ""
+    activations: tuple[str, ...] = ()
+    study: int | None = None
+    done: int = 0
+    planned: int | None = None
+    seconds: float = 0.0
+    seconds_left: float | None = None
+    sentence: str = ""
+    plan: Any = None
+    command: str = ""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is there."""
+        return self.state in (RUNNING, STOPPING)
+
+
+@final
+class Comparing:
+    """Runs one comparison at a time in another process, and publishes how far it is.
+
+    Args:
+        bench: what was named on the command line, and the store.
+        feed: where the state is published.
+    """
+
+    def __init__(self, bench: Workbench, feed: Feed) -> None:
+        self._bench, self._feed = bench, feed
+        self._lock = Lock()
+        self._child: Child | None = None
+        self._watch: Thread | None = None
+        self._stop = Event()
+        self._stop_time = 0.0
+        self.orders: dict[int, Order] = {}
+        """The comparisons that were started here, by the numbers of their studies."""
+        self.planned: Order | None = None
+        """The comparison that was planned last."""
+        self.now = Now()
+        self._say(self.now)
+
+    def start(self, order: Order, *, plan: bool = False, resume: int | None = None) -> Now:
+        """Start a comparison, or only plan it.
+
+        Args:
+            order: the comparison.
+            plan: whether it is planned only.
+            resume: the number of the study that is continued; it must be the newest of its name.
+
+        Raises:
+            BadStudy: one is running already, or the store or the process cannot be opened.
+        """
+        with self._lock:
+            if self.now.is_running:
+                what = "a plan" if self.now.is_plan else "a comparison"
+                raise BadStudy(f"{what} on '{self.now.task}' is running already; stop it, or wait until it has ended.")
+            before = _newest(self._bench.store)
+            child = Child(program(order.arguments(self._bench, plan=plan, resume=resume is not None)))
+            self._stop.clear()
+            self._child = child
+            self.planned = order if plan else self.planned
+            self._say(
+                Now(
+                    state=RUNNING,
+                    is_plan=plan,
+                    task=order.task or str(self._bench.data),
+                    activations=order.activations,
+                    study=resume,
+                    command=order.command(self._bench, resume=not plan),
+                )
+            )
+            self._watch = Thread(target=self._follow, args=(child, order, before), name="comparison", daemon=True)
+            self._watch.start()
+            return self.now
+
+    def stop(self) -> Now:
+        """Interrupt what is running; finished training runs are stored.
+
+        Raises:
+            BadStudy: nothing is running.
+        """
+        with self._lock:
+            child = self._child
+            if child is None or not self.now.is_running:
+                raise BadStudy("nothing is running.")
+            if not self._stop.is_set():
+                self._stop_time = time.monotonic()
+                self._stop.set()
+                self._say(replace(self.now, state=STOPPING))
+                child.interrupt()
+            return self.now
+
+    def close(self) -> None:
+        """Stop what is running, within a few seconds."""
+        with self._lock:
+            child, watch = self._child, self._watch
+            self._stop_time = time.monotonic()
+            self._stop.set()
+        if child is not None and watch is not None:
+            if watch.is_alive() and child.status is None:
+                child.interrupt()
+                watch.join(2.0)
+            if watch.is_alive() and child.status is None:
+                child.terminate()
+            watch.join(3.0)
+
+    def _say(self, now: Now) -> None:
+        self.now = now
+        self._feed.publish(now)
+
+    def _follow(self, child: Child, order: Order, before: int) -> None:
+        """Watch the process until it has ended, and say how it ended."""
+        try:
+            self._watch_until_ended(child, order, before)
+        finally:
+            with self._lock:
+                child.close()
+                self._child = None
+                if self.now.is_running:  # a fault of ours: a page must not wait
+                    self._say(replace(self.now, state=FAILED, sentence="The comparison can no longer be watched."))
+
+    def _watch_until_ended(self, child: Child, order: Order, before: int) -> None:
+        start = time.monotonic()
+        first: Now | None = None  # the first look at which the study was there
+        with _Opened(self._bench.store) as opened:
+            while child.status is None:
+                time.sleep(_LOOK_SECONDS)
+                if self._stop.is_set() and time.monotonic() - self._stop_time > _STOPPING_SECONDS:
+                    child.terminate()
+                found = self._progress(opened, before, seconds=time.monotonic() - start)
+                first = first or (None if found.planned is None else found)
+                with self._lock:  # not while the store is read, which may take its time
+                    self._say(replace(found, state=self.now.state, seconds_left=_seconds_left(found, first)))
+            found = self._progress(opened, before, seconds=time.monotonic() - start)
+            with self._lock:
+                if found.study is not None:
+                    self.orders[found.study] = order
+                self._say(self._ended(child, replace(found, seconds_left=None), opened))
+
+    def _progress(self, opened: _Opened, before: int, *, seconds: float) -> Now:
+        """Return the state with the latest numbers of the store."""
+        now = replace(self.now, seconds=seconds)
+        store = None if now.is_plan else opened.store()
+        if store is None:
+            return now
+        try:
+            if now.study is None:
+                added = [each.id for each in store.studies() if each.id > before]
+                now = replace(now, study=added[0]) if added else now
+            if now.study is None:
+                return now
+            study = store.load(now.study)
+            planned = None if study.planned is None else max(study.planned, study.done)
+            return replace(now, done=study.done, planned=planned, sentence="")
+        except BadStudy as error:
+            return replace(now, sentence=f"How far it is cannot be read: {error}")
+
+    def _ended(self, child: Child, now: Now, opened: _Opened) -> Now:
+        if child.status == 0:
+            if now.is_plan:
+                return replace(now, state=FINISHED, plan=json.loads(child.output()))
+            return replace(now, state=FINISHED, sentence=_verdict(opened.store(), now.study))
+        if self._stop.is_set():
+            runs = f"{now.done:,} finished training runs are stored; nothing is lost."
+            kept = runs if now.done else "No training run had ended."
+            return replace(now, state=STOPPED, sentence="Stopped." if now.is_plan else f"Stopped. {kept}")
+        return replace(now, state=FAILED, sentence=_failure(child))
+
+
+class _Opened:
+    """A store that is opened as soon as it is there, and closed at the end of a block."""
+
+    def __init__(self, where: str | Path) -> None:
+        self._where = where
+        self._store: Store | None = None
+
+    def __enter__(self) -> _Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    def store(self) -> Store | None:
+        """Return the store; None while it is not there or cannot be opened."""
+        if self._store is None and is_there(self._where):
+            try:
+                self._store = Store.existing(self._where)
+            except BadStudy:
+                return None
+        return self._store
+
+
+def is_there(store: str | Path) -> bool:
+    """Return whether a store is there, as far as that can be known without opening it."""
+    file = sqlite_file(store)
+    return file is None or file.exists()
+
+
+def _newest(where: str | Path) -> int:
+    """Return the number of the newest study; 0 if there is none."""
+    if not is_there(where):
+        return 0
+    with Store.existing(where) as store:
+        return max((each.id for each in store.studies()), default=0)
+
+
+def _seconds_left(now: Now, first: Now | None) -> float | None:
+    """Return the expected time to the end; what was stored before the first look took none of it."""
+    if first is None or now.planned is None or now.done <= first.done:
+        return None
+    return (now.seconds - first.seconds) / (now.done - first.done) * (now.planned - now.done)
+
+
+def _verdict(store: Store | None, number: int | None) -> str:
+    found = [] if store is None else [each for each in studies(store) if each.study.id == number]
+    return found[0].verdict if found and found[0].state != UNFINISHED else ""
+
+
+_KIND = re.compile(r"^[A-Z]\w+: ")
+
+
+def _failure(child: Child) -> str:
+    """Return in words why a process ended before it was done."""
+    status, line = child.status or 0, shortened(child.last_error(), limit=600)
+    if status < 0:
+        return (
+            f"The comparison was ended from outside, by signal {-status}, perhaps for lack of memory. Finished runs are"
+            " stored; continue it with fewer jobs."
+        )
+    if status == _MISUSE and line:
+        return _KIND.sub("", line)
+    return f"The comparison ended with an error: {line or f'exit status {status}'}"

@@ -1,0 +1,285 @@
+// The page Function. Its address holds the formulas and what is drawn of them.
+import {byId, complain, copyButton, el, fill, getJson, numberOf, postJson, shown, whenStill} from "./page.js";
+import {mountFunction} from "./figure_function.js";
+import {lines, look} from "./plot.js";
+
+const MOST = 8;
+/** Smaller errors are drawn at this height. */
+const LEAST_ULP = 0.01;
+const asked = (/** @type {string} */ path, /** @type {string} */ formula) => `${path}?f=${encodeURIComponent(formula)}`;
+
+const address = new URLSearchParams(location.search);
+/** What the address says. */
+const state = {
+  formulas: address.getAll("f").slice(0, MOST),
+  show: (address.get("show") || "value,derivative").split(","),
+  from: Number(address.get("from") ?? -6),
+  to: Number(address.get("to") ?? 6),
+  point: Number(address.get("point") ?? 1),
+  /** @type {Record<string, number>} the values of moved sliders, by `formula: parameter` */
+  values: {},
+  selected: 0,
+  language: "PyTorch",
+};
+if (!state.formulas.length) state.formulas = ["gelu", "relu"];
+for (const [name, value] of address) if (name.includes(": ")) state.values[name] = Number(value);
+
+/** @type {Map<string, Promise<{facts: any, details: any}>>} */
+const known = new Map();
+
+/** Return the facts of a formula. @param {string} formula */
+function about(formula) {
+  const found = known.get(formula) || Promise.all([getJson(asked("/api/function", formula) + "&points=2"), getJson(asked("/api/function/details", formula))])
+    .then(([facts, details]) => ({facts, details}));
+  found.catch(() => known.delete(formula));
+  known.set(formula, found);
+  return found;
+}
+
+function remember() {
+  const query = new URLSearchParams();
+  for (const formula of state.formulas) query.append("f", formula);
+  if (state.show.join() !== "value,derivative") query.set("show", state.show.join());
+  for (const [name, value] of /** @type {[string, number][]} */ ([["from", state.from], ["to", state.to], ["point", state.point]]))
+    if (value !== ({from: -6, to: 6, point: 1})[name]) query.set(name, String(value));
+  for (const [name, value] of Object.entries(state.values)) if (state.formulas.includes(name.split(": ")[0])) query.set(name, String(value));
+  history.replaceState(null, "", "?" + query);
+}
+
+/** Return the limits of a slider. @param {any} param */
+function range(param) {
+  const reach = Math.max(2, 2 * Math.abs(param.value));
+  let least = param.least ?? param.above ?? param.value - reach;
+  let most = param.most ?? param.below ?? param.value + reach;
+  least = Math.max(least, param.value - 10 * reach);
+  most = Math.min(most, param.value + 10 * reach);
+  if (param.above !== null && least === param.above) least += 0.01 * (most - least);
+  if (param.below !== null && most === param.below) most -= 0.01 * (most - least);
+  return {least, most};
+}
+
+let drawing = 0;
+
+async function draw() {
+  const mine = ++drawing;
+  /** @type {any[]} */ const sliders = [];
+  const curves = [], flat = [];
+  for (const formula of state.formulas) {
+    const {facts, details} = await about(formula);
+    if (!facts.along) { flat.push(facts.name); continue; }
+    const params = details.program.params.map((/** @type {any} */ param) => ({...param, key: `${formula}: ${param.name}`, ...range(param)}));
+    curves.push({label: formula, program: asked("/api/function/program.js", formula), params: params.map((/** @type {any} */ each) => each.key)});
+    for (const param of params) sliders.push({name: param.key, value: state.values[param.key] ?? param.value, least: param.least, most: param.most});
+  }
+  if (mine !== drawing) return;
+  const place = el("div");
+  fill(byId("curves"), place);
+  complain(byId("undrawn"), flat.length ? `${flat.join(", ")}: acts along an axis, on all inputs together, and has no curve.` : "");
+  if (curves.length) {
+    await mountFunction(place, {
+      curves, sliders, from: state.from, to: state.to, point: state.point, show: state.show, limits: null,
+      changed: whenStill((values, point) => {
+        for (const slider of sliders) if (values[slider.name] !== slider.value) state.values[slider.name] = values[slider.name];
+        state.point = point;
+        remember();
+      }, 250),
+    });
+  }
+}
+
+/** @param {any} limits */
+const interval = (limits) => (limits ? `${limits.lower_attained ? "[" : "("}${shown(limits.lower)}, ${shown(limits.upper)}${limits.upper_attained ? "]" : ")"}` : "–");
+/** @param {any} line */
+function asymptote(line) {
+  const [slope, intercept] = [numberOf(line.slope), numberOf(line.intercept)];
+  if (slope === 0) return shown(intercept);
+  const rise = slope === 1 ? "x" : slope === -1 ? "−x" : `${shown(slope)} x`;
+  return intercept === 0 ? rise : `${rise} ${intercept < 0 ? "−" : "+"} ${shown(Math.abs(intercept))}`;
+}
+/** Return what a function tends to on a side. @param {any} facts @param {"left" | "right"} side */
+const tends = (facts, side) => (facts.asymptotes?.[side] ? asymptote(facts.asymptotes[side]) : shown(facts.limits?.[side]));
+/** @param {any} value */
+const yesNo = (value) => (value === null || value === undefined ? "unknown" : value ? "yes" : "no");
+/** @param {any} facts @param {string} side */
+const ulps = (facts, side) => {
+  const found = facts.exactness.accurate?.float32?.[side]?.max_ulp;
+  return found === undefined ? "not measured" : `${shown(found, 3)} ULP`;
+};
+
+/** The rows of the table: a name, and what a function's facts say. @type {[string, (facts: any) => any][]} */
+const ROWS = [
+  ["Range", (facts) => interval(facts.range)],
+  ["Value at 0", (facts) => shown(facts.value_at_zero)],
+  ["Derivative at 0", (facts) => shown(facts.derivative_at_zero)],
+  ["Tends on the left to", (facts) => tends(facts, "left")],
+  ["Tends on the right to", (facts) => tends(facts, "right")],
+  ["Kinks at", (facts) => (facts.kinks.length ? facts.kinks.map((/** @type {any} */ kink) => shown(kink.at ?? kink)).join(", ") : "none")],
+  ["Monotone", (facts) => (facts.monotone ? facts.direction || "yes" : yesNo(facts.monotone))],
+  ["Symmetry", (facts) => (facts.odd ? "odd" : facts.even ? "even" : "none")],
+  ["Largest |derivative|", (facts) => shown(facts.lipschitz)],
+  ["Saturates", (facts) => (facts.saturates?.length ? facts.saturates.join(", ") : "no")],
+  ["Gain, second moment", (facts) => shown(facts.gains.second_moment)],
+  ["Gain, variance", (facts) => shown(facts.gains.variance)],
+  ["Gain, backward", (facts) => shown(facts.gains.backward)],
+  ["Largest error, value", (facts) => ulps(facts, "forward")],
+  ["Largest error, derivative", (facts) => ulps(facts, "backward")],
+  ["Same as", (facts) => facts.same_as || "–"],
+  ["Also called", (facts) => facts.aliases.join(", ") || "–"],
+  ["In other frameworks", (facts) => Object.entries(facts.elsewhere).filter(([name]) => name !== "hf").map(([name, names]) => `${name}: ${names.join(", ")}`).join("; ") || "–"],
+  ["Source", (facts) => facts.source || "–"],
+];
+
+async function tabulate() {
+  const all = await Promise.all(state.formulas.map(about));
+  const head = el("tr", {}, el("td"), ...state.formulas.map((formula) => el("th", {scope: "col"}, formula)));
+  const rows = ROWS.map(([name, said]) => el("tr", {}, el("th", {scope: "row"}, name), ...all.map(({facts}) => el("td", {}, said(facts)))));
+  fill(byId("facts"), el("caption", {}, "What follows from each formula."), el("thead", {}, head), el("tbody", {}, ...rows));
+}
+
+/** Show the selected function's mathematics and code. */
+async function describe() {
+  const formula = state.formulas[state.selected];
+  const {facts, details} = await about(formula);
+  byId("selected").textContent = formula;
+  byId("summary").textContent = facts.summary;
+  const shownAs = (/** @type {string} */ text) => new DOMParser().parseFromString(text, "text/html").body.firstElementChild;
+  const name = facts.inputs.length > 1 ? "f(value, gate)" : "f(x)";
+  fill(byId("mathematics"), el("p", {class: "quiet fine"}, `${name} =`), shownAs(details.mathematics),
+    ...Object.entries(details.derivatives).flatMap(([input, text]) => [el("p", {class: "quiet fine"}, `df/d${input} =`), shownAs(text)]));
+  fill(byId("languages"), ...Object.keys(details.code).map((language) => el("button", {
+    type: "button", "aria-pressed": String(language === state.language), "data-test": `code-${language}`, onclick: () => { state.language = language; describe(); },
+  }, language)));
+  byId("code").textContent = details.code[state.language];
+  fill(byId("copy"), copyButton(() => byId("code").textContent));
+}
+
+function chips() {
+  fill(byId("chips"), ...state.formulas.map((formula, at) => {
+    const swatch = el("span", {class: `swatch ${look(at).color}`, "aria-hidden": "true"});
+    const select = el("button", {type: "button", "aria-pressed": String(at === state.selected), "data-test": "chip", onclick: () => { state.selected = at; chips(); cleared(); describe(); }}, formula);
+    const remove = el("button", {type: "button", "aria-label": `Remove ${formula}`, "data-test": "remove", onclick: () => {
+      state.formulas.splice(at, 1);
+      state.selected = 0;
+      update();
+    }}, "×");
+    return el("li", {class: "chip"}, swatch, select, state.formulas.length > 1 ? remove : null);
+  }));
+}
+
+function cleared() {
+  for (const place of ["exactness", "cost", "measuring", "timing"]) fill(byId(place));
+  complain(byId("unmeasured"));
+  complain(byId("untimed"));
+}
+
+/** Show everything anew; formulas that cannot be read are taken off and said. */
+async function update() {
+  /** @type {any} */ let wrong = null;
+  for (const formula of [...state.formulas]) {
+    await about(formula).catch((error) => {
+      wrong = error;
+      state.formulas.splice(state.formulas.indexOf(formula), 1);
+    });
+  }
+  complain(byId("wrong"), wrong);
+  if (!state.formulas.length) return;
+  state.selected = Math.min(state.selected, state.formulas.length - 1);
+  remember();
+  chips();
+  cleared();
+  await Promise.all([draw(), tabulate(), describe()]);
+}
+
+// the box is checked while one types
+/** @type {AbortController | null} */ let checking = null;
+const check = whenStill(async () => {
+  checking?.abort();
+  checking = new AbortController();
+  const formula = byId("formula").value.trim();
+  const said = (/** @type {any} */ error) => {
+    complain(byId("wrong"), error);
+    byId("formula").setAttribute("aria-invalid", error ? "true" : "false");
+  };
+  if (!formula) return said(null);
+  try {
+    await getJson(asked("/api/function", formula) + "&points=2", checking.signal);
+    said(null);
+  } catch (error) {
+    if (!(error instanceof DOMException)) said(error);
+  }
+}, 250);
+byId("formula").addEventListener("input", check);
+
+byId("add").addEventListener("submit", async (/** @type {Event} */ event) => {
+  event.preventDefault();
+  const formula = byId("formula").value.trim();
+  if (!formula) return;
+  if (state.formulas.length >= MOST) return complain(byId("wrong"), `At most ${MOST} functions are drawn together; remove one first.`);
+  try {
+    await about(formula);
+  } catch (error) {
+    return complain(byId("wrong"), error);
+  }
+  if (!state.formulas.includes(formula)) state.formulas.push(formula);
+  state.selected = state.formulas.indexOf(formula);
+  byId("formula").value = "";
+  update();
+});
+
+for (const box of document.getElementsByName("show")) {
+  const input = /** @type {HTMLInputElement} */ (box);
+  input.checked = state.show.includes(input.value);
+  input.addEventListener("change", () => {
+    const boxes = /** @type {HTMLInputElement[]} */ ([...document.getElementsByName("show")]);
+    const chosen = boxes.filter((each) => each.checked).map((each) => each.value);
+    if (!chosen.length) input.checked = true;
+    else { state.show = chosen; remember(); draw(); }
+  });
+}
+for (const name of /** @type {("from" | "to")[]} */ (["from", "to"])) {
+  byId(name).value = state[name];
+  byId(name).addEventListener("change", () => {
+    const limits = {from: state.from, to: state.to, [name]: byId(name).valueAsNumber};
+    if (!(limits.from < limits.to)) return complain(byId("undrawn"), "The first limit must be a number below the second.");
+    Object.assign(state, limits);
+    remember();
+    draw();
+  });
+}
+
+byId("measure").addEventListener("click", async () => {
+  const formula = state.formulas[state.selected];
+  byId("measuring").textContent = "Measuring …";
+  complain(byId("unmeasured"));
+  try {
+    const found = await getJson(asked("/api/function/exactness", formula));
+    fill(byId("exactness"));
+    for (const part of [found.negative, found.positive]) {
+      const series = part.rows.map((/** @type {any} */ row, /** @type {number} */ at) => ({label: `${row.name}, ${row.direction === "forward" ? "value" : "derivative"}`, ...look(at), points: true}));
+      const sign = part.sign < 0 ? "−" : "+";
+      const chart = lines(byId("exactness"), {series, height: 200, log: true, x: `input ${sign}2^…`, y: "ULP", label: `Largest errors for inputs of sign ${sign}`});
+      chart.draw(part.exponents, part.rows.map((/** @type {any} */ row) => row.ulp.map((/** @type {any} */ ulp) => (ulp === null ? null : Math.max(LEAST_ULP, numberOf(ulp))))));
+    }
+    byId("measuring").textContent = "";
+  } catch (error) {
+    byId("measuring").textContent = "";
+    complain(byId("unmeasured"), error);
+  }
+});
+
+byId("time").addEventListener("click", async () => {
+  byId("timing").textContent = "Timing …";
+  complain(byId("untimed"));
+  try {
+    const {rows} = await postJson(asked("/api/function/cost", state.formulas[state.selected]));
+    const body = rows.map((/** @type {any} */ row) => el("tr", {}, el("th", {scope: "row"}, row.contender === "eager" ? "PyTorch" : row.contender), el("td", {}, row.direction),
+      el("td", {class: "number"}, shown(row.median_s / row.copy_s, 3)), el("td", {class: "number"}, `${shown(row.median_s * 1e6, 3)} µs`)));
+    fill(byId("cost"), el("table", {}, el("thead", {}, el("tr", {}, ...["by", "pass", "copies", "time"].map((name, at) => el("th", {scope: "col", class: at > 1 ? "number" : null}, name)))), el("tbody", {}, ...body)));
+    byId("timing").textContent = "";
+  } catch (error) {
+    byId("timing").textContent = "";
+    complain(byId("untimed"), error);
+  }
+});
+
+update();
