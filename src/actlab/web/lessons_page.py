@@ -66,6 +66,7 @@ class Medium:
         address: the address of a lesson.
         index: the address of the list of lessons.
         program: where a page finds a JavaScript module: its text and its query as this server knows it.
+        playground: the data of a playground figure.
         has_workbench: whether links to the other pages work.
     """
 
@@ -73,6 +74,7 @@ class Medium:
     address: Callable[[Lesson], str]
     index: str
     program: Callable[[str, str], str]
+    playground: Callable[[State], dict[str, Any]]
     has_workbench: bool
 
 
@@ -81,6 +83,7 @@ LIVE = Medium(
     address=lambda lesson: f"/lessons/{lesson.number}" if lesson.number else "/questions",
     index="/lessons",
     program=lambda text, query: f"{PROGRAM}?{query}",
+    playground=draw.playground,
     has_workbench=True,
 )
 
@@ -132,6 +135,7 @@ def lesson_values(lesson: Lesson, medium: Medium, *, presets: dict[int, State] |
                 "state": state.query,
                 "caption": inline_html_of(part.caption),
                 "address": address,
+                "is_replayed": part.kind == "playground" and not medium.has_workbench,
             }
         if isinstance(part, Choice):
             choices += 1
@@ -170,7 +174,7 @@ def _figure_data(figure: Figure, state: State, medium: Medium) -> dict[str, Any]
             for curve in data["curves"]:
                 curve["program"] = medium.program(curve["program"], draw.program_query(curve["label"], state))
             return {"kind": figure.kind, "data": data}
-        data = draw.lines(state) if figure.kind == "lines" else {}
+        data = draw.lines(state) if figure.kind == "lines" else medium.playground(state)
         return {"kind": figure.kind, "data": data}
     except ActlabError as error:
         return {"kind": figure.kind, "error": str(error)}
