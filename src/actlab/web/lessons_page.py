@@ -38,10 +38,9 @@ def page(bench: Workbench) -> Page:
         }
         return html("lesson.html.j2", here="/lessons", **lesson_values(lesson, LIVE, presets=presets))
 
-    def asked(lesson: Lesson) -> Route:
-        return Route(
-            "/questions", lambda request: html("lesson.html.j2", here="/questions", **lesson_values(lesson, LIVE))
-        )
+    def asked(request: Request) -> Response:
+        (lesson,) = questions()
+        return html("lesson.html.j2", here="/questions", **lesson_values(lesson, LIVE))
 
     def program(request: Request) -> Response:
         figure = draw.function(State(request.url.query))
@@ -51,7 +50,7 @@ def page(bench: Workbench) -> Page:
         Route("/lessons", index),
         Route(PROGRAM, program),
         Route("/lessons/{number:int}", one),
-        *map(asked, questions()),
+        Route("/questions", asked),
     ]
     return Page(routes)
 

@@ -64,6 +64,11 @@ def assert_curves_are_right(state: State, found):
                 assert y == pytest.approx(float(exact(x)), rel=1e-6, abs=1e-6), (text, order, x)
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(tmp_path_factory.mktemp("export") / "lessons")
+
+
 @pytest.mark.parametrize("lesson", PAGES, ids=lambda lesson: lesson.slug)
 def test_figures_of_a_lesson_agree_with_python(visitor_of, lesson: Lesson):
     page = visitor_of().visit(address_of(lesson))
@@ -134,15 +139,26 @@ def test_wrong_preset_is_a_sentence_and_the_rest_works(visitor_of):
 
 
 @pytest.mark.parametrize("width", [360, 800])
-def test_lesson_fits_a_narrow_window(visitor_of, width: int):
-    page = visitor_of(width=width).visit("/lessons/3")
+def test_lessons_fit_a_narrow_window(visitor_of, width: int):
+    visitor = visitor_of(width=width)
+    for path in ("/lessons", "/lessons/3", "/lessons/9"):
+        page = visitor.visit(path)
+        page.wait_for_function(MOUNTED)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_nothing_in_an_exported_lesson_is_hard_to_reach(chromium, exported: Path, dark: bool):
+    """Let axe-core look at a file, since the policy of the served pages keeps foreign scripts out."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    context = chromium.new_context(color_scheme="dark" if dark else "light", bypass_csp=True)
+    page = context.new_page()
+    page.goto((exported.parent / "05-relu.html").as_uri())
     page.wait_for_function(MOUNTED)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export(tmp_path_factory.mktemp("export") / "lessons")
+    page.locator(".choice input").first.check()
+    found = axe.run(page).response["violations"]
+    context.close()
+    assert [each["id"] for each in found if each["impact"] in {"serious", "critical"}] == []
 
 
 @pytest.mark.parametrize("lesson", PAGES, ids=lambda lesson: lesson.slug)
