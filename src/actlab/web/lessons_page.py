@@ -16,7 +16,7 @@ from actlab.lessons import draw
 from actlab.lessons.lesson import Choice, Figure, Lesson, Part, lessons, questions
 from actlab.lessons.state import State
 from actlab.web.answers import json_text
-from actlab.web.lesson_markup import html_of, inline_html_of
+from actlab.web.lesson_markup import html_of, inline_html_of, without_pages
 from actlab.web.shell import html
 from actlab.web.workbench import Page, Workbench
 
@@ -142,7 +142,7 @@ def lesson_values(lesson: Lesson, medium: Medium, *, presets: dict[int, State] |
                 (inline_html_of(each.text), inline_html_of(each.explanation), each.is_right) for each in part.options
             ]
             return {"what": "choice", "number": choices, "question": inline_html_of(part.question), "options": options}
-        return {"what": "prose", "html": html_of(part.text)}
+        return {"what": "prose", "html": html_of(part.text if medium.has_workbench else without_pages(part.text))}
 
     sections = [
         {"title": inline_html_of(section.title), "parts": [shown(part) for part in section.parts]}

@@ -99,15 +99,15 @@ def page(bench: Workbench) -> Page:
         return json_answer({"id": name, "feed": feed_of(name), "state": query_of(state), "points": points})
 
     def order(request: Request, body: bytes) -> Response:
-        session, verb = sessions.get(request.path_params["id"]), request.path_params["verb"]
-        if verb == "step":
-            session.step(_whole_of(body, "steps", 1, MOST_STEPS))
+        name, verb = request.path_params["id"], request.path_params["verb"]
+        if verb == "close":  # an ended one too: a page may close what has gone meanwhile
+            sessions.end(name)
+        elif verb == "step":
+            sessions.get(name).step(_whole_of(body, "steps", 1, MOST_STEPS))
         elif verb == "pace":
-            session.limit(_whole_of(body, "pace", *map(int, LIMITS["pace"])))
+            sessions.get(name).limit(_whole_of(body, "pace", *map(int, LIMITS["pace"])))
         elif verb in {"play", "pause", "reset"}:
-            getattr(session, verb)()
-        elif verb == "close":
-            sessions.end(request.path_params["id"])
+            getattr(sessions.get(name), verb)()
         else:
             raise BadInput(f"a training takes play, pause, step, pace, reset and close; got '{shortened(verb)}'.")
         return json_answer({})

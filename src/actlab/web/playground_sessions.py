@@ -55,7 +55,7 @@ class Session:
         self._table, self._turns = table, turns
         self._orders = Condition()
         self._playing, self._wanted, self._reset, self._closed = not state.paused, 0, False, False
-        self._goal = LAP
+        self._goal, self._shown_playing = LAP, False
         self._credit, self._credited = 0.0, time.monotonic()
         begun: Future[Training] = Future()
         threads = torch.get_num_threads()
@@ -126,13 +126,14 @@ class Session:
                 if is_still or time.monotonic() - published >= _FRAME_SECONDS:
                     self._publish()
                     published = time.monotonic()
-            time.sleep(0.0005)  # otherwise this thread would take the next turn again
+            # otherwise this thread would take the next turn again, or spin until the pace allows a step
+            time.sleep(0.004 if self.state.pace else 0.0005)
 
     def _awaited(self) -> bool:
         """Wait for work; return whether there is any, and False once the session ends."""
         with self._orders:
             while not self._closed:
-                if self._reset or self._wanted or self._playing:
+                if self._reset or self._wanted or self._playing or self._shown_playing:
                     return True
                 self._closed = self.feed.unheard_seconds > CLOSED_AFTER
                 self._orders.wait(2.0)
@@ -174,7 +175,8 @@ class Session:
 
     def _publish(self) -> None:
         frame: dict[str, Any] = plain(frame_of(self._training))
-        self.feed.publish({**frame, "playing": self._playing})
+        self._shown_playing = self._playing
+        self.feed.publish({**frame, "playing": self._shown_playing})
 
 
 @final

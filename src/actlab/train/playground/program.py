@@ -43,15 +43,9 @@ def program_of(state: State, steps: int, *, table: Table | None = None) -> str:
     settings = "\n".join(f"    ({how!r}, {factor!r})," for how, factor in initializations(state))
     is_classes = points_of(state, table).is_classes
     loss = "binary_cross_entropy_with_logits" if is_classes else "mse_loss"
-    shared: list[Callable[..., Any]] = [
-        plain.stream,
-        plain.uniform,
-        plain.normal,
-        plain.polar,
-        plain.classes,
-        *_draws(state),
-    ]
-    plain_text = [inspect.getsource(each).rstrip() for each in (*shared, plain.halves, plain.initialize, plain.batches)]
+    shared = [plain.stream, plain.uniform, plain.normal, plain.polar, plain.classes]
+    used: list[Any] = [*shared, *_draws(state), plain.halves, plain.initialize, plain.batches]
+    plain_text = [inspect.getsource(each).rstrip() for each in used]
     main = f"""\
 torch.set_num_threads(1)
 SEED = {state.seed}
