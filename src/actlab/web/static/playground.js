@@ -245,7 +245,7 @@ byId("add").addEventListener("click", () => {
   changeLayers([...layers, {...(layers[layers.length - 1] || NEW)}]);
 });
 byId("play").addEventListener("click", toggle);
-for (const [name, count] of /** @type {[string, number][]} */ ([["step", 1], ["steps", 100]])) byId(name).addEventListener("click", () => server.order("step", {steps: count}));
+for (const [name, steps] of Object.entries({step: 1, steps: 100})) byId(name).addEventListener("click", () => server.order("step", {steps}));
 byId("reset").addEventListener("click", () => server.order("reset"));
 byId("pace").addEventListener("change", () => {
   state.set("pace", byId("pace").value);
