@@ -2,7 +2,6 @@ from . import kernels as kernels
 from . import nn as nn
 from .catalog.index import get as get
 from .diagnosis.check import check as check
-from .diagnosis.watch import watch as watch
 from .errors import ActlabError as ActlabError
 from .formula.activation import Activation as Activation
 from .formula.activation import activation as activation
@@ -18,5 +17,6 @@ from .theory.properties import properties as properties
 from .train.task import Task as Task
 from .verbs.advise import advise as advise
 from .verbs.compare import compare as compare
+from .web.live import watch as watch
 
 __version__: str

@@ -67,9 +67,9 @@ def trial(
             copied = copy_of(model)
         for module in copied.modules():
             module.training = True  # a model may have a `train` of another meaning
-        _copy_hooks(model, copied)
+        copy_hooks(model, copied)
         try:
-            stepper = _copied_optimizer(optimizer, model, copied)
+            stepper = copied_optimizer(optimizer, model, copied)
         except BadInput as error:
             return Report((), raised=error)
         return _trained(
@@ -97,7 +97,7 @@ def _trained(
         with watched:
             for done, (inputs, targets) in enumerate(batches, start=1):
                 random = torch.get_rng_state()
-                value = _backward(model, optimizer, loss, inputs, targets)
+                value = loss_of_step(model, optimizer, loss, inputs, targets)
                 if lost is None and not _are_finite(model, value):
                     lost = _Lost(done, copy.deepcopy(model.state_dict()), random, inputs, targets)
                 with their_code("the training step", error=BadInput):
@@ -149,11 +149,12 @@ def _are_finite(model: nn.Module, loss: torch.Tensor) -> bool:
     return all(bool(each.isfinite().all()) for each in (loss, *gradients) if each.layout is torch.strided)
 
 
-def _backward(model: nn.Module, optimizer: Optimizer, loss: Loss, inputs: Any, targets: Any) -> torch.Tensor:
-    """Compute the gradients of one step and return its loss."""
+def loss_of_step(model: nn.Module, optimizer: Optimizer | None, loss: Loss, inputs: Any, targets: Any) -> torch.Tensor:
+    """Compute the gradients of one step and return its loss; an optimizer's old gradients are cleared before."""
     args, kwargs = called_with(inputs)
     with their_code("the training step", error=BadInput):
-        optimizer.zero_grad()
+        if optimizer is not None:
+            optimizer.zero_grad()
         output = model(*args, **kwargs)
         value = loss(output) if targets is None else loss(output, targets)
     with their_code("the backward pass", error=BadBackward if value.requires_grad else BadInput):
@@ -175,14 +176,14 @@ def _kept_graph(model: nn.Module) -> str:
     return ""
 
 
-def _copy_hooks(model: nn.Module, copied: nn.Module) -> None:
+def copy_hooks(model: nn.Module, copied: nn.Module) -> None:
     """Copy the hooks on the parameters' gradients, such as a mask's: a deep copy of a tensor lacks them."""
     for own, its in zip(model.parameters(), copied.parameters(), strict=True):
         for hook in (own._backward_hooks or {}).values():
             its.register_hook(hook)  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
 
 
-def _copied_optimizer(optimizer: Optimizer | None, model: nn.Module, copied: nn.Module) -> Optimizer:
+def copied_optimizer(optimizer: Optimizer | None, model: nn.Module, copied: nn.Module) -> Optimizer:
     """Return an optimizer of the copy with the same settings and state; Adam by default."""
     if optimizer is None:
         return torch.optim.Adam((value for value in copied.parameters() if value.requires_grad), lr=_RATE)

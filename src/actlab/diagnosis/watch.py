@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from threading import Lock
 from types import TracebackType
@@ -26,6 +26,8 @@ from actlab.sites.site import Unseen
 from actlab.sites.trace.guard import Guard
 from actlab.sites.trace.readable import why_not_now
 from actlab.sites.trace.run import unwrapped
+from actlab.sites.trace.trace import Trace
+from actlab.telemetry.close_look import CloseLook, MeasuredStep
 from actlab.telemetry.merge import gathered
 from actlab.telemetry.quantities import ParameterQuantities, Quantities, of_distinct
 from actlab.telemetry.recording import Recording
@@ -69,11 +71,14 @@ class Watch:
         self._is_measuring = self._is_stepped = self._user_ends_steps = False
         self._scale: Tensor | float | None = None
         self._is_called = self._was_called = self._has_looked = False
+        self.look: CloseLook | None = None
+        self._during: AbstractContextManager[object] = nullcontext()
 
     def __enter__(self) -> Self:
         refuse_watched(self._outer, self._model)
         refuse_lazy(self._model)
         with ExitStack() as stack:
+            stack.enter_context(self._during)
             for handle in listen_to_optimizers(self._before_step, self._after_step):
                 stack.callback(handle.remove)
             self._attach(self._outer, "", stack)
@@ -103,6 +108,26 @@ class Watch:
         self._is_measuring = self._is_stepped = False  # an interrupted step is not counted
         self._recording.passes = 0
         self._recording.unhook()
+        if self.look is not None:
+            self.look.drop()
+
+    def look_closely(
+        self, receive: Callable[[MeasuredStep], None], *, during: AbstractContextManager[object] | None = None
+    ) -> Self:
+        """Pass on the distributions of every activation's input, output and gradient in each measured step.
+
+        Args:
+            receive: called at the end of a measured step, in the thread that trains; if it raises, a warning says so
+                and it is not called again.
+            during: entered and left together with the watch.
+        """
+        self.look = CloseLook(receive, self._settings)
+        self._during = during or nullcontext()
+        return self
+
+    def traces(self) -> tuple[Trace, ...]:
+        """Return the first measured pass of the model, or of each part that the loop calls."""
+        return tuple(each.trace for each in self._calls if each.trace is not None)
 
     def step(self, loss: Tensor | float | None = None) -> None:
         """End a training step; without this call, the optimizer's step ends it.
@@ -285,9 +310,18 @@ class Watch:
             if self._sinks:
                 self._recording.add_up()
                 self._tell_sinks(payload(self._recording, self._updates))
+        step, was_measuring = self._steps, self._is_measuring
         self._is_measuring = self._is_stepped = False
         self._recording.passes = 0
         self._steps += advance
+        if was_measuring and self.look is not None and self.look not in self._guard.unseen:
+            with self._guard.around(self.look, "", "a close look"):
+                self._end_look(self.look, step)
+
+    def _end_look(self, look: CloseLook, step: int) -> None:
+        loss = float(self._losses[-1][1]) if self._losses and self._losses[-1][0] == step else None
+        scale = 1.0 if self._scale is None else float(self._scale)
+        look.close(step, loss=loss, points=self._recording.latest(), scale=scale)
 
     def _tell_sinks(self, numbers: dict[str, Any]) -> None:
         """Call the sinks; one that raises is not called again."""

@@ -22,11 +22,18 @@ from actlab.sites.trace.guard import Guard
 from actlab.sites.trace.preserve_state import uncompiled, undisturbed
 from actlab.sites.trace.readable import is_in_transform, shape_of, why_not_now
 from actlab.sites.trace.trace import Trace
+from actlab.telemetry.close_look import CloseLook
 from actlab.telemetry.recording import Recording
 
 
 class Loop(Protocol):
-    """The watched training loop."""
+    """The watched training loop.
+
+    Attributes:
+        look: takes the distributions of a measured step; None if nobody asked for them.
+    """
+
+    look: CloseLook | None
 
     def was_called(self, calls: Calls) -> None:
         """Note that the loop calls the module."""
@@ -115,10 +122,14 @@ class Calls:
     def before(self, site: Site, z: Tensor) -> None:
         """Measure the input of an activation."""
         self._recording.add(site, z)
+        if self._loop.look is not None:
+            self._loop.look.input(site, z)
 
     def after(self, site: Site, y: Tensor) -> None:
-        """Measure the gradient of an activation's output."""
+        """Measure the output of an activation, and its gradient."""
         self._recording.hook(site, y)
+        if self._loop.look is not None and (handle := self._loop.look.output(site, y)) is not None:
+            self._recording.until_the_end_of_the_step(handle)
 
     def traced(self, trace: Trace) -> None:
         """Take over the trace of a pass."""

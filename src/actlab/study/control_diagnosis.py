@@ -77,7 +77,7 @@ def _of_task(
             batch=next(batches(task, seed=seed)),
             loss=task.loss,
             settings=settings,
-            optimizer=_optimizer(model, task),
+            optimizer=optimizer_of_task(model, task),
             train_steps=train_steps,
             data=batches(task, seed=seed),
             progress=progress,
@@ -131,7 +131,7 @@ def batches(task: Task, *, seed: int) -> Iterator[tuple[Any, Any]]:
                 yield rows.inputs, rows.targets
 
 
-def _optimizer(model: nn.Module, task: Task) -> torch.optim.Optimizer:
+def optimizer_of_task(model: nn.Module, task: Task) -> torch.optim.Optimizer:
     """Build the task's optimizer at the geometric mean of its learning rates."""
     low, high = task.rates
     return OPTIMIZERS[task.optimizer](model.parameters(), lr=(low * high) ** 0.5)

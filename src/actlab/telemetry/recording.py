@@ -16,6 +16,7 @@ from actlab.sites.site import Site, Unseen
 from actlab.sites.trace.readable import is_in_transform, numbers_of, unreadable_kind
 from actlab.sites.trace.trace import Trace
 from actlab.telemetry.accumulator import Adder
+from actlab.telemetry.close_look import Key, key_of
 from actlab.telemetry.distinct_examples import Shown
 from actlab.telemetry.merge import statistics
 from actlab.telemetry.observed_activation import measured
@@ -29,8 +30,6 @@ RECENT = 512
 MOST_POINTS = 512
 # The largest number of gradient norms that wait to be added up.
 _MOST_NORMS = 4096
-
-Key = tuple[str, str, int, int, str]
 
 
 @final
@@ -105,6 +104,7 @@ class Recording:
         self._over: list[_Over] = []
         # for each gradient: the number of ended steps before it, the row of the site, and the norm
         self._norms: dict[torch.device, list[tuple[int, int, Tensor]]] = {}
+        self._latest: Moment | None = None
         self._every = 1
         self._closed = 0
 
@@ -128,11 +128,11 @@ class Recording:
         kind = unreadable_kind([z])
         if not z.is_meta:
             why = f"its values {kind} cannot be read" if kind.startswith("inside") else f"its input is {kind}"
-            self.opaque[_key(site)] = Unseen(site.path, site.spelling, why)
+            self.opaque[key_of(site)] = Unseen(site.path, site.spelling, why)
 
     def hook(self, site: Site, y: Tensor) -> None:
         """Register a gradient hook on the output."""
-        row = self.rows.get(_key(site))
+        row = self.rows.get(key_of(site))
         if row is None or is_in_transform(y) or not y.requires_grad:
             return
         self.hooked += 1
@@ -163,7 +163,7 @@ class Recording:
         return found.view(steps, table.sites)
 
     def _row(self, site: Site, z: Tensor) -> Row | None:
-        key = _key(site)
+        key = key_of(site)
         row = self.rows.get(key)
         units = 1 if z.dim() == 0 else z.shape[_axis(site, z)]
         if row is None:
@@ -222,6 +222,7 @@ class Recording:
         self._over.clear()
 
     def _keep(self, moment: Moment) -> None:
+        self._latest = moment
         if self._closed % self._every == 0:
             self.moments.append(moment)
         self._closed += 1
@@ -268,6 +269,14 @@ class Recording:
             found[number] = Point(moment.step, dead, saturated, zeros, mean, variance, rms)
         return found
 
+    def latest(self) -> dict[Key, Point]:
+        """Return the points of the last measured step by site; this copies them from the device."""
+        self.add_up()
+        if self._latest is None:
+            return {}
+        keys = tuple(self.rows)
+        return {keys[number]: point for number, point in self.points(self._latest).items()}
+
     def first_non_finite(self) -> FirstNonFinite | None:
         """Return the first step with a value that is not finite, and the first site of that step."""
         self.add_up()
@@ -298,10 +307,6 @@ def _site(row: Row, points: list[Point]) -> SiteQuantities:
         recent=statistics(recent, shift, histogram, inside[:, units], examples=row.older + row.newer),
         points=tuple(points),
     )
-
-
-def _key(site: Site) -> Key:
-    return (site.path, site.file, site.line, site.index, site.spelling)
 
 
 def _axis(site: Site, z: Tensor) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Thread
@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from actlab import verbs
 from actlab.errors import ActlabError
-from actlab.web import compare_page, front_page, function_page, lessons_page, playground_page
+from actlab.web import compare_page, front_page, function_page, lessons_page, network_page, playground_page
 from actlab.web.answers import on_actlab_error, on_failure, refusal
 from actlab.web.feeds import event_stream
 from actlab.web.gate import Gate
@@ -29,21 +29,23 @@ STATIC = Path(__file__).parent / "static"
 PAGES: tuple[Callable[[Workbench], Page], ...] = (
     front_page.page,
     function_page.page,
+    network_page.page,
     lessons_page.page,
     playground_page.page,
     compare_page.page,
 )
 
 
-def application(bench: Workbench) -> Starlette:
+def application(bench: Workbench, pages: Sequence[Callable[[Workbench], Page]] = PAGES) -> Starlette:
     """Return the application that shows a workbench."""
-    pages = [page(bench) for page in PAGES]
+    built = [page(bench) for page in pages]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        Thread(target=_warm, daemon=True).start()
+        if function_page.page in pages:
+            Thread(target=_warm, daemon=True).start()
         yield
-        for page in pages:
+        for page in built:
             page.close()
 
     def style(request: Request) -> Response:
@@ -51,7 +53,7 @@ def application(bench: Workbench) -> Starlette:
 
     return Starlette(
         routes=[
-            *(route for page in pages for route in page.routes),
+            *(route for page in built for route in page.routes),
             Route("/api/events", event_stream(bench.feeds)),
             Route("/static/style.css", style),
             Mount("/static", StaticFiles(directory=STATIC)),

@@ -173,19 +173,18 @@ class Comparing:
 
     def _watch_until_ended(self, child: Child, order: Order, before: int) -> None:
         start = time.monotonic()
-        at_start: int | None = None
+        first: Now | None = None  # the first look at which the study was there
         with _Opened(self._bench.store) as opened:
             while child.status is None:
                 time.sleep(_LOOK_SECONDS)
                 if self._stop.is_set() and time.monotonic() - self._stop_time > _STOPPING_SECONDS:
                     child.terminate()
-                with self._lock:
-                    found = self._progress(opened, before, seconds=time.monotonic() - start)
-                    if at_start is None and found.planned is not None:
-                        at_start = found.done
-                    self._say(_with_time_left(found, at_start or 0))
-            with self._lock:
                 found = self._progress(opened, before, seconds=time.monotonic() - start)
+                first = first or (None if found.planned is None else found)
+                with self._lock:  # not while the store is read, which may take its time
+                    self._say(replace(found, state=self.now.state, seconds_left=_seconds_left(found, first)))
+            found = self._progress(opened, before, seconds=time.monotonic() - start)
+            with self._lock:
                 if found.study is not None:
                     self.orders[found.study] = order
                 self._say(self._ended(child, replace(found, seconds_left=None), opened))
@@ -204,7 +203,7 @@ class Comparing:
                 return now
             study = store.load(now.study)
             planned = None if study.planned is None else max(study.planned, study.done)
-            return replace(now, done=study.done, planned=planned)
+            return replace(now, done=study.done, planned=planned, sentence="")
         except BadStudy as error:
             return replace(now, sentence=f"How far it is cannot be read: {error}")
 
@@ -258,11 +257,11 @@ def _newest(where: str | Path) -> int:
         return max((each.id for each in store.studies()), default=0)
 
 
-def _with_time_left(now: Now, at_start: int) -> Now:
-    fresh = now.done - at_start
-    if now.planned is None or fresh <= 0:
-        return now
-    return replace(now, seconds_left=now.seconds / fresh * (now.planned - now.done))
+def _seconds_left(now: Now, first: Now | None) -> float | None:
+    """Return the expected time to the end; what was stored before the first look took none of it."""
+    if first is None or now.planned is None or now.done <= first.done:
+        return None
+    return (now.seconds - first.seconds) / (now.done - first.done) * (now.planned - now.done)
 
 
 def _verdict(store: Store | None, number: int | None) -> str:

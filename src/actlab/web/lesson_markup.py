@@ -12,6 +12,7 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markupsafe import Markup
 
+_PAGE = re.compile(r"\[([^\]]+)\]\(/[^)]*\)")
 _FORMULA = re.compile(r"(\$\$?)([^$]+)\1")
 
 
@@ -23,6 +24,16 @@ def html_of(text: str) -> Markup:
 def inline_html_of(text: str) -> Markup:
     """Return one line of Markdown as HTML, without a paragraph around it."""
     return Markup(_markdown().renderInline(text))
+
+
+def without_pages(text: str) -> str:
+    """Return Markdown in which links to the workbench's other pages are plain text.
+
+    Example:
+        >>> without_pages("[the page](/compare), [a paper](https://arxiv.org)")
+        'the page, [a paper](https://arxiv.org)'
+    """
+    return _PAGE.sub(r"\1", text)
 
 
 @lru_cache(maxsize=1)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import socket
 import webbrowser
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 
 import uvicorn
 
 from actlab.errors import BadInput
 from actlab.web.answers import log
-from actlab.web.application import application
-from actlab.web.workbench import Workbench
+from actlab.web.application import PAGES, application
+from actlab.web.workbench import Page, Workbench
 
 HOST = "127.0.0.1"
 PORT = 8421
@@ -39,11 +40,12 @@ def serve(bench: Workbench, *, port: int | None = None, open_browser: bool = Tru
             server(bench).run(sockets=[listener])
 
 
-def server(bench: Workbench) -> uvicorn.Server:
+def server(bench: Workbench, pages: Sequence[Callable[[Workbench], Page]] = PAGES) -> uvicorn.Server:
     """Return the server of a workbench, not yet running."""
     settings = uvicorn.Config(
-        application(bench),
-        log_level="error",
+        application(bench, pages),
+        # what fails is logged by the application, in one line
+        log_level="critical",
         access_log=False,
         # a page that listens to events never ends its request
         timeout_graceful_shutdown=1,
@@ -57,23 +59,24 @@ def address_of(bench: Workbench, listener: socket.socket) -> str:
     return f"http://{HOST}:{listener.getsockname()[1]}/?token={bench.token}"
 
 
-def bound(port: int | None) -> socket.socket:
+def bound(port: int | None, *, option: str = "--port ") -> socket.socket:
     """Return a socket on the port of the loopback interface.
 
     Raises:
         BadInput: the port is in use or is none.
     """
     if port is not None and not 0 <= port <= _LIMIT:
-        raise BadInput(f"--port must be from 0 (any free one) to {_LIMIT}; got {port}.")
+        raise BadInput(f"{option.rstrip(' =')} must be from 0 (any free one) to {_LIMIT}; got {port}.")
     for wanted in (PORT, 0) if port is None else (port,):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, wanted))
+            listener.listen()  # who asks before the pages are ready waits for them
         except OSError as error:
             listener.close()
             if port is not None:
-                raise BadInput(f"--port {port} cannot be used: {error.strerror}. Name another, or none.") from error
+                raise BadInput(f"{option}{port} cannot be used: {error.strerror}. Name another, or none.") from error
         else:
             return listener
     raise BadInput("no port of this machine is free.")

@@ -97,8 +97,10 @@ def test_every_seed_is_a_dot_at_its_difference_and_says_its_number_to_the_keyboa
         said = visitor.at("readout").text_content()
         amount = f"{difference.each[at]:+.2f}".replace("-", "−") if difference.each[at] else "0.00"
         assert said == f"tanh, seed {found.plan.seeds[at]}: {amount} points"
+    visitor.at("point").nth(1).wait_for()
     assert visitor.at("point").count() == 2
     visitor.at("curves").select_option("2")
+    visitor.at("learning").locator("canvas").wait_for()
     assert visitor.at("learning").locator("canvas").count() == 1
 
 
@@ -117,6 +119,7 @@ def test_several_tasks_are_listed_with_one_conclusion(visitor_of: Visit, tmp_pat
     found = verbs.compare(tasks, ["tanh"], seeds=2, budget=1, store=tmp_path / STORE)
     visitor = visitor_of()
     visitor.visit("/compare")
+    visitor.at("run").nth(2).wait_for()
     assert visitor.at("run").count() == 3
     first = visitor.at("run").first
     assert "2 tasks: dots, other dots (run S1)" in first.text_content()

@@ -161,8 +161,10 @@ def test_stopping_interrupts_and_a_second_start_is_refused(start: Callable[..., 
     pid = comparing._child.pid if comparing._child else 0
     with pytest.raises(BadStudy, match="a comparison on 'digits-relu' is running already; stop it"):
         comparing.start(ORDER)
+    began = time.monotonic()
     assert comparing.stop().state == "stopping"
     now = ended(comparing)
+    assert time.monotonic() - began < 5
     assert (now.state, now.sentence) == ("stopped", "Stopped. No training run had ended.")
     assert not is_alive(pid)
     with pytest.raises(BadStudy, match="nothing is running"):

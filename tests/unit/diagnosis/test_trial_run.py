@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from actlab.diagnosis.check import check
-from actlab.diagnosis.trial_run import _copied_optimizer
+from actlab.diagnosis.trial_run import copied_optimizer
 
 
 def test_the_optimizer_is_copied_with_its_groups_and_its_state():
@@ -21,7 +21,7 @@ def test_the_optimizer_is_copied_with_its_groups_and_its_state():
     x, y = torch.randn(8, 4), torch.arange(8) % 3
     _step(model, mine, F.cross_entropy, x, y)
     copied = copy.deepcopy(model)
-    its = _copied_optimizer(mine, model, copied)
+    its = copied_optimizer(mine, model, copied)
     before = copy.deepcopy(model.state_dict())
     _step(copied, its, F.cross_entropy, x, y)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -41,7 +41,7 @@ def test_only_this_models_part_of_a_shared_optimizer_is_copied():
     x, y = torch.randn(8, 4), torch.arange(8) % 3
     _step(model, mine, F.cross_entropy, x, y)
     copied = copy.deepcopy(model)
-    its = _copied_optimizer(mine, model, copied)
+    its = copied_optimizer(mine, model, copied)
     assert [group["params"] for group in its.param_groups] == [[copied.weight]]
     assert torch.equal(its.state[copied.weight]["exp_avg"], mine.state[model.weight]["exp_avg"])
     assert its.state[copied.weight]["exp_avg"] is not mine.state[model.weight]["exp_avg"]

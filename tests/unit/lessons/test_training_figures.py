@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from actlab.lessons.lesson import FOLDER, read
 from actlab.lessons.lines import Lines, Setting
 from actlab.lessons.state import State
 from actlab.lessons.training_figures import FIGURES
+from actlab.train.playground.state import parse
+from actlab.train.playground.training import Training
 
 TEXTS = sorted([*FOLDER.glob("0[789]-*.md"), *FOLDER.glob("1[012]-*.md"), FOLDER / "questions.md"])
 STATES = {
@@ -216,3 +219,22 @@ def benchmark_of() -> Callable[[str, str, str], float]:
 def test_figure_without_a_measurement_is_refused():
     with pytest.raises(BadInput, match="no number 'value' was measured for depth 1 gelu"):
         drawn("lines=depth&arm=gelu")
+
+
+@pytest.mark.parametrize(
+    ("lesson", "activation", "normalization", "learns"),
+    [
+        ("09-backpropagation", "sigmoid", "none", False),
+        ("09-backpropagation", "tanh", "none", True),
+        ("10-remedies", "sigmoid", "batch", True),
+        ("questions", "identity", "none", False),
+        ("questions", "tanh", "none", True),
+    ],
+)
+def test_playground_shows_what_its_caption_says(lesson: str, activation: str, normalization: str, learns: bool):
+    (figure,) = (each for each in read(FOLDER / f"{lesson}.md").figures if each.kind == "playground")
+    state = parse(figure.state.query)
+    assert {layer.normalization for layer in state.layers} == {normalization}
+    training = Training(replace(state, layers=tuple(replace(each, activation=activation) for each in state.layers)))
+    training.advance(500)
+    assert (training.losses().test < 0.2) == learns

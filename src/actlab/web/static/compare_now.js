@@ -11,14 +11,13 @@ export function duration(seconds) {
 
 /** Return a button that starts something, and its error. @param {string} name @param {string} text @param {any} values */
 function starter(name, text, values) {
-  const error = el("p", {class: "error", role: "alert"});
+  const error = el("p", {class: "error", role: "alert", hidden: true});
   const button = el("button", {type: "button", class: "main", "data-test": name, onclick: async () => {
     button.disabled = true;
     complain(error);
     try { await postJson("/api/compare", values); } catch (problem) { complain(error, problem); }
     button.disabled = false;
   }}, text);
-  complain(error);
   return el("div", {}, el("div", {class: "controls"}, button), error);
 }
 
@@ -77,10 +76,9 @@ function draw(place, now, isStudy) {
 function drawRunning(place, head, link) {
   const bar = el("progress", {"aria-label": "Training runs done", "data-test": "bar"});
   const said = el("p", {"data-test": "said"});
-  const error = el("p", {class: "error", role: "alert"});
+  const error = el("p", {class: "error", role: "alert", hidden: true});
   const interrupt = () => postJson("/api/compare/stop").catch((problem) => complain(error, problem));
   const stop = el("button", {type: "button", "data-test": "stop", onclick: interrupt}, "Stop");
-  complain(error);
   fill(place, head, bar, said, el("div", {class: "controls"}, stop), error, link);
   return (/** @type {any} */ now) => {
     const left = now.seconds_left === null ? "" : `, about ${duration(now.seconds_left)} left`;

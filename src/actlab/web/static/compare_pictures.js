@@ -65,13 +65,12 @@ export function drawDifferences(all) {
       "data-test": "dot", "aria-label": `${arm.arm}, seed ${facts.seeds[seed]}: ${signed(value, places)} ${metric.unit}`, onfocus: say, onmouseenter: say}));
     const onkeydown = (/** @type {KeyboardEvent} */ event) => {
       const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
-      if (!step) return;
-      event.preventDefault();
-      dots[(dots.indexOf(event.target) + step + dots.length) % dots.length].focus();
+      if (step) event.preventDefault();
+      if (step) dots[(dots.indexOf(event.target) + step + dots.length) % dots.length].focus();
     };
     const title = `${all.marks[arm.verdict]} ${arm.arm}: ${arm.verdict}, ${signed(arm.estimate, places)}`;
     const open = [[arm.low, "◀"], [arm.high, "▶"]].filter(([end]) => !Number.isFinite(numberOf(end)));
-    return svg("g", {class: arm.verdict, onkeydown, "data-test": "row"}, text(EDGE, top + 15, cut(title, width / 7.5), {...START, "font-weight": 600}),
+    return svg("g", {class: arm.verdict, onkeydown, "data-test": "row"}, text(EDGE, top + 15, cut(title, width / 7.5), {...MARK, ...START, "font-weight": 600}),
       line(inside(arm.low), top + 28, inside(arm.high), top + 28, {"stroke-width": 3, "data-test": "interval"}),
       open.map(([end, arrow]) => text(inside(end), top + 33, arrow)), text(x(arm.estimate), top + 33, all.marks[arm.verdict], MARK), dots);
   };
@@ -127,7 +126,7 @@ export function drawLearning(all) {
     const curves = one ? facts.each[one.arm].map((/** @type {number[]} */ curve) => epochs.map((/** @type {number} */ epoch) => curve[epoch - 1] ?? null))
       : arms.map((/** @type {any} */ arm) => arm.median);
     chart?.remove();
-    chart = lines(place, {series: [...series, ...flat], x: "epoch", y: `validation ${facts.metric.name} (${facts.metric.unit})`, height: 320,
+    chart = lines(place, {series: [...series, ...flat], x: "epoch", whole: true, y: `validation ${facts.metric.name} (${facts.metric.unit})`, height: 320,
       ylimits: one ? null : facts.limits, legend: !one, label: one ? `Learning curve of each seed of ${one.arm}` : facts.alt_texts.join(" ")});
     chart.draw(epochs, [...curves, ...flat.map(() => epochs.map(() => facts.baseline))]);
   };

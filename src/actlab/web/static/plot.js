@@ -11,13 +11,21 @@ export const color = (name) => getComputedStyle(document.documentElement).getPro
 export const look = (at) => ({color: COLORS[at % COLORS.length], dash: [undefined, [8, 4], [2, 3], [10, 3, 2, 3]][Math.floor(at / 2) % 4]});
 
 /** Return the whole decades around positive values. @param {any} _ @param {number | null} least @param {number | null} most */
-const decades = (_, least, most) => (least === null || most === null || !(least > 0) ? [1, 10] : [10 ** Math.floor(Math.log10(least)), 10 ** Math.max(Math.ceil(Math.log10(most)), Math.floor(Math.log10(least)) + 1)]);
+function decades(_, least, most) {
+  if (least === null || most === null || !(least > 0)) return [1, 10];
+  const first = Math.floor(Math.log10(least));
+  return [10 ** first, 10 ** Math.max(Math.ceil(Math.log10(most)), first + 1)];
+}
+
+// Steps between marks of an axis of whole numbers.
+const WHOLE = [1, 2, 5].flatMap((step) => [1, 10, 100, 1000, 1e4, 1e5].map((power) => step * power)).sort((one, other) => one - other);
 
 /**
  * Draw lines; the answer has `draw(x, ys)` for new data and `remove()`.
  * @param {HTMLElement} place
  * @param {{series: {label: string, color: string, dash?: number[], width?: number, points?: boolean}[], height?: number, x?: string, y?: string,
- *   ylimits?: [number, number] | null, xlimits?: [number, number] | null, log?: boolean, legend?: boolean, under?: (u: any) => void, label?: string}} options
+ *   ylimits?: [number, number] | null, xlimits?: [number, number] | null, log?: boolean, whole?: boolean, legend?: boolean,
+ *   under?: (u: any) => void, label?: string}} options
  */
 export function lines(place, options) {
   const box = el("div", {class: "plot", role: "img", "aria-label": options.label || options.series.map((each) => each.label).join(", ")});
@@ -38,7 +46,7 @@ export function lines(place, options) {
         x: {time: false, ...(options.xlimits ? {range: () => options.xlimits} : {})},
         y: {...(options.log ? {distr: 3, range: decades} : {}), ...(options.ylimits ? {range: () => options.ylimits} : {})},
       },
-      axes: [{...axis(options.x), size: 36}, {...axis(options.y), size: 56}],
+      axes: [{...axis(options.x), size: 36, incrs: options.whole ? WHOLE : undefined}, {...axis(options.y), size: 56}],
       hooks: {drawClear: options.under ? [options.under] : []},
       series: [
         {label: options.x || "x", value: (/** @type {any} */ _, /** @type {any} */ value) => shown(value)},
