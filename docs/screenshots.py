@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parent / "images" / "workbench"
 # The picture, the address, what to wait for, and seconds until the page has something to show.
 PICTURES = (
     ("function", "/function?f=gelu&f=swish&f=x*sigmoid(b*x)%3B+b%3D3", '[data-test="curves"] canvas', 2.0),
-    ("network", "/network", "canvas, svg", 12.0),
+    ("network", "/network", "svg.histogram, canvas", 20.0),
     ("playground", "/playground", "canvas", 8.0),
     ("compare", "/compare?study=1", "svg, canvas", 3.0),
     ("lesson", "/lessons/3", "canvas", 2.0),
@@ -53,6 +53,8 @@ def main() -> None:
                     continue
                 page.goto(address.partition("/?")[0] + path)
                 page.locator(wanted).first.wait_for()
+                if name == "network":
+                    page.locator('[data-test="play"]').click()
                 page.wait_for_timeout(seconds * 1000)
                 write(page, FOLDER / f"{name}.png")
             browser.close()
