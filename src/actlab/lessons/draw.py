@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, final
 from urllib.parse import urlencode
 
@@ -16,6 +17,8 @@ from actlab.jsonable import plain
 from actlab.lessons import figures, training_figures
 from actlab.lessons.lines import Lines
 from actlab.lessons.state import State, finite
+from actlab.telemetry.playground import recorded
+from actlab.train.playground.state import parse
 from actlab.verbs.program import program_of
 
 FIGURES: Mapping[str, Callable[[State], Lines]] = {**figures.FIGURES, **training_figures.FIGURES}
@@ -105,10 +108,35 @@ def lines(state: State) -> dict[str, Any]:
     return found
 
 
+def playground(state: State) -> dict[str, Any]:
+    """Return the data of a playground figure that a server trains: none, if the state is one of the playground.
+
+    Raises:
+        BadInput: it is not.
+    """
+    parse(_training(state))
+    return {}
+
+
+@lru_cache(maxsize=64)
+def recording(state: State, *, steps: int = 1_000) -> dict[str, Any]:
+    """Return the data of a playground figure without a server: `frames` of its training.
+
+    Raises:
+        BadInput: the state is not one of the playground.
+    """
+    return {"frames": recorded(parse(_training(state)), steps)}
+
+
+def _training(state: State) -> str:
+    """Return the state without what the figure alone knows: which controls it offers."""
+    return state.only([name for name in state.values if name != "controls"])
+
+
 def workbench_address(kind: str, state: State) -> str:
     """Return the address of the page that shows the same and more; empty if there is none."""
     if kind == "playground":
-        return f"/playground?{state.query}"
+        return f"/playground?{_training(state)}"
     shown = state.only(("f",)) if kind == "function" or state.texts("f") else ""
     return f"/function?{shown}" if shown else ""
 

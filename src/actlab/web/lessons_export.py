@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from actlab.errors import BadInput
+from actlab.lessons import draw
 from actlab.lessons.lesson import Lesson, lessons, questions
 from actlab.web.lessons_page import Medium, index_values, lesson_values
 from actlab.web.shell import rendered, style_sheet
@@ -56,6 +57,7 @@ def pages() -> dict[str, str]:
         address=_address,
         index=INDEX,
         program=lambda text, query: _data_address(text),
+        playground=draw.recording,
         has_workbench=False,
     )
     around = {"inside": _inside(), "index": INDEX, "questions": [_address(each) for each in questions()]}

@@ -38,10 +38,9 @@ def page(bench: Workbench) -> Page:
         }
         return html("lesson.html.j2", here="/lessons", **lesson_values(lesson, LIVE, presets=presets))
 
-    def asked(lesson: Lesson) -> Route:
-        return Route(
-            "/questions", lambda request: html("lesson.html.j2", here="/questions", **lesson_values(lesson, LIVE))
-        )
+    def asked(request: Request) -> Response:
+        (lesson,) = questions()
+        return html("lesson.html.j2", here="/questions", **lesson_values(lesson, LIVE))
 
     def program(request: Request) -> Response:
         figure = draw.function(State(request.url.query))
@@ -51,7 +50,7 @@ def page(bench: Workbench) -> Page:
         Route("/lessons", index),
         Route(PROGRAM, program),
         Route("/lessons/{number:int}", one),
-        *map(asked, questions()),
+        Route("/questions", asked),
     ]
     return Page(routes)
 
@@ -66,6 +65,7 @@ class Medium:
         address: the address of a lesson.
         index: the address of the list of lessons.
         program: where a page finds a JavaScript module: its text and its query as this server knows it.
+        playground: the data of a playground figure.
         has_workbench: whether links to the other pages work.
     """
 
@@ -73,6 +73,7 @@ class Medium:
     address: Callable[[Lesson], str]
     index: str
     program: Callable[[str, str], str]
+    playground: Callable[[State], dict[str, Any]]
     has_workbench: bool
 
 
@@ -81,6 +82,7 @@ LIVE = Medium(
     address=lambda lesson: f"/lessons/{lesson.number}" if lesson.number else "/questions",
     index="/lessons",
     program=lambda text, query: f"{PROGRAM}?{query}",
+    playground=draw.playground,
     has_workbench=True,
 )
 
@@ -132,6 +134,7 @@ def lesson_values(lesson: Lesson, medium: Medium, *, presets: dict[int, State] |
                 "state": state.query,
                 "caption": inline_html_of(part.caption),
                 "address": address,
+                "is_replayed": part.kind == "playground" and not medium.has_workbench,
             }
         if isinstance(part, Choice):
             choices += 1
@@ -170,7 +173,7 @@ def _figure_data(figure: Figure, state: State, medium: Medium) -> dict[str, Any]
             for curve in data["curves"]:
                 curve["program"] = medium.program(curve["program"], draw.program_query(curve["label"], state))
             return {"kind": figure.kind, "data": data}
-        data = draw.lines(state) if figure.kind == "lines" else {}
+        data = draw.lines(state) if figure.kind == "lines" else medium.playground(state)
         return {"kind": figure.kind, "data": data}
     except ActlabError as error:
         return {"kind": figure.kind, "error": str(error)}

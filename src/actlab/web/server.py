@@ -44,7 +44,8 @@ def server(bench: Workbench, pages: Sequence[Callable[[Workbench], Page]] = PAGE
     """Return the server of a workbench, not yet running."""
     settings = uvicorn.Config(
         application(bench, pages),
-        log_level="error",
+        # what fails is logged by the application, in one line
+        log_level="critical",
         access_log=False,
         # a page that listens to events never ends its request
         timeout_graceful_shutdown=1,
@@ -71,6 +72,7 @@ def bound(port: int | None, *, option: str = "--port ") -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, wanted))
+            listener.listen()  # who asks before the pages are ready waits for them
         except OSError as error:
             listener.close()
             if port is not None:

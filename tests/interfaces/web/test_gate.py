@@ -117,9 +117,20 @@ def test_a_wrong_formula_is_answered_with_a_sentence(address, formula, part):
     assert part in answer.text
 
 
+def test_what_fails_is_a_sentence_on_the_page_and_one_line_in_the_log(address, monkeypatch, capfd):
+    def fail(formula):
+        raise RuntimeError("a bug\nof ours")
+
+    monkeypatch.setattr("actlab.verbs.show", fail)
+    answer = asked(address, "/api/function?f=gelu")
+    assert answer.status == 500
+    assert "a bug" in answer.text
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("GET /api/function: RuntimeError: a bug")
+
+
 def test_a_port_in_use_is_named():
     with bound(0) as taken:
-        taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(BadInput, match=f"--port {port} cannot be used: Address already in use"):
             bound(port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,11 @@ import pytest
 from actlab.errors import BadInput
 from actlab.lessons import draw
 from actlab.lessons.fill import filled
-from actlab.lessons.lesson import Choice, Prose, files, lessons, read
+from actlab.lessons.lesson import FOLDER, Choice, Prose, files, lessons, read
 from actlab.lessons.state import State
+from actlab.telemetry.playground import frame_of
+from actlab.train.playground.state import parse
+from actlab.train.playground.training import Training
 
 LESSONS = lessons()
 
@@ -32,8 +36,10 @@ def test_lesson_predicts_checks_and_names_its_sources(lesson):
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.slug)
 def test_every_figure_can_be_drawn(lesson):
     for figure in lesson.figures:
-        if figure.kind != "playground":
-            assert {"function": draw.function, "lines": draw.lines}[figure.kind](figure.state)
+        data = {"function": draw.function, "lines": draw.lines, "playground": draw.playground}[figure.kind](
+            figure.state
+        )
+        assert data or figure.kind == "playground"
 
 
 def test_lessons_are_numbered_from_one_in_order():
@@ -112,3 +118,11 @@ def test_program_of_one_curve_alone_takes_its_arguments_in_the_same_order():
     state = State("f=elu&f=b*x%2Balpha*x%2Bw&w=3&b=-1&alpha=2")
     alone = [draw.function(State(draw.program_query(text, state)))["curves"] for text in state.texts("f")]
     assert [curve for curves in alone for curve in curves] == draw.function(state)["curves"]
+
+
+@pytest.mark.parametrize(("rate", "dead_share"), [(0.1, 0.0), (10.0, 1.0)])
+def test_second_layer_of_lesson_5_dies_at_the_rate_that_its_caption_names(rate: float, dead_share: float):
+    (figure,) = (each for each in read(FOLDER / "05-relu.md").figures if each.kind == "playground")
+    training = Training(replace(parse(figure.state.only(("data", "layer", "seed"))), rate=rate))
+    training.advance(1_000)
+    assert frame_of(training).layers[1].dead_share == dead_share

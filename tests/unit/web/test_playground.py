@@ -223,3 +223,9 @@ def test_the_table_of_the_command_line_is_offered(tmp_path):
     with TestClient(application(bench), base_url="http://127.0.0.1:8421") as client:
         client.get(f"/?token={bench.token}")
         assert client.get("/api/playground/choices").json()["table"]["name"] == "mine.csv"
+
+
+def test_ten_tabs_at_once_all_train(sessions):
+    found = [sessions.get(sessions.start(State(pace=0))) for _ in range(10)]
+    for session in found:
+        eventually(lambda session=session: frame(session)["step"] >= 50)

@@ -1,6 +1,6 @@
 // A playground in small, for lessons: the surface, the losses and a few controls; live, or a recording that is replayed.
 import {complain, el, getJson, whenStill} from "./page.js";
-import {drawAnswer, lossPlot, sentence, trouble} from "./playground_pictures.js";
+import {drawAnswer, legend, lossPlot, sentence, trouble} from "./playground_pictures.js";
 import {layersOf, session, setLayers} from "./playground_session.js";
 
 const RATES = ["0.001", "0.003", "0.01", "0.03", "0.1", "0.3", "1", "3", "10"];
@@ -52,7 +52,8 @@ export async function mount(place, params, {frames} = {}) {
   const step = el("button", {type: "button", "data-test": "step", onclick: () => engine.step()}, "Step");
   const reset = el("button", {type: "button", "data-test": "reset", onclick: () => engine.reset()}, "Reset");
   const controls = el("div", {class: "controls"}, play, step, reset);
-  place.append(el("div", {class: "playground-figure"}, canvas, el("div", {class: "side"}, controls, error, status, losses)));
+  const marks = el("p", {class: "quiet fine"});
+  place.append(el("div", {class: "playground-figure"}, el("div", {}, canvas, marks), el("div", {class: "side"}, controls, error, status, losses)));
   const chart = lossPlot(losses, 190);
   /** @type {any} */ let points = null;
   /** @type {any} */ let latest = null;
@@ -61,6 +62,7 @@ export async function mount(place, params, {frames} = {}) {
     complain(error, trouble(frame));
     if (!points || frame.error) return;
     drawAnswer(canvas, frame, points);
+    marks.textContent = legend(points, state.get("data") === "table");
     chart.draw(frame);
     status.textContent = sentence(frame);
     play.textContent = frame.playing ? "Pause" : "Train";

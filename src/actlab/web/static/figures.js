@@ -7,6 +7,7 @@ import {mountLines} from "./figure_lines.js";
 const MOUNTS = {
   function: mountFunction,
   lines: mountLines,
+  playground: async (place, data, query) => (await import("./figure_playground.js")).mount(place, new URLSearchParams(query), data),
 };
 
 /** Mount one figure; an error is shown at its place. @param {HTMLElement} figure @param {any} facts */

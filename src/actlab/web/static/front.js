@@ -1,7 +1,9 @@
 // The search over the catalog.
 import {byId} from "./page.js";
 
-const entries = [...document.querySelectorAll(".entries li")].map((item) => ({item: /** @type {HTMLElement} */ (item), words: item.getAttribute("data-words") || ""}));
+const entries = [...document.querySelectorAll(".entries li")].map((item) => (
+  {item: /** @type {HTMLElement} */ (item), words: item.getAttribute("data-words") || ""}
+));
 
 function search() {
   const wanted = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);

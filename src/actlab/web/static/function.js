@@ -29,8 +29,8 @@ const known = new Map();
 
 /** Return the facts of a formula. @param {string} formula */
 function about(formula) {
-  const found = known.get(formula) || Promise.all([getJson(asked("/api/function", formula) + "&points=2"), getJson(asked("/api/function/details", formula))])
-    .then(([facts, details]) => ({facts, details}));
+  const answers = () => Promise.all([getJson(asked("/api/function", formula) + "&points=2"), getJson(asked("/api/function/details", formula))]);
+  const found = known.get(formula) || answers().then(([facts, details]) => ({facts, details}));
   found.catch(() => known.delete(formula));
   known.set(formula, found);
   return found;
@@ -42,7 +42,9 @@ function remember() {
   if (state.show.join() !== "value,derivative") query.set("show", state.show.join());
   for (const [name, value] of /** @type {[string, number][]} */ ([["from", state.from], ["to", state.to], ["point", state.point]]))
     if (value !== ({from: -6, to: 6, point: 1})[name]) query.set(name, String(value));
-  for (const [name, value] of Object.entries(state.values)) if (state.formulas.includes(name.split(": ")[0])) query.set(name, String(value));
+  for (const [name, value] of Object.entries(state.values)) {
+    if (state.formulas.includes(name.split(": ")[0])) query.set(name, String(value));
+  }
   history.replaceState(null, "", "?" + query);
 }
 
@@ -67,9 +69,10 @@ async function draw() {
   for (const formula of state.formulas) {
     const {facts, details} = await about(formula);
     if (!facts.along) { flat.push(facts.name); continue; }
-    const params = details.program.params.map((/** @type {any} */ param) => ({...param, key: `${formula}: ${param.name}`, ...range(param)}));
+    const keyed = (/** @type {any} */ param) => ({...param, key: `${formula}: ${param.name}`, ...range(param)});
+    const params = details.program.params.map(keyed);
     curves.push({label: formula, program: asked("/api/function/program.js", formula), params: params.map((/** @type {any} */ each) => each.key)});
-    for (const param of params) sliders.push({name: param.key, value: state.values[param.key] ?? param.value, least: param.least, most: param.most});
+    for (const {key, value, least, most} of params) sliders.push({name: key, value: state.values[key] ?? value, least, most});
   }
   if (mine !== drawing) return;
   const place = el("div");
@@ -88,7 +91,11 @@ async function draw() {
 }
 
 /** @param {any} limits */
-const interval = (limits) => (limits ? `${limits.lower_attained ? "[" : "("}${shown(limits.lower)}, ${shown(limits.upper)}${limits.upper_attained ? "]" : ")"}` : "–");
+function interval(limits) {
+  if (!limits) return "–";
+  const [open, close] = [limits.lower_attained ? "[" : "(", limits.upper_attained ? "]" : ")"];
+  return `${open}${shown(limits.lower)}, ${shown(limits.upper)}${close}`;
+}
 /** @param {any} line */
 function asymptote(line) {
   const [slope, intercept] = [numberOf(line.slope), numberOf(line.intercept)];
@@ -105,6 +112,9 @@ const ulps = (facts, side) => {
   const found = facts.exactness.accurate?.float32?.[side]?.max_ulp;
   return found === undefined ? "not measured" : `${shown(found, 3)} ULP`;
 };
+
+/** Return the names in other frameworks, each framework once. @param {any} facts @returns {[string, string[]][]} */
+const elsewhere = (facts) => /** @type {[string, string[]][]} */ (Object.entries(facts.elsewhere)).filter(([name]) => name !== "hf");
 
 /** The rows of the table: a name, and what a function's facts say. @type {[string, (facts: any) => any][]} */
 const ROWS = [
@@ -125,7 +135,7 @@ const ROWS = [
   ["Largest error, derivative", (facts) => ulps(facts, "backward")],
   ["Same as", (facts) => facts.same_as || "–"],
   ["Also called", (facts) => facts.aliases.join(", ") || "–"],
-  ["In other frameworks", (facts) => Object.entries(facts.elsewhere).filter(([name]) => name !== "hf").map(([name, names]) => `${name}: ${names.join(", ")}`).join("; ") || "–"],
+  ["In other frameworks", (facts) => elsewhere(facts).map(([name, names]) => `${name}: ${names.join(", ")}`).join("; ") || "–"],
   ["Source", (facts) => facts.source || "–"],
 ];
 
@@ -156,7 +166,8 @@ async function describe() {
 function chips() {
   fill(byId("chips"), ...state.formulas.map((formula, at) => {
     const swatch = el("span", {class: `swatch ${look(at).color}`, "aria-hidden": "true"});
-    const select = el("button", {type: "button", "aria-pressed": String(at === state.selected), "data-test": "chip", onclick: () => { state.selected = at; chips(); cleared(); describe(); }}, formula);
+    const chosen = () => { state.selected = at; chips(); cleared(); describe(); };
+    const select = el("button", {type: "button", "aria-pressed": String(at === state.selected), "data-test": "chip", onclick: chosen}, formula);
     const remove = el("button", {type: "button", "aria-label": `Remove ${formula}`, "data-test": "remove", onclick: () => {
       state.formulas.splice(at, 1);
       state.selected = 0;
@@ -255,10 +266,13 @@ byId("measure").addEventListener("click", async () => {
     const found = await getJson(asked("/api/function/exactness", formula));
     fill(byId("exactness"));
     for (const part of [found.negative, found.positive]) {
-      const series = part.rows.map((/** @type {any} */ row, /** @type {number} */ at) => ({label: `${row.name}, ${row.direction === "forward" ? "value" : "derivative"}`, ...look(at), points: true}));
+      const named = (/** @type {any} */ row) => `${row.name}, ${row.direction === "forward" ? "value" : "derivative"}`;
+      const series = part.rows.map((/** @type {any} */ row, /** @type {number} */ at) => ({label: named(row), ...look(at), points: true}));
       const sign = part.sign < 0 ? "−" : "+";
-      const chart = lines(byId("exactness"), {series, height: 200, log: true, x: `input ${sign}2^…`, y: "ULP", label: `Largest errors for inputs of sign ${sign}`});
-      chart.draw(part.exponents, part.rows.map((/** @type {any} */ row) => row.ulp.map((/** @type {any} */ ulp) => (ulp === null ? null : Math.max(LEAST_ULP, numberOf(ulp))))));
+      const label = `Largest errors for inputs of sign ${sign}`;
+      const chart = lines(byId("exactness"), {series, height: 200, log: true, x: `input ${sign}2^…`, y: "ULP", label});
+      const height = (/** @type {any} */ ulp) => (ulp === null ? null : Math.max(LEAST_ULP, numberOf(ulp)));
+      chart.draw(part.exponents, part.rows.map((/** @type {any} */ row) => row.ulp.map(height)));
     }
     byId("measuring").textContent = "";
   } catch (error) {
@@ -272,9 +286,11 @@ byId("time").addEventListener("click", async () => {
   complain(byId("untimed"));
   try {
     const {rows} = await postJson(asked("/api/function/cost", state.formulas[state.selected]));
-    const body = rows.map((/** @type {any} */ row) => el("tr", {}, el("th", {scope: "row"}, row.contender === "eager" ? "PyTorch" : row.contender), el("td", {}, row.direction),
+    const body = rows.map((/** @type {any} */ row) => el("tr", {},
+      el("th", {scope: "row"}, row.contender === "eager" ? "PyTorch" : row.contender), el("td", {}, row.direction),
       el("td", {class: "number"}, shown(row.median_s / row.copy_s, 3)), el("td", {class: "number"}, `${shown(row.median_s * 1e6, 3)} µs`)));
-    fill(byId("cost"), el("table", {}, el("thead", {}, el("tr", {}, ...["by", "pass", "copies", "time"].map((name, at) => el("th", {scope: "col", class: at > 1 ? "number" : null}, name)))), el("tbody", {}, ...body)));
+    const head = ["by", "pass", "copies", "time"].map((name, at) => el("th", {scope: "col", class: at > 1 ? "number" : null}, name));
+    fill(byId("cost"), el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body)));
     byId("timing").textContent = "";
   } catch (error) {
     byId("timing").textContent = "";

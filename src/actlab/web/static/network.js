@@ -259,8 +259,8 @@ function atStep(u) {
 const sizes = [{label: "signal", color: "better", points: true}, {label: "gradient", color: "derivative", dash: [8, 4], points: true}];
 const shares = [{label: "dead", color: "worse", points: true}, {label: "saturated", color: "minor", dash: [8, 4], points: true}];
 const charts = {
-  depth: lines(byId("depth"), {series: sizes, x: "activation", y: "root mean square", log: true, height: 230, label: "Signal and gradient over the depth"}),
-  shares: lines(byId("depth-shares"), {series: shares, x: "activation", y: "% of units", ylimits: [0, 100], height: 200,
+  depth: lines(byId("depth"), {series: sizes, x: "activation", y: "root mean square", log: true, whole: true, height: 230, label: "Signal and gradient over the depth"}),
+  shares: lines(byId("depth-shares"), {series: shares, x: "activation", y: "% of units", ylimits: [0, 100], whole: true, height: 200,
     label: "Dead and saturated units over the depth"}),
   losses: lines(byId("losses"), {series: [{label: "loss", color: "ink"}], x: "step", height: 220, under: atStep, label: "Loss over the steps"}),
   points: lines(byId("points"), {series: [...shares, {label: "outputs 0", color: "equivalent", dash: [2, 3]}].map((each) => ({...each, points: false})),

@@ -1,6 +1,6 @@
 // The page Playground: the address is the state; every change restarts the training from step 0.
 import {Refused, byId, complain, el, fill, getJson, shown, whenStill} from "./page.js";
-import {drawAnswer, drawUnit, lossPlot, sentence, trouble} from "./playground_pictures.js";
+import {drawAnswer, drawUnit, legend, lossPlot, sentence, trouble} from "./playground_pictures.js";
 import {layersOf, session, setLayers} from "./playground_session.js";
 
 const NEW = {width: "8", normalization: "none", initialization: "default", activation: "tanh"};
@@ -17,7 +17,7 @@ const server = session({
   begun(found) {
     points = found.points;
     keepAddress(found.state);
-    byId("legend").textContent = legend();
+    byId("legend").textContent = legend(points, state.get("data") === "table");
   },
   drawn: draw,
   refused(error) {
@@ -50,15 +50,6 @@ function changeLayers(layers) {
   setLayers(state, layers);
   showLayers();
   changed();
-}
-
-function legend() {
-  const tests = "Filled points train, hollow ones test.", [across, up, target] = points.names;
-  const reach = `from ${shown(-points.edges[0])} to ${shown(points.edges[0])}`;
-  if (points.edges.length === 1) return `The line is what the network answers over x, ${reach}. ${tests}`;
-  const plane = `Across: ${across}, up: ${up}, ${state.get("data") === "table" ? "standardized" : `each ${reach}`}.`;
-  const colors = points.is_classes ? `Orange squares: ${points.labels[0]}; blue circles: ${points.labels[1]}.` : `Orange to blue: ${target}, low to high.`;
-  return `${colors} ${tests} ${plane}`;
 }
 
 /** @param {any} frame */
@@ -245,7 +236,7 @@ byId("add").addEventListener("click", () => {
   changeLayers([...layers, {...(layers[layers.length - 1] || NEW)}]);
 });
 byId("play").addEventListener("click", toggle);
-for (const [name, count] of /** @type {[string, number][]} */ ([["step", 1], ["steps", 100]])) byId(name).addEventListener("click", () => server.order("step", {steps: count}));
+for (const [name, steps] of Object.entries({step: 1, steps: 100})) byId(name).addEventListener("click", () => server.order("step", {steps}));
 byId("reset").addEventListener("click", () => server.order("reset"));
 byId("pace").addEventListener("change", () => {
   state.set("pace", byId("pace").value);

@@ -104,6 +104,15 @@ export function drawAnswer(canvas, frame, points) {
   canvas.setAttribute("aria-label", `What the network answers over ${points.names.slice(0, points.edges.length).join(" and ")}. ${sentence(frame)}`);
 }
 
+/** Say what the colors and marks of the points mean. @param {any} points @param {boolean} [isStandardized] */
+export function legend(points, isStandardized = false) {
+  const tests = "Filled points train, hollow ones test.", [across, up, target] = points.names;
+  const reach = `from ${shown(-points.edges[0])} to ${shown(points.edges[0])}`;
+  if (points.edges.length === 1) return `The line is what the network answers over x, ${reach}. ${tests}`;
+  const colors = points.is_classes ? `Orange squares: ${points.labels[0]}; blue circles: ${points.labels[1]}.` : `Orange to blue: ${target}, low to high.`;
+  return `${colors} ${tests} Across: ${across}, up: ${up}, ${isStandardized ? "standardized" : `each ${reach}`}.`;
+}
+
 /** Return a frame in a sentence. @param {any} frame */
 export function sentence(frame) {
   const share = (/** @type {number | null} */ value) => (value === null ? "" : `, ${shown(100 * value, 3)} % right`);

@@ -11,7 +11,11 @@ export const color = (name) => getComputedStyle(document.documentElement).getPro
 export const look = (at) => ({color: COLORS[at % COLORS.length], dash: [undefined, [8, 4], [2, 3], [10, 3, 2, 3]][Math.floor(at / 2) % 4]});
 
 /** Return the whole decades around positive values. @param {any} _ @param {number | null} least @param {number | null} most */
-const decades = (_, least, most) => (least === null || most === null || !(least > 0) ? [1, 10] : [10 ** Math.floor(Math.log10(least)), 10 ** Math.max(Math.ceil(Math.log10(most)), Math.floor(Math.log10(least)) + 1)]);
+function decades(_, least, most) {
+  if (least === null || most === null || !(least > 0)) return [1, 10];
+  const first = Math.floor(Math.log10(least));
+  return [10 ** first, 10 ** Math.max(Math.ceil(Math.log10(most)), first + 1)];
+}
 
 // Steps between marks of an axis of whole numbers.
 const WHOLE = [1, 2, 5].flatMap((step) => [1, 10, 100, 1000, 1e4, 1e5].map((power) => step * power)).sort((one, other) => one - other);
