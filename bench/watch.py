@@ -11,6 +11,8 @@ from __future__ import annotations
 import csv
 import logging
 import random
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from torch.overrides import TorchFunctionMode
 
 from actlab.diagnosis.check import check
 from actlab.diagnosis.watch import EVERY, watch
+from actlab.web.live_page import LivePage
 
 # Steps in turn: as many as hold one measured step at the default.
 BLOCK = EVERY
@@ -34,6 +37,7 @@ BLOCK = EVERY
 SECONDS = {
     "bare": 6.0,
     "actlab.watch": 16.0,
+    "actlab.watch, live page": 16.0,
     "actlab.watch every step": 10.0,
     "floor: one pass over every watched activation and gradient": 6.0,
     "floor: the same, and a function mode": 6.0,
@@ -120,6 +124,32 @@ def with_watch(model: nn.Module, *, every: int | None = None) -> Iterator[Callab
 
 
 @contextmanager
+def with_live_page(model: nn.Module) -> Iterator[Callable[[int], None]]:
+    """Watch with `live=True`, while a process of its own asks for what a browser shows."""
+    watched = watch(model)
+    page = LivePage(watched, name="model", every=EVERY, port=0)
+    with watched.look_closely(page.receive, during=page):
+        browser = subprocess.Popen([sys.executable, "-c", BROWSER, page.address])
+        try:
+            yield lambda step: None
+        finally:
+            browser.kill()
+            browser.wait()
+
+
+# Listens to the page's events, and asks for the close look at every change, as the page does.
+BROWSER = """
+import sys, urllib.request
+origin, _, token = sys.argv[1].partition("/?")
+ask = lambda path: urllib.request.urlopen(f"{origin}{path}{token}")
+ask("/api/network?").read()
+for line in ask("/api/events?feed=network&"):
+    if line.startswith(b"data"):
+        ask("/api/network/look?site=0&step=&").read()
+"""
+
+
+@contextmanager
 def with_delve(model: nn.Module) -> Iterator[Callable[[int], None]]:
     """Compute delve's covariances of every layer's outputs, without a report."""
     from delve import SaturationTracker
@@ -187,6 +217,7 @@ def contenders() -> dict[str, Attached]:
     found: dict[str, Attached] = {
         "bare": bare,
         "actlab.watch": with_watch,
+        "actlab.watch, live page": with_live_page,
         "actlab.watch every step": lambda model: with_watch(model, every=1),
         "floor: one pass over every watched activation and gradient": with_reading,
         "floor: the same, and a function mode": with_reading_in_mode,

@@ -42,9 +42,14 @@ class Feed:
 
 @final
 class Feeds:
-    """The feeds of a server, by name."""
+    """The feeds of a server, by name.
+
+    Attributes:
+        are_over: whether every stream of events is to end, because the server does.
+    """
 
     def __init__(self) -> None:
+        self.are_over = False
         self._feeds: dict[str, Feed] = {}
         self._lock = Lock()
 
@@ -80,7 +85,7 @@ async def _events(feeds: Feeds, names: Sequence[str]) -> AsyncIterator[str]:
     spoke = time.monotonic()
     yield ": listening\n\n"
     try:
-        while True:
+        while not feeds.are_over:
             for name in names:
                 feed = feeds.get(name)
                 now = (feed, -1 if feed is None else feed.version)

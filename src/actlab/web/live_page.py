@@ -42,6 +42,9 @@ class LivePage:
         name: the name of the model.
         every: one step in so many is measured.
         port: the port; None for 8421, or a free one.
+
+    Attributes:
+        address: where the page is, with its token; empty before the entry.
     """
 
     def __init__(self, watched: Watch, *, name: str, every: int, port: int | None) -> None:
@@ -54,6 +57,7 @@ class LivePage:
         self._version = 0
         self._feed = Feed()
         self._stack = ExitStack()
+        self.address = ""
 
     def __enter__(self) -> Self:
         bench = Workbench()
@@ -67,11 +71,12 @@ class LivePage:
             thread.start()
 
             def stop() -> None:
-                runs.should_exit = runs.force_exit = True
+                bench.feeds.are_over = runs.should_exit = True
                 thread.join(_CLOSE_SECONDS)
 
             stack.callback(stop)
-            log(f"actlab.watch: {address_of(bench, listener)}")
+            self.address = address_of(bench, listener)
+            log(f"actlab.watch: {self.address}")
             self._stack = stack.pop_all()
         return self
 

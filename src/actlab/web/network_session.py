@@ -121,16 +121,20 @@ class NetworkSession:
             self._training.close()
 
     def _answer(self, command: Command, done: Future[None]) -> None:
+        """Carry out a command; its caller goes on once the state that it led to can be read."""
+        raised: ActlabError | None = None
         try:
             command()
         except ActlabError as error:
-            done.set_exception(error)
+            raised = error
         except Exception as error:  # the page must answer, whatever the user's code or ours raises
             log(f"My network: {type(error).__name__}: {error}")
-            done.set_exception(BadInput(f"{type(error).__name__}: {error}"))
-        else:
-            done.set_result(None)
+            raised = BadInput(f"{type(error).__name__}: {error}")
         self._show()
+        if raised is None:
+            done.set_result(None)
+        else:
+            done.set_exception(raised)
 
     def _guarded(self, action: Command) -> None:
         """Do something of which the page shows the failure."""

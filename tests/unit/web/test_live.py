@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from typing import Any
 
@@ -121,6 +122,23 @@ def test_a_page_that_listens_gets_the_findings(capsys):
 
     loop(steps=9, live=0, during=listen)
     assert len(where) == 3
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_end_of_the_block_ends_a_page_that_still_listens(capsys):
+    before, streams = set(threading.enumerate()), []
+
+    def listen(step: int) -> None:
+        if step == 0:
+            origin, token = address(capsys)
+            streams.append(urllib.request.urlopen(f"{origin}/api/events?feed=network&token={token}", timeout=10))
+
+    start = time.monotonic()
+    loop(steps=3, live=0, during=listen)
+    assert time.monotonic() - start < 8
+    assert set(threading.enumerate()) <= before
+    streams[0].close()
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("live", ["yes", -1, 70000, 1.5])

@@ -61,7 +61,9 @@ async function command(action, values, place) {
 /** Show what the server answered about the network. @param {any} answer */
 function show(answer) {
   network = answer;
-  if (answer.status) drawStatus(answer.status);
+  const isOld = answer.status.version < status.version; // the feed was faster than this answer
+  if (isOld) refreshNetwork();
+  else drawStatus(answer.status);
   const count = network.sites.length;
   if (count && selected >= count) selected = 0;
   const counted = `${count} activation${count === 1 ? "" : "s"}`;
@@ -330,7 +332,7 @@ let lastStep = -2;
 
 /** @param {any} value the state of the training, or null if the server was started again */
 function heard(value) {
-  if (value === null) { refreshNetwork(); return; }
+  if (value === null) { status = {}; refreshNetwork(); return; }
   const isNew = value.version !== network?.status?.version;
   drawStatus(value);
   if (isNew) refreshNetwork();
