@@ -257,7 +257,8 @@ def curve(act: Activation, *, low: float, high: float, settings: Settings | None
         ((-2.0, 0.0),)
     """
     made = measured(act)
-    z = torch.linspace(low, high, _CURVE_POINTS, dtype=torch.float64)
+    # torch.linspace misses 0 by rounding, and with it a kink there
+    z = low + (high - low) * torch.arange(_CURVE_POINTS, dtype=torch.float64) / (_CURVE_POINTS - 1)
     with torch.no_grad():
         y, slope = made.pair(z)
     flat, dead = (

@@ -46,6 +46,7 @@ def watch(
         MissingExtra: `live` requires the extra `web`.
 
     Example:
+        >>> import torch
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         >>> with watch(model, every=1) as watched:
