@@ -56,6 +56,7 @@ def main() -> None:
                 if name == "network":
                     page.locator('[data-test="play"]').click()
                 page.wait_for_timeout(seconds * 1000)
+                page.evaluate("scrollTo(0, 0)")
                 write(page, FOLDER / f"{name}.png")
             browser.close()
         runs.should_exit = True
