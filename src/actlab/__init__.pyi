@@ -13,6 +13,8 @@ from .sites.swap.swap import swap as swap
 from .sites.swap.swap import trainable_activation_parameters as trainable_activation_parameters
 from .theory.gains import gain as gain
 from .theory.gains import moments as moments
+from .theory.infinite_width import kernel as kernel
+from .theory.mean_field import edge_of_chaos as edge_of_chaos
 from .theory.properties import properties as properties
 from .train.task import Task as Task
 from .verbs.advise import advise as advise

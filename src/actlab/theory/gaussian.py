@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 
 from actlab.errors import NoMoment
 from actlab.formula.activation import Activation
@@ -12,7 +15,7 @@ from actlab.theory.gated import factors
 from actlab.theory.jumps import first_jump
 from actlab.theory.moment_exists import refuse_beyond
 from actlab.theory.pieces import pieces
-from actlab.theory.quadrature import Means, NotFinite, NotSettled, gaussian_means
+from actlab.theory.quadrature import Means, NotFinite, NotSettled, Panels, gaussian_means, settled_panels
 
 
 def forward(act: Activation, q: float) -> Means:
@@ -37,26 +40,68 @@ def backward(act: Activation, q: float) -> Means:
     Raises:
         NoMoment: they do not exist, as for a function that jumps or a gated unit, or cannot be computed.
     """
+    formula = differentiable(act)
+    return _means(slope_of(formula), formula, q, owner=f"{act.label}: E f'²")
+
+
+def differentiable(act: Activation) -> Expr:
+    """Return the formula of x.
+
+    Raises:
+        NoMoment: E f'² does not exist, because f jumps or has two inputs.
+    """
     if len(act.inputs) == 2:
         raise NoMoment(f"{act.label}: a gated unit has two derivatives, so there is no single E f'².")
     formula = of_x(act)
     jump = first_jump(formula)
     if jump is not None:
         raise NoMoment(f"{act.label}: E f'² does not exist: {jump}.")
-    return _means(slope_of(formula), formula, q, owner=f"{act.label}: E f'²")
+    return formula
 
 
 def _means(integrand: Expr, cut_like: Expr, q: float, *, owner: str) -> Means:
     """Return the means of one formula, with panels that end at the kinks of another."""
-    function = evaluator((integrand,))
+    with refusing(owner, q):
+        means = gaussian_means(of_z(integrand, q), cuts=cuts_of(cut_like, q))
+        refuse_beyond(integrand, scale=math.sqrt(q))
+    return means
+
+
+def panels_of(integrand: Expr, cut_like: Expr, q: float, *, owner: str) -> Panels:
+    """Return the panels on which one formula is settled; they end at the kinks of another.
+
+    Raises:
+        NoMoment: its mean square does not exist or cannot be computed.
+    """
+    with refusing(owner, q):
+        panels = settled_panels(of_z(integrand, q), cuts=cuts_of(cut_like, q))
+        refuse_beyond(integrand, scale=math.sqrt(q))
+    return panels
+
+
+def of_z(formula: Expr, q: float) -> Callable[[Floats], Floats]:
+    """Return f(√q z) as a function of z."""
+    function = evaluator((formula,))
     scale = math.sqrt(q)
+    return lambda z: function(scale * z)[0]
 
-    def of_z(z: Floats) -> Floats:
-        return function(scale * z)[0]
 
+def cuts_of(formula: Expr, q: float) -> list[float]:
+    """Return where the formula of √q z changes its form, as values of z."""
+    return [place / math.sqrt(q) for place in _places(formula)]
+
+
+@lru_cache(maxsize=256)
+def _places(formula: Expr) -> tuple[float, ...]:
+    return tuple(piece.lower for piece in (pieces(formula) or ())[1:])
+
+
+@contextmanager
+def refusing(owner: str, q: float) -> Iterator[None]:
+    """Raise `NoMoment` if the integral is not finite or does not settle."""
+    scale = math.sqrt(q)
     try:
-        means = gaussian_means(of_z, cuts=[piece.lower / scale for piece in (pieces(cut_like) or ())[1:]])
-        refuse_beyond(integrand, scale=scale)
+        yield
     except NotFinite as error:
         raise NoMoment(
             f"{owner} at q={q:g} does not exist or exceeds double precision: "
@@ -67,4 +112,3 @@ def _means(integrand: Expr, cut_like: Expr, q: float, *, owner: str) -> Means:
             f"{owner} at q={q:g} does not exist, or cannot be computed to a relative 1e-10: "
             f"the integral does not settle near x={error.place * scale:.6g}."
         ) from error
-    return means

@@ -61,6 +61,23 @@ class NotSettled(ArithmeticError):
         self.place = place
 
 
+@dataclass(frozen=True)
+class Panels:
+    """Panels on which a function of a standard normal variable, and its square, are settled.
+
+    Attributes:
+        ends: the ends of the panels, in order.
+        places: the nodes.
+        values: the function at the nodes, times the root of the weights.
+        roots: the roots of the weights; the weights include the normal density.
+    """
+
+    ends: Floats
+    places: Floats
+    values: Floats
+    roots: Floats
+
+
 def gaussian_means(function: Function, *, cuts: Sequence[float] = ()) -> Means:
     """Return the means of a function of a standard normal variable z.
 
@@ -72,29 +89,45 @@ def gaussian_means(function: Function, *, cuts: Sequence[float] = ()) -> Means:
         NotFinite: it is infinite or undefined where that counts.
         NotSettled: the mean square cannot be computed accurately, mostly because it does not exist.
     """
+    panels = settled_panels(function, cuts=cuts)
+    if panels.ends.size == 0:
+        return Means(0.0, 0.0, 0.0)
+    first, last = float(panels.ends[0]), float(panels.ends[-1])
+    outside = (math.erfc(-first / math.sqrt(2)) + math.erfc(last / math.sqrt(2))) / 2
+    return _means(panels.values, panels.roots, outside=outside)
+
+
+def settled_panels(function: Function, *, cuts: Sequence[float] = ()) -> Panels:
+    """Return panels on which the mean square is settled; none if the function is 0 in double precision.
+
+    Raises:
+        NotFinite: it is infinite or undefined where that counts.
+        NotSettled: the mean square cannot be computed accurately, mostly because it does not exist.
+    """
     cuts = sorted({0.0, *(cut for cut in cuts if abs(cut) < FARTHEST)})
     span = _where_it_counts(function, cuts)
     if span is None:
-        return Means(0.0, 0.0, 0.0)
+        return Panels(*(np.empty(0) for _ in range(4)))
     lower, upper = _first_panels(*span, cuts)
-    outside = (math.erfc(-span[0] / math.sqrt(2)) + math.erfc(span[1] / math.sqrt(2))) / 2
-    kept: list[tuple[Floats, Floats]] = []
+    ends = [np.array(span)]
+    kept: list[tuple[Floats, Floats, Floats]] = []
     whole = 0.0
     points = 0
     for _ in range(_MOST_SWEEPS):
         points += lower.size * (_LOW + _HIGH)
         if points > _MOST_POINTS:
             break
-        low, _ = _at_nodes(function, lower, upper, order=_LOW)
-        high, roots = _at_nodes(function, lower, upper, order=_HIGH)
+        low, _, _ = _at_nodes(function, lower, upper, order=_LOW)
+        high, roots, places = _at_nodes(function, lower, upper, order=_HIGH)
         square = np.sum(high * high, axis=1)
         whole_now = whole + float(square.sum())
         settled = _settled(low, high, lower, upper, whole=whole_now)
-        kept.append((high[settled].ravel(), roots[settled].ravel()))
+        kept.append((places[settled].ravel(), high[settled].ravel(), roots[settled].ravel()))
+        ends.append(lower[settled])
         whole += float(square[settled].sum())
         if settled.all():
-            values, roots = (np.concatenate(part) for part in zip(*kept, strict=True))
-            return _means(values, roots, outside=outside)
+            places, values, roots = (np.concatenate(part) for part in zip(*kept, strict=True))
+            return Panels(np.unique(np.concatenate(ends)), places, values, roots)
         lower, upper = _halved(lower[~settled], upper[~settled])
     raise NotSettled(float(lower[0]))
 
@@ -159,7 +192,8 @@ def legendre(order: int) -> tuple[Floats, Floats]:
     return (nodes + 1) / 2, weights / 2
 
 
-def _at_nodes(function: Function, lower: Floats, upper: Floats, *, order: int) -> tuple[Floats, Floats]:
+def _at_nodes(function: Function, lower: Floats, upper: Floats, *, order: int) -> tuple[Floats, Floats, Floats]:
+    """Return the weighted values, the roots of the weights and the nodes, one row per panel."""
     nodes, weights = legendre(order)
     width = (upper - lower)[:, None]
     z = lower[:, None] + width * nodes
@@ -167,7 +201,7 @@ def _at_nodes(function: Function, lower: Floats, upper: Floats, *, order: int) -
     values = function(z.ravel()).reshape(z.shape)
     if not np.isfinite(values).all():
         raise NotFinite(float(z[~np.isfinite(values)][0]))
-    return values * roots, roots
+    return values * roots, roots, z
 
 
 def _settled(low: Floats, high: Floats, lower: Floats, upper: Floats, *, whole: float) -> Flags:
