@@ -117,11 +117,12 @@ def settled_panels(function: Function, *, cuts: Sequence[float] = ()) -> Panels:
         points += lower.size * (_LOW + _HIGH)
         if points > _MOST_POINTS:
             break
-        low, _, _ = _at_nodes(function, lower, upper, order=_LOW)
+        low, low_roots, _ = _at_nodes(function, lower, upper, order=_LOW)
         high, roots, places = _at_nodes(function, lower, upper, order=_HIGH)
         square = np.sum(high * high, axis=1)
         whole_now = whole + float(square.sum())
         settled = _settled(low, high, lower, upper, whole=whole_now)
+        settled &= _mean_settled(low * low_roots, high * roots, lower, upper, size=math.sqrt(whole_now))
         kept.append((places[settled].ravel(), high[settled].ravel(), roots[settled].ravel()))
         ends.append(lower[settled])
         whole += float(square[settled].sum())
@@ -213,4 +214,12 @@ def _settled(low: Floats, high: Floats, lower: Floats, upper: Floats, *, whole: 
         raise NotSettled(float(lower[tight][0]))
     agree: Flags = apart <= _OF_PANEL * square + _OF_WHOLE * whole
     agree |= tight
+    return agree
+
+
+def _mean_settled(low: Floats, high: Floats, lower: Floats, upper: Floats, *, size: float) -> Flags:
+    """Return which panels the higher order has settled for the mean: a square may be smooth where its root is not."""
+    apart = np.abs(np.sum(low, axis=1) - np.sum(high, axis=1))
+    agree: Flags = apart <= _OF_PANEL * np.sum(np.abs(high), axis=1) + _OF_WHOLE * size
+    agree |= (upper - lower) <= 1e-14 * np.maximum(np.abs(lower), np.abs(upper))
     return agree

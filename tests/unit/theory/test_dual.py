@@ -89,6 +89,30 @@ def test_closed_forms(text: str, correlation: float) -> None:
     assert pair(text, correlation) == pytest.approx(expected, rel=1e-9, abs=1e-15)
 
 
+@pytest.mark.parametrize("correlation", [0.5, 0.97])
+def test_kinks_that_the_square_does_not_have(correlation: float) -> None:
+    # |sin 5x| = 2/π - 4/π Σ cos(10 k x)/(4 k² - 1), and E cos(a u) cos(b v) is a product of exponentials
+    k = np.arange(40)
+    weights = -4 / np.pi / (4.0 * k**2 - 1)
+    weights[0] = 2 / np.pi
+    rates = 10.0 * k
+    squares, products = np.add.outer(rates**2, rates**2) / 2, correlation * np.outer(rates, rates)
+    means = (np.exp(products - squares) + np.exp(-products - squares)) / 2
+    assert pair("abs(sin(5*x))", correlation, q1=1.0, q2=1.0) == pytest.approx(weights @ means @ weights, rel=1e-9)
+
+
+def test_a_narrow_function() -> None:
+    # the product of two Gaussian bumps and a normal density is a normal density once more
+    covariance = np.array([[1.0, 1.94], [1.94, 4.0]])
+    sum_of_both = covariance + np.eye(2) / 100
+    determinant = float(np.linalg.det(sum_of_both))
+    expected = math.exp(-float(np.ones(2) @ np.linalg.solve(sum_of_both, np.ones(2))) / 2) / (
+        100 * math.sqrt(determinant)
+    )
+    assert pair("exp(-50*(x-1)**2)", 0.97, q1=1.0, q2=4.0) == pytest.approx(expected, rel=1e-9)
+    assert pair("exp(-50*(x-1)**2)", 0.97, q1=4.0, q2=1.0) == pytest.approx(expected, rel=1e-9)
+
+
 def test_products_that_count_where_neither_factor_does() -> None:
     # E exp(3u) exp(3v) of opposite inputs is e^0.09 and the root of the mean squares e^180
     assert pair("exp(3*x)", -0.999, q1=10.0, q2=10.0) == pytest.approx(math.exp(0.09), rel=1e-9)
