@@ -17,6 +17,9 @@ from actlab.theory.moment_exists import refuse_beyond
 from actlab.theory.pieces import pieces
 from actlab.theory.quadrature import Means, NotFinite, NotSettled, Panels, gaussian_means, settled_panels
 
+# Up to here the cuts are searched of a formula that has no end of them, such as max(sin(x), 0).
+_FAR = 30.0
+
 
 def forward(act: Activation, q: float) -> Means:
     """Return the means of the activation.
@@ -93,7 +96,12 @@ def cuts_of(formula: Expr, q: float) -> list[float]:
 
 @lru_cache(maxsize=256)
 def _places(formula: Expr) -> tuple[float, ...]:
-    return tuple(piece.lower for piece in (pieces(formula) or ())[1:])
+    found = pieces(formula)
+    if found is None:
+        from actlab.theory.signs import zeros  # few formulas need it, and the others answer sooner without
+
+        found = pieces(formula, zeros=zeros) or pieces(formula, zeros=zeros, lower=-_FAR, upper=_FAR)
+    return tuple(piece.lower for piece in (found or ())[1:])
 
 
 @contextmanager

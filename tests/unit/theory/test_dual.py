@@ -14,6 +14,7 @@ from mpmath import mp
 from actlab import kernel
 from actlab.catalog.index import get
 from actlab.errors import BadInput, NoMoment
+from actlab.formula.activation import Activation
 from actlab.theory.dual import dual_of_pair
 from actlab.theory.evaluate import of_x, slope_of
 
@@ -37,7 +38,9 @@ FACTS = {
 
 def pair(text: str, correlation: float, *, q1: float = Q1, q2: float = Q2, derivative: bool = False) -> float:
     """E f(u) f(v), or E f'(u) f'(v)."""
-    formula = of_x(get(text))
+    act = get(text)
+    assert isinstance(act, Activation)
+    formula = of_x(act)
     integrand = slope_of(formula) if derivative else formula
     return dual_of_pair(integrand, q1, q2, correlation * math.sqrt(q1 * q2), cut_like=formula, owner=text)
 
@@ -99,6 +102,20 @@ def test_kinks_that_the_square_does_not_have(correlation: float) -> None:
     squares, products = np.add.outer(rates**2, rates**2) / 2, correlation * np.outer(rates, rates)
     means = (np.exp(products - squares) + np.exp(-products - squares)) / 2
     assert pair("abs(sin(5*x))", correlation, q1=1.0, q2=1.0) == pytest.approx(weights @ means @ weights, rel=1e-9)
+
+
+def test_jumps_without_end() -> None:
+    # the sum over the intervals with sin(x) > .3, with the inner integral in closed form
+    jump, across = math.asin(0.3), mp.sqrt(0.75)
+    spans = [(2 * math.pi * k + jump, 2 * math.pi * k + math.pi - jump) for k in range(-2, 2)]
+
+    def integrand(z: Any) -> Any:
+        places = [tuple((end - z / 2) / across for end in span) for span in spans]
+        inner = mp.fsum(z / 2 * (mp.ncdf(b) - mp.ncdf(a)) - across * (mp.npdf(b) - mp.npdf(a)) for a, b in places)
+        return z * inner * mp.npdf(z)
+
+    expected = mp.fsum(mp.quad(integrand, [low, (low + high) / 2, high]) for low, high in spans)
+    assert pair("where(sin(x) > 0.3, x, 0)", 0.5, q1=1.0, q2=1.0) == pytest.approx(float(expected), rel=1e-9)
 
 
 def test_a_narrow_function() -> None:
