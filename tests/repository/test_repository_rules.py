@@ -92,3 +92,11 @@ def test_a_line_that_breaks_a_rule_is_found(line, rule):
 def test_a_name_that_says_nothing_is_found(tmp_path):
     (tmp_path / "utils.py").write_text("class TaskManager: ...\nclass Database: ...\n", encoding="utf-8")
     assert nameless(tmp_path / "utils.py") == {"utils", "TaskManager"}
+
+
+def test_the_pages_stay_small():
+    static = ROOT / "src/actlab/web/static"
+    lines = {file.name: file.read_text(encoding="utf-8").splitlines() for file in static.glob("*.js")}
+    assert sum(map(len, lines.values())) <= 2500
+    assert not [f"{name}:{at}" for name, of in lines.items() for at, line in enumerate(of, 1) if len(line) > 160]
+    assert sum(file.stat().st_size for file in (static / "vendor").iterdir()) <= 100_000

@@ -10,6 +10,7 @@ import typer
 from actlab.cli.options import BuiltIn, Shapes, Target, model_argument
 from actlab.cli.panels import Panel, Place
 from actlab.cli.runs import StoreOption
+from actlab.errors import BadTask
 from actlab.extras_import import need
 
 PLACE = Place(Panel.MODELS, 4)
@@ -34,6 +35,7 @@ def command(
 
     It listens on this machine alone and serves until Ctrl-C, which stops the trainings that it started.
     """
+    _check_file(data)
     need("starlette", extra="web")
     need("uvicorn", extra="web")
     need("markdown_it", extra="web")
@@ -48,3 +50,10 @@ def command(
 
     bench = Workbench(data=data, target=target, task=task, input=tuple(input or ()), store=store)
     serve(bench, port=port, open_browser=not no_browser)
+
+
+def _check_file(data: str | None) -> None:
+    """Refuse a file that is not there; what is wrong inside it is said on the page, beside what still works."""
+    path = Path((data or "").partition(":")[0])
+    if path.suffix and not path.exists() and len(path.suffixes) == 1 and path.suffix[1:].isalpha():
+        raise BadTask(f"there is no file '{path}'; name a table, a folder of images or file.py:name.")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Mapping
 from typing import final
 from urllib.parse import urlencode
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actlab.web.answers import refusal
@@ -55,6 +56,9 @@ class Gate:
             return
         request = Request(scope)
         answer = self._refused(request) or self._let_in(request)
+        if answer is not None and answer.status_code >= 400 and "text/html" in request.headers.get("accept", ""):
+            sentence = json.loads(bytes(answer.body))["error"]
+            answer = PlainTextResponse(sentence[0].upper() + sentence[1:], answer.status_code)
         if answer is not None:
             await answer(scope, receive, _with_headers(send))
             return

@@ -119,6 +119,9 @@ def test_a_slider_moves_the_curve_and_the_address(visitor_of):
     assert alpha > 1
     found = drawn(visitor)
     assert found["ys"][0] == pytest.approx(verbs.curves("elu", alpha=alpha).y, abs=1e-9)
+    # facts and code are those of the moved slider
+    page.wait_for_function("() => document.querySelector('#selected').textContent.startsWith('elu; alpha=')")
+    assert f"alpha={alpha:g}"[:8] in visitor.at("facts").inner_text()
     page.reload()
     assert drawn(visitor)["ys"][0] == pytest.approx(found["ys"][0], abs=1e-6)
 

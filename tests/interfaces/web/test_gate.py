@@ -138,6 +138,20 @@ def test_a_port_in_use_is_named():
         bound(70000)
 
 
+def test_a_person_without_the_cookie_reads_a_sentence(address):
+    answer = asked(address, "/lessons", cookie="", accept="text/html,*/*")
+    assert answer.status == 403
+    assert answer.text.startswith("Open the address that `actlab serve` printed")
+
+
+@pytest.mark.parametrize("named", ["nofile.py:make_task", "nofile.csv"])
+def test_a_file_that_is_not_there_is_named_before_serving(tmp_path, named):
+    command = [sys.executable, "-m", "actlab", "serve", named, "--no-browser", "--port", "0"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert f"there is no file '{named.partition(':')[0]}'" in ended.stderr
+
+
 def test_the_command_prints_one_line_and_ends_with_ctrl_c(tmp_path):
     command = [sys.executable, "-m", "actlab", "serve", "--no-browser", "--port", "0"]
     started = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

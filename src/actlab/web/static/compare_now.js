@@ -82,7 +82,7 @@ function drawRunning(place, head, link) {
   fill(place, head, bar, said, el("div", {class: "controls"}, stop), error, link);
   return (/** @type {any} */ now) => {
     const left = now.seconds_left === null ? "" : `, about ${duration(now.seconds_left)} left`;
-    const far = now.planned ? `${now.done} of ${now.planned} training runs${left}` : now.is_plan ? "A small pilot is trained" : "The task is prepared";
+    const far = now.planned ? `${now.done} of ${now.planned} training runs${left}` : now.is_plan ? "Training a small pilot" : "Preparing the task";
     said.textContent = now.state === "stopping" ? "Stopping …" : now.sentence || `${far} (${duration(now.seconds)} so far).`;
     stop.disabled = now.state === "stopping";
     if (now.planned) { bar.max = now.planned; bar.value = now.done; }

@@ -12,7 +12,8 @@ const DASHES = [undefined, [6, 5], [2, 4]];
 /** Return a labeled slider. @param {string} name @param {{value: number, least: number, most: number}} range @param {(value: number) => void} moved */
 function slider(name, range, moved) {
   const number = el("output", {}, shown(range.value, 3));
-  const input = el("input", {type: "range", min: range.least, max: range.most, step: (range.most - range.least) / 400, "data-test": `slider-${name}`, oninput: () => {
+  const step = (range.most - range.least) / 400;
+  const input = el("input", {type: "range", min: range.least, max: range.most, step, "data-test": `slider-${name}`, oninput: () => {
     number.textContent = shown(input.value, 3);
     moved(Number(input.value));
   }});
@@ -61,7 +62,8 @@ export async function mountFunction(place, data) {
     u.ctx.restore();
   };
   const names = data.curves.map((/** @type {any} */ curve) => curve.label).join(", ");
-  const chart = lines(place, {series, x: "x", height: 260, legend: false, ylimits: data.limits, under: marked, label: `${names}: ${data.show.join(" and ")} from x = ${shown(data.from)} to ${shown(data.to)}`});
+  const label = `${names}: ${data.show.join(" and ")} from x = ${shown(data.from)} to ${shown(data.to)}`;
+  const chart = lines(place, {series, x: "x", height: 260, legend: false, ylimits: data.limits, under: marked, label});
   const moved = () => fill(reading, table(data.curves, data.curves.map((/** @type {any} */ _, /** @type {number} */ at) => computed(at, point))));
   const drawn = () => {
     const all = data.curves.map((/** @type {any} */ _, /** @type {number} */ at) => x.map((each) => computed(at, each)));
@@ -73,7 +75,8 @@ export async function mountFunction(place, data) {
   };
   const redraw = oncePerFrame(drawn);
   const sliders = data.sliders.map((/** @type {any} */ each) => slider(each.name, each, (value) => { values[each.name] = value; redraw(); }));
-  const atPoint = slider("x", {value: point, least: data.from, most: data.to}, oncePerFrame((value) => { point = value; moved(); chart.redraw(); data.changed?.(values, point); }));
+  const toPoint = (/** @type {number} */ value) => { point = value; moved(); chart.redraw(); data.changed?.(values, point); };
+  const atPoint = slider("x", {value: point, least: data.from, most: data.to}, oncePerFrame(toPoint));
   place.append(el("div", {class: "sliders"}, atPoint, ...sliders), reading);
   drawn();
 }

@@ -5,7 +5,8 @@ import {lines, look} from "./plot.js";
 /** Mount a figure of lines. @param {HTMLElement} place @param {any} data */
 export function mountLines(place, data) {
   const series = data.settings[0].series.map((/** @type {any} */ each, /** @type {number} */ at) => ({label: each.label, ...look(at), points: true}));
-  const chart = lines(place, {series, x: data.x, y: data.y, log: data.log, height: 280, label: `${data.y} over ${data.x}: ${series.map((/** @type {any} */ each) => each.label).join(", ")}`});
+  const label = `${data.y} over ${data.x}: ${series.map((/** @type {any} */ each) => each.label).join(", ")}`;
+  const chart = lines(place, {series, x: data.x, y: data.y, log: data.log, height: 280, label});
   const draw = (/** @type {number} */ at) => {
     const {x, series: found} = data.settings[at];
     const ys = found.map((/** @type {any} */ each) => each.y);

@@ -36,6 +36,18 @@ function about(formula) {
   return found;
 }
 
+/** Return a formula with the values of its moved sliders. @param {string} formula */
+function bound(formula) {
+  const [base, ...assigned] = formula.split(";");
+  const values = new Map(assigned.map((each) => /** @type {[string, string]} */ (each.split("=").map((part) => part.trim()))));
+  for (const [key, value] of Object.entries(state.values)) {
+    const name = key.slice(formula.length + 2);
+    // the value of a gated unit is an input, not a parameter
+    if (key === `${formula}: ${name}` && name !== "value") values.set(name, String(value));
+  }
+  return [base, ...[...values].map(([name, value]) => `${name}=${value}`)].join("; ");
+}
+
 function remember() {
   const query = new URLSearchParams();
   for (const formula of state.formulas) query.append("f", formula);
@@ -71,7 +83,9 @@ async function draw() {
     if (!facts.along) { flat.push(facts.name); continue; }
     const keyed = (/** @type {any} */ param) => ({...param, key: `${formula}: ${param.name}`, ...range(param)});
     const params = details.program.params.map(keyed);
-    curves.push({label: formula, program: asked("/api/function/program.js", formula), params: params.map((/** @type {any} */ each) => each.key)});
+    const label = params.length ? formula.split(";")[0] : formula;
+    const keys = params.map((/** @type {any} */ each) => each.key);
+    curves.push({label, program: asked("/api/function/program.js", formula), params: keys});
     for (const {key, value, least, most} of params) sliders.push({name: key, value: state.values[key] ?? value, least, most});
   }
   if (mine !== drawing) return;
@@ -82,9 +96,14 @@ async function draw() {
     await mountFunction(place, {
       curves, sliders, from: state.from, to: state.to, point: state.point, show: state.show, limits: null,
       changed: whenStill((values, point) => {
+        const before = JSON.stringify(state.values);
         for (const slider of sliders) if (values[slider.name] !== slider.value) state.values[slider.name] = values[slider.name];
         state.point = point;
         remember();
+        if (JSON.stringify(state.values) === before) return;
+        cleared();
+        tabulate();
+        describe();
       }, 250),
     });
   }
@@ -140,15 +159,16 @@ const ROWS = [
 ];
 
 async function tabulate() {
-  const all = await Promise.all(state.formulas.map(about));
-  const head = el("tr", {}, el("td"), ...state.formulas.map((formula) => el("th", {scope: "col"}, formula)));
+  const formulas = state.formulas.map(bound);
+  const all = await Promise.all(formulas.map(about));
+  const head = el("tr", {}, el("td"), ...formulas.map((formula) => el("th", {scope: "col"}, formula)));
   const rows = ROWS.map(([name, said]) => el("tr", {}, el("th", {scope: "row"}, name), ...all.map(({facts}) => el("td", {}, said(facts)))));
   fill(byId("facts"), el("caption", {}, "What follows from each formula."), el("thead", {}, head), el("tbody", {}, ...rows));
 }
 
 /** Show the selected function's mathematics and code. */
 async function describe() {
-  const formula = state.formulas[state.selected];
+  const formula = bound(state.formulas[state.selected]);
   const {facts, details} = await about(formula);
   byId("selected").textContent = formula;
   byId("summary").textContent = facts.summary;
@@ -157,7 +177,8 @@ async function describe() {
   fill(byId("mathematics"), el("p", {class: "quiet fine"}, `${name} =`), shownAs(details.mathematics),
     ...Object.entries(details.derivatives).flatMap(([input, text]) => [el("p", {class: "quiet fine"}, `df/d${input} =`), shownAs(text)]));
   fill(byId("languages"), ...Object.keys(details.code).map((language) => el("button", {
-    type: "button", "aria-pressed": String(language === state.language), "data-test": `code-${language}`, onclick: () => { state.language = language; describe(); },
+    type: "button", "aria-pressed": String(language === state.language), "data-test": `code-${language}`,
+    onclick: () => { state.language = language; describe(); },
   }, language)));
   byId("code").textContent = details.code[state.language];
   fill(byId("copy"), copyButton(() => byId("code").textContent));
@@ -259,7 +280,7 @@ for (const name of /** @type {("from" | "to")[]} */ (["from", "to"])) {
 }
 
 byId("measure").addEventListener("click", async () => {
-  const formula = state.formulas[state.selected];
+  const formula = bound(state.formulas[state.selected]);
   byId("measuring").textContent = "Measuring …";
   complain(byId("unmeasured"));
   try {
@@ -285,7 +306,7 @@ byId("time").addEventListener("click", async () => {
   byId("timing").textContent = "Timing …";
   complain(byId("untimed"));
   try {
-    const {rows} = await postJson(asked("/api/function/cost", state.formulas[state.selected]));
+    const {rows} = await postJson(asked("/api/function/cost", bound(state.formulas[state.selected])));
     const body = rows.map((/** @type {any} */ row) => el("tr", {},
       el("th", {scope: "row"}, row.contender === "eager" ? "PyTorch" : row.contender), el("td", {}, row.direction),
       el("td", {class: "number"}, shown(row.median_s / row.copy_s, 3)), el("td", {class: "number"}, `${shown(row.median_s * 1e6, 3)} µs`)));

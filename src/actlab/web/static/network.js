@@ -114,7 +114,7 @@ function row(site, at) {
   const notes = [site.was ? `instead of ${site.was}` : "", site.note, site.calls > 1 ? `applied ${site.calls} times` : "",
     refused.get(at) || ""].filter(Boolean);
   const choose = el("button", {type: "button", class: "plain", "data-test": `site-${at}`, "aria-pressed": "false"}, site.activation);
-  const item = el("tr", {onclick: () => select(at)},
+  const item = el("tr", {onclick: () => select(at, true)},
     el("td", {class: "number"}, String(at + 1)),
     el("td", {}, choose, notes.map((text) => el("div", {class: "fine quiet"}, text))),
     el("td", {}, site.name, el("div", {class: "fine quiet"}, site.spelling)),
@@ -139,8 +139,8 @@ function mark() {
   if (trains) byId("undo").disabled = !site?.was;
 }
 
-/** @param {number} at */
-function select(at) {
+/** @param {number} at @param {boolean} [isAsked] whether a person chose it */
+function select(at, isAsked = false) {
   if (selected !== at && trains) complain(byId("swap-error"), refused.get(at));
   selected = at;
   const address = new URL(location.href);
@@ -148,6 +148,8 @@ function select(at) {
   history.replaceState(null, "", address);
   mark();
   refreshLook();
+  // on a narrow screen the close look lies below everything else
+  if (isAsked && innerWidth < 1000) byId("look-title").scrollIntoView();
 }
 
 byId("sites").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
@@ -261,7 +263,8 @@ function atStep(u) {
 const sizes = [{label: "signal", color: "better", points: true}, {label: "gradient", color: "derivative", dash: [8, 4], points: true}];
 const shares = [{label: "dead", color: "worse", points: true}, {label: "saturated", color: "minor", dash: [8, 4], points: true}];
 const charts = {
-  depth: lines(byId("depth"), {series: sizes, x: "activation", y: "root mean square", log: true, whole: true, height: 230, label: "Signal and gradient over the depth"}),
+  depth: lines(byId("depth"), {series: sizes, x: "activation", y: "root mean square", log: true, whole: true, height: 230,
+    label: "Signal and gradient over the depth"}),
   shares: lines(byId("depth-shares"), {series: shares, x: "activation", y: "% of units", ylimits: [0, 100], whole: true, height: 200,
     label: "Dead and saturated units over the depth"}),
   losses: lines(byId("losses"), {series: [{label: "loss", color: "ink"}], x: "step", height: 220, under: atStep, label: "Loss over the steps"}),
@@ -314,6 +317,13 @@ if (trains) {
       const why = byId("swap-error").textContent;
       if (why.includes(" stays: ")) refused.set(at, why);
       if (network) drawSites();
+    }
+  });
+  byId("swap-all").addEventListener("click", async () => {
+    const group = network?.sites[selected]?.group;
+    const formula = byId("formula").value;
+    for (const [at, site] of [...(network?.sites || [])].entries()) {
+      if (site.group === group && !(await command("swap", {site: at, formula}, byId("swap-error")))) return;
     }
   });
   byId("undo").addEventListener("click", () => command("undo", {site: selected}, byId("swap-error")));
