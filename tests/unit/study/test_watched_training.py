@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim import optimizer as optimizers
 
 from actlab.errors import BadFormula, BadInput
 from actlab.study.watched_training import WatchedTraining
@@ -22,6 +24,26 @@ class Net(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.last(self.act(self.second(F.relu(self.first(x)))))
+
+
+OPENED: list[WatchedTraining] = []
+
+
+def begun(of: Subject) -> WatchedTraining:
+    """A training that ends with the test."""
+    training = WatchedTraining(of)
+    OPENED.append(training)
+    return training
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays() -> Iterator[None]:
+    """At the end of a test no training has left a hook behind."""
+    before = len(optimizers._global_optimizer_post_hooks)
+    yield
+    while OPENED:
+        OPENED.pop().close()
+    assert len(optimizers._global_optimizer_post_hooks) == before
 
 
 def subject(*, loss=F.cross_entropy, rate: float = 0.1) -> Subject:
@@ -46,14 +68,14 @@ def plain_losses(of: Subject, *, steps: int) -> list[float]:
 def test_it_trains_as_a_plain_loop_does_and_leaves_the_subject_alone():
     given = subject()
     before = copy.deepcopy(given.model.state_dict())
-    training = WatchedTraining(given)
+    training = begun(given)
     assert [training.step() for _ in range(5)] == plain_losses(given, steps=5)
     assert all(torch.equal(value, before[name]) for name, value in given.model.state_dict().items())
     assert not given.model._forward_hooks
 
 
 def test_the_first_look_is_there_before_any_step_and_equals_that_of_the_first_step():
-    training = WatchedTraining(subject())
+    training = begun(subject())
     (first,) = training.history.steps()
     training.step()
     (again,) = training.history.steps()
@@ -64,7 +86,7 @@ def test_the_first_look_is_there_before_any_step_and_equals_that_of_the_first_st
 
 def test_a_swap_is_real_and_can_be_undone():
     given = subject()
-    training = WatchedTraining(given)
+    training = begun(given)
     training.step()
     training.swap(0, "x*sigmoid(1.7*x)")
     assert [site.activation for site in training.now.sites][1] == "tanh"
@@ -79,7 +101,7 @@ def test_a_swap_is_real_and_can_be_undone():
 
 
 def test_parameters_of_a_replacement_are_trained():
-    training = WatchedTraining(subject())
+    training = begun(subject())
     training.swap(1, "prelu")
     values = [value.clone() for name, value in training._model.named_parameters() if "act" in name]
     training.step()
@@ -97,7 +119,7 @@ def test_parameters_of_a_replacement_are_trained():
     ],
 )
 def test_a_swap_that_cannot_be_made_changes_nothing(at, choice, error, text):
-    training = WatchedTraining(subject())
+    training = begun(subject())
     training.swap(1, "gelu")
     with pytest.raises(error, match=text):
         training.swap(at, choice)
@@ -107,7 +129,7 @@ def test_a_swap_that_cannot_be_made_changes_nothing(at, choice, error, text):
 
 
 def test_a_restart_returns_to_the_initial_weights_and_keeps_the_choices():
-    training = WatchedTraining(subject())
+    training = begun(subject())
     training.swap(0, "gelu")
     training.rate = 0.05
     first = [training.step() for _ in range(3)]
@@ -119,11 +141,11 @@ def test_a_restart_returns_to_the_initial_weights_and_keeps_the_choices():
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), "0.1"])
 def test_a_rate_must_be_a_positive_number(rate):
     with pytest.raises(BadInput, match="learning rate"):
-        WatchedTraining(subject()).rate = rate
+        begun(subject()).rate = rate
 
 
 def test_another_rate_holds_from_the_next_step():
-    training = WatchedTraining(subject(rate=0.1))
+    training = begun(subject(rate=0.1))
     training.rate = 0.5
     assert training.rate == 0.5
     training.step()
@@ -131,7 +153,7 @@ def test_another_rate_holds_from_the_next_step():
 
 
 def test_a_divergence_is_a_loss_that_is_not_finite():
-    training = WatchedTraining(subject())
+    training = begun(subject())
     training.rate = 1e6
     losses = [training.step() for _ in range(40)]
     assert max(losses) > 1e3 or any(loss != loss for loss in losses)
@@ -140,7 +162,7 @@ def test_a_divergence_is_a_loss_that_is_not_finite():
 
 
 def test_without_a_loss_it_shows_the_forward_pass_and_says_why_it_cannot_train():
-    training = WatchedTraining(subject(loss=None))
+    training = begun(subject(loss=None))
     look = training.history.at(None).looks[0]
     assert look.z is not None
     assert look.gradient is None
@@ -156,7 +178,7 @@ def test_an_error_in_the_users_code_names_its_line():
             raise RuntimeError("the data ran out")
         return F.cross_entropy(output, target)
 
-    training = WatchedTraining(subject(loss=loss))
+    training = begun(subject(loss=loss))
     training.step()
     is_over.append(True)
     with pytest.raises(BadInput, match=r"the data ran out \(test_watched_training.py, line"):
@@ -164,7 +186,7 @@ def test_an_error_in_the_users_code_names_its_line():
 
 
 def test_findings_of_the_batch_and_of_the_training_are_merged():
-    training = WatchedTraining(subject())
+    training = begun(subject())
     assert training.report().findings == ()
     training.swap(0, "sigmoid")
     for _ in range(30):
