@@ -343,29 +343,10 @@ def watch(
     sinks: Sequence[Sink] = (),
     settings: Settings | None = None,
 ) -> Watch:
-    """Watch a model while it trains: `with watch(model) as w:` around a loop, then `w.report()`.
-
-    Args:
-        model: the module that the loop calls; wrapped by `torch.compile` or DDP if the loop calls the wrapper.
-        loss: the loss module, whose value is then recorded; for a plain function, call `step(loss)` instead.
-        every: measure one training step in so many.
-        evaluation: count passes in evaluation mode or without autograd too.
-        scaler: the loss scaler; only needed if it does not call the optimizer's `step` itself.
-        sinks: called at every measured step with a dict of numbers and histograms, and the number of the step.
-        settings: the thresholds.
+    """Watch a model while it trains; `actlab.watch`, which can also show a live page, describes the arguments.
 
     Raises:
         BadInput: `every` is below 1, or the model is already watched or cannot be traced.
-
-    Example:
-        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
-        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> with watch(model, every=1) as watched:
-        ...     loss = model(torch.randn(16, 4)).square().mean()
-        ...     loss.backward()
-        ...     optimizer.step()
-        >>> watched.quantities().measured
-        1
     """
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
         raise BadInput(f"every must be a positive integer; got {every!r}.")

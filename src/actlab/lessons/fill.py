@@ -52,7 +52,7 @@ class Use:
         """
         if self.name not in FACTS:
             near = get_close_matches(self.name, FACTS, n=1)
-            raise BadInput(f"there is no fact '{self.name}'." + (f" Did you mean '{near[0]}'?" if near else ""))
+            raise BadInput(f"no fact is named '{self.name}'." + (f" Did you mean '{near[0]}'?" if near else ""))
         fact = FACTS[self.name]
         try:
             signature(fact).bind(*self.args, **dict(self.named))

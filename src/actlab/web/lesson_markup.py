@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markupsafe import Markup
+
+from actlab.web.mathematics import mathml
 
 _PAGE = re.compile(r"\[([^\]]+)\]\(/[^)]*\)")
 _FORMULA = re.compile(r"(\$\$?)([^$]+)\1")
@@ -62,7 +63,7 @@ def _formula(state: StateInline, silent: bool) -> bool:
 
 def _mathematics(renderer: object, tokens: Sequence[Token], at: int, *rest: object) -> str:
     display = "block" if tokens[at].markup == "$$" else "inline"
-    return convert(_latex(tokens[at].content), display=display)
+    return mathml(_latex(tokens[at].content), display=display)
 
 
 def _cell(renderer: object, tokens: Sequence[Token], at: int, *rest: object) -> str:

@@ -183,4 +183,4 @@ def _numbered(number: int) -> Lesson:
     for lesson in lessons():
         if lesson.number == number:
             return lesson
-    raise BadInput(f"there is no lesson {number}; there are {len(lessons())}.")
+    raise BadInput(f"the lessons are numbered 1 to {len(lessons())}; got {number}.")

@@ -170,7 +170,7 @@ class NetworkSession:
 
     def _ready(self) -> WatchedTraining:
         if self._training is None:
-            raise BadInput(f"there is no network to train: {self._error} Correct it and load it again.")
+            raise BadInput(f"the network could not be loaded: {self._error} Correct it and load it again.")
         return self._training
 
     def _trainable(self) -> WatchedTraining:

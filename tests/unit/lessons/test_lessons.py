@@ -49,7 +49,7 @@ def test_lessons_are_numbered_from_one_in_order():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{{slop sigmoid 0}}", "x.md:7: there is no fact 'slop'. Did you mean 'slope'?"),
+        ("{{slop sigmoid 0}}", "x.md:7: no fact is named 'slop'. Did you mean 'slope'?"),
         ("{{slope sigmoid}}", "x.md:7: the fact 'slope' does not take these arguments"),
         ("{{slope swsh 0}}", "x.md:7: .*swsh"),
         ("{{slope sigmoid 0 | %n}}", "x.md:7: a fact is written"),
@@ -76,7 +76,7 @@ def test_numbers_are_written_as_in_a_book():
         ("# T\n```choice\nq?\n- [ ] a — b\n- [ ] c — d\n```\n", "x.md:2: .* one of them right"),
         ("# T\n```choice\nq?\n- [x] a\n- [ ] c — d\n```\n", "x.md:2: a choice has a question"),
         ("# T\n```choice\nq?\n", "x.md:2: the block that begins here has no end"),
-        ("# T\n\n{{nothing}}\n", "x.md:3: there is no fact"),
+        ("# T\n\n{{nothing}}\n", "x.md:3: no fact is named"),
     ],
 )
 def test_wrong_text_is_refused_with_file_and_line(tmp_path: Path, text: str, sentence: str):
