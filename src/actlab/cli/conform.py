@@ -25,13 +25,16 @@ def command(
         ),
     ] = None,
     input: Shapes = None,
+    ranges: Annotated[
+        bool, typer.Option("--ranges", help="Also compare the values with float16, bfloat16, e4m3 and e5m2.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Compare the activations that a model runs with its configuration or with another implementation.
 
     Exit status: 0 = every activation runs what is declared, 1 = one does not, 2 = usage error.
     """
-    answer = verbs.conform(data, to=to, input=input or ())
+    answer = verbs.conform(data, to=to, input=input or (), ranges=ranges)
     show_answer(answer, as_json=json)
     if not answer.conforms:
         raise typer.Exit(FAULT)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
+
+from torch import nn
 
 from actlab.catalog.index import get
 from actlab.errors import ActlabError
@@ -26,12 +29,14 @@ class Declared:
         field: where it stands, such as `hidden_act`.
         name: the name there, such as `gelu_new`.
         activation: what Transformers means by it.
+        family: the kind of model, such as `gpt_oss`; empty if the configuration does not say.
     """
 
     part: str
     field: str
     name: str
     activation: Activation
+    family: str = ""
 
 
 def declared_in(config: Any) -> tuple[Declared, ...]:
@@ -47,7 +52,7 @@ def declared_in(config: Any) -> tuple[Declared, ...]:
     """
     values = _values(config)
     parts = [
-        Declared(key.removesuffix(_PART), one.field, one.name, one.activation)
+        replace(one, part=key.removesuffix(_PART))
         for key, value in values.items()
         if key.endswith(_PART)
         for one in declared_in(value)
@@ -89,4 +94,26 @@ def _own(values: Mapping[str, Any]) -> Iterator[Declared]:
     for field in (*known, *others):
         activation = meaning(values[field])
         if activation is not None:
-            yield Declared("", field, values[field], activation)
+            yield Declared("", field, values[field], activation, family=str(values.get("model_type") or ""))
+
+
+def is_read(model: nn.Module, path: str, declared: Declared) -> bool:
+    """Return whether the code around a place of a model may read the name of its activation from the configuration.
+
+    Some families have a field that their own code never reads: it declares nothing there. Code that is not the family's
+    own is expected to run what the configuration names.
+
+    Args:
+        path: the dotted path of the module that applies the activation.
+    """
+    if not declared.family:
+        return True
+    parts = path.split(".") if path else []
+    for end in range(len(parts), -1, -1):
+        kind = type(model.get_submodule(".".join(parts[:end])))
+        if any(declared.family.startswith(each) for each in kind.__module__.split(".") if len(each) > 1):
+            try:
+                return declared.field in inspect.getsource(kind)
+            except (OSError, TypeError):
+                return True
+    return True

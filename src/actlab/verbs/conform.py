@@ -9,6 +9,8 @@ from typing import Any
 
 from actlab.diagnosis.conformance.conform import Conformance, SiteConformance
 from actlab.diagnosis.conformance.conform import conform as compared
+from actlab.diagnosis.conformance.ranges import FORMATS, SiteRange
+from actlab.diagnosis.conformance.ranges import ranges as ranges_of
 from actlab.errors import BadInput
 from actlab.report.folding import grouped, places_text, without_numbers
 from actlab.sites.site_text import line_text, place_name, unseen_text
@@ -16,6 +18,7 @@ from actlab.train.subject import Subject, names_program
 from actlab.train.task import Task
 from actlab.verbs.task_lookup import subject_named
 
+RANGE_HEADINGS = ("place", "runs", "format", "overflows at", "outputs beyond", "zero gradients", "headroom")
 HEADINGS = ("place", "declared", "runs", "largest difference", "line", "")
 
 
@@ -26,10 +29,12 @@ class Conformed:
     Attributes:
         found: the rows.
         root: the folder that paths are relative to.
+        ranges: how the values fit narrower number formats, if that was asked for.
     """
 
     found: Conformance
     root: Path
+    ranges: tuple[SiteRange, ...] = ()
 
     @property
     def conforms(self) -> bool:
@@ -37,8 +42,9 @@ class Conformed:
         return self.found.conforms
 
     def to_json(self) -> dict[str, Any]:
-        """Return the sites, and whether they all conform."""
-        return self.found.to_json()
+        """Return the sites, whether they all conform, and the ranges if they were asked for."""
+        ranges = {"ranges": [each.to_json() for each in self.ranges]} if self.ranges else {}
+        return {**self.found.to_json(), **ranges}
 
     def lines(self) -> list[str]:
         """Return a table of the sites, those alike in one row, and the conclusion."""
@@ -53,6 +59,7 @@ class Conformed:
             *table,
             *(["", "Where no activation stands:", *more] if more else []),
             *(["", "Not inspected:", *unseen] if unseen else []),
+            *(["", *range_lines(self.ranges)] if self.ranges else []),
             "",
             self._conclusion(),
         ]
@@ -81,8 +88,37 @@ class Conformed:
         return f"All {len(declared)} activations for which one is declared run it."
 
 
+def range_lines(found: Sequence[SiteRange]) -> list[str]:
+    """Return a table of how the values at each site fit each number format, the worst of sites that are alike."""
+    rows = [RANGE_HEADINGS]
+    for alike in grouped(found, key=lambda each: (without_numbers(each.site.name), each.site.formula.label)):
+        places = places_text([place_name(each.site) for each in alike])
+        for format in FORMATS:
+            worst = min(alike, key=lambda each: each.formats[format.name].headroom)
+            fits = worst.formats[format.name]
+            edges = " and ".join(f"{edge:.4g}" for edge in fits.overflows_at if edge is not None) or "never"
+            rows.append(
+                (
+                    places,
+                    worst.site.formula.label,
+                    format.name,
+                    edges,
+                    f"{100 * fits.overflow_share:.2g} %",
+                    f"{100 * fits.zero_gradient_share:.2g} %",
+                    f"{fits.headroom:.1f} octaves",
+                )
+            )
+            places = ""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
 def conform(
-    data: str | Path | Task | Subject | None = None, *, to: str | Path | None = None, input: Sequence[str] = ()
+    data: str | Path | Task | Subject | None = None,
+    *,
+    to: str | Path | None = None,
+    input: Sequence[str] = (),
+    ranges: bool = False,
 ) -> Conformed:
     """Compare what runs at each activation of a model with its configuration, or with another implementation.
 
@@ -90,6 +126,7 @@ def conform(
         data: as for `sites`: `file.py:name` of a model with inputs, or of a function that returns them.
         to: a `config.json`, or `file.py:name` of the other implementation; by default the model's own `config`.
         input: the shapes of random inputs, such as `["2,16:int64"]`, for a model without a batch.
+        ranges: whether to compare the values with the ranges of float16, bfloat16, e4m3 and e5m2 as well.
 
     Raises:
         BadTask, BadInput: the message says what to change.
@@ -97,9 +134,9 @@ def conform(
     if data is None:
         raise BadInput("conform: a model must be named, as in model.py:load; got none.")
     subject = _subject(data, input)
-    target = to
     other = _subject(to, input).model if to is not None and names_program(str(to)) else None
-    return Conformed(compared(subject.model, subject.inputs, to=target if other is None else other), Path.cwd())
+    found = compared(subject.model, subject.inputs, to=to if other is None else other)
+    return Conformed(found, Path.cwd(), ranges_of(subject.model, subject.inputs) if ranges else ())
 
 
 def _subject(data: str | Path | Task | Subject, shapes: Sequence[str]) -> Subject:

@@ -20,7 +20,7 @@ from actlab.formula.along_axis import AxisActivation
 from actlab.jsonable import plain
 from actlab.nn.modules import module
 from actlab.rules.dataflow import is_move
-from actlab.rules.declared import Declared, declared_in
+from actlab.rules.declared import Declared, declared_in, is_read
 from actlab.rules.site_groups import site_groups
 from actlab.sites.recognize.routes import groups
 from actlab.sites.recognize.torch_ops import LINEAR
@@ -175,7 +175,7 @@ def conform_to_configuration(
     if not declared:
         raise BadInput("the configuration: an activation must be named in it, as in hidden_act='silu'; got none.")
     ran = passed(model, inputs, kwargs)
-    wanted = _wanted(ran.trace, declared)
+    wanted = _wanted(model, ran.trace, declared)
     rows = [
         _row(ran, at, wanted.get(at, (None, ""))[0], named=wanted.get(at, (None, ""))[1])
         for at in range(len(ran.trace.sites))
@@ -298,7 +298,7 @@ def _sample(tensor: Tensor) -> Tensor:
     return flat[:: max(1, flat.numel() // _SAMPLED)].contiguous()
 
 
-def _wanted(trace: Trace, declared: Sequence[Declared]) -> dict[int, tuple[Activation, str]]:
+def _wanted(model: nn.Module, trace: Trace, declared: Sequence[Declared]) -> dict[int, tuple[Activation, str]]:
     """Return the declared activation of each site for which one is declared, and its name."""
     found: dict[int, tuple[Activation, str]] = {}
     roles: dict[str, list[int]] = {}
@@ -312,7 +312,8 @@ def _wanted(trace: Trace, declared: Sequence[Declared]) -> dict[int, tuple[Activ
         named = [one for one in declared if one.part == part]
         if named:
             found |= _wanted_of(trace, members, named)
-    return found
+    fields = {one.name: one for one in declared}
+    return {at: one for at, one in found.items() if is_read(model, trace.sites[at].path, fields[one[1]])}
 
 
 def _part_of(role: str, declared: Sequence[Declared]) -> str:
