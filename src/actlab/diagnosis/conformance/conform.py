@@ -66,7 +66,7 @@ class SiteConformance:
     reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values; `declared` is None where nothing is declared."""
+        """Return plain values; `declared` is None if nothing is declared."""
         return {
             **with_known_line({name: getattr(self.site, name) for name in ("path", "file", "line", "index")}),
             "declared": self.declared or None,

@@ -58,7 +58,7 @@ class RangeInFormat:
 
     Attributes:
         overflows_at: the inputs nearest 0, below and above it, at which the function exceeds the largest number; of a
-            gated unit, for equal inputs. None where it never does.
+            gated unit, for equal inputs. None if it never does.
         overflow_share: the share of the outputs that exceed it.
         zero_gradient_share: the share of the inputs at which the derivative rounds to 0 in the format.
         headroom: by how many octaves the largest output, or input, could grow; negative if it is beyond.
