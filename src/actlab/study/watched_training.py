@@ -75,7 +75,7 @@ class WatchedTraining:
 
     def __init__(self, subject: Task | Subject, *, seed: int = 0) -> None:
         self._subject, self._seed = subject, seed
-        self.history = History()
+        self.history = History[MeasuredStep]()
         self.choices: dict[int, str] = {}
         self.changed: dict[int, Changed] = {}
         self._rate: float | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
-from actlab.web.server import address_of, bound, server
+from actlab.web.loopback import address_of, bound
+from actlab.web.server import server
 from actlab.web.workbench import Workbench
 
 
