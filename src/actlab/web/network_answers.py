@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 from typing import Any, final
@@ -48,24 +48,38 @@ def network_answer(
     where: str,
     rows: Sequence[Mapping[str, Any]],
     sites: Sequence[Site],
+    defined: Sequence[Site] = (),
     report: Report | None,
     unseen: Sequence[Unseen],
 ) -> dict[str, Any]:
-    """Return the activations of a network, the findings about them, and what could not be inspected."""
+    """Return the activations of a network, the findings about them, and what could not be inspected.
+
+    Args:
+        name: the name of the model.
+        where: the line that defines it.
+        rows: the table of activations.
+        sites: the same places with the activations that are applied now.
+        defined: the same places as the model defines them, if any activation was replaced.
+        report: the findings so far.
+        unseen: what could not be inspected.
+    """
     hidden = dict.fromkeys(map(unseen_text, (*unseen, *(report.unseen if report is not None else ()))))
     return {
         "name": name,
         "where": where,
         "sites": list(rows),
-        "findings": [_finding(each, sites) for each in report.findings] if report is not None else [],
+        "findings": [_finding(each, sites, defined or sites) for each in report.findings] if report is not None else [],
         "notes": list(report.remarks) if report is not None else [],
         "unseen": list(hidden),
     }
 
 
-def _finding(finding: Finding, sites: Sequence[Site]) -> dict[str, Any]:
+def _finding(finding: Finding, sites: Sequence[Site], defined: Sequence[Site]) -> dict[str, Any]:
     keys = [key_of(site) for site in sites]
     key = key_of(finding.site) if isinstance(finding.site, Site) else None
+    at = keys.index(key) if key in keys else None
+    if at is not None and defined[at] is not sites[at]:
+        finding = _where_defined(finding, sites[at], defined[at])
     return {
         "id": finding.id,
         "severity": finding.severity,
@@ -73,8 +87,19 @@ def _finding(finding: Finding, sites: Sequence[Site]) -> dict[str, Any]:
         "text": sentence_text(finding.message),
         "place": place_text(finding, root=Path.cwd()),
         "fixes": [REMEDIES.get(remedy, remedy) for remedy in finding.remedies],
-        "site": keys.index(key) if key in keys else None,
+        "site": at,
     }
+
+
+def _where_defined(finding: Finding, site: Site, defined: Site) -> Finding:
+    """Name the place of the user's code where the replaced activation stood, not our module that replaced it."""
+    place = replace(
+        site, path=defined.path, index=defined.index, spelling=defined.spelling, file=defined.file, line=defined.line
+    )
+    message = finding.message
+    if key_of(place) != key_of(site):
+        message = message.replace(site.name, place_name(defined)).replace(site.spelling, activation_text(site))
+    return replace(finding, site=place, message=message)
 
 
 @final

@@ -100,6 +100,7 @@ class NetworkSession:
             "rate": lambda: _set_rate(self._ready(), values.get("rate")),
             "swap": lambda: self._ready().swap(_site(values), formula(values.get("formula"))),
             "undo": lambda: self._ready().undo(_site(values)),
+            "undo-all": lambda: self._ready().undo_all(),
         }
         if action not in commands:
             raise BadInput(f"the action must be one of {', '.join(commands)}; got {action!r}.")
@@ -233,8 +234,8 @@ class NetworkSession:
                 for at, (site, group) in enumerate(zip(now.sites, now.groups, strict=True))
             ]
             self._network = network_answer(
-                name=self._name, where=self._where, rows=rows, sites=now.sites, report=training.report(),
-                unseen=now.unseen,
+                name=self._name, where=self._where, rows=rows, sites=now.sites, defined=first.sites,
+                report=training.report(), unseen=now.unseen,
             )  # fmt: skip
         self._version += 1
         self._reported = time.monotonic()

@@ -90,7 +90,7 @@ def test_answer_is_explained_when_chosen_with_the_keyboard_and_survives_a_reload
     assert choice.locator(".why:visible").inner_text().startswith("Right.")
     at(page, "choice2").locator("input").first.focus()
     page.keyboard.press("Space")
-    assert at(page, "progress").inner_text() == "– done"
+    assert at(page, "progress").inner_text() == "– done, 1 of 2 right"
 
 
 def test_list_of_lessons_shows_progress_and_forgets_it(visitor_of):
