@@ -11,6 +11,7 @@ import uvicorn
 from actlab.web.answers import log
 from actlab.web.application import PAGES, application
 from actlab.web.loopback import address_of, bound, runner
+from actlab.web.preflight import check
 from actlab.web.workbench import Page, Workbench
 
 
@@ -24,7 +25,9 @@ def serve(bench: Workbench, *, port: int | None = None, open_browser: bool = Tru
 
     Raises:
         BadInput: the port is in use or is none.
+        BadTask, BadStudy: the table has no such target, or the store cannot be used.
     """
+    check(bench)
     with closing(bound(port)) as listener:
         address = address_of(bench, listener)
         print(address, flush=True)

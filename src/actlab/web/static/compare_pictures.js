@@ -87,12 +87,13 @@ export function drawDifferences(all) {
       open.map(([end, arrow]) => text(inside(end), top + 33, arrow)), text(x(arm.estimate), top + 33, all.marks[arm.verdict], MARK), dots);
   };
   const draw = (/** @type {number} */ width) => {
+    const under = `difference from ${facts.control} (${metric.unit})`;
     const height = ROW * facts.arms.length, x = scale(limits, EDGE, width - EDGE), wide = x(region) - x(-region);
     return svg("svg", {width, height: height + AXIS, role: "group", "aria-label": facts.title},
       ticks(limits, width < 500 ? 4 : 8).map((tick) => [line(x(tick), 0, x(tick), height, PALE), text(x(tick), height + 17, shown(tick), QUIET)]).flat(),
       svg("rect", {class: "equivalent", x: x(-region), width: wide, y: 0, height, fill: "currentColor", "fill-opacity": 0.15, "data-test": "region"}),
       line(x(0), 0, x(0), height), facts.arms.map((/** @type {any} */ arm, /** @type {number} */ at) => row(arm, at * ROW, width, x)),
-      text(width / 2, height + 37, cut(`difference from ${facts.control} (${metric.unit})`, width / 6.5), QUIET));
+      text(width / 2, height + 37, under.length < width / 6.5 ? under : `difference (${metric.unit})`, QUIET));
   };
   return figure(facts, "differences", drawing(draw), readout, el("p", {class: "fine quiet"}, `Shaded: ${facts.legend.join("; ")}.`));
 }
@@ -139,7 +140,7 @@ export function drawLearning(all) {
     const curves = one ? facts.each[one.arm].map((/** @type {number[]} */ curve) => epochs.map((/** @type {number} */ epoch) => curve[epoch - 1] ?? null))
       : arms.map((/** @type {any} */ arm) => arm.median);
     chart?.remove();
-    chart = lines(place, {series: [...series, ...flat], x: "epoch", whole: true, y: `validation ${facts.metric.name} (${facts.metric.unit})`, height: 320,
+    chart = lines(place, {series: [...series, ...flat], x: "epoch", whole: true, y: facts.metric.unit || facts.metric.name, height: 320,
       ylimits: one ? null : facts.limits, legend: !one, label: one ? `Learning curve of each seed of ${one.arm}` : facts.alt_texts.join(" ")});
     chart.draw(epochs, [...curves, ...flat.map(() => epochs.map(() => facts.baseline))]);
   };
