@@ -18,6 +18,7 @@ if (byId("pictures")) {
   for (const head of document.querySelectorAll('[data-test="arms"] th[scope=row]')) {
     const swatch = el("span", {class: "swatch", "aria-hidden": "true"});
     swatch.style.color = `var(--${looks.get(head.getAttribute("title") || "")?.color})`;
+    /** @type {HTMLElement} */ (head).style.whiteSpace = "nowrap";
     head.prepend(swatch, "\u00a0");
   }
   byId("learning").append(drawLearning(facts));

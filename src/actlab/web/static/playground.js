@@ -250,5 +250,5 @@ byId("pace").addEventListener("change", () => {
   server.order("pace", {pace: Number(byId("pace").value)});
 });
 new ResizeObserver(() => latest && draw(latest)).observe(byId("surface"));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => latest && draw(latest));
+matchMedia("screen and (prefers-color-scheme: dark)").addEventListener("change", () => latest && draw(latest));
 begin().catch((error) => complain(byId("error"), error));

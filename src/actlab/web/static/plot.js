@@ -70,7 +70,7 @@ export function lines(place, options) {
   make();
   const resized = new ResizeObserver(() => chart.setSize({width: Math.max(120, box.clientWidth), height: options.height || 260}));
   resized.observe(box);
-  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const dark = matchMedia("screen and (prefers-color-scheme: dark)");
   dark.addEventListener("change", make);
   return {
     element: box,
