@@ -15,7 +15,8 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from actlab import verbs
-from actlab.web.server import address_of, bound, server
+from actlab.web.loopback import address_of, bound
+from actlab.web.server import server
 from actlab.web.workbench import Workbench
 
 FOLDER = Path(__file__).parent / "images" / "workbench"

@@ -83,6 +83,9 @@ export function shown(value, digits = 4) {
   return text.replace("e+", "e").replaceAll("-", "−");
 }
 
+/** Return a number with its noun: `1 step`, `3 steps`. @param {number} count @param {string} one @param {string} [more] */
+export const counted = (count, one, more = one + "s") => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
+
 /** Call a function at most once a frame, with the latest arguments. @param {(...args: any[]) => void} action */
 export function oncePerFrame(action) {
   /** @type {any[] | null} */
