@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from actlab import verbs
 from actlab.errors import ActlabError
-from actlab.web import compare_page, front_page, function_page, lessons_page, network_page, playground_page
+from actlab.web import compare_page, depth_page, front_page, function_page, lessons_page, network_page, playground_page
 from actlab.web.answers import on_actlab_error, on_failure, refusal
 from actlab.web.feeds import event_stream
 from actlab.web.gate import Gate
@@ -31,6 +31,7 @@ PAGES: tuple[Callable[[Workbench], Page], ...] = (
     function_page.page,
     network_page.page,
     lessons_page.page,
+    depth_page.page,
     playground_page.page,
     compare_page.page,
 )
