@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from actlab.study.control_diagnosis import signal_in
-from actlab.telemetry.signal.answer import Signal
-from actlab.telemetry.signal.table import signal_lines
+from actlab.telemetry.signal.answer import Signal, signal_lines
 from actlab.train.subject import Subject
 from actlab.train.task import Task
 from actlab.verbs.task_lookup import subject_named

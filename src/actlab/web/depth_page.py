@@ -19,8 +19,7 @@ from actlab.catalog.index import CATALOG
 from actlab.errors import ActlabError, BadInput
 from actlab.formula.activation import Activation
 from actlab.formula.text import text
-from actlab.telemetry.signal.answer import SiteSignal
-from actlab.telemetry.signal.table import note_text
+from actlab.telemetry.signal.answer import SiteSignal, note_text
 from actlab.theory.depth_plane import Here, Plane, Table, here_of, plane_of, table_of
 from actlab.theory.evaluate import of_x
 from actlab.theory.infinite_width import of_one_input

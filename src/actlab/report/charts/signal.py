@@ -10,8 +10,7 @@ from typing import final
 from actlab.report.chart import Chart, Key, Picture
 from actlab.report.depth_lines import PANEL, PANEL_TEXT, powers, whole_numbers
 from actlab.report.style import COLORS, INK, axes, image, look
-from actlab.telemetry.signal.answer import Compared, Signal, SiteSignal
-from actlab.telemetry.signal.table import note_text
+from actlab.telemetry.signal.answer import Compared, Signal, SiteSignal, note_text
 
 _ERRORS = 2.0
 """The band shows so many standard errors on both sides."""
@@ -20,7 +19,7 @@ _ERRORS = 2.0
 @final
 @dataclass(frozen=True)
 class Line:
-    """One quantity over depth; None where there is no number.
+    """One quantity over depth; None for a number that does not exist.
 
     Attributes:
         name, label: of the picture, and of its vertical axis.

@@ -41,7 +41,7 @@ class Applied:
     """One step with its tensors, and what is known of those that are data.
 
     Attributes:
-        states: by tensor; None for those that are no data of each example.
+        states: by tensor; None for a tensor without data of each example.
         is_weight: by tensor, whether it is computed from weights alone.
     """
 
