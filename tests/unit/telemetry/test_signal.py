@@ -18,7 +18,9 @@ from actlab.telemetry.signal.answer import Signal, SiteSignal
 WIDTH, EXAMPLES = 512, 16
 
 
-def mlp(width: int = WIDTH, *, depth: int = 3, std: float = 1.4, bias: float = 0.3, act: type = nn.ReLU) -> nn.Module:
+def mlp(
+    width: int = WIDTH, *, depth: int = 3, std: float = 1.4, bias: float = 0.3, act: type = nn.ReLU
+) -> nn.Sequential:
     torch.manual_seed(0)
     layers: list[nn.Module] = []
     inputs = 64
@@ -116,7 +118,7 @@ def test_sums_gates_normalization_and_dropout_are_predicted(training: bool) -> N
 ACTIVATIONS = {"aligned": nn.Sigmoid, "mean": nn.Sigmoid, "bias": nn.ELU, "heavy": nn.Tanh}
 
 
-def with_weights(model: nn.Module, at: int, change: str) -> nn.Module:
+def with_weights(model: nn.Sequential, at: int, change: str) -> nn.Sequential:
     layer = model[at]
     with torch.no_grad():
         if change == "aligned":
