@@ -48,6 +48,8 @@ from .show import Shown as Shown
 from .show import Source as Source
 from .show import show as show
 from .show import source as source
+from .signal import Propagated as Propagated
+from .signal import signal as signal
 from .sites import Located as Located
 from .sites import sites as sites
 from .suites import PlannedSuite as PlannedSuite

@@ -21,6 +21,7 @@ from actlab.rules.remedies import REMEDIES
 from actlab.study.advise import advise as advised
 from actlab.study.compare import Progress
 from actlab.study.comparison import Comparison
+from actlab.study.control_diagnosis import signal_if_it_runs
 from actlab.study.earlier import Earlier
 from actlab.study.guide import Hint, guide
 from actlab.study.next_seeds import seeds_to_settle
@@ -167,7 +168,8 @@ def advise(
     hints = guide(chosen) if isinstance(chosen, Task) else ()
     if report is None:
         return Advice(found.comparison, None, found.diagnosis, hints, found.earlier)
-    shown = None if found.diagnosis is None else diagnosis(found.diagnosis, root=Path.cwd())
+    signal = signal_if_it_runs(chosen) if isinstance(chosen, Task) and found.diagnosis is not None else None
+    shown = None if found.diagnosis is None else diagnosis(found.diagnosis, root=Path.cwd(), signal=signal)
     path = write_report(
         found.comparison,
         Path(report),

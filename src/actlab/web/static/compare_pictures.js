@@ -1,19 +1,8 @@
 // The pictures of a comparison, drawn from the numbers that its report shows.
-import {el, fill, numberOf, shown} from "./page.js";
+import {el, fill, numberOf, shown, svg} from "./page.js";
 import {lines, look} from "./plot.js";
 
 const ROW = 58, AXIS = 44, EDGE = 12;
-
-/** @param {string} name @param {Record<string, any>} attributes @param {...any} children @returns {any} */
-function svg(name, attributes, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else element.setAttribute(key, String(value));
-  }
-  element.append(...children.flat());
-  return element;
-}
 
 /** @param {number} x1 @param {number} y1 @param {number} x2 @param {number} y2 @param {Record<string, any>} [more] */
 const line = (x1, y1, x2, y2, more = {}) => svg("line", {x1, y1, x2, y2, stroke: "currentColor", ...more});

@@ -1,15 +1,7 @@
 // A histogram as SVG; that of an activation's inputs with the activation's curve, its flat and dead parts hatched.
-import {counted, numberOf, shown} from "./page.js";
+import {counted, numberOf, shown, svg} from "./page.js";
 
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [460, 180, 8, 40, 20, 24];
-
-/** @param {string} name @param {Record<string, any>} attributes @param {...any} children @returns {SVGElement} */
-function svg(name, attributes, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, String(value));
-  element.append(...children);
-  return element;
-}
 
 /** @param {number} share */
 export const percent = (share) => (Number.isFinite(share) ? `${shown(100 * share, 3)} %` : "–");

@@ -18,6 +18,17 @@ export function el(name, attributes = {}, ...children) {
   return element;
 }
 
+/** Make an element of a drawing; the same arguments. @param {string} name @param {Record<string, any>} attributes @param {...any} children @returns {any} */
+export function svg(name, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else element.setAttribute(key, String(value));
+  }
+  element.append(...children.flat());
+  return element;
+}
+
 /** Replace the children of an element. @param {Element} parent @param {...any} children */
 export const fill = (parent, ...children) => parent.replaceChildren(...children.flat().filter((child) => child != null));
 
