@@ -105,7 +105,7 @@ def entmax15(x):
 
 
 def _kept(x: Expr) -> Expr:
-    """Return the input with 0 in the place of masked entries, so that no product with one is NaN."""
+    """Return the input with 0 instead of masked entries, so that no product with one is NaN."""
     return is_masked(x, then=0, otherwise=x)
 
 

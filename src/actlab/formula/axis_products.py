@@ -55,7 +55,7 @@ def _total(x: Expr) -> Expr:
 
 
 def _cut(root: Expr) -> tuple[Expr, dict[Input, Over]]:
-    """Return the formula with a leaf in the place of every outermost reduction, and what the leaves stand for."""
+    """Return the formula with a leaf instead of every outermost reduction, and what the leaves stand for."""
     leaves = {Input(f"over {over.digest}"): over for over in outermost(root)}
     for over in leaves.values():
         if over.reduction not in ("total", "greatest"):

@@ -151,7 +151,7 @@ def test_parameters_are_learned_head_by_head(act: AxisActivation) -> None:
         assert values.grad.abs().min() > 0
     with torch.no_grad():
         layer.get_parameter(learned[0])[1] = 0.9
-    values = {name: float(layer.get_parameter(name)[1]) for name in learned}
+    values = {name: layer.get_parameter(name)[1].item() for name in learned}
     wanted = functional(act.bind(**values))(x[:, 1])
     torch.testing.assert_close(layer(x)[:, 1].detach(), wanted, rtol=1e-12, atol=1e-14)
     assert "channels=3" in repr(layer)
