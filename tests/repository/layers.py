@@ -19,7 +19,7 @@ LAYERS: tuple[Mapping[str, frozenset[str]], ...] = (
     {"errors": frozenset(), "jsonable": frozenset(), "deprecation": frozenset()},
     {"extras_import": frozenset(), "user_code": frozenset()},
     {"formula": frozenset()},
-    {"catalog": frozenset(), "lower": frozenset()},
+    {"catalog": frozenset(), "lower": frozenset(), "display": frozenset({"numpy", "pandas", "matplotlib"})},
     {
         "theory": frozenset({"numpy", "scipy", "mpmath", "sympy"}),
         "kernels": frozenset({"numpy", "llvmlite", "triton", "torch", "lazy_loader"}),
@@ -43,7 +43,7 @@ INSIDE: Mapping[str, tuple[frozenset[str], ...]] = {
     "sites": (
         frozenset({"site"}),
         frozenset({"site_text"}),
-        frozenset({"trace"}),
+        frozenset({"trace", "site_display"}),
         frozenset({"recognize"}),
         frozenset({"find", "listening"}),
         frozenset({"swap"}),

@@ -31,6 +31,9 @@ from .gain import gain as gain
 from .list import Listing as Listing
 from .list import listing as listing
 from .memory import memory as memory
+from .plot import Drawn as Drawn
+from .plot import plot as plot
+from .plot import plotted as plotted
 from .program import JavaScript as JavaScript
 from .program import javascript as javascript
 from .program import over_gate as over_gate
