@@ -19,6 +19,10 @@ from .configuration import prefixes as prefixes
 from .configuration import severity as severity
 from .curves import Curves as Curves
 from .curves import curves as curves
+from .doctor import Doctor as Doctor
+from .doctor import Kernels as Kernels
+from .doctor import Package as Package
+from .doctor import doctor as doctor
 from .draw import draw as draw
 from .exactness import Exactness as Exactness
 from .exactness import exactness as exactness
