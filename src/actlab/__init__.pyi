@@ -1,3 +1,4 @@
+from . import keras as keras
 from . import kernels as kernels
 from . import nn as nn
 from .catalog.index import get as get

@@ -32,7 +32,7 @@ LAYERS: tuple[Mapping[str, frozenset[str]], ...] = (
     {"study": frozenset({"sqlalchemy", "alembic", "psycopg"})},
     {"remedy": frozenset(), "discover": frozenset()},
     {"report": frozenset({"matplotlib", "jinja2", "rich"})},
-    {"extras": frozenset()},
+    {"extras": frozenset(), "keras": frozenset({"keras"})},
     {"verbs": frozenset()},
     {"lessons": frozenset()},
     {"web": frozenset({"starlette", "uvicorn", "latex2mathml", "markdown_it", "markupsafe", "typer"})},

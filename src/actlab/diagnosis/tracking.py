@@ -78,7 +78,7 @@ def tracked(
     **options: Any,
 ) -> Iterator[Watch]:
     """Watch a model, log what is measured, and at the end the findings, also if the training loop raises."""
-    every = (tracker, *sinks)
+    every: tuple[Sink, ...] = (tracker, *sinks)
     watched = watch(model, loss, sinks=every, **options)
     try:
         with watched:

@@ -41,7 +41,7 @@ class MlflowSink:
     """
 
     def __init__(self, run_id: str | None = None, *, client: Any = None) -> None:
-        active = mlflow.active_run() if run_id is None else None
+        active: Any = mlflow.active_run() if run_id is None else None
         if run_id is None and active is None:
             raise BadInput("run_id: MLflow needs a run; got none. Call mlflow.start_run() first, or pass run_id.")
         self._run_id: str = run_id or active.info.run_id

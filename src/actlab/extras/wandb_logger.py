@@ -41,7 +41,7 @@ class WandbSink:
     """
 
     def __init__(self, run: Any = None) -> None:
-        self._run = wandb.run if run is None else run
+        self._run: Any = wandb.run if run is None else run
         if self._run is None:
             raise BadInput("run: W&B needs a run; got none. Call wandb.init() first; mode='offline' needs no account.")
         self._run.define_metric(ORDINAL)
@@ -54,7 +54,7 @@ class WandbSink:
     def log_report(self, report: Report) -> None:
         """Log the findings as a table, their numbers in the summary, and the report as an artifact."""
         table = report.table()
-        rows = [list(row) for row in table.rows]
+        rows: Any = [list(row) for row in table.rows]
         self._run.log({"actlab/findings/table": wandb.Table(columns=list(table.columns), data=rows)})
         self._run.summary.update(finding_counts(report))
         artifact = wandb.Artifact(f"actlab-report-{self._run.id}", type="report")

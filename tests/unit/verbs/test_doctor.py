@@ -40,7 +40,7 @@ def test_the_cpu_runs_and_the_versions_are_those_installed():
     assert found.is_well
     assert found.versions["torch"] == version("torch")
     assert "kernels run" in found.kernels[0].detail
-    assert {"onnx", "tensorboard", "web"} <= {each.extra for each in found.packages}
+    assert {"onnx", "tensorboard"} <= {each.extra for each in found.packages}
     assert found.to_frame()["works"].dtype == bool
 
 
