@@ -30,7 +30,7 @@ else:
 
 @final
 @keras.saving.register_keras_serializable(package="actlab")
-class Activation(Layer):
+class Activation(Layer):  # type: ignore[misc]  # Keras comes without types
     """An activation of the catalog or a typed formula, as a Keras 3 layer on any backend.
 
     On PyTorch it runs actlab's kernels, with their exact derivative; elsewhere `keras.ops`. Its learned parameters are

@@ -91,6 +91,16 @@ for name in sys.argv[1:]:
             worst[name, at] = error
 print(worst or "exact")
 """
+SITES = """
+import keras, torch
+import actlab
+from actlab.keras import Activation
+inner = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8, activation="gelu", name="deep")], name="inner")
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, activation="relu", name="first"),
+                          Activation("mish", name="act"), inner, keras.layers.Activation("tanh", name="last")])
+for site in actlab.sites(model, torch.randn(3, 4)):
+    print(site.path, site.activation, site.file.rpartition("/")[2] or "-")
+"""
 
 
 def ran(program: str, *arguments: str, folder: Path, backend: str = "torch") -> subprocess.CompletedProcess[str]:
@@ -131,3 +141,16 @@ def test_a_backend_that_is_not_installed_is_named(tmp_path: Path) -> None:
     program = "import sys; sys.modules['tensorflow'] = None\nfrom actlab.keras import Activation"
     done = ran(program, folder=tmp_path, backend="tensorflow")
     assert "BadInput: KERAS_BACKEND: must name a backend that is installed; got tensorflow" in done.stderr
+
+
+def test_a_site_is_the_keras_layer_and_not_a_file_of_keras(tmp_path: Path) -> None:
+    done = ran(SITES, folder=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = [line.split() for line in done.stdout.splitlines()]
+    assert [each[:2] for each in found] == [
+        ["first", "relu"],
+        ["act", "mish"],
+        ["inner.deep", "gelu"],
+        ["last", "tanh"],
+    ]
+    assert {file for *_, file in found} <= {"-", "<string>"}
