@@ -39,8 +39,8 @@ def with_gaps(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[list[floa
     """Return the points as one line, with a NaN wherever it is broken.
 
     Example:
-        >>> with_gaps(np.arange(4.0), np.array([0.0, 0.0, 0.0, 1.0]))[1]
-        [0.0, 0.0, 0.0, nan, 1.0]
+        >>> with_gaps(np.arange(5.0), np.array([0.0, 0.0, 0.0, 1.0, 1.0]))[1]
+        [0.0, 0.0, 0.0, nan, 1.0, 1.0]
     """
     points = [point for line in pieces(x, y) for point in (*line, (line[-1][0], np.nan))]
     return [float(place) for place, _ in points[:-1]], [float(height) for _, height in points[:-1]]
