@@ -1,3 +1,4 @@
+from . import keras as keras
 from . import kernels as kernels
 from . import nn as nn
 from .catalog.index import get as get
@@ -23,6 +24,7 @@ from .theory.properties import properties as properties
 from .train.task import Task as Task
 from .verbs.advise import advise as advise
 from .verbs.compare import compare as compare
+from .verbs.plot import plot as plot
 from .web.live import watch as watch
 
 __version__: str

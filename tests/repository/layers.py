@@ -19,7 +19,7 @@ LAYERS: tuple[Mapping[str, frozenset[str]], ...] = (
     {"errors": frozenset(), "jsonable": frozenset(), "deprecation": frozenset()},
     {"extras_import": frozenset(), "user_code": frozenset()},
     {"formula": frozenset()},
-    {"catalog": frozenset(), "lower": frozenset()},
+    {"catalog": frozenset(), "lower": frozenset(), "display": frozenset({"numpy", "pandas", "matplotlib"})},
     {
         "theory": frozenset({"numpy", "scipy", "mpmath", "sympy"}),
         "kernels": frozenset({"numpy", "llvmlite", "triton", "torch", "lazy_loader"}),
@@ -31,7 +31,8 @@ LAYERS: tuple[Mapping[str, frozenset[str]], ...] = (
     {"diagnosis": frozenset(), "initialization": frozenset()},
     {"study": frozenset({"sqlalchemy", "alembic", "psycopg"})},
     {"remedy": frozenset(), "discover": frozenset()},
-    {"report": frozenset({"matplotlib", "jinja2", "rich"}), "extras": frozenset()},
+    {"report": frozenset({"matplotlib", "jinja2", "rich"})},
+    {"extras": frozenset(), "keras": frozenset({"keras"})},
     {"verbs": frozenset()},
     {"lessons": frozenset()},
     {"web": frozenset({"starlette", "uvicorn", "latex2mathml", "markdown_it", "markupsafe", "typer"})},
@@ -43,7 +44,7 @@ INSIDE: Mapping[str, tuple[frozenset[str], ...]] = {
     "sites": (
         frozenset({"site"}),
         frozenset({"site_text"}),
-        frozenset({"trace"}),
+        frozenset({"trace", "site_display"}),
         frozenset({"recognize"}),
         frozenset({"find", "listening"}),
         frozenset({"swap"}),

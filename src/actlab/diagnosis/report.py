@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any, final
 
 from actlab.deprecation import warn_renamed
+from actlab.diagnosis.finding_display import diagnosis_picture, finding_table
+from actlab.display.answer import Displayed
+from actlab.display.picture import Picture
+from actlab.display.table import Table
 from actlab.errors import ActlabError, BadInput
 from actlab.jsonable import plain
 from actlab.rules.finding import SEVERITIES, Finding
@@ -38,7 +42,7 @@ class StoppedEarly(KeyboardInterrupt):
 
 @final
 @dataclass(frozen=True)
-class Report:
+class Report(Displayed):
     """The findings about a model.
 
     Attributes:
@@ -123,6 +127,15 @@ class Report:
             "unseen": plain(self.unseen),
             "notes": list(self.remarks),
         }
+
+    def table(self) -> Table:
+        """Return a row for each finding."""
+        notes = self.remarks if self.findings else (self._nothing(), *self.remarks)
+        return finding_table(self.findings, self.unseen, notes=notes)
+
+    def picture(self) -> Picture | None:
+        """Return the dead and saturated shares of every site; without a training run, the findings by kind."""
+        return diagnosis_picture(self.findings, self.quantities)
 
     def lines(self) -> list[str]:
         """Return the findings for reading, then what could not be inspected, then notes."""

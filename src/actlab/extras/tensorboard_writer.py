@@ -7,6 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from actlab.diagnosis.report import Report
+from actlab.diagnosis.tracking import finding_counts
 from actlab.extras_import import need
 
 if TYPE_CHECKING:
@@ -37,6 +39,12 @@ class TensorBoardWriter:
                 self._write_histogram(name, value["borders"], value["counts"], step=step)
             else:
                 self._writer.add_scalar(name, value, step)
+
+    def log_report(self, report: Report) -> None:
+        """Write the findings as a text, and their numbers as scalars."""
+        self._writer.add_text("actlab/findings/text", "\n\n".join(report.lines()))
+        for name, count in finding_counts(report).items():
+            self._writer.add_scalar(name, count)
 
     def close(self) -> None:
         """Flush and close the files."""

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, final
 
 from actlab.diagnosis.report import Report
+from actlab.diagnosis.tracking import finish
 from actlab.diagnosis.watch import Watch, watch
 from actlab.errors import BadInput
 from actlab.extras_import import need
@@ -21,19 +22,26 @@ else:
 class ActivationWatch(TrainerCallback):
     """A Transformers callback that watches the model while it trains; `report()` returns the findings.
 
-    A `Trainer` does not notify its callbacks of an exception. As a context manager around `train()`, this one removes
-    its hooks then too.
+    At the end of training a summary of the findings goes to Python's logger `actlab`. A `Trainer` does not notify its
+    callbacks of an exception. As a context manager around `train()`, this one removes its hooks then too.
 
     Args:
         sinks: called at every measured step with a dict of numbers and histograms, and the step.
+        raise_if_found: whether findings raise at the end of training, or their ids or prefixes, such as `["AL1"]`.
         options: as for `actlab.watch`: every, settings, ...
 
     Example:
         ``with ActivationWatch() as watch: Trainer(model, args, callbacks=[watch], ...).train()``
     """
 
-    def __init__(self, *, sinks: Sequence[Callable[[Mapping[str, Any], int], None]] = (), **options: Any) -> None:
-        self.sinks, self.options = tuple(sinks), options
+    def __init__(
+        self,
+        *,
+        sinks: Sequence[Callable[[Mapping[str, Any], int], None]] = (),
+        raise_if_found: bool | Sequence[str] = False,
+        **options: Any,
+    ) -> None:
+        self.sinks, self.raise_if_found, self.options = tuple(sinks), raise_if_found, options
         self._watched: Watch | None = None
         self._open = ExitStack()
 
@@ -54,8 +62,14 @@ class ActivationWatch(TrainerCallback):
             self._watched.step()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Stop watching and remove all hooks."""
+        """Stop watching, remove all hooks, and log the findings.
+
+        Raises:
+            FindingsFound: `raise_if_found` selects a finding.
+        """
         self._open.close()
+        if self._watched is not None:
+            finish(self._watched.report(), sinks=self.sinks, raise_if_found=self.raise_if_found)
 
     def report(self) -> Report:
         """Return the findings.

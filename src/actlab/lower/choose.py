@@ -8,7 +8,7 @@ from typing import Protocol
 
 from actlab.errors import CannotLower
 from actlab.formula.expr import Expr
-from actlab.lower import to_js, to_mpmath, to_numpy, to_torch
+from actlab.lower import to_js, to_keras, to_mpmath, to_numpy, to_torch
 from actlab.lower.straight_line import Leaf, Program
 
 
@@ -23,7 +23,10 @@ TARGETS: Mapping[str, Lowering] = MappingProxyType(
     {"numpy": to_numpy.program, "torch": to_torch.program, "mpmath": to_mpmath.program}
 )
 
-SOURCES = (*TARGETS, to_js.TARGET, "latex")
+PRINTED: Mapping[str, Lowering] = MappingProxyType({**TARGETS, "keras": to_keras.program})
+"""The programs that can be printed; those of another framework are run there."""
+
+SOURCES = (*PRINTED, to_js.TARGET, "latex")
 """What a formula can be printed as."""
 
 
@@ -33,6 +36,6 @@ def lowering(target: str) -> Lowering:
     Raises:
         CannotLower: there is no such target.
     """
-    if target not in TARGETS:
-        raise CannotLower(f"there is no target '{target}'; choose one of {', '.join(TARGETS)}.")
-    return TARGETS[target]
+    if target not in PRINTED:
+        raise CannotLower(f"there is no target '{target}'; choose one of {', '.join(PRINTED)}.")
+    return PRINTED[target]

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 _TORCH = str(Path(torch.__file__).parent) + os.sep
+_KERAS = f"{os.sep}keras{os.sep}src{os.sep}"
 _OURS = str(Path(__file__).parents[1]) + os.sep
 _PYTHON = sysconfig.get_paths()["stdlib"] + os.sep
 _BUILT_IN = (str(Path(__file__).parents[1] / "train" / "mlp.py"),)
@@ -31,10 +32,10 @@ _original = nn.Module.__init__
 
 @lru_cache(maxsize=4096)
 def owner_of(file: str) -> str:
-    """Return whose code the file is: `ours`, which includes Python's own library, `torch` or `user`."""
+    """Return whose code the file is: `ours` (with Python's own library), `torch` (with Keras) or `user`."""
     if file.startswith((_OURS, "<frozen")) or (file.startswith(_PYTHON) and "site-packages" not in file):
         return "ours"
-    return "torch" if file.startswith(_TORCH) else "user"
+    return "torch" if file.startswith(_TORCH) or _KERAS in file else "user"
 
 
 def noted_line(module: nn.Module) -> tuple[str, int] | None:

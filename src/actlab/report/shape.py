@@ -7,20 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from actlab.display.broken_lines import Line, pieces
 from actlab.formula.activation import Activation
 from actlab.formula.expr import Input
 from actlab.lower.to_numpy import program
-
-Line = tuple[tuple[float, float], ...]
-"""Points of a continuous piece of a curve."""
 
 ENDS = (-5.0, 5.0)
 POINTS = 1001  # odd, so that 0 is among them
 SHOWN = (-2.2, 4.2)
 """Limits of the vertical axis, the same for all activations that fit, so that they can be compared by eye."""
-
-STEEP = 8.0
-"""A change between two points is a jump if it exceeds the changes next to it by this factor."""
 
 
 @dataclass(frozen=True)
@@ -55,29 +50,6 @@ def shape(act: Activation, *, arm: str | None = None) -> Shape:
         derivative=pieces(x, slope),
         limits=_limits(value, slope),
     )
-
-
-def pieces(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Line, ...]:
-    """Return the points as lines, broken at jumps and at values that are not finite.
-
-    Example:
-        >>> pieces(np.arange(6.0), np.array([0.0, 0.0, 0.0, 1.0, 1.0, np.inf]))
-        (((0.0, 0.0), (1.0, 0.0), (2.0, 0.0)), ((3.0, 1.0), (4.0, 1.0)))
-    """
-    with np.errstate(invalid="ignore"):
-        change = np.abs(np.diff(y))
-    padded = np.concatenate([[change[0]], change, [change[-1]]])
-    beside = np.fmax(padded[:-2], padded[2:])
-    jumps = (change > 0.02) & (change > STEEP * beside)
-    breaks = set((np.flatnonzero(jumps) + 1).tolist())
-    lines: list[list[tuple[float, float]]] = [[]]
-    for number, (place, height) in enumerate(zip(x.tolist(), y.tolist(), strict=True)):
-        is_finite = bool(np.isfinite(height))
-        if number in breaks or not is_finite:
-            lines.append([])
-        if is_finite:
-            lines[-1].append((place, height))
-    return tuple(tuple(line) for line in lines if line)
 
 
 def _limits(value: NDArray[np.float64], slope: NDArray[np.float64]) -> tuple[float, float]:

@@ -120,7 +120,7 @@ def image(figure: Figure, form: str) -> bytes:
     alone: Any = {"svg.fonttype": "path", "savefig.facecolor": PAPER} if _FILE.get() else {}
     form = _FILE.get() or form
     buffer = io.BytesIO()
-    unstamped = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+    unstamped: Any = {"pdf": {"CreationDate": None}, "svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
     with mpl.rc_context(alone):
         figure.savefig(buffer, format=form, dpi=200, metadata=unstamped[form])
     return buffer.getvalue()

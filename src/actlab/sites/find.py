@@ -10,11 +10,15 @@ from typing import Any, final, overload
 import torch
 from torch import Tensor, nn
 
+from actlab.display.answer import Displayed
+from actlab.display.picture import Picture
+from actlab.display.table import Table
 from actlab.errors import BadInput
 from actlab.jsonable import plain
 from actlab.sites.recognize.routes import routed
 from actlab.sites.recognize.traced import traced
 from actlab.sites.site import Site, Unseen
+from actlab.sites.site_display import site_picture, site_table
 from actlab.sites.site_text import site_cells, unseen_text
 from actlab.sites.trace.recorder import Observer
 from actlab.sites.trace.trace import Trace
@@ -22,7 +26,7 @@ from actlab.sites.trace.trace import Trace
 
 @final
 @dataclass(frozen=True)
-class Sites(Sequence[Site]):
+class Sites(Displayed, Sequence[Site]):
     """The sites of a model in the order of their calls, and the parts that could not be inspected."""
 
     found: tuple[Site, ...]
@@ -44,6 +48,14 @@ class Sites(Sequence[Site]):
     def to_json(self) -> dict[str, Any]:
         """Return the sites, and the parts that could not be inspected."""
         return {"sites": [plain(site.to_json()) for site in self.found], "unseen": plain(self.unseen)}
+
+    def table(self) -> Table:
+        """Return a row for each site; what could not be inspected stands below."""
+        return site_table(self.found, self.unseen)
+
+    def picture(self) -> Picture | None:
+        """Return how many sites each activation has."""
+        return site_picture(self.found)
 
     def lines(self) -> list[str]:
         """Return one line for each site and each part that could not be inspected."""

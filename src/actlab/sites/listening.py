@@ -170,6 +170,8 @@ class Listening(TorchFunctionMode):
         self._starts, self._ends, self._takes = starts, ends, takes
         self._followed = frozenset(counted)  # also the middle of a formula, which is not a site
         self._passed.clear()
+        # lines that construct modules are looked for in the file that runs the model, as for the trace
+        self._places = CallPlaces(places_of(self._model))
         self._functions = frozenset(key[3] for key in (*starts, *ends)) | _ALWAYS
 
     @property

@@ -7,6 +7,12 @@ from dataclasses import dataclass, fields, is_dataclass
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from actlab.display.answer import Displayed
+from actlab.display.picture import Picture
+from actlab.display.table import Table, of_facts
+from actlab.errors import ActlabError
+from actlab.theory.curve_picture import curve_picture
+
 
 @dataclass(frozen=True)
 class Unknown:
@@ -105,7 +111,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Properties:
+class Properties(Displayed):
     """The mathematical properties of an activation, with its parameters at their values.
 
     A property that was not established is an `Unknown` with the reason, never a guess.
@@ -170,6 +176,23 @@ class Properties:
         plain = _plain(self, "", unknown)
         assert isinstance(plain, dict)
         return {**plain, "unknown": unknown}
+
+    def table(self) -> Table:
+        """Return a row for each property that was established."""
+        facts = self.to_json()
+        facts.pop("unknown")
+        return of_facts(self.formula, facts)
+
+    def lines(self) -> list[str]:
+        """Return the properties, one per line."""
+        return [self.formula, *(f"  {name:<22} {value}" for name, value in self.table().rows[1:])]
+
+    def picture(self) -> Picture | None:
+        """Return value and derivatives as curves; None if it has no curve or is known to its own program alone."""
+        try:
+            return curve_picture([self.formula])
+        except ActlabError:
+            return None
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Properties:

@@ -22,6 +22,10 @@ from .conform import conform as conform
 from .conform import range_lines as range_lines
 from .curves import Curves as Curves
 from .curves import curves as curves
+from .doctor import Doctor as Doctor
+from .doctor import Kernels as Kernels
+from .doctor import Package as Package
+from .doctor import doctor as doctor
 from .draw import draw as draw
 from .exactness import Exactness as Exactness
 from .exactness import exactness as exactness
@@ -34,6 +38,9 @@ from .gain import gain as gain
 from .list import Listing as Listing
 from .list import listing as listing
 from .memory import memory as memory
+from .plot import Drawn as Drawn
+from .plot import plot as plot
+from .plot import plotted as plotted
 from .program import JavaScript as JavaScript
 from .program import javascript as javascript
 from .program import over_gate as over_gate

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from actlab.diagnosis.report import Report
+from actlab.display.answer import Displayed
+from actlab.display.picture import Picture
+from actlab.display.table import Table
 from actlab.jsonable import plain
+from actlab.report.arm_display import arm_picture, arm_table
 from actlab.report.diagnosis import diagnosis
 from actlab.report.earlier_text import earlier_lines
 from actlab.report.finding_table import FindingTable, table_lines
@@ -34,7 +38,7 @@ from actlab.verbs.task_lookup import task_named
 
 
 @dataclass(frozen=True)
-class Advice:
+class Advice(Displayed):
     """The recommended activation for a task, and the evidence for it.
 
     Attributes:
@@ -83,6 +87,14 @@ class Advice:
             "next_step": self.next_step,
             **found,
         }
+
+    def table(self) -> Table:
+        """Return a row for each activation."""
+        return arm_table(self.comparison)
+
+    def picture(self) -> Picture | None:
+        """Return the differences from the control with their intervals."""
+        return arm_picture(self.comparison)
 
     def lines(self) -> list[str]:
         """Return the findings about the control, the table of arms, the verdict, and the path of the report."""

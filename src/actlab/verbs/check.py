@@ -9,8 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from actlab.diagnosis.finding_display import diagnosis_picture, finding_table
 from actlab.diagnosis.report import Report, StoppedEarly
 from actlab.diagnosis.suppression import suppressed
+from actlab.display.answer import Displayed
+from actlab.display.picture import Picture
+from actlab.display.table import Table
 from actlab.errors import BadInput
 from actlab.jsonable import plain
 from actlab.report.baseline import Divided, divided, write_baseline
@@ -29,7 +33,7 @@ from actlab.verbs.task_lookup import subject_named
 
 
 @dataclass(frozen=True)
-class Checked:
+class Checked(Displayed):
     """The findings about a model, with the evidence for each.
 
     Attributes:
@@ -69,6 +73,14 @@ class Checked:
             return True
         least = SEVERITIES.index(self.fail_on)
         return all(SEVERITIES.index(finding.severity) > least for finding in self.new)
+
+    def table(self) -> Table:
+        """Return a row for each finding that counts."""
+        return finding_table(self.new, self.report.unseen, notes=self.report.remarks)
+
+    def picture(self) -> Picture | None:
+        """Return the dead and saturated shares of every site; without a training run, the findings by kind."""
+        return diagnosis_picture(self.new, self.report.quantities)
 
     def to_json(self) -> dict[str, Any]:
         """Return the findings, those accepted or suppressed, and the parts that could not be inspected."""

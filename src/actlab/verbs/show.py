@@ -7,6 +7,9 @@ from typing import Any
 
 from actlab.catalog.frameworks import FRAMEWORKS
 from actlab.catalog.index import same_as
+from actlab.display.answer import Displayed
+from actlab.display.picture import Picture
+from actlab.display.table import Table, of_facts
 from actlab.errors import ActlabError, CannotLower
 from actlab.formula.activation import Activation
 from actlab.formula.along_axis import AxisActivation
@@ -19,13 +22,14 @@ from actlab.lower.standalone import standalone
 from actlab.lower.to_latex import latex
 from actlab.measure.accuracy.stored import kept
 from actlab.report.shown import shown_lines
+from actlab.theory.curve_picture import curve_picture
 from actlab.theory.gains import gain as gain_of
 from actlab.theory.properties import properties
 from actlab.verbs.activation_lookup import AnyActivation, activation_named, param_facts
 
 
 @dataclass(frozen=True)
-class Shown:
+class Shown(Displayed):
     """Everything known about one activation."""
 
     activation: AnyActivation
@@ -34,6 +38,15 @@ class Shown:
     def to_json(self) -> dict[str, Any]:
         """Return formula, derivative, properties, gains and source."""
         return self.facts
+
+    def table(self) -> Table:
+        """Return a row for each fact that is known."""
+        left_out = {"name", "unknown", "latex", "latex_derivatives", "derivatives", "exactness"}
+        return of_facts(self.facts["name"], {key: value for key, value in self.facts.items() if key not in left_out})
+
+    def picture(self) -> Picture | None:
+        """Return value and derivatives as curves; None for an activation along an axis."""
+        return None if isinstance(self.activation, AxisActivation) else curve_picture([self.activation])
 
     def lines(self) -> list[str]:
         """Return the facts, one per line."""

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actlab.display.answer import Displayed
+from actlab.display.picture import Picture
+from actlab.display.table import Table
 from actlab.jsonable import plain
 from actlab.report.site_table import site_lines
 from actlab.sites.site import Group, Site, Unseen
+from actlab.sites.site_display import site_picture, site_table
 from actlab.study.control_diagnosis import located
 from actlab.train.subject import Subject
 from actlab.train.task import Task
@@ -17,7 +21,7 @@ from actlab.verbs.task_lookup import subject_named
 
 
 @dataclass(frozen=True)
-class Located:
+class Located(Displayed):
     """The places where a model applies an activation, and the parts that could not be inspected.
 
     Attributes:
@@ -40,6 +44,14 @@ class Located:
             ],
             "unseen": plain(self.unseen),
         }
+
+    def table(self) -> Table:
+        """Return a row for each site."""
+        return site_table(self.sites, self.unseen, groups=self.groups)
+
+    def picture(self) -> Picture | None:
+        """Return how many sites each activation has."""
+        return site_picture(self.sites)
 
     def lines(self) -> list[str]:
         """Return a table of the sites, then the parts that could not be inspected."""

@@ -9,7 +9,11 @@ from shutil import get_terminal_size
 from textwrap import wrap
 from typing import Any, final
 
+from actlab.display.answer import Displayed
+from actlab.display.picture import Picture
+from actlab.display.table import Table
 from actlab.jsonable import plain
+from actlab.report.arm_display import suite_picture, suite_table
 from actlab.report.suite_forecast import suite_forecast_lines
 from actlab.report.suite_page import suite_page
 from actlab.report.suite_terminal import suite_lines
@@ -29,7 +33,7 @@ from actlab.verbs.comparing import provenance
 
 @final
 @dataclass(frozen=True)
-class SuiteAdvice:
+class SuiteAdvice(Displayed):
     """The recommended activation over several tasks, and the evidence for it.
 
     Attributes:
@@ -84,6 +88,14 @@ class SuiteAdvice:
             "seconds": found.seconds,
             "report": None if self.report is None else str(self.report),
         }
+
+    def table(self) -> Table:
+        """Return a row for each activation over all tasks."""
+        return suite_table(self.overall)
+
+    def picture(self) -> Picture:
+        """Return the differences from the control over all tasks, with their intervals."""
+        return suite_picture(self.overall)
 
     def lines(self) -> list[str]:
         """Return the tables of tasks, arms and pairs, the verdict, and the path of the report."""

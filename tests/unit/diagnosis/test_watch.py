@@ -366,9 +366,9 @@ def test_sinks_get_numbers_and_histograms():
     numbers, step = told[-1]
     assert step == 5
     assert numbers["2[0]/gradient_rms"] > 0
-    assert len(numbers["2[0]/histogram"]["counts"]) == 64
-    assert len(numbers["2[0]/histogram"]["borders"]) == 63
-    assert "0.weight/update" in numbers
+    assert len(numbers["actlab/histogram/2.0"]["counts"]) == 64
+    assert len(numbers["actlab/histogram/2.0"]["borders"]) == 63
+    assert "actlab/update/0.weight" in numbers
 
 
 def test_memory_is_bounded():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ pytest.importorskip("lightning", reason="the extra 'lightning' is not installed"
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 
+from actlab.diagnosis.report import FindingsFound
 from actlab.errors import BadInput
 from actlab.extras import lightning_callback
 from actlab.extras.lightning_callback import ActivationWatch
@@ -90,10 +92,10 @@ def test_numbers_go_to_the_trainers_logger_and_histograms_do_not(noted: NotedWat
     fit(Module(), ActivationWatch(sinks=[print]), tmp_path, logger=(logger := CSVLogger(tmp_path)), log_every_n_steps=1)
     own, to_logger = noted.given["sinks"]
     assert own is print
-    to_logger({"act[0]/dead_share": 0.25, "act[0]/z": {"borders": [0.0], "counts": [1, 2]}}, 3)
+    to_logger({"actlab/dead_share/act.0": 0.25, "actlab/histogram/act.0": {"borders": [0.0], "counts": [1, 2]}}, 3)
     logger.save()
-    (row,) = Path(logger.log_dir, "metrics.csv").read_text().splitlines()[1:]
-    assert row.split(",") == ["0.25", "3"]
+    rows = csv.DictReader(Path(logger.log_dir, "metrics.csv").read_text().splitlines())
+    assert {row["actlab/dead_share/act.0"]: row["step"] for row in rows}["0.25"] == "3"
 
 
 def test_a_part_can_be_named(noted: NotedWatch, tmp_path: Path) -> None:
@@ -124,6 +126,21 @@ def test_the_real_watch_knows_the_steps_and_the_sites_and_leaves_no_trace(tmp_pa
     assert not any(
         part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part) for part in module.modules()
     )
+
+
+def dead(module: Module) -> Module:
+    with torch.no_grad():
+        module.net[0].bias.fill_(-1000.0)
+    return module
+
+
+def test_findings_end_up_in_the_logger_and_raise_if_asked_to(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path)
+    with pytest.raises(FindingsFound, match="AL"):
+        fit(dead(Module()), ActivationWatch(every=1, raise_if_found=True), tmp_path, logger=logger, log_every_n_steps=1)
+    logger.save()
+    heading = Path(logger.log_dir, "metrics.csv").read_text().splitlines()[0].split(",")
+    assert {"actlab/dead_share/net.1.0", "actlab/findings/error", "actlab/findings/warning"} <= set(heading)
 
 
 class CallsItsPart(Module):

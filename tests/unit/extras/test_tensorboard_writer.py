@@ -64,6 +64,8 @@ def test_what_the_real_watch_measures_is_read_back(tmp_path: Path) -> None:
             loss.backward()
             optimizer.step()
             watched.step(loss)
-    events = read(tmp_path)
-    assert events.Tags()["scalars"]
-    assert events.Tags()["histograms"]
+        sink.log_report(watched.report())
+    tags = read(tmp_path).Tags()
+    assert {"actlab/dead_share/1.0", "actlab/update/0.weight", "actlab/findings/error"} <= set(tags["scalars"])
+    assert tags["histograms"] == ["actlab/histogram/1.0"]
+    assert tags["tensors"] == ["actlab/findings/text/text_summary"]

@@ -89,3 +89,11 @@ def test_the_real_watch_knows_the_steps_and_the_sites(tmp_path: Path) -> None:
     assert quantities is not None
     assert quantities.steps == ROWS // BATCH
     assert {one.site.activation for one in quantities.sites} == {"gelu", "tanh"}
+
+
+def test_findings_raise_at_the_end_if_asked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(transformers_callback, "finish", lambda report, **options: asked.append(options))
+    callback = ActivationWatch(every=1, sinks=(print,), raise_if_found=["AL1"])
+    train(callback, tmp_path)
+    assert asked == [{"sinks": (print,), "raise_if_found": ["AL1"]}]

@@ -61,7 +61,7 @@ def test_numpy_and_torch_agree_along_every_axis(name, axis):
 def test_a_target_is_chosen_by_name():
     assert set(TARGETS) >= {"numpy", "torch", "mpmath"}
     assert lowering("numpy") is TARGETS["numpy"]
-    with pytest.raises(CannotLower, match="there is no target 'fortran'; choose one of numpy, torch, mpmath"):
+    with pytest.raises(CannotLower, match="there is no target 'fortran'; choose one of numpy, torch, mpmath, keras"):
         lowering("fortran")
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from actlab.catalog.index import get
-from actlab.report.shape import SHOWN, pieces, shape
+from actlab.display.broken_lines import pieces
+from actlab.report.shape import SHOWN, shape
 
 
 def test_a_smooth_curve_is_one_piece_with_its_values():

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, final
 
+from actlab.display.answer import Displayed
+from actlab.display.picture import Picture, Series
+from actlab.display.table import Table
 from actlab.measure.accuracy.record import Certificate, Measured, Place, Worst
 from actlab.measure.columns import aligned
 
@@ -15,7 +19,7 @@ _HEADING = ("", "max ULP", "at", "bound", "in [-20, 20]", "near a root")
 
 @final
 @dataclass(frozen=True)
-class Certified:
+class Certified(Displayed):
     """A certificate and whether it meets its bounds."""
 
     certificate: Certificate
@@ -28,6 +32,27 @@ class Certified:
     def to_json(self) -> dict[str, Any]:
         """Return the figures by name; infinite numbers are strings."""
         return self.certificate.to_json()
+
+    def table(self) -> Table:
+        """Return a row for each direction of each implementation."""
+        found = self.certificate
+        rows = (
+            (label, worst.max_ulp, place_text(worst.at), worst.bound, worst.within_20) for label, worst in self._all()
+        )
+        title = f"{found.formula} in {found.dtype}, {found.mode} mode"
+        return Table(title, ("direction", *_HEADING[1:5]), tuple(rows), tuple(_sentences(found)))
+
+    def picture(self) -> Picture:
+        """Return the largest errors; an infinite one is left out."""
+        errors = [worst.max_ulp if math.isfinite(worst.max_ulp) else math.nan for _, worst in self._all()]
+        title = f"{self.certificate.formula} in {self.certificate.dtype}, {self.certificate.mode} mode"
+        names = tuple(label for label, _ in self._all())
+        return Picture(title, (Series("", errors, kind="bar"),), y_label="maximum error in ULP", names=names)
+
+    def _all(self) -> list[tuple[str, Worst]]:
+        found = self.certificate
+        others = [(f"{other.name}: {label}", worst) for other in found.others for label, worst in _directions(other)]
+        return [*_directions(found.measured), *others]
 
     def lines(self) -> list[str]:
         """Write a row for each direction, then where gradients end, then every fault."""
@@ -78,8 +103,11 @@ class CertifiedAll:
 
 
 def _rows(measured: Measured, before: str) -> list[tuple[str, ...]]:
-    every = [("forward", measured.forward), *((f"backward ({name})", worst) for name, worst in measured.gradients)]
-    return [_row(before + label, worst) for label, worst in every]
+    return [_row(before + label, worst) for label, worst in _directions(measured)]
+
+
+def _directions(measured: Measured) -> list[tuple[str, Worst]]:
+    return [("forward", measured.forward), *((f"backward ({name})", worst) for name, worst in measured.gradients)]
 
 
 def _row(label: str, worst: Worst) -> tuple[str, ...]:

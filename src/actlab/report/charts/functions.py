@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actlab.catalog.index import get
+from actlab.display.broken_lines import Line
 from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
 from actlab.report.chart import Chart, Compared, Key, Picture
-from actlab.report.shape import ENDS, Line, Shape, shape
+from actlab.report.shape import ENDS, Shape, shape
 from actlab.report.style import COLORS, DERIVATIVE, PANEL, PANEL_TEXT, QUIET, axes, image, look
 from actlab.report.table import ranked
 from actlab.sites.site_text import name_text

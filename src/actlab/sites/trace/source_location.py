@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -46,6 +47,8 @@ class Places(dict[int, str]):
     def __init__(self, model: nn.Module) -> None:
         modules = reversed(list(model.named_modules(remove_duplicate=False)))
         super().__init__({id(module): without_compiler(path) for path, module in modules})
+        for path, layer in _keras_layers(model, ""):
+            self[id(layer)] = path
         self.model = model
         self.caller = _caller()
         self._lines: dict[int, tuple[str, int]] = {}
@@ -60,6 +63,16 @@ class Places(dict[int, str]):
             found = (constructed_at(self.model, path, self.caller) if path else None) or ("", 0)
             self._lines[id(module)] = found
         return found
+
+
+def _keras_layers(model: object, path: str) -> Iterator[tuple[str, object]]:
+    """Yield the layers of a Keras model with their dotted names: PyTorch does not know them as submodules."""
+    is_keras = any(kind.__module__.startswith("keras.") for kind in type(model).__mro__)
+    flatten = getattr(model, "_flatten_layers", None) if is_keras else None
+    for layer in () if flatten is None else flatten(include_self=False, recursive=False):
+        name = f"{path}.{layer.name}" if path else layer.name
+        yield name, layer
+        yield from _keras_layers(layer, name)
 
 
 def places_of(model: nn.Module) -> Places:

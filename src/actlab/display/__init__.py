@@ -1,0 +1,1 @@
+"""Answers as notebooks show them: a table in HTML, a data frame, a Matplotlib axes."""
