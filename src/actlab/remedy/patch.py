@@ -29,6 +29,7 @@ class Patch:
         refused: the edits that could not be done, each with the reason.
         data: the new bytes of each changed file, by its path.
         digests: of each changed file as it was read, by its path.
+        old_texts: the text of each changed file as it was read, by its path.
     """
 
     diff: str
@@ -36,6 +37,46 @@ class Patch:
     refused: tuple[tuple[Edit, str], ...]
     data: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     digests: Mapping[str, str] = field(default_factory=dict, repr=False)
+    old_texts: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@final
+@dataclass(frozen=True)
+class Replacement:
+    """Lines of a file that become others.
+
+    Attributes:
+        start: the first of them, counted from 1.
+        end: the position behind the last: line and column, both counted from 1, the column in characters.
+        text: what replaces them.
+    """
+
+    start: int
+    end: tuple[int, int]
+    text: str
+
+
+def replacements(old: str, new: str) -> tuple[Replacement, ...]:
+    """Return the lines that differ, as replacements in the old text.
+
+    Example:
+        >>> replacements("a\\nb\\nc\\n", "a\\nB\\nc\\n")
+        (Replacement(start=2, end=(3, 1), text='B\\n'),)
+    """
+    before, after = _lines(old), _lines(new)
+    steps = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    return tuple(
+        Replacement(first + 1, _behind(before, last), "".join(after[start:end]))
+        for kind, first, last, start, end in steps
+        if kind != "equal"
+    )
+
+
+def _behind(lines: Sequence[str], count: int) -> tuple[int, int]:
+    """Return the position behind so many lines."""
+    if count == len(lines) > 0 and not lines[-1].endswith("\n"):
+        return count, len(lines[-1]) + 1
+    return count + 1, 1
 
 
 def patched(edits: Sequence[Edit]) -> Patch:
@@ -55,6 +96,7 @@ def patched(edits: Sequence[Edit]) -> Patch:
     texts: dict[str, str] = {}
     data: dict[str, bytes] = {}
     digests: dict[str, str] = {}
+    old_texts: dict[str, str] = {}
     refused: list[tuple[Edit, str]] = []
     diffs: list[str] = []
     for file, own in by_file.items():
@@ -67,9 +109,9 @@ def patched(edits: Sequence[Edit]) -> Patch:
         refused += result.refused
         if result.data != old:
             texts[file], data[file] = _text(result.data), result.data
-            digests[file] = _digest(old)
-            diffs.append(unified_diff(_name_in_diff(Path(file)), _text(old), texts[file]))
-    return Patch("".join(diffs), texts, tuple(refused), data, digests)
+            digests[file], old_texts[file] = _digest(old), _text(old)
+            diffs.append(unified_diff(_name_in_diff(Path(file)), old_texts[file], texts[file]))
+    return Patch("".join(diffs), texts, tuple(refused), data, digests, old_texts)
 
 
 def unified_diff(name: str, old: str, new: str) -> str:

@@ -240,6 +240,23 @@ CHANGES = {
             "+    def __init__(self, kind=gelu):",
         ],
     ),
+    "a function that is passed, with a parameter": (
+        KIND.replace("kind=relu", "kind=None").replace("import relu", "import relu\n    KINDS = [relu]")
+        + "\n    net = Net(kind=KINDS[0])\n",
+        [replacing(12, "F.relu", "elu", alpha=0.5)],
+        [
+            "+from functools import partial",
+            "-from torch.nn.functional import relu",
+            "-KINDS = [relu]",
+            "+from torch.nn.functional import elu, relu",
+            "+KINDS = [partial(elu, alpha=0.5)]",
+        ],
+    ),
+    "a function that calls a method": (
+        FORWARD.replace("torch.sigmoid(", "F.sigmoid("),
+        [replacing(15, "x.sigmoid()", "tanh")],
+        ["-        return F.sigmoid(self.fc2(x).relu())", "+        return torch.tanh(self.fc2(x).relu())"],
+    ),
     "a literal of a loop, if all are intended": (
         LOOP,
         [replacing(5, "nn.Sigmoid", "relu", everywhere=True)],

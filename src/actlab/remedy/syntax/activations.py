@@ -94,6 +94,8 @@ class Spelled:
         """Return whether the call itself names the activation."""
         if self.kind == "x":
             func = node.func
+            if self._program.dotted(func) == f"torch.nn.functional.{self.name}":
+                return True  # F.sigmoid and F.tanh call the method
             return isinstance(func, cst.Attribute) and func.attr.value == self.name and not self._program.dotted(func)
         dotted = self._program.dotted(node.func)
         return self._is_module(dotted) if self.kind in {"nn", "actlab"} else self.is_function(dotted)
@@ -343,7 +345,7 @@ class Rewriting:
         elif wanted.text in _LAYER_TEXTS and not wanted.arguments:
             text = f'"{wanted.text}"'
         else:
-            text = self._reference(*wanted.function(self._names, call), at=call)
+            text = self._reference(*wanted.function(self._names, call, named=True), at=call)
         named = next((arg for arg in call.args if arg.keyword is not None and arg.keyword.value == "activation"), None)
         positional = [arg for arg in call.args if arg.keyword is None and not arg.star]
         if any(arg.star for arg in call.args):
@@ -388,7 +390,7 @@ class Rewriting:
             identity = self._names.write("torch.nn.Identity", at, like="" if is_function else like)
             return f"{identity}()" if is_function else identity
         if is_function:
-            return self._reference(*wanted.function(self._names, at, like=like), at=at)
+            return self._reference(*wanted.function(self._names, at, like=like, named=True), at=at)
         return self._reference(*wanted.module(self._names, at, like=like), at=at)
 
     def _reference(self, name: str, values: list[str], *, at: cst.CSTNode) -> str:

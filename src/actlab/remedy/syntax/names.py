@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, final
 
 from actlab.extras_import import need
@@ -78,17 +78,12 @@ class Names:
         for statement, names in self._extended.items():
             old = [alias.evaluated_name for alias in statement.names]  # type: ignore[union-attr]  # never a star
             yield Items(statement, tuple(_merged(old, names)))
-        anchor, is_before = self._anchor()
-        first = next((each for each in self._program.module.body if _is_import(each)), None)
-        early = [each for each in self._statements if first is not None and _is_of_python(each)]
-        late = [each for each in self._statements if each not in early]
-        if first is anchor and self._statements:
-            yield Swap(anchor, "\n".join([*early, "_0_", *late]), (anchor,))
-            return
-        if early and first is not None:
-            yield Swap(first, "\n".join([*early, "_0_"]), (first,))
-        if late:
-            yield Swap(anchor, "\n".join([*late, "_0_"] if is_before else ["_0_", *late]), (anchor,))
+        beside: dict[cst.CSTNode, tuple[list[str], list[str]]] = {}
+        for text in self._statements:
+            anchor, is_before = self._anchor(text)
+            beside.setdefault(anchor, ([], []))[0 if is_before else 1].append(text)
+        for anchor, (before, behind) in beside.items():
+            yield Swap(anchor, "\n".join([*before, "_0_", *behind]), (anchor,))
 
     def _added_before(self, dotted: str, at: cst.CSTNode) -> str | None:
         for name, bound in self._added.items():
@@ -131,45 +126,54 @@ class Names:
         if front != top:
             yield f"import {front} as {front.replace('.', '_')}", front.replace(".", "_"), front
 
-    def _anchor(self) -> tuple[cst.CSTNode, bool]:
-        """Return the statement beside which imports are added, and whether they stand before it."""
-        last: cst.CSTNode | None = None
-        last_torch: cst.CSTNode | None = None
+    def _anchor(self, text: str) -> tuple[cst.CSTNode, bool]:
+        """Return the statement beside which an import is added, and whether it stands before that.
+
+        Imports of Python's library are added in their order at the head, others behind the last one of PyTorch.
+        """
         body = self._program.module.body
-        for at, line in enumerate(body):
-            small = line.body if isinstance(line, cst.SimpleStatementLine) else []
-            if small and all(isinstance(each, cst.Import | cst.ImportFrom) for each in small):
-                last = line
-                if any(_is_torch(each) for each in small):
-                    last_torch = line
-            elif not (at == 0 and small and isinstance(small[0], cst.Expr)):
-                break
-            else:
-                last = line  # the docstring
-        found = last_torch or last
-        return (found, False) if found is not None else (body[0], True)
+        imports = list(_header(body))
+        if not imports:
+            return body[0], not _is_docstring(body[0])
+        if _package(text) in sys.stdlib_module_names:
+            library = [line for line in imports if _package(line) in sys.stdlib_module_names]
+            before = [line for line in library if _order(line) < _order(text)]
+            first = next((line for line in imports if _package(line) != "__future__"), None)
+            return (before[-1], False) if before else (imports[-1], False) if first is None else (first, True)
+        return ([line for line in imports if _package(line) == "torch"] or imports)[-1], False
 
 
-def _is_import(line: cst.CSTNode) -> bool:
-    """Return whether a line imports, other than from the future."""
-    small = line.body if isinstance(line, cst.SimpleStatementLine) else []
-    return len(small) > 0 and all(
-        isinstance(each, cst.Import) or (isinstance(each, cst.ImportFrom) and dotted_text(each.module) != "__future__")
-        for each in small
-    )
+def _header(body: Sequence[cst.CSTNode]) -> Iterator[cst.SimpleStatementLine]:
+    """Yield the import statements at the head of a file."""
+    for at, line in enumerate(body):
+        small = line.body if isinstance(line, cst.SimpleStatementLine) else []
+        if isinstance(line, cst.SimpleStatementLine) and all(
+            isinstance(each, cst.Import | cst.ImportFrom) for each in small
+        ):
+            yield line
+        elif at > 0 or not _is_docstring(line):
+            return
 
 
-def _is_of_python(statement: str) -> bool:
-    """Return whether a statement imports a module of Python's library, which stands first by custom."""
-    return statement.split()[1].partition(".")[0] in sys.stdlib_module_names
+def _is_docstring(line: cst.CSTNode) -> bool:
+    return isinstance(line, cst.SimpleStatementLine) and isinstance(line.body[0], cst.Expr)
 
 
-def _is_torch(statement: object) -> bool:
-    if isinstance(statement, cst.ImportFrom):
-        return dotted_text(statement.module).partition(".")[0] == "torch"
-    return isinstance(statement, cst.Import) and any(
-        dotted_text(alias.name).partition(".")[0] == "torch" for alias in statement.names
-    )
+def _order(line: cst.SimpleStatementLine | str) -> tuple[bool, str]:
+    """Return by what imports are sorted: `import` before `from`, then by module."""
+    if isinstance(line, str):
+        words = line.split()
+        return words[0] == "from", words[1]
+    small = line.body[0]
+    if isinstance(small, cst.ImportFrom):
+        return dotted_text(small.module) != "__future__", dotted_text(small.module)
+    assert isinstance(small, cst.Import)
+    return False, dotted_text(small.names[0].name)
+
+
+def _package(line: cst.SimpleStatementLine | str) -> str:
+    """Return the package that an import statement is of."""
+    return _order(line)[1].partition(".")[0]
 
 
 def _merged(old: list[str], new: list[str]) -> list[int | str]:

@@ -18,7 +18,7 @@ else:
 
 Node = TypeVar("Node", bound="cst.CSTNode")
 FUNCTIONS = (cst.FunctionDef, cst.Lambda)
-SCOPES = (cst.FunctionDef, cst.Lambda, cst.ClassDef)
+_PROVIDERS = (metadata.PositionProvider, metadata.ParentNodeProvider, metadata.ScopeProvider)
 
 
 class Refused(Exception):
@@ -64,10 +64,8 @@ class Program:
         try:
             self._wrapper = metadata.MetadataWrapper(cst.parse_module(data), unsafe_skip_copy=True)
             self.module = self._wrapper.module
-            self._places = self._wrapper.resolve(metadata.PositionProvider)
-            self._parents = self._wrapper.resolve(metadata.ParentNodeProvider)
-            self._scopes = self._wrapper.resolve(metadata.ScopeProvider)
-            self._bracketed = self._wrapper.resolve(metadata.WhitespaceInclusivePositionProvider)
+            found: Any = self._wrapper.resolve_many(_PROVIDERS)
+            self._places, self._parents, self._scopes = (found[provider] for provider in _PROVIDERS)
         except (cst.ParserSyntaxError, UnicodeDecodeError, LookupError, RecursionError) as error:
             raise Unreadable(str(error).partition("\n")[0]) from error
 
@@ -88,9 +86,10 @@ class Program:
 
     def place(self, node: cst.CSTNode) -> Place:
         """Return where Python's parser has the node: without brackets around it, unless they belong to a tuple."""
-        has_own_brackets = isinstance(node, cst.Tuple | cst.GeneratorExp) and len(node.lpar) > 0
-        found = (self._bracketed if has_own_brackets else self._places)[node]
-        return Place((found.start.line, found.start.column), (found.end.line, found.end.column))
+        start, end = self._places[node].start, self._places[node].end
+        if isinstance(node, cst.Tuple | cst.GeneratorExp) and node.lpar:
+            start, end = self._places[node.lpar[-1]].start, self._places[node.rpar[0]].end
+        return Place((start.line, start.column), (end.line, end.column))
 
     def line(self, node: cst.CSTNode) -> int:
         """Return the node's first line."""

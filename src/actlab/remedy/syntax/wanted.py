@@ -75,15 +75,20 @@ class Wanted:
         changed = {param.name for param in getattr(act, "params", ()) if param.value != default[param.name]}
         return found if changed <= reachable else None
 
-    def values(self, *, in_module: bool) -> list[str]:
-        """Return the arguments that set its parameters, as text, in PyTorch's spelling."""
+    def values(self, *, in_module: bool, named: bool = False) -> list[str]:
+        """Return the arguments that set its parameters, as text, in PyTorch's spelling.
+
+        Args:
+            in_module: whether they are those of the module's constructor, or of the function.
+            named: whether all are keywords; otherwise a first one stands by its place.
+        """
         op = self.op
         assert op is not None
         if op.only_with:
             value = op.only_with["approximate"]
             return [] if value == "none" else [f'approximate="{value}"']
         wanted = {name: value for name, value in self.arguments.items() if name in op.arguments}
-        if wanted and [*wanted] == [*op.arguments[:1]] and "dim" not in wanted:
+        if not named and wanted and [*wanted] == [*op.arguments[:1]] and "dim" not in wanted:
             return [_number(value) for value in wanted.values()]
         inside = {name: _IN_CONSTRUCTOR.get((op.activation, name), name) if in_module else name for name in wanted}
         return [f"{inside[name]}={_number(value)}" for name, value in wanted.items()]
@@ -94,8 +99,8 @@ class Wanted:
             return names.write(f"torch.nn.{self.op.module}", at, like=like), self.values(in_module=True)
         return names.write("actlab.module", at), self._ours()
 
-    def function(self, names: Names, at: cst.CSTNode, *, like: str = "") -> tuple[str, list[str]]:
-        """Return the callable and the arguments behind the input that apply it.
+    def function(self, names: Names, at: cst.CSTNode, *, like: str = "", named: bool = False) -> tuple[str, list[str]]:
+        """Return the callable and the arguments behind the input that apply it; `named` as for `values`.
 
         Raises:
             Refused: it has learned weights or draws at random, so that a module must hold it.
@@ -104,7 +109,7 @@ class Wanted:
             raise Refused(f"{self.activation.name} is not a function of its input alone: write it as a module")
         if self.op is None:
             return f"{names.write('actlab.functional', at)}({', '.join(self._ours())})", []
-        return names.write(self.op.path, at, like=like), self.values(in_module=False)
+        return names.write(self.op.path, at, like=like), self.values(in_module=False, named=named)
 
     @property
     def method(self) -> str | None:
