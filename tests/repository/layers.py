@@ -30,7 +30,7 @@ LAYERS: tuple[Mapping[str, frozenset[str]], ...] = (
     {"rules": frozenset()},
     {"diagnosis": frozenset()},
     {"study": frozenset({"sqlalchemy", "alembic", "psycopg"})},
-    {"remedy": frozenset(), "discover": frozenset()},
+    {"remedy": frozenset({"libcst"}), "discover": frozenset()},
     {"report": frozenset({"matplotlib", "jinja2", "rich"}), "extras": frozenset()},
     {"verbs": frozenset()},
     {"lessons": frozenset()},
