@@ -12,7 +12,7 @@ from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import FAULT, STOPPED, say, say_if_example, show_answer
 from actlab.cli.progress import ProgressBar
 
-PLACE = Place(Panel.MODELS, 4)
+PLACE = Place(Panel.MODELS, 5)
 
 
 def command(
