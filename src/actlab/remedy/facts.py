@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import final
 
@@ -16,6 +17,7 @@ from actlab.catalog.torch_ops import TORCH_OPS
 from actlab.diagnosis.report import Report
 from actlab.errors import ActlabError, BadInput
 from actlab.formula.activation import Activation
+from actlab.nn.user_lines import owner_of
 from actlab.remedy.edit import ChangeArgument, Edit, ReplaceActivation
 from actlab.remedy.training import Training
 from actlab.rules.site_groups import site_groups
@@ -107,6 +109,21 @@ class Facts:
             ReplaceActivation(file, line, spelling, activation, arguments, everywhere=True)
             for file, line, spelling in sorted(places)
         )
+
+    @cached_property
+    def factory(self) -> tuple[str, int, str] | None:
+        """File, line and name of the function or class that builds the task's model; None if it is not the user's."""
+        if self.training.fixed_start or self.training.origin is None:
+            return None
+        made = self.training.task.model
+        while isinstance(made, partial):
+            made = made.func
+        code = getattr(inspect.unwrap(made), "__code__", None)
+        if code is not None:
+            file, line = code.co_filename, self.line(code.co_filename, code.co_firstlineno)
+            return (file, line, code.co_name) if line and owner_of(file) == "user" and Path(file).is_file() else None
+        file = inspect.getsourcefile(made) if isinstance(made, type) else None
+        return (file, 0, made.__name__) if file and owner_of(file) == "user" else None
 
     def place(self, site: Site | Spot | None) -> tuple[str, int]:
         """Return file and line of a place in the user's file; an empty file and 0 if they are unknown."""
