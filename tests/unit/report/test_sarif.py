@@ -130,13 +130,11 @@ def test_a_finding_without_a_site_is_at_the_line_that_its_evidence_names(tmp_pat
 
 
 @pytest.mark.parametrize("end", ["\n", ""])
-def test_a_verified_patch_becomes_a_fix_that_gives_the_patched_text(
-    tmp_path: Path, schema: dict[str, Any], end: str
-) -> None:
+def test_a_verified_patch_becomes_a_fix_that_gives_its_text(tmp_path: Path, schema: dict[str, Any], end: str) -> None:
     file = tmp_path / "my net.py"
-    old = f"from torch import nn\n\nnet = nn.Sequential(\n    nn.Tanh(),\n    nn.Sigmoid(),\n)  # σ{end}"
+    old = f"from torch import nn\n\nnet = nn.Sequential(nn.Tanh(), nn.Sigmoid())  # σ{end}"
     file.write_text(old, encoding="utf-8")
-    patch = patched([ReplaceActivation(str(file), 4, "nn.Tanh", "swish"), RemoveActivation(str(file), 5, "nn.Sigmoid")])
+    patch = patched([ReplaceActivation(str(file), 3, "nn.Tanh", "swish"), RemoveActivation(str(file), 3, "nn.Sigmoid")])
     findings = (finding(), finding("AL101", "information", where=site(file=str(file), line=5)))
     written = log(*findings, root=tmp_path, patches={1: patch})
     jsonschema.validate(json.loads(json.dumps(written)), schema, format_checker=jsonschema.FormatChecker())
