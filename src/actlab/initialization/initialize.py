@@ -11,9 +11,9 @@ from typing import Any, Literal, final
 import torch
 from torch import Tensor, nn
 
-from actlab.errors import ActlabError, BadInput, NoMoment, shortened
+from actlab.errors import BadInput, NoMoment, shortened
 from actlab.formula.activation import Activation
-from actlab.initialization.aims import Aim, aims_of, expected, needed, second_moment
+from actlab.initialization.aims import aims_of, expected, needed
 from actlab.initialization.answer import Initialization, Initialized, LeftAlone, SiteSignal
 from actlab.initialization.batch import Arguments, arguments_of, random_arguments, refuse_lazy
 from actlab.initialization.calibration import Calibration, fitted_calls, mean_square
@@ -280,7 +280,11 @@ def _start(of: Pass, layer: Layer, likely: Mapping[int, float], edges: Mapping[A
     point = edges.get(act) if act is not None else None
     has_bias = point is not None and bool(layer.biases) and aim > point.sigma_b**2
     bias = point.sigma_b if point is not None and has_bias else 0.0
-    notes = [] if point is None or point.is_stable else [f"the edge of chaos of {act} is not stable, V'(q) = {point.slope:.4g}"]
+    notes = (
+        []
+        if point is None or point.is_stable
+        else [f"the edge of chaos of {act} is not stable, V'(q) = {point.slope:.4g}"]
+    )
     notes += ["tied to an embedding"] if layer.embeds else []
     derived, square = _source(of, layer, likely.get(value))
     factor = math.sqrt((aim - bias**2) / square)
@@ -389,9 +393,7 @@ def _left_alone(of: Pass, layers: Sequence[Layer], known: Sequence[Layer]) -> It
             yield LeftAlone(part.path, f"{part.what}: {part.why}")
 
 
-def _signals(
-    of: Pass, arguments: Arguments, layers: Sequence[Layer], calibration: Calibration
-) -> Iterator[SiteSignal]:
+def _signals(of: Pass, arguments: Arguments, layers: Sequence[Layer], calibration: Calibration) -> Iterator[SiteSignal]:
     """Yield the signal at each site, measured in one more pass."""
     firsts = dict[int, tuple[str, str]]()
     for application in sorted(of.application.values(), key=lambda each: min(each.steps)):

@@ -60,7 +60,9 @@ class Layer:
 def layers_of(of: Pass) -> list[Layer]:
     """Return the layers whose weights are known, in the order of their calls; each weight belongs to one of them."""
     found: dict[tuple[str, ...], Layer] = {}
-    embedded = {name for step in of.trace.steps if step.function in EMBEDDINGS for name in parameters_of(of.trace, step)}
+    embedded = {
+        name for step in of.trace.steps if step.function in EMBEDDINGS for name in parameters_of(of.trace, step)
+    }
     for step in of.trace.steps:
         if step.part != "model":
             continue

@@ -314,5 +314,3 @@ class _Reduction:
             why = f"{step.function} pools values before an activation, which changes their variance"
         place = f" at {step.file}:{step.line}" if step.file and step.line else f" in {step.path}" if step.path else ""
         raise BadInput(f"tailor: {why}{place}.")
-
-

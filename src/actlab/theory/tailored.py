@@ -21,7 +21,7 @@ from actlab.formula.expr import Expr, Number
 from actlab.formula.substitute import substitute
 from actlab.formula.text import text
 from actlab.theory.affine import line_of
-from actlab.theory.evaluate import X, Floats, evaluator, of_x, slope_of
+from actlab.theory.evaluate import Floats, X, evaluator, of_x, slope_of
 from actlab.theory.gaussian import cuts_of
 from actlab.theory.jumps import first_jump
 from actlab.theory.pieces import pieces
