@@ -114,8 +114,10 @@ def _layer(of: Pass, step: Step) -> Layer | None:
 def _owner(names: tuple[str, ...]) -> str:
     """Return the module that holds all the parameters; for one parameter of the model itself, its name."""
     owners = {name.rpartition(".")[0] for name in names}
-    if len(owners) == 1:
+    if len(names) == 1:
         return owners.pop() or names[0]
+    if len(owners) == 1:
+        return owners.pop()
     parts = [owner.split(".") for owner in owners]
     shared = []
     for level in zip(*parts, strict=False):
