@@ -72,6 +72,7 @@ def _numbers(difference: Difference | None) -> Iterator[str]:
     if difference.p is None:
         yield from ("one seed", "")
         return
-    ends = ("−∞" if difference.low is None else f"{difference.low:.3g}", "∞" if difference.high is None else f"{difference.high:.3g}")  # fmt: skip
-    yield f"{ends[0]} … {ends[1]}".replace("-", "−")
+    low = "−∞" if difference.low is None else f"{difference.low:.3g}"
+    high = "∞" if difference.high is None else f"{difference.high:.3g}"
+    yield f"{low} … {high}".replace("-", "−")
     yield f"{difference.p:.3g}"

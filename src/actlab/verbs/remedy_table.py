@@ -25,7 +25,10 @@ class RemedyTable:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        known = [{"id": each.id, "tier": each.tier, "sentence": each.sentence, "answers": sorted(each.answers)} for each in remedies()]  # fmt: skip
+        known = [
+            {"id": each.id, "tier": each.tier, "sentence": each.sentence, "answers": sorted(each.answers)}
+            for each in remedies()
+        ]
         return {"remedies": known, "rows": plain(self.rows), "command": self.command}
 
     def lines(self) -> list[str]:
