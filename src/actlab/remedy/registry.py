@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -13,6 +13,7 @@ from actlab.errors import ActlabError
 from actlab.remedy.change import Change, Refusal, Remedy
 from actlab.remedy.facts import Facts
 from actlab.rules.finding import Finding
+from actlab.rules.remedies import REMEDIES
 
 
 @cache
@@ -41,3 +42,15 @@ def proposals(findings: tuple[Finding, ...], facts: Facts) -> tuple[tuple[Change
         except ActlabError as error:
             refusals.append(Refusal(str(error), remedy.id))
     return tuple(changes.values()), tuple(refusals)
+
+
+def every_proposal(facts: Facts) -> Iterator[Change]:
+    """Yield what every remedy proposes, whatever the findings are; remedies that need a finding propose nothing."""
+    for remedy in remedies():
+        asked = tuple(name for name in remedy.answers if name in REMEDIES)
+        finding = Finding("", "warning", "", None, {}, asked)
+        try:
+            proposed = [each for each in remedy.propose((finding,), facts) if isinstance(each, Change)]
+        except ActlabError:
+            continue
+        yield from (replace(each, remedy=remedy.id, tier=remedy.tier) for each in proposed)
