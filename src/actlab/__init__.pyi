@@ -6,6 +6,8 @@ from .errors import ActlabError as ActlabError
 from .formula.activation import Activation as Activation
 from .formula.activation import activation as activation
 from .formula.param import Param as Param
+from .initialization.initialize import initialize as initialize
+from .initialization.tailor import tailor as tailor
 from .nn.functions import functional as functional
 from .nn.modules import module as module
 from .sites.find import sites as sites

@@ -28,7 +28,7 @@ LAYERS: tuple[Mapping[str, frozenset[str]], ...] = (
     {"sites": frozenset(), "train": frozenset({"sklearn", "pandas", "PIL", "threadpoolctl"})},
     {"telemetry": frozenset(), "measure": frozenset({"jax", "onnxruntime", "onnxscript", "pynvml"})},
     {"rules": frozenset()},
-    {"diagnosis": frozenset()},
+    {"diagnosis": frozenset(), "initialization": frozenset()},
     {"study": frozenset({"sqlalchemy", "alembic", "psycopg"})},
     {"remedy": frozenset({"libcst"}), "discover": frozenset()},
     {"report": frozenset({"matplotlib", "jinja2", "rich"}), "extras": frozenset()},
