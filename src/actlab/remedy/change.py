@@ -8,10 +8,15 @@ from typing import final
 
 from actlab.remedy.edit import Edit
 from actlab.remedy.facts import Facts
-from actlab.remedy.training import Training
+from actlab.remedy.training import Training, Transform
 from actlab.rules.finding import Finding
 
 Apply = Callable[[Training], Training]
+
+
+def transforming(*transforms: Transform) -> Apply:
+    """Return what adds transforms of the model to a training."""
+    return lambda training: training.transformed(*transforms)
 
 
 @final

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import nn
@@ -169,8 +169,9 @@ def torch_spelling(activation: str, arguments: dict[str, float]) -> Callable[[],
     if row is not None and set(arguments) <= set(row.arguments):
         kind, fixed = getattr(nn, row.module), dict(row.only_with)
         return lambda: kind(**fixed, **arguments)
+    values: dict[str, Any] = dict(arguments)
     try:
-        module(activation, **arguments)
+        module(activation, **values)
     except ActlabError as error:
         raise BadInput(f"{activation}: {error}") from error
-    return lambda: module(activation, **arguments)
+    return lambda: module(activation, **values)

@@ -184,7 +184,7 @@ def _divided(rows: Examples, valid: tuple[Any, Any] | None, name: str) -> tuple[
 def with_rows(training: Training, change: Callable[[Examples], Examples]) -> Training:
     """Return a training on rows that a function changed, such as scaled inputs."""
     task = training.task
-    parts = {part: change(getattr(task, part)) for part in ("train", "valid", "test")}
+    parts: dict[str, Any] = {part: change(getattr(task, part)) for part in ("train", "valid", "test")}
     return replace(training, task=replace(task, **parts))
 
 

@@ -72,17 +72,17 @@ class ApplyBehind:
 
     Attributes:
         paths: the layers.
-        build: returns the module, from the layer.
+        build: returns a new module for each.
     """
 
     paths: tuple[str, ...]
-    build: Callable[[nn.Module], nn.Module]
+    build: Build
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """Return the model with a module behind each layer."""
         for path in self.paths:
             layer = model.get_submodule(path)
-            layer.add_module(ADDED, self.build(layer))
+            layer.add_module(ADDED, self.build())
             layer.register_forward_hook(Behind(ADDED))
         return model
 

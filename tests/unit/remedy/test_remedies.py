@@ -52,7 +52,10 @@ def plain(model, targets, loss, **optimizer):
 
 
 FAULTS = {
-    "remove-output-activation": (lambda: plain(net(nn.ReLU(), out=3).append(nn.Softmax(1)), CLASSES, F.cross_entropy), "AL201"),
+    "remove-output-activation": (
+        lambda: plain(net(nn.ReLU()).append(nn.Softmax(1)), CLASSES, F.cross_entropy),
+        "AL201",
+    ),
     "other-loss": (lambda: plain(net(nn.ReLU()), CLASSES, F.nll_loss), "AL205"),
     "softmax-axis": (lambda: plain(net(nn.ReLU()).append(nn.LogSoftmax(0)), CLASSES, F.nll_loss), "AL207"),
     "add-activation": (lambda: plain(net(nn.Linear(16, 16), nn.ReLU()), CLASSES, F.cross_entropy), "AL301"),
@@ -158,8 +161,13 @@ def large():
 
 @pytest.mark.parametrize(
     ("make", "rate", "ids"),
-    [(alike, 1e-2, ["RE01"]), (large, 1e-3, ["RE02", "RE03"]), (lambda: net(nn.ReLU()), 1e-5, ["RE03"]), (lambda: net(nn.ReLU()), 1e-2, [])],
-)  # fmt: skip
+    [
+        (alike, 1e-2, ["RE01"]),
+        (large, 1e-3, ["RE02", "RE03"]),
+        (lambda: net(nn.ReLU()), 1e-5, ["RE03"]),
+        (lambda: net(nn.ReLU()), 1e-2, []),
+    ],
+)
 def test_short_trials_show_what_a_check_does_not(make, rate, ids):
     start = plain(make(), CLASSES, F.cross_entropy, lr=rate)
     assert [each.id for each in symptoms(start)] == ids

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from actlab.remedy.change import Change, Refusal, Remedy
+from actlab.remedy.change import Change, Refusal, Remedy, transforming
 from actlab.remedy.choices import rectifier
 from actlab.remedy.edit import Edit, InsertActivation
 from actlab.remedy.facts import Facts, torch_spelling
@@ -32,13 +32,13 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
         spots[file, facts.line(file, int(line)) if file else 0] = None
     for name in dict.fromkeys((usual_activation(facts), rectifier())):
         build = torch_spelling(name, {})
-        behind = ApplyBehind(paths, lambda layer, build=build: build())
+        behind = ApplyBehind(paths, build)
         edits: tuple[Edit, ...] = tuple(
             InsertActivation(file, line, name, everywhere=True) for file, line in spots if file and line
         )
         yield Change(
             f"{name} behind {', '.join(paths)}",
-            lambda training, behind=behind: training.transformed(behind),
+            transforming(behind),
             edits if len(edits) == len(spots) else (),
             (f"Apply {type(build()).__name__} to the output of {', '.join(paths)}.",),
         )

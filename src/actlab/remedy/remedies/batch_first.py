@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from actlab.nn.user_lines import noted_line
-from actlab.remedy.change import Change, Refusal, Remedy
+from actlab.remedy.change import Change, Refusal, Remedy, transforming
 from actlab.remedy.edit import ChangeArgument, Edit
 from actlab.remedy.facts import Facts
 from actlab.remedy.transforms import Edited
@@ -35,7 +35,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
     change = Edited(_batch_first, "setting batch_first")
     yield Change(
         "batch_first=True",
-        lambda training: training.transformed(change),
+        transforming(change),
         edits,
         ("Pass batch_first=True to the attention layers.",),
     )
@@ -44,7 +44,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
 def _batch_first(model: nn.Module, task: Task) -> None:
     for each in model.modules():
         if getattr(each, "batch_first", True) is False:
-            each.batch_first = True
+            setattr(each, "batch_first", True)  # noqa: B010  # an attribute of some modules
 
 
 REMEDY = Remedy(

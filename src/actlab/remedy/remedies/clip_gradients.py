@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from math import isfinite
 
@@ -35,7 +36,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
         if norm > 0:
             yield Change(
                 f"gradient norm clipped at {norm:.3g}, the {share:g} quantile",
-                lambda training, norm=norm: replace(training, clip=norm),
+                partial(_clipped, norm=norm),
                 (),
                 (f"nn.utils.clip_grad_norm_(model.parameters(), {norm:.4g})  # before optimizer.step()",),
             )
@@ -46,6 +47,10 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
         (),
         (f"scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, {1 / steps:.3g}, total_iters={steps})",),
     )
+
+
+def _clipped(training: Training, *, norm: float) -> Training:
+    return replace(training, clip=norm)
 
 
 def norms_of(training: Training) -> list[float]:

@@ -9,7 +9,7 @@ from typing import final
 from torch import nn
 
 from actlab.initialization.initialize import initialize
-from actlab.remedy.change import Change, Refusal, Remedy
+from actlab.remedy.change import Change, Refusal, Remedy, transforming
 from actlab.remedy.edit import BeforeReturn, Edit
 from actlab.remedy.facts import Facts
 from actlab.rules.finding import Finding
@@ -60,7 +60,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
         line = f"actlab.initialize(model, (inputs, targets), method={method!r})" if with_batch else line_of(method)
         yield Change(
             f"weights by {method}",
-            lambda training, drawn=drawn: training.transformed(drawn),
+            transforming(drawn),
             () if with_batch else factory_edit(facts, (line,)),
             (line,),
         )

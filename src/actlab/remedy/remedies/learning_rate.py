@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from math import inf, isfinite
 from statistics import mean
 
@@ -35,16 +36,20 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
     for factor in useful or [best[0][1]]:
         yield Change(
             f"learning rate times {factor:g}",
-            lambda training, factor=factor: replace(training, rate_factor=training.rate_factor * factor),
+            partial(_times, factor=factor),
             _edits(facts, factor),
             (f"lr = {facts.training.rate * factor:.3g}",),
         )
 
 
+def _times(training: Training, *, factor: float) -> Training:
+    return replace(training, rate_factor=training.rate_factor * factor)
+
+
 def loss_at(training: Training, factor: float) -> float:
     """Return the loss after a few steps at a multiple of the learning rate; infinite if it is not finite."""
     try:
-        found = losses(replace(training, rate_factor=training.rate_factor * factor))
+        found = losses(_times(training, factor=factor))
     except ActlabError:
         return inf
     return mean(found[-(len(found) // 4 or 1) :]) if found and isfinite(found[-1]) else inf

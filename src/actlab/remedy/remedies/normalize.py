@@ -11,7 +11,7 @@ from torch import nn
 
 from actlab.formula.activation import Activation
 from actlab.nn import module
-from actlab.remedy.change import Change, Refusal, Remedy
+from actlab.remedy.change import Change, Refusal, Remedy, transforming
 from actlab.remedy.edit import Edit, InsertModule
 from actlab.remedy.facts import Facts
 from actlab.remedy.transforms import PutActivations
@@ -53,7 +53,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
         put = PutEach(builds)
         yield Change(
             f"{kind} normalization before {len(sites)} activations",
-            lambda training, put=put: training.transformed(put),
+            transforming(put),
             _edits(norms, facts),
             (f"Put nn.{'LayerNorm' if kind == 'layer' else 'BatchNorm1d'} before {', '.join(builds)}.",),
         )

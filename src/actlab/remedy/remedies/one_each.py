@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actlab.remedy.change import Change, Refusal, Remedy
+from actlab.remedy.change import Change, Refusal, Remedy, transforming
 from actlab.remedy.facts import Facts
 from actlab.remedy.transforms import Separate, names_of_modules
 from actlab.rules.finding import Finding
@@ -28,7 +28,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
     listed = ", ".join(path for paths in shared for path in paths)
     yield Change(
         f"a module for each of {listed}",
-        lambda training: training.transformed(*apart),
+        transforming(*apart),
         (),
         (f"Construct a new module for each of {listed}.",),
     )

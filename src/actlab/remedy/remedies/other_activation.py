@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actlab.remedy.change import Change, Refusal, Remedy
+from actlab.remedy.change import Change, Refusal, Remedy, transforming
 from actlab.remedy.choices import leaky, rectifier, smooth, twice_smooth
 from actlab.remedy.facts import Facts, torch_spelling
 from actlab.remedy.transforms import PutActivations
@@ -50,7 +50,7 @@ def replaced(sites: tuple[Site, ...], name: str, arguments: dict[str, float], fa
     after = f"{name}({values})" if values else name
     return Change(
         f"{before} -> {after} at {len(places)} place{'' if len(places) == 1 else 's'}",
-        lambda training: training.transformed(PutActivations(places, build)),
+        transforming(PutActivations(places, build)),
         facts.replacements(sites, name, arguments),
         (f"actlab.swap(model, {{{', '.join(f'{each!r}: {after!r}' for each in places)}}}, inputs)",),
     )

@@ -86,7 +86,9 @@ def with_loss(training: Training, loss: Callable[..., Any]) -> Training:
     task = training.task
     if task.kind.name == LOSS_ALONE or task.metric.name == "loss":
         raise BadInput(f"task '{task.name}': a metric beside the loss is required to compare losses. Pass metric=.")
-    changed = replace(task, loss=loss, kind="", metric=task.metric if task.metric.function else None, beside=None)
+    own = task.metric if task.metric.function else None
+    anew: dict[str, Any] = {"loss": loss, "kind": "", "metric": own, "beside": None}  # settled again, as at first
+    changed = replace(task, **anew)
     if changed.metric.name != task.metric.name:
         raise BadInput(f"task '{task.name}': with the other loss it is judged by {changed.metric.name}.")
     return replace(training, task=changed)

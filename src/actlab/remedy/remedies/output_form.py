@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from actlab.errors import BadInput
-from actlab.remedy.change import Change, Refusal, Remedy
+from actlab.remedy.change import Change, Refusal, Remedy, transforming
 from actlab.remedy.facts import Facts
 from actlab.rules.finding import Finding
 from actlab.train.factory import FEW
@@ -67,7 +67,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
     for name, (how, label, line) in _FORMS.items():
         if name in asked:
             form = FormOutput(how)
-            yield Change(label, lambda training, form=form: training.transformed(form), (), (line,))
+            yield Change(label, transforming(form), (), (line,))
 
 
 REMEDY = Remedy(

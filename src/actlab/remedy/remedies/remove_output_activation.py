@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from actlab.remedy.change import Change, Refusal, Remedy
+from actlab.remedy.change import Change, Refusal, Remedy, transforming
 from actlab.remedy.edit import Edit, RemoveActivation
 from actlab.remedy.facts import Facts
 from actlab.remedy.transforms import PutActivations
@@ -25,7 +25,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
         places = tuple(each.name for each in sites)
         yield Change(
             label,
-            lambda training: training.transformed(PutActivations(places, nn.Identity)),
+            transforming(PutActivations(places, nn.Identity)),
             edits,
             (f"Return the output of the layer before {', '.join(places)}.",),
         )

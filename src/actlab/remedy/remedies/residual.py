@@ -9,7 +9,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from actlab.remedy.change import Change, Refusal, Remedy
+from actlab.remedy.change import Change, Refusal, Remedy, transforming
 from actlab.remedy.facts import Facts
 from actlab.rules.dataflow import is_layer
 from actlab.rules.finding import Finding
@@ -75,7 +75,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
     added = AddResiduals(pairs)
     yield Change(
         f"residual connections around {len(pairs)} layers",
-        lambda training: training.transformed(added),
+        transforming(added),
         (),
         ("x = x + scale * act(layer(x))  # scale = nn.Parameter(torch.zeros(())), one for each layer",),
     )

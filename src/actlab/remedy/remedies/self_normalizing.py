@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from actlab.remedy.change import Change, Refusal, Remedy
+from actlab.remedy.change import Change, Refusal, Remedy, transforming
 from actlab.remedy.choices import self_normalizing
 from actlab.remedy.facts import Facts, torch_spelling
 from actlab.remedy.remedies.initialize import Drawn, factory_edit, line_of
@@ -23,7 +23,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
     alpha = (Edited(_alpha_dropout, "replacing dropout"),) if has_dropout else ()
     if "alpha-dropout" in asked:
         if alpha:
-            yield Change("nn.AlphaDropout", lambda training: training.transformed(*alpha), (), ("nn.AlphaDropout(p)",))
+            yield Change("nn.AlphaDropout", transforming(*alpha), (), ("nn.AlphaDropout(p)",))
         else:
             yield Refusal("dropout is called as a function: write F.alpha_dropout(x, p, training=self.training)")
         return
@@ -41,7 +41,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
         start = factory_edit(facts, (line_of("gain"),))
         yield Change(
             f"{name} with LeCun initialization{' and nn.AlphaDropout' if alpha else ''}",
-            lambda training, put=put: training.transformed(put, *alpha, Drawn("gain", with_batch=False)),
+            transforming(put, *alpha, Drawn("gain", with_batch=False)),
             (*written, *start) if written and start and not alpha else (),
             (f"Use {name} at {', '.join(places)}, nn.AlphaDropout, and {line_of('gain')}.",),
         )
@@ -53,7 +53,7 @@ _DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 def _alpha_dropout(model: nn.Module, task: Task) -> None:
     for parent in list(model.modules()):
         for name, child in list(parent._modules.items()):
-            if type(child) in _DROPOUT:
+            if isinstance(child, _DROPOUT):
                 parent._modules[name] = nn.AlphaDropout(child.p).train(child.training)
 
 

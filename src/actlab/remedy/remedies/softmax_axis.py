@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actlab.errors import BadInput
-from actlab.remedy.change import Change, Refusal, Remedy
+from actlab.remedy.change import Change, Refusal, Remedy, transforming
 from actlab.remedy.edit import ChangeArgument, Edit
 from actlab.remedy.facts import Facts
 from actlab.remedy.transforms import SetAttribute
@@ -35,7 +35,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
             label, lines = f"{site.spelling} along axis {value}", (f"{site.spelling}: pass dim={value}.",)
             if is_module and _has_axis(facts, site.path):
                 set_axis = SetAttribute(site.path, "dim", value)
-                yield Change(label, lambda training, to=set_axis: training.transformed(to), edits, lines)
+                yield Change(label, transforming(set_axis), edits, lines)
             elif edits:
                 yield Change(label, None, edits, lines)
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actlab.formula.activation import Activation
-from actlab.remedy.change import Change, Refusal, Remedy
+from actlab.remedy.change import Change, Refusal, Remedy, transforming
 from actlab.remedy.choices import rectifier
 from actlab.remedy.facts import Facts
 from actlab.remedy.surrogate import SurrogateReLU
@@ -23,7 +23,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
     put = PutActivations(tuple(each.name for each in sites), SurrogateReLU)
     yield Change(
         f"surrogate gradient at {len(sites)} places",
-        lambda training: training.transformed(put),
+        transforming(put),
         (),
         (f"Use actlab.remedy.surrogate.SurrogateReLU() at {', '.join(each.name for each in sites)}.",),
     )

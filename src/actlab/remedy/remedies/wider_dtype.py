@@ -9,7 +9,7 @@ from typing import final
 from torch import Tensor, nn
 
 from actlab.formula.activation import Activation
-from actlab.remedy.change import Change, Refusal, Remedy
+from actlab.remedy.change import Change, Refusal, Remedy, transforming
 from actlab.remedy.facts import Facts
 from actlab.remedy.transforms import PutActivations
 from actlab.rules.finding import Finding
@@ -46,7 +46,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
     places = ", ".join(each.places[0] for each in puts)
     yield Change(
         f"32 bits at {places}",
-        lambda training: training.transformed(*puts),
+        transforming(*puts),
         (),
         (f"At {places}: compute the activation of x.float(), and convert the result back.",),
     )

@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import nn
 
-from actlab.remedy.change import Change, Refusal, Remedy
+from actlab.remedy.change import Change, Refusal, Remedy, transforming
 from actlab.remedy.facts import Facts
 from actlab.rules.dataflow import is_layer
 from actlab.rules.finding import Finding
@@ -44,7 +44,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
     zeroed = Zeroed(paths)
     yield Change(
         f"{len(paths)} residual branches begin at zero",
-        lambda training: training.transformed(zeroed),
+        transforming(zeroed),
         (),
         tuple(f"nn.init.zeros_(model.get_submodule({path!r}).weight)" for path in paths),
     )
