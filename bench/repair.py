@@ -26,7 +26,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import mean, median
@@ -358,7 +358,7 @@ def main() -> None:
         folder = Path(name)
         parts = [asked.only] if asked.only else list(PARTS)
         needs = {"mutants", "budgets"} & set(parts)
-        programs = [each for each in mutants() if not asked.quick or each.name == "moons/sigmoid-out"]
+        programs = [each for each in mutants() if not asked.quick or each.name == "plain/softmax-out"]
         chosen = sample(programs, folder, store, most) if needs else []
         if "mutants" in parts and chosen:
             rows += of_mutants(chosen, folder, store)
@@ -369,12 +369,9 @@ def main() -> None:
         if "identity" in parts:
             rows += of_identity(folder, store, 2 * pairs_needed(level_of(0), 1) if asked.quick else POOL, IDENTITIES)
     for each in rows:
-        print(
-            f"{each.question:32} {each.group:20} {each.share:8.3f} ({each.low:.3f} to {each.high:.3f}) of {each.count} {each.note}"
-        )
+        ends = f"{each.share:8.3f} ({each.low:.3f} to {each.high:.3f})"
+        print(f"{each.question:32} {each.group:20} {ends} of {each.count} {each.note}")
     keep("repair", rows, asked=asked)
-    if asked.quick and asked.results is not None:
-        print([asdict(each)["question"] for each in rows])
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from math import nan
 
 from actlab.catalog.index import get
 from actlab.catalog.torch_ops import TORCH_OPS, is_pointwise
@@ -10,6 +11,7 @@ from actlab.errors import ActlabError
 from actlab.formula.activation import Activation
 from actlab.theory.gains import moments
 from actlab.theory.properties import properties
+from actlab.theory.record import Asymptote
 
 _STEADY = 0.9
 """At least this derivative for large inputs: the gradient of an active unit passes almost unchanged."""
@@ -26,10 +28,10 @@ def _plain() -> tuple[tuple[str, float], ...]:
         if any(each.trainable for each in act.params) or any(each.sampler for each in act.params):
             continue
         known = properties(act)
-        ends = known.asymptotes
-        if ends.left is None or ends.right is None or known.value_at_zero != 0 or known.smoothness < 0:
+        left, right = ends_of(act.name)
+        if known.value_at_zero != 0 or _smoothness(act.name) < 0:
             continue
-        if ends.right.slope < _STEADY or ends.left.slope > ends.right.slope / 2:
+        if not (right >= _STEADY and left <= right / 2):
             continue
         try:
             of = moments(act, 1.0)
@@ -47,7 +49,7 @@ def leaky() -> tuple[str, ...]:
         >>> leaky()
         ('leaky_relu',)
     """
-    return tuple(name for name, _ in _plain() if (left := properties(name).asymptotes.left) and left.slope > 0)
+    return tuple(name for name, _ in _plain() if ends_of(name)[0] > 0)
 
 
 def smooth() -> tuple[str, ...]:
@@ -57,12 +59,12 @@ def smooth() -> tuple[str, ...]:
         >>> smooth()[:2]
         ('elu', 'mish')
     """
-    return tuple(name for name, _ in _plain() if properties(name).smoothness >= 1 and not _normalizes(name))
+    return tuple(name for name, _ in _plain() if _smoothness(name) >= 1 and not _normalizes(name))
 
 
 def twice_smooth() -> tuple[str, ...]:
     """Return those with a second derivative."""
-    return tuple(name for name in smooth() if properties(name).smoothness >= 2)
+    return tuple(name for name in smooth() if _smoothness(name) >= 2)
 
 
 def self_normalizing() -> tuple[str, ...]:
@@ -83,9 +85,7 @@ def rectifier() -> str:
         'relu'
     """
     for name, _ in _plain():
-        known = properties(name)
-        ends = known.asymptotes
-        if known.smoothness == 0 and known.range.lower == 0 and ends.right is not None and ends.right.slope == 1:
+        if _smoothness(name) == 0 and ends_of(name) == (0.0, 1.0) and properties(name).range.lower == 0:
             return name
     raise AssertionError("the catalog has a rectifier")
 
@@ -93,3 +93,20 @@ def rectifier() -> str:
 def _normalizes(name: str) -> bool:
     of = moments(get(name), 1.0)
     return of.mean is not None and of.second is not None and abs(of.mean) < 1e-6 and abs(of.second - 1) < 1e-6
+
+
+def ends_of(name: str) -> tuple[float, float]:
+    """Return the derivatives far to the left and to the right; NaN if they do not settle.
+
+    Example:
+        >>> ends_of("relu")
+        (0.0, 1.0)
+    """
+    found = properties(name).asymptotes
+    left, right = (each.slope if isinstance(each, Asymptote) else nan for each in (found.left, found.right))
+    return left, right
+
+
+def _smoothness(name: str) -> float:
+    found = properties(name).smoothness
+    return float(found) if isinstance(found, int | float) else -1.0

@@ -57,7 +57,7 @@ def fix(
 
     Errors are repaired first, then warnings. For each kind of finding the changes of tier 0 are tried, then all others:
     each is trained once and diagnosed; the best are trained with further seeds, each paired with the unrepaired
-    training. A change is kept if the finding is gone, no finding of the same or a graver kind has come, and the metric
+    training. A change is kept if the finding is gone, no finding of the same or a higher severity has come, and the metric
     is better or at least equivalent.
 
     Args:
@@ -139,7 +139,7 @@ class _Session:
         return replace(report, findings=ordered([*report.findings, *symptoms(training)]))
 
     def _next(self) -> tuple[Finding, ...] | None:
-        """Return the findings of the gravest kind that is left."""
+        """Return the findings of the most severe kind that is left."""
         assert self.report is not None
         for first in alarms(self.report):
             if first.id not in self.given_up:

@@ -111,7 +111,7 @@ def own_optimizer(optimizer: Optimizer, model: nn.Module) -> OwnOptimizer:
     """Return what an optimizer of the model is, by the names of the parameters.
 
     Raises:
-        BadInput: it holds none of the model's parameters, or is no optimizer.
+        BadInput: it holds none of the model's parameters, or is not an optimizer.
     """
     if not isinstance(optimizer, Optimizer):
         raise BadInput(f"optimizer must be a torch.optim.Optimizer; got {type(optimizer).__name__}.")

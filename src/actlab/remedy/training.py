@@ -202,8 +202,8 @@ def _own(own: OwnOptimizer, model: nn.Module, *, undecayed: bool, factor: float)
                 groups.append({**settings, "params": params, **({"weight_decay": 0.0} if decay else {})})
     with their_code("copying the optimizer", error=BadInput):
         result = own.kind([{"params": group["params"], "lr": group["lr"]} for group in groups])
-        for made, group in zip(result.param_groups, groups, strict=True):
-            made.update({name: copy.deepcopy(value) for name, value in group.items() if name != "params"})
+        for made, settled in zip(result.param_groups, groups, strict=True):
+            made.update({name: copy.deepcopy(value) for name, value in settled.items() if name != "params"})
         for name, state in own.state.items():
             if name in named:
                 result.state[named[name]] = copy.deepcopy(state)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from actlab.errors import BadInput
-from actlab.sites.swap.swap import swap
+from actlab.sites.swap.swap import Choice, Key, swap
 from actlab.sites.trace.preserve_state import undisturbed
 from actlab.train.factory import FEW
 from actlab.train.task import Task
@@ -41,7 +41,9 @@ class PutActivations:
             BadInput: a site cannot be changed.
         """
         inputs, named = called_with(task.train.first(FEW).inputs)
-        new = {place: self.build() for place in dict.fromkeys(self.places)}  # as the user's file draws them, if it does
+        new: dict[Key, Choice] = {
+            place: self.build() for place in dict.fromkeys(self.places)
+        }  # as the user's file draws them, if it does
         with undisturbed(model):
             done = swap(model, new, *inputs, **named)
         if done.unchanged:

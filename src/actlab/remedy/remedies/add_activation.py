@@ -24,7 +24,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
     modules = dict(facts.layout.model.named_modules())
     paths = tuple(dict.fromkeys(str(each.evidence["layers"][0]) for each in findings if each.evidence.get("layers")))
     if not paths or not all(path in modules for path in paths):
-        yield Refusal("the layers before which an activation is missing are no modules of the model")
+        yield Refusal("the layers before which an activation is missing are not modules of the model")
         return
     spots: dict[tuple[str, int], None] = {}
     for each in findings:

@@ -12,7 +12,7 @@ from actlab.sites.site import Site
 
 
 def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Refusal]:
-    """Propose a module, which knows the mode, in the place of a function that is called with training=True."""
+    """Propose a module, which knows the mode, instead of a function that is called with training=True."""
     named = {(each.site.path, each.site.index) for each in findings if isinstance(each.site, Site)}
     sites = tuple(site for site, _ in facts.layout.sites if (site.path, site.index) in named)
     if not sites:

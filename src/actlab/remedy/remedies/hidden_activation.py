@@ -17,7 +17,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
     named = {(each.site.path, each.site.index) for each in findings if each.site is not None}
     sites = tuple(site for site, _ in facts.layout.sites if (site.path, site.index) in named)
     if not sites:
-        yield Refusal("the place is no activation of the model that can be replaced")
+        yield Refusal("the place is not an activation of the model that can be replaced")
         return
     own = {each.activation for each in sites}
     if any("use-sigmoid" in each.remedies for each in findings):

@@ -1,4 +1,4 @@
-"""Put another activation in the place of one whose gradient vanishes, dies or is 0."""
+"""Replace an activation whose gradient vanishes, dies or is 0."""
 
 from __future__ import annotations
 

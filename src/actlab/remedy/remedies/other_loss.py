@@ -33,7 +33,7 @@ _KEPT = ("weight", "reduction", "ignore_index")
 
 
 def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Refusal]:
-    """Propose the loss that takes logits in the place of the one that the findings name."""
+    """Propose the loss that takes logits instead of the one that the findings name."""
     loss = facts.training.task.loss
     key = type(loss) if isinstance(loss, nn.Module) else loss
     new = _LOGITS.get(key)

@@ -41,7 +41,7 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
         if isinstance(site.formula, Activation) and not site.trainable
     ]
     if not puts:
-        yield Refusal("the place is no activation that can be computed apart")
+        yield Refusal("the place is not an activation that can be computed apart")
         return
     places = ", ".join(each.places[0] for each in puts)
     yield Change(
