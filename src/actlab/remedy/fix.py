@@ -57,8 +57,8 @@ def fix(
 
     Errors are repaired first, then warnings. For each kind of finding the changes of tier 0 are tried, then all others:
     each is trained once and diagnosed; the best are trained with further seeds, each paired with the unrepaired
-    training. A change is kept if the finding is gone, no finding of the same or a higher severity has come, and the metric
-    is better or at least equivalent.
+    training. A change is kept if the finding is gone, none of the same or a higher severity has come, and the metric is
+    better or at least equivalent.
 
     Args:
         start: what is repaired.

@@ -43,9 +43,3 @@ def learned() -> tuple[Row, ...]:
     file = resources.files("actlab.remedy") / DATA
     rows = [Row(**each) for each in json.loads(file.read_text(encoding="utf-8"))]
     return tuple(sorted(rows, key=lambda row: (row.finding, -row.kept / max(1, row.tried), row.remedy)))
-
-
-def prior(remedy: str, finding: str) -> float:
-    """Return the share of its trials in which a remedy was kept, drawn towards one half while it was tried rarely."""
-    row = next((each for each in learned() if (each.remedy, each.finding) == (remedy, finding)), None)
-    return 0.5 if row is None else (row.kept + 1) / (row.tried + 2)
