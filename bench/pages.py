@@ -15,7 +15,8 @@ from typing import Any
 
 from harness import Options, Percentiles, Row, options, percentiles_of, record, row
 
-from actlab.web.server import address_of, bound, server
+from actlab.web.loopback import address_of, bound
+from actlab.web.server import server
 from actlab.web.shell import NAVIGATION
 from actlab.web.workbench import Workbench
 

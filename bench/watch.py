@@ -37,7 +37,7 @@ BLOCK = EVERY
 SECONDS = {
     "bare": 6.0,
     "actlab.watch": 16.0,
-    "actlab.watch, live page": 16.0,
+    "actlab.watch, live page": 40.0,
     "actlab.watch every step": 10.0,
     "floor: one pass over every watched activation and gradient": 6.0,
     "floor: the same, and a function mode": 6.0,
@@ -125,12 +125,14 @@ def with_watch(model: nn.Module, *, every: int | None = None) -> Iterator[Callab
 
 @contextmanager
 def with_live_page(model: nn.Module) -> Iterator[Callable[[int], None]]:
-    """Watch with `live=True`, while a process of its own asks for what a browser shows."""
+    """Watch with `live=True`, while another process asks for what a browser shows."""
     watched = watch(model)
     page = LivePage(watched, name="model", every=EVERY, port=0)
     with watched.look_closely(page.receive, during=page):
-        browser = subprocess.Popen([sys.executable, "-c", BROWSER, page.address])
+        browser = subprocess.Popen([sys.executable, "-c", BROWSER, page.address], stdout=subprocess.PIPE)
         try:
+            assert browser.stdout is not None
+            browser.stdout.readline()  # it listens
             yield lambda step: None
         finally:
             browser.kill()
@@ -145,6 +147,7 @@ ask = lambda path: urllib.request.urlopen(f"{origin}{path}{token}")
 ask("/api/network?").read()
 for line in ask("/api/events?feed=network&"):
     if line.startswith(b"data"):
+        print("listens", flush=True)
         ask("/api/network/look?site=0&step=&").read()
 """
 
@@ -253,9 +256,12 @@ class Loop:
             self.step += 1
 
     def seconds(self, attached: Attached, *, steps: int, clock: Callable[[], float]) -> float:
-        """Measure the seconds of the next steps with a contender, but for its first, in which it prepares."""
+        """Measure the seconds of the next steps with a contender, but for those in which it prepares.
+
+        That is the first step, which is traced; a page also gets its first findings, once it listens.
+        """
         with attached(self.model) as after:
-            self.run(after, steps=1)
+            self.run(after, steps=2 * EVERY + 1 if attached is with_live_page else 1)
             start = clock()
             self.run(after, steps=steps)
             return clock() - start

@@ -15,7 +15,8 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from actlab import verbs
-from actlab.web.server import address_of, bound, server
+from actlab.web.loopback import address_of, bound
+from actlab.web.server import server
 from actlab.web.workbench import Workbench
 
 FOLDER = Path(__file__).parent / "images" / "workbench"
@@ -24,6 +25,7 @@ FOLDER = Path(__file__).parent / "images" / "workbench"
 PICTURES = (
     ("function", "/function?f=gelu&f=swish&f=x*sigmoid(b*x)%3B+b%3D3", '[data-test="curves"] canvas', 2.0),
     ("network", "/network", "svg.histogram, canvas", 20.0),
+    ("depth", "/depth?f=tanh&sigma_w=1.5&sigma_b=0.2", ".plane svg", 5.0),
     ("playground", "/playground", "canvas", 8.0),
     ("compare", "/compare?study=1", "svg, canvas", 3.0),
     ("lesson", "/lessons/3", "canvas", 2.0),

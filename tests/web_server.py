@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from actlab.web.server import address_of, bound, server
+from actlab.web.loopback import address_of, bound
+from actlab.web.server import server
 from actlab.web.workbench import Workbench
 
 

@@ -2,6 +2,7 @@ from . import kernels as kernels
 from . import nn as nn
 from .catalog.index import get as get
 from .diagnosis.check import check as check
+from .diagnosis.conformance.conform import conform as conform
 from .errors import ActlabError as ActlabError
 from .formula.activation import Activation as Activation
 from .formula.activation import activation as activation
@@ -13,6 +14,7 @@ from .nn.modules import module as module
 from .sites.find import sites as sites
 from .sites.swap.swap import swap as swap
 from .sites.swap.swap import trainable_activation_parameters as trainable_activation_parameters
+from .telemetry.signal.measure import signal as signal
 from .theory.gains import gain as gain
 from .theory.gains import moments as moments
 from .theory.infinite_width import kernel as kernel

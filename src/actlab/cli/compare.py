@@ -54,6 +54,9 @@ def compare(
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no HTML report.")] = False,
     runner: RunnerName = "local",
     quiet: Quiet = False,
+    progress_json: Annotated[
+        bool, typer.Option("--progress-json", help="Write the progress to standard error as lines of JSON.")
+    ] = False,
     json: Json = False,
     **others: Any,
 ) -> None:
@@ -67,7 +70,7 @@ def compare(
     values = {"target": target, "params": values_of(param), "runner": runner, **others, **parsed(others)}
     if not (plan or no_report) and report.is_file():
         say(f"{report} exists and will be replaced; --report FILE names another file.")
-    with ProgressBar(shown=not quiet) as progress:
+    with ProgressBar(shown=not quiet, as_json=progress_json) as progress:
         try:
             if plan:
                 show_answer(verbs.planned(task, save=save, progress=progress.advance, **values), as_json=json)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from actlab.cli.printed import say, shown
 
 
 class ProgressBar:
-    """A progress bar on standard error; it appears with the first progress and disappears on every exit."""
+    """A progress bar on standard error; it appears with the first progress and disappears on every exit.
 
-    def __init__(self, *, shown: bool) -> None:
-        self.shown = shown
+    Args:
+        shown: whether it is shown.
+        as_json: write each progress as a line of JSON instead, for a program that waits.
+    """
+
+    def __init__(self, *, shown: bool, as_json: bool = False) -> None:
+        self.shown, self.as_json = shown, as_json
         self.bar: Any = None
         self.row: Any = None
 
@@ -36,8 +42,12 @@ class ProgressBar:
         else:
             say(line)
 
-    def advance(self, done: int, total: int, seconds_left: float | None, label: str) -> None:
+    def advance(self, done: float, total: int, seconds_left: float | None, label: str) -> None:
         """Move the bar to `done` of `total`."""
+        if self.as_json:
+            values = {"done": done, "total": total, "seconds_left": seconds_left, "label": label}
+            say(json.dumps(values, ensure_ascii=False, allow_nan=False))
+            return
         if not self.shown:
             return
         if self.bar is None:

@@ -53,7 +53,7 @@ def command(
 
 
 def _check_file(data: str | None) -> None:
-    """Refuse a file that is not there; what is wrong inside it is said on the page, beside what still works."""
+    """Refuse a file that is not there; what is wrong inside a program is said on the page, beside what still works."""
     path = Path((data or "").partition(":")[0])
     if path.suffix and not path.exists() and len(path.suffixes) == 1 and path.suffix[1:].isalpha():
         raise BadTask(f"there is no file '{path}'; name a table, a folder of images or file.py:name.")

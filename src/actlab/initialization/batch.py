@@ -67,13 +67,13 @@ def random_arguments(model: nn.Module) -> Iterator[Arguments]:
     if first is None or weight is None:
         return
     numbers = torch.Generator().manual_seed(0)
-    kind = {"device": weight.device, "dtype": weight.dtype if weight.is_floating_point() else torch.float32}
+    dtype = weight.dtype if weight.is_floating_point() else torch.float32
     for shape in _shapes(first):
         if isinstance(first, nn.Embedding):
             tokens = torch.randint(first.num_embeddings, shape, generator=numbers)
             yield (tokens.to(weight.device),), {}
         else:
-            yield (torch.randn(shape, generator=numbers).to(**kind),), {}
+            yield (torch.randn(shape, generator=numbers).to(weight.device, dtype),), {}
 
 
 _TAKES = (

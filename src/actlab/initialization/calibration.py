@@ -109,7 +109,7 @@ class Calibration:
         named = self._of.context.parameters
         if layer.role == "attention":
             return [named[name] for name in layer.weights if name.endswith("out_proj.weight")]
-        biases = () if layer.is_bias_apart or layer.role == "attention" else layer.biases
+        biases = () if layer.is_bias_apart else layer.biases
         return [named[name] for name in (*layer.weights, *biases)]
 
     def _by_unit(self, layer: Layer, aim: float, result: Tensor) -> None:

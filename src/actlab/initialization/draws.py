@@ -54,7 +54,10 @@ def orthogonal_kernel(
     if is_delta:
         blocks = [orthogonal(rows, second, generator=generator) for _ in range(groups)]
         whole = torch.zeros(*shape, device=blocks[0].device)
-        whole[(slice(None), slice(None), *(size // 2 for size in space))] = torch.cat(blocks)
+        middle = whole
+        for size in space:  # the axes of the kernel, from the first
+            middle = middle.select(2, size // 2)
+        middle.copy_(torch.cat(blocks))
         return whole
     blocks = [orthogonal(rows, second * prod(space), generator=generator) for _ in range(groups)]
     return _scaled(torch.cat(blocks).reshape(*shape), fan_in)

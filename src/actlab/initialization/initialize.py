@@ -41,7 +41,7 @@ _NEEDS_BATCH = frozenset({"lsuv", "mean-variance"})
 _SIGMA_B = (0.2, 0.0)
 # Where variances next to the aim move away from it, as with the square of ReLU, rounding grows with depth: each further
 # pass corrects layers that the one before could not reach.
-_MOST_PASSES, _REPEATED = 4, 0.005
+_MOST_PASSES, _REPEATED = 16, 0.005
 
 
 def initialize(
@@ -177,13 +177,15 @@ def _initialized(
     fits = fitted_calls(of, layers, fitted)
     scales = dict.fromkeys((layer.step.place for layer in layers), 1.0)
     signals: tuple[SiteSignal, ...] = ()
+    missed = len(of.application) + 1
     for _ in range(_MOST_PASSES):
         calibration = Calibration(of, layers, aims, wanted=needed(aims), statistic=statistic)
         calibration.measured.update(outside)
         _run(model, arguments, calibration, stand_ins=fits)
         scales = {place: scale * calibration.scales.get(place, 1.0) for place, scale in scales.items()}
         signals = tuple(_signals(of, arguments, layers, calibration))
-        if statistic != "mean square" or max(map(_off, signals), default=0.0) < _REPEATED:
+        before, missed = missed, sum(abs(signal.error or 0.0) > _REPEATED for signal in signals)
+        if statistic != "mean square" or missed in (0, before):
             break
     return Initialization(
         method,
@@ -192,11 +194,6 @@ def _initialized(
         signals,
         "batch" if has_batch else "random inputs",
     )
-
-
-def _off(signal: SiteSignal) -> float:
-    """Return by how much the activation of a layer misses its aim; behind a sum the terms' correlation counts too."""
-    return abs(signal.error or 0.0)
 
 
 def _run(model: nn.Module, arguments: Arguments, observe: Observer, stand_ins: Mapping[Any, Any] | None = None) -> None:
@@ -214,8 +211,8 @@ def _refuse(dropped: None) -> Tensor:
 
 
 def _is_free(of: Pass, layer: Layer) -> bool:
-    """Return whether every weight is trained and is a plain tensor of floating-point numbers."""
-    values = [of.context.parameters[name] for name in layer.weights]
+    """Return whether every weight and bias is trained and is a plain tensor of floating-point numbers."""
+    values = [of.context.parameters[name] for name in (*layer.weights, *layer.biases)]
     return all(value.requires_grad and value.is_floating_point() and value.numel() for value in values)
 
 
@@ -363,8 +360,6 @@ def _write(of: Pass, layer: Layer, how: Draw, start: _Start, numbers: torch.Gene
                 named[name].mul_(state_square(layer.step.function) ** -0.5)
     for name in layer.biases:
         bias = named[name]
-        if not bias.requires_grad:
-            continue
         bias.zero_()
         if start.bias:
             device = torch.device("cpu") if numbers is None else numbers.device
@@ -425,10 +420,10 @@ def _left_alone(of: Pass, layers: Sequence[Layer], known: Sequence[Layer]) -> It
                 site = of.trace.site_at(step)
                 readers.setdefault(name, step.function if site is None else f"the activation {site.activation}")
     held = {name for layer in known for name in (*layer.weights, *layer.biases)}
-    for name, value in of.context.model.named_parameters():
-        if name in changed and value.requires_grad:
+    for name, parameter in of.context.model.named_parameters():
+        if name in changed and parameter.requires_grad:
             continue
-        if not value.requires_grad:
+        if not parameter.requires_grad:
             yield LeftAlone(name, "it is frozen")
         elif name not in readers:
             yield LeftAlone(name, "the pass does not read it")

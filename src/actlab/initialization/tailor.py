@@ -18,7 +18,7 @@ from actlab.jsonable import plain
 from actlab.rules.context import Context
 from actlab.rules.observed import Observed
 from actlab.sites.find import recorded
-from actlab.sites.swap.swap import swap
+from actlab.sites.swap.swap import Choice, Key, swap
 from actlab.sites.trace.preserve_state import copy_of
 from actlab.sites.trace.run import unwrapped
 from actlab.theory.infinite_width import of_one_input
@@ -74,7 +74,7 @@ class Tailored:
             BadInput: an activation of the model cannot be replaced.
         """
         copied = copy_of(unwrapped(model))
-        mapping = {site.name: self.activation for site in self.network.sites}
+        mapping: dict[Key, Choice] = {site.name: self.activation for site in self.network.sites}
         done = swap(copied, mapping, *self.arguments[0], **self.arguments[1])
         if done.unchanged:
             stays = done.unchanged[0]
@@ -136,7 +136,7 @@ def tailor(
 
     How the correlation of two inputs changes on the way through the model follows from its graph: nonlinear layers,
     sums whose weights have squares that add up to 1 or that layer normalization follows, concatenations. Attention
-    counts as a fixed mean over places. The model is not changed. Inputs should have a mean square of 1 for each example.
+    counts as a fixed mean over places. The model is not changed. The inputs should have a mean square of 1 each.
 
     Args:
         formula: an activation of one input, its name, or a formula as text.

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import cache
 
-from actlab.errors import BadInput
-from actlab.theory.gains import gain, moments
+from actlab.errors import BadInput, NoMoment
+from actlab.theory.gains import gain
+from actlab.theory.layer_factors import normalized_factors, plain_factors, residual_factors
+from actlab.theory.mean_field import mean_field
 
 SETTINGS = ("default", "gain", "batch", "residual")
 """PyTorch's weights for linear layers, weights drawn by the gain, batch normalization, or residual connections."""
@@ -60,24 +61,9 @@ def _factors(formula: str, layers: int, setting: str, weights: float) -> Iterato
     biases = DEFAULT_WEIGHTS / WIDTH
     if setting == "gain":
         weights, biases = gain(formula) ** 2, 0.0
-    mean, variance = 0.0, 1.0  # of what a layer receives
-    for _ in range(layers):
-        q = 1.0 if setting == "batch" else weights * (mean**2 + variance) + biases
-        behind, spread, slope = _moments(formula, q)
-        if setting == "batch":
-            yield slope / spread
-        elif setting == "residual":
-            yield 1 + weights * slope
-            mean, variance = mean + behind, variance + spread
-        else:
-            yield weights * slope
-            mean, variance = behind, spread
-
-
-@cache
-def _moments(formula: str, q: float) -> tuple[float, float, float]:
-    """Return E f, Var f and E f'²."""
-    found = moments(formula, q)
-    if found.slope_second is None:
-        raise BadInput(f"{formula}: a gradient cannot be followed through it: {found.reason}")
-    return found.mean, found.variance, found.slope_second
+    follow = {"batch": normalized_factors, "residual": residual_factors}.get(setting, plain_factors)
+    field = mean_field(formula, sigma_w=math.sqrt(weights), sigma_b=math.sqrt(biases))
+    try:
+        yield from follow(field, layers)
+    except NoMoment as error:
+        raise BadInput(f"{formula}: a gradient cannot be followed through it: {error}") from error

@@ -9,7 +9,7 @@ from typing import Generic, Literal, TypeVar, final
 from actlab.formula.activation import Activation
 from actlab.study.comparison import Comparison
 
-Page = Literal["comparison", "diagnosis"]
+Page = Literal["comparison", "diagnosis", "signal"]
 Data = TypeVar("Data")
 Facts = TypeVar("Facts")
 
@@ -71,7 +71,7 @@ class Chart(Generic[Data, Facts]):
         title: its heading.
         caption: what it shows and how to read it.
         order: charts appear on the page in this order.
-        page: the page that shows it; data is `Compared` or `Quantities` respectively.
+        page: the page that shows it, or the part of a page; data is `Compared`, `Quantities` or `Signal` respectively.
         facts: computes the numbers shown, as a frozen value.
         draw: draws the pictures; computes nothing that it shows.
         legend: explains lines and areas.

@@ -40,7 +40,7 @@ def logarithmic_svg(moments: Sequence[Moment], *, label: str) -> bytes:
         _lines(ax, [Moment(one.step, tuple(value or None for value in one.values)) for one in moments])
         if any(value for one in moments for value in one.values):
             ax.set_yscale("log")
-            _powers(ax)
+            powers(ax)
         ax.set_ylabel(label)
         return image(figure, "svg")
 
@@ -63,17 +63,19 @@ def _lines(ax: Axes, moments: Sequence[Moment]) -> None:
         color = INK if number == last else COLORS["better"]
         ax.plot(depth, values, color=color, alpha=PALEST + (1 - PALEST) * share, marker="o", markersize=3)
     ax.set_xlabel("site, from input to output")
-    _whole_numbers(ax, sites=max((len(moment.values) for moment in moments), default=1))
+    whole_numbers(ax, sites=max((len(moment.values) for moment in moments), default=1))
 
 
-def _whole_numbers(ax: Axes, *, sites: int) -> None:
+def whole_numbers(ax: Axes, *, sites: int) -> None:
+    """Mark whole numbers from 1 along the horizontal axis."""
     from matplotlib.ticker import MaxNLocator
 
     ax.set_xlim(0.7, sites + 0.3)
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
 
 
-def _powers(ax: Axes) -> None:
+def powers(ax: Axes) -> None:
+    """Write powers of ten along a logarithmic vertical axis."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = ax.get_ylim()

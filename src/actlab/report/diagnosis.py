@@ -18,6 +18,7 @@ from actlab.rules.remedies import REMEDIES
 from actlab.sites.site import Site
 from actlab.sites.site_text import place_name, unseen_text
 from actlab.telemetry.quantities import Quantities
+from actlab.telemetry.signal.answer import Signal
 
 MARKS = {"error": "✖", "warning": "▲", "information": "●"}
 """Severities differ in shape as well as in color."""
@@ -49,6 +50,8 @@ class Diagnosis:
         sites: the sites along the charts' axes, with their numbers.
         steps: training steps that were watched.
         unseen: what could not be inspected.
+        signal: the charts of the signal before training; none if it was not followed.
+        signal_sites: the sites along their axes, with their numbers.
     """
 
     count: str
@@ -57,10 +60,12 @@ class Diagnosis:
     sites: tuple[str, ...]
     steps: int
     unseen: tuple[str, ...]
+    signal: tuple[Section, ...] = ()
+    signal_sites: tuple[str, ...] = ()
 
 
-def diagnosis(report: Report, *, root: Path) -> Diagnosis:
-    """Make a report ready for a page; paths are relative to the folder `root`."""
+def diagnosis(report: Report, *, root: Path, signal: Signal | None = None) -> Diagnosis:
+    """Make a report ready for a page, with the signal in the model if it was followed; paths are relative to `root`."""
     quantities = report.quantities
     charts = _sections(quantities)
     return Diagnosis(
@@ -70,6 +75,8 @@ def diagnosis(report: Report, *, root: Path) -> Diagnosis:
         sites=numbered([site.site for site in quantities.sites]) if quantities and charts else (),
         steps=quantities.steps if quantities and charts else 0,
         unseen=tuple(unseen_text(one.first, place=one.places) for one in folded_unseen(report.unseen)),
+        signal=() if signal is None else sections("signal", signal, words={}),
+        signal_sites=() if signal is None else numbered([each.site for each in signal.sites if each.is_measured]),
     )
 
 

@@ -12,18 +12,20 @@ from actlab.report.site_table import site_rows
 from actlab.report.template import rendered
 from actlab.report.written import write_whole
 from actlab.sites.site_text import COLUMNS
+from actlab.telemetry.signal.answer import Signal
 
 FINE = "fine"
 """The tone of a page without findings."""
 
 
-def write_diagnosis(report: Report, path: Path, *, title: str) -> Path:
+def write_diagnosis(report: Report, path: Path, *, title: str, signal: Signal | None = None) -> Path:
     """Write the findings and the health charts of a report as one HTML file, atomically.
 
     Args:
         report: what a check or a watched run found; paths in it are shown relative to the current folder.
         path: the file to write; its folder must exist.
         title: what was diagnosed, such as `net.py:ready`.
+        signal: the signal in the model, if it was followed.
 
     Returns:
         The path.
@@ -31,12 +33,12 @@ def write_diagnosis(report: Report, path: Path, *, title: str) -> Path:
     Raises:
         BadInput: the file cannot be written.
     """
-    return write_whole(path, diagnosis_page(report, title=title, root=Path.cwd()).encode())
+    return write_whole(path, diagnosis_page(report, title=title, root=Path.cwd(), signal=signal).encode())
 
 
-def diagnosis_page(report: Report, *, title: str, root: Path) -> str:
+def diagnosis_page(report: Report, *, title: str, root: Path, signal: Signal | None = None) -> str:
     """Return a report as HTML, with paths relative to the folder `root`."""
-    shown = diagnosis(report, root=root)
+    shown = diagnosis(report, root=root, signal=signal)
     return rendered(
         "diagnosis.html.j2",
         title=title,

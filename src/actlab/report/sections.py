@@ -54,7 +54,7 @@ def sections(page: Page, data: Any, *, words: Mapping[str, str]) -> tuple[Sectio
 
     Args:
         page: which page.
-        data: `Compared` for the comparison page, `Quantities` for the diagnosis page.
+        data: `Compared` for the comparison page, `Quantities` for the diagnosis page, `Signal` for its signal.
         words: values for the fields of the charts' texts.
     """
     drawn = (_section(chart, data, words=words) for chart in charts(page))

@@ -16,6 +16,7 @@ from actlab.sites.recognize.routes import routed
 from actlab.sites.recognize.traced import traced
 from actlab.sites.site import Site, Unseen
 from actlab.sites.site_text import site_cells, unseen_text
+from actlab.sites.trace.recorder import Observer
 from actlab.sites.trace.trace import Trace
 
 
@@ -75,24 +76,27 @@ def sites(model: nn.Module, *inputs: Any, **kwargs: Any) -> Sites:
     return Sites(routed(trace), trace.unseen)
 
 
-def recorded(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
+def recorded(
+    model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], *, observe: Observer | None = None
+) -> Trace:
     """Record a pass of the model with autograd, which knows of calls that no function mode sees, such as scripted ones.
 
     Nothing is saved for backward, so the pass takes the memory of inference. A model that runs a backward pass itself,
-    or does what autograd refuses, such as writing into chunks, runs once more without that.
+    or does what autograd refuses, such as writing into chunks, runs once more without that. `observe` is called with
+    the steps of each of these passes.
     """
     try:
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(_drop, _refuse):
-            return traced(model, inputs, kwargs).trace
+            return traced(model, inputs, kwargs, observe=observe).trace
     except BadInput:
         pass
     try:
         with torch.enable_grad():
-            return traced(model, inputs, kwargs).trace
+            return traced(model, inputs, kwargs, observe=observe).trace
     except BadInput:
         if torch.is_grad_enabled():
             raise
-    return traced(model, inputs, kwargs).trace
+    return traced(model, inputs, kwargs, observe=observe).trace
 
 
 def _drop(tensor: Tensor) -> None:

@@ -62,7 +62,7 @@ def advise(
         options: what to compare, how thoroughly, and where to store the runs.
         say: called with each line about the task and the plan, before the run.
         warn: called with each warning about the plan, before the run; by default `say`.
-        progress: called after every watched step and every trial.
+        progress: called after every watched step and every trial, and at times while several train together.
         runner: runs the trials; by default this machine.
 
     Raises:

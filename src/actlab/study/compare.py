@@ -21,6 +21,7 @@ from actlab.study.detailed_cost import detailed_costs, energies
 from actlab.study.earlier import likeness
 from actlab.study.equal import check_equal, equally_large, equally_long, fits_plan
 from actlab.study.leases import leases
+from actlab.study.lots import Underway
 from actlab.study.measuring import COST, ENERGY, NOTHING_MORE, Measuring
 from actlab.study.outcome import Outcome
 from actlab.study.plan import (
@@ -47,8 +48,11 @@ from actlab.train.kinds import after_number
 from actlab.train.own_training import OwnTraining
 from actlab.train.task import Learnable, Task
 
-Progress = Callable[[int, int, float | None, str], None]
-"""Called after every trial with the number done, the total, the seconds left (None if unknown), and a label."""
+Progress = Callable[[float, int, float | None, str], None]
+"""Called with the number of trials done, the total, the seconds left (None if unknown), and a label.
+
+That is after every trial, and at times while several train together, with the parts of them that are done.
+"""
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,7 @@ def compare(
         looks: when the test set is read.
         equal: what all arms have the same of.
         measuring: what is measured beside the metric.
-        progress: called after every trial.
+        progress: called after every trial, and at times while several train together.
         runner: runs the trials; by default this machine, with `jobs` processes.
 
     Raises:
@@ -231,7 +235,7 @@ def run_study(
         resume: continue the newest stored study of this name.
         number: continue the stored study of this number instead.
         seeds: the number of seeds to go on to when it is resumed; by default those that it has.
-        progress: called after every trial.
+        progress: called after every trial, and at times while several train together.
         runner: runs the trials; by default this machine.
 
     Raises:
@@ -246,6 +250,8 @@ def run_study(
     setting = replace(study.setting, plan=plan)
     with runner.crew(setting) as crew, leases(store, number) as claim:
         work = _Work(plan.trials, store, number, crew, progress, claim=claim)
+        if isinstance(runner, LocalRunner):
+            runner.listeners[:] = [work.hear]
         points = _range(plan, work, task=setting.task)
         for look in range(len(plan.looks)):
             work.carry_out(list(plan.cells(points, look=look)), label="training")
@@ -385,6 +391,14 @@ class _Work:
         self.done = store.outcomes(number)
         self.started = time.perf_counter()
         self.fresh = 0
+        self.together: dict[Trial, Underway] = {}
+        self.furthest: float = 0
+
+    def hear(self, news: Underway) -> None:
+        """Take how far runs are that train together."""
+        self.together[news.lot] = news
+        if news.runs:
+            self._report(f"training: {news.lot.arm}, epoch {news.epochs} of {news.runs} runs together")
 
     def carry_out(self, trials: Sequence[Trial], *, label: str) -> None:
         """Run the trials that the store does not have yet."""
@@ -416,9 +430,12 @@ class _Work:
     def _report(self, label: str) -> None:
         if self.progress is None:
             return
-        elapsed = time.perf_counter() - self.started
-        left = elapsed / self.fresh * (self.total - len(self.done)) if self.fresh else None
-        self.progress(len(self.done), self.total, left, label)
+        elapsed, parts = time.perf_counter() - self.started, sum(each.done for each in self.together.values())
+        fresh, far = self.fresh + parts, len(self.done) + parts
+        left = elapsed / fresh * max(self.total - far, 0) if fresh else None
+        # runs that end were counted in part before their outcomes arrive
+        self.furthest = max(self.furthest, min(far, self.total) if parts else len(self.done))
+        self.progress(self.furthest, self.total, left, label)
 
 
 SMALL = 10_000

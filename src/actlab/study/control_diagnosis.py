@@ -12,12 +12,15 @@ from torch import nn
 from actlab.diagnosis.check import check
 from actlab.diagnosis.report import Report
 from actlab.diagnosis.trial_run import StepsDone
+from actlab.errors import BadInput
 from actlab.rules.site_groups import site_groups
 from actlab.sites.find import Sites, recorded
 from actlab.sites.recognize.routes import routed
 from actlab.sites.site import Group
 from actlab.study.arm import model_of, named_arm
 from actlab.telemetry.settings import Settings
+from actlab.telemetry.signal.answer import Signal
+from actlab.telemetry.signal.measure import signal
 from actlab.train.subject import Subject
 from actlab.train.task import OPTIMIZERS, Task
 from actlab.train.tree import called_with
@@ -96,13 +99,30 @@ def _timed(progress: Progress) -> StepsDone:
 
 def located(subject: Task | Subject) -> tuple[Sites, tuple[Group, ...]]:
     """Find where the model of a task, or a model with a batch, applies an activation, and the group of each site."""
-    if isinstance(subject, Task):
-        model, inputs = control_model(subject, seed=0), next(batches(subject, seed=0))[0]
-    else:
-        model, inputs = subject.model, subject.inputs
+    model, inputs = _with_inputs(subject)
     positional, named = called_with(inputs)
     trace = recorded(model, positional, dict(named))
     return Sites(routed(trace), trace.unseen), site_groups(trace)
+
+
+def signal_in(subject: Task | Subject) -> Signal:
+    """Measure the signal in the model of a task before training, or in a model with a batch, and predict it."""
+    model, inputs = _with_inputs(subject)
+    return signal(model, (inputs, None))
+
+
+def signal_if_it_runs(subject: Task | Subject) -> Signal | None:
+    """Return the signal as `signal_in` does; None if the model raises, which its diagnosis reports."""
+    try:
+        return signal_in(subject)
+    except BadInput:
+        return None
+
+
+def _with_inputs(subject: Task | Subject) -> tuple[nn.Module, Any]:
+    if isinstance(subject, Task):
+        return control_model(subject, seed=0), next(batches(subject, seed=0))[0]
+    return subject.model, subject.inputs
 
 
 def control_model(task: Task, *, seed: int) -> nn.Module:

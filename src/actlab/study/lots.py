@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import final
 
@@ -23,6 +24,9 @@ from actlab.train.task import Task
 
 LARGEST = 96
 """Trials that train together at most: more gain little, and their memory grows with their number."""
+
+SAID_SECONDS = 0.3
+"""How often it is said how far runs are that train together."""
 
 SMALLEST = 8
 """Lots are not divided further for the sake of more processes: fewer trials gain less from each other."""
@@ -46,6 +50,29 @@ def lots_of(trials: Sequence[Trial], *, jobs: int) -> list[tuple[Trial, ...]]:
         ends = [round(len(of_arm) * number / parts) for number in range(parts + 1)]
         lots += [of_arm[start:end] for start, end in pairwise(ends)]
     return sorted(lots, key=len, reverse=True)
+
+
+@final
+@dataclass(frozen=True)
+class Underway:
+    """How far the runs of a lot are that train together.
+
+    Attributes:
+        lot: the first trial of the lot.
+        runs: how many of them have not ended.
+        epochs: the epochs that they have done.
+        least_epochs: those that they do at least.
+    """
+
+    lot: Trial
+    runs: int
+    epochs: int
+    least_epochs: int
+
+    @property
+    def done(self) -> float:
+        """The part of these runs that is done, in runs; it grows, but their end is not known beforehand."""
+        return self.runs * self.epochs / (max(self.epochs, self.least_epochs) + 1)
 
 
 def carry_out(setting: Setting, trial: Trial) -> Outcome:
@@ -98,8 +125,14 @@ class LotTrainer:
         self.setting = setting
         self.decisions: dict[str, Decision] = {}
 
-    def outcomes(self, lot: Sequence[Trial]) -> Iterator[Outcome]:
+    def outcomes(
+        self, lot: Sequence[Trial], *, underway: Callable[[Underway], None] = lambda news: None
+    ) -> Iterator[Outcome]:
         """Train the trials of one arm and yield their outcomes as they end.
+
+        Args:
+            lot: the trials.
+            underway: called at times while they train together.
 
         Raises:
             BadTask: the model or the loss raised.
@@ -109,12 +142,14 @@ class LotTrainer:
             lanes = self._lanes(lot)
             decision = self._decided(lot[0].arm, lanes)
             if decision.together:
+                epoch_ended = _at_times(underway, lot[0], least=lanes[0].task.epochs)
                 try:
-                    for each in each_run(lanes, fixed=decision.fixed):
+                    for each in each_run(lanes, fixed=decision.fixed, epoch_ended=epoch_ended):
                         trial = lot[each.place]
                         yield _outcome(trial, each.run, rate=lanes[each.place].rate, seconds=each.seconds)
                         del left[trial]
                 except BadTask as error:  # one by one it may train, or say what is wrong with it
+                    epoch_ended(0, 0)
                     reason = f"Training together stopped: {error}"
                     self.decisions[lot[0].arm] = Decision(False, reason)
         for trial in left:
@@ -138,3 +173,16 @@ class LotTrainer:
         if known is None or (known.together and not holds(known, lanes)):
             known = self.decisions[arm] = decide(lanes)
         return known
+
+
+def _at_times(underway: Callable[[Underway], None], lot: Trial, *, least: int) -> Callable[[int, int], None]:
+    """Return what passes on the ends of epochs, the last one and no more than a few a second."""
+    said = time.monotonic()
+
+    def epoch_ended(epochs: int, runs: int) -> None:
+        nonlocal said
+        if runs == 0 or time.monotonic() - said > SAID_SECONDS:
+            said = time.monotonic()
+            underway(Underway(lot, runs, epochs, least))
+
+    return epoch_ended

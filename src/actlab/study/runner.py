@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import count, islice
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -25,7 +25,7 @@ import torch
 
 from actlab.errors import BadInput, BadStudy
 from actlab.study.arm import Arm
-from actlab.study.lots import LotTrainer, lots_of
+from actlab.study.lots import LotTrainer, Underway, lots_of
 from actlab.study.lots import carry_out as carry_out
 from actlab.study.outcome import Outcome
 from actlab.study.places import Places
@@ -78,6 +78,7 @@ class LocalRunner:
 
     Attributes:
         decisions: how the runs of each arm went, and why, as far as they have begun.
+        listeners: called at times with how far runs are that train together.
 
     Raises:
         BadInput: `jobs` is below 1.
@@ -85,6 +86,7 @@ class LocalRunner:
 
     jobs: int = 1
     decisions: dict[str, Decision] = field(default_factory=dict, init=False, repr=False, compare=False)
+    listeners: list[Callable[[Underway], None]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
@@ -111,13 +113,17 @@ class LocalRunner:
         self.decisions.clear()  # those of another study, of arms with the same names
         parcel = _parcel(setting) if self.jobs > 1 else None
         if parcel is None:
-            yield partial(_here, LotTrainer(setting), self.decisions)
+            yield partial(_here, LotTrainer(setting), self.decisions, self._tell)
             return
         with TemporaryDirectory(prefix="actlab-") as name, _pool(self.jobs) as pool:
             # In a file: it may hold all of the data, which every lot would send again.
             folder = Path(name)
             (folder / SETTING).write_bytes(parcel)
-            yield partial(_in_pool, pool, folder, self.jobs, self.decisions)
+            yield partial(_in_pool, pool, folder, self.jobs, self.decisions, self._tell)
+
+    def _tell(self, news: Underway) -> None:
+        for listener in self.listeners:
+            listener(news)
 
 
 def alone_notes(decisions: Mapping[str, Decision]) -> list[str]:
@@ -130,10 +136,14 @@ def alone_notes(decisions: Mapping[str, Decision]) -> list[str]:
 
 
 def _here(
-    trainer: LotTrainer, decisions: dict[str, Decision], trials: Sequence[Trial], claim: Claim = all_of
+    trainer: LotTrainer,
+    decisions: dict[str, Decision],
+    underway: Callable[[Underway], None],
+    trials: Sequence[Trial],
+    claim: Claim = all_of,
 ) -> Iterator[Outcome]:
     for lot in claimed(lots_of(trials, jobs=1), claim):
-        outcomes = trainer.outcomes(lot)
+        outcomes = trainer.outcomes(lot, underway=underway)
         while True:
             with one_thread():
                 outcome = next(outcomes, None)
@@ -154,7 +164,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-SETTING, OUTCOME = "setting.pickle", ".outcome"
+SETTING, OUTCOME, NEWS = "setting.pickle", ".outcome", ".news"
 """The files by which processes exchange what they are to do and what they have done."""
 
 POLLED = 0.2
@@ -166,6 +176,7 @@ def _in_pool(
     folder: Path,
     jobs: int,
     decisions: dict[str, Decision],
+    underway: Callable[[Underway], None],
     trials: Sequence[Trial],
     claim: Claim = all_of,
 ) -> Iterator[Outcome]:
@@ -176,6 +187,8 @@ def _in_pool(
             lots = list(islice(left, jobs - len(running)))
             with _without_interrupts():
                 running |= {pool.submit(_train_there, lot, folder) for lot in lots}
+            for news in _underway(folder):
+                underway(news)
             yield from _arrived(folder)
             if not running:
                 return
@@ -198,13 +211,26 @@ def _arrived(folder: Path) -> Iterator[Outcome]:
         yield outcome
 
 
+def _underway(folder: Path) -> Iterator[Underway]:
+    """Yield what processes have said since the last look."""
+    for file in sorted(folder.glob(f"*{NEWS}")):
+        news: Underway = pickle.loads(file.read_bytes())  # as above
+        file.unlink()
+        yield news
+
+
 def _train_there(lot: Sequence[Trial], folder: Path) -> dict[str, Decision]:
     """Train a lot in a worker process; leave every outcome in the folder as soon as it is there."""
     trainer = _trainer(folder)
-    for number, outcome in enumerate(trainer.outcomes(lot)):
-        file = folder / f"{time.time_ns():020}-{os.getpid()}-{number}"
-        file.write_bytes(pickle.dumps(outcome))
-        file.rename(file.with_suffix(OUTCOME))  # whole files only
+
+    def leave(value: object, suffix: str) -> None:
+        file = folder / f"{time.time_ns():020}-{os.getpid()}-{next(numbers)}"
+        file.write_bytes(pickle.dumps(value))
+        file.rename(file.with_suffix(suffix))  # whole files only
+
+    numbers = count()
+    for outcome in trainer.outcomes(lot, underway=lambda news: leave(news, NEWS)):
+        leave(outcome, OUTCOME)
     return trainer.decisions
 
 

@@ -169,7 +169,7 @@ def run_suite(
         store: where its trials are stored.
         resume: continue the newest stored suite of these tasks.
         seeds: the number of seeds to go on to when it is resumed; by default those that it has.
-        progress: called after every trial, with the numbers of all studies.
+        progress: called as for one study, with the numbers of all.
         runner: runs the trials; by default this machine.
 
     Raises:
@@ -212,15 +212,15 @@ class _Whole:
 
     def __init__(self, suite: Suite, progress: Progress | None) -> None:
         self.names, self.progress = suite.names, progress
-        self.done = [0] * len(suite.studies)
+        self.done = [0.0] * len(suite.studies)
         self.totals = [study.plan.trials for study in suite.studies]
-        self.before: dict[int, int] = {}
+        self.before: dict[int, float] = {}
         self.started = time.perf_counter()
 
     def of(self, place: int) -> Progress:
         """Return the progress of one study, for `run_study`."""
 
-        def advance(done: int, total: int, seconds_left: float | None, label: str) -> None:
+        def advance(done: float, total: int, seconds_left: float | None, label: str) -> None:
             self.done[place], self.totals[place] = done, total
             self.before.setdefault(place, done)  # what the store had says nothing about the speed
             fresh = sum(self.done) - sum(self.before.values())

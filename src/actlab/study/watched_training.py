@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import repeat
 from math import nan
+from pathlib import Path
 from typing import Any, final
 
 import torch
@@ -22,6 +23,7 @@ from actlab.rules.site_groups import site_groups
 from actlab.sites.find import recorded
 from actlab.sites.recognize.routes import routed
 from actlab.sites.site import Group, Site, Unseen
+from actlab.sites.site_text import line_text, place_name
 from actlab.sites.swap.swap import Changed, Choice, Key, Swap, swap
 from actlab.sites.trace.preserve_state import copy_of
 from actlab.study.control_diagnosis import batches, control_model, optimizer_of_task
@@ -75,7 +77,7 @@ class WatchedTraining:
 
     def __init__(self, subject: Task | Subject, *, seed: int = 0) -> None:
         self._subject, self._seed = subject, seed
-        self.history = History()
+        self.history = History[MeasuredStep]()
         self.choices: dict[int, str] = {}
         self.changed: dict[int, Changed] = {}
         self._rate: float | None = None
@@ -170,6 +172,10 @@ class WatchedTraining:
         self._check_place(at)
         self._choose({place: choice for place, choice in self.choices.items() if place != at})
 
+    def undo_all(self) -> None:
+        """Restore the activations of all places."""
+        self._choose({})
+
     def _check_place(self, at: int) -> None:
         count = len(self.places.sites)
         if isinstance(at, bool) or not isinstance(at, int) or not 0 <= at < count:
@@ -211,7 +217,7 @@ class WatchedTraining:
             mapping: dict[Key, Choice] = {self.places.sites[at]: choice for at, choice in sorted(choices.items())}
             done = swap(self._model, mapping, *args, **kwargs)
             self._undo.callback(done.undo)
-            _refuse_unchanged(done, new=None if new is None else self.places.sites[new].name)
+            self._refuse_unchanged(done, new=None if new is None else self.places.sites[new].name)
         now = self._places()
         if len(now.sites) != len(self.places.sites):
             raise BadInput(
@@ -227,6 +233,16 @@ class WatchedTraining:
         if choices and fresh:
             self._optimizer.add_param_group({"params": fresh, "lr": self.rate})
         self._batch_report = self._checked()
+
+    def _refuse_unchanged(self, done: Swap, *, new: str | None) -> None:
+        """Raise `BadInput` with the reason if a place could not be changed."""
+        for each in done.unchanged:
+            if new is not None and each.place != new:
+                continue
+            site = next((site for site in self.places.sites if site.name == each.place), None)
+            place = each.place if site is None else place_name(site)
+            line = "" if site is None or not site.file else f" ({line_text(site.file, site.line, root=Path.cwd())})"
+            raise BadInput(f"{place}{line} stays: {each.why}.")
 
     def _places(self) -> Places:
         args, kwargs = called_with(self._batch[0])
@@ -278,10 +294,3 @@ class WatchedTraining:
             self.history.add(replace(measured, step=before + measured.step, looks=looks_at(sites, measured)))
 
         return receive
-
-
-def _refuse_unchanged(done: Swap, *, new: str | None) -> None:
-    """Raise `BadInput` with the reason if a place could not be changed."""
-    for each in done.unchanged:
-        if new is None or each.place == new:
-            raise BadInput(f"{each.place} stays: {each.why}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import gcd, inf, nan
+from math import gcd, inf, isfinite, nan, sqrt
 from typing import Any, final
 
 import torch
@@ -172,7 +172,7 @@ class CloseLook:
         if z is not None and isinstance(taken.site.measured, Activation) and len(taken.site.measured.inputs) == 1:
             act = measured(taken.site.measured)
             sizes = act.pair(z)[1].abs()
-            flat, dead = (float((sizes <= floor).double().mean()) for floor in _floors(act, self._settings))
+            flat, dead = (_share(sizes <= floor) for floor in _floors(act, self._settings))
         return Look(
             taken.site,
             _distribution(z, taken.z.values),
@@ -231,17 +231,29 @@ def _evenly(tensor: Tensor) -> Tensor:
 def _distribution(sample: Tensor | None, values: int) -> Distribution | None:
     if sample is None:
         return None
-    finite = sample[sample.isfinite()]
+    finite, (low, high) = sample, _range(sample)
+    if not (isfinite(low) and isfinite(high)):  # seldom, and selecting takes as long as all the rest
+        finite = sample[sample.isfinite()]
+        if not finite.numel():
+            return Distribution(-0.5, 0.5, (0,) * BINS, values, sample.numel(), nan, nan)
+        low, high = _range(finite)
     lost = sample.numel() - finite.numel()
-    if not finite.numel():
-        return Distribution(-0.5, 0.5, (0,) * BINS, values, lost, nan, nan)
-    low, high = float(finite.min()), float(finite.max())
     if not high - low > 1e-9 * max(abs(low), abs(high)):  # one value, up to rounding
         margin = 0.5 * max(abs(low), 1e-30)
         low, high = low - margin, high + margin
     counts = torch.histc(finite, BINS, low, high).long().tolist()
-    rms = float(finite.square().mean().sqrt())
+    rms = float(torch.linalg.vector_norm(finite)) / sqrt(finite.numel())
     return Distribution(low, high, tuple(counts), values, lost, float(finite.mean()), rms)
+
+
+def _share(condition: Tensor) -> float:
+    return int(torch.count_nonzero(condition)) / condition.numel()
+
+
+def _range(sample: Tensor) -> tuple[float, float]:
+    """Return the least and the largest value; NaN if there is one."""
+    low, high = torch.aminmax(sample)
+    return float(low), float(high)
 
 
 def _floors(act: Measured, settings: Settings) -> tuple[float, float]:

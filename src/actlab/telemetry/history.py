@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from threading import Lock
-from typing import final
-
-from actlab.telemetry.close_look import MeasuredStep
+from typing import Generic, Protocol, TypeVar, final
 
 MOST_STEPS = 300
 MOST_LOOKS = 20_000
@@ -13,15 +12,30 @@ MOST_LOOKS = 20_000
 _FEWEST_STEPS = 8
 
 
+class Numbered(Protocol):
+    """A measured step, as far as its place in a history depends on it."""
+
+    @property
+    def step(self) -> int:
+        """The number of the training step."""
+
+    @property
+    def looks(self) -> Sized:
+        """The activations that it shows."""
+
+
+AStep = TypeVar("AStep", bound=Numbered)
+
+
 @final
-class History:
+class History(Generic[AStep]):
     """Measured steps, the recent ones whole and the older ones thinned. Any thread may add and read."""
 
     def __init__(self) -> None:
-        self._steps: list[MeasuredStep] = []
+        self._steps: list[AStep] = []
         self._lock = Lock()
 
-    def add(self, measured: MeasuredStep) -> None:
+    def add(self, measured: AStep) -> None:
         """Add a step; one of the same number or later ones, from before a restart, are replaced."""
         with self._lock:
             while self._steps and self._steps[-1].step >= measured.step:
@@ -37,12 +51,12 @@ class History:
         with self._lock:
             self._steps.clear()
 
-    def steps(self) -> tuple[MeasuredStep, ...]:
+    def steps(self) -> tuple[AStep, ...]:
         """Return the steps that are kept, the first one first."""
         with self._lock:
             return tuple(self._steps)
 
-    def at(self, step: int | None) -> MeasuredStep | None:
+    def at(self, step: int | None) -> AStep | None:
         """Return the last kept step up to this number, the latest of all for None, or the first if all are later."""
         kept = self.steps()
         before = [each for each in kept if step is None or each.step <= step]

@@ -21,6 +21,12 @@ from actlab.theory.quadrature import Panels, legendre
 
 # Terms of the expansion: the first number suffices for most formulas, the last for kinks up to a correlation of .95.
 _ORDERS = (48, 384)
+# So many settle a correlation up to .99; they are used if quadrature of all pairs left would take longer.
+_HIGHEST, _WITHIN = 2048, 0.993
+# Times in units of a multiplication within an array: of evaluating the formula, and of calling an array operation.
+_EVALUATION, _CALL = 40, 2000
+# The nodes of a panel resolve the polynomials of the highest order up to this width.
+_RESOLVED = 0.5
 # What the terms left out and rounding may amount to, of the result.
 _OF_RESULT, _ROUNDED = 1e-11, 1e-15
 # A correlation this close to 1 is 1 but for the rounding of the covariances.
@@ -115,19 +121,40 @@ def _by_expansion(factors: list[_Factor], which: NDArray[np.intp], correlation: 
     same = np.eye(len(which), dtype=bool)
     for order in _ORDERS:
         terms = np.array([_coefficients(factor, order) for factor in factors])
-        tails = np.maximum(squares - np.sum(terms * terms, axis=1), 0.0) + 1e-15 * squares
-        total, size = np.zeros_like(correlation), np.zeros_like(correlation)
-        power = np.ones_like(correlation)
-        for coefficient in terms[which].T:
-            term = power * np.outer(coefficient, coefficient)
-            total += term
-            size += np.abs(term)
-            power *= correlation
-        left_out = np.abs(power) * np.sqrt(np.outer(tails[which], tails[which]))
-        settled = left_out + _ROUNDED * size <= _OF_RESULT * np.abs(total)
+        total, settled = _expanded(terms, squares, which, correlation)
         if (settled | same).all():
-            break
+            return total, settled
+    if _is_worth_it(factors, which, correlation, ~settled):
+        terms = np.array([_coefficients(factor, _HIGHEST) for factor in factors])
+        total, settled = _expanded(terms, squares, which, correlation)
     return total, settled
+
+
+def _expanded(terms: Floats, squares: Floats, which: NDArray[np.intp], correlation: Floats) -> tuple[Floats, Flags]:
+    """Return the sum of the products of the terms for each pair, and which sums are accurate."""
+    tails = np.maximum(squares - np.sum(terms * terms, axis=1), 0.0) + 1e-15 * squares
+    total, size = np.zeros_like(correlation), np.zeros_like(correlation)
+    power = np.ones_like(correlation)
+    for coefficient in terms[which].T:
+        term = power * np.outer(coefficient, coefficient)
+        total += term
+        size += np.abs(term)
+        power *= correlation
+    left_out = np.abs(power) * np.sqrt(np.outer(tails[which], tails[which]))
+    return total, left_out + _ROUNDED * size <= _OF_RESULT * np.abs(total)
+
+
+def _is_worth_it(factors: list[_Factor], which: NDArray[np.intp], correlation: Floats, left: Flags) -> bool:
+    """Return whether the highest order takes less time than quadrature of the pairs that it may settle."""
+    ends = np.array([0 if factor.panels is None else factor.panels.ends.size for factor in factors])[which]
+    kinks = np.array([factor.kinks.size for factor in factors])[which]
+    outer = _OUTER * (2 * ends + _GRADED.size * kinks + 2 * _REACH)
+    inner = _INNER * (_REACH + ends / 4)
+    pairs = np.triu(left & (np.abs(correlation) <= _WITHIN), 1)
+    evaluations = float(np.sum(pairs * np.outer(outer, inner)))
+    sizes = dict(zip(which.tolist(), ends.tolist(), strict=True)).values()  # of each factor once
+    nodes = sum(_OUTER * (2 * _REACH / _RESOLVED + size) for size in sizes)
+    return bool(evaluations * _EVALUATION > 4 * _HIGHEST * (nodes + _CALL * len(factors) + correlation.size))
 
 
 def _coefficients(factor: _Factor, order: int) -> Floats:
@@ -136,12 +163,27 @@ def _coefficients(factor: _Factor, order: int) -> Floats:
     if factor.panels is None:
         found[0] = factor.at_zero
         return found
-    z, values = factor.panels.places, factor.panels.values
-    before, here = np.zeros_like(z), factor.panels.roots
+    z, values, roots = factor.panels.places, factor.panels.values, factor.panels.roots
+    if order > _ORDERS[-1]:
+        z, values, roots = _resolved(factor, factor.panels.ends)
+    before, here = np.zeros_like(z), roots
     for k in range(order):
         found[k] = values @ here
         before, here = here, (z * here - math.sqrt(k) * before) / math.sqrt(k + 1)
     return found
+
+
+def _resolved(factor: _Factor, ends: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return nodes close enough for the highest order, the weighted function and the roots of the weights."""
+    if ends.size == 0:
+        return (np.empty(0),) * 3
+    steps = np.arange(math.ceil(ends[0] / _RESOLVED), ends[-1] / _RESOLVED) * _RESOLVED
+    ends = np.unique(np.concatenate([ends, steps]))
+    nodes, weights = legendre(_OUTER)
+    lower, width = ends[:-1, None], np.diff(ends)[:, None]
+    z = (lower + width * nodes).ravel()
+    roots = np.exp(-z * z / 4) * np.sqrt((width * weights).ravel() / math.sqrt(2 * math.pi))
+    return z, of_z(factor.formula, factor.q)(z) * roots, roots
 
 
 def _by_quadrature(first: _Factor, second: _Factor, correlation: float) -> float:
@@ -186,7 +228,9 @@ def _smoothed(factor: _Factor, centers: Floats, *, width: float, reach: float) -
     """Return the mean of the function of center + width·w for a standard normal w, for each center."""
     assert factor.panels is not None
     steps = np.linspace(-reach, reach, 2 + int(reach))
-    inner = np.clip((factor.panels.ends - centers[:, None]) / width, -reach, reach)
+    ends = factor.panels.ends
+    near = ends[(ends > centers.min() - reach * width) & (ends < centers.max() + reach * width)]
+    inner = np.clip((near - centers[:, None]) / width, -reach, reach)
     ends = np.sort(np.concatenate([inner, np.broadcast_to(steps, (centers.size, steps.size))], axis=1), axis=1)
     sizes = np.diff(ends, axis=1)
     row, column = np.nonzero(sizes)

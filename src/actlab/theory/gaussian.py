@@ -6,6 +6,9 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
 
 from actlab.errors import NoMoment
 from actlab.formula.activation import Activation
@@ -14,11 +17,12 @@ from actlab.theory.evaluate import Floats, evaluator, of_x, slope_of
 from actlab.theory.gated import factors
 from actlab.theory.jumps import first_jump
 from actlab.theory.moment_exists import refuse_beyond
-from actlab.theory.pieces import pieces
+from actlab.theory.pieces import Piece, ZeroFinder, pieces
 from actlab.theory.quadrature import Means, NotFinite, NotSettled, Panels, gaussian_means, settled_panels
 
 # Up to here the cuts are searched of a formula that has no end of them, such as max(sin(x), 0).
 _FAR = 30.0
+_WINDOWS = 24
 
 
 def forward(act: Activation, q: float) -> Means:
@@ -101,7 +105,15 @@ def _places(formula: Expr) -> tuple[float, ...]:
         from actlab.theory.signs import zeros  # few formulas need it, and the others answer sooner without
 
         found = pieces(formula, zeros=zeros) or pieces(formula, zeros=zeros, lower=-_FAR, upper=_FAR)
-    return tuple(piece.lower for piece in (found or ())[1:])
+        found = found or _in_windows(formula, zeros)
+    return tuple(after.lower for before, after in pairwise(found or ()) if before.formula != after.formula)
+
+
+def _in_windows(formula: Expr, zeros: ZeroFinder) -> tuple[Piece, ...] | None:
+    """Return the pieces of a formula that has too many of them to be found at once, such as abs(sin(5*x))."""
+    ends = np.linspace(-_FAR, _FAR, _WINDOWS + 1).tolist()
+    found = [pieces(formula, zeros=zeros, lower=a, upper=b) for a, b in pairwise(ends)]
+    return tuple(piece for part in found if part is not None for piece in part) if None not in found else None
 
 
 @contextmanager

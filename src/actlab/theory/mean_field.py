@@ -83,15 +83,15 @@ class MeanField:
 
     def variance(self, q: float) -> float:
         """Return V(q) = σ_b² + σ_w² E f(√q z)²."""
-        return self.sigma_b**2 + self.sigma_w**2 * _square(self.activation, q)[0]
+        return self.sigma_b**2 + self.sigma_w**2 * second_moment(self.activation, q)[0]
 
     def variance_slope(self, q: float) -> float:
         """Return V'(q)."""
-        return self.sigma_w**2 * _square(self.activation, q)[1]
+        return self.sigma_w**2 * second_moment(self.activation, q)[1]
 
     def chi(self, q: float) -> float:
         """Return χ₁ = σ_w² E f'(√q z)², the factor of the squared gradient per layer, and C'(1) at V(q) = q."""
-        return self.sigma_w**2 * _slope_square(self.activation, q)
+        return self.sigma_w**2 * slope_second_moment(self.activation, q)
 
     def correlation(self, c: float, *, q: float) -> float:
         """Return C(c), the next layer's correlation of two inputs of variance q."""
@@ -186,15 +186,15 @@ def edge_of_chaos(formula: str | Activation | AxisActivation, sigma_b: float, **
     bias = admitted(sigma_b, name="sigma_b")
 
     def excess(q: float) -> float:
-        slope = _slope_square(act, q)
-        return (bias**2 + _square(act, q)[0] / slope) / q - 1 if slope else math.inf
+        slope = slope_second_moment(act, q)
+        return (bias**2 + second_moment(act, q)[0] / slope) / q - 1 if slope else math.inf
 
     found = _roots(excess, _variances(bias))
-    if not found and bias == 0 and value_at(of_x(act), 0.0) == 0 and _slope_square(act, 0.0) > 0:
+    if not found and bias == 0 and value_at(of_x(act), 0.0) == 0 and slope_second_moment(act, 0.0) > 0:
         found = [0.0]
     points = []
     for q in found:
-        field = MeanField(act, 1 / math.sqrt(_slope_square(act, q)), bias)
+        field = MeanField(act, 1 / math.sqrt(slope_second_moment(act, q)), bias)
         points.append(EdgePoint(field.sigma_w, bias, q, _whole(field.variance_slope(q))))
     return points
 
@@ -204,17 +204,17 @@ def _whole(slope: float) -> float:
     return 1.0 if abs(slope - 1) < _NOISE else slope
 
 
-def _square(act: Activation, q: float) -> tuple[float, float]:
+def second_moment(act: Activation, q: float) -> tuple[float, float]:
     """Return E f(√q z)² and its derivative by q."""
     formula = of_x(act)
     if q == 0:
-        return value_at(formula, 0.0) ** 2, _slope_square(act, 0.0)
+        return value_at(formula, 0.0) ** 2, slope_second_moment(act, 0.0)
     panels = panels_of(formula, formula, _positive(q), owner=f"{act.label}: E f²")
     squares, z = panels.values**2, panels.places
     return float(squares.sum()), float(squares @ (z * z - 1)) / (2 * q)
 
 
-def _slope_square(act: Activation, q: float) -> float:
+def slope_second_moment(act: Activation, q: float) -> float:
     """Return E f'(√q z)², at q = 0 its limit: the mean of the squares of the derivatives on both sides of 0."""
     formula = differentiable(act)
     slope = slope_of(formula)

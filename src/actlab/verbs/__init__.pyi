@@ -17,6 +17,9 @@ from .configuration import Configuration as Configuration
 from .configuration import configuration as configuration
 from .configuration import prefixes as prefixes
 from .configuration import severity as severity
+from .conform import Conformed as Conformed
+from .conform import conform as conform
+from .conform import range_lines as range_lines
 from .curves import Curves as Curves
 from .curves import curves as curves
 from .draw import draw as draw
@@ -49,6 +52,8 @@ from .show import Shown as Shown
 from .show import Source as Source
 from .show import show as show
 from .show import source as source
+from .signal import Propagated as Propagated
+from .signal import signal as signal
 from .sites import Located as Located
 from .sites import sites as sites
 from .suites import PlannedSuite as PlannedSuite

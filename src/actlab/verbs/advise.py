@@ -21,6 +21,7 @@ from actlab.rules.remedies import REMEDIES
 from actlab.study.advise import advise as advised
 from actlab.study.compare import Progress
 from actlab.study.comparison import Comparison
+from actlab.study.control_diagnosis import signal_if_it_runs
 from actlab.study.earlier import Earlier
 from actlab.study.guide import Hint, guide
 from actlab.study.next_seeds import seeds_to_settle
@@ -149,7 +150,8 @@ def advise(
         params: Values for the parameters of candidates that are typed as formulas, such as `{"beta": 1.0}`.
         say: Called with each sentence about the plan, before the run.
         warn: Called with each warning about the plan, before the run; `say` by default.
-        progress: Called after every training step of the diagnosis and every trial.
+        progress: Called after every training step of the diagnosis and every trial, and at times while several train
+            together.
         runner: Where the trials run: local (the default), ray or ray://HOST:PORT for a Ray cluster, or a runner.
 
     Raises:
@@ -166,7 +168,8 @@ def advise(
     hints = guide(chosen) if isinstance(chosen, Task) else ()
     if report is None:
         return Advice(found.comparison, None, found.diagnosis, hints, found.earlier)
-    shown = None if found.diagnosis is None else diagnosis(found.diagnosis, root=Path.cwd())
+    signal = signal_if_it_runs(chosen) if isinstance(chosen, Task) and found.diagnosis is not None else None
+    shown = None if found.diagnosis is None else diagnosis(found.diagnosis, root=Path.cwd(), signal=signal)
     path = write_report(
         found.comparison,
         Path(report),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from actlab.report.sarif import sarif
 from actlab.report.written import write_whole
 from actlab.rules.finding import SEVERITIES, Finding
 from actlab.rules.remedies import REMEDIES
-from actlab.study.control_diagnosis import diagnosed
+from actlab.study.control_diagnosis import diagnosed, signal_if_it_runs
 from actlab.train.subject import Subject, defined_at, names_program
 from actlab.train.task import Task
 from actlab.train.taskfile import parts
@@ -44,6 +44,7 @@ class Checked:
         name: the model or task.
         defined_at: its file and line.
         was_stopped: whether Ctrl-C ended the training run early.
+        subject: what was checked; the HTML report follows the signal in it.
     """
 
     report: Report
@@ -57,6 +58,7 @@ class Checked:
     suppressed: tuple[Finding, ...] = ()
     ignored: int = 0
     was_stopped: bool = False
+    subject: Task | Subject | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_well(self) -> bool:
@@ -100,12 +102,13 @@ class Checked:
         return write_whole(path, json.dumps(self.to_sarif(), indent=2, allow_nan=False).encode())
 
     def write_report(self, path: Path) -> Path:
-        """Write the findings that count to an HTML report and return its path.
+        """Write the findings that count, and the signal over depth, to an HTML report and return its path.
 
         Raises:
             BadInput: the file cannot be written.
         """
-        return write_diagnosis(replace(self.report, findings=self.new), path, title=self.name)
+        signal = None if self.subject is None else signal_if_it_runs(self.subject)
+        return write_diagnosis(replace(self.report, findings=self.new), path, title=self.name, signal=signal)
 
     def accept_all(self, path: Path) -> int:
         """Write all findings to a baseline, including those of the old one, and return their number.
@@ -202,6 +205,7 @@ def check(
         suppressed=tuple(hidden),
         ignored=len(report.findings) - len(selected),
         was_stopped=was_stopped,
+        subject=subject,
     )
 
 

@@ -116,7 +116,7 @@ def compare(
         params: Values for the parameters of candidates that are typed as formulas, such as `{"beta": 1.0}`.
         say: Called with each sentence about the plan, before the run.
         warn: Called with each warning about the plan, before the run; `say` by default.
-        progress: Called after every trial.
+        progress: Called after every trial, and at times while several train together.
         runner: Where the trials run: local (the default), ray or ray://HOST:PORT for a Ray cluster, or a runner.
 
     Raises:

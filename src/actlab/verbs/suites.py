@@ -197,7 +197,7 @@ def plan_tasks(
     count, forecasts = len(suite.studies), []
     for place, study in enumerate(suite.studies):
 
-        def advance(done: int, total: int, left: float | None, label: str, place: int = place) -> None:
+        def advance(done: float, total: int, left: float | None, label: str, place: int = place) -> None:
             assert progress is not None
             progress(place * total + done, count * total, None, f"{suite.names[place]}, {label}")
 

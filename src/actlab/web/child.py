@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from tempfile import TemporaryFile
-from typing import final
+from typing import Any, final
 
 from actlab.errors import BadStudy
 
 _INTERRUPTED_SECONDS, _TERMINATED_SECONDS = 2.0, 1.0
 """How long a process may take to end by itself when it is interrupted, and when it is terminated."""
+
+_PROGRESS = '{"done": '
+_LAST_BYTES = 8192
 
 
 @final
@@ -78,11 +82,20 @@ class Child:
         return _text(self._out.fileno())
 
     def last_error(self) -> str:
-        """Return the last line that it has written to standard error; empty if there is none."""
-        lines = [line.strip() for line in _text(self._errors.fileno()).splitlines() if line.strip()]
-        return lines[-1] if lines else ""
+        """Return the last line that it has written to standard error, other than progress; empty if there is none."""
+        lines = [line.strip() for line in _text(self._errors.fileno()).splitlines()]
+        return next((line for line in reversed(lines) if line and not line.startswith(_PROGRESS)), "")
+
+    def progress(self) -> dict[str, Any] | None:
+        """Return the progress that it has written last, by `--progress-json`; None if there is none yet."""
+        lines = _text(self._errors.fileno(), last=_LAST_BYTES).splitlines(keepends=True)
+        found = [line for line in lines if line.startswith(_PROGRESS) and line.endswith("\n")]
+        values: dict[str, Any] | None = json.loads(found[-1]) if found else None
+        return values
 
 
-def _text(file: int) -> str:
-    """Return the text of a file that another process may still write, without moving its position."""
-    return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
+def _text(file: int, *, last: int | None = None) -> str:
+    """Return the text of a file that another process may still write, or its last bytes; its position stays."""
+    size = os.fstat(file).st_size
+    start = 0 if last is None else max(0, size - last)
+    return os.pread(file, size - start, start).decode(errors="replace")

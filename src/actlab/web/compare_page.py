@@ -17,14 +17,16 @@ from actlab.errors import ActlabError, BadInput, BadStudy, shortened
 from actlab.formula.activation import Activation
 from actlab.jsonable import plain
 from actlab.report.comparison_facts import comparison_facts, suite_facts
-from actlab.study.archive import UNFINISHED
+from actlab.study.archive import UNFINISHED, studies
 from actlab.study.secrets import without_secrets
 from actlab.study.store import Store, StoredStudy
+from actlab.study.suite_store import suites
 from actlab.train.builtin import DEFAULT
 from actlab.verbs.suites import SuiteAdvice
-from actlab.web.answers import json_answer
+from actlab.web.answers import json_answer, log
 from actlab.web.comparing import Comparing, is_there
-from actlab.web.comparison_order import NAMED, NUMBERS, Order, check_arm, order_of, order_of_plan, with_seeds
+from actlab.web.comparison_order import NAMED, NUMBERS, Order, check_arm, order_of, order_of_plans, with_seeds
+from actlab.web.page_words import in_page_words
 from actlab.web.shell import html
 from actlab.web.workbench import Page, Workbench
 
@@ -67,6 +69,11 @@ def page(bench: Workbench) -> Page:
     def stop(request: Request) -> Response:
         return json_answer(comparing.stop())
 
+    def close() -> None:
+        comparing.close()
+        if sentence := comparing.unfinished():
+            log(sentence)
+
     return Page(
         [
             Route("/compare", compare),
@@ -76,7 +83,7 @@ def page(bench: Workbench) -> Page:
             Route("/api/compare/check", check),
             Route("/api/compare/{run}", one),
         ],
-        comparing.close,
+        close,
     )
 
 
@@ -123,23 +130,22 @@ def _one(run: str, bench: Workbench, comparing: Comparing) -> dict[str, Any]:
     row = found[0]
     report = shlex.join(["actlab", "report", run, f"--store={without_secrets(str(bench.store))}"])
     answer: dict[str, Any] = {"run": row, "answer": None, "facts": None, "plan": [], "report": report}
-    is_suite = "studies" in row
-    if not is_suite:
-        study = _study(row["number"], bench)
-        answer["plan"] = [] if study.plan is None else study.plan.sentences()
-        answer |= _continuation(study, bench, comparing)
+    study = _study(row["studies"][0] if "studies" in row else row["number"], bench)
+    answer["study"] = study.id
+    answer["plan"] = [] if study.plan is None else in_page_words(study.plan.sentences())
+    answer |= _continuation(study, bench, comparing)
     try:
         stored = verbs.stored(run, store=bench.store)
     except BadStudy as error:
         if row["state"] != UNFINISHED:
             raise
-        return {**answer, "sentence": str(error)}
+        return {**answer, "sentence": in_page_words(str(error))}
     if isinstance(stored, SuiteAdvice):
-        answer["plan"] = stored.comparisons[0].plan.sentences()
+        answer["plan"] = in_page_words(stored.comparisons[0].plan.sentences())
         facts = suite_facts(stored.overall, stored.comparisons)
     else:
         facts = comparison_facts(stored.comparison, earlier=stored.earlier)
-    return {**answer, "answer": stored.to_json(), "facts": facts}
+    return {**answer, "answer": stored.to_json(), "facts": in_page_words(facts)}
 
 
 def _study(number: int, bench: Workbench) -> StoredStudy:
@@ -159,14 +165,21 @@ def _continuation(study: StoredStudy, bench: Workbench, comparing: Comparing) ->
 def _order_to_continue(study: StoredStudy, bench: Workbench, comparing: Comparing) -> Order:
     with Store.existing(bench.store) as store:
         newest = max(each.id for each in store.studies() if each.name == study.name)
+        of_run = [
+            [member.study for member in each.members]
+            for each in suites(store, studies(store))
+            if study.id in {member.study.id for member in each.members}
+        ]
+    members = of_run[0] if of_run else [study]
     if newest != study.id:
         raise BadStudy(f"only the newest run of '{shortened(study.name)}' can be continued: run {newest}.")
-    known = comparing.orders.get(study.id)
+    known = comparing.orders.get(members[0].id)
     if known is not None:
         return known
-    if study.plan is None:
+    plans = [each.plan for each in members if each.plan is not None]
+    if len(plans) < len(members):
         raise BadStudy("another version of actlab wrote its plan.")
-    return order_of_plan(study.plan, bench)
+    return order_of_plans(plans, bench)
 
 
 def _start(values: Any, bench: Workbench, comparing: Comparing) -> Any:

@@ -14,9 +14,11 @@ from actlab.errors import BadStudy, shortened
 from actlab.study.archive import UNFINISHED, studies
 from actlab.study.database import sqlite_file
 from actlab.study.store import Store
+from actlab.study.suite_store import suites
 from actlab.web.child import Child
 from actlab.web.comparison_order import Order, program
 from actlab.web.feeds import Feed
+from actlab.web.page_words import in_page_words
 from actlab.web.workbench import Workbench
 
 IDLE, RUNNING, STOPPING = "idle", "running", "stopping"
@@ -39,9 +41,13 @@ class Now:
         is_plan: whether it only says what the comparison will take and can decide.
         task: the name of the task, as the form shows it.
         activations: the candidates.
-        study: the number of the study in the store, once it has one.
+        form: the comparison as the form sends it.
+        study: the number of the study in the store, once it has one; of several tasks the first one.
+        run: the number as the list shows it: of a study, or of the comparison on several tasks.
         done: the number of training runs that are stored.
+        far: the same, with the parts of those that train together.
         planned: the number of training runs planned.
+        label: what it does now.
         seconds: the time since the start.
         seconds_left: the expected time to the end; None if it is not known.
         sentence: what happened, in words.
@@ -53,9 +59,13 @@ class Now:
     is_plan: bool = False
     task: str = ""
     activations: tuple[str, ...] = ()
+    form: Any = None
     study: int | None = None
+    run: str = ""
     done: int = 0
+    far: float = 0.0
     planned: int | None = None
+    label: str = ""
     seconds: float = 0.0
     seconds_left: float | None = None
     sentence: str = ""
@@ -115,8 +125,9 @@ class Comparing:
                 Now(
                     state=RUNNING,
                     is_plan=plan,
-                    task=order.task or str(self._bench.data),
+                    task=", ".join(order.names(self._bench)),
                     activations=order.activations,
+                    form=vars(order),
                     study=resume,
                     command=order.command(self._bench, resume=not plan),
                 )
@@ -156,6 +167,17 @@ class Comparing:
                 child.terminate()
             watch.join(3.0)
 
+    def unfinished(self) -> str:
+        """Say which comparison is not finished and how to continue it; empty if there is none."""
+        now = self.now
+        if now.study is None or now.is_plan or now.state not in (STOPPED, FAILED):
+            return ""
+        of_all = f" of {now.planned:,}" if now.planned else ""
+        return (
+            f"Run {now.run or now.study} (comparison on {now.task}) is not finished: {now.done:,}{of_all} training runs"
+            f" are stored. Continue it on the page Compare, or with: {now.command}"
+        )
+
     def _say(self, now: Now) -> None:
         self.now = now
         self._feed.publish(now)
@@ -173,25 +195,31 @@ class Comparing:
 
     def _watch_until_ended(self, child: Child, order: Order, before: int) -> None:
         start = time.monotonic()
-        first: Now | None = None  # the first look at which the study was there
         with _Opened(self._bench.store) as opened:
             while child.status is None:
                 time.sleep(_LOOK_SECONDS)
                 if self._stop.is_set() and time.monotonic() - self._stop_time > _STOPPING_SECONDS:
                     child.terminate()
-                found = self._progress(opened, before, seconds=time.monotonic() - start)
-                first = first or (None if found.planned is None else found)
+                found = self._progress(child, opened, before, seconds=time.monotonic() - start)
                 with self._lock:  # not while the store is read, which may take its time
-                    self._say(replace(found, state=self.now.state, seconds_left=_seconds_left(found, first)))
-            found = self._progress(opened, before, seconds=time.monotonic() - start)
+                    self._say(replace(found, state=self.now.state))
+            found = self._progress(child, opened, before, seconds=time.monotonic() - start)
             with self._lock:
                 if found.study is not None:
                     self.orders[found.study] = order
                 self._say(self._ended(child, replace(found, seconds_left=None), opened))
 
-    def _progress(self, opened: _Opened, before: int, *, seconds: float) -> Now:
-        """Return the state with the latest numbers of the store."""
-        now = replace(self.now, seconds=seconds)
+    def _progress(self, child: Child, opened: _Opened, before: int, *, seconds: float) -> Now:
+        """Return the state with the latest numbers of the process and of the store."""
+        said = child.progress() or {}
+        now = replace(
+            self.now,
+            seconds=seconds,
+            seconds_left=said.get("seconds_left"),
+            far=said.get("done", self.now.far),
+            label=said.get("label", ""),
+            planned=said.get("total", self.now.planned),
+        )
         store = None if now.is_plan else opened.store()
         if store is None:
             return now
@@ -201,22 +229,23 @@ class Comparing:
                 now = replace(now, study=added[0]) if added else now
             if now.study is None:
                 return now
-            study = store.load(now.study)
-            planned = None if study.planned is None else max(study.planned, study.done)
-            return replace(now, done=study.done, planned=planned, sentence="")
+            run, members = opened.run_of(now.study)
+            found = [store.load(member) for member in members]
+            done = sum(each.done for each in found)
+            planned = now.planned or sum(each.planned or each.done for each in found)
+            return replace(now, run=run, done=done, far=max(now.far, done), planned=max(planned, done), sentence="")
         except BadStudy as error:
             return replace(now, sentence=f"How far it is cannot be read: {error}")
 
     def _ended(self, child: Child, now: Now, opened: _Opened) -> Now:
         if child.status == 0:
             if now.is_plan:
-                return replace(now, state=FINISHED, plan=json.loads(child.output()))
-            return replace(now, state=FINISHED, sentence=_verdict(opened.store(), now.study))
+                return replace(now, state=FINISHED, plan=in_page_words(json.loads(child.output())))
+            return replace(now, state=FINISHED, sentence=_verdict(opened.store(), now.run))
         if self._stop.is_set():
-            runs = f"{now.done:,} finished training runs are stored; nothing is lost."
-            kept = runs if now.done else "No training run had ended."
+            kept = f"{stored_text(now.done)}; nothing is lost." if now.done else "No training run had ended."
             return replace(now, state=STOPPED, sentence="Stopped." if now.is_plan else f"Stopped. {kept}")
-        return replace(now, state=FAILED, sentence=_failure(child))
+        return replace(now, state=FAILED, sentence=in_page_words(_failure(child)))
 
 
 class _Opened:
@@ -225,6 +254,7 @@ class _Opened:
     def __init__(self, where: str | Path) -> None:
         self._where = where
         self._store: Store | None = None
+        self._runs: dict[int, tuple[str, tuple[int, ...]]] = {}
 
     def __enter__(self) -> _Opened:
         return self
@@ -242,6 +272,19 @@ class _Opened:
                 return None
         return self._store
 
+    def run_of(self, study: int) -> tuple[str, tuple[int, ...]]:
+        """Return the number of the run to which a study belongs, as it is shown, and the studies of that run."""
+        if study not in self._runs:
+            store = self.store()
+            known = () if store is None else suites(store, studies(store))
+            of_suite = [each for each in known if study in {member.study.id for member in each.members}]
+            alone = (str(study), (study,))
+            suite = of_suite[0] if of_suite else None
+            self._runs[study] = (
+                alone if suite is None else (suite.shown, tuple(member.study.id for member in suite.members))
+            )
+        return self._runs[study]
+
 
 def is_there(store: str | Path) -> bool:
     """Return whether a store is there, as far as that can be known without opening it."""
@@ -257,16 +300,18 @@ def _newest(where: str | Path) -> int:
         return max((each.id for each in store.studies()), default=0)
 
 
-def _seconds_left(now: Now, first: Now | None) -> float | None:
-    """Return the expected time to the end; what was stored before the first look took none of it."""
-    if first is None or now.planned is None or now.done <= first.done:
-        return None
-    return (now.seconds - first.seconds) / (now.done - first.done) * (now.planned - now.done)
+def stored_text(done: int) -> str:
+    """Return how many training runs are stored, as the beginning of a sentence."""
+    return "1 finished training run is stored" if done == 1 else f"{done:,} finished training runs are stored"
 
 
-def _verdict(store: Store | None, number: int | None) -> str:
-    found = [] if store is None else [each for each in studies(store) if each.study.id == number]
-    return found[0].verdict if found and found[0].state != UNFINISHED else ""
+def _verdict(store: Store | None, run: str) -> str:
+    if store is None:
+        return ""
+    every = studies(store)
+    verdicts = {str(each.study.id): each.verdict for each in every if each.state != UNFINISHED}
+    verdicts |= {each.shown: each.verdict for each in suites(store, every)}
+    return verdicts.get(run, "")
 
 
 _KIND = re.compile(r"^[A-Z]\w+: ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -31,6 +31,10 @@ NUMBERS: Mapping[str, tuple[int, int]] = {
 }
 
 
+# How the process of a page says how far it is.
+_FOR_PAGES = ("--quiet", "--progress-json")
+
+
 @final
 @dataclass(frozen=True)
 class Order:
@@ -38,6 +42,7 @@ class Order:
 
     Attributes:
         task: the name of a built-in task, or `NAMED`.
+        more: the names of further built-in tasks; all are then compared with one conclusion.
         activations: the candidates: names or formulas, with or without factors; by default eight common ones.
         against: the control; by default the model's own activation.
         seeds: the number of seeds; by default the fewest that can reach significance.
@@ -48,6 +53,7 @@ class Order:
     """
 
     task: str
+    more: tuple[str, ...] = ()
     activations: tuple[str, ...] = ()
     against: str = ""
     seeds: int | None = None
@@ -58,18 +64,22 @@ class Order:
 
     def arguments(self, bench: Workbench, *, plan: bool = False, resume: bool = False) -> list[str]:
         """Return what follows `actlab`: `--plan` only says what the comparison will take and can decide."""
-        words = ["compare", *_task_words(self.task, bench)]
+        words = ["compare", *_task_words(self.task, bench, is_alone=not self.more), *self.more]
         if self.activations:
             words.append(f"--activations={','.join(self.activations)}")
         if self.against:
             words.append(f"--against={self.against}")
         words += [f"--{name}={value}" for name in NUMBERS if (value := getattr(self, name)) is not None]
         words += [*self.fixed, f"--store={bench.store}", *(["--resume"] if resume else [])]
-        return [*words, "--plan", "--json", "--quiet"] if plan else [*words, "--no-report", "--quiet"]
+        return [*words, *(["--plan", "--json"] if plan else ["--no-report"]), *_FOR_PAGES]
+
+    def names(self, bench: Workbench) -> tuple[str, ...]:
+        """Return the names of the tasks."""
+        return (self.task or str(bench.data), *self.more)
 
     def command(self, bench: Workbench, *, resume: bool = False) -> str:
         """Return the command line to type into a terminal, without passwords."""
-        words = [word for word in self.arguments(bench, resume=resume) if word != "--quiet"]
+        words = [word for word in self.arguments(bench, resume=resume) if word not in _FOR_PAGES]
         return shlex.join(["actlab", *map(without_secrets, words)])
 
 
@@ -97,6 +107,9 @@ def order_of(values: Any, bench: Workbench) -> Order:
         raise BadTask(
             f"a page starts a built-in task, or what was named on the command line; got '{shortened(str(task))}'."
         )
+    more = values.get("more", [])
+    if not isinstance(more, list) or not all(isinstance(each, str) and each in TASKS for each in more):
+        raise BadTask(f"further tasks must be built-in ones; got {shortened(str(more))}.")
     if not isinstance(arms, list) or not all(isinstance(arm, str) for arm in arms):
         raise BadInput(f"activations must be a list of texts; got {shortened(str(arms))}.")
     arms = [arm.strip() for arm in arms if arm.strip()]
@@ -107,7 +120,8 @@ def order_of(values: Any, bench: Workbench) -> Order:
     for arm in (*arms, *([against] if against else [])):
         check_arm(arm)
     seeds, budget, epochs, jobs = (_number(name, values.get(name)) for name in ("seeds", "budget", "epochs", "jobs"))
-    return Order(task, tuple(arms), against, seeds=seeds, budget=budget, epochs=epochs, jobs=jobs)
+    others = tuple(each for each in dict.fromkeys(more) if each != task)
+    return Order(task, others, tuple(arms), against, seeds=seeds, budget=budget, epochs=epochs, jobs=jobs)
 
 
 def check_arm(text: str) -> None:
@@ -125,26 +139,29 @@ def check_arm(text: str) -> None:
             named_arm(one)
 
 
-def order_of_plan(plan: Plan, bench: Workbench) -> Order:
-    """Return the comparison that a stored plan describes, as far as a page can start it.
+def order_of_plans(plans: Sequence[Plan], bench: Workbench) -> Order:
+    """Return the comparison that stored plans describe, one for each task, as far as a page can start it.
 
     Raises:
-        BadStudy: its task is not built in, and nothing was named on the command line.
+        BadStudy: a task is not built in, and is not what was named on the command line.
         BadFormula, UnknownActivation: an arm is an activation from a file.
     """
-    if plan.task not in TASKS and bench.data is None:
+    plan, *others = plans
+    unknown = [each.task for each in plans if each.task not in TASKS]
+    if len(unknown) > (bench.data is not None) or (unknown and plan.task in TASKS):
         raise BadStudy(
-            f"task '{shortened(plan.task)}' is not built in: name its file after `actlab serve`, or continue the"
+            f"task '{shortened(unknown[-1])}' is not built in: name its file after `actlab serve`, or continue the"
             " comparison in a terminal, by its command with --resume."
         )
     for arm in plan.arms:
         check_arm(arm)
     fixed = [f"--seed={plan.seed}", f"--init={plan.init}"]
-    fixed += [f"--splits={plan.splits}"] if plan.splits in SPLITS else []
+    fixed += [f"--splits={plan.splits}"] if plan.splits in SPLITS and not others else []
     fixed += [f"--equal={plan.budget.equal}"] if plan.budget is not None else []
     control, *candidates = plan.arms
     return Order(
         task=plan.task if plan.task in TASKS else NAMED,
+        more=tuple(each.task for each in others),
         activations=tuple(candidates),
         against=control,
         seeds=len(plan.seeds),
@@ -158,10 +175,12 @@ def with_seeds(order: Order, seeds: Any) -> Order:
     return order if seeds is None else replace(order, seeds=_number("seeds", seeds))
 
 
-def _task_words(task: str, bench: Workbench) -> list[str]:
+def _task_words(task: str, bench: Workbench, *, is_alone: bool) -> list[str]:
     if task != NAMED:
         return [task]
-    return [str(bench.data), *([] if bench.target is None else [f"--target={bench.target}"])]
+    if bench.target is None:
+        return [str(bench.data)]
+    return [str(bench.data), f"--target={bench.target}"] if is_alone else [f"{bench.data}:{bench.target}"]
 
 
 def _number(name: str, value: Any) -> int | None:

@@ -14,6 +14,7 @@ from actlab.web.workbench import Page, Workbench
 SENTENCES = (
     ("/function", "Function", "Look at any activation, or a formula that you type: curve, derivatives, facts, code."),
     ("/network", "My network", "See what each activation of a network receives, gives and gets back as it trains."),
+    ("/depth", "Depth", "See what a deep network does to its signal, where it may start, and where yours stands."),
     ("/playground", "Playground", "Train a small network on points in the plane and watch each unit."),
     ("/compare", "Compare", "Compare activations on a task, fairly and with intervals, and read the verdict."),
     ("/lessons", "Lessons", "Twelve lessons of ten minutes, from what a neuron computes to choosing honestly."),

@@ -95,7 +95,7 @@ def index_values(medium: Medium) -> dict[str, Any]:
             "slug": lesson.slug,
             "title": inline_html_of(lesson.title),
             "address": medium.address(lesson),
-            "choices": len(lesson.choices),
+            "right": _right(lesson),
         }
         for lesson in lessons()
     ]
@@ -153,6 +153,7 @@ def lesson_values(lesson: Lesson, medium: Medium, *, presets: dict[int, State] |
         "title": f"{lesson.number}. {lesson.title}" if lesson.number else lesson.title,
         "frame": medium.frame,
         "lesson": lesson,
+        "right": _right(lesson),
         "sections": sections,
         "figures": Markup(json_text(figures).replace("<", "\\u003c")),
         "index": medium.index,
@@ -163,6 +164,11 @@ def lesson_values(lesson: Lesson, medium: Medium, *, presets: dict[int, State] |
             if lesson.number and other.number == number
         ],
     }
+
+
+def _right(lesson: Lesson) -> str:
+    """Return the index of the right answer of each choice."""
+    return " ".join(str([each.is_right for each in choice.options].index(True)) for choice in lesson.choices)
 
 
 def _figure_data(figure: Figure, state: State, medium: Medium) -> dict[str, Any]:

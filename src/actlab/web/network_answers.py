@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from actlab.diagnosis.report import Report
-from actlab.errors import BadInput
 from actlab.formula.activation import Activation
 from actlab.rules.finding import Finding
 from actlab.rules.finding_text import place_text, sentence_text, title_text
 from actlab.rules.remedies import REMEDIES
 from actlab.sites.site import Site, Unseen
 from actlab.sites.site_text import activation_text, line_text, place_name, unseen_text
-from actlab.telemetry.close_look import Curve, Distribution, Look, curve, key_of
-from actlab.telemetry.history import History
+from actlab.telemetry.close_look import Curve, Distribution, Look, MeasuredStep, curve, key_of
+from actlab.web.looking import range_drawn
 
 
 def site_answer(site: Site, group: str, *, was: Site | None = None, note: str = "") -> dict[str, Any]:
@@ -48,24 +48,38 @@ def network_answer(
     where: str,
     rows: Sequence[Mapping[str, Any]],
     sites: Sequence[Site],
+    defined: Sequence[Site] = (),
     report: Report | None,
     unseen: Sequence[Unseen],
 ) -> dict[str, Any]:
-    """Return the activations of a network, the findings about them, and what could not be inspected."""
+    """Return the activations of a network, the findings about them, and what could not be inspected.
+
+    Args:
+        name: the name of the model.
+        where: the line that defines it.
+        rows: the table of activations.
+        sites: the same places with the activations that are applied now.
+        defined: the same places as the model defines them, if any activation was replaced.
+        report: the findings so far.
+        unseen: what could not be inspected.
+    """
     hidden = dict.fromkeys(map(unseen_text, (*unseen, *(report.unseen if report is not None else ()))))
     return {
         "name": name,
         "where": where,
         "sites": list(rows),
-        "findings": [_finding(each, sites) for each in report.findings] if report is not None else [],
+        "findings": [_finding(each, sites, defined or sites) for each in report.findings] if report is not None else [],
         "notes": list(report.remarks) if report is not None else [],
         "unseen": list(hidden),
     }
 
 
-def _finding(finding: Finding, sites: Sequence[Site]) -> dict[str, Any]:
+def _finding(finding: Finding, sites: Sequence[Site], defined: Sequence[Site]) -> dict[str, Any]:
     keys = [key_of(site) for site in sites]
     key = key_of(finding.site) if isinstance(finding.site, Site) else None
+    at = keys.index(key) if key in keys else None
+    if at is not None and defined[at] is not sites[at]:
+        finding = _where_defined(finding, sites[at], defined[at])
     return {
         "id": finding.id,
         "severity": finding.severity,
@@ -73,49 +87,65 @@ def _finding(finding: Finding, sites: Sequence[Site]) -> dict[str, Any]:
         "text": sentence_text(finding.message),
         "place": place_text(finding, root=Path.cwd()),
         "fixes": [REMEDIES.get(remedy, remedy) for remedy in finding.remedies],
-        "site": keys.index(key) if key in keys else None,
+        "site": at,
     }
 
 
-def look_answer(history: History, *, at: int, step: int | None) -> dict[str, Any]:
-    """Return what is known of one measured step, and closely of one activation in it.
-
-    Args:
-        history: the measured steps.
-        at: the index of the activation.
-        step: the number of the step; None for the latest.
-    """
-    kept, measured = history.steps(), history.at(step)
-    if measured is None:
-        return {"step": None, "steps": [], "losses": [], "depth": None, "site": None, "points": None}
-    look = measured.looks[at] if at < len(measured.looks) else None
-    own = [each.looks[at] if at < len(each.looks) else None for each in kept]
-    return {
-        "step": measured.step,
-        "loss": measured.loss,
-        "steps": [each.step for each in kept],
-        "losses": [each.loss for each in kept],
-        "depth": {name: [number(each) for each in measured.looks] for name, number in NUMBERS.items()},
-        "points": {name: [nan if each is None else number(each) for each in own] for name, number in NUMBERS.items()},
-        "site": None if look is None else _look(look),
-    }
+def _where_defined(finding: Finding, site: Site, defined: Site) -> Finding:
+    """Name the place of the user's code where the replaced activation stood, not our module that replaced it."""
+    place = replace(
+        site, path=defined.path, index=defined.index, spelling=defined.spelling, file=defined.file, line=defined.line
+    )
+    message = finding.message
+    if key_of(place) != key_of(site):
+        message = message.replace(site.name, place_name(defined)).replace(site.spelling, activation_text(site))
+    return replace(finding, site=place, message=message)
 
 
-def _of_point(name: str) -> Callable[[Look], float]:
-    return lambda look: nan if look.point is None else float(getattr(look.point, name))
+@final
+@dataclass(frozen=True)
+class Measured:
+    """A measured step as the page shows it; it computes what it is asked for."""
+
+    measured: MeasuredStep
+
+    @property
+    def step(self) -> int:
+        """The number of the training step."""
+        return self.measured.step
+
+    @property
+    def loss(self) -> float | None:
+        """Its loss."""
+        return self.measured.loss
+
+    @property
+    def looks(self) -> Sequence[Look]:
+        """The activations."""
+        return self.measured.looks
+
+    def numbers(self, at: int) -> tuple[float, ...]:
+        """Return the `NUMBERS` of an activation."""
+        return numbers_of(self.looks[at])
+
+    def look(self, at: int) -> dict[str, Any]:
+        """Return what the activation received, gave and got back, with its curve."""
+        look = self.looks[at]
+        return {**look_of(look), "curve": None if (drawn := drawn_range(look)) is None else curve_of(look, *drawn)}
 
 
-# What is drawn over the depth of a network and over the steps, each from 0 to 1 or a root mean square.
-NUMBERS: Mapping[str, Callable[[Look], float]] = {
-    "signal": lambda look: nan if look.y is None else look.y.rms,
-    "gradient": lambda look: nan if look.gradient is None else look.gradient.rms,
-    "dead": _of_point("dead_share"),
-    "saturated": _of_point("saturated_share"),
-    "zero": _of_point("zero_share"),
-}
+def numbers_of(look: Look) -> tuple[float, ...]:
+    """Return the `NUMBERS` of a look."""
+    point = look.point
+    return (
+        nan if look.y is None else look.y.rms,
+        nan if look.gradient is None else look.gradient.rms,
+        *((nan,) * 3 if point is None else (point.dead_share, point.saturated_share, point.zero_share)),
+    )
 
 
-def _look(look: Look) -> dict[str, Any]:
+def look_of(look: Look) -> dict[str, Any]:
+    """Return what an activation received, gave and got back."""
     return {
         "z": _distribution(look.z),
         "y": _distribution(look.y),
@@ -124,23 +154,22 @@ def _look(look: Look) -> dict[str, Any]:
         "dead": look.dead_share,
         "function": activation_text(look.site) if look.site.gate is None else look.site.gate.label,
         "gated": look.site.gate is not None,
-        "curve": _curve(look),
     }
 
 
-def _curve(look: Look) -> Curve | None:
-    """Return the function under which the inputs are drawn; None for one along an axis."""
+def drawn_range(look: Look) -> tuple[float, float] | None:
+    """Return the range over which the function is drawn; None for one along an axis."""
     act = look.site.measured
     if look.z is None or not isinstance(act, Activation) or len(act.inputs) != 1:
         return None
-    low, high = min(look.z.low, -_AROUND), max(look.z.high, _AROUND)
-    if look.z.high - look.z.low < _NARROWEST * (high - low):
-        low, high = look.z.low, look.z.high
+    return range_drawn(look.z.low, look.z.high)
+
+
+def curve_of(look: Look, low: float, high: float) -> Curve:
+    """Return the function of an activation that `drawn_range` accepts."""
+    act = look.site.measured
+    assert isinstance(act, Activation)
     return curve(act, low=low, high=high)
-
-
-# The curve is drawn at least from -3 to 3, unless the inputs would then be less than a tenth of the width.
-_AROUND, _NARROWEST = 3.0, 0.1
 
 
 def _distribution(found: Distribution | None) -> dict[str, Any] | None:
@@ -157,18 +186,3 @@ def _distribution(found: Distribution | None) -> dict[str, Any] | None:
         "mean": found.mean,
         "rms": found.rms,
     }
-
-
-def whole(value: object, *, name: str) -> int:
-    """Return a number that a page sent.
-
-    Raises:
-        BadInput: it is not a whole number from 0.
-    """
-    try:
-        found = int(str(value))
-    except ValueError:
-        found = -1
-    if found < 0:
-        raise BadInput(f"{name} must be a whole number from 0; got {value!r}.")
-    return found

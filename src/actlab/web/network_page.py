@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from threading import Lock
-from typing import Any, Protocol, final
+from typing import Any, final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from actlab.catalog.index import CATALOG
 from actlab.errors import BadInput
 from actlab.web.answers import json_answer
-from actlab.web.network_answers import whole
-from actlab.web.network_session import FEED, NetworkSession
+from actlab.web.looking import looking
+from actlab.web.network_session import NetworkSession
 from actlab.web.shell import html
 from actlab.web.workbench import Page, Workbench
-
-
-class Shown(Protocol):
-    """A training that the page shows."""
-
-    def network(self) -> dict[str, Any]:
-        """Return the activations of the network and the findings, with the state of the training."""
-
-    def look(self, *, at: int, step: int | None) -> dict[str, Any]:
-        """Return one measured step, closely at one activation."""
 
 
 def page(bench: Workbench) -> Page:
@@ -53,20 +42,6 @@ def page(bench: Workbench) -> Page:
         Route("/api/network/do", do, methods=["POST"]),
     ]
     return Page(routes, opened.close)
-
-
-def looking(shown: Callable[[], Shown]) -> list[BaseRoute]:
-    """Return the addresses by which a page looks at a training."""
-
-    def state(request: Request) -> Response:
-        return json_answer({**shown().network(), "feed": FEED})
-
-    def look(request: Request) -> Response:
-        asked = request.query_params
-        step = None if asked.get("step", "") == "" else whole(asked["step"], name="the step")
-        return json_answer(shown().look(at=whole(asked.get("site", "0"), name="the site"), step=step))
-
-    return [Route("/api/network", state), Route("/api/network/look", look)]
 
 
 def _values(body: bytes) -> dict[str, Any]:

@@ -16,14 +16,15 @@ from actlab.catalog.own_file import names_own_file
 from actlab.errors import ActlabError, BadFormula, BadInput
 from actlab.sites.site_text import line_text
 from actlab.study.watched_training import WatchedTraining
+from actlab.telemetry.close_look import MeasuredStep
 from actlab.telemetry.history import History
 from actlab.train.subject import defined_at
 from actlab.verbs.task_lookup import subject_named
 from actlab.web.answers import log
-from actlab.web.network_answers import look_answer, network_answer, site_answer
+from actlab.web.looking import FEED, look_answer
+from actlab.web.network_answers import Measured, network_answer, site_answer
 from actlab.web.workbench import Workbench
 
-FEED = "network"
 # As often as the feed is read.
 _PUBLISH_SECONDS = 0.05
 # The findings take at most a twentieth of the time.
@@ -68,8 +69,8 @@ class NetworkSession:
 
     def look(self, *, at: int, step: int | None) -> dict[str, Any]:
         """Return one measured step, closely at one activation."""
-        training = self._training
-        return look_answer(History() if training is None else training.history, at=at, step=step)
+        history = History[MeasuredStep]() if self._training is None else self._training.history
+        return look_answer(history, Measured, at=at, step=step)
 
     def do(self, action: str, values: Mapping[str, Any]) -> None:
         """Carry out a command of the page.
@@ -99,6 +100,7 @@ class NetworkSession:
             "rate": lambda: _set_rate(self._ready(), values.get("rate")),
             "swap": lambda: self._ready().swap(_site(values), formula(values.get("formula"))),
             "undo": lambda: self._ready().undo(_site(values)),
+            "undo-all": lambda: self._ready().undo_all(),
         }
         if action not in commands:
             raise BadInput(f"the action must be one of {', '.join(commands)}; got {action!r}.")
@@ -232,8 +234,8 @@ class NetworkSession:
                 for at, (site, group) in enumerate(zip(now.sites, now.groups, strict=True))
             ]
             self._network = network_answer(
-                name=self._name, where=self._where, rows=rows, sites=now.sites, report=training.report(),
-                unseen=now.unseen,
+                name=self._name, where=self._where, rows=rows, sites=now.sites, defined=first.sites,
+                report=training.report(), unseen=now.unseen,
             )  # fmt: skip
         self._version += 1
         self._reported = time.monotonic()

@@ -14,6 +14,7 @@ from actlab.report.style import PALETTE
 NAVIGATION = (
     ("/function", "Function"),
     ("/network", "My network"),
+    ("/depth", "Depth"),
     ("/playground", "Playground"),
     ("/compare", "Compare"),
     ("/lessons", "Lessons"),

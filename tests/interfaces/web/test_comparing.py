@@ -13,12 +13,12 @@ from actlab.errors import ActlabError, BadFormula, BadInput, BadStudy, BadTask
 from actlab.web import comparing as module
 from actlab.web.child import Child
 from actlab.web.comparing import Comparing, Now
-from actlab.web.comparison_order import NAMED, Order, check_arm, order_of, order_of_plan
+from actlab.web.comparison_order import NAMED, Order, check_arm, order_of, order_of_plans
 from actlab.web.feeds import Feed
 from actlab.web.workbench import Workbench
 from small_study import PLAN
 
-ORDER = Order("digits-relu", ("gelu",), seeds=2, budget=1, epochs=1, jobs=1)
+ORDER = Order("digits-relu", activations=("gelu",), seeds=2, budget=1, epochs=1, jobs=1)
 
 RAISING = """
 import torch
@@ -78,9 +78,9 @@ def test_the_command_line_is_a_list_of_words_in_the_form_of_the_command(tmp_path
     order = order_of(form, bench)
     head = ["compare", "points.csv", "--target=y", "--activations=gelu,max(x, 0)", "--against=tanh"]
     assert order.arguments(bench) == [
-        *head, "--seeds=9", "--jobs=2", "--store=my runs.db", "--no-report", "--quiet",
+        *head, "--seeds=9", "--jobs=2", "--store=my runs.db", "--no-report", "--quiet", "--progress-json",
     ]  # fmt: skip
-    assert order.arguments(bench, plan=True)[-3:] == ["--plan", "--json", "--quiet"]
+    assert order.arguments(bench, plan=True)[-4:] == ["--plan", "--json", "--quiet", "--progress-json"]
     assert order.command(bench, resume=True).endswith("'--store=my runs.db' --resume --no-report")
 
 
@@ -131,8 +131,8 @@ def test_a_form_that_cannot_be_carried_out_is_refused(form: object, error: type[
 
 def test_a_stored_plan_of_a_task_that_is_not_built_in_asks_for_its_file() -> None:
     with pytest.raises(BadStudy, match="is not built in: name its file after `actlab serve`"):
-        order_of_plan(PLAN, Workbench())
-    assert order_of_plan(PLAN, Workbench(data="t.py:make_task")).task == NAMED
+        order_of_plans([PLAN], Workbench())
+    assert order_of_plans([PLAN], Workbench(data="t.py:make_task")).task == NAMED
 
 
 def test_closing_a_child_ends_it_and_what_it_has_started() -> None:

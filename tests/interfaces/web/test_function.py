@@ -135,13 +135,28 @@ def test_a_function_with_no_curve_says_why_and_the_others_are_drawn(visitor_of):
 
 def test_exactness_and_cost_are_measured_on_request(visitor_of):
     visitor = visitor_of()
-    visitor.visit("/function?f=mish")
+    visitor.visit("/function?f=mish&f=" + quote("x/(1+exp(-1.3*x))"))
     drawn(visitor)
+    assert visitor.at("facts").inner_text().count("not measured") == 2
     visitor.at("measure").click()
-    visitor.at("exactness").locator("canvas").nth(1).wait_for()
+    visitor.at("exactness-of").nth(1).locator("canvas").nth(1).wait_for(timeout=60_000)
+    assert visitor.at("exactness-of").locator("h3").all_inner_texts() == ["mish", "x/(1+exp(-1.3*x))"]
+    visitor.at("facts").locator("td", has_text="measured now").nth(1).wait_for()
+    assert "not measured" not in visitor.at("facts").inner_text()
     visitor.at("time").click()
-    visitor.at("cost").locator("tbody tr").first.wait_for()
+    visitor.at("cost").locator("table").nth(1).wait_for(timeout=60_000)
+    assert visitor.at("cost").locator("caption").all_inner_texts() == ["mish", "x/(1+exp(-1.3*x))"]
     assert "PyTorch" in visitor.at("cost").inner_text()
+
+
+def test_a_formula_that_is_rewritten_says_what_is_computed(visitor_of):
+    visitor = visitor_of()
+    visitor.visit("/function?f=" + quote("x/(1+exp(-1.3*x))") + "&f=" + quote("x * sigmoid(b*x); b=2"))
+    drawn(visitor)
+    visitor.at("summary").get_by_text("It is computed as x*sigmoid(1.3*x)").wait_for()
+    visitor.at("chip").nth(1).click()
+    visitor.at("selected").get_by_text("b*x").wait_for()
+    visitor.at("summary").get_by_text("A formula given as text.", exact=True).wait_for()
 
 
 def test_wrong_formulas_in_the_address_are_named_and_the_others_shown(visitor_of):

@@ -15,7 +15,7 @@ import pytest
 
 from actlab.errors import BadInput
 from actlab.web.gate import MOST_BYTES
-from actlab.web.server import bound
+from actlab.web.loopback import bound
 from actlab.web.workbench import Workbench
 from web_server import serving
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
+from PIL import Image
 
 from actlab.errors import BadInput
 from actlab.lessons import draw
@@ -90,7 +92,7 @@ def test_answer_is_explained_when_chosen_with_the_keyboard_and_survives_a_reload
     assert choice.locator(".why:visible").inner_text().startswith("Right.")
     at(page, "choice2").locator("input").first.focus()
     page.keyboard.press("Space")
-    assert at(page, "progress").inner_text() == "– done"
+    assert at(page, "progress").inner_text() == "– done, 1 of 2 right"
 
 
 def test_list_of_lessons_shows_progress_and_forgets_it(visitor_of):
@@ -177,6 +179,31 @@ def test_exported_lesson_works_from_a_file(chromium, exported: Path, lesson: Les
     page.close()
     assert wrong == []
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+def test_an_address_presets_the_figures_of_an_exported_lesson(chromium, exported: Path):
+    page = chromium.new_page()
+    page.goto((exported.parent / "03-sigmoid.html").as_uri() + "?figure1=f%3Dsigmoid%26point%3D2&figure2=lines%3Dother")
+    page.wait_for_function(MOUNTED)
+    reading = page.locator('[data-test="figure1"] [data-test="reading"]')
+    assert "0.8808" in reading.inner_text()
+    assert page.locator('[data-test="figure1"] .error').is_hidden()
+    assert "The address presets lines, which only" in page.locator('[data-test="figure2"] .error').inner_text()
+    page.close()
+
+
+def test_a_lesson_is_printed_dark_on_light(chromium, exported: Path):
+    context = chromium.new_context(color_scheme="dark", viewport={"width": 800, "height": 600})
+    page = context.new_page()
+    page.goto((exported.parent / "03-sigmoid.html").as_uri())
+    page.wait_for_function(MOUNTED)
+    page.emulate_media(media="print")
+    page.wait_for_timeout(300)
+    pixels = Image.open(BytesIO(page.screenshot())).convert("L")
+    shares = pixels.histogram()
+    context.close()
+    assert sum(shares[200:]) > 0.8 * sum(shares)
+    assert sum(shares[:90]) > 0.003 * sum(shares)
 
 
 def test_export_is_repeated_but_never_written_over_other_files(tmp_path: Path):

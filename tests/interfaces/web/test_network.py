@@ -142,6 +142,39 @@ def test_an_activation_is_replaced_while_it_trains_and_restored(shown_of):
     visitor.page.locator('[data-test="status"]:has-text("Paused, 0 steps done")').wait_for()
 
 
+def test_all_replacements_are_undone_at_once(shown_of):
+    visitor = shown_of(DEEP)
+    visitor.at("site-1").click()
+    assert visitor.at("undo-all").is_disabled()
+    visitor.at("formula").fill("tanh")
+    visitor.at("swap-all").click()
+    visitor.at("sites").locator("tbody tr:nth-child(8):has-text('instead of sigmoid')").wait_for(timeout=60_000)
+    visitor.at("undo-all").click()
+    visitor.page.wait_for_function(
+        "() => !document.querySelector('[data-test=sites]').textContent.includes('instead of')"
+    )
+    assert visitor.at("undo-all").is_disabled()
+
+
+def test_a_refusal_and_a_finding_of_a_replaced_activation_name_the_line_of_the_user(shown_of):
+    visitor = shown_of(CNN)
+    visitor.expected.append("400")
+    _bars(visitor, "z").first.wait_for(timeout=10_000)
+    visitor.at("formula").fill("softmax")
+    visitor.at("swap").click()
+    visitor.page.locator(
+        '[data-test="swap-error"]:has-text("model[0] (net.py:12) stays: softmax acts along")'
+    ).wait_for()
+    visitor.at("formula").fill("0*x")
+    visitor.at("swap").click()
+    visitor.at("sites").locator("tbody tr:nth-child(1):has-text('instead of relu')").wait_for()
+    finding = visitor.at("finding-AL114").first
+    finding.wait_for(timeout=10_000)
+    assert "net.py:12, in model[0] (F.relu)" in finding.text_content()
+    assert "the derivative of 0*x (line 12) is 0" in finding.text_content()
+    assert "swapped_" not in visitor.at("findings").text_content()
+
+
 def test_errors_stand_beside_what_caused_them(shown_of):
     visitor = shown_of(CNN)
     visitor.expected.append("400")
@@ -174,6 +207,8 @@ def test_a_network_that_raises_is_reported_and_can_be_reset(shown_of):
 def test_a_program_that_cannot_be_loaded_is_corrected_and_loaded_again(shown_of, tmp_path: Path):
     visitor = shown_of("make_task = 3")
     visitor.page.locator('[data-test="failure"]:has-text("must be an actlab.Task")').wait_for(timeout=10_000)
+    assert visitor.at("shown").is_hidden()
+    assert visitor.at("scrubber").is_hidden()
     (tmp_path / "net.py").write_text(dedent(CNN), encoding="utf-8")
     visitor.at("load").click()
     _bars(visitor, "z").first.wait_for(timeout=10_000)

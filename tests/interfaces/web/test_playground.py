@@ -77,6 +77,44 @@ def test_it_runs_at_once_and_every_change_is_in_the_address(visitor_of):
     shows(page, "frame.layers.length === 2")
 
 
+def test_what_is_typed_while_the_server_answers_is_not_lost(visitor_of):
+    visitor = visitor_of()
+    page = visitor.visit("/playground?" + query_of(SMALL))
+    shows(page, "frame.step === 0")
+
+    def slowly(route: Any) -> None:
+        time.sleep(0.4)  # the answer to one change arrives after the next change
+        route.continue_()
+
+    page.route("**/api/playground", slowly)
+    visitor.at("rate").fill("0.1")
+    page.wait_for_timeout(350)  # asked for, and not answered yet
+    visitor.at("width-1").fill("7")
+    visitor.at("batch").fill("5")
+    visitor.at("activation-2").fill("sin(x)")
+    visitor.at("play").click()
+    shows(page, "frame.playing && frame.layers[0].units.length === 7")
+    becomes(page, "location.search.includes('sin(x)')")
+    for part in ("rate=0.1", "layer=7:none", "batch=5", "layer=3:none:default:sin(x)"):
+        assert part in page.url
+    assert visitor.at("width-1").input_value() == "7"
+    assert "paused" not in page.url
+
+
+def test_a_formula_that_is_being_typed_stays_when_a_layer_is_added_or_removed(visitor_of):
+    visitor = visitor_of()
+    page = visitor.visit("/playground?" + query_of(SMALL))
+    shows(page, "frame.step === 0")
+    visitor.at("activation-2").fill("sin(x)")
+    visitor.at("add-layer").click()
+    assert visitor.at("activation-2").input_value() == "sin(x)"
+    visitor.at("activation-1").fill("cos(x)")
+    visitor.at("remove-1").click()
+    page.wait_for_timeout(600)
+    assert visitor.at("activation-1").input_value() == "sin(x)"
+    becomes(page, "(location.search.match(/sin\\(x\\)/g) || []).length === 2 && !location.search.includes('cos')")
+
+
 def test_a_formula_is_an_activation_and_a_wrong_one_is_explained_beside_its_box(visitor_of):
     visitor = visitor_of()
     visitor.expected.append("400")

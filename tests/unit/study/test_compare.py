@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from actlab.errors import BadInput, BadStudy, UnknownActivation
+from actlab.study import lots, runner
 from actlab.study.arm import Arm
 from actlab.study.compare import compare, prepare
 from actlab.study.comparison import Comparison
@@ -201,8 +204,9 @@ def test_a_second_look_is_taken_only_where_the_first_did_not_settle_it() -> None
     assert (settled.look, len(settled.arms[0].tests), settled.arms[1].verdict) == (0, 6, "minor")
 
 
-def test_progress_reports_every_trial_and_the_time_left() -> None:
-    told: list[tuple[int, int, float | None, str]] = []
+def test_progress_reports_every_trial_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lots, "SAID_SECONDS", 1e9)
+    told: list[tuple[float, int, float | None, str]] = []
     result = found(progress=lambda *news: told.append(news))
     trials = sum(arm.runs for arm in result.arms)
     assert sorted({news[0] for news in told}) == list(range(trials + 1))
@@ -210,6 +214,20 @@ def test_progress_reports_every_trial_and_the_time_left() -> None:
     assert told[0][2] is None
     assert told[-1][2] == 0
     assert "training: tanh" in {news[3] for news in told}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_progress_moves_while_runs_train_together(jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lots, "SAID_SECONDS", 0.0)
+    monkeypatch.setattr(runner, "_pool", ThreadPoolExecutor)  # processes would not have the patch
+    told: list[tuple[float, int, float | None, str]] = []
+    result = found(progress=lambda *news: told.append(news), runner=runner.LocalRunner(jobs))
+    parts = [news for news in told if "runs together" in news[3]]
+    assert parts
+    assert re.fullmatch(r"training: (relu|tanh), epoch \d+ of \d+ runs together", parts[0][3])
+    assert any(news[0] != int(news[0]) for news in parts)
+    assert [news[0] for news in told] == sorted(news[0] for news in told)
+    assert told[-1][0] == sum(arm.runs for arm in result.arms)
 
 
 def test_a_comparison_is_plain_json(comparison: Comparison) -> None:
@@ -280,7 +298,8 @@ from actlab.train.builtin import builtin_task
 
 if __name__ == "__main__":
     def told(done, total, left, label):
-        print(done, flush=True)
+        if "epoch" not in label:  # that of a trial that has ended
+            print(done, flush=True)
     try:
         compare(builtin_task("diabetes"), candidates=["tanh"], jobs=2, store=sys.argv[1], progress=told)
     except KeyboardInterrupt:
@@ -299,7 +318,7 @@ def test_ctrl_c_ends_at_once_keeps_finished_trials_and_leaves_no_process(tmp_pat
         start_new_session=True,  # Ctrl-C reaches the whole process group; ours must not be in it
     )
     assert process.stdout is not None
-    while (line := process.stdout.readline()) and int(line) < 2:
+    while (line := process.stdout.readline()) and float(line) < 2:
         pass
     os.killpg(process.pid, signal.SIGINT)
     sent = time.monotonic()

@@ -168,6 +168,23 @@ def test_thirty_digits(text: str, function: Callable[[Any], Any]) -> None:
     assert pair(text, correlation) == pytest.approx(float(expected), rel=1e-9)
 
 
+@pytest.mark.parametrize("correlation", [-0.97, 0.96, 0.98, 0.99, 0.9999])
+def test_many_kinks_against_a_fourier_series(correlation: float) -> None:
+    # |sin 5x| = 2/π - (4/π) Σ cos(10 k x)/(4 k² - 1), and the means of products of cosines are known
+    with mp.workdps(30):
+        c, waves = mp.mpf(correlation), range(1, 80)
+        shares = {0: 2 / mp.pi} | {k: -4 / mp.pi / (4 * k * k - 1) for k in waves}
+
+        def mean(k: int, other: int) -> Any:
+            a, b = 10 * k, 10 * other
+            total = -mp.mpf(a * a + b * b) / 2
+            return (mp.exp(total + a * b * c) + mp.exp(total - a * b * c)) / 2
+
+        near = [(k, other) for k in shares for other in shares if abs(k - other) < 12]
+        expected = mp.fsum(shares[k] * shares[other] * mean(k, other) for k, other in near)
+    assert pair("abs(sin(5*x))", correlation, q1=1.0, q2=1.0) == pytest.approx(float(expected), rel=1e-9)
+
+
 @pytest.mark.parametrize("correlation", [-0.98, 0.5, 0.97, 0.99999])
 def test_kinks_away_from_zero(correlation: float) -> None:
     with mp.workdps(30):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,11 +74,24 @@ def test_the_page_answers_while_the_training_stays_bit_for_bit_the_same(capsys):
     assert sum(seen["site"]["z"]["counts"]) == 16 * 8
 
 
+def servers(of: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(each) for each in Path(f"/proc/{of}/task/{of}/children").read_text().split()]
+
+
+def is_there(process: int) -> bool:
+    stat = Path(f"/proc/{process}/stat")
+    return stat.exists() and ") Z" not in stat.read_text()
+
+
 def test_nothing_is_left_behind(capsys):
-    before = set(threading.enumerate())
-    loop(steps=2, live=True)
+    before, started = set(threading.enumerate()), list[int]()
+    old = set(servers(os.getpid()))
+    loop(steps=2, live=True, during=lambda step: started.extend(set(servers(os.getpid())) - old))
     origin, token = address(capsys)
     assert set(threading.enumerate()) <= before
+    assert len(set(started)) == 1
+    assert not is_there(started[0])
     with pytest.raises(OSError, match="refused"):
         asked(origin, token, "/api/network")
 
@@ -139,6 +155,61 @@ def test_the_end_of_the_block_ends_a_page_that_still_listens(capsys):
     assert set(threading.enumerate()) <= before
     streams[0].close()
     assert capsys.readouterr().err == ""
+
+
+def test_a_process_that_stops_or_ends_does_not_disturb_the_loop(capsys):
+    plain_losses, _ = loop(steps=100, live=False)
+    old, started, start = set(servers(os.getpid())), list[int](), time.monotonic()
+
+    def disturb(step: int) -> None:
+        if step == 0:
+            started.extend(set(servers(os.getpid())) - old)
+            os.kill(started[0], signal.SIGSTOP)  # it takes no more messages
+        if step == 90:
+            os.kill(started[0], signal.SIGKILL)
+            time.sleep(0.3)
+
+    assert loop(steps=100, live=0, during=disturb)[0] == plain_losses
+    assert time.monotonic() - start < 8
+    assert capsys.readouterr().err.count("ended; the training goes on") == 1
+
+
+KILLED = """
+import os, signal, time
+import torch
+from torch import nn
+import actlab
+print("the program runs", flush=True)
+model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+with actlab.watch(model, every=1, live=0) as watched:
+    if not os.fork():  # as a worker of a data loader, which holds all files of its parent
+        time.sleep(20)
+        os._exit(0)
+    model(torch.ones(2, 4)).sum().backward()
+    watched.step()
+    time.sleep(20)
+"""
+
+
+def test_the_page_ends_with_a_training_that_is_killed(tmp_path):
+    (tmp_path / "loop.py").write_text(KILLED)  # without a guard: a process that imported it would train again
+    with subprocess.Popen([sys.executable, "loop.py"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True) as training:  # fmt: skip
+        assert training.stderr is not None
+        assert training.stdout is not None
+        origin, _, token = training.stderr.readline().removeprefix("actlab.watch: ").strip().partition("/?token=")
+        while not asked(origin, token, "/api/network")["sites"] and training.poll() is None:
+            time.sleep(0.1)
+        started = servers(training.pid)
+        assert len(started) == 2
+        training.kill()
+        training.wait()
+        end = time.monotonic() + 5
+        while sum(map(is_there, started)) > 1 and time.monotonic() < end:
+            time.sleep(0.05)
+        (worker,) = filter(is_there, started)
+        os.kill(worker, signal.SIGKILL)
+        assert training.stdout.read() == "the program runs\n"
 
 
 @pytest.mark.parametrize("live", ["yes", -1, 70000, 1.5])

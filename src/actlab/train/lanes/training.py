@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import final
@@ -193,7 +193,12 @@ def train_lanes(lanes: Sequence[Lane], *, fixed: frozenset[str] = frozenset()) -
     return [runs[place] for place in range(len(lanes))]
 
 
-def each_run(lanes: Sequence[Lane], *, fixed: frozenset[str] = frozenset()) -> Iterator[Finished]:
+def each_run(
+    lanes: Sequence[Lane],
+    *,
+    fixed: frozenset[str] = frozenset(),
+    epoch_ended: Callable[[int, int], None] = lambda epochs, left: None,
+) -> Iterator[Finished]:
     """Train many models at once, each as the plain loop would alone, and yield their runs as they end.
 
     A lane ends where the plain loop would end it, at its plateau or by a divergence; the others go on without it.
@@ -201,6 +206,7 @@ def each_run(lanes: Sequence[Lane], *, fixed: frozenset[str] = frozenset()) -> I
     Args:
         lanes: the training runs; `decide` says whether they can run as one.
         fixed: the buffers that all models share, and that training does not change.
+        epoch_ended: called with the number of epochs done and of the lanes that go on.
 
     Raises:
         BadTask: the model or the loss raised.
@@ -220,6 +226,7 @@ def each_run(lanes: Sequence[Lane], *, fixed: frozenset[str] = frozenset()) -> I
         share = (time.perf_counter() - start) / len(members)
         for member in members:
             member.seconds += share
+        epoch_ended(epoch + 1, len(members) - len(runs))
         yield from (Finished(members[at].place, run, members[at].seconds) for at, run in runs.items())
         left = [at for at in range(len(members)) if at not in runs]
         if not left:

@@ -1,20 +1,20 @@
 // The comparisons of the store, and the form that plans or starts one.
 import {watchNow} from "./compare_now.js";
-import {byId, complain, el, fill, getJson, postJson, whenStill} from "./page.js";
+import {byId, complain, counted, el, fill, getJson, postJson, whenStill} from "./page.js";
 
 /** @type {string[]} */
 const arms = [];
 
 /** @param {any} run */
 function row(run) {
-  const title = String(run.number).startsWith("S") ? `${run.studies.length} tasks: ${run.name}` : run.name;
+  const title = String(run.number).startsWith("S") ? `${counted(run.studies.length, "task")}: ${run.name}` : run.name;
   const begun = new Date(run.created).toLocaleString(undefined, {dateStyle: "medium", timeStyle: "short"});
   const planned = run.planned === null ? "" : ` of ${Math.max(run.planned, run.done)}`;
   const isOpen = run.state === "unfinished" && run.planned;
   return el("li", {"data-test": "run"},
     el("div", {class: "controls"}, el("a", {href: `/compare?study=${run.number}`}, `${title} (run ${run.number})`),
       el("span", {class: `badge ${run.state === "decided" ? "equivalent" : "undecided"}`}, run.state)),
-    el("p", {class: "quiet fine"}, `Begun ${begun}; ${run.done}${planned} training runs.`),
+    el("p", {class: "quiet fine"}, `Begun ${begun}; ${planned ? run.done + planned + " training runs" : counted(run.done, "training run")}.`),
     isOpen ? el("progress", {max: Math.max(run.planned, run.done), value: run.done, "aria-label": `Training runs of run ${run.number}`}) : null,
     run.verdict ? el("p", {}, run.verdict) : null);
 }
@@ -57,6 +57,22 @@ async function add() {
   return true;
 }
 
+/** The boxes of further tasks. @returns {HTMLInputElement[]} */
+const boxes = () => [...byId("more").querySelectorAll("input")];
+const further = () => boxes().filter((box) => box.checked && !box.disabled).map((box) => box.value);
+
+/** Fill in the form as it was sent. @param {any} form */
+function restore(form) {
+  byId("task").value = form.task;
+  for (const box of boxes()) box.checked = form.more.includes(box.value);
+  byId("several").open = form.more.length > 0;
+  arms.splice(0, arms.length, ...form.activations);
+  byId("against").value = form.against;
+  for (const name of ["seeds", "budget", "epochs", "jobs"]) byId(name).value = form[name] ?? "";
+  about();
+  showArms();
+}
+
 /** @param {SubmitEvent} event */
 async function submit(event) {
   event.preventDefault();
@@ -66,7 +82,7 @@ async function submit(event) {
   const number = (/** @type {string} */ name) => byId(name).validity.badInput ? "not a number" : byId(name).value;
   try {
     const numbers = Object.fromEntries(["seeds", "budget", "epochs", "jobs"].map((name) => [name, number(name)]));
-    await postJson("/api/compare", {plan, task: byId("task").value, activations: arms, against: byId("against").value, ...numbers});
+    await postJson("/api/compare", {plan, task: byId("task").value, more: further(), activations: arms, against: byId("against").value, ...numbers});
     byId("now").scrollIntoView({block: "nearest"});
   } catch (problem) { complain(byId("form-error"), problem); }
 }
@@ -85,9 +101,19 @@ byId("arm").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => 
 });
 byId("add").addEventListener("click", add);
 byId("form").addEventListener("submit", submit);
-const about = () => { byId("task-about").textContent = byId("task").selectedOptions[0].dataset.about; };
+function about() {
+  byId("task-about").textContent = byId("task").selectedOptions[0]?.dataset.about || "";
+  for (const box of boxes()) box.disabled = box.value === byId("task").value;
+}
 byId("task").addEventListener("change", about);
 about();
 showArms();
-watchNow(byId("now"), (now, isNew) => { busy(now); if (isNew) refresh(); });
+let isTouched = false;
+byId("form").addEventListener("input", () => { isTouched = true; });
+watchNow(byId("now"), (now, isNew) => {
+  busy(now);
+  if (now.form && !isTouched && !arms.length) restore(now.form);
+  isTouched = true;
+  if (isNew) refresh();
+});
 refresh();

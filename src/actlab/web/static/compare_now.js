@@ -1,6 +1,6 @@
 // The comparison that runs now: how far it is, how it ended, and its buttons.
 import {listen} from "./live.js";
-import {complain, copyButton, el, fill, postJson} from "./page.js";
+import {complain, copyButton, counted, el, fill, postJson} from "./page.js";
 
 /** Return a time in words. @param {number} seconds */
 export function duration(seconds) {
@@ -27,20 +27,20 @@ export const continuation = (study, text, seeds = null) => starter(seeds ? "add-
 /**
  * Show what runs in a card, and keep it up to date.
  * @param {HTMLElement} place @param {(now: any, isNew: boolean) => void} change called at every change; `isNew` if the state is another
- * @param {number} [study] show this study only
+ * @param {string} [run] show this run only
  */
-export function watchNow(place, change, study) {
+export function watchNow(place, change, run) {
   let key = "";
   /** @type {(now: any) => void} */
   let update = () => {};
   listen("compare", (now) => {
     if (!now) return;
-    const next = [now.state, now.is_plan, now.study, now.task].join();
+    const next = [now.state, now.is_plan, now.run || now.study, now.task].join();
     const isNew = next !== key;
     key = next;
     if (isNew) {
-      place.hidden = now.state === "idle" || (study !== undefined && now.study !== study);
-      update = draw(place, now, study !== undefined);
+      place.hidden = now.state === "idle" || (run !== undefined && now.run !== run && String(now.study) !== run);
+      update = draw(place, now, run !== undefined);
     }
     update(now);
     change(now, isNew);
@@ -53,7 +53,8 @@ function draw(place, now, isStudy) {
   const what = now.is_plan ? "Plan" : "Comparison";
   const arms = now.activations.length ? `: ${now.activations.join(", ")}` : "";
   const head = el("h2", {}, `${what} on ${now.task}${arms}`);
-  const link = now.study && !isStudy ? el("p", {}, el("a", {href: `/compare?study=${now.study}`, "data-test": "to-study"}, `Run ${now.study}`)) : null;
+  const run = now.run || now.study;
+  const link = run && !isStudy ? el("p", {}, el("a", {href: `/compare?study=${run}`, "data-test": "to-study"}, `Run ${run}`)) : null;
   if (now.state === "running" || now.state === "stopping") return drawRunning(place, head, link);
   const ended = {stopped: "Stopped", finished: now.is_plan ? "Planned" : "Finished", failed: "Failed"}[/** @type {string} */ (now.state)];
   const said = el("p", {class: now.state === "failed" ? "error" : "said", role: "status", "data-test": "said"}, now.sentence || ended || "");
@@ -76,15 +77,18 @@ function draw(place, now, isStudy) {
 function drawRunning(place, head, link) {
   const bar = el("progress", {"aria-label": "Training runs done", "data-test": "bar"});
   const said = el("p", {"data-test": "said"});
+  const doing = el("p", {class: "quiet fine", "data-test": "doing"});
   const error = el("p", {class: "error", role: "alert", hidden: true});
   const interrupt = () => postJson("/api/compare/stop").catch((problem) => complain(error, problem));
   const stop = el("button", {type: "button", "data-test": "stop", onclick: interrupt}, "Stop");
-  fill(place, head, bar, said, el("div", {class: "controls"}, stop), error, link);
+  fill(place, head, bar, said, doing, el("div", {class: "controls"}, stop), error, link);
   return (/** @type {any} */ now) => {
     const left = now.seconds_left === null ? "" : `, about ${duration(now.seconds_left)} left`;
-    const far = now.planned ? `${now.done} of ${now.planned} training runs${left}` : now.is_plan ? "Training a small pilot" : "Preparing the task";
+    const runs = now.is_plan ? `A small pilot: ${Math.floor(now.far)}` : String(now.done);
+    const far = now.planned ? `${runs} of ${counted(now.planned, "training run")}${left}` : now.is_plan ? "Training a small pilot" : "Preparing the task";
     said.textContent = now.state === "stopping" ? "Stopping …" : now.sentence || `${far} (${duration(now.seconds)} so far).`;
+    doing.textContent = now.planned && !now.is_plan && now.label ? `${now.label[0].toUpperCase()}${now.label.slice(1)}.` : "";
     stop.disabled = now.state === "stopping";
-    if (now.planned) { bar.max = now.planned; bar.value = now.done; }
+    if (now.planned) { bar.max = now.planned; bar.value = now.far; }
   };
 }

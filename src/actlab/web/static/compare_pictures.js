@@ -1,19 +1,8 @@
 // The pictures of a comparison, drawn from the numbers that its report shows.
-import {el, fill, numberOf, shown} from "./page.js";
+import {el, fill, numberOf, shown, svg} from "./page.js";
 import {lines, look} from "./plot.js";
 
 const ROW = 58, AXIS = 44, EDGE = 12;
-
-/** @param {string} name @param {Record<string, any>} attributes @param {...any} children @returns {any} */
-function svg(name, attributes, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else element.setAttribute(key, String(value));
-  }
-  element.append(...children.flat());
-  return element;
-}
 
 /** @param {number} x1 @param {number} y1 @param {number} x2 @param {number} y2 @param {Record<string, any>} [more] */
 const line = (x1, y1, x2, y2, more = {}) => svg("line", {x1, y1, x2, y2, stroke: "currentColor", ...more});
@@ -52,6 +41,17 @@ function drawing(draw) {
 const figure = (facts, name, ...children) => el("section", {class: "card", "data-test": name}, el("h2", {}, facts.title),
   facts.caption ? el("p", {class: "fine quiet"}, facts.caption) : null, children);
 
+/** Return how each arm is drawn, in every picture alike. @param {any} all @returns {Map<string, {color: string, dash: any}>} */
+export function looksOf(all) {
+  const names = all.rows.map((/** @type {any} */ row) => row.full_name);
+  // the control has the color of the text
+  const lookOf = (/** @type {number} */ at) => (at ? look(at > 4 ? at : at - 1) : {color: "ink", dash: undefined});
+  return new Map(names.map((/** @type {string} */ name, /** @type {number} */ at) => [name, lookOf(at)]));
+}
+
+/** @param {any} all @param {string} arm */
+const colored = (all, arm) => ({color: `var(--${looksOf(all).get(arm)?.color})`});
+
 /** Draw a row for each arm: the interval, the estimate, and a dot for each seed. @param {any} all */
 export function drawDifferences(all) {
   const facts = all.differences, {metric, places, region, limits} = facts;
@@ -68,19 +68,21 @@ export function drawDifferences(all) {
       if (step) event.preventDefault();
       if (step) dots[(dots.indexOf(event.target) + step + dots.length) % dots.length].focus();
     };
-    const title = `${all.marks[arm.verdict]} ${arm.arm}: ${arm.verdict}, ${signed(arm.estimate, places)}`;
+    const title = `${all.marks[arm.verdict]} ${arm.arm}: ${arm.verdict}`;
     const open = [[arm.low, "◀"], [arm.high, "▶"]].filter(([end]) => !Number.isFinite(numberOf(end)));
-    return svg("g", {class: arm.verdict, onkeydown, "data-test": "row"}, text(EDGE, top + 15, cut(title, width / 7.5), {...MARK, ...START, "font-weight": 600}),
+    return svg("g", {...colored(all, arm.arm), onkeydown, "data-test": "row"},
+      text(EDGE, top + 15, cut(title, width / 7.5), {...MARK, ...START, "font-weight": 600}),
       line(inside(arm.low), top + 28, inside(arm.high), top + 28, {"stroke-width": 3, "data-test": "interval"}),
       open.map(([end, arrow]) => text(inside(end), top + 33, arrow)), text(x(arm.estimate), top + 33, all.marks[arm.verdict], MARK), dots);
   };
   const draw = (/** @type {number} */ width) => {
+    const under = `difference from ${facts.control} (${metric.unit})`;
     const height = ROW * facts.arms.length, x = scale(limits, EDGE, width - EDGE), wide = x(region) - x(-region);
     return svg("svg", {width, height: height + AXIS, role: "group", "aria-label": facts.title},
       ticks(limits, width < 500 ? 4 : 8).map((tick) => [line(x(tick), 0, x(tick), height, PALE), text(x(tick), height + 17, shown(tick), QUIET)]).flat(),
       svg("rect", {class: "equivalent", x: x(-region), width: wide, y: 0, height, fill: "currentColor", "fill-opacity": 0.15, "data-test": "region"}),
       line(x(0), 0, x(0), height), facts.arms.map((/** @type {any} */ arm, /** @type {number} */ at) => row(arm, at * ROW, width, x)),
-      text(width / 2, height + 37, cut(`difference from ${facts.control} (${metric.unit})`, width / 6.5), QUIET));
+      text(width / 2, height + 37, under.length < width / 6.5 ? under : `difference (${metric.unit})`, QUIET));
   };
   return figure(facts, "differences", drawing(draw), readout, el("p", {class: "fine quiet"}, `Shaded: ${facts.legend.join("; ")}.`));
 }
@@ -98,7 +100,7 @@ export function drawCost(all) {
     for (let at = heights.length - 1, most = bottom; at >= 0; at -= 1) most = (heights[at] = Math.min(heights[at], most)) - 16;
     const point = (/** @type {any} */ arm, /** @type {number} */ at) => {
       const [step, test] = [x(arm.relative_step), y(arm.test)], front = facts.front.includes(arm.arm) ? " †" : "";
-      return svg("g", {class: arm.verdict}, line(step, test, right + 4, heights[at], PALE), line(x(arm.limits[0]), test, x(arm.limits[1]), test),
+      return svg("g", colored(all, arm.arm), line(step, test, right + 4, heights[at], PALE), line(x(arm.limits[0]), test, x(arm.limits[1]), test),
         line(step, y(arm.test - arm.spread), step, y(arm.test + arm.spread)), text(step, test + 5, all.marks[arm.verdict], {...MARK, "data-test": "point"}),
         text(right + 8, heights[at] + 4, cut(arm.arm, (column - 20) / 7.2) + front, START),
         svg("title", {}, `${arm.arm}: ${arm.test.toFixed(places)} ± ${arm.spread.toFixed(places)} ${metric.unit}, ${arm.step_time}`));
@@ -117,16 +119,17 @@ export function drawLearning(all) {
   const facts = all.learning, arms = facts.arms.filter((/** @type {any} */ arm) => arm.epochs.length), place = el("div");
   if (!arms.length) return figure(facts, "learning", el("p", {}, "No run completed its first epoch."));
   const epochs = arms[0].epochs, flat = facts.shows_baseline ? [{label: facts.baseline_name, color: "quiet", dash: [2, 4], width: 1}] : [];
+  const looks = /** @type {Map<string, any>} */ (looksOf(all));
   /** @type {any} */ let chart = null;
   const show = () => {
     const one = arms[Number(choice.value) - 1];
-    const ofSeed = (/** @type {number} */ seed) => ({label: `seed ${seed}`, color: one.verdict === "control" ? "ink" : one.verdict, width: 1.3});
+    const ofSeed = (/** @type {number} */ seed) => ({label: `seed ${seed}`, ...looks.get(one.arm), dash: undefined, width: 1.3});
     const series = one ? facts.each[one.arm].map((/** @type {any} */ _, /** @type {number} */ at) => ofSeed(all.differences.seeds[at]))
-      : arms.map((/** @type {any} */ arm, /** @type {number} */ at) => ({label: arm.arm, ...look(at)}));
+      : arms.map((/** @type {any} */ arm) => ({label: arm.arm, ...looks.get(arm.arm)}));
     const curves = one ? facts.each[one.arm].map((/** @type {number[]} */ curve) => epochs.map((/** @type {number} */ epoch) => curve[epoch - 1] ?? null))
       : arms.map((/** @type {any} */ arm) => arm.median);
     chart?.remove();
-    chart = lines(place, {series: [...series, ...flat], x: "epoch", whole: true, y: `validation ${facts.metric.name} (${facts.metric.unit})`, height: 320,
+    chart = lines(place, {series: [...series, ...flat], x: "epoch", whole: true, y: facts.metric.unit || facts.metric.name, height: 320,
       ylimits: one ? null : facts.limits, legend: !one, label: one ? `Learning curve of each seed of ${one.arm}` : facts.alt_texts.join(" ")});
     chart.draw(epochs, [...curves, ...flat.map(() => epochs.map(() => facts.baseline))]);
   };

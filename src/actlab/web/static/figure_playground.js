@@ -70,7 +70,7 @@ export async function mount(place, params, {frames} = {}) {
   };
   const redraw = () => latest && draw(latest);
   new ResizeObserver(redraw).observe(canvas);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  matchMedia("screen and (prefers-color-scheme: dark)").addEventListener("change", redraw);
   const engine = frames ? replay(frames, state.get("paused") === "1", (frame) => draw(frame)) : live();
   if (frames) points = frames[0].points;
   engine.begin();

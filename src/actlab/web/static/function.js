@@ -24,6 +24,9 @@ const state = {
 if (!state.formulas.length) state.formulas = ["gelu", "relu"];
 for (const [name, value] of address) if (name.includes(": ")) state.values[name] = Number(value);
 
+/** The largest errors that were measured here, in ULP. @type {Map<string, any>} */
+const measured = new Map();
+
 /** @type {Map<string, Promise<{facts: any, details: any}>>} */
 const known = new Map();
 
@@ -126,16 +129,18 @@ function asymptote(line) {
 const tends = (facts, side) => (facts.asymptotes?.[side] ? asymptote(facts.asymptotes[side]) : shown(facts.limits?.[side]));
 /** @param {any} value */
 const yesNo = (value) => (value === null || value === undefined ? "unknown" : value ? "yes" : "no");
-/** @param {any} facts @param {string} side */
-const ulps = (facts, side) => {
+/** @param {any} facts @param {string} side @param {string} formula */
+const ulps = (facts, side, formula) => {
   const found = facts.exactness.accurate?.float32?.[side]?.max_ulp;
-  return found === undefined ? "not measured" : `${shown(found, 3)} ULP`;
+  if (found !== undefined) return `${shown(found, 3)} ULP`;
+  const now = measured.get(formula)?.[side];
+  return now === undefined ? "not measured" : `${shown(now, 3)} ULP, measured now`;
 };
 
 /** Return the names in other frameworks, each framework once. @param {any} facts @returns {[string, string[]][]} */
 const elsewhere = (facts) => /** @type {[string, string[]][]} */ (Object.entries(facts.elsewhere)).filter(([name]) => name !== "hf");
 
-/** The rows of the table: a name, and what a function's facts say. @type {[string, (facts: any) => any][]} */
+/** The rows of the table: a name, and what a function's facts say. @type {[string, (facts: any, formula: string) => any][]} */
 const ROWS = [
   ["Range", (facts) => interval(facts.range)],
   ["Value at 0", (facts) => shown(facts.value_at_zero)],
@@ -150,8 +155,8 @@ const ROWS = [
   ["Gain, second moment", (facts) => shown(facts.gains.second_moment)],
   ["Gain, variance", (facts) => shown(facts.gains.variance)],
   ["Gain, backward", (facts) => shown(facts.gains.backward)],
-  ["Largest error, value", (facts) => ulps(facts, "forward")],
-  ["Largest error, derivative", (facts) => ulps(facts, "backward")],
+  ["Largest error, value", (facts, formula) => ulps(facts, "forward", formula)],
+  ["Largest error, derivative", (facts, formula) => ulps(facts, "backward", formula)],
   ["Same as", (facts) => facts.same_as || "–"],
   ["Also called", (facts) => facts.aliases.join(", ") || "–"],
   ["In other frameworks", (facts) => elsewhere(facts).map(([name, names]) => `${name}: ${names.join(", ")}`).join("; ") || "–"],
@@ -162,8 +167,15 @@ async function tabulate() {
   const formulas = state.formulas.map(bound);
   const all = await Promise.all(formulas.map(about));
   const head = el("tr", {}, el("td"), ...formulas.map((formula) => el("th", {scope: "col"}, formula)));
-  const rows = ROWS.map(([name, said]) => el("tr", {}, el("th", {scope: "row"}, name), ...all.map(({facts}) => el("td", {}, said(facts)))));
+  const rows = ROWS.map(([name, said]) => el("tr", {}, el("th", {scope: "row"}, name), ...all.map(({facts}, at) => el("td", {}, said(facts, formulas[at])))));
   fill(byId("facts"), el("caption", {}, "What follows from each formula."), el("thead", {}, head), el("tbody", {}, ...rows));
+}
+
+/** Say which formula is computed, if it is not the typed one. @param {any} facts */
+function rewritten(facts) {
+  const bare = (/** @type {string} */ text) => text.split(";")[0].replace(/[\s()]/g, "");
+  if (facts.family !== "typed" || bare(facts.formula) === bare(facts.name)) return [];
+  return [`It is computed as ${facts.formula}, which is the same function and keeps its digits.`];
 }
 
 /** Show the selected function's mathematics and code. */
@@ -171,7 +183,7 @@ async function describe() {
   const formula = bound(state.formulas[state.selected]);
   const {facts, details} = await about(formula);
   byId("selected").textContent = formula;
-  byId("summary").textContent = facts.summary;
+  byId("summary").textContent = [facts.summary, ...rewritten(facts)].join(" ");
   const shownAs = (/** @type {string} */ text) => new DOMParser().parseFromString(text, "text/html").body.firstElementChild;
   const name = facts.inputs.length > 1 ? "f(value, gate)" : "f(x)";
   fill(byId("mathematics"), el("p", {class: "quiet fine"}, `${name} =`), shownAs(details.mathematics),
@@ -187,7 +199,7 @@ async function describe() {
 function chips() {
   fill(byId("chips"), ...state.formulas.map((formula, at) => {
     const swatch = el("span", {class: `swatch ${look(at).color}`, "aria-hidden": "true"});
-    const chosen = () => { state.selected = at; chips(); cleared(); describe(); };
+    const chosen = () => { state.selected = at; chips(); describe(); };
     const select = el("button", {type: "button", "aria-pressed": String(at === state.selected), "data-test": "chip", onclick: chosen}, formula);
     const remove = el("button", {type: "button", "aria-label": `Remove ${formula}`, "data-test": "remove", onclick: () => {
       state.formulas.splice(at, 1);
@@ -279,44 +291,53 @@ for (const name of /** @type {("from" | "to")[]} */ (["from", "to"])) {
   });
 }
 
-byId("measure").addEventListener("click", async () => {
-  const formula = bound(state.formulas[state.selected]);
-  byId("measuring").textContent = "Measuring …";
-  complain(byId("unmeasured"));
-  try {
-    const found = await getJson(asked("/api/function/exactness", formula));
-    fill(byId("exactness"));
+/**
+ * Measure every function, one after another, and show each answer as it comes; functions that are chosen meanwhile end it.
+ * @param {string} place where the answers go @param {string} status @param {string} wrong @param {string} doing
+ * @param {(formula: string) => Promise<any>} ask @param {(found: any, formula: string) => any} shownAs
+ */
+async function ofAll(place, status, wrong, doing, ask, shownAs) {
+  const mine = byId(place).appendChild(el("div")), formulas = state.formulas.map(bound);
+  /** @type {string[]} */ const failed = [];
+  fill(byId(place), mine);
+  for (const formula of formulas) {
+    byId(status).textContent = `${doing} ${formula} …`;
+    const found = await ask(formula).catch((error) => { failed.push(`${formula}: ${error.message}`); });
+    if (!mine.isConnected) return;
+    if (found) mine.append(shownAs(found, formula));
+    complain(byId(wrong), failed.join(" "));
+  }
+  byId(status).textContent = "";
+}
+
+const measure = () => ofAll("exactness", "measuring", "unmeasured", "Measuring", (formula) => getJson(asked("/api/function/exactness", formula)),
+  (found, formula) => {
+    const place = el("section", {"data-test": "exactness-of"}, el("h3", {}, formula));
     for (const part of [found.negative, found.positive]) {
       const named = (/** @type {any} */ row) => `${row.name}, ${row.direction === "forward" ? "value" : "derivative"}`;
       const series = part.rows.map((/** @type {any} */ row, /** @type {number} */ at) => ({label: named(row), ...look(at), points: true}));
       const sign = part.sign < 0 ? "−" : "+";
-      const label = `Largest errors for inputs of sign ${sign}`;
-      const chart = lines(byId("exactness"), {series, height: 200, log: true, x: `input ${sign}2^…`, y: "ULP", label});
+      const label = `Largest errors of ${formula} for inputs of sign ${sign}`;
+      const chart = lines(place, {series, height: 200, log: true, x: `input ${sign}2^…`, y: "ULP", label});
       const height = (/** @type {any} */ ulp) => (ulp === null ? null : Math.max(LEAST_ULP, numberOf(ulp)));
       chart.draw(part.exponents, part.rows.map((/** @type {any} */ row) => row.ulp.map(height)));
     }
-    byId("measuring").textContent = "";
-  } catch (error) {
-    byId("measuring").textContent = "";
-    complain(byId("unmeasured"), error);
-  }
+    const largest = (/** @type {string} */ side) => Math.max(...[found.negative, found.positive].flatMap((part) => part.rows)
+      .filter((row) => row.name === "actlab" && row.direction === side).flatMap((row) => row.ulp).filter((ulp) => ulp !== null).map(numberOf));
+    measured.set(formula, {forward: largest("forward"), backward: largest("backward")});
+    tabulate();
+    return place;
+  });
+
+const time = () => ofAll("cost", "timing", "untimed", "Timing", (formula) => postJson(asked("/api/function/cost", formula)), ({rows}, formula) => {
+  const body = rows.map((/** @type {any} */ row) => el("tr", {},
+    el("th", {scope: "row"}, row.contender === "eager" ? "PyTorch" : row.contender), el("td", {}, row.direction),
+    el("td", {class: "number"}, shown(row.median_s / row.copy_s, 3)), el("td", {class: "number"}, `${shown(row.median_s * 1e6, 3)} µs`)));
+  const head = ["by", "pass", "copies", "time"].map((name, at) => el("th", {scope: "col", class: at > 1 ? "number" : null}, name));
+  return el("table", {}, el("caption", {}, formula), el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body));
 });
 
-byId("time").addEventListener("click", async () => {
-  byId("timing").textContent = "Timing …";
-  complain(byId("untimed"));
-  try {
-    const {rows} = await postJson(asked("/api/function/cost", bound(state.formulas[state.selected])));
-    const body = rows.map((/** @type {any} */ row) => el("tr", {},
-      el("th", {scope: "row"}, row.contender === "eager" ? "PyTorch" : row.contender), el("td", {}, row.direction),
-      el("td", {class: "number"}, shown(row.median_s / row.copy_s, 3)), el("td", {class: "number"}, `${shown(row.median_s * 1e6, 3)} µs`)));
-    const head = ["by", "pass", "copies", "time"].map((name, at) => el("th", {scope: "col", class: at > 1 ? "number" : null}, name));
-    fill(byId("cost"), el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body)));
-    byId("timing").textContent = "";
-  } catch (error) {
-    byId("timing").textContent = "";
-    complain(byId("untimed"), error);
-  }
-});
+byId("measure").addEventListener("click", measure);
+byId("time").addEventListener("click", time);
 
 update();

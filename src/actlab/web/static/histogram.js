@@ -1,15 +1,7 @@
 // A histogram as SVG; that of an activation's inputs with the activation's curve, its flat and dead parts hatched.
-import {numberOf, shown} from "./page.js";
+import {counted, numberOf, shown, svg} from "./page.js";
 
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [460, 180, 8, 40, 20, 24];
-
-/** @param {string} name @param {Record<string, any>} attributes @param {...any} children @returns {SVGElement} */
-function svg(name, attributes, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, String(value));
-  element.append(...children);
-  return element;
-}
 
 /** @param {number} share */
 export const percent = (share) => (Number.isFinite(share) ? `${shown(100 * share, 3)} %` : "–");
@@ -49,7 +41,7 @@ export function histogram(place, found, {label, kind, curve}) {
     const height = (Math.min(count, top) / top) * (floor - TOP);
     const [from, x] = [low + at * bin, across(low + at * bin)];
     parts.push(svg("rect", {class: `bar ${kind}`, x: x + width / 20, y: floor - height, width: 0.9 * width, height, "data-count": count},
-      svg("title", {}, `${shown(from)} to ${shown(from + bin)}: ${count} values`)));
+      svg("title", {}, `${shown(from)} to ${shown(from + bin)}: ${counted(count, "value")}`)));
     if (count <= top) return;
     const middle = Math.min(WIDTH - RIGHT - 20, Math.max(LEFT + 28, x + width / 2));
     parts.push(svg("text", {class: "tick", x: middle, y: TOP - 6, "text-anchor": "middle"}, `${percent(count / found.counted)} ↑`));

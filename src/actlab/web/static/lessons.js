@@ -26,9 +26,12 @@ function showProgress() {
   const all = progress();
   for (const lesson of document.querySelectorAll("[data-lesson]")) {
     const place = lesson.querySelector("[data-progress]");
-    const answered = Object.keys(all[lesson.getAttribute("data-lesson") || ""] || {}).length;
-    const count = Number(lesson.getAttribute("data-choices"));
-    if (place) place.textContent = answered === 0 ? "" : answered >= count ? "– done" : `– ${answered} of ${count} answered`;
+    const answers = all[lesson.getAttribute("data-lesson") || ""] || {};
+    const right = (lesson.getAttribute("data-right") || "").split(" ");
+    const answered = right.filter((_, at) => answers[at + 1] !== undefined).length;
+    const good = right.filter((best, at) => answers[at + 1] === best).length;
+    const far = answered < right.length ? `${answered} of ${right.length} answered` : `done, ${good} of ${right.length} right`;
+    if (place) place.textContent = answered ? `– ${far}` : "";
   }
 }
 

@@ -1,7 +1,7 @@
 // The page My network: the activations of a network in training, and a close look at one of them.
 import {histogram, percent} from "./histogram.js";
 import {listen} from "./live.js";
-import {byId, complain, el, fill, getJson, numberOf, oncePerFrame, postJson, shown, whenStill} from "./page.js";
+import {byId, complain, counted, el, fill, getJson, numberOf, oncePerFrame, postJson, shown, whenStill} from "./page.js";
 import {color, lines} from "./plot.js";
 
 const LOOK_MILLISECONDS = 150;
@@ -49,7 +49,7 @@ async function command(action, values, place) {
   try {
     complain(place);
     show(await postJson("/api/network/do", {action, ...values}));
-    if (["reset", "load", "step", "swap", "undo"].includes(action)) follow();
+    if (["reset", "load", "step", "swap", "undo", "undo-all"].includes(action)) follow();
     return true;
   } catch (error) {
     complain(place, error);
@@ -66,8 +66,7 @@ function show(answer) {
   else drawStatus(answer.status);
   const count = network.sites.length;
   if (count && selected >= count) selected = 0;
-  const counted = `${count} activation${count === 1 ? "" : "s"}`;
-  if (network.name) byId("about").textContent = `${[network.name, network.where].filter(Boolean).join(", ")}: ${counted}.`;
+  if (network.name) byId("about").textContent = `${[network.name, network.where].filter(Boolean).join(", ")}: ${counted(count, "activation")}.`;
   else if (status.phase === "failed") byId("about").textContent = "There is no network to show.";
   drawSites();
   drawFindings();
@@ -84,7 +83,10 @@ function drawStatus(value) {
   const words = /** @type {Record<string, string>} */ ({loading: "Loading", failed: "Stopped by an error", diverged: "Diverged",
     live: value.step === null ? "Waiting for the first measured step of the training loop" : "A training loop elsewhere"});
   const word = words[value.phase] || (value.playing ? "Training" : "Paused");
-  const step = value.step === null ? "" : value.phase === "live" ? `, step ${value.step}, measured every ${value.every} steps` : `, ${value.step} steps done`;
+  const every = value.every === 1 ? "step" : `${value.every} steps`;
+  const step = value.step === null ? "" : value.phase === "live" ? `, step ${value.step}, measured every ${every}` : `, ${counted(value.step, "step")} done`;
+  const isEmpty = !network?.sites.length && (["loading", "failed"].includes(value.phase) || (value.phase === "live" && value.step === null));
+  for (const place of document.querySelectorAll("[data-shown]")) /** @type {HTMLElement} */ (place).hidden = isEmpty;
   byId("status").textContent = `${word}${step}${loss}${speed}.`;
   if (!trains) return;
   const canTrain = value.phase === "ready" && !value.untrained;
@@ -136,7 +138,9 @@ function mark() {
     cells[6].textContent = percent(numberOf(look?.depth?.saturated[at]));
   });
   const site = network?.sites[selected];
-  if (trains) byId("undo").disabled = !site?.was;
+  if (!trains) return;
+  byId("undo").disabled = !site?.was;
+  byId("undo-all").disabled = !network?.sites.some((/** @type {any} */ each) => each.was);
 }
 
 /** @param {number} at @param {boolean} [isAsked] whether a person chose it */
@@ -175,13 +179,13 @@ function drawFindings() {
     el("p", {}, each.text),
     each.fixes.map((/** @type {string} */ fix) => el("p", {}, `Fix: ${fix}`)),
     el("p", {class: "fine quiet"}, each.id)));
-  const nothing = network.sites.length ? `Nothing was found at ${network.sites.length} activations so far.` : "There is nothing to find yet.";
-  fill(byId("findings"), found.length ? found : el("p", {class: "quiet"}, nothing));
+  fill(byId("findings"), found.length ? found : el("p", {class: "quiet"}, `Nothing was found at ${counted(network.sites.length, "activation")} so far.`));
 }
 
 // the close look
 
-const whole = (/** @type {any} */ found) => (found.counted < found.values ? `${found.counted} of ${found.values} values` : `${found.values} values`);
+const whole = (/** @type {any} */ found) =>
+  `${found.counted < found.values ? found.counted.toLocaleString("en") + " of " : ""}${counted(found.values, "value")}`;
 
 /** @param {string} id @param {any} found @param {string} what @param {string} kind @param {string} missing @param {any} [curve] */
 function distribution(id, found, what, kind, missing, curve) {
@@ -190,7 +194,7 @@ function distribution(id, found, what, kind, missing, curve) {
     fill(byId(id));
     return;
   }
-  const lost = found.lost ? ` ${found.lost} values are NaN or infinite.` : "";
+  const lost = found.lost ? ` ${counted(found.lost, "value is", "values are")} NaN or infinite.` : "";
   const text = `${what}: mean ${shown(found.mean)}, root mean square ${shown(found.rms)}, ${whole(found)}.${lost}`;
   byId(`${id}-caption`).textContent = text;
   histogram(byId(id), found, {label: text, kind, curve});
@@ -327,6 +331,7 @@ if (trains) {
     }
   });
   byId("undo").addEventListener("click", () => command("undo", {site: selected}, byId("swap-error")));
+  byId("undo-all").addEventListener("click", () => { refused.clear(); command("undo-all", {}, byId("swap-error")); });
   const checked = whenStill(async (/** @type {string} */ text) => {
     try {
       if (text) await getJson("/api/function?f=" + encodeURIComponent(text));

@@ -18,6 +18,17 @@ export function el(name, attributes = {}, ...children) {
   return element;
 }
 
+/** Make an element of a drawing; the same arguments. @param {string} name @param {Record<string, any>} attributes @param {...any} children @returns {any} */
+export function svg(name, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else element.setAttribute(key, String(value));
+  }
+  element.append(...children.flat());
+  return element;
+}
+
 /** Replace the children of an element. @param {Element} parent @param {...any} children */
 export const fill = (parent, ...children) => parent.replaceChildren(...children.flat().filter((child) => child != null));
 
@@ -82,6 +93,9 @@ export function shown(value, digits = 4) {
     : String(Number(number.toPrecision(digits)));
   return text.replace("e+", "e").replaceAll("-", "−");
 }
+
+/** Return a number with its noun: `1 step`, `3 steps`. @param {number} count @param {string} one @param {string} [more] */
+export const counted = (count, one, more = one + "s") => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
 
 /** Call a function at most once a frame, with the latest arguments. @param {(...args: any[]) => void} action */
 export function oncePerFrame(action) {

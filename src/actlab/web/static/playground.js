@@ -1,5 +1,5 @@
 // The page Playground: the address is the state; every change restarts the training from step 0.
-import {Refused, byId, complain, el, fill, getJson, shown, whenStill} from "./page.js";
+import {Refused, byId, complain, counted, el, fill, getJson, shown, whenStill} from "./page.js";
 import {drawAnswer, drawUnit, legend, lossPlot, sentence, trouble} from "./playground_pictures.js";
 import {layersOf, session, setLayers} from "./playground_session.js";
 
@@ -14,9 +14,9 @@ const chart = lossPlot(byId("losses"), 180);
 const settings = /** @type {any[]} */ ([...document.querySelectorAll("[data-setting]")]);
 const server = session({
   query: () => state.toString(),
-  begun(found) {
+  begun(found, isCurrent) {
     points = found.points;
-    keepAddress(found.state);
+    if (isCurrent) keepAddress(found.state); // else something was changed meanwhile, and a restart follows
     byId("legend").textContent = legend(points, state.get("data") === "table");
   },
   drawn: draw,
@@ -44,6 +44,10 @@ function changeLayer(change, at) {
   setLayers(state, layersOf(state).map((each, place) => (place === at ? {...each, ...change} : each)));
   changed();
 }
+
+/** Return the layers with what is being typed, which may not have been checked yet. */
+const typedLayers = () => layersOf(state).map((each, at) =>
+  ({...each, activation: /** @type {any} */ (cards[at].querySelector("input[list]")).value.trim() || each.activation}));
 
 /** Replace all layers and their cards. @param {ReturnType<typeof layersOf>} layers */
 function changeLayers(layers) {
@@ -128,12 +132,14 @@ function card(layer, at) {
   const activation = el("input", {
     value: layer.activation, list: "activations", autocomplete: "off", spellcheck: "false", "data-test": `activation-${at + 1}`, "aria-describedby": error.id,
   });
-  checks.push(formulaBox(activation, error, (text) => { if (text !== layersOf(state)[at]?.activation) changeLayer({activation: text}, at); }));
+  checks.push(formulaBox(activation, error, (text) => {
+    if (activation.isConnected && text !== layersOf(state)[at]?.activation) changeLayer({activation: text}, at);
+  }));
   const width = el("input", {
     type: "number", min: 1, max: choices.most_units, value: layer.width, "data-test": `width-${at + 1}`, oninput: () => changeLayer({width: width.value}, at),
   });
   const remove = el("button", {type: "button", "aria-label": `Remove layer ${at + 1}`, "data-test": `remove-${at + 1}`, onclick: () => {
-    changeLayers(layersOf(state).filter((_, place) => place !== at));
+    changeLayers(typedLayers().filter((_, place) => place !== at));
     byId("add").focus();
   }}, "Remove");
   return el("div", {class: "layer", role: "group", "aria-label": name, "data-test": `layer-${at + 1}`},
@@ -167,7 +173,7 @@ function offer(table) {
   for (const [name, columns] of [["x1", table.numeric], ["x2", table.numeric], ["y", table.targets]]) {
     fill(settings.find((input) => input.dataset.setting === name), columns.map((/** @type {string} */ column) => el("option", {value: column}, column)));
   }
-  byId("file-note").textContent = `${table.name}: ${table.rows.toLocaleString("en")} rows, ${table.numeric.length} columns of numbers.`;
+  byId("file-note").textContent = `${table.name}: ${counted(table.rows, "row")}, ${counted(table.numeric.length, "column")} of numbers.`;
   if (state.get("table") === table.digest) return;
   const [x1, x2] = table.numeric, y = table.targets.filter((/** @type {string} */ each) => each !== x1 && each !== x2).pop();
   for (const [name, value] of Object.entries({data: "table", table: table.digest, x1, x2, y})) state.set(name, value);
@@ -232,7 +238,7 @@ async function begin() {
 settings.forEach((input) => input.addEventListener("input", settingChanged));
 byId("file").addEventListener("change", upload);
 byId("add").addEventListener("click", () => {
-  const layers = layersOf(state);
+  const layers = typedLayers();
   changeLayers([...layers, {...(layers[layers.length - 1] || NEW)}]);
 });
 byId("play").addEventListener("click", toggle);
@@ -244,5 +250,5 @@ byId("pace").addEventListener("change", () => {
   server.order("pace", {pace: Number(byId("pace").value)});
 });
 new ResizeObserver(() => latest && draw(latest)).observe(byId("surface"));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => latest && draw(latest));
+matchMedia("screen and (prefers-color-scheme: dark)").addEventListener("change", () => latest && draw(latest));
 begin().catch((error) => complain(byId("error"), error));

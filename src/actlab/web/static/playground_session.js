@@ -3,9 +3,9 @@ import {postJson} from "./page.js";
 import {listen} from "./live.js";
 
 /**
- * Return a session of the state that `query` answers with. `begun` gets the answer of every start, `drawn` every frame,
- * `refused` an error, or nothing once it is over.
- * @param {{query: () => string, begun: (found: any) => void, drawn: (frame: any) => void, refused: (error?: any) => void}} on
+ * Return a session of the state that `query` answers with. `begun` gets the answer of every start and whether the state
+ * is still the one that was asked for, `drawn` every frame, `refused` an error, or nothing once it is over.
+ * @param {{query: () => string, begun: (found: any, isCurrent: boolean) => void, drawn: (frame: any) => void, refused: (error?: any) => void}} on
  */
 export function session(on) {
   let id = "", turn = 0;
@@ -17,14 +17,14 @@ export function session(on) {
     id = "";
   };
   const start = async () => {
-    const mine = ++turn;
+    const mine = ++turn, query = on.query();
     end();
     try {
-      const found = await postJson("/api/playground", {state: on.query()});
+      const found = await postJson("/api/playground", {state: query});
       if (mine !== turn) return void navigator.sendBeacon(`/api/playground/${found.id}/close`);
       id = found.id;
       on.refused();
-      on.begun(found);
+      on.begun(found, query === on.query());
       silence = listen(found.feed, (frame) => {
         if (mine === turn && frame === null) start();
         else if (mine === turn) on.drawn(frame);

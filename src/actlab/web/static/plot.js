@@ -17,6 +17,13 @@ function decades(_, least, most) {
   return [10 ** first, 10 ** Math.max(Math.ceil(Math.log10(most)), first + 1)];
 }
 
+/** Return at most eight powers of 10 between two limits. @param {any} _ @param {number} __ @param {number} least @param {number} most */
+function powers(_, __, least, most) {
+  const [first, last] = [least, most].map((limit) => Math.round(Math.log10(limit)));
+  const step = Math.ceil((last - first) / 7) || 1;
+  return Array.from({length: Math.floor((last - first) / step) + 1}, (___, at) => 10 ** (first + at * step));
+}
+
 // Steps between marks of an axis of whole numbers.
 const WHOLE = [1, 2, 5].flatMap((step) => [1, 10, 100, 1000, 1e4, 1e5].map((power) => step * power)).sort((one, other) => one - other);
 
@@ -46,7 +53,10 @@ export function lines(place, options) {
         x: {time: false, ...(options.xlimits ? {range: () => options.xlimits} : {})},
         y: {...(options.log ? {distr: 3, range: decades} : {}), ...(options.ylimits ? {range: () => options.ylimits} : {})},
       },
-      axes: [{...axis(options.x), size: 36, incrs: options.whole ? WHOLE : undefined}, {...axis(options.y), size: 56}],
+      axes: [
+        {...axis(options.x), size: 36, incrs: options.whole ? WHOLE : undefined},
+        {...axis(options.y), size: 56, ...(options.log ? {splits: powers} : {})},
+      ],
       hooks: {drawClear: options.under ? [options.under] : []},
       series: [
         {label: options.x || "x", value: (/** @type {any} */ _, /** @type {any} */ value) => shown(value)},
@@ -60,7 +70,7 @@ export function lines(place, options) {
   make();
   const resized = new ResizeObserver(() => chart.setSize({width: Math.max(120, box.clientWidth), height: options.height || 260}));
   resized.observe(box);
-  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const dark = matchMedia("screen and (prefers-color-scheme: dark)");
   dark.addEventListener("change", make);
   return {
     element: box,
