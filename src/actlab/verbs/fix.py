@@ -199,9 +199,12 @@ def fix(
     Example:
         >>> import torch
         >>> from torch.nn import functional as F
-        >>> x = torch.randn(400, 4, generator=torch.Generator().manual_seed(0))
+        >>> _ = torch.manual_seed(0)
+        >>> x = torch.randn(400, 4)
         >>> net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
-        >>> fix(model=net, batches=[(x, (x[:, 0] > 0).long() + (x[:, 1] > 0).long())], loss=F.cross_entropy).verdict
+        >>> optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+        >>> batches = [(x, (x[:, 0] > 0).long() + (x[:, 1] > 0).long())]
+        >>> fix(model=net, batches=batches, loss=F.cross_entropy, optimizer=optimizer).verdict
         'nothing to repair'
     """
     read = Budget.read(budget)
