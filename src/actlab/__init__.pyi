@@ -24,6 +24,7 @@ from .theory.properties import properties as properties
 from .train.task import Task as Task
 from .verbs.advise import advise as advise
 from .verbs.compare import compare as compare
+from .verbs.fix import fix as fix
 from .verbs.plot import plot as plot
 from .web.live import watch as watch
 

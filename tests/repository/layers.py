@@ -30,7 +30,7 @@ LAYERS: tuple[Mapping[str, frozenset[str]], ...] = (
     {"rules": frozenset()},
     {"diagnosis": frozenset(), "initialization": frozenset()},
     {"study": frozenset({"sqlalchemy", "alembic", "psycopg"})},
-    {"remedy": frozenset(), "discover": frozenset()},
+    {"remedy": frozenset({"libcst"}), "discover": frozenset()},
     {"report": frozenset({"matplotlib", "jinja2", "rich"})},
     {"extras": frozenset(), "keras": frozenset({"keras"})},
     {"verbs": frozenset()},

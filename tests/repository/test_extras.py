@@ -31,8 +31,10 @@ import importlib, pathlib, actlab
 root = pathlib.Path(actlab.__file__).parent
 files = [file.relative_to(root) for file in root.rglob("*.py")]
 for file in sorted(files):
-    # extras exist for one optional package each, the pages for theirs; migrations are run by Alembic, not imported
-    if not {"extras", "keras", "migrations", "web"} & set(file.parts) and file.stem not in {"__init__", "__main__"}:
+    # extras exist for one optional package each, the pages and the patches' syntax trees for theirs; migrations are run
+    # by Alembic, not imported
+    outside = {"extras", "keras", "migrations", "syntax", "web"}
+    if not outside & set(file.parts) and file.stem not in {"__init__", "__main__"}:
         importlib.import_module(".".join(("actlab", *file.with_suffix("").parts)))
 """
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 from actlab.jsonable import plain
+from actlab.remedy.patch import Patch, replacements
 from actlab.report.finding_text import by_severity
 from actlab.report.fingerprint import fingerprints
 from actlab.rules.finding import Finding
@@ -37,6 +39,7 @@ def sarif(
     whole: tuple[str, int] = ("", 0),
     accepted: Sequence[Finding] = (),
     in_source: Sequence[Finding] = (),
+    patches: Mapping[int, Patch] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return a SARIF log with one run.
 
@@ -48,13 +51,16 @@ def sarif(
         whole: file and line for findings about the model as a whole; code-scanning services hide results without one.
         accepted: the findings in a baseline; they are marked as suppressed.
         in_source: the findings that a comment suppresses; likewise.
+        patches: verified patches, by the index of the finding that each removes; they become the results' `fixes`.
     """
     digests = dict(zip(map(id, findings), fingerprints(findings), strict=True))
     suppressed = {id(finding): {"kind": "external", "status": "accepted"} for finding in accepted}
     suppressed |= {id(finding): {"kind": "inSource"} for finding in in_source}
+    fixes = {id(findings[at]): {"fixes": [_fix(patch, root=root)]} for at, patch in patches.items() if patch.texts}
     results = [
         _result(finding, digest=digests[id(finding)], place=_location(finding, whole=whole, root=root))
         | ({"suppressions": [suppressed[id(finding)]]} if id(finding) in suppressed else {})
+        | fixes.get(id(finding), {})
         for finding in by_severity(findings)
     ]
     driver = {"name": "actlab", "version": version, "rules": [_rule(kind) for kind in kinds().values()]}
@@ -109,6 +115,32 @@ def _result(finding: Finding, *, digest: str, place: dict[str, Any]) -> dict[str
         "locations": [place],
         "partialFingerprints": {FINGERPRINT: digest},
         "properties": {"evidence": plain(dict(finding.evidence)), "remedies": list(finding.remedies)},
+    }
+
+
+def _fix(patch: Patch, *, root: Path) -> dict[str, Any]:
+    """Return a patch as SARIF describes it: for each file, regions and what replaces them."""
+    changes = [
+        {
+            "artifactLocation": _artifact(file, root=root),
+            "replacements": [
+                {
+                    "deletedRegion": {
+                        "startLine": each.start,
+                        "startColumn": 1,
+                        "endLine": each.end[0],
+                        "endColumn": each.end[1],
+                    },
+                    "insertedContent": {"text": each.text},
+                }
+                for each in replacements(patch.old_texts[file], new)
+            ],
+        }
+        for file, new in patch.texts.items()
+    ]
+    return {
+        "description": {"text": "A change that removes the finding, as measured on a copy."},
+        "artifactChanges": changes,
     }
 
 

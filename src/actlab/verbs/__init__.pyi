@@ -33,6 +33,8 @@ from .explain import Explained as Explained
 from .explain import Kinds as Kinds
 from .explain import explain as explain
 from .explain import kinds as kinds
+from .fix import Fixed as Fixed
+from .fix import fix as fix
 from .gain import Gain as Gain
 from .gain import gain as gain
 from .list import Listing as Listing
@@ -45,6 +47,8 @@ from .program import JavaScript as JavaScript
 from .program import javascript as javascript
 from .program import over_gate as over_gate
 from .program import program_of as program_of
+from .remedy_table import RemedyTable as RemedyTable
+from .remedy_table import remedy_table as remedy_table
 from .report import Reported as Reported
 from .report import report as report
 from .report import stored as stored

@@ -11,6 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from actlab.remedy.edit import RemoveActivation, ReplaceActivation
+from actlab.remedy.patch import patched
 from actlab.report.fingerprint import fingerprints
 from actlab.report.sarif import FINGERPRINT, sarif
 from actlab.rules.registry import kinds
@@ -125,3 +127,32 @@ def test_a_finding_without_a_site_is_at_the_line_that_its_evidence_names(tmp_pat
     (place,) = made["runs"][0]["results"][0]["locations"]
     assert place["physicalLocation"]["artifactLocation"]["uri"] == "net.py"
     assert place["physicalLocation"]["region"] == {"startLine": 9}
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_a_verified_patch_becomes_a_fix_that_gives_its_text(tmp_path: Path, schema: dict[str, Any], end: str) -> None:
+    file = tmp_path / "my net.py"
+    old = f"from torch import nn\n\nnet = nn.Sequential(nn.Tanh(), nn.Sigmoid())  # σ{end}"
+    file.write_text(old, encoding="utf-8")
+    patch = patched([ReplaceActivation(str(file), 3, "nn.Tanh", "swish"), RemoveActivation(str(file), 3, "nn.Sigmoid")])
+    findings = (finding(), finding("AL101", "information", where=site(file=str(file), line=5)))
+    written = log(*findings, root=tmp_path, patches={1: patch})
+    jsonschema.validate(json.loads(json.dumps(written)), schema, format_checker=jsonschema.FormatChecker())
+    results = {result["ruleId"]: result for result in written["runs"][0]["results"]}
+    assert [len(result.get("fixes", ())) for result in written["runs"][0]["results"]].count(1) == 1
+    (change,) = results["AL101"]["fixes"][0]["artifactChanges"]
+    assert change["artifactLocation"] == {"uri": "my%20net.py", "uriBaseId": "SRCROOT"}
+    assert applied(old, change["replacements"]) == patch.texts[str(file)]
+
+
+def applied(text: str, changes: list[dict[str, Any]]) -> str:
+    """Replace regions of a text as the standard defines them, the last first."""
+    starts = [0]
+    for line in text.split("\n"):
+        starts.append(starts[-1] + len(line) + 1)
+    for change in reversed(changes):
+        region = change["deletedRegion"]
+        first = starts[region["startLine"] - 1] + region["startColumn"] - 1
+        last = starts[region["endLine"] - 1] + region["endColumn"] - 1
+        text = text[:first] + change["insertedContent"]["text"] + text[last:]
+    return text
