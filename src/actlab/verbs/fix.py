@@ -147,6 +147,7 @@ def _state(state: State) -> dict[str, Any]:
         "findings": [each.to_json() for each in state.findings],
         "metric": plain(state.metric),
         "seeds": state.seeds,
+        "curve": plain(state.curve),
     }
 
 

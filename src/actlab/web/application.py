@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from actlab import verbs
 from actlab.errors import ActlabError
-from actlab.web import compare_page, front_page, function_page, lessons_page, network_page, playground_page
+from actlab.web import compare_page, fix_page, front_page, function_page, lessons_page, network_page, playground_page
 from actlab.web.answers import on_actlab_error, on_failure, refusal
 from actlab.web.feeds import event_stream
 from actlab.web.gate import Gate
@@ -30,6 +30,7 @@ PAGES: tuple[Callable[[Workbench], Page], ...] = (
     front_page.page,
     function_page.page,
     network_page.page,
+    fix_page.page,
     lessons_page.page,
     playground_page.page,
     compare_page.page,

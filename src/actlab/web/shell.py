@@ -14,6 +14,7 @@ from actlab.report.style import PALETTE
 NAVIGATION = (
     ("/function", "Function"),
     ("/network", "My network"),
+    ("/fix", "Fix"),
     ("/playground", "Playground"),
     ("/compare", "Compare"),
     ("/lessons", "Lessons"),
