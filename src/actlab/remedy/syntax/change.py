@@ -6,6 +6,7 @@ A place-holder `_0_` in new text stands for the first node that is kept, `_1_` f
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, cast, final
@@ -152,10 +153,10 @@ def check(program: Program, changes: Sequence[_Done], text: str) -> None:
     """
     try:
         new = ast.parse(text)
-        expected = ast.parse(program.module.code)
+        expected = ast.parse(program.text)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise Refused(f"the changed text is not a program: {error}") from error
-    lines = program.module.code.splitlines()
+    lines = re.split(r"\r\n|\r|\n", program.text)  # as Python's parser counts them
     changing = _Expecting(program, changes, lines=lines)
     wanted = changing.visit(expected)
     if changing.missing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from actlab.extras_import import need
@@ -73,6 +73,11 @@ class Program:
     def nodes(self) -> tuple[cst.CSTNode, ...]:
         """All nodes of the program, each before its children."""
         return tuple(_walk(self.module))
+
+    @cached_property
+    def text(self) -> str:
+        """The text of the program, without a mark of the byte order."""
+        return self.module.code
 
     @cached_property
     def imports(self) -> tuple[Imported, ...]:
@@ -204,6 +209,16 @@ class Program:
                 if front in STARRED and name in _public(front):
                     return f"{front}.{name}"
         return None
+
+
+@lru_cache(maxsize=16)
+def program_of(data: bytes) -> Program:
+    """Return the program of these bytes; it is read once, as several patches of a file follow each other.
+
+    Raises:
+        Unreadable: they are not a Python program.
+    """
+    return Program(data)
 
 
 STARRED = ("torch.nn", "torch.nn.functional", "torch")
