@@ -102,7 +102,8 @@ class Program:
 
     def parent(self, node: cst.CSTNode) -> cst.CSTNode | None:
         """Return the node's parent; None for the module."""
-        return self._parents.get(node)
+        found: cst.CSTNode | None = self._parents.get(node)
+        return found
 
     def above(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         """Yield the node's ancestors, the nearest first."""
