@@ -10,7 +10,7 @@ from typing import Literal, final
 from actlab.errors import ActlabError
 from actlab.initialization.layers import Layer
 from actlab.initialization.passes import KEEPS, NORMS, Pass, Sum, elementwise
-from actlab.rules.dataflow import biased
+from actlab.rules.dataflow import biased, is_layer
 from actlab.sites.trace.trace import Step
 from actlab.theory.gains import moments
 
@@ -27,9 +27,9 @@ class Aim:
 
     Attributes:
         base: the aim at an activation.
-        rule: `whole`: the layer alone, or with `among` others, computes what an activation reads, and each has an equal
-            part. `fill`: the layer and `among` others make up what the rest of a sum lacks. `branch`: a residual branch,
-            one of `among` that add to a stream, which together double the stream. `match`: as much as the rest of a sum.
+        rule: `whole`: the layer is one of `among` that compute what an activation reads, in equal parts. `fill`: it is
+            one of `among` that make up what the rest of a sum lacks. `branch`: it ends one of `among` residual
+            branches, which together double a stream. `match`: it adds as much as the rest of a sum.
         rest: the numbers of the values that a sum adds to the layer, or where a stream begins.
         among: the number of layers.
     """
@@ -72,7 +72,7 @@ def aims_of(of: Pass, layers: Sequence[Layer], base: Mapping[int, float]) -> dic
         elif all(layer.role == "embedding" for layer in own):
             for layer in own:
                 aims[layer.step.place] = Aim(base[layer.step.place], "match", rest)
-        elif _feeds_activation(of, each.output) and not any(of.before(value)[0] in begins for value in rest):
+        elif _feeds_activation(of, each.output) and not _is_full(of, rest, base[own[0].step.place]):
             for layer in own:
                 aims[layer.step.place] = Aim(base[layer.step.place], "fill", rest, len(own))
             begins[each.output] = each.output
@@ -110,6 +110,18 @@ def _ends_in(of: Pass, layer: Layer, each: Sum) -> bool:
         if reader.place != each.place and not of.is_sum(reader):
             waiting += reader.outputs
     return True
+
+
+def _is_full(of: Pass, rest: Sequence[int], base: float) -> bool:
+    """Return whether the terms without a layer to scale have the aim already, as a stream of layers and sums has."""
+    found = 0.0
+    for value in rest:
+        at, step = of.before(value)
+        if at in of.application:
+            found += second_moment(elementwise(of.application[at].site), base) or 0.0
+        elif step is not None and (is_layer(of.trace, step) or step.function in NORMS or of.is_sum(step)):
+            return True
+    return found >= _FULL * base
 
 
 def _feeds_activation(of: Pass, value: int) -> bool:
@@ -175,7 +187,7 @@ def _expected(of: Pass, step: Step, value: int, found: Mapping[int, float]) -> f
 
 def second_moment(act: object, q: float | None) -> float | None:
     """Return E f(√q z)²; None if it does not exist or cannot be computed."""
-    if q is None or not 0 < q < math.inf:
+    if act is None or q is None or not 0 < q < math.inf:
         return None
     try:
         return moments(act, q).second  # type: ignore[arg-type]  # an activation

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
 from actlab.errors import BadInput
@@ -16,7 +17,7 @@ from actlab.train.tree import called_with
 Arguments = tuple[tuple[Any, ...], Mapping[str, Any]]
 """The positional and the keyword arguments of a model."""
 
-_ROWS = 256
+_ROWS = 512
 _PLACES = 16
 # Lengths of the axes of an image that common models take.
 _SIDES = (32, 28, 64, 224, 8)
@@ -77,12 +78,7 @@ def random_arguments(model: nn.Module) -> Iterator[Arguments]:
 
 _TAKES = (
     nn.Linear,
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
+    _ConvNd,
     nn.Embedding,
     nn.RNNBase,
     nn.RNNCellBase,
@@ -104,6 +100,6 @@ def _shapes(first: nn.Module) -> list[tuple[int, ...]]:
         case nn.Embedding():
             return [(_PLACES, _PLACES), (_ROWS,)]
         case _:
-            axes = len(first.kernel_size)  # type: ignore[arg-type]  # what is left are convolutions
-            return [(_PLACES, int(first.in_channels), *[side] * axes) for side in _SIDES]  # type: ignore[arg-type]
+            assert isinstance(first, _ConvNd)
+            return [(_PLACES, first.in_channels, *[side] * len(first.kernel_size)) for side in _SIDES]
     return [(_ROWS, *features), (_PLACES, _PLACES, *features)]

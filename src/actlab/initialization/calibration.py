@@ -21,6 +21,8 @@ from actlab.sites.trace.recorder import Repeated
 from actlab.sites.trace.trace import Step
 
 _SCALED = frozenset({"layer", "attention", "norm"})
+# A smaller correction is left out: a result that is not scaled is bit for bit that of the weights.
+_EXACT = 1e-6
 # Units whose variance is below this share of their mean square vary too little to be divided by it.
 _CONSTANT = 1e-6
 
@@ -92,7 +94,9 @@ class Calibration:
             if size == 0:
                 self.scales[layer.step.place] = math.nan
                 return
-            self._by(layer, math.sqrt(aim / size), weights, result)
+            factor = math.sqrt(aim / size)
+            if abs(factor - 1) > _EXACT:
+                self._by(layer, factor, weights, result)
 
     def _by(self, layer: Layer, factor: float, weights: Sequence[Tensor], result: Tensor) -> None:
         for tensor in weights:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
 from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
 
-from actlab.errors import ActlabError, BadInput, NoMoment, shortened
+from actlab.errors import BadInput, NoMoment, shortened
 from actlab.formula.activation import Activation
-from actlab.initialization.aims import Aim, aims_of, expected, needed, second_moment
+from actlab.initialization.aims import aims_of, expected, needed
 from actlab.initialization.answer import Initialization, Initialized, LeftAlone, SiteSignal
 from actlab.initialization.batch import Arguments, arguments_of, random_arguments, refuse_lazy
 from actlab.initialization.calibration import Calibration, fitted_calls, mean_square
@@ -28,6 +31,7 @@ from actlab.sites.trace.calls import tensors_within
 from actlab.sites.trace.recorder import Observer, Repeated
 from actlab.sites.trace.run import recorded, unwrapped
 from actlab.sites.trace.trace import Step
+from actlab.theory.gains import moments
 from actlab.theory.mean_field import EdgePoint, edge_of_chaos
 
 Method = Literal["gain", "edge", "orthogonal", "lsuv", "mean-variance"]
@@ -35,6 +39,9 @@ _METHODS: tuple[Method, ...] = ("gain", "edge", "orthogonal", "lsuv", "mean-vari
 _NEEDS_BATCH = frozenset({"lsuv", "mean-variance"})
 # The standard deviations of the biases at which a point on the edge of chaos is searched, in this order.
 _SIGMA_B = (0.2, 0.0)
+# Where variances next to the aim move away from it, as with the square of ReLU, rounding grows with depth: each further
+# pass corrects layers that the one before could not reach.
+_MOST_PASSES, _REPEATED = 4, 0.005
 
 
 def initialize(
@@ -56,8 +63,8 @@ def initialize(
     Normalizations become the identity, biases 0.
 
     Args:
-        model: changed in place; if an error is raised, it is as before. It runs in its present mode, and its buffers and
-            the random state are restored.
+        model: changed in place; if an error is raised, it is as before. It runs in its present mode, and its buffers
+            and the random state are restored.
         batch: inputs, a pair of inputs and targets, or a loader, whose first batch is used. Inputs are one tensor, a
             dict of keyword arguments, or, in a pair, a tuple of arguments. Without it, standard normal inputs or random
             tokens of the shape that the first layer takes stand in.
@@ -72,7 +79,7 @@ def initialize(
     Raises:
         BadInput: the model cannot be run on the batch, its shapes are unknown, it holds no layer with weights, a method
             needs a batch or is unknown, or an output is not finite.
-        NoMoment: for `edge`, an activation has no edge of chaos.
+        NoMoment: for `edge`, an activation has no point on the edge of chaos.
 
     Source:
         He et al. 2015, arXiv:1502.01852; Saxe et al. 2014, arXiv:1312.6120; Mishkin and Matas 2016, arXiv:1511.06422;
@@ -109,7 +116,8 @@ def _numbers(seed: int | None, generator: torch.Generator | None) -> torch.Gener
         return generator
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise BadInput(f"initialize: the seed must be a whole number from 0; got {shortened(repr(seed))}.")
-    return torch.Generator().manual_seed(seed)
+    # not the seed itself: inputs that the caller drew with the same one would be the weights, number by number
+    return torch.Generator().manual_seed(int.from_bytes(sha256(f"initialize {seed}".encode()).digest()[:7], "big"))
 
 
 def _arguments(model: nn.Module, batch: Any, *, method: Method) -> Arguments:
@@ -165,17 +173,30 @@ def _initialized(
         for layer in layers:
             _write(of, layer, how, starts[layer.step.place], numbers)
     statistic = {"lsuv": "variance", "mean-variance": "unit"}.get(method, "mean square")
-    calibration = Calibration(of, layers, aims, wanted=needed(aims), statistic=statistic)
-    calibration.measured.update(outside)
     fitted: dict[int, float] = {}
-    _run(model, arguments, calibration, stand_ins=fitted_calls(of, layers, fitted))
+    fits = fitted_calls(of, layers, fitted)
+    scales = dict.fromkeys((layer.step.place for layer in layers), 1.0)
+    signals: tuple[SiteSignal, ...] = ()
+    for _ in range(_MOST_PASSES):
+        calibration = Calibration(of, layers, aims, wanted=needed(aims), statistic=statistic)
+        calibration.measured.update(outside)
+        _run(model, arguments, calibration, stand_ins=fits)
+        scales = {place: scale * calibration.scales.get(place, 1.0) for place, scale in scales.items()}
+        signals = tuple(_signals(of, arguments, layers, calibration))
+        if statistic != "mean square" or max(map(_off, signals), default=0.0) < _REPEATED:
+            break
     return Initialization(
         method,
-        tuple(_described(of, layer, starts[layer.step.place], calibration, fitted) for layer in layers),
+        tuple(_described(of, layer, starts[layer.step.place], calibration, scales, fitted) for layer in layers),
         tuple(_left_alone(of, layers, known)),
-        tuple(_signals(of, arguments, layers, calibration)),
+        signals,
         "batch" if has_batch else "random inputs",
     )
+
+
+def _off(signal: SiteSignal) -> float:
+    """Return by how much the activation of a layer misses its aim; behind a sum the terms' correlation counts too."""
+    return abs(signal.error or 0.0)
 
 
 def _run(model: nn.Module, arguments: Arguments, observe: Observer, stand_ins: Mapping[Any, Any] | None = None) -> None:
@@ -280,7 +301,11 @@ def _start(of: Pass, layer: Layer, likely: Mapping[int, float], edges: Mapping[A
     point = edges.get(act) if act is not None else None
     has_bias = point is not None and bool(layer.biases) and aim > point.sigma_b**2
     bias = point.sigma_b if point is not None and has_bias else 0.0
-    notes = [] if point is None or point.is_stable else [f"the edge of chaos of {act} is not stable, V'(q) = {point.slope:.4g}"]
+    notes = (
+        []
+        if point is None or point.is_stable
+        else [f"the edge of chaos of {act} is not stable, V'(q) = {point.slope:.4g}"]
+    )
     notes += ["tied to an embedding"] if layer.embeds else []
     derived, square = _source(of, layer, likely.get(value))
     factor = math.sqrt((aim - bias**2) / square)
@@ -288,6 +313,28 @@ def _start(of: Pass, layer: Layer, likely: Mapping[int, float], edges: Mapping[A
 
 
 _NOTES = {"recurrent": "recurrent weights orthogonal, the forget gate's bias 1"}
+
+
+_STACKED = re.compile(r"weight_ih_l[1-9]\d*(_reverse)?$")
+
+
+@cache
+def state_square(function: str) -> float:
+    """Return the mean square of the state of a recurrent layer after many steps, roughly.
+
+    The inputs of its gates count as independent standard normal numbers.
+
+    Example:
+        >>> state_square("rnn_relu")
+        0.5
+    """
+    if function.startswith("rnn"):
+        return moments("relu" if "relu" in function else "tanh").second
+    kept, new = moments("sigmoid").second, moments("tanh").second
+    if function.startswith("gru"):  # h' = (1 - u) n + u h, with E (1 - u)² = E u²
+        return kept * new / (1 - kept)
+    cell = kept * new / (1 - moments("sigmoid(x + 1)").second)
+    return kept * moments("tanh", cell).second
 
 
 def _source(of: Pass, layer: Layer, square: float | None) -> tuple[str, float]:
@@ -310,6 +357,10 @@ def _write(of: Pass, layer: Layer, how: Draw, start: _Start, numbers: torch.Gene
     named = of.context.parameters
     for weight, drawn in draw(of, layer, how):
         weight.copy_(drawn * start.factor)
+    if layer.role == "recurrent":
+        for name in layer.weights:
+            if _STACKED.search(name):
+                named[name].mul_(state_square(layer.step.function) ** -0.5)
     for name in layer.biases:
         bias = named[name]
         if not bias.requires_grad:
@@ -327,10 +378,15 @@ def _write(of: Pass, layer: Layer, how: Draw, start: _Start, numbers: torch.Gene
 
 
 def _described(
-    of: Pass, layer: Layer, start: _Start, calibration: Calibration, fitted: Mapping[int, float]
+    of: Pass,
+    layer: Layer,
+    start: _Start,
+    calibration: Calibration,
+    scales: Mapping[int, float],
+    fitted: Mapping[int, float],
 ) -> Initialized:
     place, aim = layer.step.place, calibration.aim(layer)
-    scale, note, derived = calibration.scales.get(place, 1.0), start.note, start.derived_from
+    scale, note, derived = scales[place], start.note, start.derived_from
     application = of.activation_after(layer.output)
     gain: float | None = None
     correction = 1.0
@@ -343,10 +399,8 @@ def _described(
         gain, derived = fitted.get(place, 1.0), "its measured input"
     elif layer.role == "layer":
         size = calibration.measured.get(layer.data)
-        if derived == "measured" and size:
-            gain = math.sqrt(aim / size)
-        else:
-            gain = start.factor * math.sqrt(aim / start.aim)
+        is_measured = derived == "measured" and bool(size)
+        gain = math.sqrt(aim / (size or 1.0)) if is_measured else start.factor * math.sqrt(aim / start.aim)
         correction = start.factor * scale / gain
     return Initialized(
         layer.path,
@@ -389,9 +443,7 @@ def _left_alone(of: Pass, layers: Sequence[Layer], known: Sequence[Layer]) -> It
             yield LeftAlone(part.path, f"{part.what}: {part.why}")
 
 
-def _signals(
-    of: Pass, arguments: Arguments, layers: Sequence[Layer], calibration: Calibration
-) -> Iterator[SiteSignal]:
+def _signals(of: Pass, arguments: Arguments, layers: Sequence[Layer], calibration: Calibration) -> Iterator[SiteSignal]:
     """Yield the signal at each site, measured in one more pass."""
     firsts = dict[int, tuple[str, str]]()
     for application in sorted(of.application.values(), key=lambda each: min(each.steps)):

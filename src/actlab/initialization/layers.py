@@ -60,7 +60,9 @@ class Layer:
 def layers_of(of: Pass) -> list[Layer]:
     """Return the layers whose weights are known, in the order of their calls; each weight belongs to one of them."""
     found: dict[tuple[str, ...], Layer] = {}
-    embedded = {name for step in of.trace.steps if step.function in EMBEDDINGS for name in parameters_of(of.trace, step)}
+    embedded = {
+        name for step in of.trace.steps if step.function in EMBEDDINGS for name in parameters_of(of.trace, step)
+    }
     for step in of.trace.steps:
         if step.part != "model":
             continue
@@ -112,8 +114,10 @@ def _layer(of: Pass, step: Step) -> Layer | None:
 def _owner(names: tuple[str, ...]) -> str:
     """Return the module that holds all the parameters; for one parameter of the model itself, its name."""
     owners = {name.rpartition(".")[0] for name in names}
-    if len(owners) == 1:
+    if len(names) == 1:
         return owners.pop() or names[0]
+    if len(owners) == 1:
+        return owners.pop()
     parts = [owner.split(".") for owner in owners]
     shared = []
     for level in zip(*parts, strict=False):

@@ -23,6 +23,8 @@ Map = Callable[[float], float]
 _NORMS = frozenset({"layer_norm", "rms_norm"})
 _STATISTICS = frozenset({"batch_norm", "instance_norm", "group_norm"})
 _ROUNDING = 1e-9
+_PRODUCTS = frozenset({"matmul", "bmm"})
+_OF_SCORES = MOVES | {"mul", "div", "add", "sub", "masked_fill", "where"}
 
 
 @final
@@ -31,7 +33,7 @@ class Node:
     """A value of the network.
 
     Attributes:
-        kind: where it begins, the result of a nonlinear layer, or a weighted mean of the nodes that are added or joined.
+        kind: where it begins, the result of a nonlinear layer, or a weighted mean of nodes that are added or joined.
         inputs: the places of the nodes that it is computed from.
         shares: for each of them its part of the variance; they sum to 1.
     """
@@ -151,7 +153,8 @@ class _Reduction:
         self._nodes: list[Node] = []
         self._sites: dict[str, Site] = {}
         self._signals: dict[int, _Signal] = {}
-        self._means: dict[tuple[int, ...], int] = {}
+        self._scores: set[int] = set()  # products of signals, before the softmax of an attention
+        self._patterns: set[int] = set()  # and behind it
 
     def network(self) -> Network:
         if not self._hidden:
@@ -182,11 +185,11 @@ class _Reduction:
             return
         if step.place in self._inside:
             return
-        found = self._linear(step)
+        found = self._attended(step) or self._linear(step)
         if found is not None:
             self._signals.update(dict.fromkeys(step.outputs, found))
-        elif any(value in self._signals for value in step.inputs) and self._matters(step):
-            self._refuse(step, f"{step.function} is no step through which correlations can be followed")
+        elif not self._is_of_attention(step) and self._reads_signal(step) and self._matters(step):
+            self._refuse(step, f"{step.function} cannot be followed: what it does to correlations is unknown")
 
     def _nonlinear(self, application: Application, step: Step) -> _Signal:
         site, signal = application.site, self._signals.get(application.source)
@@ -227,8 +230,6 @@ class _Reduction:
             return None if signal is None else signal._replace(is_normal=True)
         if step.function == "scaled_dot_product_attention":
             return self._signals.get(step.inputs[2])
-        if step.function in {"matmul", "bmm"} and len(step.inputs) == 2 and self._is_pattern(step.inputs[0]):
-            return self._signals.get(step.inputs[1])
         if step.function in DROPOUTS:
             if step.arguments.get("training") is True and step.arguments.get("p", 0.5) and first is not None:
                 self._refuse(step, "dropout changes the variance. Call model.eval(), or set its p to 0")
@@ -250,18 +251,29 @@ class _Reduction:
     def _of_parameters(self, step: Step) -> bool:
         return all(value in self._trace.of_weights or self._trace.values[value].origin for value in step.inputs)
 
-    def _is_pattern(self, value: int) -> bool:
-        """Return whether the value is a softmax, apart from moves and dropout: the weights of an attention."""
-        while (step := self._trace.maker(value)) is not None:
-            site = self._trace.site_at(step)
-            if site is not None:
-                return isinstance(site.formula, AxisActivation)
-            if step.function == "softmax":
-                return True
-            if step.function not in MOVES | DROPOUTS or not step.inputs:
-                return False
-            value = step.inputs[0]
+    def _attended(self, step: Step) -> _Signal | None:
+        """Return the mean of values that an attention written out takes."""
+        if step.function in _PRODUCTS and len(step.inputs) == 2 and step.inputs[0] in self._patterns:
+            return self._signals.get(step.inputs[1])
+        return None
+
+    def _is_of_attention(self, step: Step) -> bool:
+        """Return whether the step leads from a product of two signals to a softmax over places; note its result."""
+        if step.function in _PRODUCTS and len(step.inputs) == 2 and all(each in self._signals for each in step.inputs):
+            self._scores.update(step.outputs)
+            return True
+        site = self._trace.site_at(step)
+        is_softmax = step.function == "softmax" or (site is not None and isinstance(site.formula, AxisActivation))
+        if not self._scores.isdisjoint(step.inputs) and (is_softmax or step.function in _OF_SCORES):
+            (self._patterns if is_softmax else self._scores).update(step.outputs)
+            return True
+        if not self._patterns.isdisjoint(step.inputs) and (is_softmax or step.function in MOVES | DROPOUTS):
+            self._patterns.update(step.outputs)
+            return step.function not in DROPOUTS or not step.arguments.get("training")
         return False
+
+    def _reads_signal(self, step: Step) -> bool:
+        return any(each in self._signals or each in self._scores or each in self._patterns for each in step.inputs)
 
     def _sum(self, step: Step) -> _Signal | None:
         signals = [self._signals.get(value) for value in step.inputs]
@@ -314,5 +326,3 @@ class _Reduction:
             why = f"{step.function} pools values before an activation, which changes their variance"
         place = f" at {step.file}:{step.line}" if step.file and step.line else f" in {step.path}" if step.path else ""
         raise BadInput(f"tailor: {why}{place}.")
-
-

@@ -68,7 +68,7 @@ class Tailored:
     def apply(self, model: nn.Module) -> nn.Module:
         """Return a copy of the model with the transformed activation at each of its nonlinear layers.
 
-        The weights are those of the model: `actlab.initialize(copy, batch, "orthogonal")` draws what the method assumes.
+        The weights are those of the model; `actlab.initialize(copy, batch, "orthogonal")` draws what is assumed.
 
         Raises:
             BadInput: an activation of the model cannot be replaced.
@@ -111,10 +111,12 @@ class Tailored:
         """Return the transformed activation, what it does, and where it belongs."""
         of = self.transform
         layers = self.network.nonlinear_layers
+        variance = f"Q(1) = {of.q:.6g}, Q'(1) = {of.q_slope:.6g}"
+        names = ", ".join(site.name for site in self.network.sites)
         found = [
             f"{self.original} -> {self.activation.name}",
-            f"one layer: Q(1) = {of.q:.6g}, Q'(1) = {of.q_slope:.6g}, C(0) = {of.c_at_zero:.6g}, C'(1) = {of.c_slope:.6g}",
-            f"{layers} nonlinear layer{'' if layers == 1 else 's'}: {', '.join(site.name for site in self.network.sites)}",
+            f"one layer: {variance}, C(0) = {of.c_at_zero:.6g}, C'(1) = {of.c_slope:.6g}",
+            f"{layers} nonlinear layer{'' if layers == 1 else 's'}: {names}",
         ]
         return [*found, *([self.note] if self.note else [])]
 
@@ -132,9 +134,9 @@ def tailor(
 ) -> Tailored:
     """Transform an activation so that the model trains at its depth: f̂(x) = γ (f(α x + β) + δ).
 
-    How the correlation of two inputs changes on the way through the model follows from its own graph: nonlinear layers,
-    sums whose weights have squares that add up to 1 or that layer normalization follows, concatenations. Attention counts
-    as a fixed mean over places. The model is not changed. Inputs should have a mean square of 1 for each example.
+    How the correlation of two inputs changes on the way through the model follows from its graph: nonlinear layers,
+    sums whose weights have squares that add up to 1 or that layer normalization follows, concatenations. Attention
+    counts as a fixed mean over places. The model is not changed. Inputs should have a mean square of 1 for each example.
 
     Args:
         formula: an activation of one input, its name, or a formula as text.
@@ -160,7 +162,7 @@ def tailor(
         >>> model = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 2))
         >>> found = tailor("tanh", model=model)
         >>> round(found.target**2, 9), round(found.transform.alpha, 4)
-        (1.5, 0.5953)
+        (1.5, 0.7667)
         >>> found.apply(model)[1].activation == found.activation
         True
     """

@@ -52,8 +52,7 @@ def from_text(start: Training, origin: Origin, patch: Patch) -> Training:
     Raises:
         BadInput: the patched program raises.
     """
-    found = training_of(reloaded(origin, patch.texts), origin=origin)
-    return found
+    return training_of(reloaded(origin, patch.texts), origin=origin)
 
 
 def _line_of(patch: Patch) -> Line:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import mean
 from typing import final
 
-from actlab.diagnosis.report import Report
+from actlab.diagnosis.report import Report, ordered
 from actlab.errors import ActlabError
 from actlab.remedy.apply import Applied, applied
 from actlab.remedy.change import Change, Refusal
@@ -29,6 +29,7 @@ from actlab.remedy.outcome import (
     alarms,
 )
 from actlab.remedy.registry import proposals, remedies
+from actlab.remedy.symptoms import symptoms
 from actlab.remedy.training import Training, diagnose, run
 from actlab.rules.finding import SEVERITIES, Finding
 from actlab.telemetry.settings import Settings
@@ -41,6 +42,9 @@ MOST_CONFIRMED = 2
 
 MOST_COMBINED = 4
 """Combinations that are tried for one kind of finding."""
+
+COMPANION = "initialize"
+"""The remedy that is combined with a change that removes a finding and makes the training worse."""
 
 CONFIRMATION = 10
 """The runs that a confirmation of one change takes in the first round: five pairs."""
@@ -106,7 +110,7 @@ class _Session:
         self.promising: list[_Screened] = []
         self.notes: list[str] = []
         self.rounds = 0
-        self.was_stopped = self.is_exhausted = False
+        self.was_stopped = self.is_exhausted = self.with_symptoms = False
         self.before: Report | None = None
         self.report: Report | None = None
         self.given_up: set[str] = set()
@@ -116,13 +120,23 @@ class _Session:
     def repair(self) -> None:
         """Diagnose, and repair one kind of finding after another."""
         self.runs.report("diagnosis")
-        self.before = self.report = diagnose(self.start, seed=SCREENING, settings=self.settings)
+        self.before = self.report = self._examined(self.start)
+        if self.before.raised is None and not alarms(self.before):
+            self.with_symptoms = True
+            self.before = self.report = self._examined(self.start)
         if not alarms(self.before):
             return
         self._check_repeatable()
         self._metric((), SCREENING, self.start, "unrepaired")
         while (finding := self._next()) is not None:
             self._repair_kind(finding)
+
+    def _examined(self, training: Training) -> Report:
+        """Return the findings about a training, with those of short trials if the unrepaired one has no others."""
+        report = diagnose(training, seed=SCREENING, settings=self.settings)
+        if not self.with_symptoms or report.raised is not None:
+            return report
+        return replace(report, findings=ordered([*report.findings, *symptoms(training)]))
 
     def _next(self) -> tuple[Finding, ...] | None:
         """Return the findings of the gravest kind that is left."""
@@ -150,9 +164,18 @@ class _Session:
             if self._confirm_best(screened, findings):
                 return
         pairs = [(one.changes[0], other.changes[0]) for one, other in _pairs(singles)]
+        pairs += [(one.changes[0], start) for one in singles if _is_cure_alone(one) for start in self._starts(findings)]
         screened = self._screen_all(pairs[:MOST_COMBINED], findings)
         if not self._confirm_best(screened, findings):
             self.given_up.add(kind)
+
+    def _starts(self, findings: tuple[Finding, ...]) -> tuple[Change, ...]:
+        """Return a start that suits what a change leaves: weights drawn anew."""
+        assert self.report is not None
+        facts = Facts(self.now.training, self.report, self.now.line)
+        starts = next(each for each in remedies() if each.id == COMPANION)
+        found = (each for each in starts.propose(findings, facts) if isinstance(each, Change))
+        return tuple(replace(each, remedy=starts.id, tier=starts.tier) for each in found)[:1]
 
     # screening
 
@@ -185,7 +208,7 @@ class _Session:
         self.runs.report(label)
         try:
             state = applied(self.start, (*self.kept, *changes))
-            report = diagnose(state.training, seed=SCREENING, settings=self.settings)
+            report = self._examined(state.training)
         except ActlabError as error:
             return _Screened(changes, self.now, Report(()), None, f"it cannot be applied: {error}")
         except Exception as error:  # a remedy is at fault: the repair goes on without it, and says so
@@ -390,7 +413,12 @@ def _in_turn(changes: Sequence[Change], findings: tuple[Finding, ...]) -> list[C
     return [change for _, change in sorted(keyed, key=lambda each: each[0])]
 
 
+def _is_cure_alone(of: _Screened) -> bool:
+    """Return whether a change without training removes the finding, but the training is worse with it alone."""
+    return of.tier == 0 and of.gain is not None and not of.is_promising
+
+
 def _pairs(singles: Sequence[_Screened]) -> list[tuple[_Screened, _Screened]]:
     """Return which changes are worth combining: of different tiers, and such as could be trained."""
-    usable = [each for each in singles if each.gain is not None or "is still found" in each.reason]
-    return [(one, other) for one, other in combinations(usable, 2) if one.tier != other.tier]
+    usable = [each for each in singles if each.is_promising or "is still found" in each.reason]
+    return [(one, other) for one, other in combinations(usable, 2) if one.tier != other.tier and other.tier > 0]

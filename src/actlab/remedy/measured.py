@@ -105,7 +105,7 @@ class Runs:
         return (key, seed) in self._known
 
     def metrics(self, key: tuple[str, ...]) -> list[float]:
-        """Return the metrics of all seeds with which a training was run: those of its confirmation, if there was one."""
+        """Return the metrics of all seeds with which a training was run."""
         found = {seed: each.metric for (name, seed), each in self._known.items() if name == key}
         return [value for seed, value in sorted(found.items())]
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from actlab.errors import BadInput
 from actlab.nn.user_lines import noting_lines
-from actlab.remedy.training import Origin, Training
+from actlab.remedy.training import Origin
 from actlab.train.examples import article
 from actlab.train.subject import Subject, subject
 from actlab.train.task import Task
@@ -57,7 +57,9 @@ def _fresh_modules(texts: Mapping[str, str]) -> Iterator[None]:
     sys.path[:0] = folders
     try:
         for name, module in stale.items():
-            sys.modules[name] = _executed(Path(str(module.__file__)), texts[str(Path(str(module.__file__)).resolve())], name)
+            sys.modules[name] = _executed(
+                Path(str(module.__file__)), texts[str(Path(str(module.__file__)).resolve())], name
+            )
         yield
     finally:
         del sys.path[: len(folders)]
@@ -71,7 +73,7 @@ def _executed(path: Path, text: str, name: str | None = None) -> ModuleType:
         previous = sys.modules.get(module.__name__)
         sys.modules[module.__name__] = module
         try:
-            exec(compile(text, str(path), "exec"), module.__dict__)  # noqa: S102  # the user's own program, as an import
+            exec(compile(text, str(path), "exec"), module.__dict__)  # the user's own program, as an import
         finally:
             if previous is not None:
                 sys.modules[module.__name__] = previous
@@ -87,8 +89,3 @@ def line_map(old: str, new: str) -> dict[int, int]:
     """
     blocks = SequenceMatcher(None, old.splitlines(), new.splitlines(), autojunk=False).get_matching_blocks()
     return {block.b + at + 1: block.a + at + 1 for block in blocks for at in range(block.size)}
-
-
-def of_task(training: Training, task: Task) -> Training:
-    """Return a training of another task, as it is, in the place of one's own."""
-    return replace(training, task=task, transforms=())

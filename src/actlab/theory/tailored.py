@@ -21,7 +21,7 @@ from actlab.formula.expr import Expr, Number
 from actlab.formula.substitute import substitute
 from actlab.formula.text import text
 from actlab.theory.affine import line_of
-from actlab.theory.evaluate import X, Floats, evaluator, of_x, slope_of
+from actlab.theory.evaluate import Floats, X, evaluator, of_x, slope_of
 from actlab.theory.gaussian import cuts_of
 from actlab.theory.jumps import first_jump
 from actlab.theory.pieces import pieces
@@ -30,12 +30,13 @@ from actlab.theory.quadrature import legendre
 # Nodes of the means: panels of half a standard deviation, and between the kinks.
 _REACH, _WIDTH, _ORDER = 12.0, 0.5, 24
 # Where the search for α and β starts.
-_SCALES, _SHIFTS = (0.06, 0.25, 1.0), (0.02, 0.3, -0.3, 0.6, -0.6, 1.2, -1.2, 2.0, -2.0)
+_SCALES, _SHIFTS = (0.06, 0.3, 1.2, 4.0), (0.02, 0.3, -0.3, 0.6, -0.6, 1.2, -1.2, 2.0, -2.0)
 # A condition holds if it is off by less than this.
 _HOLDS = 1e-10
-# Solutions at places where f is much flatter than elsewhere have unstable variances: the authors of TAT refuse them.
-_FLATTEST = 0.5
-_STEEP_WITHIN = np.linspace(-20.0, 20.0, 4001)
+# Solutions at places where f is much flatter than elsewhere have unstable variances, and γ is huge there: √E f'² must
+# be above this share of the largest |f'| from -1 to 1. The authors of TAT refuse γ α > 2, for functions whose f' is 1.
+_FLATTEST_DKS, _FLATTEST_TAT = 0.2, 0.5
+_STEEP_WITHIN = np.linspace(-1.0, 1.0, 401)
 
 
 @final
@@ -110,7 +111,8 @@ def deep_kernel_shaping(act: Activation, c_slope: float) -> Transform:
                 alpha * found.product / found.variance - 1,
             )
 
-        alpha, beta = _solved(act, off, lambda alpha, beta: True, method="DKS")
+        admits = _where_steep(act, means, _FLATTEST_DKS)
+        alpha, beta = _solved(act, off, admits, goal=f"DKS with C'(1) = {c_slope:.6g}")
     found = means(alpha, beta)
     return _transform(act, alpha, beta, 1 / math.sqrt(found.variance), -found.mean)
 
@@ -128,7 +130,7 @@ def tailored_smooth(act: Activation, c_curvature: float) -> Transform:
     if not 0 < c_curvature < math.inf:
         raise BadInput(f"TAT: C''(1) must be above 0; got {c_curvature:g}.")
     means = _means_of(act, needs_curvature=True)
-    steepest = float(np.nanmax(np.abs(evaluator((slope_of(of_x(act)),))(_STEEP_WITHIN)[0])))
+    admits = _where_steep(act, means, _FLATTEST_TAT)
 
     def shifted(alpha: float, beta: float, sign: int) -> tuple[_Moments, float]:
         """Return the moments, and the mean of f + δ with which Q(1) = 1."""
@@ -145,17 +147,14 @@ def tailored_smooth(act: Activation, c_curvature: float) -> Transform:
                 (found.product + mean * found.tilt) / (alpha * found.slope) - 1,
             )
 
-        def admits(alpha: float, beta: float) -> bool:
-            return math.sqrt(means(alpha, beta).slope) > _FLATTEST * steepest
-
         try:
-            alpha, beta = _solved(act, off, admits, method="TAT")
+            alpha, beta = _solved(act, off, admits, goal="TAT")
         except NoMoment:
             continue
         if best is None or _rank((alpha, beta)) < _rank(best[:2]):
             best = alpha, beta, sign
     if best is None:
-        raise NoMoment(f"{act.label}: no constants fulfill the conditions of TAT with C''(1) = {c_curvature:g}.")
+        raise NoMoment(_none(act, f"TAT with C''(1) = {c_curvature:.6g}"))
     alpha, beta, sign = best
     found, mean = shifted(alpha, beta, sign)
     return _transform(act, alpha, beta, 1 / (alpha * math.sqrt(found.slope)), mean - found.mean)
@@ -169,7 +168,7 @@ def tailored_leaky_relu(negative_slope: float) -> Transform:
 
     Example:
         >>> round(tailored_leaky_relu(0.6291800290346146).gamma, 12)
-        1.19699654978
+        1.196996549779
     """
     from actlab.catalog.index import get
 
@@ -292,7 +291,7 @@ def _along_alpha(act: Activation, means: Callable[[float, float], _Moments], c_s
         for at in range(len(scales) - 1):
             if values[at] * values[at + 1] < 0:
                 return float(brentq(off, scales[at], scales[at + 1], args=(beta,), xtol=1e-15, rtol=1e-14)), beta
-    raise NoMoment(f"{act.label}: no constants fulfill the conditions of DKS with C'(1) = {c_slope:g}.")
+    raise NoMoment(_none(act, f"DKS with C'(1) = {c_slope:.6g}"))
 
 
 def _solved(
@@ -300,13 +299,28 @@ def _solved(
     off: Callable[[float, float], tuple[float, float]],
     admits: Callable[[float, float], bool],
     *,
-    method: str,
+    goal: str,
 ) -> tuple[float, float]:
     """Return α and β at which both conditions hold: of several solutions the one with the smallest |β|."""
     found = [pair for pair in _solutions(off) if admits(*pair)]
     if not found:
-        raise NoMoment(f"{act.label}: no constants fulfill the conditions of {method}.")
+        raise NoMoment(_none(act, goal))
     return min(found, key=_rank)
+
+
+def _none(act: Activation, goal: str) -> str:
+    return (
+        f"{act.label}: no constants fulfill the conditions of {goal} where the function is not flat. A network that is"
+        " not deep asks for much of each layer: choose a smaller zeta or tau."
+    )
+
+
+def _where_steep(
+    act: Activation, means: Callable[[float, float], _Moments], share: float
+) -> Callable[[float, float], bool]:
+    """Return whether f is not much flatter around β than elsewhere."""
+    steepest = float(np.nanmax(np.abs(evaluator((slope_of(of_x(act)),))(_STEEP_WITHIN)[0])))
+    return lambda alpha, beta: math.sqrt(means(alpha, beta).slope) > share * steepest
 
 
 def _rank(pair: tuple[float, float]) -> tuple[float, bool]:

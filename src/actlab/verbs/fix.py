@@ -93,7 +93,9 @@ class Fixed:
         """
         of_text = [each.name for each in self.kept if each.apply is None]
         if of_text:
-            raise BadInput(f"{of_text[0]}: the change must be in memory to be applied; it is one of text. Apply the diff.")
+            raise BadInput(
+                f"{of_text[0]}: the change must be in memory to be applied; it is one of text. Apply the diff."
+            )
         with their_code("copying the model", error=BadInput):
             copied = copy_of(model)
         training = self.outcome.start
@@ -237,9 +239,7 @@ def _training(
             raise BadInput("fix requires a task or a model; got both. Leave one out.")
         if batches is None:
             raise BadInput("fix requires the batches that the model is trained on; got none. Pass batches=.")
-        return training_of_model(
-            model, batches, loss=loss, optimizer=optimizer, valid=valid, epochs=epochs
-        )
+        return training_of_model(model, batches, loss=loss, optimizer=optimizer, valid=valid, epochs=epochs)
     for name, value in (("batches", batches), ("loss", loss), ("optimizer", optimizer), ("valid", valid)):
         if value is not None:
             raise BadInput(f"{name} requires a model; got none. Pass model=.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -42,7 +44,7 @@ class ResNet18(nn.Module):
         self.layers = nn.Sequential(
             *(
                 block
-                for at, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False))
+                for at, (inputs, outputs) in enumerate(pairwise(widths))
                 for block in (Block(inputs, outputs, stride=1 if at == 0 else 2), Block(outputs, outputs, stride=1))
             )
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-
 from actlab.remedy.change import Change, Refusal, Remedy
 from actlab.remedy.choices import rectifier
 from actlab.remedy.edit import Edit, InsertActivation

@@ -4,34 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
-from math import inf
+from math import inf, isfinite
 from statistics import mean
-
-import torch
 
 from actlab.errors import ActlabError
 from actlab.remedy.change import Change, Refusal, Remedy
 from actlab.remedy.edit import ChangeArgument, Edit
 from actlab.remedy.facts import Facts, only_call
 from actlab.remedy.training import Training
+from actlab.remedy.trials import losses
 from actlab.rules.finding import Finding
-from actlab.study.control_diagnosis import batches
 
-FACTORS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 3.0, 10.0, 30.0, 100.0)
+FACTORS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """Half a decade apart: the range of good rates of a healthy network is wider."""
-
-STEPS = 40
-"""The steps of a trial; the mean of the last quarter of the losses is compared."""
 
 
 def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Refusal]:
     """Propose the rates with the lowest loss after a short trial, in the direction that the findings ask for."""
     asked = {name for each in findings for name in each.remedies}
     lower, higher = "lower-learning-rate" in asked, "raise-learning-rate" in asked
-    tried = [factor for factor in FACTORS if (lower or higher) is False or (factor < 1 and lower) or (factor > 1 and higher)]
-    losses = {factor: loss_at(facts.training, factor) for factor in tried}
-    best = sorted((loss, factor) for factor, loss in losses.items() if loss < inf)
+    both = lower == higher
+    tried = [factor for factor in FACTORS if both or (factor < 1) == lower]
+    at = {factor: loss_at(facts.training, factor) for factor in tried}
+    best = sorted((loss, factor) for factor, loss in at.items() if loss < inf)
     own = loss_at(facts.training, 1.0)
     if not best:
         yield Refusal("the training diverges in its first steps at every learning rate that was tried")
@@ -48,21 +43,11 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
 
 def loss_at(training: Training, factor: float) -> float:
     """Return the loss after a few steps at a multiple of the learning rate; infinite if it is not finite."""
-    tried = replace(training, rate_factor=training.rate_factor * factor)
-    losses: list[float] = []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        try:
-            model = tried.build(0)
-            model.train()
-            optimizer = tried.optimizer_of(model)
-            for number, batch in enumerate(islice(batches(tried.task, seed=0), STEPS), start=1):
-                losses.append(float(tried.step(model, optimizer, batch, number)))
-                if not losses[-1] < inf:
-                    return inf
-        except ActlabError:
-            return inf
-    return mean(losses[-STEPS // 4 :])
+    try:
+        found = losses(replace(training, rate_factor=training.rate_factor * factor))
+    except ActlabError:
+        return inf
+    return mean(found[-(len(found) // 4 or 1) :]) if found and isfinite(found[-1]) else inf
 
 
 def _edits(facts: Facts, factor: float) -> tuple[Edit, ...]:

@@ -31,7 +31,11 @@ def propose(findings: tuple[Finding, ...], facts: Facts) -> Iterator[Change | Re
             yield Refusal("the inputs are not floating-point numbers")
     if asked & {"scale-targets", "targets-in-range"}:
         targets = facts.training.task.train.targets
-        if isinstance(targets, Tensor) and targets.is_floating_point() and facts.training.task.kind.name == "regression":
+        if (
+            isinstance(targets, Tensor)
+            and targets.is_floating_point()
+            and facts.training.task.kind.name == "regression"
+        ):
             yield Change(
                 "targets from 0 to 1",
                 _scaled_targets,
