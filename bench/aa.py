@@ -117,7 +117,8 @@ def few_rows(table: Path) -> Task:
     """The first rows of a table, about as many as abalone has."""
     import pandas as pd
 
-    short = RUNS.with_name(f".aa-{table.stem}.csv")
+    short = RUNS.with_name(".aa-rows") / table.name
+    short.parent.mkdir(exist_ok=True)
     pd.read_csv(table).sample(2000, random_state=0).to_csv(short, index=False)
     return table_task(str(short), target=pd.read_csv(table).columns[-1])
 

@@ -2,6 +2,7 @@ from . import kernels as kernels
 from . import nn as nn
 from .catalog.index import get as get
 from .diagnosis.check import check as check
+from .diagnosis.conformance.conform import conform as conform
 from .errors import ActlabError as ActlabError
 from .formula.activation import Activation as Activation
 from .formula.activation import activation as activation

@@ -17,6 +17,9 @@ from .configuration import Configuration as Configuration
 from .configuration import configuration as configuration
 from .configuration import prefixes as prefixes
 from .configuration import severity as severity
+from .conform import Conformed as Conformed
+from .conform import conform as conform
+from .conform import range_lines as range_lines
 from .curves import Curves as Curves
 from .curves import curves as curves
 from .draw import draw as draw

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from actlab.catalog.index import get
-from actlab.errors import ActlabError
 from actlab.rules.context import Context
+from actlab.rules.declared import declared_in
 from actlab.rules.rule import Found, found, rule
 
 _VARIANTS = frozenset({"gelu", "gelu_tanh"})
-_FIELDS = ("hidden_act", "activation_function", "hidden_activation", "activation")
 
 
 @rule(
@@ -66,9 +64,10 @@ def gelu_variant_differs(context: Context) -> Iterator[Found]:
     configured = _configured(context.model)
     for site in context.trace.sites:
         path = next((path for path in configured if not path or f"{site.path}.".startswith(f"{path}.")), None)
-        name = "" if path is None else configured[path]
-        expected = _variant(name)
-        if expected and site.activation in _VARIANTS and site.activation != expected:
+        if path is None:
+            continue
+        name, expected = configured[path]
+        if expected in _VARIANTS and site.activation in _VARIANTS and site.activation != expected:
             yield found(
                 f"the configuration names '{name}' ({expected}), but {site.activation} is applied: outputs differ by up"
                 " to 5e-4 at every layer from those that the checkpoint was trained with.",
@@ -78,21 +77,11 @@ def gelu_variant_differs(context: Context) -> Iterator[Found]:
             )
 
 
-def _variant(name: str) -> str:
-    """Return the variant of gelu with this name in a configuration; empty for any other activation."""
-    try:
-        variant = get(name).name
-    except ActlabError:
-        return ""
-    return variant if variant in _VARIANTS else ""
-
-
-def _configured(model: nn.Module) -> dict[str, str]:
-    """Return the activation's name in each configuration by the path of its module, innermost first."""
+def _configured(model: nn.Module) -> dict[str, tuple[str, str]]:
+    """Return the name and the activation in each configuration by the path of its module, innermost first."""
     found_names = {}
     for path, module in model.named_modules():
-        fields = [getattr(getattr(module, "config", None), name, None) for name in _FIELDS]
-        texts = [text for text in fields if isinstance(text, str)]
-        if texts:
-            found_names[path] = texts[0]
+        named = [one for one in declared_in(getattr(module, "config", None)) if not one.part]
+        if named:
+            found_names[path] = named[0].name, named[0].activation.name
     return dict(sorted(found_names.items(), key=lambda item: -len(item[0])))

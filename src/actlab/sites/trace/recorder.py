@@ -222,7 +222,7 @@ class Recorder(TorchFunctionMode):
         self.part: Part = "model"
         self._follower = follower
         self._observe, self._settle = observe, settle
-        self._stand_ins = stand_ins or {}
+        self._stand_ins = {} if stand_ins is None else stand_ins
         self._places = CallPlaces(places_of(model))
         self._names = _named_tensors(model)
         self._numbers: dict[int, tuple[int, ReferenceType[Tensor]]] = {}  # by identity, which a later one may reuse
