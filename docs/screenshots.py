@@ -26,6 +26,7 @@ PICTURES = (
     ("function", "/function?f=gelu&f=swish&f=x*sigmoid(b*x)%3B+b%3D3", '[data-test="curves"] canvas', 2.0),
     ("network", "/network", "svg.histogram, canvas", 20.0),
     ("depth", "/depth?f=tanh&sigma_w=1.5&sigma_b=0.2", ".plane svg", 5.0),
+    ("fix", "/fix", '[data-test="form"]', 0.0),
     ("playground", "/playground", "canvas", 8.0),
     ("compare", "/compare?study=1", "svg, canvas", 3.0),
     ("lesson", "/lessons/3", "canvas", 2.0),
@@ -57,6 +58,9 @@ def main() -> None:
                 page.locator(wanted).first.wait_for()
                 if name == "network":
                     page.locator('[data-test="play"]').click()
+                if name == "fix":
+                    page.locator('[data-test="start"]').click()
+                    page.locator('[data-test="verdict"]').wait_for(timeout=600_000)
                 page.wait_for_timeout(seconds * 1000)
                 page.evaluate("scrollTo(0, 0)")
                 write(page, FOLDER / f"{name}.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from actlab.cli.options import BuiltIn, Json, Quiet, Target, model_argument
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import FAULT, STOPPED, say, say_if_example, show_answer
 from actlab.cli.progress import ProgressBar
+from actlab.report.written import check_place
 
 PLACE = Place(Panel.MODELS, 5)
 
@@ -25,6 +27,12 @@ def command(
     write: Annotated[
         bool, typer.Option("--write", help="Write the diff to the file; only if it is unchanged since it was read.")
     ] = False,
+    sarif: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the findings to this file as SARIF 2.1.0, with the diff as their fix."
+        ),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Print how often each remedy repaired each finding, and stop.")
     ] = False,
@@ -40,12 +48,16 @@ def command(
     if explain:
         show_answer(verbs.remedy_table(), as_json=json)
         return
+    if sarif is not None:
+        check_place(sarif)
     say_if_example("fix", data, target, task)
     with ProgressBar(shown=not quiet) as progress:
         answer = verbs.fix(data, target=target, task=task, budget=budget, progress=progress.advance)
     if answer.was_stopped:
         say(f"Interrupted after {answer.outcome.runs} training runs; showing what was found so far.")
     show_answer(answer, as_json=json)
+    if sarif is not None:
+        say(f"SARIF written to {answer.write_sarif(sarif)}.")
     if write and answer.diff:
         for path in answer.write():
             say(f"Written: {path}.")

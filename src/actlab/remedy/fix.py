@@ -366,7 +366,7 @@ class _Session:
 
     def _state(self, findings: tuple[Finding, ...], key: tuple[str, ...]) -> State:
         values = self.runs.metrics(key)
-        return State(findings, mean(values) if values else None, len(values))
+        return State(findings, mean(values) if values else None, len(values), self.runs.curve(key))
 
     def _verdict(self) -> str:
         if self.before is None:

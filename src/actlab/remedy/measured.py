@@ -109,6 +109,11 @@ class Runs:
         found = {seed: each.metric for (name, seed), each in self._known.items() if name == key}
         return [value for seed, value in sorted(found.items())]
 
+    def curve(self, key: tuple[str, ...]) -> tuple[float, ...]:
+        """Return the mean metric after each epoch, over the runs of a training; it ends with the shortest of them."""
+        curves = [each.curve for (name, _), each in self._known.items() if name == key]
+        return tuple(sum(values) / len(values) for values in zip(*curves, strict=False))
+
     def report(self, label: str) -> None:
         """Show the progress."""
         if self._progress is not None:

@@ -25,11 +25,13 @@ class State:
         findings: about its model and its first steps.
         metric: the mean validation metric over the seeds that it was trained with; None if it was not trained.
         seeds: how many these are.
+        curve: the same mean after each epoch that every one of these runs reached.
     """
 
     findings: tuple[Finding, ...]
     metric: float | None
     seeds: int
+    curve: tuple[float, ...] = ()
 
 
 @final

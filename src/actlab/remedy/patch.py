@@ -126,7 +126,8 @@ def unified_diff(name: str, old: str, new: str) -> str:
         -x = 1
         +x = 2
     """
-    lines = difflib.unified_diff(_lines(old), _lines(new), f"a/{name}", f"b/{name}", n=3)
+    end = "\t" if " " in name else ""  # ends a name with spaces, as git writes it
+    lines = difflib.unified_diff(_lines(old), _lines(new), f"a/{name}{end}", f"b/{name}{end}", n=3)
     body = "".join(line if line.endswith("\n") else line + _NO_NEWLINE for line in lines)
     return f"diff --git a/{name} b/{name}\n{body}" if body else ""
 

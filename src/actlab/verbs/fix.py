@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, final
 
@@ -21,6 +23,8 @@ from actlab.remedy.patch import write
 from actlab.remedy.programs import training_of, training_of_model
 from actlab.remedy.training import Origin, Training
 from actlab.report.repair import repair_lines
+from actlab.report.sarif import sarif
+from actlab.report.written import write_whole
 from actlab.sites.trace.preserve_state import copy_of
 from actlab.train.subject import Subject
 from actlab.train.task import Task
@@ -139,6 +143,22 @@ class Fixed:
             "notes": [*outcome.notes, *self.handed.notes],
         }
 
+    def to_sarif(self) -> dict[str, Any]:
+        """Return the findings before as a SARIF 2.1.0 log, in which those that the diff removes carry it as a fix."""
+        findings, patch, origin = self.before.findings, self.handed.patch, self.outcome.start.origin
+        gone = {each.finding for each in self.tried if each.kept}
+        patches = {at: patch for at, each in enumerate(findings) if each.id in gone and patch is not None}
+        whole = ("", 0) if origin is None else (origin.file, 0)
+        return sarif(findings, root=Path.cwd(), version=version("actlab"), whole=whole, patches=patches)
+
+    def write_sarif(self, path: Path) -> Path:
+        """Write the SARIF log and return its path.
+
+        Raises:
+            BadInput: the file cannot be written.
+        """
+        return write_whole(path, json.dumps(self.to_sarif(), indent=2, allow_nan=False).encode())
+
     def lines(self) -> list[str]:
         """Return a table of what was tried, the findings before and after, and the diff."""
         return repair_lines(self.outcome, self.handed)
@@ -149,6 +169,7 @@ def _state(state: State) -> dict[str, Any]:
         "findings": [each.to_json() for each in state.findings],
         "metric": plain(state.metric),
         "seeds": state.seeds,
+        "curve": plain(state.curve),
     }
 
 

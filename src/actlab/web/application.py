@@ -8,7 +8,16 @@ from threading import Thread
 from starlette.applications import Starlette
 
 from actlab import verbs
-from actlab.web import compare_page, depth_page, front_page, function_page, lessons_page, network_page, playground_page
+from actlab.web import (
+    compare_page,
+    depth_page,
+    fix_page,
+    front_page,
+    function_page,
+    lessons_page,
+    network_page,
+    playground_page,
+)
 from actlab.web.mathematics import mathml
 from actlab.web.routing import joined
 from actlab.web.workbench import Page, Workbench
@@ -17,6 +26,7 @@ PAGES: tuple[Callable[[Workbench], Page], ...] = (
     front_page.page,
     function_page.page,
     network_page.page,
+    fix_page.page,
     lessons_page.page,
     depth_page.page,
     playground_page.page,

@@ -15,6 +15,11 @@ SENTENCES = (
     ("/function", "Function", "Look at any activation, or a formula that you type: curve, derivatives, facts, code."),
     ("/network", "My network", "See what each activation of a network receives, gives and gets back as it trains."),
     ("/depth", "Depth", "See what a deep network does to its signal, where it may start, and where yours stands."),
+    (
+        "/fix",
+        "Fix",
+        "Repair what is wrong with a training: changes tried on a copy, kept if proved, handed over as a diff.",
+    ),
     ("/playground", "Playground", "Train a small network on points in the plane and watch each unit."),
     ("/compare", "Compare", "Compare activations on a task, fairly and with intervals, and read the verdict."),
     ("/lessons", "Lessons", "Twelve lessons of ten minutes, from what a neuron computes to choosing honestly."),

@@ -15,6 +15,7 @@ NAVIGATION = (
     ("/function", "Function"),
     ("/network", "My network"),
     ("/depth", "Depth"),
+    ("/fix", "Fix"),
     ("/playground", "Playground"),
     ("/compare", "Compare"),
     ("/lessons", "Lessons"),

@@ -357,6 +357,11 @@ REFUSALS = {
     "a loop": (LOOP, replacing(5, "nn.Sigmoid", "relu"), "the loop of line 4"),
     "two on a line": (LINE, replacing(3, "nn.Tanh", "relu"), "holds several: nn.Tanh(), nn.Tanh()"),
     "a module at two places": (SHARED, replacing(5, "nn.Tanh", "relu"), "act is used 2 times"),
+    "encoder and decoder": (
+        "\n    from torch import nn\n    net = nn.Transformer(16, 2)\n",
+        replacing(3, "nn.TransformerEncoderLayer", "gelu"),
+        "decides those of encoder and decoder",
+    ),
     "not on the line": (LINE, replacing(3, "nn.ELU", "relu"), "no nn.ELU is written on line 3"),
     "a formula": (LINE, replacing(3, "x*sigmoid(x)", "relu"), "written out as a formula"),
     "no such activation": (LINE, replacing(3, "nn.Sigmoid", "swsh"), "Did you mean 'swish'"),

@@ -130,6 +130,14 @@ CHANGES = {
         InsertActivation("", 8, "relu"),
         ["-        x = self.fc1(x)", "+        x = F.relu(self.fc1(x))"],
     ),
+    "behind a layer whose weights are read": (
+        FORWARD.replace("self.fc1(x)", "self.fc1(x.to(self.fc1.weight.dtype))"),
+        InsertActivation("", 8, "relu"),
+        [
+            "-        x = self.fc1(x.to(self.fc1.weight.dtype))",
+            "+        x = F.relu(self.fc1(x.to(self.fc1.weight.dtype)))",
+        ],
+    ),
     "a module that needs a place in the constructor": (
         FORWARD,
         InsertModule("", 12, "nn.BatchNorm1d(8)", spelling="nn.Linear"),
@@ -146,6 +154,24 @@ CHANGES = {
             "+        self.fc1_batchnorm1d = nn.BatchNorm1d(4)",
             "-        x = self.fc1(x)",
             "+        x = self.fc1(self.fc1_batchnorm1d(x))",
+        ],
+    ),
+    "a module before a function": (
+        FORWARD.replace("self.fc1(x)", "F.relu(self.fc1(x))"),
+        InsertModule("", 12, "nn.BatchNorm1d(8)", "before", spelling="F.relu"),
+        [
+            "+        self.batchnorm1d = nn.BatchNorm1d(8)",
+            "-        x = F.relu(self.fc1(x))",
+            "+        x = F.relu(self.batchnorm1d(self.fc1(x)))",
+        ],
+    ),
+    "a module before a method": (
+        FORWARD.replace("self.fc1(x)", "self.fc1(x).relu()"),
+        InsertModule("", 12, "nn.BatchNorm1d(8)", "before", spelling="x.relu()"),
+        [
+            "+        self.batchnorm1d = nn.BatchNorm1d(8)",
+            "-        x = self.fc1(x).relu()",
+            "+        x = self.batchnorm1d(self.fc1(x)).relu()",
         ],
     ),
     "a loss that a line calls by a variable": (
@@ -240,6 +266,11 @@ def test_exactly_the_intended_lines_change(case, tmp_path):
 REFUSALS = {
     "several layers on a line": (LISTS, InsertActivation("", 3, "relu"), "line 3 holds 2 layers"),
     "no layer": (LISTS, InsertActivation("", 2, "relu"), "no layer is written on line 2"),
+    "a function in a loop": (
+        FORWARD.replace("            x = self.fc1(x)", "            for layer in (self.fc1,): x = F.relu(layer(x))"),
+        InsertModule("", 12, "nn.BatchNorm1d(8)", "before", spelling="F.relu", everywhere=True),
+        "would need a module of its own",
+    ),
     "not a module": (SEQUENTIAL, InsertModule("", 6, "nn.BatchNorm1d"), "must be a call such as"),
     "a loss that is not there": (
         TRAINING,
@@ -284,6 +315,23 @@ def test_what_is_not_certain_is_refused_with_the_reason(case, tmp_path):
     patch = patch_of(tmp_path, source, [edit])
     assert patch.diff == ""
     assert reason in patch.refused[0][1]
+
+
+def test_modules_before_several_functions_have_different_names(tmp_path):
+    source = FORWARD.replace("self.fc1(x)", "F.relu(self.fc1(x))").replace(
+        "F.log_softmax(self.fc2(x), dim=0)", "F.relu(x)"
+    )
+    edits = [InsertModule("", line, "nn.BatchNorm1d(8)", "before", spelling="F.relu") for line in (12, 13)]
+    patch = patch_of(tmp_path, source, edits)
+    assert patch.refused == ()
+    assert changed_lines(patch) == [
+        "+        self.batchnorm1d = nn.BatchNorm1d(8)",
+        "+        self.batchnorm1d_2 = nn.BatchNorm1d(8)",
+        "-        x = F.relu(self.fc1(x))",
+        "-        return F.relu(x)",
+        "+        x = F.relu(self.batchnorm1d(self.fc1(x)))",
+        "+        return F.relu(self.batchnorm1d_2(x))",
+    ]
 
 
 def test_several_kinds_of_edits_go_together(tmp_path):

@@ -66,8 +66,9 @@ def test_git_applies_the_diff_from_the_root_and_the_file_is_as_expected(form, tm
 
 
 @pytest.mark.skipif(shutil.which("patch") is None, reason="the program patch is not installed")
-def test_patch_applies_the_diff_outside_a_repository(tmp_path):
-    file = tmp_path / "net.py"
+@pytest.mark.parametrize("name", ["net.py", "my net.py"])
+def test_patch_applies_the_diff_outside_a_repository(name, tmp_path):
+    file = tmp_path / name
     file.write_text(NET, encoding="utf-8")
     patch = patched([edit_of(file)])
     ran = subprocess.run(["patch", "-p1"], cwd=tmp_path, input=patch.diff.encode(), capture_output=True, check=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,11 +26,14 @@ NEW = "elu"
 ALPHA = 0.7
 Key = tuple[str, int, str]
 
-PROGRAMS = {program.name: program for program in programs()}
+# Random in what it applies; distributions whose scale must be positive, which the new activation is not.
+LEFT_OUT = {"stochastic_depth", "softplus_log_variance", "softplus_log_variance_right"}
+PROGRAMS = {program.name: program for program in programs() if program.name not in LEFT_OUT}
 
 
 def found_in(program: Program) -> Sites:
-    with noting_lines():
+    with noting_lines(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # PyTorch's: its fused path knows only relu and gelu
         case = program.build()
     inputs, _ = case.data(0)
     return sites(case.model, *(inputs if isinstance(inputs, tuple) else (inputs,)))
@@ -108,10 +112,16 @@ def difference(before: Sites, after: Sites, key: Key, edit: ReplaceActivation, s
     for old, new in zip(before, after, strict=True):
         name, line, _ = key_of(old)
         line += shift if name == key[0] else 0
-        wanted = edit.activation if key_of(old) == key else old.activation
+        is_of_both = "nn.Transformer(" in line_of(old)  # whose one argument is for encoder and decoder
+        is_meant = key_of(old) == key or (is_of_both and key_of(old)[:2] == key[:2])
+        wanted = edit.activation if is_meant else old.activation
         if (new.activation, Path(new.file).name, new.line) != (wanted, name, line):
             return f"{old.activation} at {name}:{old.line} became {new.activation} at line {new.line}, not {line}"
     return ""
+
+
+def line_of(site: Site) -> str:
+    return Path(site.file).read_text(encoding="utf-8").splitlines()[site.line - 1] if site.file else ""
 
 
 @pytest.fixture(scope="module")
@@ -133,14 +143,14 @@ def report(names: list[str], folder: Path) -> tuple[list[str], list[str], int]:
 
 
 def test_a_few_programs(folder):
-    names = sorted(PROGRAMS)[::29]
+    names = [*sorted(PROGRAMS)[::120], "transformer_translation"]
     wrong, refused, count = report(names, folder)
     assert not wrong, "\n".join(wrong)
-    assert len(refused) < 0.5 * count
+    assert len(refused) < 0.4 * count
 
 
 @pytest.mark.slow
 def test_all_programs(folder):
     wrong, refused, count = report(sorted(PROGRAMS), folder)
     assert not wrong, "\n".join(wrong)
-    assert len(refused) < 0.5 * count
+    assert len(refused) < 0.2 * count

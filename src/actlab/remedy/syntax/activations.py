@@ -136,6 +136,8 @@ def targets(program: Program, edit: ActivationEdit) -> list[Target]:
 
 def _refuse_repeated(program: Program, tracer: Tracer, chosen: Sequence[Target]) -> None:
     for target in chosen:
+        if program.dotted(target.use.func) == "torch.nn.Transformer":
+            raise Refused("it stands for several activations, as its argument decides those of encoder and decoder")
         for node in (target.use, target.origin.node):
             why = tracer.repeated(node) or (_shared(program, tracer, node) if target.is_literal else "")
             if why:

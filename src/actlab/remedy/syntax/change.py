@@ -6,6 +6,7 @@ A place-holder `_0_` in new text stands for the first node that is kept, `_1_` f
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, cast, final
@@ -99,15 +100,30 @@ def joined(changes: Iterable[Change]) -> tuple[_Done, ...]:
                 same.append(change)
             continue
         key = (id(change.node), isinstance(change, Swap))
-        if key in done and not _is_same(change, done[key]):
-            raise Refused("two changes concern the same text")
-        done[key] = change
+        other = done.get(key)
+        done[key] = change if other is None or _is_same(change, other) else _both(other, change)
     for parts in single.values():
         node = parts[0].node
         if (id(node), False) in done:
             raise Refused("two changes concern the same text")
         done[id(node), False] = Items(node, _items(len(items_of(node)), parts))
     return tuple(done.values())
+
+
+def _both(one: _Done, other: _Done) -> Swap:
+    """Return two changes as one, if both add statements behind the same one.
+
+    Raises:
+        Refused: they do something else.
+    """
+    start = "_0_\n"
+    for each in (one, other):
+        is_addition = isinstance(each, Swap) and each.kept == (each.node,) and each.text.startswith(start)
+        if not is_addition:
+            raise Refused("two changes concern the same text")
+    assert isinstance(one, Swap)
+    assert isinstance(other, Swap)
+    return Swap(one.node, f"{one.text}\n{other.text.removeprefix(start)}", one.kept)
 
 
 def _is_same(one: Change, other: Change) -> bool:
@@ -152,10 +168,10 @@ def check(program: Program, changes: Sequence[_Done], text: str) -> None:
     """
     try:
         new = ast.parse(text)
-        expected = ast.parse(program.module.code)
+        expected = ast.parse(program.text)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise Refused(f"the changed text is not a program: {error}") from error
-    lines = program.module.code.splitlines()
+    lines = re.split(r"\r\n|\r|\n", program.text)  # as Python's parser counts them
     changing = _Expecting(program, changes, lines=lines)
     wanted = changing.visit(expected)
     if changing.missing:

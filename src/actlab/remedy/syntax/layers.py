@@ -11,7 +11,7 @@ from torch import nn
 
 from actlab.extras_import import need
 from actlab.remedy.edit import InsertActivation, InsertModule
-from actlab.remedy.syntax.activations import spans
+from actlab.remedy.syntax.activations import Spelled, spans
 from actlab.remedy.syntax.change import Behind, Change, Swap
 from actlab.remedy.syntax.names import Names
 from actlab.remedy.syntax.origin import Tracer, assigned
@@ -108,25 +108,50 @@ def _at_call(program: Program, names: Names, edit: Insertion, layer: Layer) -> I
         name, values = Wanted(edit.activation, edit.arguments).function(names, call)
         yield Swap(call, f"{name}({', '.join(['_0_', *values])})", (call,))
         return
+    kind = _parsed(edit.module)[0].rpartition(".")[2].lower()
     if layer.constructed is None:
-        raise Refused("a function is called there, and a module needs a place in __init__")
-    statement = next((each for each in program.above(layer.constructed) if isinstance(each, cst.Assign)), None)
+        line, name = _end_of_constructor(program, call), f"self.{names.attribute(kind)}"
+    else:
+        line, held = _assignment(program, layer.constructed)
+        name = f"self.{names.attribute(f'{held.attr.value}_{kind}')}"
+    yield Swap(line, f"_0_\n{name} = {_module(program, names, edit, at=layer.constructed or call)}", (line,))
+    kept = call if edit.where == "after" else _input(call)
+    yield Swap(kept, f"{name}(_0_)", (kept,))
+
+
+def _assignment(program: Program, constructed: cst.Call) -> tuple[cst.SimpleStatementLine, cst.Attribute]:
+    """Return the line that assigns a layer to an attribute of `self`, and that attribute."""
+    statement = next((each for each in program.above(constructed) if isinstance(each, cst.Assign)), None)
     line = program.parent(statement) if statement is not None else None
     targets = [] if statement is None else list(_attributes(statement))
-    target = next((one for one in targets if statement and assigned(statement, one) is layer.constructed), None)
+    target = next((one for one in targets if statement and assigned(statement, one) is constructed), None)
     if target is None or not isinstance(line, cst.SimpleStatementLine) or len(line.body) != 1:
         raise Refused("the layer is not assigned by itself")
-    name = f"{program.code(target)}_{_parsed(edit.module)[0].rpartition('.')[2].lower()}"
-    if name.rpartition(".")[2] in {each.attr.value for each in program.all(cst.Attribute)}:
-        raise Refused(f"the name {name} is taken")
-    text = _module(program, names, edit, at=layer.constructed)
-    yield Swap(line, f"_0_\n{name} = {text}", (line,))
-    if edit.where == "after":
-        yield Swap(call, f"{name}(_0_)", (call,))
-        return
-    if len(call.args) != 1 or call.args[0].star or call.args[0].keyword is not None:
-        raise Refused("the layer takes several arguments")
-    yield Swap(call.args[0].value, f"{name}(_0_)", (call.args[0].value,))
+    return line, target
+
+
+def _end_of_constructor(program: Program, call: cst.Call) -> cst.CSTNode:
+    """Return the last statement of the constructor of the class whose method makes a call."""
+    owner = program.owner(call)
+    functions = [] if owner is None else list(program.all(cst.FunctionDef, owner))
+    found = [one for one in functions if one.name.value == "__init__" and program.owner(one) is owner]
+    if len(found) != 1 or not isinstance(found[0].body, cst.IndentedBlock):
+        raise Refused("a function is called there, and its class has no __init__ to which a module could be added")
+    loop = program.enclosing(call, cst.For, cst.While, cst.FunctionDef, cst.GeneratorExp, cst.ListComp)
+    if not isinstance(loop, cst.FunctionDef):
+        raise Refused("a function is called there in a loop, and each of its calls would need a module of its own")
+    if any(program.enclosing(one, cst.FunctionDef) is found[0] for one in program.all(cst.Return, found[0])):
+        raise Refused("the __init__ of its class returns early")
+    return found[0].body.body[-1]
+
+
+def _input(call: cst.Call) -> cst.BaseExpression:
+    """Return the input of a layer or a function that is called."""
+    if isinstance(call.func, cst.Attribute) and not call.args:
+        return call.func.value
+    if not call.args or call.args[0].star or call.args[0].keyword is not None:
+        raise Refused("its input is not its first argument")
+    return call.args[0].value
 
 
 def _layers(program: Program, edit: Insertion) -> list[Layer]:
@@ -156,7 +181,8 @@ def _layer(program: Program, call: cst.Call, edit: Insertion) -> Layer | None:
         if isinstance(above, cst.Element) and isinstance(holder, cst.List | cst.Tuple):
             return Layer(call, holder, holder.elements.index(above))
         return _applied(program, call)
-    if name.startswith("torch.nn.functional.") and name.rpartition(".")[2] == edit.spelling.removeprefix("F."):
+    spelled = Spelled(program, edit.spelling)
+    if spelled.kind in {"F", "torch", "x"} and spelled.is_call(call):
         return Layer(None, applied=call)
     if not name:
         return _called(program, call, edit)
@@ -196,6 +222,7 @@ def _applied(program: Program, constructed: cst.Call) -> Layer:
     if owner is None or name is None:
         return Layer(constructed)
     reads = [program.parent(read) for read in Tracer(program, lambda node: False).reads(owner, name)]
+    reads = [each for each in reads if not isinstance(each, cst.Attribute)]  # without those of its weights
     calls = [each for each in reads if isinstance(each, cst.Call)]
     if len(reads) != 1 or len(calls) != 1:
         raise Refused(f"self.{name} is used at {len(reads)} places")

@@ -29,6 +29,7 @@ class Names:
         self._statements: list[str] = []  # the imports to add
         self._added: dict[str, str] = {}  # what they bind: the dotted name by the short one
         self._extended: dict[cst.ImportFrom, list[str]] = {}
+        self._attributes = {each.attr.value for each in program.all(cst.Attribute)}
 
     def write(self, dotted: str, at: cst.CSTNode, *, like: str = "") -> str:
         """Return how the program writes a dotted name at a node; an import is added if it cannot.
@@ -47,6 +48,13 @@ class Names:
             self._added[last] = dotted
             return last
         return found or self._with_import(dotted)
+
+    def attribute(self, wanted: str) -> str:
+        """Return a name that no attribute in the program has; it is taken from then on."""
+        names = (wanted, *(f"{wanted}_{count}" for count in range(2, 1000)))
+        found = next(name for name in names if name not in self._attributes)
+        self._attributes.add(found)
+        return found
 
     def require(self, statement: str) -> None:
         """Add an import statement unless the program has it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from actlab.extras_import import need
@@ -75,6 +75,11 @@ class Program:
         return tuple(_walk(self.module))
 
     @cached_property
+    def text(self) -> str:
+        """The text of the program, without a mark of the byte order."""
+        return self.module.code
+
+    @cached_property
     def imports(self) -> tuple[Imported, ...]:
         """All names that imports bind."""
         return tuple(found for node in self.nodes for found in self._imported(node))
@@ -97,7 +102,8 @@ class Program:
 
     def parent(self, node: cst.CSTNode) -> cst.CSTNode | None:
         """Return the node's parent; None for the module."""
-        return self._parents.get(node)
+        found: cst.CSTNode | None = self._parents.get(node)
+        return found
 
     def above(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         """Yield the node's ancestors, the nearest first."""
@@ -204,6 +210,16 @@ class Program:
                 if front in STARRED and name in _public(front):
                     return f"{front}.{name}"
         return None
+
+
+@lru_cache(maxsize=16)
+def program_of(data: bytes) -> Program:
+    """Return the program of these bytes; it is read once, as several patches of a file follow each other.
+
+    Raises:
+        Unreadable: they are not a Python program.
+    """
+    return Program(data)
 
 
 STARRED = ("torch.nn", "torch.nn.functional", "torch")

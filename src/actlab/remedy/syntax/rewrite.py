@@ -23,7 +23,7 @@ from actlab.remedy.syntax.factories import factory_changes
 from actlab.remedy.syntax.layers import layer_changes
 from actlab.remedy.syntax.losses import loss_changes
 from actlab.remedy.syntax.names import Names
-from actlab.remedy.syntax.program import Program, Refused, Unreadable
+from actlab.remedy.syntax.program import Program, Refused, Unreadable, program_of
 
 
 @final
@@ -43,7 +43,7 @@ class Rewritten:
 def rewritten(data: bytes, edits: Sequence[Edit]) -> Rewritten:
     """Return a file's bytes with its edits: all that can be done, and no part of one that cannot."""
     try:
-        program = Program(data)
+        program = program_of(data)
     except Unreadable as error:
         return Rewritten(data, tuple((edit, f"the file is not a Python program: {error}") for edit in edits))
     refused: dict[int, str] = {}
@@ -107,8 +107,9 @@ def _together(program: Program, edits: Sequence[Edit], kept: Sequence[int], foun
         changes += new
     done = joined([*changes, *names.changes()])
     module = changed(program, done)
-    check(program, done, module.code)
-    return module.bytes
+    text = module.code
+    check(program, done, text)
+    return text.encode(module.encoding)
 
 
 def _changes(program: Program, names: Names, edits: Sequence[Edit], at: int, found: Found) -> Iterator[Change]:
