@@ -19,6 +19,8 @@ from .theory.properties import properties as properties
 from .train.task import Task as Task
 from .verbs.advise import advise as advise
 from .verbs.compare import compare as compare
+from .verbs.identify import identify as identify
+from .verbs.novel import novel as novel
 from .web.live import watch as watch
 
 __version__: str

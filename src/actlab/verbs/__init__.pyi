@@ -28,9 +28,15 @@ from .explain import explain as explain
 from .explain import kinds as kinds
 from .gain import Gain as Gain
 from .gain import gain as gain
+from .identify import Identity as Identity
+from .identify import identify as identify
 from .list import Listing as Listing
 from .list import listing as listing
 from .memory import memory as memory
+from .novel import Neighbor as Neighbor
+from .novel import Novelty as Novelty
+from .novel import nearest_of as nearest_of
+from .novel import novel as novel
 from .program import JavaScript as JavaScript
 from .program import javascript as javascript
 from .program import over_gate as over_gate
