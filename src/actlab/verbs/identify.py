@@ -247,7 +247,7 @@ def _program(act: Activation) -> tuple[Callable[..., tuple[Floats, ...]], tuple[
     return evaluator((formula,), (*act.inputs, *(f"param_{each.name}" for each in free))), free
 
 
-def _values(act: Activation, inputs: Sequence[Floats], params: Sequence[float]) -> Floats:
+def _values(act: Activation, inputs: Sequence[Floats], params: Sequence[float] | Floats) -> Floats:
     program, _ = _program(act)
     return program(*inputs, *(np.full_like(inputs[0], value) for value in params))[0]
 
