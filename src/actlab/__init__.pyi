@@ -25,6 +25,8 @@ from .train.task import Task as Task
 from .verbs.advise import advise as advise
 from .verbs.compare import compare as compare
 from .verbs.fix import fix as fix
+from .verbs.identify import identify as identify
+from .verbs.novel import novel as novel
 from .verbs.plot import plot as plot
 from .web.live import watch as watch
 

@@ -26,7 +26,7 @@ LAYERS: tuple[Mapping[str, frozenset[str]], ...] = (
     },
     {"nn": frozenset({"torch"})},
     {"sites": frozenset(), "train": frozenset({"sklearn", "pandas", "PIL", "threadpoolctl"})},
-    {"telemetry": frozenset(), "measure": frozenset({"jax", "onnxruntime", "onnxscript", "pynvml"})},
+    {"telemetry": frozenset(), "measure": frozenset({"jax", "onnx", "onnxruntime", "onnxscript", "pynvml"})},
     {"rules": frozenset()},
     {"diagnosis": frozenset(), "initialization": frozenset()},
     {"study": frozenset({"sqlalchemy", "alembic", "psycopg"})},
