@@ -464,7 +464,7 @@ def _refuse(name: str, options: Mapping[str, object]) -> None:
             raise BadInput(f"{name} takes no {option}: {_LACKS[option]}.")
 
 
-def _learned(act: Activation, trainable: bool | tuple[str, ...] | None) -> frozenset[str]:
+def _learned(act: Activation | AxisActivation, trainable: bool | tuple[str, ...] | None) -> frozenset[str]:
     names = frozenset(param.name for param in act.params)
     if trainable is None:
         return frozenset(param.name for param in act.params if param.trainable)

@@ -3,6 +3,7 @@ from .activation_lookup import param_facts as param_facts
 from .advise import Advice as Advice
 from .advise import advise as advise
 from .bench import bench as bench
+from .black_box import black_box as black_box
 from .certify import certify as certify
 from .certify import certify_all as certify_all
 from .check import Checked as Checked
@@ -42,13 +43,13 @@ from .identify import identify as identify
 from .list import Listing as Listing
 from .list import listing as listing
 from .memory import memory as memory
-from .plot import Drawn as Drawn
-from .plot import plot as plot
-from .plot import plotted as plotted
 from .novel import Neighbor as Neighbor
 from .novel import Novelty as Novelty
 from .novel import nearest_of as nearest_of
 from .novel import novel as novel
+from .plot import Drawn as Drawn
+from .plot import plot as plot
+from .plot import plotted as plotted
 from .program import JavaScript as JavaScript
 from .program import javascript as javascript
 from .program import over_gate as over_gate
