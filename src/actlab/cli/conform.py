@@ -11,7 +11,7 @@ from actlab.cli.options import Json, Shapes, model_argument
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import FAULT, show_answer
 
-PLACE = Place(Panel.MODELS, 5)
+PLACE = Place(Panel.MODELS, 6)
 
 
 def command(

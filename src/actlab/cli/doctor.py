@@ -9,7 +9,7 @@ from actlab.cli.options import Json
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import FAULT, show_answer
 
-PLACE = Place(Panel.MEASUREMENTS, 9)
+PLACE = Place(Panel.MEASUREMENTS, 4)
 
 
 def command(json: Json = False) -> None:

@@ -11,7 +11,7 @@ from actlab.cli.options import Json
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import show_answer
 
-PLACE = Place(Panel.MODELS, 3)
+PLACE = Place(Panel.MODELS, 4)
 
 
 def command(

@@ -14,7 +14,7 @@ from actlab.cli.printed import FAULT, STOPPED, say, say_if_example, show_answer
 from actlab.cli.progress import ProgressBar
 from actlab.report.written import check_place
 
-PLACE = Place(Panel.MODELS, 5)
+PLACE = Place(Panel.MODELS, 2)
 
 
 def command(

@@ -11,7 +11,7 @@ from actlab.cli.options import Formula, Json, Params, values_of
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import show_answer
 
-PLACE = Place(Panel.ACTIVATIONS, 3)
+PLACE = Place(Panel.ACTIVATIONS, 4)
 
 
 def command(

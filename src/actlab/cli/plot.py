@@ -12,7 +12,7 @@ from actlab.cli.options import Json
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import show_answer
 
-PLACE = Place(Panel.ACTIVATIONS, 4)
+PLACE = Place(Panel.ACTIVATIONS, 3)
 
 
 def command(

@@ -13,7 +13,7 @@ from actlab.cli.runs import StoreOption
 from actlab.errors import BadTask
 from actlab.extras_import import need
 
-PLACE = Place(Panel.MODELS, 4)
+PLACE = Place(Panel.MODELS, 7)
 
 
 def command(

@@ -9,7 +9,7 @@ from actlab.cli.options import BuiltIn, Json, Shapes, Target, model_argument
 from actlab.cli.panels import Panel, Place
 from actlab.cli.printed import say_if_example, show_answer
 
-PLACE = Place(Panel.MODELS, 2)
+PLACE = Place(Panel.MODELS, 3)
 
 
 def command(
