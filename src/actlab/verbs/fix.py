@@ -21,6 +21,7 @@ from actlab.remedy.measured import Budget, Progress
 from actlab.remedy.outcome import NOTHING, REPAIRED, Outcome, State, Tried
 from actlab.remedy.patch import write
 from actlab.remedy.programs import training_of, training_of_model
+from actlab.remedy.threads import suited_threads
 from actlab.remedy.training import Origin, Training
 from actlab.report.repair import repair_lines
 from actlab.report.sarif import sarif
@@ -241,8 +242,9 @@ def fix(
         task=task,
     )
     folder = Path.cwd() if start.origin is None else Path(start.origin.file).parent
-    outcome = repaired(start, budget=read, settings=configuration(folder).settings(), progress=progress)
-    return Fixed(outcome, handover(outcome))
+    with suited_threads(start):
+        outcome = repaired(start, budget=read, settings=configuration(folder).settings(), progress=progress)
+        return Fixed(outcome, handover(outcome))
 
 
 def _training(
