@@ -15,8 +15,6 @@ ROUNDINGS = 24
 CANCELS: Mapping[str, str] = MappingProxyType(
     {
         "tanh_shrink": "x - tanh(x) near 0; no atom keeps that difference",
-        "iglu": "its slope left of -1, an arc tangent less its own first term; no atom keeps that difference",
-        "xatlu": "as iglu",
     }
 )
 

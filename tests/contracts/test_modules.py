@@ -24,11 +24,10 @@ from actlab.formula.atoms import where
 from actlab.nn import functional, module
 from actlab.nn.operator import apply, pointwise_of
 
-POINTWISE = [act for act in CATALOG.values() if isinstance(act, Activation) and act.surrogate is None]
+POINTWISE = [act for act in CATALOG.values() if isinstance(act, Activation)]
 ONE_INPUT = [act for act in POINTWISE if len(act.inputs) == 1]
 GATED = [act for act in POINTWISE if len(act.inputs) == 2]
-# The others are tested in tests/unit/nn/test_recent_along_axis.py.
-AXIS = [act for act in CATALOG.values() if isinstance(act, AxisActivation) and not act.by_input]
+AXIS = [act for act in CATALOG.values() if isinstance(act, AxisActivation)]
 PACKED = ("value_first", "gate_first", "interleaved")
 
 # No activation of the catalog has a kink within a hundredth of these, nor are the sums and quotients of two of

@@ -25,9 +25,7 @@ from actlab.theory.record import Extremum, Kink, Limits, Properties, Span, Unkno
 Floats = NDArray[np.float64]
 Check = Callable[[Activation, Properties], list[str]]
 
-SINGLE = [
-    act for act in CATALOG.values() if isinstance(act, Activation) and len(act.inputs) == 1 and act.surrogate is None
-]
+SINGLE = [act for act in CATALOG.values() if isinstance(act, Activation) and len(act.inputs) == 1]
 # Rounding of a value, relative to 1 and to the value's own size.
 CLOSE = 1e-9
 

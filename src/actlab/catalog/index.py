@@ -18,7 +18,6 @@ from actlab.catalog import (
     shrinkage,
     sigmoidal,
     smooth,
-    surrogate,
     trainable,
 )
 from actlab.catalog.frameworks import FRAMEWORKS
@@ -41,7 +40,6 @@ FAMILIES: tuple[ModuleType, ...] = (
     periodic,
     shrinkage,
     trainable,
-    surrogate,
     gated,
     along_axis,
 )
@@ -171,7 +169,11 @@ def _merged(owner: str, values: str, params: Mapping[str, float]) -> Mapping[str
 
 
 def _bound(act: Activation | AxisActivation, params: Mapping[str, float]) -> Activation | AxisActivation:
-    return act.bind(**params) if params else act
+    if isinstance(act, Activation):
+        return act.bind(**params) if params else act
+    if params:
+        raise BadParam(f"{act.name} has no parameter '{next(iter(params))}'; it has none.")
+    return act
 
 
 def _of_formula(text: str, params: Mapping[str, float]) -> Activation:
@@ -199,7 +201,7 @@ def same_as(act: Activation | AxisActivation) -> str | None:
         >>> same_as(get("sigmoid(1.702*x)*x")), same_as(get("where(x > 0, x, 0.2*x)")), same_as(get("x*sin(x)"))
         ('quick_gelu', 'leaky_relu(negative_slope=0.2)', None)
     """
-    if not isinstance(act, Activation) or act.surrogate is not None:
+    if not isinstance(act, Activation):
         return None
     known = CATALOG.get(act.name)
     if isinstance(known, Activation) and known.expression == act.expression:
@@ -218,7 +220,7 @@ def same_as(act: Activation | AxisActivation) -> str | None:
 
 # Without parameters first, then those whose parameters do not train: a number that was typed does not either.
 _BY_PLAINNESS = sorted(
-    (act for act in CATALOG.values() if isinstance(act, Activation) and act.surrogate is None),
+    (act for act in CATALOG.values() if isinstance(act, Activation)),
     key=lambda act: (len(act.params) > 0, any(param.trainable for param in act.params)),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actlab.catalog.self_gated import gelu
 from actlab.formula.activation import activation
-from actlab.formula.atoms import cos, exp, pi, sin, sinc, tanh
+from actlab.formula.atoms import cos, pi, sin, sinc
 from actlab.formula.param import Param
 
 
@@ -68,34 +68,3 @@ def gelu_sine(x):
 def gelu_sinc(x):
     """gelu, raised near 0 by a normalized sinc."""
     return gelu(x) * (1 + sinc(pi * x) / 2)
-
-
-@activation(
-    source="Lee, Ping, Ginsburg, Catanzaro, Yoon 2022, BigVGAN, arXiv:2206.04658",
-    known={-1.5: -0.5050037516997773, 0.5: 0.7298488470659301, 2: 2.826821810431806},
-    note="BigVGAN and Qwen-Omni learn the logarithms of alpha and beta.",
-)
-def snake_beta(x, alpha=Param(1.0, trainable=True, above=0), beta=Param(1.0, trainable=True, above=0)):
-    """The identity with a ripple of its own size: x + sin(alpha*x)**2/beta."""
-    return x + sin(alpha * x) ** 2 / beta
-
-
-@activation(
-    source="Serrano, Szymkowiak, Musialski 2024, arXiv:2401.10967; Wlodarczyk et al. 2026, arXiv:2601.07870",
-    known={-1.5: -0.9999997657255913, 0.5: 0.9990679532365032, 2: 0.9999990393081443},
-    note="The larger beta, the closer to a square wave.",
-)
-def hosc(x, beta=Param(8.0, trainable=True, above=0), omega=Param(1.0)):
-    """The hyperbolic tangent of beta*sin(omega*x): a periodic function with steep sides."""
-    return tanh(beta * sin(omega * x))
-
-
-@activation(
-    source="Saragadam et al. 2023, WIRE, arXiv:2301.05187",
-    aliases=("real_gabor", "wire"),
-    known={-1.5: 0.007455646203452103, 0.5: 0.6834619864100319, 2: -0.007621995182886547},
-    note="The real part of WIRE's complex wavelet; WIRE uses omega = scale = 10 and more.",
-)
-def gabor(x, omega=Param(1.0), scale=Param(1.0)):
-    """A cosine within a Gaussian: cos(omega*x)*exp(-(scale*x)**2)."""
-    return cos(omega * x) * exp(-((scale * x) * (scale * x)))

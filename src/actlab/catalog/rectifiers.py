@@ -99,24 +99,3 @@ def star_relu(x, scale=Param(0.8944, trainable=True), bias=Param(-0.4472, traina
 def nlrelu(x, beta=Param(1.0, above=0)):
     """The logarithm of 1 + beta*relu(x)."""
     return where(x <= 0, 0, log1p(beta * x))
-
-
-@activation(
-    source="modded-nanogpt, pull request 249; parameter-golf, pull request 1131",
-    known={-2: 1, -0.5: 0.0625, 0.5: 0.25, 2: 4},
-    note="Not monotone: the negative side is positive.",
-)
-def leaky_relu2(x, negative_slope=Param(0.5)):
-    """The square of leaky_relu."""
-    return where(x <= 0, (negative_slope * x) * (negative_slope * x), x * x)
-
-
-@activation(
-    source="Choi, Wang, Venkataramani, Chuang, Srinivasan, Gopalakrishnan 2018, arXiv:1805.06085, eq. 1",
-    aliases=("parameterized_clipping_activation",),
-    known={-1: 0, 2.5: 2.5, 10: 10, 12: 10},
-    note="The paper learns alpha under weight decay, and quantizes the result.",
-)
-def pact(x, alpha=Param(10.0, trainable=True, above=0)):
-    """relu, capped at a learned value."""
-    return where(x <= 0, 0, where(x >= alpha, alpha, x))

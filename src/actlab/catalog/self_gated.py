@@ -2,25 +2,8 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
-from actlab.catalog.polynomial import polynomial
 from actlab.formula.activation import activation
-from actlab.formula.atoms import (
-    atan,
-    erf,
-    exp,
-    log1p,
-    log_sigmoid,
-    normal_cdf,
-    pi,
-    sigmoid,
-    softplus,
-    sqrt,
-    tanh,
-    where,
-)
-from actlab.formula.expr import Expr, Operand, expr
+from actlab.formula.atoms import erf, exp, log1p, log_sigmoid, normal_cdf, pi, sigmoid, softplus, sqrt, tanh, where
 from actlab.formula.param import Param
 
 
@@ -182,55 +165,3 @@ def aria2(x, alpha=Param(1.5, above=0), beta=Param(2.0, above=0)):
     """The input times a power of the sigmoid of beta*x: Richards' curve as the gate."""
     # the power by its logarithm, whose derivative does not divide by a sigmoid that is 0
     return x * exp(alpha * log_sigmoid(beta * x))
-
-
-@activation(
-    source="Das, Safari, Adriaensen, Hutter 2025, arXiv:2502.03654",
-    aliases=("gompertz_linear_unit",),
-    known={-1.5: -0.016971429570689436, 0.5: 0.2726196059463025, 2: 1.7468460369862333},
-)
-def golu(x):
-    """The input times the Gompertz function exp(-exp(-x)) of itself."""
-    # left of -7 the gate is 0 to 470 digits, while exp(-x) would overflow in the derivative
-    return where(x < -7, 0, x * exp(-exp(-x)))
-
-
-def cauchy_gated(x: Expr, sigma: Operand) -> Expr:
-    """Return x*(1/2 + atan(sigma*x)/pi), whose tail on the left neither rounds away nor loses its slope."""
-    z = sigma * x
-    r = 1 / z
-    # atan(r)/r to 1e-17: its derivative, of third order in r, would cancel if atan were differentiated
-    tail = polynomial(r * r, [expr(Fraction((-1) ** k, 2 * k + 1)) for k in reversed(range(8))])
-    near = where(z < -1, x * (atan(-r) / pi), x * (Fraction(1, 2) + atan(z) / pi))
-    return where(z < -16, -tail / (pi * sigma), near)
-
-
-@activation(
-    source="Kang, Yang, Farias Sales Rocha Neto 2026, arXiv:2603.06861",
-    aliases=("integrated_gaussian_linear_unit",),
-    known={-1.5: -0.28075056271649823, 0.5: 0.32379180882521663, 2: 1.7048327646991335},
-    note="Its limit on the left is -1/(pi*sigma).",
-)
-def iglu(x, sigma=Param(1.0, above=0)):
-    """The input times the Cauchy distribution function of sigma*x."""
-    return cauchy_gated(x, sigma)
-
-
-@activation(
-    source="Horuz et al. 2025, arXiv:2505.22074, eq. 7",
-    aliases=("bounded_silu",),
-    known={-1.5: -0.8039876609529194, 0.5: 0.5157367487080244, 2: 2.3975252761788286},
-)
-def b_silu(x, alpha=Param(1.67, above=0)):
-    """silu of an input shifted by alpha, lowered to 0 at 0: (x + alpha)*sigmoid(x) - alpha/2."""
-    # the textbook form cancels near 0
-    return x * sigmoid(x) + (alpha / 2) * tanh(x / 2)
-
-
-@activation(
-    source="Moonshot AI 2026, Kimi K3; Transformer Engine, pull request 3402",
-    known={-1.5: -0.2614941444161009, 0.5: 0.30961874526276323, 2: 1.6281257671922487},
-)
-def situ(x, beta=Param(4.0, above=0)):
-    """The softcapped input times its sigmoid: silu with a limit on the right."""
-    return beta * tanh(x / beta) * sigmoid(x)

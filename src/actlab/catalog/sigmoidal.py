@@ -111,14 +111,3 @@ def erf_(x):
 def laplace(x, mu=Param(0.707107), sigma=Param(0.282095, above=0)):
     """The distribution function of a normal variable: a bounded approximation of relu2 for attention."""
     return normal_cdf((x - mu) / sigma)
-
-
-@activation(
-    source="Gemma Team 2024, Gemma 2, arXiv:2408.00118, section 2",
-    aliases=("logit_softcapping",),
-    known={-15: -13.863514717800292, 0.5: 0.49995370884715834, 60: 28.920827402274508},
-    note="Gemma 2 caps the final logits at 30 and those of attention at 50.",
-)
-def softcap(x, cap=Param(30.0, above=0)):
-    """A hyperbolic tangent with slope 1 at 0 and values between -cap and cap."""
-    return cap * tanh(x / cap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actlab.catalog.hypotenuse import hypotenuse
 from actlab.formula.activation import activation
-from actlab.formula.atoms import abs, exp, log, log1p, softplus, sqrt, where
+from actlab.formula.atoms import exp, log1p, softplus, sqrt, where
 from actlab.formula.param import Param
 
 
@@ -64,34 +64,3 @@ def gaussian(x):
 def symlog(x):
     """sign(x)*log(1 + |x|): the identity near 0, a logarithm far out."""
     return where(x < 0, -log1p(-x), log1p(x))
-
-
-@activation(
-    source="nanochat, pull request 828",
-    known={-1.5: -0.009955946281616694, -0.125: -0.006928095518838443, 0.5: 0.2596291201783626, 2: 4.009975124224178},
-    note="Its limit on the left is -a**2/4.",
-)
-def smooth_relu2(x, a=Param(0.2, above=0)):
-    """x*(x + sqrt(x**2 + a**2))/2: relu2 with its corner rounded."""
-    # the textbook form cancels where x is negative; left of -a divided through by x, so that its derivative does not
-    left = where(
-        x <= -a,
-        -(a * a / 2) / (1 + sqrt(1 + (a * a) * (1 / x) ** 2)),
-        (a * a / 2) * (x / (hypotenuse(x, a * a) - x)),
-    )
-    return where(x < 0, left, (x / 2) * (x + hypotenuse(x, a * a)))
-
-
-@activation(
-    source="NumPy, PyTorch; Transformers, Moonshine Streaming",
-    aliases=("asinh",),
-    known={-1.5: -1.1947632172871092, 0.5: 0.48121182505960347, 2: 1.4436354751788103},
-    note="Moonshine Streaming learns the logarithm of k.",
-)
-def arcsinh(x, k=Param(1.0, trainable=True, above=0)):
-    """The inverse hyperbolic sine of k*x: the identity near 0, a logarithm far out."""
-    size = abs(k * x)
-    # log(z + sqrt(1 + z**2)) without its cancellation near 0, and without z**2 where that is large
-    near = log1p(size + size * (size / (1 + sqrt(1 + size * size))))
-    grown = where(size <= 1, near, log(size) + log(1 + sqrt(1 + (1 / size) ** 2)))
-    return where(x < 0, -grown, grown)

@@ -38,7 +38,6 @@ class Activation:
         reference: the reference implementation that tests and measurements compare with.
         known: pairs of input and output from the source, if there is no reference implementation.
         note: what a user should know about names or variants.
-        surrogate: the formula whose derivative the backward pass takes, if not the activation's own.
     """
 
     name: str
@@ -52,7 +51,6 @@ class Activation:
     reference: str | None = None
     known: tuple[tuple[float | tuple[float, ...], float], ...] = ()
     note: str = ""
-    surrogate: Expr | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -94,22 +92,14 @@ class Activation:
 
     def with_references(self, *kept: str) -> Expr:
         """Return the formula with the named parameters as references and all others at their values."""
-        return self._bound(self.expression, kept)
-
-    @property
-    def followed(self) -> Expr:
-        """The formula that the backward pass differentiates: its own, or the surrogate; parameters as references."""
-        return self.expression if self.surrogate is None else self.surrogate
-
-    def followed_with_references(self, *kept: str) -> Expr:
-        """Return `followed` with the named parameters as references and all others at their values."""
-        return self._bound(self.followed, kept)
+        exchange: dict[Expr, Expr] = {
+            ParamRef(param.name): Number(param.exact) for param in self.params if param.name not in kept
+        }
+        return substitute(self.expression, exchange)
 
     def derivative(self, by: str | None = None, *, times: int = 1) -> Expr:
-        """Return the derivative that the backward pass takes, by an input (the first unless named), parameters at
-        their values.
-        """
-        result = self.followed_with_references()
+        """Return the derivative by an input (the first unless named), parameters at their values."""
+        result = self.formula
         for _ in range(times):
             result = derivative(result, Input(self.inputs[0] if by is None else by))
         return result
@@ -117,21 +107,12 @@ class Activation:
     @property
     def key(self) -> str:
         """A digest of the mathematics alone: equal for equal formulas at equal parameter values."""
-        parts = [*self.inputs, self.formula.digest]
-        if self.surrogate is not None:
-            parts.append(self.followed_with_references().digest)
-        return sha256("\x1f".join(parts).encode()).hexdigest()[:24]
+        return sha256("\x1f".join((*self.inputs, self.formula.digest)).encode()).hexdigest()[:24]
 
     @property
     def samplers(self) -> Mapping[str, Param]:
         """The parameters that are drawn at random while training."""
         return {param.name: param for param in self.params if param.sampler is not None}
-
-    def _bound(self, expression: Expr, kept: tuple[str, ...]) -> Expr:
-        exchange: dict[Expr, Expr] = {
-            ParamRef(param.name): Number(param.exact) for param in self.params if param.name not in kept
-        }
-        return substitute(expression, exchange)
 
     def _refuse_unknown(self, values: Mapping[str, object]) -> None:
         known = [param.name for param in self.params]
@@ -156,7 +137,6 @@ def activation(
     reference: str | None = None,
     known: Mapping[float | tuple[float, ...], float] | None = None,
     note: str = "",
-    surrogate: Formula | None = None,
 ) -> Callable[[Formula], Activation]: ...
 
 
@@ -170,7 +150,6 @@ def activation(
     reference: str | None = None,
     known: Mapping[float | tuple[float, ...], float] | None = None,
     note: str = "",
-    surrogate: Formula | None = None,
 ) -> Activation | Callable[[Formula], Activation]:
     """Turn a formula, written as a Python function, into an `Activation`; use it as a decorator.
 
@@ -184,8 +163,6 @@ def activation(
         reference: the dotted name of a reference implementation; only tests and measurements read it.
         known: outputs from the source, by input: at least three if there is no reference implementation.
         note: what a user should know about names or variants.
-        surrogate: another formula of the same inputs and parameters, or an activation: the backward pass takes its
-            derivatives instead of the formula's own.
 
     Raises:
         BadFormula: the function has no input or more than two, leaves an input unused, or does not return a formula.
@@ -202,7 +179,7 @@ def activation(
     """
 
     def declare(function: Formula) -> Activation:
-        inputs, params = signature_of(function)
+        inputs, params = _signature(function)
         symbols = [Input(name) for name in inputs]
         references = {param.name: ParamRef(param.name) for param in params}
         expression = with_tails(expr(function(*symbols, **references)))
@@ -220,7 +197,6 @@ def activation(
             reference=reference,
             known=tuple((known or {}).items()),
             note=note,
-            surrogate=_followed(surrogate, symbols, references),
         )
 
     if function is None:
@@ -246,16 +222,7 @@ def summary_of(function: Callable[..., object]) -> str:
     return inspect.cleandoc(function.__doc__ or "Declared without a description.").partition("\n")[0]
 
 
-def _followed(surrogate: Formula | None, symbols: list[Input], references: Mapping[str, ParamRef]) -> Expr | None:
-    """Return the surrogate of these symbols; an activation keeps its own parameter values."""
-    if surrogate is None:
-        return None
-    taken = {} if isinstance(surrogate, Activation) else references
-    return with_tails(expr(surrogate(*symbols, **taken)))
-
-
-def signature_of(function: Formula) -> tuple[tuple[str, ...], tuple[Param, ...]]:
-    """Return the names of the inputs and the parameters that a formula's arguments declare."""
+def _signature(function: Formula) -> tuple[tuple[str, ...], tuple[Param, ...]]:
     inputs: list[str] = []
     params: list[Param] = []
     for name, argument in inspect.signature(function).parameters.items():

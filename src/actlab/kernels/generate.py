@@ -30,7 +30,7 @@ def choices() -> dict[str, Choice]:
     """Return what is stored, by key: the catalog's passes with parameters as numbers, and as its modules train them."""
     found: dict[str, Choice] = {}
     for act in CATALOG.values():
-        if not isinstance(act, Activation) or act.surrogate is not None:
+        if not isinstance(act, Activation):
             continue
         for shape in _passes(act):
             for wide in ("float", "double"):

@@ -40,7 +40,7 @@ def standalone(act: Activation | AxisActivation, target: str) -> str:
     if target == to_js.TARGET:
         return _javascript(act)
     lower = lowering(target)
-    learned = learned_params(act) if target == "torch" and isinstance(act, Activation) else ()
+    learned = learned_params(act) if target == "torch" else ()
     start: Mapping[Expr, Expr] = {ParamRef(param.name): expr(param.exact) for param in learned}
     programs = []
     for part in _parts(act, learned):
@@ -57,7 +57,7 @@ def standalone(act: Activation | AxisActivation, target: str) -> str:
 
 def _javascript(act: Activation | AxisActivation) -> str:
     """Return the module's text; every parameter is an argument whose default is its value."""
-    params = () if isinstance(act, AxisActivation) else act.params  # along an axis they are constants
+    params = () if isinstance(act, AxisActivation) else act.params
     defaults: Mapping[Leaf, float] = {ParamRef(param.name): param.value for param in params}
     return to_js.module(
         [
@@ -82,15 +82,14 @@ def _parts(act: Activation | AxisActivation, kept: tuple[Param, ...]) -> list[_P
     details = f"{act.label}; {act.source}" if act.source else act.label
     about = f"{act.summary} ({details})" if act.family != "typed" else f"{act.name}"
     if isinstance(act, AxisActivation):
-        fixed, given, whose = act.fixed, X if act.by_input else Y, "input x" if act.by_input else "output y"
         return [
-            _Part(name, fixed.expression, (X,), about),
-            _Part(f"{name}_jvp", fixed.jvp, (given, V), f"The Jacobian of {name} times v, by its {whose}."),
-            _Part(f"{name}_vjp", fixed.vjp, (given, V), f"v times the Jacobian of {name}, by its {whose}."),
+            _Part(name, act.expression, (X,), about),
+            _Part(f"{name}_jvp", act.jvp, (Y, V), f"The Jacobian of {name} times v, by its output y."),
+            _Part(f"{name}_vjp", act.vjp, (Y, V), f"v times the Jacobian of {name}, by its output y."),
         ]
     constant = ", ".join(param.name for param in learned_params(act) if param not in kept)
     about = f"{about} Learned, but constant here: {constant}." if constant else about
-    inputs = [Input(name_of_input) for name_of_input in act.inputs]
+    inputs = [Input(given) for given in act.inputs]
     weights = [ParamRef(param.name) for param in kept]
     formula = act.with_references(*(param.name for param in kept))
     args: tuple[Leaf, ...] = (*inputs, *weights)

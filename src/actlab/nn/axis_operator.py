@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any, NoReturn, final
 
@@ -12,7 +11,6 @@ from torch.autograd import forward_ad
 
 from actlab.errors import BadInput, CannotLower, NoKernels
 from actlab.formula.along_axis import AxisActivation, V, X, Y
-from actlab.formula.expr import Number, ParamRef
 from actlab.formula.substitute import substitute
 from actlab.kernels.axis.kernels import AxisKernels, axis_kernels
 from actlab.kernels.elementwise.kernels import MEMORY
@@ -31,39 +29,31 @@ from actlab.nn.operator import HALF, TensorFunction, applied, signed
 class Axiswise:
     """An activation along an axis as something that runs; made by `axiswise`, once for each activation.
 
-    Kept for the backward pass is the output, or the input where the products are derived from the formula.
-
     Attributes:
         activation: the activation.
         value: the activation as a function of a tensor and an axis.
-        jvp, vjp: the products of its Jacobian with a vector, as functions of what is kept, the vector and the axis.
+        jvp, vjp: the products of its Jacobian with a vector, as functions of the output, the vector and the axis.
         kernels: the activation as machine code.
-        pull_back: the product of a vector with its Jacobian likewise, of what is kept and the vector.
+        pull_back: the product of a vector with its Jacobian likewise, of the output and the vector.
         pull_back_16: the same of the input and the vector, for outputs rounded to 16 bits.
-        push_forward: the Jacobian's product with a vector, of what is kept and the vector.
+        push_forward: the Jacobian's product with a vector, of the output and the vector.
         fast: the dtypes for which fast mode takes PyTorch's own operator.
         own: that operator.
     """
 
     def __init__(self, act: AxisActivation) -> None:
         self.activation = act
-        act = act.fixed
-        kept = X if act.by_input else Y
         # all are built now, not on first use: torch.compile cannot trace the building
         self.value: TensorFunction = program((act.expression,), (X,)).function
-        self.jvp: TensorFunction = program((act.jvp,), (kept, V)).function
-        self.vjp: TensorFunction = program((act.vjp,), (kept, V)).function
+        self.jvp: TensorFunction = program((act.jvp,), (Y, V)).function
+        self.vjp: TensorFunction = program((act.vjp,), (Y, V)).function
         self.kernels: AxisKernels = axis_kernels(act.expression, (X,))
-        self.pull_back: AxisKernels = axis_kernels(act.vjp, (kept, V))
+        self.pull_back: AxisKernels = axis_kernels(act.vjp, (Y, V))
         self.pull_back_16: AxisKernels = axis_kernels(substitute(act.vjp, {Y: act.expression}), (X, V))
-        self.push_forward: AxisKernels = axis_kernels(act.jvp, (kept, V))
+        self.push_forward: AxisKernels = axis_kernels(act.jvp, (Y, V))
         self.fast = frozenset(dtype for dtype in MEMORY if chosen(act, "fast", dtype) == "both")
         # the builtin, which is called sooner than that of `torch.nn.functional`
         self.own: TensorFunction = getattr(torch, act.name) if self.fast else self.value
-
-    def keeps_input(self, dtype: torch.dtype) -> bool:
-        """Say whether the input is saved for the backward pass, and not the output."""
-        return self.activation.by_input or dtype in HALF
 
     def __reduce__(self) -> tuple[Any, ...]:
         return axiswise, (self.activation,)
@@ -99,7 +89,7 @@ class OnKernels(torch.autograd.Function):
     def forward(ctx: Any, made: Axiswise, axis: int, x: Tensor) -> Tensor:
         y = made.kernels.run([x], axis=axis)
         ctx.made, ctx.axis = made, axis
-        kept = x if made.keeps_input(x.dtype) else y
+        kept = x if x.dtype in HALF else y
         ctx.save_for_backward(kept)
         ctx.save_for_forward(kept)
         return y
@@ -119,10 +109,7 @@ class OnKernels(torch.autograd.Function):
 
 
 def _output(made: Axiswise, kept: Tensor, *, axis: int) -> Tensor:
-    """Return what the products are functions of, in the dtype in which they are computed."""
-    if kept.dtype not in HALF:
-        return kept
-    return kept.float() if made.activation.by_input else apply_along_axis(made, kept.float(), axis=axis)
+    return apply_along_axis(made, kept.float(), axis=axis) if kept.dtype in HALF else kept
 
 
 class OfPlain(torch.autograd.Function):
@@ -131,7 +118,7 @@ class OfPlain(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, made: Axiswise, axis: int, x: Tensor) -> Tensor:
         y = made.kernels.run([x], axis=axis)
-        kept = x if made.keeps_input(x.dtype) else y
+        kept = x if x.dtype in HALF else y
         ctx.made, ctx.axis, ctx.address = made, axis, kept.data_ptr()
         ctx.save_for_backward(kept)
         return y
@@ -161,7 +148,7 @@ _apply_to_plain = super(torch.autograd.Function, OfPlain).apply
 
 
 class AsComposite(torch.autograd.Function):
-    """The operator for every other tensor and for `torch.func`."""
+    """The operator for every other tensor and for `torch.func`. It saves only its output for backward."""
 
     generate_vmap_rule = True
 
@@ -172,10 +159,9 @@ class AsComposite(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.made, ctx.axis, x = inputs
-        kept = x if ctx.made.activation.by_input else output
-        ctx.save_for_backward(kept)
-        ctx.save_for_forward(kept)
+        ctx.made, ctx.axis, _ = inputs
+        ctx.save_for_backward(output)
+        ctx.save_for_forward(output)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
@@ -195,7 +181,7 @@ class ForCompiler(torch.autograd.Function):
     def forward(ctx: Any, made: Axiswise, axis: int, x: Tensor) -> Any:
         y = made.value(x, axis)
         ctx.made, ctx.axis = made, axis
-        ctx.save_for_backward(x if made.activation.by_input else y)
+        ctx.save_for_backward(y)
         return y
 
     @staticmethod
@@ -236,35 +222,10 @@ def apply_along_axis(made: Axiswise, x: Tensor, *, axis: int, mode: Mode = "accu
     return applied(ForCompiler if torch.compiler.is_compiling() else AsComposite, made, along, working).to(x.dtype)
 
 
-@lru_cache(maxsize=256)
-def learned_along_axis(act: AxisActivation, names: tuple[str, ...]) -> TensorFunction:
-    """Return the activation as a function of a tensor, its named parameters as tensors, and the axis.
-
-    PyTorch differentiates it itself, by the parameters too.
-    """
-    values = {ParamRef(param.name): Number(param.exact) for param in act.params if param.name not in names}
-    return program((substitute(act.expression, dict(values.items())),), (X, *map(ParamRef, names))).function
-
-
-def apply_learned(function: TensorFunction, x: Tensor, params: Sequence[Tensor], *, name: str, axis: int) -> Tensor:
-    """Apply what `learned_along_axis` made, with parameters that broadcast against the input.
-
-    Raises:
-        BadInput: as `apply_along_axis`.
-    """
-    refuse_unfit(x, what=name)
-    if not -x.dim() <= axis < x.dim() or x.shape[axis] == 0:
-        _refuse_axis(name, x, axis=axis)
-    working = x.float() if x.dtype in HALF else x
-    result: Tensor = function(working, *(each.to(working.dtype) for each in params), axis % x.dim())
-    return result.to(x.dtype)
-
-
 def explained_along_axis(made: Axiswise, x: Tensor, mode: Mode = "accurate") -> Explanation:
     """Say which implementation runs for a tensor like this one, and why."""
     refuse_unfit(x, what=made.activation.name)
-    keeps = "its input" if made.keeps_input(x.dtype) else "its output"
-    keeps = keeps if torch.is_grad_enabled() and x.requires_grad else ""
+    keeps = ("its input" if x.dtype in HALF else "its output") if torch.is_grad_enabled() and x.requires_grad else ""
     if not runs_on_kernels(made, (x,)):
         lacks = f"No kernels for device {x.device}." if not x.is_cpu else made.lacks or "No plain tensor, or traced."
         return Explanation("composite", "", "", threads(), "PyTorch", lacks, keeps)

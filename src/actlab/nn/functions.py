@@ -18,7 +18,7 @@ from actlab.kernels.elementwise.native_operator import OwnOperator, ValuesByOper
 from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.explanation import Explanation, explain
 from actlab.kernels.fewbit.derivative_samples import Density
-from actlab.nn.axis_operator import apply_along_axis, apply_learned, axiswise, explained_along_axis, learned_along_axis
+from actlab.nn.axis_operator import apply_along_axis, axiswise, explained_along_axis
 from actlab.nn.dispatch import is_simple
 from actlab.nn.few_bit import FewBitFunction, few_bit, wants_few_bits
 from actlab.nn.native import Matched, matched
@@ -171,19 +171,10 @@ class AxisFunctional:
         self.mode = mode
         self._made = axiswise(act)
 
-    def __call__(self, x: Tensor, dim: int = -1, **params: float | Tensor) -> Tensor:
-        """Apply the activation along the axis `dim`; parameters as for `Functional`."""
+    def __call__(self, x: Tensor, dim: int = -1) -> Tensor:
         plain = type(x) is Tensor and not _modes()  # nobody follows it
         if not plain and is_followed(x):
-            return shown(AxisFunctional.__call__, self, x, dim=dim, **params)
-        if params:
-            act = self.activation.bind(**{name: each for name, each in params.items() if not isinstance(each, Tensor)})
-            tensors = {name: each for name, each in params.items() if isinstance(each, Tensor)}
-            if tensors:
-                _refuse_unknown(act, tensors)
-                function = learned_along_axis(act, tuple(tensors))
-                return apply_learned(function, x, [*tensors.values()], name=act.name, axis=dim)
-            return apply_along_axis(axiswise(act), x, axis=dim, mode=self.mode)
+            return shown(AxisFunctional.__call__, self, x, dim=dim)
         return apply_along_axis(self._made, x, axis=dim, mode=self.mode)
 
     def explained(self, x: Tensor) -> Explanation:
@@ -198,14 +189,7 @@ class AxisFunctional:
 
     def __repr__(self) -> str:
         mode = "" if self.mode == "accurate" else f", mode={self.mode!r}"
-        return f"functional({self.activation.label!r}{mode})"
-
-
-def _refuse_unknown(act: AxisActivation, given: Mapping[str, Tensor]) -> None:
-    known = [param.name for param in act.params]
-    for name in given:
-        if name not in known:
-            raise BadParam(f"{act.name} has no parameter '{name}'; it has {', '.join(known) or 'none'}.")
+        return f"functional({self.activation.name!r}{mode})"
 
 
 Made = Functional | AxisFunctional | FewBitFunction | Matched

@@ -21,7 +21,7 @@ from actlab.kernels.elementwise.strategies import Mode
 from actlab.kernels.explanation import Explanation, explain_formula
 from actlab.kernels.fewbit.derivative_samples import Density
 from actlab.kernels.validation import refuse_unfit
-from actlab.nn.axis_operator import apply_along_axis, apply_learned, axiswise, explained_along_axis, learned_along_axis
+from actlab.nn.axis_operator import apply_along_axis, axiswise, explained_along_axis
 from actlab.nn.few_bit import few_bit, wants_few_bits
 from actlab.nn.functions import Functional, drawn, refuse_mode
 from actlab.nn.native import Matched, matched
@@ -38,31 +38,6 @@ class _Unscripted(nn.Module):
             f"torch.jit.script cannot read {self!r}. Use torch.jit.trace(model, example) or torch.export.export, for "
             "inference, or PyTorch's own module."
         )
-
-
-def shaped_for(owner: ActivationModule | AlongAxis, name: str, x: Tensor) -> Tensor:
-    """Return a trainable parameter in a shape that broadcasts against `x`, whose channels it counts."""
-    refuse_unfit(x, what=owner.activation.name)
-    values = cast(Tensor, getattr(owner, name))
-    if owner.channels is None:
-        return values if x.dim() else values.reshape(())
-    axis = min(owner.channel_axis, x.dim() - 1)
-    if not -x.dim() <= axis or x.dim() == 0 or x.shape[axis] != owner.channels:
-        raise BadInput(
-            f"{owner.activation.name} has parameters for {owner.channels} channels along axis "
-            f"{owner.channel_axis}; got a tensor of shape {tuple(x.shape)}."
-        )
-    behind = x.dim() - 1 - axis % x.dim()
-    return values.reshape(-1, *[1] * behind) if behind else values
-
-
-def parameter_words(owner: ActivationModule | AlongAxis) -> list[str]:
-    """Return the parameters and their channels as a module shows them."""
-    words = [
-        f"{param.name}={number_text(param.exact)}{' (trainable)' if param.name in owner._trainable else ''}"
-        for param in owner.activation.params
-    ]
-    return words if owner.channels is None else [*words, f"channels={owner.channels}"]
 
 
 class ActivationModule(_Unscripted, ABC):
@@ -102,11 +77,30 @@ class ActivationModule(_Unscripted, ABC):
 
     def trained(self, x: Tensor) -> list[Tensor]:
         """Return the trainable parameters, each in a shape that broadcasts against `x`, whose channels they count."""
-        return [shaped_for(self, leaf.name, x) for leaf in self._steady.args if isinstance(leaf, ParamRef)]
+        return [self._shaped(leaf.name, x) for leaf in self._steady.args if isinstance(leaf, ParamRef)]
+
+    def _shaped(self, name: str, x: Tensor) -> Tensor:
+        refuse_unfit(x, what=self.activation.name)
+        values = cast(Tensor, getattr(self, name))
+        if self.channels is None:
+            return values if x.dim() else values.reshape(())
+        axis = min(self.channel_axis, x.dim() - 1)
+        if not -x.dim() <= axis or x.dim() == 0 or x.shape[axis] != self.channels:
+            raise BadInput(
+                f"{self.activation.name} has parameters for {self.channels} channels along axis "
+                f"{self.channel_axis}; got a tensor of shape {tuple(x.shape)}."
+            )
+        behind = x.dim() - 1 - axis % x.dim()
+        return values.reshape(-1, *[1] * behind) if behind else values
 
     def extra_repr(self) -> str:
         """Show name and parameters."""
-        parts = [self.activation.name, *parameter_words(self)]
+        parts = [self.activation.name]
+        for param in self.activation.params:
+            shown = number_text(param.exact)
+            parts.append(f"{param.name}={shown}{' (trainable)' if param.name in self._trainable else ''}")
+        if self.channels is not None:
+            parts.append(f"channels={self.channels}")
         if self.mode != "accurate":
             parts.append(f"mode={self.mode!r}")
         return ", ".join(parts)
@@ -242,39 +236,19 @@ class AsPyTorch(_Unscripted):
 
 @final
 class AlongAxis(_Unscripted):
-    """An activation along one axis, such as softmax; its trainable parameters may differ from head to head."""
+    """An activation along one axis, such as softmax."""
 
-    def __init__(
-        self,
-        act: AxisActivation,
-        *,
-        dim: int,
-        channels: int | None = None,
-        channel_axis: int = 1,
-        trainable: frozenset[str] = frozenset(),
-        mode: Mode = "accurate",
-    ) -> None:
+    def __init__(self, act: AxisActivation, *, dim: int, mode: Mode = "accurate") -> None:
         super().__init__()
         self.activation = act
         self._made = axiswise(act)
         self.dim = dim
         self.mode = mode
-        self.channels = channels
-        self.channel_axis = channel_axis
-        self._trainable = tuple(param.name for param in act.params if param.name in trainable)
-        # made now, not on first use: torch.compile cannot trace the building
-        self._learned = learned_along_axis(act, self._trainable)
-        for param in act.params:
-            if param.name in trainable:
-                self.register_parameter(param.name, nn.Parameter(torch.full((channels or 1,), param.value)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation along the axis; the shape stays."""
         if is_followed(x):
             return shown(AlongAxis.forward, self, x)
-        if self._trainable:
-            learned = [shaped_for(self, name, x) for name in self._trainable]
-            return apply_learned(self._learned, x, learned, name=self.activation.name, axis=self.dim)
         return apply_along_axis(self._made, x, axis=self.dim, mode=self.mode)
 
     def explained(self, x: Tensor) -> Explanation:
@@ -282,8 +256,8 @@ class AlongAxis(_Unscripted):
         return explained_along_axis(self._made, x, self.mode)
 
     def extra_repr(self) -> str:
-        """Show name, parameters and axis."""
-        return ", ".join([self.activation.name, *parameter_words(self), f"dim={self.dim}"])
+        """Show name and axis."""
+        return f"{self.activation.name}, dim={self.dim}"
 
 
 @final
@@ -432,13 +406,12 @@ def module(
         usual = module(act, channels=channels, channel_axis=channel_axis, trainable=trainable, layout=layout, dim=dim)
         return FewBit(usual, bits=bits, unbiased=unbiased, density=density, mode=mode)
     if isinstance(act, AxisActivation):
-        _refuse(act.name, {"layout": layout} | ({} if act.params else {"channels": channels, "trainable": trainable}))
+        _refuse(act.name, {"layout": layout, "channels": channels, "trainable": trainable})
+        return AlongAxis(act, dim=dim, mode=mode)
     learned = _learned(act, trainable)
     if channels is not None and (channels < 1 or not learned):
         reason = "it has no trainable parameter" if not learned else "there must be at least one"
         raise BadInput(f"{act.name} cannot have parameters for {channels} channels: {reason}.")
-    if isinstance(act, AxisActivation):
-        return AlongAxis(act, dim=dim, channels=channels, channel_axis=channel_axis, trainable=learned, mode=mode)
     parameters: _Parameters = {
         "channels": channels, "channel_axis": channel_axis, "trainable": learned, "mode": mode
     }  # fmt: skip

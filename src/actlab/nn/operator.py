@@ -50,33 +50,22 @@ class Pointwise:
         slopes: its derivatives by every argument, computed together, as a function that returns a tuple.
         only: the index of the argument that the formula is, if it is just an argument.
         mentions_all: whether the formula depends on every argument.
-        followed: the formula that the backward pass differentiates instead, if it has a surrogate.
     """
 
-    def __init__(self, expression: Expr, args: tuple[Leaf, ...], mode: Mode, followed: Pointwise | None = None) -> None:
+    def __init__(self, expression: Expr, args: tuple[Leaf, ...], mode: Mode) -> None:
         self.expression = expression
         self.args = args
         self.mode = mode
-        self.followed = followed
         self.value: TensorFunction = program((expression,), args).function
         self.exported: TensorFunction = exported_program((expression,), args).function
         self.only = next((index for index, arg in enumerate(args) if arg == expression), None)
         self.mentions_all = set(walk(expression)).issuperset(args)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.followed is not None:
-            return _with_surrogate, (self.itself, self.followed)
         return ready, (self.expression, self.args, self.mode)
 
     @cached_property
-    def itself(self) -> Pointwise:
-        """The same without the surrogate."""
-        return ready(self.expression, self.args, self.mode)
-
-    @cached_property
     def slopes(self) -> TensorFunction:
-        if self.followed is not None:
-            return self.followed.slopes
         return _as_tuple(program([derivative(self.expression, arg) for arg in self.args], self.args))
 
     @cached_property
@@ -87,8 +76,6 @@ class Pointwise:
     @cached_property
     def lacks(self) -> str | None:
         """The reason why there are no kernels; None if there are."""
-        if self.followed is not None:
-            return "Its forward and its backward pass are two formulas, each with its kernels."
         try:
             self.kernels.check()
         except NoKernels as error:
@@ -127,22 +114,13 @@ def ready(expression: Expr, args: tuple[Leaf, ...], mode: Mode = "accurate") -> 
 
 def pointwise_of(act: Activation, kept: tuple[str, ...] = (), *, mode: Mode = "accurate") -> Pointwise:
     """Make the activation runnable, with the kept parameters as arguments in order and the others fixed."""
-    expression, followed = act.with_references(*kept), act.followed_with_references(*kept)
-    mentioned = param_names(expression) | param_names(followed)
+    expression = act.with_references(*kept)
+    mentioned = param_names(expression)
     args: tuple[Leaf, ...] = (
         *(Input(name) for name in act.inputs),
         *(ParamRef(name) for name in kept if name in mentioned),
     )
-    made = ready(expression, args, mode)
-    return made if act.surrogate is None else _with_surrogate(made, ready(followed, args, mode))
-
-
-@lru_cache(maxsize=256)
-def _with_surrogate(made: Pointwise, followed: Pointwise) -> Pointwise:
-    """Return the first formula, whose backward pass differentiates the second."""
-    both = Pointwise(made.expression, made.args, made.mode, followed)
-    _ = both.itself
-    return both
+    return ready(expression, args, mode)
 
 
 def _as_tuple(slopes: Program) -> TensorFunction:
@@ -291,8 +269,6 @@ def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
     Raises:
         BadInput: a tensor is not of a floating-point dtype.
     """
-    if made.followed is not None:
-        return _with_other_gradient(made.itself, made.followed, tensors)
     if len(tensors) == 1 and is_simple(tensors[0]) and made.only is None and made.lacks is None:
         return _of_one(made, tensors[0])
     if len(tensors) == 2 and is_simple(tensors[0]) and is_simple(tensors[1]) and _alike(*tensors) and _runs(made):
@@ -301,50 +277,6 @@ def apply(made: Pointwise, *tensors: Tensor) -> Tensor:
     if dtype not in HALF or engine(made, tensors) is not None:
         return _routed(made, *(tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors))
     return _routed(made, *(tensor.to(torch.float32) for tensor in tensors)).to(dtype)
-
-
-class OtherGradient(torch.autograd.Function):
-    """The first tensor's values with the second one's gradient."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    @signed
-    def forward(value: Tensor, followed: Tensor) -> Tensor:
-        return value.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
-        return None, grads[0]
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
-        return tangents[1].clone()
-
-
-class OtherGradientForCompiler(torch.autograd.Function):
-    """The same in a form that torch.compile can trace."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, followed: Tensor) -> Tensor:
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
-        return None, grads[0]
-
-
-def _with_other_gradient(made: Pointwise, followed: Pointwise, tensors: tuple[Tensor, ...]) -> Tensor:
-    """Compute the formula; autograd follows the other one."""
-    compiling = torch.compiler.is_compiling()
-    value = apply(made, *(tensor.detach() for tensor in tensors))
-    if is_exported() or not (_is_followed(tensors) or torch._C._are_functorch_transforms_active()):
-        return value
-    return applied(OtherGradientForCompiler if compiling else OtherGradient, value, apply(followed, *tensors))
 
 
 def apply_with_values(runs: ValuesByOperator, made: Pointwise, x: Tensor) -> Tensor:

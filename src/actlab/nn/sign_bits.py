@@ -40,7 +40,7 @@ def kept_bits(act: Activation, mode: Mode) -> FewBitFunction | None:
     None if its gradient takes more values, or if PyTorch's operator saves only its output, as relu's does: the next
     layer saves that anyway.
     """
-    if len(act.inputs) != 1 or act.samplers or act.surrogate or isinstance(act.expression, Input) or is_curved(act):
+    if len(act.inputs) != 1 or act.samplers or isinstance(act.expression, Input) or is_curved(act):
         return None
     own = own_operator(act)
     if own is not None and own.keeps_output:
@@ -53,9 +53,8 @@ def kept_bits(act: Activation, mode: Mode) -> FewBitFunction | None:
 
 
 def is_curved(act: Activation) -> bool:
-    """Say whether the formula has a function in it that no piecewise linear formula needs, or its backward pass one."""
-    formulas = (act.with_references(), act.followed_with_references())
-    return any(isinstance(node, Call) and node.atom not in EXACT_ATOMS for node in walk(*formulas))
+    """Say whether the formula has a function in it that no piecewise linear formula needs."""
+    return any(isinstance(node, Call) and node.atom not in EXACT_ATOMS for node in walk(act.with_references()))
 
 
 def _is_worth_bits(x: object) -> TypeGuard[Tensor]:

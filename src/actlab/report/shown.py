@@ -7,7 +7,6 @@ from typing import Any
 
 _SHOWN_LINES = (
     ("formula", "formula"),
-    ("backward as", "surrogate"),
     ("derivative", "derivative"),
     ("parameters", "parameters"),
     ("range", "range"),

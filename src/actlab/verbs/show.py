@@ -92,10 +92,9 @@ def _elsewhere(act: AnyActivation) -> dict[str, list[str]]:
 
 
 def _facts_along_axis(act: AxisActivation) -> dict[str, Any]:
-    by = "x the input" if act.by_input else "y the output"
     return {
         "formula": text(act.expression),
-        "derivative": f"a matrix; times a vector v, with {by}: {text(act.jvp)}",
+        "derivative": f"a matrix; times a vector v, with y the output: {text(act.jvp)}",
         "latex": latex(act.expression),
         "latex_derivatives": {},
         "range": {"lower": act.lower, "upper": act.upper},
@@ -114,14 +113,13 @@ def _facts_of_each(act: Activation) -> dict[str, Any]:
     unknown, _ = facts.pop("unknown"), facts.pop("formula")
     gains, missing = _gains(act)
     # parameters by name, as a paper prints them; their values stand beside
-    derivatives = {name: text(derivative(act.followed, Input(name))) for name in act.inputs}
+    derivatives = {name: text(derivative(act.expression, Input(name))) for name in act.inputs}
     return {
         "formula": text(act.expression),
-        "surrogate": None if act.surrogate is None else text(act.surrogate),
         "derivative": next(iter(derivatives.values())),
         "derivatives": derivatives,
         "latex": latex(act.expression),
-        "latex_derivatives": {name: latex(derivative(act.followed, Input(name))) for name in act.inputs},
+        "latex_derivatives": {name: latex(derivative(act.expression, Input(name))) for name in act.inputs},
         **facts,
         "gains": gains,
         "unknown": unknown | missing,

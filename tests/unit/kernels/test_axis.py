@@ -17,8 +17,7 @@ from actlab.formula.along_axis import AxisActivation, V, X, Y, greatest
 from actlab.formula.substitute import substitute
 from actlab.kernels.axis.kernels import AxisKernels, axis_kernels
 
-# Those whose products are derived: tests/unit/nn/test_recent_along_axis.py.
-AXIS = [act for act in CATALOG.values() if isinstance(act, AxisActivation) and not act.by_input]
+AXIS = [act for act in CATALOG.values() if isinstance(act, AxisActivation)]
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 every_axis = pytest.mark.parametrize("act", AXIS, ids=str)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -14,7 +14,6 @@ from typing import final
 
 from actlab.errors import CannotLower
 from actlab.formula.atoms import sqrt, where
-from actlab.formula.axis_products import outermost
 from actlab.formula.expr import Call, Div, Expr, Input, Mul, Neg, Node, Number, Over, Sub, walk
 from actlab.formula.substitute import substitute
 
@@ -140,7 +139,7 @@ def cut(root: Expr, *, reciprocals: bool) -> Cut:
 
 def by_reductions(part: Expr) -> tuple[Expr, Mapping[Over, Input]]:
     """Return a part that has one value for a row, its reductions replaced by leaves; and the leaves."""
-    leaves = {node: _leaf(node) for node in outermost(part)}
+    leaves = {node: _leaf(node) for node in _outermost(part)}
     exchange: dict[Expr, Expr] = dict(leaves.items())
     return substitute(part, exchange), leaves
 
@@ -166,6 +165,11 @@ def is_exact(operand: Expr) -> bool:
 
 def _leaf(over: Over) -> Input:
     return Input(f"over {over.digest}")
+
+
+def _outermost(root: Expr) -> set[Over]:
+    every = {node for node in walk(root) if isinstance(node, Over)}
+    return every - {inner for over in every for inner in walk(over.operand) if isinstance(inner, Over)}
 
 
 def _reductions(*roots: Expr) -> list[Over]:

@@ -36,7 +36,7 @@ def gated_units() -> Mapping[str, str]:
         'swiglu'
     """
     value, gate = Input("value"), Input("gate")
-    acts = [act for act in CATALOG.values() if isinstance(act, Activation) and act.surrogate is None]
+    acts = [act for act in CATALOG.values() if isinstance(act, Activation)]
     products = {value * act(gate): act.name for act in acts if len(act.inputs) == 1}
     return {products[unit.formula]: unit.name for unit in acts if len(unit.inputs) == 2 and unit.formula in products}
 
