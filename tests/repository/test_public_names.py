@@ -27,8 +27,8 @@ def listed() -> list[str]:
     return [alias.asname for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
 
 
-def test_thirty_names_at_most():
-    assert 0 < len(listed()) <= 30
+def test_forty_names_at_most():
+    assert 0 < len(listed()) <= 40
     assert len(set(listed())) == len(listed())
 
 

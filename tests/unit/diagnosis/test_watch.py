@@ -365,7 +365,7 @@ def test_sinks_get_numbers_and_histograms():
     trained(network(), sinks=(lambda numbers, step: told.append((numbers, step)),))
     numbers, step = told[-1]
     assert step == 5
-    assert numbers["2[0]/gradient_rms"] > 0
+    assert numbers["actlab/gradient_rms/2.0"] > 0
     assert len(numbers["actlab/histogram/2.0"]["counts"]) == 64
     assert len(numbers["actlab/histogram/2.0"]["borders"]) == 63
     assert "actlab/update/0.weight" in numbers

@@ -18,7 +18,6 @@ function row(run) {
     isOpen ? el("progress", {max: Math.max(run.planned, run.done), value: run.done, "aria-label": `Training runs of run ${run.number}`}) : null,
     run.verdict ? el("p", {}, run.verdict) : null);
 }
-
 async function refresh() {
   try {
     const {runs, error, store} = await getJson("/api/compare");
@@ -28,13 +27,11 @@ async function refresh() {
     fill(byId("runs"), ...runs.map(row));
   } catch (problem) { complain(byId("unread"), problem); }
 }
-
 function showArms() {
   byId("none").hidden = arms.length > 0;
   fill(byId("arms"), ...arms.map((arm, at) => el("li", {class: "chip"}, el("code", {}, arm),
     el("button", {type: "button", "aria-label": `Remove ${arm}`, onclick: () => { arms.splice(at, 1); showArms(); byId("arm").focus(); }}, "×"))));
 }
-
 /** Say what is wrong with a formula; the answer is whether nothing is. @param {string} name */
 async function check(name) {
   const box = byId(name), text = box.value.trim();
@@ -46,7 +43,6 @@ async function check(name) {
   box.setAttribute("aria-invalid", error ? "true" : "false");
   return !error;
 }
-
 async function add() {
   const text = byId("arm").value.trim();
   if (!text) return true;
@@ -56,7 +52,6 @@ async function add() {
   showArms();
   return true;
 }
-
 /** The boxes of further tasks. @returns {HTMLInputElement[]} */
 const boxes = () => [...byId("more").querySelectorAll("input")];
 const further = () => boxes().filter((box) => box.checked && !box.disabled).map((box) => box.value);
@@ -72,7 +67,6 @@ function restore(form) {
   about();
   showArms();
 }
-
 /** @param {SubmitEvent} event */
 async function submit(event) {
   event.preventDefault();
@@ -86,7 +80,6 @@ async function submit(event) {
     byId("now").scrollIntoView({block: "nearest"});
   } catch (problem) { complain(byId("form-error"), problem); }
 }
-
 /** @param {any} now */
 function busy(now) {
   const isBusy = now.state === "running" || now.state === "stopping";

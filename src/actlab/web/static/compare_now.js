@@ -8,7 +8,6 @@ export function duration(seconds) {
   const minutes = Math.round(seconds / 60);
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
-
 /** Return a button that starts something, and its error. @param {string} name @param {string} text @param {any} values */
 function starter(name, text, values) {
   const error = el("p", {class: "error", role: "alert", hidden: true});
@@ -20,7 +19,6 @@ function starter(name, text, values) {
   }}, text);
   return el("div", {}, el("div", {class: "controls"}, button), error);
 }
-
 /** Return the button that continues a study. @param {number} study @param {string} text @param {number | null} [seeds] */
 export const continuation = (study, text, seeds = null) => starter(seeds ? "add-seeds" : "continue", text, {study, seeds});
 
@@ -46,7 +44,6 @@ export function watchNow(place, change, run) {
     change(now, isNew);
   });
 }
-
 /** @param {HTMLElement} place @param {any} now @param {boolean} isStudy @returns {(now: any) => void} */
 function draw(place, now, isStudy) {
   place.setAttribute("data-state", now.state);
@@ -72,7 +69,6 @@ function draw(place, now, isStudy) {
   }
   return () => {};
 }
-
 /** @param {HTMLElement} place @param {any} head @param {any} link */
 function drawRunning(place, head, link) {
   const bar = el("progress", {"aria-label": "Training runs done", "data-test": "bar"});

@@ -25,7 +25,6 @@ function ticks([low, high], count) {
   const step = ([1, 2, 5, 10].find((each) => each * power >= rough) || 10) * power, first = Math.ceil(low / step);
   return Array.from({length: Math.floor(high / step) - first + 1}, (_, at) => Number(((first + at) * step).toPrecision(12)));
 }
-
 /** @param {number[]} limits @param {number} from @param {number} to */
 const scale = ([low, high], from, to) => (/** @type {number} */ value) => from + ((value - low) / (high - low)) * (to - from);
 
@@ -36,7 +35,6 @@ function drawing(draw) {
   new ResizeObserver(() => { if (box.clientWidth && box.clientWidth !== width) fill(box, draw(width = box.clientWidth)); }).observe(box);
   return box;
 }
-
 /** @param {any} facts @param {string} name @param {...any} children */
 const figure = (facts, name, ...children) => el("section", {class: "card", "data-test": name}, el("h2", {}, facts.title),
   facts.caption ? el("p", {class: "fine quiet"}, facts.caption) : null, children);
@@ -48,7 +46,6 @@ export function looksOf(all) {
   const lookOf = (/** @type {number} */ at) => (at ? look(at > 4 ? at : at - 1) : {color: "ink", dash: undefined});
   return new Map(names.map((/** @type {string} */ name, /** @type {number} */ at) => [name, lookOf(at)]));
 }
-
 /** @param {any} all @param {string} arm */
 const colored = (all, arm) => ({color: `var(--${looksOf(all).get(arm)?.color})`});
 
@@ -86,7 +83,6 @@ export function drawDifferences(all) {
   };
   return figure(facts, "differences", drawing(draw), readout, el("p", {class: "fine quiet"}, `Shaded: ${facts.legend.join("; ")}.`));
 }
-
 /** Draw a point for each arm that was timed, with error bars and its name. @param {any} all */
 export function drawCost(all) {
   const facts = all.cost, {metric, places, axes} = facts, left = 50, height = 330, bottom = height - AXIS;
@@ -113,7 +109,6 @@ export function drawCost(all) {
   const notes = ["† marks the arms that no other one beats in both.", ...facts.notes];
   return figure(facts, "cost", drawing(draw), ...notes.map((note) => el("p", {class: "fine quiet"}, note)));
 }
-
 /** Draw the median learning curve of every arm, or every seed of one. @param {any} all */
 export function drawLearning(all) {
   const facts = all.learning, arms = facts.arms.filter((/** @type {any} */ arm) => arm.epochs.length), place = el("div");

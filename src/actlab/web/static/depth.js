@@ -61,7 +61,6 @@ function drawPlane() {
   fill(byId("plane"), svg("svg", frame, cells, named, edge, layers, mark, axes));
   byId("edge").textContent = plane.said;
 }
-
 function drawHere() {
   byId("said").textContent = here.said;
   const scale = (/** @type {any} */ point) => (point === null ? "–" : point.stable ? `${shown(point.layers, 3)} layers` : "∞: it is not stable");
@@ -97,7 +96,6 @@ function setSliders() {
     slider.oninput = () => { state[name] = Number(slider.value); byId(`${name}-value`).textContent = shown(state[name], 3); moved(); ask(); };
   }
 }
-
 async function show() {
   const [first] = placed();
   if (Number.isNaN(state.sigma_w)) state.sigma_w = first ? Number(first.sigma_w.toFixed(3)) : 1.5;

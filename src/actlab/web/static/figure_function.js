@@ -20,7 +20,6 @@ function slider(name, range, moved) {
   input.value = String(range.value);
   return el("label", {class: "slider"}, name, input, number);
 }
-
 /** Return a table of each curve's value and derivative. @param {any[]} curves @param {number[][]} readings */
 function table(curves, readings) {
   const head = ["activation", "value", "derivative"].map((name, at) => el("th", {scope: "col", class: at ? "number" : undefined}, name));
@@ -32,7 +31,6 @@ function table(curves, readings) {
   });
   return el("table", {class: "reading-table"}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
 }
-
 /** Mount a function figure. @param {HTMLElement} place @param {any} data */
 export async function mountFunction(place, data) {
   const modules = await Promise.all(data.curves.map((/** @type {any} */ curve) => import(curve.program)));

@@ -15,7 +15,6 @@ const ofState = (key) => ({
   get: (/** @type {URLSearchParams} */ params) => params.get(key) || "",
   set: (/** @type {URLSearchParams} */ params, /** @type {string} */ value) => params.set(key, value),
 });
-
 /** What a figure can offer to change: the setting `controls` names them, separated by commas. */
 const CONTROLS = {
   activation: {label: "Activation of all layers", ...ofLayers("activation"), known: (/** @type {any} */ choices) => choices.activations},
@@ -34,7 +33,6 @@ const CONTROLS = {
   optimizer: {label: "Optimizer", ...ofState("optimizer"), options: (/** @type {any} */ choices) => choices.optimizers},
   noise: {label: "Noise", ...ofState("noise"), type: "number"},
 };
-
 /**
  * Mount a compact playground. The element's property `drawn` is the latest frame.
  * @param {HTMLElement} place @param {URLSearchParams} params the state, and `controls`
@@ -95,7 +93,6 @@ export async function mount(place, params, {frames} = {}) {
     };
   }
 }
-
 /** Replay frames. @param {any[]} frames @param {boolean} isPaused @param {(frame: any) => void} draw */
 function replay(frames, isPaused, draw) {
   let at = 0, timer = 0;
@@ -118,7 +115,6 @@ function replay(frames, isPaused, draw) {
     reset: () => { stop(); at = 0; show(); },
   };
 }
-
 /**
  * Return a labeled control of the state.
  * @param {any} kind @param {string} name @param {URLSearchParams} state @param {any} choices @param {() => void} changed

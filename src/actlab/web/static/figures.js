@@ -9,7 +9,6 @@ const MOUNTS = {
   lines: mountLines,
   playground: async (place, data, query) => (await import("./figure_playground.js")).mount(place, new URLSearchParams(query), data),
 };
-
 /**
  * Apply what the address of a page without a server presets for a figure; return what that page cannot show.
  * @param {any} facts @param {URLSearchParams} preset
@@ -27,7 +26,6 @@ function refusedPreset(facts, preset) {
   }
   return [...refused];
 }
-
 /** Mount one figure; an error is shown at its place. @param {HTMLElement} figure @param {any} facts @param {URLSearchParams} preset */
 async function mounted(figure, facts, preset) {
   const refused = location.protocol === "file:" ? refusedPreset(facts, preset) : [];
@@ -42,7 +40,6 @@ async function mounted(figure, facts, preset) {
     `The address presets ${refused.join(", ")}, which only the workbench can show (actlab serve); the figure is as the lesson has it.`);
   figure.dataset.mounted = "";
 }
-
 /** Mount all figures. */
 export function mountAll() {
   const all = JSON.parse(byId("figures")?.textContent || "[]");

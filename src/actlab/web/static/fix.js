@@ -36,7 +36,6 @@ listen("fix", (now) => {
   complain(byId("form-error"), isRunning ? "" : now.sentence);
   if (now.answer) show(now.answer, now.command, now.state === "stopped");
 });
-
 /** @param {any} now */
 function progress(now) {
   const bar = byId("bar");
@@ -45,7 +44,6 @@ function progress(now) {
   const far = now.planned ? `${now.done} of ${now.planned} ${unit}: ${now.label}` : "Looking for what is wrong";
   byId("said").textContent = now.state === "stopping" ? "Stopping …" : `${far} (${duration(now.seconds)} so far).`;
 }
-
 /** @param {any} answer @param {string} command @param {boolean} isStopped */
 function show(answer, command, isStopped) {
   const tone = ["repaired", "nothing to repair"].includes(answer.verdict) ? "better" : "undecided";
@@ -67,7 +65,6 @@ function show(answer, command, isStopped) {
     rest(answer, command));
   if (answer.before.curve.length) chart = drawn(box, answer);
 }
-
 /** @param {string} title @param {any} at @param {string} metric */
 function side(title, at, metric) {
   const alarms = at.findings.filter((/** @type {any} */ each) => each.severity !== "information");
@@ -81,7 +78,6 @@ function side(title, at, metric) {
     alarms.length ? null : el("p", {}, "No error or warning."),
     others ? el("p", {class: "quiet fine"}, `${others} more for information.`) : null);
 }
-
 /** @param {HTMLElement} box @param {any} answer */
 function drawn(box, answer) {
   const both = [answer.before.curve, answer.after.curve].map((curve) => curve.map(numberOf));
@@ -92,7 +88,6 @@ function drawn(box, answer) {
   plot.draw(epochs, both.map((curve) => epochs.map((_, at) => curve[at] ?? null)));
   return plot;
 }
-
 /** @param {string} text */
 function diff(text) {
   const kind = (/** @type {string} */ line) => (/^(diff|---|[+]{3}|@@) /.test(line) ? "head" : {"+": "added", "-": "removed"}[line[0]]);
@@ -101,7 +96,6 @@ function diff(text) {
     el("p", {class: "quiet fine"}, "Save it as fix.diff and run: git apply fix.diff"),
     el("div", {class: "controls"}, copyButton(() => text)), el("pre", {class: "diff", tabindex: 0, "aria-label": "Diff"}, rows));
 }
-
 /** @param {any} answer */
 function tried(answer) {
   const rows = answer.tried.map((/** @type {any} */ each) => {
@@ -119,7 +113,6 @@ function tried(answer) {
     el("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": "What was tried"}, el("table", {},
       el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows))));
 }
-
 /** @param {any} answer @param {string} command */
 function rest(answer, command) {
   const refused = answer.refused.map((/** @type {any} */ each) => `${each.remedy} does not apply: ${each.reason}`);

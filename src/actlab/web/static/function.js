@@ -38,7 +38,6 @@ function about(formula) {
   known.set(formula, found);
   return found;
 }
-
 /** Return a formula with the values of its moved sliders. @param {string} formula */
 function bound(formula) {
   const [base, ...assigned] = formula.split(";");
@@ -50,7 +49,6 @@ function bound(formula) {
   }
   return [base, ...[...values].map(([name, value]) => `${name}=${value}`)].join("; ");
 }
-
 function remember() {
   const query = new URLSearchParams();
   for (const formula of state.formulas) query.append("f", formula);
@@ -62,7 +60,6 @@ function remember() {
   }
   history.replaceState(null, "", "?" + query);
 }
-
 /** Return the limits of a slider. @param {any} param */
 function range(param) {
   const reach = Math.max(2, 2 * Math.abs(param.value));
@@ -111,7 +108,6 @@ async function draw() {
     });
   }
 }
-
 /** @param {any} limits */
 function interval(limits) {
   if (!limits) return "–";
@@ -136,7 +132,6 @@ const ulps = (facts, side, formula) => {
   const now = measured.get(formula)?.[side];
   return now === undefined ? "not measured" : `${shown(now, 3)} ULP, measured now`;
 };
-
 /** Return the names in other frameworks, each framework once. @param {any} facts @returns {[string, string[]][]} */
 const elsewhere = (facts) => /** @type {[string, string[]][]} */ (Object.entries(facts.elsewhere)).filter(([name]) => name !== "hf");
 
@@ -170,14 +165,12 @@ async function tabulate() {
   const rows = ROWS.map(([name, said]) => el("tr", {}, el("th", {scope: "row"}, name), ...all.map(({facts}, at) => el("td", {}, said(facts, formulas[at])))));
   fill(byId("facts"), el("caption", {}, "What follows from each formula."), el("thead", {}, head), el("tbody", {}, ...rows));
 }
-
 /** Say which formula is computed, if it is not the typed one. @param {any} facts */
 function rewritten(facts) {
   const bare = (/** @type {string} */ text) => text.split(";")[0].replace(/[\s()]/g, "");
   if (facts.family !== "typed" || bare(facts.formula) === bare(facts.name)) return [];
   return [`It is computed as ${facts.formula}, which is the same function and keeps its digits.`];
 }
-
 /** Show the selected function's mathematics and code. */
 async function describe() {
   const formula = bound(state.formulas[state.selected]);
@@ -195,7 +188,6 @@ async function describe() {
   byId("code").textContent = details.code[state.language];
   fill(byId("copy"), copyButton(() => byId("code").textContent));
 }
-
 function chips() {
   fill(byId("chips"), ...state.formulas.map((formula, at) => {
     const swatch = el("span", {class: `swatch ${look(at).color}`, "aria-hidden": "true"});
@@ -209,13 +201,11 @@ function chips() {
     return el("li", {class: "chip"}, swatch, select, state.formulas.length > 1 ? remove : null);
   }));
 }
-
 function cleared() {
   for (const place of ["exactness", "cost", "measuring", "timing"]) fill(byId(place));
   complain(byId("unmeasured"));
   complain(byId("untimed"));
 }
-
 /** Show everything anew; formulas that cannot be read are taken off and said. */
 async function update() {
   /** @type {any} */ let wrong = null;
@@ -290,7 +280,6 @@ for (const name of /** @type {("from" | "to")[]} */ (["from", "to"])) {
     draw();
   });
 }
-
 /**
  * Measure every function, one after another, and show each answer as it comes; functions that are chosen meanwhile end it.
  * @param {string} place where the answers go @param {string} status @param {string} wrong @param {string} doing

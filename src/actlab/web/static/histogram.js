@@ -6,15 +6,11 @@ const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [460, 180, 8, 40, 20, 24];
 /** @param {number} share */
 export const percent = (share) => (Number.isFinite(share) ? `${shown(100 * share, 3)} %` : "–");
 
-/**
- * Return the tallest bar that is drawn whole: one that dwarfs all others is cut, and its share written above it.
- * @param {number[]} counts
- */
+/** Return the tallest bar that is drawn whole: one that dwarfs all others is cut, and its share written above it. @param {number[]} counts */
 function tallest(counts) {
   const [first, second] = [...counts].sort((a, b) => b - a);
   return second > 0 && first > 4 * second ? 1.5 * second : Math.max(1, first);
 }
-
 /**
  * Draw a histogram in place of what an element holds.
  * @param {HTMLElement} place
@@ -52,13 +48,11 @@ export function histogram(place, found, {label, kind, curve}) {
     parts.push(svg("text", {class: "tick", x: across(value), y: HEIGHT - 7, "text-anchor": anchor}, shown(value, 3)));
   place.replaceChildren(svg("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label, class: "histogram"}, ...parts));
 }
-
 /** @param {string} name @param {number} gap @param {number} angle */
 function hatch(name, gap, angle) {
   return svg("pattern", {id: `hatch-${name}`, width: gap, height: gap, patternUnits: "userSpaceOnUse", patternTransform: `rotate(${angle})`},
     svg("line", {class: `hatch ${name}`, x1: 0, x2: 0, y1: 0, y2: gap}));
 }
-
 /**
  * Return the curve of a function over the bars, with its own scale on the right.
  * @param {any} curve @param {(z: number) => number} across @param {number} floor

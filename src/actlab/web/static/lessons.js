@@ -12,7 +12,6 @@ function progress() {
     return {};
   }
 }
-
 /** @param {string} lesson @param {string} choice @param {string} answer */
 function remember(lesson, choice, answer) {
   const all = progress();
@@ -21,7 +20,6 @@ function remember(lesson, choice, answer) {
     localStorage.setItem(KEY, JSON.stringify(all));
   } catch { /* a browser that stores nothing: the lesson works all the same */ }
 }
-
 function showProgress() {
   const all = progress();
   for (const lesson of document.querySelectorAll("[data-lesson]")) {
@@ -34,7 +32,6 @@ function showProgress() {
     if (place) place.textContent = answered ? `– ${far}` : "";
   }
 }
-
 /** Show the explanation of the chosen answer. @param {Element} choice @param {string} answer */
 function explain(choice, answer) {
   choice.querySelectorAll(".why").forEach((why, at) => { /** @type {HTMLElement} */ (why).hidden = String(at) !== answer; });

@@ -22,13 +22,11 @@ export function listen(feed, action) {
     line?.listen([...listeners.keys()]);
   };
 }
-
 /** @param {any} message */
 function arrived(message) {
   if ("isGone" in message) return serverIsGone(message.isGone);
   for (const action of [...(listeners.get(message.feed) || [])]) action(message.value);
 }
-
 function opened() {
   if (typeof SharedWorker !== "undefined") {
     const worker = new SharedWorker(new URL("./live_worker.js", import.meta.url), {type: "module", name: "actlab"});
@@ -46,11 +44,7 @@ function opened() {
     },
   };
 }
-
-/**
- * Open one stream of events; it opens again by itself.
- * @param {string[]} names @param {(message: any) => void} arrive @returns {{close: () => void}}
- */
+/** Open one stream of events; it opens again by itself. @param {string[]} names @param {(message: any) => void} arrive @returns {{close: () => void}} */
 export function streamOf(names, arrive) {
   const source = new EventSource("/api/events?" + names.map((name) => "feed=" + encodeURIComponent(name)).join("&"));
   source.onopen = () => arrive({isGone: false});

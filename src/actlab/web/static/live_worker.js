@@ -14,7 +14,6 @@ function arrived(message) {
   if (message.feed) latest.set(message.feed, message);
   for (const [port, names] of ports) if (!message.feed || names.has(message.feed)) port.postMessage(message);
 }
-
 function reopen() {
   const names = [...new Set([...ports.values()].flatMap((wanted) => [...wanted]))].sort();
   if (names.join("\n") === open) return;
@@ -23,7 +22,6 @@ function reopen() {
   stream?.close();
   stream = names.length ? streamOf(names, arrived) : null;
 }
-
 /** @type {any} */ (self).onconnect = (/** @type {MessageEvent} */ event) => {
   const port = event.ports[0];
   port.onmessage = ({data}) => {

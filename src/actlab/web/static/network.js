@@ -18,7 +18,6 @@ const refused = new Map();
 const trains = Boolean(byId("play"));
 
 // requests: one at a time of each kind, and the latest wish is always met
-
 /** @param {() => Promise<void>} action @param {number} pause */
 function oneAtATime(action, pause) {
   let [busy, again] = [false, false];
@@ -57,7 +56,6 @@ async function command(action, values, place) {
     return false;
   }
 }
-
 /** Show what the server answered about the network. @param {any} answer */
 function show(answer) {
   network = answer;
@@ -72,7 +70,6 @@ function show(answer) {
   drawFindings();
   refreshLook();
 }
-
 /** @param {any} value */
 function drawStatus(value) {
   status = value;
@@ -98,7 +95,6 @@ function drawStatus(value) {
 }
 
 // the table of activations
-
 function drawSites() {
   const now = JSON.stringify([network.sites, [...refused]]);
   if (now !== lastSites) {
@@ -110,7 +106,6 @@ function drawSites() {
   }
   mark();
 }
-
 /** @param {any} site @param {number} at */
 function row(site, at) {
   const notes = [site.was ? `instead of ${site.was}` : "", site.note, site.calls > 1 ? `applied ${site.calls} times` : "",
@@ -142,7 +137,6 @@ function mark() {
   byId("undo").disabled = !site?.was;
   byId("undo-all").disabled = !network?.sites.some((/** @type {any} */ each) => each.was);
 }
-
 /** @param {number} at @param {boolean} [isAsked] whether a person chose it */
 function select(at, isAsked = false) {
   if (selected !== at && trains) complain(byId("swap-error"), refused.get(at));
@@ -163,7 +157,6 @@ byId("sites").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) =
   select(selected + by);
   chosenButton()?.focus();
 });
-
 /** @param {number} at */
 function visit(at) {
   select(at);
@@ -171,7 +164,6 @@ function visit(at) {
 }
 
 // findings
-
 function drawFindings() {
   const found = network.findings.map((/** @type {any} */ each) => el("article", {class: `finding ${each.severity}`, "data-test": `finding-${each.id}`},
     el("h3", {}, `${each.title || each.id} `, el("span", {class: "badge"}, each.severity)),
@@ -183,7 +175,6 @@ function drawFindings() {
 }
 
 // the close look
-
 const whole = (/** @type {any} */ found) =>
   `${found.counted < found.values ? found.counted.toLocaleString("en") + " of " : ""}${counted(found.values, "value")}`;
 
@@ -223,7 +214,6 @@ const drawLook = oncePerFrame(() => {
 });
 
 // the scrubber
-
 function drawScrubber() {
   const steps = look.steps;
   const scrubber = byId("scrubber");
@@ -240,7 +230,6 @@ byId("scrubber").addEventListener("input", () => {
   wanted = look?.steps[Number(byId("scrubber").value)] ?? null;
   refreshLook();
 });
-
 function follow() {
   wanted = null;
   refreshLook();
@@ -249,7 +238,6 @@ function follow() {
 byId("latest").addEventListener("click", follow);
 
 // lines
-
 /** Draw a line where the step of the scrubber is. @param {any} u */
 function atStep(u) {
   if (!look || look.step === null) return;
@@ -294,7 +282,6 @@ function drawCharts() {
   drawIfAny(charts.points, steps, [hundredfold(points.dead), hundredfold(points.saturated), hundredfold(points.zero)]);
   drawIfAny(charts.sizes, steps, [positive(points.signal), positive(points.gradient)]);
 }
-
 /** Draw what has numbers; an empty logarithmic scale has no ticks to draw. @param {any} chart @param {number[]} x @param {(number | null)[][]} ys */
 function drawIfAny(chart, x, ys) {
   const isEmpty = ys.every((each) => each.every((value) => value === null));
@@ -303,7 +290,6 @@ function drawIfAny(chart, x, ys) {
 }
 
 // commands
-
 if (trains) {
   const errors = byId("training-error");
   byId("play").addEventListener("click", () => command(status.playing ? "pause" : "play", {}, errors));

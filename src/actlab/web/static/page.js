@@ -17,7 +17,6 @@ export function el(name, attributes = {}, ...children) {
   element.append(...children.flat().filter((child) => child !== null && child !== undefined));
   return element;
 }
-
 /** Make an element of a drawing; the same arguments. @param {string} name @param {Record<string, any>} attributes @param {...any} children @returns {any} */
 export function svg(name, attributes, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -28,7 +27,6 @@ export function svg(name, attributes, ...children) {
   element.append(...children.flat());
   return element;
 }
-
 /** Replace the children of an element. @param {Element} parent @param {...any} children */
 export const fill = (parent, ...children) => parent.replaceChildren(...children.flat().filter((child) => child != null));
 
@@ -52,7 +50,6 @@ async function asked(address, options) {
   if (!answer.ok) throw new Refused(isJson ? value.error : `The server answered ${answer.status}.`);
   return value;
 }
-
 /** @param {string} address @param {AbortSignal} [signal] */
 export const getJson = (address, signal) => asked(address, {signal});
 
@@ -65,23 +62,17 @@ export function serverIsGone(isGone) {
   const banner = byId("gone");
   if (banner) banner.hidden = !isGone;
 }
-
-/**
- * Show an error beside what caused it; an empty sentence clears it.
- * @param {HTMLElement} place @param {any} [error]
- */
+/** Show an error beside what caused it; an empty sentence clears it. @param {HTMLElement} place @param {any} [error] */
 export function complain(place, error) {
   place.textContent = error ? (error instanceof Error ? error.message : String(error)) : "";
   place.hidden = !error;
 }
-
 /** Return a number of an answer: "inf" and "-inf" are infinite, null is NaN. @param {any} value @returns {number} */
 export function numberOf(value) {
   if (value === null || value === undefined) return NaN;
   if (value === "inf") return Infinity;
   return value === "-inf" ? -Infinity : Number(value);
 }
-
 /** Return a number as text, with a minus sign and at most `digits` significant digits. @param {any} value @param {number} [digits] */
 export function shown(value, digits = 4) {
   const number = numberOf(value);
@@ -93,7 +84,6 @@ export function shown(value, digits = 4) {
     : String(Number(number.toPrecision(digits)));
   return text.replace("e+", "e").replaceAll("-", "−");
 }
-
 /** Return a number with its noun: `1 step`, `3 steps`. @param {number} count @param {string} one @param {string} [more] */
 export const counted = (count, one, more = one + "s") => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
 
@@ -106,7 +96,6 @@ export function oncePerFrame(action) {
     waiting = args;
   };
 }
-
 /** Call a function when nothing has changed for a while. @param {(...args: any[]) => void} action @param {number} milliseconds */
 export function whenStill(action, milliseconds) {
   let timer = 0;
@@ -115,7 +104,6 @@ export function whenStill(action, milliseconds) {
     timer = setTimeout(() => action(...args), milliseconds);
   };
 }
-
 /** Return a button that copies a text. @param {() => string} text */
 export function copyButton(text) {
   const button = el("button", {type: "button", onclick: async () => {

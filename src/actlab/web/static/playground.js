@@ -32,19 +32,16 @@ function keepAddress(query = state.toString()) {
   state = new URLSearchParams(query);
   history.replaceState(null, "", "/playground?" + query);
 }
-
 function changed() {
   keepAddress();
   showSettings();
   restart();
 }
-
 /** @param {Partial<typeof NEW>} change @param {number} at */
 function changeLayer(change, at) {
   setLayers(state, layersOf(state).map((each, place) => (place === at ? {...each, ...change} : each)));
   changed();
 }
-
 /** Return the layers with what is being typed, which may not have been checked yet. */
 const typedLayers = () => layersOf(state).map((each, at) =>
   ({...each, activation: /** @type {any} */ (cards[at].querySelector("input[list]")).value.trim() || each.activation}));
@@ -55,7 +52,6 @@ function changeLayers(layers) {
   showLayers();
   changed();
 }
-
 /** @param {any} frame */
 function draw(frame) {
   latest = frame;
@@ -72,7 +68,6 @@ function draw(frame) {
   byId("program").href = "/api/playground/program?" + new URLSearchParams({state: state.toString(), steps});
   Object.assign(byId("surface"), {drawn: frame}); // for tests
 }
-
 /** @param {any} layer @param {number} at */
 function row(layer, at) {
   const bar = el("span", {class: "bar-part", "aria-hidden": "true"});
@@ -80,7 +75,6 @@ function row(layer, at) {
   const dead = el("td", {}, bar, `${shown(100 * layer.dead_share, 3)} %`);
   return el("tr", {}, el("th", {scope: "row"}, String(at + 1)), dead, el("td", {class: "number"}, shown(layer.gradient, 3)));
 }
-
 /** @param {any} layer @param {number} at */
 function drawUnits(layer, at) {
   const place = cards[at]?.querySelector(".units");
@@ -96,7 +90,6 @@ function drawUnits(layer, at) {
   const more = Number(layersOf(state)[at]?.width) - layer.units.length;
   /** @type {any} */ (cards[at].querySelector(".more")).textContent = more > 0 ? `and ${more} more` : "";
 }
-
 /**
  * Check a formula as one types; a correct one is accepted.
  * @param {HTMLInputElement} input @param {HTMLElement} error @param {(text: string) => void} accept
@@ -120,7 +113,6 @@ function formulaBox(input, error, accept) {
   input.addEventListener("input", whenStill(check, 200));
   return check;
 }
-
 /** @param {typeof NEW} layer @param {number} at */
 function card(layer, at) {
   const name = `Layer ${at + 1}`;
@@ -147,7 +139,6 @@ function card(layer, at) {
     select("normalization", "Normalization", choices.normalizations), select("initialization", "Initialization", choices.initializations),
     el("div", {class: "units"}), el("p", {class: "quiet fine more"}), remove);
 }
-
 function showLayers() {
   checks = [checkF];
   cards = layersOf(state).map(card);
@@ -157,7 +148,6 @@ function showLayers() {
     : "Without a hidden layer the network is linear.";
   byId("add").disabled = cards.length >= choices.most_layers;
 }
-
 /** Show the state in the controls, but for the one that is being typed in. */
 function showSettings() {
   for (const input of settings) if (input !== document.activeElement || input.tagName === "SELECT") input.value = state.get(input.dataset.setting) ?? "";
@@ -167,7 +157,6 @@ function showSettings() {
   byId("table").hidden = data !== "table";
   document.querySelectorAll('[data-setting="noise"]').forEach((input) => { /** @type {any} */ (input.parentElement).hidden = data === "table"; });
 }
-
 /** Offer the columns of a table; choose some if none is chosen. @param {any} table */
 function offer(table) {
   for (const [name, columns] of [["x1", table.numeric], ["x2", table.numeric], ["y", table.targets]]) {
@@ -179,7 +168,6 @@ function offer(table) {
   for (const [name, value] of Object.entries({data: "table", table: table.digest, x1, x2, y})) state.set(name, value);
   changed();
 }
-
 async function upload() {
   const [file] = byId("file").files;
   if (!file) return;
@@ -200,7 +188,6 @@ const checkF = formulaBox(byId("f"), byId("f-error"), (text) => {
   state.set("f", text);
   changed();
 });
-
 /** @param {any} event */
 function settingChanged(event) {
   const {value, dataset} = event.target;
@@ -213,7 +200,6 @@ function settingChanged(event) {
   if (dataset.setting === "data" && value === "function" && !state.get("f")) state.set("f", byId("f").value = "sin(x)");
   changed();
 }
-
 /** Play or pause, and remember it. */
 function toggle() {
   const isPlaying = latest?.playing;
@@ -222,7 +208,6 @@ function toggle() {
   keepAddress();
   server.order(isPlaying ? "pause" : "play");
 }
-
 async function begin() {
   choices = await getJson("/api/playground/choices?table=" + encodeURIComponent(state.get("table") || ""));
   const full = new URLSearchParams(choices.state);

@@ -21,7 +21,6 @@ function shades() {
   }
   return ramp.shades;
 }
-
 /** Fit a canvas to its size on the screen; return its context in units of CSS pixels. @param {HTMLCanvasElement} canvas */
 function fitted(canvas) {
   const [width, height] = [canvas.clientWidth || 1, canvas.clientHeight || 1];
@@ -35,7 +34,6 @@ function fitted(canvas) {
   context.clearRect(0, 0, width, height);
   return {context, width, height};
 }
-
 /**
  * Fill a canvas with a square picture of bytes.
  * @param {CanvasRenderingContext2D} context @param {Uint8Array} bytes @param {number} width @param {number} height
@@ -50,7 +48,6 @@ function paint(context, bytes, width, height) {
   context.imageSmoothingEnabled = true;
   context.drawImage(small, 0, 0, width, height);
 }
-
 /** Draw a unit's output over the plane or over x. @param {HTMLCanvasElement} canvas @param {string} text */
 export function drawUnit(canvas, text) {
   const {context, width, height} = fitted(canvas);
@@ -62,7 +59,6 @@ export function drawUnit(canvas, text) {
   bytes.forEach((value, at) => context.lineTo(at / (bytes.length - 1) * width, height - 2 - value / 255 * (height - 4)));
   context.stroke();
 }
-
 /**
  * Draw what the network answers and the points: circles and squares by class, test points hollow.
  * @param {HTMLCanvasElement} canvas @param {any} frame @param {any} points
@@ -103,7 +99,6 @@ export function drawAnswer(canvas, frame, points) {
   }
   canvas.setAttribute("aria-label", `What the network answers over ${points.names.slice(0, points.edges.length).join(" and ")}. ${sentence(frame)}`);
 }
-
 /** Say what the colors and marks of the points mean. @param {any} points @param {boolean} [isStandardized] */
 export function legend(points, isStandardized = false) {
   const tests = "Filled points train, hollow ones test.", [across, up, target] = points.names;
@@ -112,13 +107,11 @@ export function legend(points, isStandardized = false) {
   const colors = points.is_classes ? `Orange squares: ${points.labels[0]}; blue circles: ${points.labels[1]}.` : `Orange to blue: ${target}, low to high.`;
   return `${colors} ${tests} Across: ${across}, up: ${up}, ${isStandardized ? "standardized" : `each ${reach}`}.`;
 }
-
 /** Return a frame in a sentence. @param {any} frame */
 export function sentence(frame) {
   const share = (/** @type {number | null} */ value) => (value === null ? "" : `, ${shown(100 * value, 3)} % right`);
   return `Step ${frame.step}: training loss ${shown(frame.train)}${share(frame.train_accuracy)}; test loss ${shown(frame.test)}${share(frame.test_accuracy)}.`;
 }
-
 /** Say why a training goes no further; empty while it may. @param {any} frame */
 export const trouble = (frame) => frame.error || (frame.diverged
   ? `The training diverged at step ${frame.step}: the loss is not a finite number any more, so it was paused. `

@@ -47,7 +47,6 @@ export function session(on) {
   addEventListener("pageshow", (event) => { if (event.persisted) start(); });
   return {start, order};
 }
-
 /** Return the layers of a state. @param {URLSearchParams} params */
 export function layersOf(params) {
   const texts = params.getAll("layer").filter(Boolean);
@@ -56,7 +55,6 @@ export function layersOf(params) {
     return {width, normalization, initialization, activation: rest.join(":")};
   });
 }
-
 /** Replace the layers of a state. @param {URLSearchParams} params @param {ReturnType<typeof layersOf>} layers */
 export function setLayers(params, layers) {
   params.delete("layer");

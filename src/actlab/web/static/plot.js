@@ -16,7 +16,6 @@ function decades(_, least, most) {
   const first = Math.floor(Math.log10(least));
   return [10 ** first, 10 ** Math.max(Math.ceil(Math.log10(most)), first + 1)];
 }
-
 /** Return at most eight powers of 10 between two limits. @param {any} _ @param {number} __ @param {number} least @param {number} most */
 function powers(_, __, least, most) {
   const [first, last] = [least, most].map((limit) => Math.round(Math.log10(limit)));
