@@ -7,7 +7,6 @@ import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Event, Lock, Thread
 from typing import Any, final
 
 from actlab.errors import BadStudy, shortened
@@ -18,15 +17,9 @@ from actlab.study.suite_store import suites
 from actlab.web.child import Child
 from actlab.web.comparison_order import Order, program
 from actlab.web.feeds import Feed
+from actlab.web.one_process import FAILED, FINISHED, IDLE, RUNNING, STOPPED, STOPPING, OneProcess
 from actlab.web.page_words import in_page_words
 from actlab.web.workbench import Workbench
-
-IDLE, RUNNING, STOPPING = "idle", "running", "stopping"
-STOPPED, FINISHED, FAILED = "stopped", "finished", "failed"
-
-_LOOK_SECONDS = 0.3
-_STOPPING_SECONDS = 10.0
-"""How long a comparison may take to stop before it is terminated; the trials that are stored stay."""
 
 _MISUSE = 2  # the exit status of `actlab` for what the user can correct
 
@@ -79,7 +72,7 @@ class Now:
 
 
 @final
-class Comparing:
+class Comparing(OneProcess[Now]):
     """Runs one comparison at a time in another process, and publishes how far it is.
 
     Args:
@@ -88,18 +81,12 @@ class Comparing:
     """
 
     def __init__(self, bench: Workbench, feed: Feed) -> None:
-        self._bench, self._feed = bench, feed
-        self._lock = Lock()
-        self._child: Child | None = None
-        self._watch: Thread | None = None
-        self._stop = Event()
-        self._stop_time = 0.0
+        super().__init__(feed, Now(), name="comparison", nothing=BadStudy("nothing is running."))
+        self._bench = bench
         self.orders: dict[int, Order] = {}
         """The comparisons that were started here, by the numbers of their studies."""
         self.planned: Order | None = None
         """The comparison that was planned last."""
-        self.now = Now()
-        self._say(self.now)
 
     def start(self, order: Order, *, plan: bool = False, resume: int | None = None) -> Now:
         """Start a comparison, or only plan it.
@@ -118,10 +105,9 @@ class Comparing:
                 raise BadStudy(f"{what} on '{self.now.task}' is running already; stop it, or wait until it has ended.")
             before = _newest(self._bench.store)
             child = Child(program(order.arguments(self._bench, plan=plan, resume=resume is not None)))
-            self._stop.clear()
-            self._child = child
             self.planned = order if plan else self.planned
-            self._say(
+            self._begin(
+                child,
                 Now(
                     state=RUNNING,
                     is_plan=plan,
@@ -130,42 +116,11 @@ class Comparing:
                     form=vars(order),
                     study=resume,
                     command=order.command(self._bench, resume=not plan),
-                )
+                ),
+                order,
+                before,
             )
-            self._watch = Thread(target=self._follow, args=(child, order, before), name="comparison", daemon=True)
-            self._watch.start()
             return self.now
-
-    def stop(self) -> Now:
-        """Interrupt what is running; finished training runs are stored.
-
-        Raises:
-            BadStudy: nothing is running.
-        """
-        with self._lock:
-            child = self._child
-            if child is None or not self.now.is_running:
-                raise BadStudy("nothing is running.")
-            if not self._stop.is_set():
-                self._stop_time = time.monotonic()
-                self._stop.set()
-                self._say(replace(self.now, state=STOPPING))
-                child.interrupt()
-            return self.now
-
-    def close(self) -> None:
-        """Stop what is running, within a few seconds."""
-        with self._lock:
-            child, watch = self._child, self._watch
-            self._stop_time = time.monotonic()
-            self._stop.set()
-        if child is not None and watch is not None:
-            if watch.is_alive() and child.status is None:
-                child.interrupt()
-                watch.join(2.0)
-            if watch.is_alive() and child.status is None:
-                child.terminate()
-            watch.join(3.0)
 
     def unfinished(self) -> str:
         """Say which comparison is not finished and how to continue it; empty if there is none."""
@@ -178,28 +133,12 @@ class Comparing:
             f" are stored. Continue it on the page Compare, or with: {now.command}"
         )
 
-    def _say(self, now: Now) -> None:
-        self.now = now
-        self._feed.publish(now)
-
-    def _follow(self, child: Child, order: Order, before: int) -> None:
-        """Watch the process until it has ended, and say how it ended."""
-        try:
-            self._watch_until_ended(child, order, before)
-        finally:
-            with self._lock:
-                child.close()
-                self._child = None
-                if self.now.is_running:  # a fault of ours: a page must not wait
-                    self._say(replace(self.now, state=FAILED, sentence="The comparison can no longer be watched."))
-
-    def _watch_until_ended(self, child: Child, order: Order, before: int) -> None:
+    def _watch_until_ended(self, child: Child, *details: Any) -> None:
+        order, before = details
         start = time.monotonic()
         with _Opened(self._bench.store) as opened:
             while child.status is None:
-                time.sleep(_LOOK_SECONDS)
-                if self._stop.is_set() and time.monotonic() - self._stop_time > _STOPPING_SECONDS:
-                    child.terminate()
+                self._wait(child)
                 found = self._progress(child, opened, before, seconds=time.monotonic() - start)
                 with self._lock:  # not while the store is read, which may take its time
                     self._say(replace(found, state=self.now.state))

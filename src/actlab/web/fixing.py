@@ -7,7 +7,6 @@ import shlex
 import sys
 import time
 from dataclasses import dataclass, replace
-from threading import Event, Lock, Thread
 from typing import Any, final
 
 from actlab.errors import BadInput, shortened
@@ -15,14 +14,8 @@ from actlab.remedy.measured import Budget
 from actlab.web.child import Child
 from actlab.web.feeds import Feed
 from actlab.web.fix_process import MISUSE
+from actlab.web.one_process import FAILED, FINISHED, IDLE, RUNNING, STOPPED, STOPPING, OneProcess
 from actlab.web.workbench import Workbench
-
-IDLE, RUNNING, STOPPING = "idle", "running", "stopping"
-STOPPED, FINISHED, FAILED = "stopped", "finished", "failed"
-
-_LOOK_SECONDS = 0.3
-_STOPPING_SECONDS = 10.0
-"""How long a repair may take to stop before it is terminated; what it has found is lost then."""
 
 
 @final
@@ -58,7 +51,7 @@ class Now:
 
 
 @final
-class Fixing:
+class Fixing(OneProcess[Now]):
     """Runs one repair at a time in another process, and publishes how far it is.
 
     Args:
@@ -67,14 +60,8 @@ class Fixing:
     """
 
     def __init__(self, bench: Workbench, feed: Feed) -> None:
-        self._bench, self._feed = bench, feed
-        self._lock = Lock()
-        self._child: Child | None = None
-        self._watch: Thread | None = None
-        self._stop = Event()
-        self._stop_time = 0.0
-        self.now = Now()
-        self._say(self.now)
+        super().__init__(feed, Now(), name="repair", nothing=BadInput("no repair is running."))
+        self._bench = bench
 
     def start(self, budget: str) -> Now:
         """Start a repair of what was named on the command line.
@@ -90,64 +77,18 @@ class Fixing:
             if self.now.is_running:
                 raise BadInput("a repair is running already; stop it, or wait until it has ended.")
             child = Child(program(self._bench, budget))
-            self._stop.clear()
-            self._child = child
-            self._say(Now(state=RUNNING, command=command(self._bench, budget)))
-            self._watch = Thread(target=self._follow, args=(child,), name="repair", daemon=True)
-            self._watch.start()
+            self._begin(child, Now(state=RUNNING, command=command(self._bench, budget)))
             return self.now
 
-    def stop(self) -> Now:
-        """Interrupt the repair; it answers with what it has found.
-
-        Raises:
-            BadInput: nothing is running.
-        """
-        with self._lock:
-            child = self._child
-            if child is None or not self.now.is_running:
-                raise BadInput("no repair is running.")
-            if not self._stop.is_set():
-                self._stop_time = time.monotonic()
-                self._stop.set()
-                self._say(replace(self.now, state=STOPPING))
-                child.interrupt()
-            return self.now
-
-    def close(self) -> None:
-        """Stop what is running, within a few seconds."""
-        with self._lock:
-            child, watch = self._child, self._watch
-            self._stop_time = time.monotonic()
-            self._stop.set()
-        if child is not None and watch is not None:
-            if watch.is_alive() and child.status is None:
-                child.terminate()
-            watch.join(3.0)
-
-    def _say(self, now: Now) -> None:
-        self.now = now
-        self._feed.publish(now)
-
-    def _follow(self, child: Child) -> None:
-        """Watch the process until it has ended, and say how it ended."""
+    def _watch_until_ended(self, child: Child, *_: Any) -> None:
         start = time.monotonic()
-        try:
-            while child.status is None:
-                time.sleep(_LOOK_SECONDS)
-                if self._stop.is_set() and time.monotonic() - self._stop_time > _STOPPING_SECONDS:
-                    child.terminate()
-                with self._lock:
-                    self._say(replace(self.now, seconds=time.monotonic() - start, **_last_line(child)))
+        while child.status is None:
+            self._wait(child)
             with self._lock:
-                now = replace(self.now, **_last_line(child))
-                self._say(self._ended(child, replace(now, seconds_left=None)))
-        finally:
-            with self._lock:
-                child.close()
-                self._child = None
-                if self.now.is_running:  # a fault of ours: a page must not wait
-                    self._say(replace(self.now, state=FAILED, sentence="The repair can no longer be watched."))
+                self._say(replace(self.now, seconds=time.monotonic() - start, **_last_line(child)))
+        with self._lock:
+            now = replace(self.now, **_last_line(child))
+            self._say(self._ended(child, replace(now, seconds_left=None)))
 
     def _ended(self, child: Child, now: Now) -> Now:
         if self._stop.is_set():

@@ -33,7 +33,7 @@ listen("fix", (now) => {
   chart?.remove();
   chart = null;
   fill(byId("result"));
-  complain(byId("form-error"), isRunning ? "" : now.sentence);
+  if (isRunning || now.sentence) complain(byId("form-error"), isRunning ? "" : now.sentence);  // not what was typed wrongly meanwhile
   if (now.answer) show(now.answer, now.command, now.state === "stopped");
 });
 /** @param {any} now */
