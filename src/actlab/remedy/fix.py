@@ -318,9 +318,9 @@ class _Session:
         return self._region(self._metric(self._key(), SCREENING, self.now.training, "so far"))
 
     def _check_repeatable(self) -> None:
-        """Note if the first epoch has other numbers when it is repeated."""
+        """Note if the first epoch has other numbers when repeated; a metric of few rows may be equal by chance."""
         first, again = (run(self.start, SCREENING, epochs=1) for _ in range(2))
-        if first.curve != again.curve:
+        if (first.curve, repr(first.last_loss)) != (again.curve, repr(again.last_loss)):
             spread = abs(first.metric - again.metric)
             self.notes.append(
                 f"The training is not repeatable: with the same seed, {self.start.task.metric.name} after an epoch"

@@ -221,6 +221,7 @@ class Run:
         diverged: whether a loss or an output was not finite.
         raised: what the program raised; empty if nothing.
         seconds: the time it took.
+        last_loss: the training loss of the last step; NaN if there was none.
     """
 
     metric: float
@@ -228,6 +229,7 @@ class Run:
     diverged: bool = False
     raised: str = ""
     seconds: float = 0.0
+    last_loss: float = math.nan
 
 
 def run(training: Training, seed: int, *, epochs: int | None = None) -> Run:
@@ -243,37 +245,38 @@ def run(training: Training, seed: int, *, epochs: int | None = None) -> Run:
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
         torch.manual_seed(seed)
         try:
-            curve, diverged = _trained(training, seed, epochs or task.epochs)
+            curve, diverged, last_loss = _trained(training, seed, epochs or task.epochs)
             raised = ""
         except (BadTask, BadInput) as error:
-            curve, diverged, raised = [], True, str(error)
+            curve, diverged, last_loss, raised = [], True, math.nan, str(error)
     metric = task.baseline(task.valid) if diverged or not curve else _best(curve, task)
-    return Run(metric, tuple(curve), diverged, raised, time.perf_counter() - began)
+    return Run(metric, tuple(curve), diverged, raised, time.perf_counter() - began, last_loss)
 
 
 def _best(curve: Iterable[float], task: Task) -> float:
     return max(curve) if task.metric.larger_is_better else min(curve)
 
 
-def _trained(training: Training, seed: int, epochs: int) -> tuple[list[float], bool]:
-    """Return the validation metric of each epoch, and whether the training diverged."""
+def _trained(training: Training, seed: int, epochs: int) -> tuple[list[float], bool, float]:
+    """Return the validation metric of each epoch, whether the training diverged, and the last loss."""
     task, model = training.task, training.build(seed)
     torch.manual_seed(seed)
     optimizer, order = training.optimizer_of(model), batches(task, seed=seed)
     curve: list[float] = []
-    number = 0
+    number, last_loss = 0, math.nan
     for _ in range(epochs):
         model.train()
         for _ in range(_batches_of_epoch(task)):
             number += 1
             loss = training.step(model, optimizer, next(order), number)
-            if not bool(loss.isfinite()):
-                return curve, True
+            last_loss = float(loss)
+            if not math.isfinite(last_loss):
+                return curve, True, last_loss
         scores, is_finite = judged(model, task, task.valid, beside=False)
         if not is_finite:
-            return curve, True
+            return curve, True, last_loss
         curve.append(scores[task.metric.name])
-    return curve, False
+    return curve, False, last_loss
 
 
 def _batches_of_epoch(task: Task) -> int:
