@@ -62,7 +62,7 @@ def command(
         for path in answer.write():
             say(f"Written: {path}.")
     elif write and not answer.was_stopped:
-        say("Nothing was written: there is no diff.")
+        say("No file was changed, as no kept change can be written as a diff.")
     if answer.was_stopped:
         raise typer.Exit(STOPPED)
     if not answer.is_well:

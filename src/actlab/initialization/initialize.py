@@ -72,7 +72,7 @@ def initialize(
             delta-orthogonal kernels. `edge`: normal weights and biases on the edge of chaos. `lsuv`: orthogonal
             weights, each layer's output scaled to the variance 1. `mean-variance`: each unit scaled and shifted to mean
             0 and variance 1. The last two need the batch.
-        sigma_b: for `edge`, the standard deviation of the biases; by default .2, or 0 if there is no point at .2.
+        sigma_b: for `edge`, the standard deviation of the biases; by default .2, or 0 if the edge has no point at .2.
         seed: of the random numbers; by default PyTorch's own stream is drawn from.
         generator: the source of random numbers, in place of a seed.
 

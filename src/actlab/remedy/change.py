@@ -28,7 +28,7 @@ class Change:
         label: what it does, in a few words, such as "nn.Sigmoid -> gelu".
         apply: returns the changed training; raises `BadInput` if it does not fit. None if only the patched text can be
             trained, since no part of the model in memory corresponds to it.
-        edits: the same as changes of the user's text; empty if there is no literal one.
+        edits: the same as changes of the user's text; empty if the text cannot be changed.
         lines: what to write if the text cannot be changed literally.
         remedy: the id of the remedy.
         tier: from 0, the cheapest.

@@ -11,7 +11,7 @@ from actlab.study.holm import holm
 from actlab.study.signed_rank import SignedRank
 
 ALPHA = 0.05
-"""The probability with which at most one change is kept that is no better, over a whole repair."""
+"""The most often that a repair keeps a change by chance, if no change helps."""
 
 FIRST = 0.65
 """The share of what is left of it that each round of confirmations may spend."""

@@ -161,7 +161,7 @@ def torch_spelling(activation: str, arguments: dict[str, float]) -> Callable[[],
     """Return what builds an activation as the patch writes it: PyTorch's own module if there is one, else actlab's.
 
     Raises:
-        BadInput: there is no such activation.
+        BadInput: nothing has this name.
     """
     from actlab.nn import module
 

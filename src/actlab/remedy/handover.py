@@ -1,4 +1,4 @@
-"""Hand over what was kept: a patch that gives the measured metric, and lines where there is no literal change."""
+"""Hand over what was kept: a patch that gives the measured metric, and lines to write by hand."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def training_of(subject: Task | Subject, *, origin: Origin | None = None) -> Tra
     """Return the training of a task, or of a model with a batch and a loss.
 
     Raises:
-        BadInput: there is no loss, or too few rows to hold some out.
+        BadInput: the loss is missing, or the rows are too few to hold some out.
     """
     if isinstance(subject, Task):
         return Training(subject, origin=origin)
@@ -77,7 +77,7 @@ def training_of_model(
         origin: where the program can be loaded afresh.
 
     Raises:
-        BadInput: the model cannot be copied, there is no loss or no validation data, or the batches are not pairs.
+        BadInput: the model cannot be copied, the loss or validation data are missing, or the batches are not pairs.
         BadTask: model, batches and loss do not fit together.
     """
     if loss is None:

@@ -30,7 +30,7 @@ def black_box(text: str) -> BlackBox:
             `float function(float)`, or `library.so:function:double`. A class is called without arguments first.
 
     Raises:
-        BadInput: there is no such thing, or loading it raises.
+        BadInput: nothing has this name, or loading it raises.
         MissingExtra: an ONNX file needs a package that is not installed.
     """
     place, colon, name = text.partition(":")

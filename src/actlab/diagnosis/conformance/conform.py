@@ -125,7 +125,7 @@ def conform(model: nn.Module, inputs: Any, *, to: Target = None) -> Conformance:
             own `config`.
 
     Raises:
-        BadInput: there is no configuration, it names no activation, or the two are not implementations of one model.
+        BadInput: the configuration is missing or names no activation, or the two models differ in structure.
 
     Example:
         >>> import torch
